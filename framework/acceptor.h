@@ -1,0 +1,43 @@
+/* Accepting: one listener's clients, on the loop.
+ *
+ * A turn accepts a bounded number, so that a burst does not starve the
+ * connections that are there already. Without descriptors or memory it pauses
+ * for 10, 100, then 1000 ms: libevent's own listener would spin. */
+#ifndef FRAMEWORK_ACCEPTOR_H
+#define FRAMEWORK_ACCEPTOR_H
+
+#include <rpd/base.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+/* [loop] take_fd: connected, non-blocking, close-on-exec. */
+typedef void (*acceptor_client_fn)(void *arg, int take_fd, const struct sockaddr *peer,
+                                   socklen_t peer_length);
+
+struct acceptor {
+    struct event readable;
+    struct event resume;
+    const char *subject; /* for the log: the service's name */
+    int fd;
+    bool started;
+    bool same_user_only; /* an abstract name has no mode that would keep others out */
+    unsigned pause_ms;
+    acceptor_client_fn client;
+    void *arg;
+};
+
+/* subject and fd stay the caller's. 0, or -1 without memory. */
+int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd,
+                   const char *subject, bool same_user_only, acceptor_client_fn client, void *arg);
+
+/* Accepts, without bound, whoever is queued at fd: the last act of a listener
+ * that has been withdrawn or replaced. */
+void acceptor_drain(struct acceptor *acceptor, int fd);
+
+/* Goes on with another descriptor. */
+int acceptor_switch(struct acceptor *acceptor, int fd);
+
+void acceptor_stop(struct acceptor *acceptor);
+
+#endif

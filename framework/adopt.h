@@ -1,0 +1,32 @@
+/* Adopted listeners: sockets that a service manager bound for us and passes on
+ * as LISTEN_FDS (and LISTEN_FDNAMES, the services' names). */
+#ifndef FRAMEWORK_ADOPT_H
+#define FRAMEWORK_ADOPT_H
+
+#include "endpoint.h"
+#include "error.h"
+
+struct adopted;
+
+struct adoption {
+    struct adopted *sockets;
+    size_t count;
+};
+
+/* [start] Reads the variables and takes them out of the environment. None, or
+ * meant for another process: count 0. */
+int adoption_begin(struct adoption *adoption, struct error *error);
+
+/* [start] The descriptor, now the caller's, of an inherited listener that has
+ * this endpoint's address; -1 if there is none. Of several, one that bears the
+ * service's name. */
+int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint,
+                  const char *service);
+
+/* [start] Every one has been taken; or the first that was not, and 78. */
+int adoption_end(const struct adoption *adoption, struct error *error);
+
+/* Closes what was not taken. */
+void adoption_finish(struct adoption *adoption);
+
+#endif

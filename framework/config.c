@@ -1,0 +1,333 @@
+/* Makes the effective configuration: the file is read and checked, the command
+ * line merged in, and the result turned into plain structs. See config.h. */
+#include "config.h"
+
+#include "config_check.h"
+#include "config_command_line.h"
+#include "config_keys.h"
+#include "config_rules.h"
+#include "config_source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static const char command_line[] = "command line";
+enum { OPTION_SHOWN_MAX = 256 };
+
+/* jansson would open /dev/urandom at its first object, which costs more than
+ * all the rest here. */
+static void seed_objects(void)
+{
+    size_t seed = 0;
+
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed || seed == 0)
+        seed = 1 + (size_t)&seed; /* an early boot: the address is what there is */
+    json_object_seed(seed);
+}
+
+/* The value of a key in its object, or its default; a new reference. */
+static json_t *take(const json_t *object, const char *key_path)
+{
+    const struct config_key *key = config_key_at(key_path);
+    const char *dot = strrchr(key_path, '.');
+    json_t *value = json_object_get(object, dot ? dot + 1 : key_path);
+
+    return value ? json_incref(value) : config_key_preset(key);
+}
+
+static int take_integer(const json_t *object, const char *key_path)
+{
+    json_t *value = take(object, key_path);
+    int integer = (int)json_integer_value(value); /* the table's range fits */
+
+    json_decref(value);
+    return integer;
+}
+
+static int take_choice(const json_t *object, const char *key_path)
+{
+    json_t *value = take(object, key_path);
+    int choice = value ? config_key_choice(config_key_at(key_path), json_string_value(value)) : 0;
+
+    json_decref(value);
+    return choice;
+}
+
+static mode_t take_mode(const json_t *listen)
+{
+    json_t *value = take(listen, "services[].listen[].mode");
+    mode_t mode = value ? (mode_t)strtoul(json_string_value(value), NULL, 8) : 0600;
+
+    json_decref(value);
+    return mode;
+}
+
+static void build_process(struct config *config, const json_t *tree)
+{
+    const json_t *log = json_object_get(tree, "log");
+
+    config->workers = take_integer(tree, "workers");
+    config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
+    config->log_format = (enum log_format)take_choice(log, "log.format");
+    config->notify = (enum config_notify)take_choice(tree, "notify");
+    config->endpoint_deadline_ms = take_integer(tree, "endpoint_deadline_ms");
+    config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
+    config->drain_s = take_integer(tree, "drain_s");
+}
+
+/* The tree has the absolute names too: it is what --print-config prints. */
+static int build_plugin_dirs(struct config *config, const struct config_source *source)
+{
+    json_t *dirs = json_object_get(source->tree, "plugin_dirs");
+    size_t index;
+    json_t *dir;
+
+    config->plugin_dirs = calloc(json_array_size(dirs) + 1, sizeof *config->plugin_dirs);
+    if (!config->plugin_dirs)
+        return -1;
+    json_array_foreach(dirs, index, dir) {
+        const char *name = json_string_value(dir);
+        char *absolute;
+        int failed;
+
+        if (name[0] != '/') {
+            if (asprintf(&absolute, "%s/%s", source->file.directory, name) < 0)
+                return -1;
+            failed = json_array_set_new(dirs, index, json_string_nocheck(absolute));
+            free(absolute);
+            if (failed)
+                return -1;
+        }
+        config->plugin_dirs[index] = json_string_value(json_array_get(dirs, index));
+    }
+    return 0;
+}
+
+/* place: of the file's service; unused where it is not from the file. */
+static char *service_origin(const struct config_source *source, size_t index,
+                            const struct json_place *place)
+{
+    if (source->has_command && source->command_is_new && index == source->command_index)
+        return strdup(command_line);
+    return config_file_origin(&source->file, place);
+}
+
+static int build_listen(struct config_listen *listen, const json_t *object)
+{
+    listen->endpoint = json_string_value(json_object_get(object, "endpoint"));
+    listen->backlog = take_integer(object, "services[].listen[].backlog");
+    listen->mode = take_mode(object);
+    listen->group = json_string_value(json_object_get(object, "group"));
+    return listen->endpoint && listen->origin ? 0 : -1;
+}
+
+/* An element that is only an endpoint's text becomes an object as well, so
+ * that there is one form from here on. */
+static json_t *as_object(json_t *array, size_t index)
+{
+    json_t *element = json_array_get(array, index);
+
+    if (json_is_object(element))
+        return element;
+    if (json_array_set_new(array, index, json_pack("{s:O}", "endpoint", element)) < 0)
+        return NULL;
+    return json_array_get(array, index);
+}
+
+static int build_listens(struct config_service *service, const struct config_source *source,
+                         json_t *object, size_t index, struct json_place place)
+{
+    json_t *array = json_object_get(object, "listen");
+    bool is_command = config_source_is_command(source, index, "listen", NULL);
+    struct json_place key;
+
+    service->listen = calloc(json_array_size(array) + 1, sizeof *service->listen);
+    if (!service->listen)
+        return -1;
+    if (array && !is_command && json_place_member(&place, "listen", &key, &place))
+        json_place_first(&place);
+    for (; service->listen_count < json_array_size(array); service->listen_count++) {
+        struct config_listen *listen = &service->listen[service->listen_count];
+
+        listen->origin =
+            is_command ? strdup(command_line) : config_file_origin(&source->file, &place);
+        if (build_listen(listen, as_object(array, service->listen_count)) < 0) {
+            free(listen->origin);
+            return -1;
+        }
+        if (!is_command)
+            json_place_next(&place);
+    }
+    return 0;
+}
+
+static int build_options(struct config_service *service, const struct config_source *source,
+                         json_t *object, size_t index)
+{
+    json_t *options = json_object_get(object, "options");
+    bool is_command = source->has_command && source->command_index == index;
+    const char *name;
+    json_t *value;
+
+    service->options = calloc(json_object_size(options) + 1, sizeof *service->options);
+    if (!service->options)
+        return -1;
+    json_object_foreach(options, name, value) {
+        struct config_option *option = &service->options[service->option_count];
+
+        if (config_key_is_users(name))
+            continue;
+        option->name = name;
+        option->value = value;
+        option->is_text = is_command && json_object_get(source->text_options, name);
+        service->option_count++;
+    }
+    return 0;
+}
+
+static int build_service(struct config_service *service, const struct config_source *source,
+                         json_t *object, size_t index, const struct json_place *place)
+{
+    bool is_command = config_source_is_command(source, index, "plugin", NULL);
+    const char *base = is_command ? source->working_directory : source->file.directory;
+
+    service->name = json_string_value(json_object_get(object, "name"));
+    service->plugin = json_string_value(json_object_get(object, "plugin"));
+    service->on_load_failure =
+        (enum config_load_failure)take_choice(object, "services[].on_load_failure");
+    service->plugin_base = strdup(base);
+    service->origin = service_origin(source, index, place);
+    if (!service->plugin_base || !service->origin ||
+        build_listens(service, source, object, index, *place) < 0)
+        return -1;
+    return build_options(service, source, object, index);
+}
+
+static int build_services(struct config *config, const struct config_source *source)
+{
+    json_t *services = json_object_get(source->tree, "services");
+    struct json_place place = {NULL, NULL, 0, 0};
+    struct json_place key;
+
+    config->services = calloc(json_array_size(services), sizeof *config->services);
+    if (!config->services)
+        return -1;
+    if (source->file.text)
+        json_place_start(&place, source->file.text, source->file.size);
+    if (json_place_member(&place, "services", &key, &place))
+        json_place_first(&place);
+    for (size_t i = 0; i < json_array_size(services); i++) {
+        config->service_count++;
+        if (build_service(&config->services[i], source, json_array_get(services, i), i, &place) < 0)
+            return -1;
+        json_place_next(&place);
+    }
+    return 0;
+}
+
+static int build(struct config *config, struct error_list *errors)
+{
+    const struct config_source *source = config->source;
+
+    build_process(config, source->tree);
+    if (source->file.path && !(config->path = strdup(source->file.path)))
+        return error_list_out_of_memory(errors);
+    if (build_plugin_dirs(config, source) < 0 || build_services(config, source) < 0)
+        return error_list_out_of_memory(errors);
+    return 0;
+}
+
+static int read_file(struct config_source *source, const struct config_request *request,
+                     struct error_list *errors)
+{
+    if (!request->file) {
+        source->tree = json_object();
+        return source->tree ? 0 : error_list_out_of_memory(errors);
+    }
+    if (config_file_read(&source->file, request->file, errors) < 0)
+        return -1;
+    config_check(&source->file, errors);
+    config_rules(&source->file, !request->plugin, errors);
+    source->tree = json_incref(source->file.tree);
+    return errors->count ? -1 : 0;
+}
+
+static int load(struct config *config, const struct config_request *request,
+                struct error_list *errors)
+{
+    config->source = calloc(1, sizeof *config->source);
+    if (!config->source)
+        return error_list_out_of_memory(errors);
+    if (config_command_line_check(request, errors) < 0 ||
+        read_file(config->source, request, errors) < 0 ||
+        config_command_line_merge(config->source, request, errors) < 0)
+        return -1;
+    return build(config, errors);
+}
+
+int config_load(struct config *config, const struct config_request *request,
+                struct error **ret_errors, size_t *ret_count)
+{
+    struct error_list errors = {NULL, 0, 0};
+    int result;
+
+    memset(config, 0, sizeof *config);
+    seed_objects();
+    result = load(config, request, &errors);
+    if (result < 0)
+        config_finish(config);
+    error_list_give(&errors, "config", request->file ? request->file : command_line, ret_errors,
+                    ret_count);
+    return result;
+}
+
+static void finish_service(struct config_service *service)
+{
+    for (size_t i = 0; i < service->listen_count; i++)
+        free(service->listen[i].origin);
+    free(service->listen);
+    free(service->options);
+    free(service->plugin_base);
+    free(service->origin);
+}
+
+static void finish_source(struct config_source *source)
+{
+    if (!source)
+        return;
+    json_decref(source->tree);
+    json_decref(source->text_options);
+    config_file_finish(&source->file);
+    free(source->working_directory);
+    free(source);
+}
+
+void config_finish(struct config *config)
+{
+    for (size_t i = 0; i < config->service_count; i++)
+        finish_service(&config->services[i]);
+    free(config->services);
+    free(config->plugin_dirs);
+    free(config->path);
+    finish_source(config->source);
+    memset(config, 0, sizeof *config);
+}
+
+int config_option_mistake(const struct config *config, const struct config_service *service,
+                          const struct config_option *option, enum json_part part,
+                          const char *what, struct error_list *errors)
+{
+    const struct json_path document = {NULL, NULL, 0};
+    const struct json_path services = {&document, "services", 0};
+    const struct json_path element = {&services, NULL, (size_t)(service - config->services)};
+    const struct json_path options = {&element, "options", 0};
+    const struct json_path path = {&options, option->name, 0};
+    char object[OPTION_SHOWN_MAX];
+
+    if (!option->is_text)
+        return config_file_mistake(&config->source->file, errors, &path, part, "%s", what);
+    snprintf(object, sizeof object, "command line: -o %s", option->name);
+    return error_list_add(errors, EXIT_CONFIG, "config", object, "%s", what);
+}

@@ -1,0 +1,66 @@
+/* The table of all configuration keys: one row a key. The check, the defaults,
+ * --print-config and the JSON Schema are made from it. */
+#ifndef FRAMEWORK_CONFIG_KEYS_H
+#define FRAMEWORK_CONFIG_KEYS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a value may be; some may be one of several. */
+enum config_type {
+    CONFIG_STRING = 1,
+    CONFIG_INTEGER = 2,
+    CONFIG_NUMBER = 4, /* with a fraction */
+    CONFIG_BOOLEAN = 8,
+    CONFIG_ARRAY = 16,
+    CONFIG_OBJECT = 32
+};
+
+struct config_key {
+    const char *path; /* "services[].listen[].backlog"; "" is the document */
+    unsigned types;   /* of enum config_type */
+    bool required;
+    bool of_unix_path;          /* only where the endpoint beside it is a unix path */
+    const char *preset;         /* the default as JSON text, or NULL */
+    json_int_t min, max;        /* of an integer */
+    size_t min_size;            /* of a string or array */
+    const char *const *choices; /* NULL-terminated, in the order of their enum; or NULL */
+    bool (*fits)(const char *); /* of a string; or NULL */
+    const char *pattern;        /* the same for the schema */
+    const char *expected;       /* the same in words */
+    const char *meaning;
+};
+
+extern const struct config_key config_keys[];
+extern const size_t config_key_count;
+
+/* The row of this path; the table must have it. */
+const struct config_key *config_key_at(const char *path);
+
+/* The key's own name if its row is directly below that parent's, else NULL.
+ * "*" stands for keys of the user's choice. */
+const char *config_key_name_below(const struct config_key *key, const struct config_key *parent);
+
+/* The row of a member; NULL if it is unknown. */
+const struct config_key *config_key_member(const struct config_key *parent, const char *name);
+
+/* The row of an array's elements. */
+const struct config_key *config_key_element(const struct config_key *array);
+
+/* The default, as a new reference; NULL if the key has none. */
+json_t *config_key_preset(const struct config_key *key);
+
+/* Keys that start with "x-" are the user's own, and never looked at. */
+bool config_key_is_users(const char *name);
+
+/* Where a string stands among the choices: the value of its enum. */
+int config_key_choice(const struct config_key *key, const char *string);
+
+bool config_name_is_valid(const char *name); /* of a service */
+extern const char config_name_expected[];
+
+/* "unix:" with a path behind it, not an abstract name. */
+bool config_is_unix_path(const char *endpoint);
+
+#endif

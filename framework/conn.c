@@ -1,0 +1,568 @@
+/* The data path. See conn.h for its shape and rpd/conn.h for its promises.
+ *
+ * Every path through a connection ends in settle(), which looks at what is
+ * true now (output waiting, end of input, finish asked for, the service
+ * draining) and does what follows from it. Callbacks only set flags. */
+#include "conn.h"
+
+#include "buffer.h"
+#include "crash.h"
+#include "log.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    CONN_BLOCK = 64 * 1024,
+    OUTPUT_HIGH = 256 * 1024,      /* from here on the client is not read */
+    OUTPUT_LOW = 64 * 1024,        /* until here */
+    OUTPUT_MAX = 16 * 1024 * 1024, /* closed */
+    INPUT_MAX = 64 * 1024 * 1024,  /* closed */
+    WRITE_STALL_S = 60             /* closed */
+};
+
+struct rpd_conn {
+    struct event readable, writable;
+    struct conn_group *group;
+    TAILQ_ENTRY(rpd_conn) link;
+    int fd;
+    unsigned keeps;
+    bool open;          /* on_close has not been called */
+    bool in_callback;
+    bool broken;        /* close at the next settle() */
+    bool input_ended;
+    bool finishing;     /* close when the output is sent */
+    bool choked;        /* too much output waits */
+    bool paused;        /* by the backend */
+    bool wants_data;    /* input has come that on_data has not been offered */
+    bool reading, writing; /* which events are added */
+    struct buffer in, out;
+    /* The input that a callback sees: the loop's block, or what in holds. */
+    const char *view;
+    size_t view_size;
+    size_t scanned; /* bytes of the view known to hold no newline */
+    void *data;
+};
+
+typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
+
+static void settle(struct rpd_conn *conn);
+static void watch(struct rpd_conn *conn);
+
+int conn_loop_init(struct conn_loop *loop, struct event_base *base)
+{
+    *loop = (struct conn_loop){.base = base};
+    LIST_INIT(&loop->lingerers);
+    loop->input = malloc(CONN_BLOCK);
+    loop->output = malloc(CONN_BLOCK);
+    return loop->input && loop->output ? 0 : -1;
+}
+
+void conn_loop_finish(struct conn_loop *loop)
+{
+    linger_finish(&loop->lingerers);
+    free(loop->input);
+    free(loop->output);
+}
+
+void conn_group_init(struct conn_group *group, struct conn_loop *loop)
+{
+    group->loop = loop;
+    TAILQ_INIT(&group->conns);
+}
+
+/* ---- output ---------------------------------------------------------------- */
+
+/* Sends what it can of two pieces. Returns the bytes sent; marks the
+ * connection as broken where no more can ever be sent. */
+static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first_size,
+                          const void *second, size_t second_size)
+{
+    struct iovec pieces[2] = {{(void *)(uintptr_t)first, first_size},
+                              {(void *)(uintptr_t)second, second_size}};
+    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = second_size > 0 ? 2 : 1};
+    ssize_t sent;
+
+    do
+        sent = second_size > 0 ? sendmsg(conn->fd, &message, MSG_NOSIGNAL)
+                               : send(conn->fd, first, first_size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return (size_t)sent;
+    if (errno != EAGAIN)
+        conn->broken = true;
+    return 0;
+}
+
+static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
+{
+    if (size == 0 || conn->broken)
+        return;
+    if (conn->out.size + size > OUTPUT_MAX || buffer_append(&conn->out, data, size) < 0) {
+        conn->broken = true;
+        return;
+    }
+    if (rpd_conn_output_size(conn) >= OUTPUT_HIGH)
+        conn->choked = true;
+}
+
+/* Sends two pieces in order, and queues what does not go out at once. */
+static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first_size,
+                          const char *second, size_t second_size)
+{
+    size_t sent = 0;
+
+    if (conn->out.size == 0 && first_size + second_size > 0)
+        sent = first_size > 0 ? send_pieces(conn, first, first_size, second, second_size)
+                              : send_pieces(conn, second, second_size, NULL, 0);
+    if (sent < first_size) {
+        queue_output(conn, first + sent, first_size - sent);
+        sent = first_size;
+    }
+    queue_output(conn, second + (sent - first_size), second_size - (sent - first_size));
+}
+
+/* What the callback wrote goes out in one call. */
+static void uncork(struct rpd_conn *conn)
+{
+    struct conn_loop *loop = conn->group->loop;
+    const size_t size = loop->output_size;
+
+    if (loop->corked != conn)
+        return;
+    loop->corked = NULL;
+    loop->output_size = 0;
+    if (size > 0)
+        send_or_queue(conn, loop->output, size, NULL, 0);
+}
+
+/* From outside the connection's own callbacks, what must be done about it is
+ * done in the loop's next turn: the caller does not expect on_close now. */
+static void settle_later(struct rpd_conn *conn)
+{
+    if (!conn->in_callback)
+        event_active(&conn->writable, 0, 0);
+}
+
+int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
+{
+    struct conn_loop *loop = conn->group->loop;
+
+    if (!conn->open || conn->broken || conn->finishing)
+        return -1;
+    if (loop->corked == conn && size <= CONN_BLOCK - loop->output_size) {
+        memcpy(loop->output + loop->output_size, data, size);
+        loop->output_size += size;
+        return 0;
+    }
+    if (loop->corked == conn) {
+        const size_t corked = loop->output_size;
+        loop->output_size = 0;
+        send_or_queue(conn, loop->output, corked, data, size);
+    } else {
+        send_or_queue(conn, data, size, NULL, 0);
+    }
+    if (conn->broken)
+        settle_later(conn);
+    else if (!conn->in_callback)
+        watch(conn);
+    return conn->broken ? -1 : 0;
+}
+
+int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
+{
+    char small[1024];
+    char *text = small;
+    va_list arguments;
+    int size, result = -1;
+
+    va_start(arguments, format);
+    size = vsnprintf(small, sizeof small, format, arguments);
+    va_end(arguments);
+    if (size >= (int)sizeof small) {
+        text = malloc((size_t)size + 1);
+        va_start(arguments, format);
+        if (text)
+            vsnprintf(text, (size_t)size + 1, format, arguments);
+        va_end(arguments);
+    }
+    if (size >= 0 && text)
+        result = rpd_conn_write(conn, text, (size_t)size);
+    if (text != small)
+        free(text);
+    return result;
+}
+
+size_t rpd_conn_output_size(const struct rpd_conn *conn)
+{
+    const struct conn_loop *loop = conn->group->loop;
+
+    return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
+}
+
+/* ---- input ------------------------------------------------------------------ */
+
+struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
+{
+    if (conn->choked || conn->paused || conn->finishing || conn->broken)
+        return (struct rpd_span){conn->view, 0};
+    return (struct rpd_span){conn->view, conn->view_size};
+}
+
+void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
+{
+    if (bytes > conn->view_size)
+        bytes = conn->view_size;
+    conn->view += bytes;
+    conn->view_size -= bytes;
+    conn->scanned -= bytes < conn->scanned ? bytes : conn->scanned;
+}
+
+bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
+{
+    const struct rpd_span input = rpd_conn_input(conn);
+    const char *newline =
+        input.size > conn->scanned
+            ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
+            : NULL;
+    size_t size;
+
+    if (!newline) {
+        if (input.size > 0)
+            conn->scanned = input.size;
+        return false;
+    }
+    size = (size_t)(newline - input.data);
+    *ret_line = (struct rpd_span){input.data, size > 0 && newline[-1] == '\r' ? size - 1 : size};
+    rpd_conn_consume(conn, size + 1);
+    conn->scanned = 0;
+    return true;
+}
+
+/* The view may be the loop's block, which the next connection will use; and
+ * what was consumed is only dropped here, because lines that a callback was
+ * given must stay where they are until it returns. */
+static void keep_leftover(struct rpd_conn *conn)
+{
+    const bool in_own = conn->in.size > 0;
+
+    if (in_own)
+        buffer_drop(&conn->in, conn->in.size - conn->view_size);
+    else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
+        conn->broken = true;
+    conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
+    conn->view_size = conn->in.size;
+    if (conn->in.size > INPUT_MAX)
+        conn->broken = true;
+}
+
+/* ---- callbacks -------------------------------------------------------------- */
+
+static void call(struct rpd_conn *conn, conn_callback callback)
+{
+    struct conn_group *group = conn->group;
+    struct conn_loop *loop = group->loop;
+    const bool corks = !loop->corked;
+
+    if (!callback)
+        return;
+    conn->in_callback = true;
+    if (corks)
+        loop->corked = conn;
+    crash_enter(group->service_name, group->plugin);
+    callback(conn, group->state);
+    crash_leave();
+    if (corks)
+        uncork(conn);
+    conn->in_callback = false;
+    if (conn->open)
+        keep_leftover(conn);
+}
+
+static void offer_data(struct rpd_conn *conn)
+{
+    conn->wants_data = false;
+    call(conn, conn->group->backend->on_data);
+    if (conn->choked || conn->paused)
+        conn->wants_data = conn->view_size > 0 || conn->input_ended;
+}
+
+/* ---- the end ---------------------------------------------------------------- */
+
+static void free_if_unused(struct rpd_conn *conn)
+{
+    if (!conn->open && conn->keeps == 0 && !conn->in_callback)
+        free(conn);
+}
+
+/* politely: all that was asked for has been sent, and must arrive. */
+static void close_conn(struct rpd_conn *conn, bool politely)
+{
+    struct conn_group *group = conn->group;
+
+    conn->open = false;
+    event_del(&conn->readable);
+    event_del(&conn->writable);
+    call(conn, group->backend->on_close);
+    if (politely && !conn->input_ended)
+        linger_close(&group->loop->lingerers, group->loop->base, conn->fd);
+    else
+        close(conn->fd);
+    conn->fd = -1;
+    buffer_finish(&conn->in);
+    buffer_finish(&conn->out);
+    conn->view = NULL;
+    conn->view_size = 0;
+    TAILQ_REMOVE(&group->conns, conn, link);
+    group->count--;
+    if (group->count == 0 && group->emptied)
+        group->emptied(group->service);
+    free_if_unused(conn);
+}
+
+static bool is_idle(const struct rpd_conn *conn)
+{
+    return conn->in.size == 0 && conn->keeps == 0;
+}
+
+/* With all output sent: is there a reason to go on? */
+static bool is_over(const struct rpd_conn *conn)
+{
+    if (conn->finishing)
+        return true;
+    if (conn->keeps > 0 || conn->paused)
+        return false;
+    return conn->input_ended || (conn->group->draining && is_idle(conn));
+}
+
+static void watch(struct rpd_conn *conn)
+{
+    static const struct timeval stall = {.tv_sec = WRITE_STALL_S};
+    const bool reads = !conn->input_ended && !conn->finishing && !conn->choked && !conn->paused;
+    const bool writes = conn->out.size > 0;
+
+    if (reads != conn->reading && (reads ? event_add(&conn->readable, NULL)
+                                         : event_del(&conn->readable)) < 0)
+        conn->broken = true;
+    if (writes && !conn->writing && event_add(&conn->writable, &stall) < 0)
+        conn->broken = true;
+    if (!writes && conn->writing)
+        event_del(&conn->writable);
+    conn->reading = reads;
+    conn->writing = writes;
+}
+
+/* Never called from within one of this connection's callbacks. */
+static void settle(struct rpd_conn *conn)
+{
+    keep_leftover(conn);
+    while (!conn->broken && conn->wants_data && !conn->choked && !conn->paused &&
+           !conn->finishing)
+        offer_data(conn);
+    if (!conn->broken)
+        watch(conn);
+    if (conn->broken)
+        close_conn(conn, false);
+    else if (conn->out.size == 0 && is_over(conn))
+        close_conn(conn, true);
+}
+
+/* ---- events ------------------------------------------------------------------ */
+
+/* Reads behind what is left over, or, usually, into the loop's block. */
+static ssize_t read_input(struct rpd_conn *conn)
+{
+    struct conn_loop *loop = conn->group->loop;
+    char *to = loop->input;
+    size_t room = CONN_BLOCK;
+    ssize_t size;
+
+    keep_leftover(conn);
+    if (conn->in.size > 0) {
+        to = buffer_reserve(&conn->in, CONN_BLOCK / 4);
+        room = buffer_free_space(&conn->in);
+        if (!to) {
+            errno = ENOMEM;
+            return -1;
+        }
+    }
+    size = recv(conn->fd, to, room, 0);
+    if (size <= 0)
+        return size;
+    if (conn->in.size > 0) {
+        buffer_added(&conn->in, (size_t)size);
+        conn->view = buffer_data(&conn->in);
+        conn->view_size = conn->in.size;
+    } else {
+        conn->view = loop->input;
+        conn->view_size = (size_t)size;
+        conn->scanned = 0;
+    }
+    return size;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_conn *conn = arg;
+    const ssize_t size = read_input(conn);
+
+    (void)fd;
+    (void)what;
+    if (size < 0 && errno != EAGAIN && errno != EINTR)
+        conn->broken = true;
+    else if (size == 0)
+        conn->input_ended = true;
+    if (size >= 0)
+        offer_data(conn);
+    settle(conn);
+}
+
+static void send_waiting(struct rpd_conn *conn)
+{
+    /* (The event persists: libevent counts its time-out anew from each turn in
+     * which the client took something.) */
+    buffer_drop(&conn->out,
+                send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0));
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_conn *conn = arg;
+
+    (void)fd;
+    if (what & EV_TIMEOUT)
+        conn->broken = true;
+    else if (!conn->broken && conn->out.size > 0)
+        send_waiting(conn);
+    if (!conn->broken && conn->choked && conn->out.size <= OUTPUT_LOW) {
+        conn->choked = false;
+        call(conn, conn->group->backend->on_writable);
+    }
+    settle(conn);
+}
+
+void conn_open(struct conn_group *group, int take_fd)
+{
+    struct event_base *base = group->loop->base;
+    struct rpd_conn *conn = calloc(1, sizeof *conn);
+
+    if (!conn) {
+        close(take_fd);
+        return;
+    }
+    conn->group = group;
+    conn->fd = take_fd;
+    conn->open = true;
+    event_assign(&conn->readable, base, take_fd, EV_READ | EV_PERSIST, on_readable, conn);
+    event_assign(&conn->writable, base, take_fd, EV_WRITE | EV_PERSIST, on_writable, conn);
+    TAILQ_INSERT_TAIL(&group->conns, conn, link);
+    group->count++;
+    call(conn, group->backend->on_connect);
+    settle(conn);
+}
+
+/* ---- the backend's side -------------------------------------------------------- */
+
+bool rpd_conn_input_ended(const struct rpd_conn *conn)
+{
+    return conn->input_ended;
+}
+
+void rpd_conn_finish(struct rpd_conn *conn)
+{
+    conn->finishing = true;
+    if (conn->open)
+        settle_later(conn);
+}
+
+void rpd_conn_abort(struct rpd_conn *conn)
+{
+    if (!conn->open)
+        return;
+    conn->broken = true;
+    if (!conn->in_callback)
+        settle(conn);
+}
+
+void rpd_conn_pause(struct rpd_conn *conn)
+{
+    conn->paused = true;
+    if (conn->open)
+        settle_later(conn);
+}
+
+void rpd_conn_resume(struct rpd_conn *conn)
+{
+    conn->paused = false;
+    if (!conn->open)
+        return;
+    conn->wants_data = conn->wants_data || conn->view_size > 0;
+    settle_later(conn);
+}
+
+void rpd_conn_keep(struct rpd_conn *conn)
+{
+    conn->keeps++;
+}
+
+void rpd_conn_release(struct rpd_conn *conn)
+{
+    conn->keeps--;
+    if (conn->open)
+        settle_later(conn);
+    else
+        free_if_unused(conn);
+}
+
+bool rpd_conn_is_open(const struct rpd_conn *conn)
+{
+    return conn->open && !conn->broken;
+}
+
+void rpd_conn_set_data(struct rpd_conn *conn, void *data)
+{
+    conn->data = data;
+}
+
+void *rpd_conn_data(const struct rpd_conn *conn)
+{
+    return conn->data;
+}
+
+struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
+{
+    return conn->group->service;
+}
+
+int rpd_conn_fd(const struct rpd_conn *conn)
+{
+    return conn->fd;
+}
+
+/* ---- all of a service's ---------------------------------------------------------- */
+
+void conn_group_drain(struct conn_group *group)
+{
+    struct rpd_conn *conn;
+
+    group->draining = true;
+    /* In the next turn each is read once more: a request that has arrived is in
+     * flight. What a callback does to other connections then does not matter. */
+    TAILQ_FOREACH(conn, &group->conns, link)
+        event_active(conn->reading ? &conn->readable : &conn->writable, 0, 0);
+}
+
+void conn_group_abort(struct conn_group *group)
+{
+    struct rpd_conn *conn;
+
+    while ((conn = TAILQ_FIRST(&group->conns)))
+        close_conn(conn, false);
+}

@@ -1,0 +1,86 @@
+/* What happens when the process ends against rpd's will: a crash, or a plugin
+ * that calls exit(). Each is told in one line on stderr, written by one
+ * write(2), that names the step, the plugin and the function:
+ *
+ *   rpd: crash: SIGSEGV at address 0x0 in on_data+0x1f (echo.so), step serve,
+ *   service echo (plugin /p/echo.so), thread loop; backtrace: f1 < f2 < f3
+ *
+ * Invariants: after the line the process dies of that same signal, so that
+ * the wait status is true and a core can be had; nothing is cleaned up, for
+ * that is the next start's work. Whatever goes wrong while the line is made,
+ * a second fault or a hang, the process still dies, of that signal. The line
+ * holds names and addresses, never contents (FAULTS S17).
+ *
+ * Sanitizer builds use the same handlers: wait status and line are then the
+ * same in each build. AddressSanitizer's reports of bad accesses do not come
+ * from signals and are not touched; its own report of a plain SIGSEGV gives
+ * way to our line. */
+#ifndef FRAMEWORK_CRASH_H
+#define FRAMEWORK_CRASH_H
+
+#include <stdbool.h>
+
+/* What the line says of a thread. initial-exec: to read it in a signal handler
+ * must not call the loader, which may allocate. */
+struct crash_context {
+    const char *service; /* meaningful while depth > 0 */
+    const char *plugin;
+    int depth;
+    bool no_files;      /* a sealed thread: names come from memory alone */
+    const char *thread;
+};
+
+extern __thread struct crash_context crash_context_
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* [start] Installs the handlers, for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
+ * SIGSYS and SIGTRAP. Early in main(), and again after dlopen: a constructor
+ * may have put others in their place. (The seal's SIGSYS handler comes after.) */
+void crash_install(void);
+
+/* [start] Loads what a backtrace needs, which takes some 200 us: after bind.
+ * Until then a line names only the place of the crash itself. */
+void crash_prepare_backtrace(void);
+
+/* [any] First and last on each thread, main() included. Gives the thread a
+ * stack for the handlers, so that a stack overflow can be told, too. Without
+ * memory for one the thread goes on without. thread_name: a literal. */
+void crash_thread_begin(const char *thread_name);
+void crash_thread_end(void);
+
+/* [any] This thread will not be able to open files any more (the seal). */
+static inline void crash_thread_has_no_files(void)
+{
+    crash_context_.no_files = true;
+}
+
+/* [start][loop] Where the process is, as a literal: "code", "serve". */
+void crash_set_step(const char *literal);
+
+/* [any] Around each call of a plugin's code. The strings outlive the call.
+ * Calls may nest; within one call all are of the same service. */
+static inline void crash_enter(const char *service, const char *plugin)
+{
+    crash_context_.service = service;
+    crash_context_.plugin = plugin;
+    crash_context_.depth++;
+}
+
+static inline void crash_leave(void)
+{
+    crash_context_.depth--;
+}
+
+/* [any] Async-signal-safe. A crash is being told right now: what the seal's
+ * handler catches of it is no breach of the plugin's. */
+bool crash_is_being_told(void);
+
+/* [start] From now on exit(), on whichever thread, prints a line, calls
+ * cleanup on that thread, and ends the process with 70. A child that a plugin
+ * has forked may exit as it likes. Call once. (_exit cannot be caught.) */
+void crash_guard_exit(void (*cleanup)(void));
+
+/* [start] The daemon is about to return from main(). */
+void crash_allow_exit(void);
+
+#endif

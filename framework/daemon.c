@@ -1,0 +1,574 @@
+/* The daemon: the order of things, and its mirror.
+ *
+ * steps[] below is the start, read from top to bottom, and the stop, read from
+ * bottom to top: each step has its undoing beside it. Each is done for all
+ * services before the next, so that they start all or none. Whether a start
+ * fails, is told to stop, or has run for a year: it ends by the same way back,
+ * from the step that it had reached. */
+#include "daemon.h"
+
+#include "adopt.h"
+#include "clock.h"
+#include "crash.h"
+#include "directory.h"
+#include "notify.h"
+#include "path_watch.h"
+#include "process.h"
+#include "service.h"
+#include "signals.h"
+#include "watchdog.h"
+
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct daemon {
+    const struct config *config;
+    const struct arguments *arguments;
+    uint64_t started_us;
+    struct rpd_service *services;
+    size_t service_count;
+    struct adoption adoption;
+    char runtime_dir[RUNTIME_PATH_MAX];
+    int runtime_dirfd;
+    struct claim **claims; /* all of all services */
+    size_t claim_count;
+    char boot_id[BOOT_ID_SIZE];
+    unsigned long long start_time;
+    struct notify notify;
+    /* From the loop on: */
+    struct event_base *base;
+    struct event *signal_event, *drain_deadline;
+    struct conn_loop conn_loop;
+    struct pool *pool;
+    struct path_watch path_watch;
+    uint64_t last_hangup_us;
+    bool stopping;
+    int exit_code; /* what a stop of its own accord ends with */
+};
+
+static void say(const struct error *error)
+{
+    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+}
+
+#define FOR_EACH_SERVICE(daemon, service)                                                          \
+    for (struct rpd_service *service = (daemon)->services;                                         \
+         service < (daemon)->services + (daemon)->service_count; service++)
+
+/* ---- inspect ------------------------------------------------------------------- */
+
+static int refuse_same_name(const struct daemon *daemon, const struct rpd_service *service,
+                            struct error *error)
+{
+    FOR_EACH_SERVICE(daemon, other) {
+        if (other == service)
+            break;
+        if (strcmp(other->name, service->name) == 0)
+            return error_set(error, EXIT_CONFIG, "config", service->config->origin,
+                             "two services are named \"%s\"; give one a \"name\" of its own",
+                             service->name);
+    }
+    return 0;
+}
+
+static int inspect(struct daemon *daemon, struct error *error)
+{
+    const struct plugin_search search = {.dirs = daemon->config->plugin_dirs};
+
+    daemon->services = calloc(daemon->config->service_count, sizeof *daemon->services);
+    if (!daemon->services)
+        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory");
+    for (size_t i = 0; i < daemon->config->service_count; i++) {
+        struct rpd_service *service = &daemon->services[daemon->service_count++];
+
+        service->config = &daemon->config->services[i];
+        if (service_inspect(service, &search, error) < 0 ||
+            refuse_same_name(daemon, service, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void forget(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_finish(service);
+    free(daemon->services);
+}
+
+/* ---- claim ----------------------------------------------------------------------- */
+
+static int resolve(struct daemon *daemon, struct error *error)
+{
+    FOR_EACH_SERVICE(daemon, service) {
+        if (service_resolve(service, daemon->runtime_dir, &daemon->adoption, error) < 0)
+            return -1;
+        daemon->claim_count += 1 + service->attachment_count;
+    }
+    return adoption_end(&daemon->adoption, error);
+}
+
+static int claim(struct daemon *daemon, struct error *error)
+{
+    size_t count = 0;
+
+    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
+    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0)
+        return -1;
+    daemon->claims = calloc(daemon->claim_count, sizeof(struct claim *));
+    if (!daemon->claims)
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory");
+    FOR_EACH_SERVICE(daemon, service) {
+        if (service_prepare_claims(service, daemon->runtime_dir, error) < 0)
+            return -1;
+        count += service_list_claims(service, daemon->claims + count);
+    }
+    daemon->claim_count = count;
+    return claim_take_all(daemon->claims, count, error);
+}
+
+static void unclaim(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unclaim(service);
+    free(daemon->claims);
+    if (daemon->runtime_dirfd >= 0)
+        close(daemon->runtime_dirfd);
+}
+
+/* ---- bind ------------------------------------------------------------------------- */
+
+/* What is visible at once (TCP, abstract names) comes first: it has the
+ * kernel's gap between bind and listen. Paths appear together, listening. */
+static int bind_owned(struct daemon *daemon, struct error *error)
+{
+    for (int paths = 0; paths <= 1; paths++)
+        FOR_EACH_SERVICE(daemon, service)
+            if (service_bind_owned(service, paths, error) < 0)
+                return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_paths(service, error) < 0)
+            return -1;
+    claim_settled(daemon->claims, daemon->claim_count);
+    return 0;
+}
+
+static void unbind(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unbind(service);
+}
+
+static bool all_are_bound(const struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        if (service->plugin.note.has_own_bind)
+            return false;
+    return true;
+}
+
+static int bind_own(struct daemon *daemon, struct error *error)
+{
+    /* What the code of others took does not count against bind(). */
+    if (!all_are_bound(daemon))
+        watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_bind_own(service, error) < 0)
+            return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_paths(service, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
+    return 0;
+}
+
+/* ---- code -------------------------------------------------------------------------- */
+
+static int check_options(struct daemon *daemon, struct error *error)
+{
+    size_t mistakes = 0;
+
+    FOR_EACH_SERVICE(daemon, service) {
+        struct error *errors = NULL;
+        size_t count = 0;
+
+        if (service_check_options(service, daemon->config, &errors, &count) == 0)
+            continue;
+        /* All but the last are said here; that one is ours to return. */
+        for (size_t i = 0; i < count; i++) {
+            if (mistakes++ > 0)
+                say(error);
+            *error = errors[i];
+        }
+        free(errors);
+    }
+    return mistakes > 0 ? -1 : 0;
+}
+
+static int load_code(struct daemon *daemon, struct error *error)
+{
+    crash_prepare_backtrace();
+    watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_load_code(service, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
+    /* A constructor may have put its own in their place. */
+    crash_install();
+    umask(077);
+    return check_options(daemon, error);
+}
+
+/* ---- publish ----------------------------------------------------------------------- */
+
+static int publish(struct daemon *daemon, struct error *error)
+{
+    struct record_content common = {.config = daemon->config->path};
+
+    process_identity(daemon->boot_id, &daemon->start_time);
+    common.boot_id = daemon->boot_id;
+    common.start_time = daemon->start_time;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
+                                   error) < 0)
+            return -1;
+    return 0;
+}
+
+static void unpublish(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unpublish(service);
+}
+
+/* ---- stopping, on the loop ------------------------------------------------------------ */
+
+static void leave_when_stopped(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        if (service->phase != SERVICE_STARTING && service->phase != SERVICE_STOPPED)
+            return;
+    event_base_loopbreak(daemon->base);
+}
+
+static void begin_stop(struct daemon *daemon, int exit_code)
+{
+    const struct timeval limit = {.tv_sec = daemon->config->drain_s};
+
+    if (daemon->stopping)
+        return;
+    daemon->stopping = true;
+    daemon->exit_code = exit_code;
+    notify_stopping(&daemon->notify);
+    notify_status(&daemon->notify, "draining");
+    log_line(RPD_LOG_INFO, NULL, "stopping");
+    signals_limit_stop(daemon->config->drain_s * 1000 + 1000);
+    watchdog_arm(WATCHDOG_STOP, daemon->config->drain_s * 1000 + 1000);
+    event_add(daemon->drain_deadline, &limit);
+    FOR_EACH_SERVICE(daemon, service)
+        service_drain(service);
+    leave_when_stopped(daemon);
+}
+
+static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct daemon *daemon = arg;
+
+    (void)fd;
+    (void)what;
+    FOR_EACH_SERVICE(daemon, service)
+        service_cut_off(service);
+}
+
+static void on_stopped(void *arg, struct rpd_service *service)
+{
+    (void)service;
+    leave_when_stopped(arg);
+}
+
+static void on_failed(void *arg, struct rpd_service *service, const struct error *error)
+{
+    (void)service;
+    say(error);
+    begin_stop(arg, (int)error->code);
+}
+
+static void on_ready(void *arg, struct rpd_service *ready)
+{
+    struct daemon *daemon = arg;
+
+    (void)ready;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service->phase != SERVICE_SERVING)
+            return;
+    notify_status(&daemon->notify, "ready");
+    notify_ready(&daemon->notify);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    enum { A_SECOND_US = 1000000 };
+    struct daemon *daemon = arg;
+
+    (void)fd;
+    (void)what;
+    signals_clear();
+    if (signals_take_hangups() > 0 && clock_us() - daemon->last_hangup_us > A_SECOND_US) {
+        daemon->last_hangup_us = clock_us();
+        log_line(RPD_LOG_WARNING, NULL,
+                 "SIGHUP is ignored: the configuration cannot be reloaded; restart instead");
+    }
+    if (signals_stop_requested())
+        begin_stop(daemon, EXIT_STOPPED);
+}
+
+static void on_path_changed(void *arg, const char *name)
+{
+    struct daemon *daemon = arg;
+
+    FOR_EACH_SERVICE(daemon, service)
+        service_heal(service, name);
+}
+
+/* ---- loop ------------------------------------------------------------------------------- */
+
+static void log_for_libevent(int severity, const char *message)
+{
+    log_line(severity >= EVENT_LOG_WARN ? RPD_LOG_WARNING : RPD_LOG_DEBUG, NULL, "libevent: %s",
+             message);
+}
+
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    evthread_use_pthreads();
+    event_set_log_callback(log_for_libevent);
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV |
+                                                    EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
+static int watch_paths(struct daemon *daemon)
+{
+    int *dirfds = calloc(daemon->claim_count, sizeof *dirfds);
+    int started = -1;
+
+    if (!dirfds)
+        return -1;
+    for (size_t i = 0; i < daemon->claim_count; i++)
+        dirfds[i] = daemon->claims[i]->dirfd;
+    started = path_watch_start(&daemon->path_watch, daemon->base, dirfds, daemon->claim_count,
+                               on_path_changed, daemon);
+    free(dirfds);
+    return started;
+}
+
+static int make_loop(struct daemon *daemon, struct error *error)
+{
+    daemon->base = make_base();
+    if (daemon->base) {
+        daemon->signal_event = event_new(daemon->base, signals_fd(), EV_READ | EV_PERSIST,
+                                         on_signal, daemon);
+        daemon->drain_deadline = evtimer_new(daemon->base, on_drain_deadline, daemon);
+    }
+    if (!daemon->signal_event || !daemon->drain_deadline ||
+        event_add(daemon->signal_event, NULL) < 0 ||
+        conn_loop_init(&daemon->conn_loop, daemon->base) < 0 || watch_paths(daemon) < 0)
+        return error_set(error, EXIT_SYSTEM, "loop", "event loop",
+                         "cannot make it: out of memory or descriptors");
+    return pool_create(&daemon->pool, daemon->base, daemon->config->workers, error);
+}
+
+static void end_loop(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unserve(service);
+    path_watch_stop(&daemon->path_watch);
+    pool_destroy(daemon->pool);
+    conn_loop_finish(&daemon->conn_loop);
+    if (daemon->drain_deadline)
+        event_free(daemon->drain_deadline);
+    if (daemon->signal_event)
+        event_free(daemon->signal_event);
+    if (daemon->base)
+        event_base_free(daemon->base);
+    libevent_global_shutdown();
+}
+
+/* ---- announce ------------------------------------------------------------------------------ */
+
+static void announce_service(const struct daemon *daemon, const struct rpd_service *service)
+{
+    char endpoints[1024] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < service->attachment_count && used < sizeof endpoints; i++)
+        used += (size_t)snprintf(endpoints + used, sizeof endpoints - used, " %s",
+                                 service->attachments[i].listener.text);
+    log_line(RPD_LOG_INFO, service->name, "bound%s (pid %d, %.3f ms)", endpoints, getpid(),
+             (double)(clock_us() - daemon->started_us) / 1e3);
+}
+
+static int announce(struct daemon *daemon, struct error *error)
+{
+    (void)error;
+    FOR_EACH_SERVICE(daemon, service)
+        announce_service(daemon, service);
+    notify_status(&daemon->notify, "bound, loading");
+    if (daemon->config->notify == NOTIFY_AT_BOUND)
+        notify_ready(&daemon->notify);
+    /* Killed starts may have left private sockets; nobody waits for this. */
+    FOR_EACH_SERVICE(daemon, service)
+        for (size_t i = 0; i < service->attachment_count; i++)
+            listener_sweep(&service->attachments[i].listener);
+    return 0;
+}
+
+static void unannounce(struct daemon *daemon)
+{
+    notify_finish(&daemon->notify);
+}
+
+/* ---- serve ----------------------------------------------------------------------------------- */
+
+static int serve(struct daemon *daemon, struct error *error)
+{
+    static const struct service_events events = {on_ready, on_failed, on_stopped};
+
+    signals_limit_stop(daemon->config->drain_s * 1000 + 1000);
+    watchdog_describe(WATCHDOG_STOP, EXIT_INTERNAL, "stop", "drain",
+                      "not over one second after drain_s had passed; the end was forced");
+    FOR_EACH_SERVICE(daemon, service) {
+        service->events = &events;
+        service->daemon = daemon;
+        if (service_serve(service, &daemon->conn_loop, daemon->pool, error) < 0) {
+            on_failed(daemon, service, error);
+            break;
+        }
+    }
+    if (signals_stop_requested())
+        begin_stop(daemon, EXIT_STOPPED);
+    event_base_loop(daemon->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    return 0;
+}
+
+/* ---- the order -------------------------------------------------------------------------------- */
+
+/* unserve is part of serve's own loop: it returns when all services stopped. */
+static const struct step {
+    const char *name;
+    int (*start)(struct daemon *daemon, struct error *error);
+    void (*stop)(struct daemon *daemon);
+} steps[] = {
+    {"inspect", inspect, forget},
+    {"claim", claim, unclaim},
+    {"bind", bind_owned, unbind},
+    {"code", load_code, NULL},
+    {"own bind", bind_own, NULL}, /* unbind above closes these, too */
+    {"publish", publish, unpublish},
+    {"loop", make_loop, end_loop},
+    {"announce", announce, unannounce},
+    {"serve", serve, NULL},
+};
+
+enum { STEP_COUNT = sizeof steps / sizeof *steps };
+
+/* Takes the steps in order. Returns how many were begun. */
+static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
+{
+    size_t begun = 0;
+
+    *ret_result = 0;
+    while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
+        const struct step *step = &steps[begun++];
+
+        crash_set_step(step->name);
+        *ret_result = step->start(daemon, error);
+    }
+    return begun;
+}
+
+/* The way back. What a step had begun when it failed is undone, too. */
+static void stop(struct daemon *daemon, size_t begun)
+{
+    crash_set_step("stop");
+    while (begun-- > 0)
+        if (steps[begun].stop)
+            steps[begun].stop(daemon);
+}
+
+static int run(struct daemon *daemon)
+{
+    struct error error;
+    int result;
+    size_t begun;
+
+    watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", "endpoints",
+                      "not all were up within endpoint_deadline_ms; is a file system hanging?");
+    watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
+    begun = start(daemon, &error, &result);
+    watchdog_disarm(WATCHDOG_START);
+    if (result < 0)
+        say(&error);
+    stop(daemon, begun);
+    return result < 0 ? (int)error.code : daemon->exit_code;
+}
+
+/* -t: everything that needs neither a lock nor a bind. */
+static int check(struct daemon *daemon)
+{
+    struct error error;
+    int failed = inspect(daemon, &error);
+
+    FOR_EACH_SERVICE(daemon, service)
+        if (!failed)
+            failed = service_resolve(service, "/run/rpd", NULL, &error);
+    if (!failed)
+        failed = load_code(daemon, &error);
+    if (failed)
+        say(&error);
+    else
+        FOR_EACH_SERVICE(daemon, service)
+            printf("%s: %s, %zu endpoints: ok\n", service->name, service->plugin.path,
+                   service->attachment_count);
+    forget(daemon);
+    return failed ? (int)error.code : 0;
+}
+
+int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
+{
+    struct daemon daemon = {.config = config,
+                            .arguments = arguments,
+                            .started_us = started_us,
+                            .runtime_dirfd = -1};
+    struct error error;
+    int code = EXIT_SYSTEM;
+
+    /* The environment first: it says which descriptors are ours. */
+    if (adoption_begin(&daemon.adoption, &error) < 0 ||
+        process_prepare((int)daemon.adoption.count, arguments->notify_fd, &error) < 0 ||
+        signals_install(&error) < 0 || watchdog_create(&error) < 0) {
+        say(&error);
+        adoption_finish(&daemon.adoption);
+        return (int)error.code;
+    }
+    crash_thread_begin("loop");
+    crash_install();
+    crash_guard_exit(residue_remove);
+    notify_init(&daemon.notify, arguments->notify_fd);
+    code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
+    watchdog_destroy();
+    signals_finish();
+    adoption_finish(&daemon.adoption);
+    crash_allow_exit();
+    return code;
+}

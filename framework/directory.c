@@ -1,0 +1,101 @@
+/* Trusted directories. See directory.h. */
+#include "directory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int directory_check(const struct stat *status, const char *path, const char *step,
+                    struct error *error)
+{
+    const mode_t mode = status->st_mode;
+    const bool sticky = mode & S_ISVTX;
+
+    if (status->st_uid != 0 && status->st_uid != geteuid())
+        return error_set(error, EXIT_SECURITY, step, path,
+                         "the directory belongs to user %u, who could replace what is in it; use "
+                         "a directory of your own, or: chown %u '%s'",
+                         status->st_uid, geteuid(), path);
+    if ((mode & S_IWOTH) && !sticky)
+        return error_set(error, EXIT_SECURITY, step, path,
+                         "everybody can write to the directory (mode %04o); chmod o-w '%s'",
+                         mode & 07777u, path);
+    if ((mode & S_IWGRP) && !sticky && status->st_gid != getegid())
+        return error_set(error, EXIT_SECURITY, step, path,
+                         "group %u can write to the directory (mode %04o); chmod g-w '%s'",
+                         status->st_gid, mode & 07777u, path);
+    return 0;
+}
+
+int directory_open(const char *path, const char *step, enum exit_code missing_code,
+                   struct error *error)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return error_set(error, missing_code, step, path, "cannot open the directory: %s%s",
+                         strerror(errno), errno == ENOENT ? "; make it first" : "");
+    if (fstat(fd, &status) < 0 || directory_check(&status, path, step, error) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Where the run-time files go, and whether rpd may make that place. */
+static int runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+{
+    const char *chosen = getenv("RPD_RUNTIME_DIR");
+    const char *session = getenv("XDG_RUNTIME_DIR");
+    int length;
+
+    if (chosen && *chosen)
+        length = snprintf(ret_path, RUNTIME_PATH_MAX, "%s", chosen);
+    else if (geteuid() == 0)
+        length = snprintf(ret_path, RUNTIME_PATH_MAX, "/run/rpd");
+    else if (session && *session)
+        length = snprintf(ret_path, RUNTIME_PATH_MAX, "%s/rpd", session);
+    else
+        length = snprintf(ret_path, RUNTIME_PATH_MAX, "/tmp/rpd-%u", geteuid());
+    if (length >= RUNTIME_PATH_MAX || ret_path[0] != '/')
+        return error_set(error, EXIT_CONFIG, "claim", "RPD_RUNTIME_DIR",
+                         "the run-time directory must be an absolute path");
+    while (length > 1 && ret_path[length - 1] == '/')
+        ret_path[--length] = '\0';
+    return 0;
+}
+
+int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+{
+    struct stat status;
+    int fd;
+
+    if (runtime_path(ret_path, error) < 0)
+        return -1;
+    if (mkdir(ret_path, 0700) < 0 && errno != EEXIST)
+        return error_set(error, EXIT_RECORD, "claim", ret_path,
+                         "cannot make the run-time directory: %s; set RPD_RUNTIME_DIR",
+                         strerror(errno));
+    fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_set(error, EXIT_RECORD, "claim", ret_path,
+                         "cannot open the run-time directory: %s; set RPD_RUNTIME_DIR",
+                         strerror(errno));
+    /* A directory of somebody else's under /tmp would let them see and replace
+     * records, so here even root's or a sticky one does not do. */
+    if (fstat(fd, &status) < 0 || status.st_uid != geteuid()) {
+        close(fd);
+        return error_set(error, EXIT_SECURITY, "claim", ret_path,
+                         "the run-time directory belongs to somebody else; set RPD_RUNTIME_DIR");
+    }
+    if (directory_check(&status, ret_path, "claim", error) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}

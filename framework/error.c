@@ -1,0 +1,29 @@
+/* Fills errors. See error.h for the convention. */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void make_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+int error_set(struct error *error, enum exit_code code, const char *step, const char *object,
+              const char *format, ...)
+{
+    va_list arguments;
+    int used;
+
+    error->code = code;
+    used = snprintf(error->text, sizeof error->text, "%s: %s: ", step, object);
+    if (used > 0 && (size_t)used < sizeof error->text) {
+        va_start(arguments, format);
+        vsnprintf(error->text + used, sizeof error->text - (size_t)used, format, arguments);
+        va_end(arguments);
+    }
+    make_one_line(error->text);
+    return -1;
+}

@@ -1,0 +1,40 @@
+/* Errors: one line that a person can act on, and the exit code that it ends in.
+ *
+ * The convention of this directory: a function returns 0, or a negative number
+ * after it has filled the error; whoever gets the negative number forwards it
+ * and adds nothing. Only the top (daemon.c) prints. A positive result is that
+ * function's own documented outcome, which its caller must handle. */
+#ifndef FRAMEWORK_ERROR_H
+#define FRAMEWORK_ERROR_H
+
+#include <stddef.h>
+
+/* DESIGN: one exit code a reason, after sysexits.h. */
+enum exit_code {
+    EXIT_STOPPED = 0,
+    EXIT_COMMAND_LINE = 64,
+    EXIT_PLUGIN = 65,
+    EXIT_MISSING_FILE = 66,
+    EXIT_LOAD = 69,
+    EXIT_INTERNAL = 70,
+    EXIT_SYSTEM = 71,
+    EXIT_RECORD = 73,
+    EXIT_RUNNING = 75,
+    EXIT_CONTRACT = 76,
+    EXIT_SECURITY = 77,
+    EXIT_CONFIG = 78
+};
+
+enum { ERROR_TEXT_MAX = 1024 };
+
+struct error {
+    enum exit_code code;
+    char text[ERROR_TEXT_MAX]; /* "step: object: cause; what to do", without newline */
+};
+
+/* Fills the error with "step: object: <formatted>". Returns -1. Control bytes
+ * in the result become '?', so that it stays one line. */
+int error_set(struct error *error, enum exit_code code, const char *step, const char *object,
+              const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+#endif

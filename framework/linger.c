@@ -1,0 +1,62 @@
+/* Lingering. See linger.h. */
+#include "linger.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LINGER_S = 2, DISCARD_MAX = 1 << 20 };
+
+struct lingerer {
+    struct event readable;
+    int fd;
+    size_t discarded;
+    LIST_ENTRY(lingerer) link;
+};
+
+static void end(struct lingerer *lingerer)
+{
+    event_del(&lingerer->readable);
+    LIST_REMOVE(lingerer, link);
+    close(lingerer->fd);
+    free(lingerer);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct lingerer *lingerer = arg;
+    char discard[16384];
+    ssize_t size = what & EV_READ ? recv(fd, discard, sizeof discard, 0) : 0;
+
+    if (size > 0)
+        lingerer->discarded += (size_t)size;
+    if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR) ||
+        lingerer->discarded > DISCARD_MAX)
+        end(lingerer);
+}
+
+void linger_close(struct linger_list *list, struct event_base *base, int take_fd)
+{
+    const struct timeval limit = {.tv_sec = LINGER_S};
+    struct lingerer *lingerer = calloc(1, sizeof *lingerer);
+
+    if (!lingerer || shutdown(take_fd, SHUT_WR) < 0) {
+        close(take_fd);
+        free(lingerer);
+        return;
+    }
+    lingerer->fd = take_fd;
+    LIST_INSERT_HEAD(list, lingerer, link);
+    event_assign(&lingerer->readable, base, take_fd, EV_READ | EV_PERSIST, on_readable, lingerer);
+    if (event_add(&lingerer->readable, &limit) < 0)
+        end(lingerer);
+}
+
+void linger_finish(struct linger_list *list)
+{
+    while (!LIST_EMPTY(list))
+        end(LIST_FIRST(list));
+}

@@ -1,0 +1,24 @@
+/* Closing without cutting the last answer off.
+ *
+ * close() on a socket whose input has not all been read resets the connection,
+ * and the reset may overtake the bytes that were just sent. So the sending side
+ * is closed first, and what the client still sends is thrown away until it
+ * closes too, for at most two seconds. */
+#ifndef FRAMEWORK_LINGER_H
+#define FRAMEWORK_LINGER_H
+
+#include <sys/queue.h>
+
+struct event_base;
+struct lingerer;
+
+/* Everybody that lingers on one loop. */
+LIST_HEAD(linger_list, lingerer);
+
+/* [loop] */
+void linger_close(struct linger_list *list, struct event_base *base, int take_fd);
+
+/* [loop] Closes all at once. */
+void linger_finish(struct linger_list *list);
+
+#endif

@@ -1,0 +1,458 @@
+/* Listeners. See listener.h for the states. */
+#include "listener.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char STEP[] = "bind";
+
+bool listener_needs_claim(const struct rpd_listener *listener)
+{
+    return listener->endpoint.kind == ENDPOINT_PATH && listener->way != LISTENER_ADOPTED;
+}
+
+/* ---- the private name -------------------------------------------------- */
+
+/* An address in the claimed directory, whatever is done to the path meanwhile,
+ * and short enough however long the path is. */
+static void address_in(const struct rpd_listener *listener, const char *name,
+                       struct sockaddr_un *ret_address)
+{
+    memset(ret_address, 0, sizeof *ret_address);
+    ret_address->sun_family = AF_UNIX;
+    snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "/proc/self/fd/%d/%.84s",
+             listener->claim.dirfd, name);
+}
+
+/* ".NAME." and ".tmp" frame every private name of this path. A name that would
+ * not fit a socket address is cut, and told apart by its lock file's inode. */
+static void private_prefix(const struct rpd_listener *listener, char ret_prefix[NAME_MAX + 1])
+{
+    enum { NAME_THAT_FITS = 64 };
+    const char *name = listener->endpoint.name;
+    struct stat lock = {0};
+
+    if (strlen(name) <= NAME_THAT_FITS) {
+        snprintf(ret_prefix, NAME_MAX + 1, ".%s.", name);
+        return;
+    }
+    fstat(listener->claim.lock.fd, &lock);
+    snprintf(ret_prefix, NAME_MAX + 1, ".%.40s~%lx.", name, (unsigned long)lock.st_ino);
+}
+
+static void choose_private_name(struct rpd_listener *listener)
+{
+    char prefix[NAME_MAX + 1];
+
+    private_prefix(listener, prefix);
+    snprintf(listener->private_name, sizeof listener->private_name, "%.80s%d.tmp", prefix,
+             getpid());
+}
+
+/* ---- what stands at the public name ------------------------------------ */
+
+/* Asks the socket at the public name whether anybody listens. 0: nobody. */
+static int refuse_if_alive(const struct rpd_listener *listener, struct error *error)
+{
+    struct sockaddr_un address;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int cause = 0;
+
+    if (fd < 0)
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "socket: %s",
+                         strerror(errno));
+    address_in(listener, listener->endpoint.name, &address);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        cause = errno;
+    close(fd);
+    if (cause == ECONNREFUSED || cause == ENOENT)
+        return 0;
+    if (cause == EACCES || cause == EPERM)
+        return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
+                         "there is a socket that this user may not connect to; remove it if it is "
+                         "not needed, or use another path");
+    return error_set(error, EXIT_RUNNING, STEP, listener->endpoint.text,
+                     "already bound: somebody alive listens there%s; stop it or use another path",
+                     cause == EAGAIN       ? " (its queue is full)"
+                     : cause == EPROTOTYPE ? " (not a stream socket)"
+                                           : "");
+}
+
+/* A stale socket is not unlinked: it is replaced when ours is renamed over it. */
+static int check_public_name(const struct rpd_listener *listener, struct error *error)
+{
+    struct stat status;
+
+    if (fstatat(listener->claim.dirfd, listener->endpoint.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    if (!S_ISSOCK(status.st_mode))
+        return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
+                         "something that is not a socket is in the way; move it, or use another "
+                         "path");
+    return refuse_if_alive(listener, error);
+}
+
+/* ---- checking what came back -------------------------------------------- */
+
+static int get_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
+}
+
+/* The same for all three ways; code: whose fault it is. */
+static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
+                        enum exit_code code, struct error *error)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+    const char *object = listener->endpoint.text;
+
+    if (get_option(listener->fd, SO_TYPE) < 0)
+        return error_set(error, code, STEP, object, "descriptor %d is not a socket", listener->fd);
+    if (get_option(listener->fd, SO_TYPE) != SOCK_STREAM)
+        return error_set(error, code, STEP, object, "the socket is not a stream socket");
+    if (get_option(listener->fd, SO_ACCEPTCONN) != 1)
+        return error_set(error, code, STEP, object, "the socket does not listen; call listen()");
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0 ||
+        !endpoint_is(wanted, (struct sockaddr *)&address, length)) {
+        char found[ENDPOINT_TEXT_MAX];
+        endpoint_format((struct sockaddr *)&address, length, found);
+        return error_set(error, code, STEP, object, "the socket is bound elsewhere, to %s", found);
+    }
+    if (wanted->kind == ENDPOINT_TCP)
+        endpoint_format((struct sockaddr *)&address, length, listener->text);
+    else
+        snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+    return 0;
+}
+
+/* The loop would hang on a socket that blocks; and an answer in two writes
+ * would wait 40 ms without TCP_NODELAY, which accepted sockets inherit. */
+static int make_usable(const struct rpd_listener *listener, struct error *error)
+{
+    const int on = 1;
+    const int flags = fcntl(listener->fd, F_GETFL);
+
+    if (flags < 0 || fcntl(listener->fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(listener->fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "fcntl: %s",
+                         strerror(errno));
+    if (listener->endpoint.kind == ENDPOINT_TCP)
+        setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return 0;
+}
+
+/* ---- binding ------------------------------------------------------------- */
+
+/* Socket, bind, listen: the one way in which rpd makes a listener. */
+struct rpd_bound rpd_bind_plainly(const struct rpd_endpoint *endpoint)
+{
+    const int on = 1;
+    struct rpd_bound refused;
+    int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return rpd_bound_io(errno);
+    /* A port whose last connections are in TIME_WAIT is free. */
+    if (endpoint->kind == ENDPOINT_TCP)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->address_length) == 0 &&
+        listen(fd, endpoint->backlog) == 0)
+        return rpd_bound_listening(fd);
+    refused = rpd_bound_io(errno);
+    close(fd);
+    return refused;
+}
+
+static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bound *bound,
+                        struct error *error)
+{
+    const char *object = endpoint->text;
+
+    switch (bound->outcome) {
+    case RPD_BIND_INVALID:
+        return error_set(error, EXIT_CONFIG, STEP, object,
+                         "invalid endpoint: %.160s; correct \"listen\"", bound->message);
+    case RPD_BIND_IN_USE:
+        return error_set(error, EXIT_RUNNING, STEP, object,
+                         "already bound: somebody alive listens there; stop it or use another "
+                         "endpoint");
+    case RPD_BIND_IO:
+        return error_set(error, EXIT_SYSTEM, STEP, object, "the system refused: %s%s",
+                         strerror(bound->error_number),
+                         bound->error_number == EACCES     ? "; ports below 1024 need a privilege"
+                         : bound->error_number == EADDRNOTAVAIL ? "; this machine has no such address"
+                                                           : "");
+    case RPD_BIND_OTHER:
+        return error_set(error, EXIT_SYSTEM, STEP, object, "the backend could not bind: %.160s",
+                         bound->message);
+    case RPD_BIND_LISTENING:
+        break;
+    }
+    return error_set(error, EXIT_CONTRACT, STEP, object,
+                     "bind() returned an unknown outcome (%d); use the rpd_bound_ functions",
+                     (int)bound->outcome);
+}
+
+/* What is bound: the private name of a path, or the address itself. */
+static struct rpd_endpoint endpoint_to_bind(struct rpd_listener *listener)
+{
+    struct rpd_endpoint endpoint = listener->endpoint;
+
+    if (endpoint.kind == ENDPOINT_PATH) {
+        struct sockaddr_un *address = (struct sockaddr_un *)&endpoint.address;
+        choose_private_name(listener);
+        address_in(listener, listener->private_name, address);
+        endpoint.address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                              strlen(address->sun_path) + 1);
+        /* A killed start with this very pid may have left one. */
+        unlinkat(listener->claim.dirfd, listener->private_name, 0);
+    }
+    return endpoint;
+}
+
+/* Mode and group are right before the name is public. */
+static int set_access(struct rpd_listener *listener, struct error *error)
+{
+    const struct rpd_endpoint *endpoint = &listener->endpoint;
+    const int dirfd = listener->claim.dirfd;
+
+    if (endpoint->group != (gid_t)-1 &&
+        fchownat(dirfd, listener->private_name, (uid_t)-1, endpoint->group, AT_SYMLINK_NOFOLLOW) <
+            0)
+        return error_set(error, EXIT_SYSTEM, STEP, endpoint->text,
+                         "cannot give the socket to group %u: %s", endpoint->group,
+                         strerror(errno));
+    if (fchmodat(dirfd, listener->private_name, endpoint->mode, 0) < 0)
+        return error_set(error, EXIT_SYSTEM, STEP, endpoint->text, "cannot set the mode: %s",
+                         strerror(errno));
+    return 0;
+}
+
+static int remember_file(struct rpd_listener *listener, struct error *error)
+{
+    struct stat status;
+
+    if (fstatat(listener->claim.dirfd, listener->private_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISSOCK(status.st_mode))
+        return error_set(error, EXIT_CONTRACT, STEP, listener->endpoint.text,
+                         "no socket appeared at the address that was asked for");
+    listener->device = status.st_dev;
+    listener->inode = status.st_ino;
+    listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
+    if (!listener->residue)
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "out of memory");
+    return 0;
+}
+
+static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
+                        const struct rpd_bound *bound, struct error *error)
+{
+    if (bound->outcome != RPD_BIND_LISTENING)
+        return refuse_bound(&listener->endpoint, bound, error);
+    listener->fd = bound->fd;
+    listener->state = LISTENER_BOUND;
+    if (check_socket(listener, wanted, EXIT_CONTRACT, error) < 0 ||
+        make_usable(listener, error) < 0)
+        return -1;
+    if (wanted->kind != ENDPOINT_PATH) {
+        listener->state = LISTENER_PUBLIC;
+        return 0;
+    }
+    return remember_file(listener, error) < 0 || set_access(listener, error) < 0 ? -1 : 0;
+}
+
+int listener_bind_owned(struct rpd_listener *listener, struct error *error)
+{
+    struct rpd_endpoint endpoint;
+    struct rpd_bound bound;
+
+    if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
+        return -1;
+    endpoint = endpoint_to_bind(listener);
+    bound = rpd_bind_plainly(&endpoint);
+    return accept_bound(listener, &endpoint, &bound, error);
+}
+
+struct bind_call {
+    rpd_bind_fn bind;
+    const struct rpd_endpoint *endpoint;
+    struct rpd_bound bound;
+};
+
+static void *run_bind(void *argument)
+{
+    struct bind_call *call = argument;
+
+    call->bound = call->bind(call->endpoint);
+    return NULL;
+}
+
+/* On a thread of its own: what bind does to its thread ends with it. */
+static int call_bind(struct bind_call *call, const char *plugin, struct error *error)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    int failed;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&thread, NULL, run_bind, call);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed)
+        return error_set(error, EXIT_SYSTEM, STEP, plugin, "cannot make a thread for bind(): %s",
+                         strerror(failed));
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *plugin,
+                      struct error *error)
+{
+    struct rpd_endpoint endpoint;
+    struct bind_call call = {.bind = bind, .endpoint = &endpoint};
+
+    listener->way = LISTENER_OWN;
+    if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
+        return -1;
+    endpoint = endpoint_to_bind(listener);
+    if (call_bind(&call, plugin, error) < 0)
+        return -1;
+    return accept_bound(listener, &endpoint, &call.bound, error);
+}
+
+int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error)
+{
+    listener->way = LISTENER_ADOPTED;
+    listener->fd = take_fd;
+    listener->state = LISTENER_PUBLIC;
+    return check_socket(listener, &listener->endpoint, EXIT_CONFIG, error) < 0 ||
+                   make_usable(listener, error) < 0
+               ? -1
+               : 0;
+}
+
+/* ---- the public name ------------------------------------------------------ */
+
+int listener_publish(struct rpd_listener *listener, struct error *error)
+{
+    const int dirfd = listener->claim.dirfd;
+
+    if (listener->state != LISTENER_BOUND)
+        return 0;
+    residue_rename(listener->residue, listener->endpoint.name);
+    if (renameat(dirfd, listener->private_name, dirfd, listener->endpoint.name) < 0)
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "cannot give the socket its name: %s", strerror(errno));
+    listener->state = LISTENER_PUBLIC;
+    return 0;
+}
+
+void listener_sweep(const struct rpd_listener *listener)
+{
+    char prefix[NAME_MAX + 1];
+    const struct dirent *entry;
+    DIR *directory;
+    int fd;
+
+    if (!listener_needs_claim(listener))
+        return;
+    fd = openat(listener->claim.dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    directory = fd < 0 ? NULL : fdopendir(fd);
+    if (!directory) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    private_prefix(listener, prefix);
+    while ((entry = readdir(directory))) {
+        const char *name = entry->d_name;
+        const size_t length = strlen(name);
+
+        if (strncmp(name, prefix, strlen(prefix)) == 0 && length > 4 &&
+            strcmp(name + length - 4, ".tmp") == 0 && strcmp(name, listener->private_name) != 0)
+            unlinkat(listener->claim.dirfd, name, 0);
+    }
+    closedir(directory);
+}
+
+static bool is_ours(const struct rpd_listener *listener, const char *name)
+{
+    struct stat status;
+
+    return fstatat(listener->claim.dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_dev == listener->device && status.st_ino == listener->inode;
+}
+
+void listener_withdraw(struct rpd_listener *listener)
+{
+    const int dirfd = listener->claim.dirfd;
+
+    if (listener->state != LISTENER_PUBLIC)
+        return;
+    listener->state = LISTENER_WITHDRAWN;
+    if (!listener_needs_claim(listener) || !is_ours(listener, listener->endpoint.name))
+        return;
+    residue_rename(listener->residue, listener->private_name);
+    renameat(dirfd, listener->endpoint.name, dirfd, listener->private_name);
+}
+
+int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error)
+{
+    struct rpd_listener fresh = *listener;
+    int claimed;
+
+    if (!listener_needs_claim(listener) || listener->state != LISTENER_PUBLIC ||
+        listener->unreachable)
+        return 0;
+    claimed = claim_heal(&listener->claim, error);
+    if (claimed != 0)
+        return -1;
+    if (is_ours(listener, listener->endpoint.name))
+        return 0;
+    if (listener->way == LISTENER_OWN) {
+        listener->unreachable = true;
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "its socket file is gone, and only its backend could make it again; "
+                         "restart the service");
+    }
+    fresh.claim = listener->claim;
+    fresh.state = LISTENER_NEW;
+    fresh.residue = NULL;
+    fresh.fd = -1;
+    if (listener_bind_owned(&fresh, error) < 0 || listener_publish(&fresh, error) < 0) {
+        if (fresh.fd >= 0)
+            close(fresh.fd);
+        residue_forget(fresh.residue);
+        return -1;
+    }
+    *ret_old_fd = listener->fd;
+    residue_forget(listener->residue);
+    *listener = fresh;
+    return 1;
+}
+
+void listener_close(struct rpd_listener *listener)
+{
+    if (listener->state == LISTENER_NEW || listener->state == LISTENER_CLOSED)
+        return;
+    residue_remove_one(listener->residue);
+    listener->residue = NULL;
+    if (listener->fd >= 0)
+        close(listener->fd);
+    listener->fd = -1;
+    listener->state = LISTENER_CLOSED;
+}

@@ -1,0 +1,27 @@
+/* The log: lines on stderr, as text or as JSON. The only global state of the
+ * framework besides what a crash must find (crash.h, residue.h).
+ *
+ * text:  rpd: echo: bound unix:/run/user/1000/rpd/echo.sock
+ * json:  {"time":"2026-01-02T03:04:05.678Z","level":"info","subject":"echo","message":"bound ..."}
+ *
+ * Each line is one write(2), so that lines of several threads never mix.
+ * Functions here are [any]. */
+#ifndef FRAMEWORK_LOG_H
+#define FRAMEWORK_LOG_H
+
+#include <rpd/service.h>
+
+#include <stdarg.h>
+
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/* Before other threads exist. Without it: info, text. */
+void log_configure(enum rpd_log_level level, enum log_format format);
+
+/* subject: a service's name, or NULL for the daemon itself. */
+void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)
+    RPD_PRINTF(3, 4);
+void log_vline(enum rpd_log_level level, const char *subject, const char *format,
+               va_list arguments);
+
+#endif

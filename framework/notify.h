@@ -1,0 +1,24 @@
+/* Telling whoever started us: systemd's sd_notify protocol on $NOTIFY_SOCKET,
+ * and a newline on --notify-fd in the way of s6. Functions here are [start] or
+ * [loop]; what cannot be delivered is not worth stopping for. */
+#ifndef FRAMEWORK_NOTIFY_H
+#define FRAMEWORK_NOTIFY_H
+
+struct notify {
+    int socket;    /* to systemd, or -1 */
+    int ready_fd;  /* -1: not given, or used */
+};
+
+/* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET out of the
+ * environment: a plugin's children must not speak for us. */
+void notify_init(struct notify *notify, int take_ready_fd);
+
+/* READY=1, and the newline. Once. */
+void notify_ready(struct notify *notify);
+
+void notify_status(struct notify *notify, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void notify_stopping(struct notify *notify);
+void notify_finish(struct notify *notify);
+
+#endif

@@ -1,0 +1,232 @@
+/* The worker pool. See pool.h. */
+#include "pool.h"
+
+#include "crash.h"
+#include "log.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { QUEUE_MAX = 10000 };
+
+TAILQ_HEAD(job_list, job);
+
+struct pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake_worker;
+    struct job_list waiting, finished; /* under the mutex */
+    /* Jobs that wait in job_wait() are few, so all share one condition. It uses
+     * the monotonic clock: a changed date neither delays nor hurries a load. */
+    pthread_cond_t cancel_changed;
+    size_t waiting_count;
+    bool closing;
+    struct event *wake_loop;
+    pthread_t *threads;
+    int thread_count;
+};
+
+bool job_wait(struct job *job, unsigned milliseconds)
+{
+    struct timespec end;
+    int waited = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (time_t)(milliseconds / 1000);
+    end.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&job->pool->mutex);
+    while (!atomic_load(&job->cancelled) && waited != ETIMEDOUT)
+        waited = pthread_cond_timedwait(&job->pool->cancel_changed, &job->pool->mutex, &end);
+    pthread_mutex_unlock(&job->pool->mutex);
+    return !atomic_load(&job->cancelled);
+}
+
+/* With the mutex held. */
+static void finish_job(struct pool *pool, struct job *job)
+{
+    const bool was_empty = TAILQ_EMPTY(&pool->finished);
+
+    TAILQ_INSERT_TAIL(&pool->finished, job, link);
+    if (was_empty)
+        event_active(pool->wake_loop, EV_READ, 0);
+}
+
+static struct job *take_waiting(struct pool *pool)
+{
+    struct job *job = TAILQ_FIRST(&pool->waiting);
+
+    if (job) {
+        TAILQ_REMOVE(&pool->waiting, job, link);
+        pool->waiting_count--;
+        job->is_waiting = false;
+    }
+    return job;
+}
+
+static void *work(void *argument)
+{
+    struct pool *pool = argument;
+    struct job *job;
+
+    crash_thread_begin("worker");
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        while (!(job = take_waiting(pool)) && !pool->closing)
+            pthread_cond_wait(&pool->wake_worker, &pool->mutex);
+        if (!job)
+            break;
+        pthread_mutex_unlock(&pool->mutex);
+        if (!atomic_load(&job->cancelled)) {
+            job->has_run = true;
+            job->run(job);
+        }
+        pthread_mutex_lock(&pool->mutex);
+        finish_job(pool, job);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    crash_thread_end();
+    return NULL;
+}
+
+/* [loop] */
+static void call_done(struct pool *pool)
+{
+    struct job_list finished = TAILQ_HEAD_INITIALIZER(finished);
+    struct job *job;
+
+    pthread_mutex_lock(&pool->mutex);
+    TAILQ_CONCAT(&finished, &pool->finished, link);
+    pthread_mutex_unlock(&pool->mutex);
+    while ((job = TAILQ_FIRST(&finished))) {
+        TAILQ_REMOVE(&finished, job, link);
+        job->done(job, !job->has_run || atomic_load(&job->cancelled));
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    call_done(arg);
+}
+
+/* Signals are the loop thread's: workers block them all, or their system calls
+ * would be interrupted for nothing. Those of a crash cannot be blocked. */
+static int start_threads(struct pool *pool, int workers)
+{
+    sigset_t all, before;
+    int failed = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool->thread_count < workers && !failed) {
+        failed = pthread_create(&pool->threads[pool->thread_count], NULL, work, pool);
+        if (!failed)
+            pool->thread_count++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
+static void init_cancel_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers,
+                struct error *error)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    int failed = ENOMEM;
+
+    *ret_pool = pool;
+    if (pool) {
+        pthread_mutex_init(&pool->mutex, NULL);
+        pthread_cond_init(&pool->wake_worker, NULL);
+        init_cancel_condition(&pool->cancel_changed);
+        TAILQ_INIT(&pool->waiting);
+        TAILQ_INIT(&pool->finished);
+        pool->threads = calloc((size_t)workers, sizeof *pool->threads);
+        pool->wake_loop = event_new(base, -1, EV_PERSIST, on_wake, pool);
+    }
+    if (pool && pool->threads && pool->wake_loop)
+        failed = start_threads(pool, workers);
+    if (!pool || pool->thread_count == 0) {
+        pool_destroy(pool);
+        *ret_pool = NULL;
+        return error_set(error, EXIT_SYSTEM, "workers", "worker pool",
+                         "cannot make a single thread: %s; raise the limit of processes",
+                         strerror(failed));
+    }
+    if (failed)
+        log_line(RPD_LOG_WARNING, NULL, "only %d of %d workers could be made: %s",
+                 pool->thread_count, workers, strerror(failed));
+    return 0;
+}
+
+int pool_submit(struct pool *pool, struct job *job, bool must_run)
+{
+    int refused;
+
+    atomic_init(&job->cancelled, false);
+    job->pool = pool;
+    job->has_run = false;
+    job->is_waiting = false;
+    pthread_mutex_lock(&pool->mutex);
+    refused = pool->closing || (pool->waiting_count >= QUEUE_MAX && !must_run);
+    if (!refused) {
+        TAILQ_INSERT_TAIL(&pool->waiting, job, link);
+        pool->waiting_count++;
+        job->is_waiting = true;
+        pthread_cond_signal(&pool->wake_worker);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return refused ? -1 : 0;
+}
+
+void pool_cancel(struct pool *pool, struct job *job)
+{
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&job->cancelled, true);
+    pthread_cond_broadcast(&pool->cancel_changed);
+    if (job->is_waiting) {
+        TAILQ_REMOVE(&pool->waiting, job, link);
+        pool->waiting_count--;
+        job->is_waiting = false;
+        finish_job(pool, job);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_destroy(struct pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->closing = true;
+    pthread_cond_broadcast(&pool->wake_worker);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int i = 0; i < pool->thread_count; i++)
+        pthread_join(pool->threads[i], NULL);
+    call_done(pool);
+    if (pool->wake_loop)
+        event_free(pool->wake_loop);
+    pthread_cond_destroy(&pool->cancel_changed);
+    pthread_cond_destroy(&pool->wake_worker);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool->threads);
+    free(pool);
+}

@@ -1,0 +1,55 @@
+/* The worker pool, and the queue by which finished work comes back to the loop.
+ *
+ *     pool_submit ──► waiting ──► run ──► finished ──► done
+ *        [loop]         │      [worker]               [loop]
+ *                       └── cancelled ───────────────►
+ *
+ * done runs exactly once for each job that was accepted. The queue is bounded.
+ * Only the loop's side touches libevent; the one call that a worker makes is
+ * the wake-up, and only when the queue of finished jobs was empty. */
+#ifndef FRAMEWORK_POOL_H
+#define FRAMEWORK_POOL_H
+
+#include "error.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct event_base;
+struct pool;
+struct job;
+
+typedef void (*job_run_fn)(struct job *job);                  /* [worker] */
+typedef void (*job_done_fn)(struct job *job, bool cancelled); /* [loop] may free the job */
+
+/* Embedded in what needs a job done. The pool owns it from submit to done. */
+struct job {
+    job_run_fn run;
+    job_done_fn done;
+    struct pool *pool;
+    atomic_bool cancelled;
+    bool has_run;
+    bool is_waiting;
+    TAILQ_ENTRY(job) link;
+};
+
+/* Makes the pool, with at least one and at most that many workers. */
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers,
+                struct error *error);
+
+/* [loop] 0, or -1 when the queue is full and the job is not must_run. */
+int pool_submit(struct pool *pool, struct job *job, bool must_run);
+
+/* [loop] A waiting job is done, as cancelled, in the loop's next turn; a running
+ * one sees the flag and is done when it returns. */
+void pool_cancel(struct pool *pool, struct job *job);
+
+/* [loop] Ends the workers once they have finished what they run, calls done
+ * for all that is left, and frees the pool. NULL is legal. */
+void pool_destroy(struct pool *pool);
+
+/* [worker] Waits; false at once when the job is cancelled. */
+bool job_wait(struct job *job, unsigned milliseconds);
+
+#endif

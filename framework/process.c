@@ -1,0 +1,94 @@
+/* The process's surroundings. See process.h. */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FIRST_INHERITED = 3 };
+
+/* Otherwise the first socket would be descriptor 2, and be logged to. */
+static int open_standard_streams(struct error *error)
+{
+    for (int fd = 0; fd < FIRST_INHERITED; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
+            return error_set(error, EXIT_SYSTEM, "start", "/dev/null", "cannot open it: %s",
+                             strerror(errno));
+    }
+    return 0;
+}
+
+static void close_inherited(int listen_fds, int notify_fd)
+{
+    const unsigned first = FIRST_INHERITED + (unsigned)listen_fds;
+
+    if (notify_fd < (int)first) {
+        close_range(first, ~0U, 0);
+        return;
+    }
+    if ((unsigned)notify_fd > first)
+        close_range(first, (unsigned)notify_fd - 1, 0);
+    close_range((unsigned)notify_fd + 1, ~0U, 0);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int process_prepare(int listen_fds, int notify_fd, struct error *error)
+{
+    if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
+        return error_set(error, EXIT_SECURITY, "start", "rpd",
+                         "refuses to run set-uid, set-gid or with file capabilities; start it as "
+                         "the user that it shall run as");
+    umask(077);
+    if (open_standard_streams(error) < 0)
+        return -1;
+    if (notify_fd >= 0 && fcntl(notify_fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_set(error, EXIT_COMMAND_LINE, "command line", "--notify-fd",
+                         "descriptor %d is not open", notify_fd);
+    close_inherited(listen_fds, notify_fd);
+    raise_descriptor_limit();
+    return 0;
+}
+
+static ssize_t read_file(const char *path, char *to, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, to, room - 1);
+
+    if (fd >= 0)
+        close(fd);
+    to[size > 0 ? size : 0] = '\0';
+    return size;
+}
+
+void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_start_time)
+{
+    enum { FIELDS_BEFORE_START_TIME = 19 };
+    char stat[1024];
+    const char *at;
+
+    read_file("/proc/sys/kernel/random/boot_id", ret_boot_id, BOOT_ID_SIZE);
+    *ret_start_time = 0;
+    read_file("/proc/self/stat", stat, sizeof stat);
+    /* The name, in brackets, may itself hold spaces and brackets. */
+    at = strrchr(stat, ')');
+    for (int i = 0; at && i <= FIELDS_BEFORE_START_TIME; i++)
+        at = strchr(at + 1, ' ');
+    if (at)
+        sscanf(at, "%llu", ret_start_time);
+}

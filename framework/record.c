@@ -1,0 +1,142 @@
+/* Records. See record.h. */
+#include "record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RECORD_VERSION = 1, RECORD_MAX = 64 * 1024 };
+
+static json_t *make_json(const struct record_content *content)
+{
+    json_t *endpoints = json_array();
+
+    for (size_t i = 0; i < content->endpoint_count; i++)
+        json_array_append_new(endpoints, json_string(content->endpoints[i]));
+    /* There is no control socket yet; readers find the key all the same. */
+    return json_pack("{s:i, s:s, s:i, s:I, s:s, s:o, s:s, s:s?, s:n}", "version", RECORD_VERSION,
+                     "service", content->service, "pid", getpid(), "start_time",
+                     (json_int_t)content->start_time, "boot_id", content->boot_id, "endpoints",
+                     endpoints, "plugin", content->plugin, "config", content->config, "control");
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(fd, data, size);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -1;
+        data += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+static int write_file(int dirfd, const char *name, const char *text)
+{
+    int fd, failed;
+
+    unlinkat(dirfd, name, 0); /* of a killed start that had our pid */
+    fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -1;
+    failed = fchmod(fd, 0644) < 0 || write_all(fd, text, strlen(text)) < 0;
+    failed |= close(fd) < 0;
+    return failed ? -1 : 0;
+}
+
+int record_write(struct record *record, int dirfd, const char *directory,
+                 const struct record_content *content, struct error *error)
+{
+    char temporary[NAME_MAX + 1], path[PATH_MAX];
+    json_t *json = make_json(content);
+    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    int failed = 1;
+
+    record->dirfd = dirfd;
+    snprintf(record->name, sizeof record->name, "%s.json", content->service);
+    snprintf(temporary, sizeof temporary, ".%s.json.%d.tmp", content->service, getpid());
+    snprintf(path, sizeof path, "%s/%s", directory, record->name);
+    if (text && write_file(dirfd, temporary, text) == 0) {
+        record->residue = residue_add(dirfd, temporary);
+        if (record->residue) {
+            residue_rename(record->residue, record->name);
+            failed = renameat(dirfd, temporary, dirfd, record->name) < 0;
+        }
+    }
+    if (failed) {
+        error_set(error, EXIT_RECORD, "publish", path,
+                  "cannot write the record: %s; free space in the run-time directory, or set "
+                  "RPD_RUNTIME_DIR",
+                  text ? strerror(errno) : "out of memory");
+        unlinkat(dirfd, temporary, 0);
+    }
+    free(text);
+    json_decref(json);
+    return failed ? -1 : 0;
+}
+
+void record_remove(struct record *record)
+{
+    if (!record->residue)
+        return;
+    residue_remove_one(record->residue);
+    record->residue = NULL;
+}
+
+static json_t *read_record(int dirfd, const char *name)
+{
+    char text[RECORD_MAX];
+    int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
+
+    if (fd >= 0)
+        close(fd);
+    return size <= 0 ? NULL : json_loadb(text, (size_t)size, 0, NULL);
+}
+
+static bool has_endpoint(const json_t *record, const char *endpoint)
+{
+    size_t i;
+    const json_t *value;
+
+    json_array_foreach(json_object_get(record, "endpoints"), i, value)
+        if (json_is_string(value) && strcmp(json_string_value(value), endpoint) == 0)
+            return true;
+    return false;
+}
+
+void record_find(int dirfd, const char *endpoint, char *ret_who, size_t room)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    *ret_who = '\0';
+    while (directory && !*ret_who && (entry = readdir(directory))) {
+        const size_t length = strlen(entry->d_name);
+        json_t *record = length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0
+                             ? read_record(dirfd, entry->d_name)
+                             : NULL;
+        const char *service = json_string_value(json_object_get(record, "service"));
+
+        if (service && has_endpoint(record, endpoint))
+            snprintf(ret_who, room, "service %.63s, pid %lld", service,
+                     (long long)json_integer_value(json_object_get(record, "pid")));
+        json_decref(record);
+    }
+    if (directory)
+        closedir(directory);
+    else if (fd >= 0)
+        close(fd);
+}

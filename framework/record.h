@@ -1,0 +1,37 @@
+/* The record: SERVICE.json in the run-time directory says what runs where. It
+ * is written after bind and before serve, and removed at stop. It informs
+ * others; the locks decide. */
+#ifndef FRAMEWORK_RECORD_H
+#define FRAMEWORK_RECORD_H
+
+#include "error.h"
+#include "residue.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+struct record {
+    int dirfd; /* the run-time directory; not ours */
+    char name[NAME_MAX + 1];
+    struct residue *residue; /* NULL: not written */
+};
+
+struct record_content {
+    const char *service, *plugin;
+    const char *config; /* absolute path, or NULL */
+    const char **endpoints;
+    size_t endpoint_count;
+    const char *boot_id;
+    unsigned long long start_time;
+};
+
+/* [start] Appears whole, or not at all (73). */
+int record_write(struct record *record, int dirfd, const char *directory,
+                 const struct record_content *content, struct error *error);
+void record_remove(struct record *record);
+
+/* [start] Who of all recorded services has this endpoint, as "service NAME,
+ * pid N"; "" if none says so. */
+void record_find(int dirfd, const char *endpoint, char *ret_who, size_t room);
+
+#endif

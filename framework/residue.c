@@ -1,0 +1,82 @@
+/* Residue. See residue.h.
+ *
+ * The list only grows at its head, by one thread; readers follow it without a
+ * lock. An entry's two names are both tried, as a rename may be under way. */
+#include "residue.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct residue {
+    struct residue *next;
+    int dirfd;
+    dev_t device;
+    ino_t inode;
+    atomic_int active;
+    atomic_int current; /* which of the names is the newer one */
+    char names[2][NAME_MAX + 1];
+};
+
+static _Atomic(struct residue *) residue_list;
+
+struct residue *residue_add(int dirfd, const char *name)
+{
+    struct residue *residue = calloc(1, sizeof *residue);
+    struct stat status;
+
+    if (!residue)
+        return NULL;
+    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        residue->device = status.st_dev;
+        residue->inode = status.st_ino;
+    }
+    residue->dirfd = dirfd;
+    snprintf(residue->names[0], sizeof residue->names[0], "%s", name);
+    snprintf(residue->names[1], sizeof residue->names[1], "%s", name);
+    atomic_store(&residue->active, 1);
+    residue->next = atomic_load(&residue_list);
+    atomic_store(&residue_list, residue);
+    return residue;
+}
+
+void residue_rename(struct residue *residue, const char *name)
+{
+    const int other = 1 - atomic_load(&residue->current);
+
+    snprintf(residue->names[other], sizeof residue->names[other], "%s", name);
+    atomic_store(&residue->current, other);
+}
+
+void residue_forget(struct residue *residue)
+{
+    if (residue)
+        atomic_store(&residue->active, 0);
+}
+
+static void remove_if_ours(const struct residue *residue, const char *name)
+{
+    struct stat status;
+
+    if (fstatat(residue->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == residue->device && status.st_ino == residue->inode)
+        unlinkat(residue->dirfd, name, 0);
+}
+
+void residue_remove_one(struct residue *residue)
+{
+    if (!residue || !atomic_exchange(&residue->active, 0))
+        return;
+    remove_if_ours(residue, residue->names[0]);
+    remove_if_ours(residue, residue->names[1]);
+}
+
+void residue_remove(void)
+{
+    for (struct residue *residue = atomic_load(&residue_list); residue; residue = residue->next)
+        residue_remove_one(residue);
+}

@@ -1,0 +1,33 @@
+/* Residue: the files that this process has made and must take away again.
+ *
+ * The ordinary stop removes each where it was made. But a start that hangs is
+ * ended by the watchdog, a plugin may call exit(), a second SIGINT ends the
+ * process at once: all of them from some other thread or a signal handler,
+ * and none may leave a socket or a record behind. They call residue_remove().
+ *
+ * A file is only removed while it is still the one that was made. Entries are
+ * never freed, so that a signal handler can walk them at any time; that is a
+ * few hundred bytes a socket. */
+#ifndef FRAMEWORK_RESIDUE_H
+#define FRAMEWORK_RESIDUE_H
+
+struct residue;
+
+/* [start][loop] dirfd stays open as long as the entry is active. NULL: no
+ * memory. */
+struct residue *residue_add(int dirfd, const char *name);
+
+/* [start][loop] The file has this name now. Called before it is renamed there,
+ * and again with the old name should that fail: a missing file does no harm. */
+void residue_rename(struct residue *residue, const char *name);
+
+/* [start][loop] The file is gone, or has been replaced by what its own entry
+ * names. NULL is legal. */
+void residue_forget(struct residue *residue);
+
+/* [any], async-signal-safe. Removes one, if it is still what was made; NULL is
+ * legal. Removes all. */
+void residue_remove_one(struct residue *residue);
+void residue_remove(void);
+
+#endif

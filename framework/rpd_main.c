@@ -1,0 +1,65 @@
+/* All of the `rpd` command: reads what it is told, and runs it. */
+#include <rpd/main.h>
+
+#include "arguments.h"
+#include "clock.h"
+#include "config.h"
+#include "daemon.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifndef RPD_VERSION
+#define RPD_VERSION "0.1.0"
+#endif
+
+static int say_all(struct error *errors, size_t count)
+{
+    int code = count > 0 ? (int)errors[0].code : EXIT_SYSTEM;
+
+    for (size_t i = 0; i < count; i++)
+        log_line(RPD_LOG_ERROR, NULL, "%s", errors[i].text);
+    free(errors);
+    return code;
+}
+
+static int run(const struct arguments *arguments, uint64_t started_us)
+{
+    struct config config;
+    struct error *errors;
+    size_t count;
+    int code = 0;
+
+    if (config_load(&config, &arguments->request, &errors, &count) < 0)
+        return say_all(errors, count);
+    log_configure(config.log_level, config.log_format);
+    if (arguments->mode == ARGUMENTS_PRINT_CONFIG)
+        config_print(&config);
+    else
+        code = daemon_run(arguments, &config, started_us);
+    config_finish(&config);
+    return code;
+}
+
+int rpd_main(int argc, char **argv)
+{
+    const uint64_t started_us = clock_us();
+    struct arguments arguments;
+    struct error error;
+    int code = 0;
+
+    if (arguments_parse(&arguments, argc, argv, &error) < 0) {
+        log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
+        code = (int)error.code;
+    } else if (arguments.mode == ARGUMENTS_HELP)
+        fputs(arguments_help, stdout);
+    else if (arguments.mode == ARGUMENTS_VERSION)
+        puts("rpd " RPD_VERSION);
+    else if (arguments.mode == ARGUMENTS_PRINT_SCHEMA)
+        config_print_schema();
+    else
+        code = run(&arguments, started_us);
+    arguments_finish(&arguments);
+    return code;
+}

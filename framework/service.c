@@ -1,0 +1,278 @@
+/* One service's way to its endpoints and back. See service.h for the order;
+ * what it does on the loop is in serving.c. */
+#include "service.h"
+
+#include "crash.h"
+#include "watchdog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- inspect ---------------------------------------------------------------- */
+
+int service_inspect(struct rpd_service *service, const struct plugin_search *search,
+                    struct error *error)
+{
+    const struct plugin_search here = {.base = service->config->plugin_base,
+                                       .dirs = search->dirs};
+
+    service->plugin.fd = -1;
+    service->name_claim.dirfd = service->name_claim.lock.fd = -1;
+    if (plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
+        return -1;
+    snprintf(service->name, sizeof service->name, "%s",
+             service->config->name ? service->config->name : service->plugin.note.backend);
+    return 0;
+}
+
+/* ---- resolve and claim -------------------------------------------------------- */
+
+static int resolve_one(struct rpd_service *service, struct attachment *attachment,
+                       const struct config_listen *listen, const char *runtime_dir,
+                       struct adoption *adoption, struct error *error)
+{
+    struct rpd_listener *listener = &attachment->listener;
+    int adopted;
+
+    attachment->service = service;
+    listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
+    if (endpoint_resolve(&listener->endpoint, listen, runtime_dir, error) < 0)
+        return -1;
+    snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+    adopted = adoption ? adoption_take(adoption, &listener->endpoint, service->name) : -1;
+    return adopted < 0 ? 0 : listener_adopt(listener, adopted, error);
+}
+
+int service_resolve(struct rpd_service *service, const char *runtime_dir,
+                    struct adoption *adoption, struct error *error)
+{
+    const struct config_service *config = service->config;
+    const size_t count = config->listen_count > 0 ? config->listen_count : 1;
+    char text[sizeof service->name + 16];
+    const struct config_listen preset = {
+        .endpoint = text, .backlog = 4096, .mode = 0600, .origin = NULL};
+
+    snprintf(text, sizeof text, "unix:%s.sock", service->name);
+    service->attachments = calloc(count, sizeof *service->attachments);
+    if (!service->attachments)
+        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory");
+    service->attachment_count = count;
+    for (size_t i = 0; i < count; i++)
+        if (resolve_one(service, &service->attachments[i],
+                        config->listen_count > 0 ? &config->listen[i] : &preset, runtime_dir,
+                        adoption, error) < 0)
+            return -1;
+    return 0;
+}
+
+/* What others are told who find it held. */
+static void describe(const struct rpd_service *service, char ret_identity[LOCK_HOLDER_MAX])
+{
+    const time_t now = time(NULL);
+    struct tm local;
+    char date[32];
+
+    localtime_r(&now, &local);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &local);
+    snprintf(ret_identity, LOCK_HOLDER_MAX, "pid %d (service %s, started %s)", getpid(),
+             service->name, date);
+}
+
+int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
+                           struct error *error)
+{
+    char object[80], identity[LOCK_HOLDER_MAX];
+
+    describe(service, identity);
+    snprintf(object, sizeof object, "service %s", service->name);
+    if (claim_prepare(&service->name_claim, false, runtime_dir, service->name, object, identity,
+                      error) < 0)
+        return -1;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener_needs_claim(listener) &&
+            claim_prepare(&listener->claim, true, listener->endpoint.directory,
+                          listener->endpoint.name, listener->endpoint.text, identity, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims)
+{
+    size_t count = 0;
+
+    ret_claims[count++] = &service->name_claim;
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (listener_needs_claim(&service->attachments[i].listener))
+            ret_claims[count++] = &service->attachments[i].listener.claim;
+    return count;
+}
+
+void service_unclaim(struct rpd_service *service)
+{
+    claim_release(&service->name_claim);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        claim_release(&service->attachments[i].listener.claim);
+}
+
+/* ---- bind ------------------------------------------------------------------------ */
+
+int service_bind_owned(struct rpd_service *service, bool paths, struct error *error)
+{
+    if (service->plugin.note.has_own_bind)
+        return 0;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->state == LISTENER_NEW &&
+            (listener->endpoint.kind == ENDPOINT_PATH) == paths &&
+            listener_bind_owned(listener, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int service_bind_own(struct rpd_service *service, struct error *error)
+{
+    if (!service->plugin.note.has_own_bind)
+        return 0;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", service->plugin.path,
+                          "its bind() has not returned within endpoint_deadline_ms; it must not "
+                          "wait for anything");
+        if (listener->state == LISTENER_NEW &&
+            listener_bind_own(listener, service->plugin.bind, service->plugin.path, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int service_publish_paths(struct rpd_service *service, struct error *error)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (listener_publish(&service->attachments[i].listener, error) < 0)
+            return -1;
+    return 0;
+}
+
+void service_unbind(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_close(&service->attachments[i].listener);
+}
+
+/* ---- code -------------------------------------------------------------------------- */
+
+int service_load_code(struct rpd_service *service, struct error *error)
+{
+    int loaded;
+
+    watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
+                      "its code has not finished loading within code_deadline_ms; its constructors "
+                      "must not wait for anything");
+    crash_enter(service->name, service->plugin.path);
+    loaded = plugin_load(&service->plugin, error);
+    crash_leave();
+    return loaded;
+}
+
+int service_check_options(struct rpd_service *service, const struct config *config,
+                          struct error **ret_errors, size_t *ret_count)
+{
+    return options_make(&service->options, service->plugin.backend.options, service->plugin.path,
+                        config, service->config, ret_errors, ret_count);
+}
+
+/* ---- publish ------------------------------------------------------------------------ */
+
+int service_publish_record(struct rpd_service *service, int runtime_dirfd,
+                           const char *runtime_dir, const struct record_content *common,
+                           struct error *error)
+{
+    struct record_content content = *common;
+    const char **endpoints = calloc(service->attachment_count, sizeof *endpoints);
+    int written;
+
+    if (!endpoints)
+        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory");
+    for (size_t i = 0; i < service->attachment_count; i++)
+        endpoints[i] = service->attachments[i].listener.text;
+    content.service = service->name;
+    content.plugin = service->plugin.path;
+    content.endpoints = endpoints;
+    content.endpoint_count = service->attachment_count;
+    written = record_write(&service->record, runtime_dirfd, runtime_dir, &content, error);
+    free(endpoints);
+    return written;
+}
+
+void service_unpublish(struct rpd_service *service)
+{
+    record_remove(&service->record);
+}
+
+void service_finish(struct rpd_service *service)
+{
+    options_finish(&service->options);
+    plugin_finish(&service->plugin);
+    free(service->attachments);
+    service->attachments = NULL;
+    service->attachment_count = 0;
+}
+
+/* ---- the backend's side, [any] --------------------------------------------------------- */
+
+const char *rpd_service_name(const struct rpd_service *service)
+{
+    return service->name;
+}
+
+void rpd_log(const struct rpd_service *service, enum rpd_log_level level, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    log_vline(level, service->name, format, arguments);
+    va_end(arguments);
+}
+
+static const struct option_value *option(const struct rpd_service *service, const char *name,
+                                         enum rpd_option_type type)
+{
+    const struct option_value *value = options_find(&service->options, name, type);
+
+    if (value)
+        return value;
+    log_line(RPD_LOG_ERROR, service->name,
+             "%s asks for an option \"%s\" that its table does not have, or has with another type",
+             service->plugin.path, name);
+    residue_remove();
+    _exit(EXIT_INTERNAL);
+}
+
+const char *rpd_option_string(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_STRING_TYPE)->string;
+}
+
+int64_t rpd_option_integer(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_INTEGER_TYPE)->integer;
+}
+
+double rpd_option_number(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_NUMBER_TYPE)->number;
+}
+
+bool rpd_option_boolean(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
+}

@@ -1,0 +1,133 @@
+/* A service: one backend with a name, endpoints, options and state.
+ *
+ *   [start]  inspect, claim, bind, code, publish: a function each, in that
+ *            order, called by daemon.c for every service before the next step
+ *   [loop]   WARMING ──ready──► SERVING ──┐
+ *               │ ▲                       ├─drain─► DRAINING ──► STOPPING ──► STOPPED
+ *               ▼ │ retry                 │        clients      loads,      backend's
+ *             (load failed) ──────────────┘        finish       jobs end    stop, unload
+ *
+ * A service knows nothing of others, nor of the daemon but what it tells it
+ * through service_events. */
+#ifndef FRAMEWORK_SERVICE_H
+#define FRAMEWORK_SERVICE_H
+
+#include "acceptor.h"
+#include "adopt.h"
+#include "claim.h"
+#include "config.h"
+#include "conn.h"
+#include "hold.h"
+#include "jobs.h"
+#include "listener.h"
+#include "loading.h"
+#include "options.h"
+#include "plugin.h"
+#include "record.h"
+
+enum service_phase {
+    SERVICE_STARTING,
+    SERVICE_WARMING,
+    SERVICE_SERVING,
+    SERVICE_DRAINING, /* clients finish */
+    SERVICE_STOPPING, /* nobody is served; workers end */
+    SERVICE_STOPPED
+};
+
+/* [loop] */
+struct service_events {
+    void (*ready)(void *daemon, struct rpd_service *service);
+    /* It cannot go on: the daemon must stop with this. */
+    void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
+    void (*stopped)(void *daemon, struct rpd_service *service);
+};
+
+/* A listener and who gets its clients. */
+struct attachment {
+    struct rpd_listener listener; /* first: rpd_accept() is given this */
+    struct rpd_service *service;
+    struct acceptor acceptor;
+    rpd_accept_fn accept; /* NULL: connection callbacks */
+    void *accept_arg;
+    bool attached;
+};
+
+struct rpd_service {
+    const struct config_service *config;
+    const struct service_events *events;
+    void *daemon;
+    char name[64];
+    enum service_phase phase;
+    struct plugin plugin;
+    struct claim name_claim;
+    struct attachment *attachments;
+    size_t attachment_count;
+    struct options options;
+    struct record record;
+    /* From serve on: */
+    struct event_base *base;
+    struct event *step;  /* looks whether the drain, then the stop, is complete */
+    struct event *retry; /* loads again */
+    unsigned retry_s;
+    struct hold hold;
+    struct conn_group conns;
+    struct loading loading;
+    struct jobs jobs;
+    size_t accepted_clients; /* taken by rpd_accept(), and not gone */
+    bool cut_off;            /* the drain deadline has passed */
+    bool backend_serves;     /* its serve was called, so its stop is due */
+    uint64_t serving_since_us;
+    struct error error;      /* of the backend's serve */
+};
+
+/* ---- [start] -------------------------------------------------------------- */
+
+/* The plugin is found and judged; the service gets its name. */
+int service_inspect(struct rpd_service *service, const struct plugin_search *search,
+                    struct error *error);
+
+/* Its endpoints, and what it must claim: service_count_claims() pointers. */
+int service_resolve(struct rpd_service *service, const char *runtime_dir,
+                    struct adoption *adoption, struct error *error);
+int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
+                           struct error *error);
+size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
+
+/* Binds what rpd binds: kind by kind, as TCP and abstract names are visible at
+ * once. */
+int service_bind_owned(struct rpd_service *service, bool paths, struct error *error);
+int service_load_code(struct rpd_service *service, struct error *error);
+int service_check_options(struct rpd_service *service, const struct config *config,
+                          struct error **ret_errors, size_t *ret_count);
+int service_bind_own(struct rpd_service *service, struct error *error);
+int service_publish_paths(struct rpd_service *service, struct error *error);
+int service_publish_record(struct rpd_service *service, int runtime_dirfd,
+                           const char *runtime_dir, const struct record_content *common,
+                           struct error *error);
+
+/* ---- [loop] ---------------------------------------------------------------- */
+
+/* Attaches to the loop and begins to load. After this, failed or not, it must be
+ * drained and stopped through events->stopped. */
+int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
+                  struct error *error);
+
+/* Takes no new clients and lets those in flight finish; then stops. */
+void service_drain(struct rpd_service *service);
+
+/* The drain deadline has passed: whoever is left is cut off. */
+void service_cut_off(struct rpd_service *service);
+
+/* Something happened to a file of this name (NULL: unknown); makes lost locks
+ * and sockets again. */
+void service_heal(struct rpd_service *service, const char *file_name);
+
+/* ---- [start] the way back, each the mirror of one above; all are legal at any
+ * time ------------------------------------------------------------------------ */
+void service_unserve(struct rpd_service *service);
+void service_unpublish(struct rpd_service *service);
+void service_unbind(struct rpd_service *service);
+void service_unclaim(struct rpd_service *service);
+void service_finish(struct rpd_service *service);
+
+#endif

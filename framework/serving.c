@@ -1,0 +1,399 @@
+/* One service on the loop: its clients, its load, its drain and its end.
+ * See service.h for the phases.
+ *
+ * What ends a phase (the last client gone, the last job done, a load cancelled)
+ * may be noticed deep inside a callback; so it only asks for a step, and step(),
+ * called by the loop itself, looks whether the phase is over. */
+#include "service.h"
+
+#include "clock.h"
+#include "crash.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FIRST_RETRY_S = 1, LONGEST_RETRY_S = 60 };
+
+static void step_later(struct rpd_service *service)
+{
+    event_active(service->step, 0, 0);
+}
+
+static void enter(const struct rpd_service *service)
+{
+    crash_enter(service->name, service->plugin.path);
+}
+
+/* ---- clients ------------------------------------------------------------------ */
+
+/* [loop] From the waiting room to the backend. */
+static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
+{
+    struct attachment *attachment = arg;
+    struct rpd_service *service = attachment->service;
+
+    if (!attachment->accept) {
+        conn_open(&service->conns, take_fd);
+        return;
+    }
+    service->accepted_clients++;
+    enter(service);
+    attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
+    crash_leave();
+}
+
+static void on_client(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
+{
+    struct attachment *attachment = arg;
+
+    hold_add(&attachment->service->hold, take_fd, peer, peer_length, admit, attachment);
+}
+
+static int attach(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
+                  void *arg)
+{
+    struct attachment *attachment = (struct attachment *)listener;
+    const bool abstract = listener->endpoint.kind == ENDPOINT_ABSTRACT;
+
+    if (attachment->attached)
+        return -1;
+    attachment->accept = accept;
+    attachment->accept_arg = arg;
+    attachment->attached = acceptor_start(&attachment->acceptor, service->base, listener->fd,
+                                          service->name, abstract, on_client, attachment) == 0;
+    return attachment->attached ? 0 : -1;
+}
+
+int rpd_accept(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
+               void *arg)
+{
+    return accept ? attach(service, listener, accept, arg) : -1;
+}
+
+int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *listener)
+{
+    return service->plugin.backend.on_data ? attach(service, listener, NULL, NULL) : -1;
+}
+
+void rpd_client_gone(struct rpd_service *service)
+{
+    service->accepted_clients--;
+    step_later(service);
+}
+
+int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
+}
+
+const char *rpd_listener_text(const struct rpd_listener *listener)
+{
+    return listener->text;
+}
+
+void *rpd_service_state(const struct rpd_service *service)
+{
+    return service->conns.state;
+}
+
+struct event_base *rpd_service_event_base(const struct rpd_service *service)
+{
+    return service->base;
+}
+
+int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
+{
+    return jobs_submit(&service->jobs, run, done, arg);
+}
+
+/* ---- loading -------------------------------------------------------------------- */
+
+static void on_ready(struct rpd_service *service)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    service->conns.state = service->loading.state;
+    if (service->phase != SERVICE_WARMING)
+        return; /* too late: a stop was asked for meanwhile */
+    service->phase = SERVICE_SERVING;
+    service->retry_s = 0;
+    if (backend->on_ready) {
+        enter(service);
+        backend->on_ready(service, service->conns.state);
+        crash_leave();
+    }
+    log_line(RPD_LOG_INFO, service->name, "ready (%.3f s)",
+             (double)(clock_us() - service->serving_since_us) / 1e6);
+    hold_open(&service->hold);
+    service->events->ready(service->daemon, service);
+}
+
+static void retry_later(struct rpd_service *service, const char *why)
+{
+    struct timeval pause;
+
+    service->retry_s = service->retry_s == 0                   ? FIRST_RETRY_S
+                       : service->retry_s * 2 > LONGEST_RETRY_S ? LONGEST_RETRY_S
+                                                                : service->retry_s * 2;
+    log_line(RPD_LOG_WARNING, service->name, "load failed: %s; tries again in %u s", why,
+             service->retry_s);
+    pause = (struct timeval){.tv_sec = service->retry_s};
+    event_add(service->retry, &pause);
+}
+
+static void on_load_failed(struct rpd_service *service, const char *why)
+{
+    struct error error;
+
+    if (service->phase != SERVICE_WARMING)
+        return;
+    if (service->config->on_load_failure == LOAD_FAILURE_RETRY) {
+        retry_later(service, why);
+        return;
+    }
+    error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
+    service->events->failed(service->daemon, service, &error);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_service *service = arg;
+
+    (void)fd;
+    (void)what;
+    loading_start(&service->loading);
+}
+
+/* ---- the end, step by step --------------------------------------------------------- */
+
+static void on_load_cancelled(struct rpd_service *service)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (service->backend_serves && backend->stop) {
+        enter(service);
+        backend->stop(service, service->conns.state);
+        crash_leave();
+    }
+    service->conns.state = NULL;
+    loading_unload(&service->loading);
+}
+
+static void on_unloaded(struct rpd_service *service)
+{
+    service->phase = SERVICE_STOPPED;
+    log_line(RPD_LOG_INFO, service->name, "stopped");
+    service->events->stopped(service->daemon, service);
+}
+
+static void step(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_service *service = arg;
+    const bool clients = service->conns.count > 0 ||
+                         (service->accepted_clients > 0 && !service->cut_off);
+
+    (void)fd;
+    (void)what;
+    if (service->phase == SERVICE_DRAINING && !clients) {
+        service->phase = SERVICE_STOPPING;
+        jobs_cancel(&service->jobs);
+    }
+    if (service->phase == SERVICE_STOPPING && service->jobs.count == 0 &&
+        service->loading.phase != LOADING_CANCELLED)
+        loading_cancel(&service->loading);
+}
+
+static void withdraw(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct attachment *attachment = &service->attachments[i];
+        struct rpd_listener *listener = &attachment->listener;
+
+        listener_withdraw(listener);
+        /* Whoever is queued found us before we withdrew. An adopted listener's
+         * queue is not ours: whoever made it may start another of us. */
+        if (attachment->attached && listener->way != LISTENER_ADOPTED)
+            acceptor_drain(&attachment->acceptor, listener->fd);
+        if (attachment->attached)
+            acceptor_stop(&attachment->acceptor);
+        listener_close(listener);
+    }
+}
+
+void service_drain(struct rpd_service *service)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (service->phase != SERVICE_WARMING && service->phase != SERVICE_SERVING)
+        return;
+    withdraw(service);
+    service->phase = SERVICE_DRAINING;
+    event_del(service->retry);
+    hold_drain(&service->hold);
+    conn_group_drain(&service->conns);
+    if (service->backend_serves && backend->on_drain) {
+        enter(service);
+        backend->on_drain(service, service->conns.state);
+        crash_leave();
+    }
+    step_later(service);
+}
+
+void service_cut_off(struct rpd_service *service)
+{
+    if (service->phase != SERVICE_DRAINING)
+        return;
+    log_line(RPD_LOG_WARNING, service->name, "drain_s has passed: %zu clients are cut off",
+             service->conns.count + service->accepted_clients);
+    service->cut_off = true;
+    conn_group_abort(&service->conns);
+    step_later(service);
+}
+
+/* ---- healing ---------------------------------------------------------------------- */
+
+/* Only what must not be shared ends the service: another owner. */
+static void heal_failed(struct rpd_service *service, const struct error *error)
+{
+    if (error->code == EXIT_RUNNING)
+        service->events->failed(service->daemon, service, error);
+    else
+        log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
+}
+
+static bool concerns(const struct rpd_listener *listener, const char *file_name)
+{
+    return !file_name || strcmp(file_name, listener->endpoint.name) == 0 ||
+           strcmp(file_name, listener->claim.lock_name) == 0;
+}
+
+static void heal_listener(struct rpd_service *service, struct attachment *attachment)
+{
+    struct error error;
+    int old_fd;
+    int healed = listener_heal(&attachment->listener, &old_fd, &error);
+
+    if (healed < 0)
+        heal_failed(service, &error);
+    if (healed <= 0)
+        return;
+    log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
+             attachment->listener.text);
+    if (attachment->attached) {
+        acceptor_drain(&attachment->acceptor, old_fd);
+        acceptor_switch(&attachment->acceptor, attachment->listener.fd);
+    }
+    close(old_fd);
+}
+
+void service_heal(struct rpd_service *service, const char *file_name)
+{
+    struct error error;
+
+    if (service->phase != SERVICE_WARMING && service->phase != SERVICE_SERVING)
+        return;
+    if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
+        claim_heal(&service->name_claim, &error) != 0)
+        heal_failed(service, &error);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (service->phase < SERVICE_DRAINING &&
+            concerns(&service->attachments[i].listener, file_name))
+            heal_listener(service, &service->attachments[i]);
+}
+
+/* ---- serve, and its mirror ----------------------------------------------------------- */
+
+static int attach_all(struct rpd_service *service, struct error *error)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    service->backend_serves = true;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct attachment *attachment = &service->attachments[i];
+        int served;
+
+        error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
+                  "the backend's serve failed on %s and gave no reason", attachment->listener.text);
+        enter(service);
+        served = backend->serve ? backend->serve(service, &attachment->listener)
+                                : rpd_serve_connections(service, &attachment->listener);
+        crash_leave();
+        if (served < 0) {
+            *error = service->error;
+            return -1;
+        }
+        if (!attachment->attached)
+            return error_set(error, EXIT_CONTRACT, "serve", service->plugin.path,
+                             "its serve() returned without attaching to %s; call rpd_accept() or "
+                             "rpd_serve_connections()",
+                             attachment->listener.text);
+    }
+    return 0;
+}
+
+static int prepare(struct rpd_service *service, struct conn_loop *loop, struct pool *pool)
+{
+    static const struct loading_events events = {
+        .ready = on_ready,
+        .failed = on_load_failed,
+        .cancelled = on_load_cancelled,
+        .unloaded = on_unloaded,
+    };
+
+    service->base = loop->base;
+    service->conns.service = service;
+    service->conns.backend = service->loading.backend = &service->plugin.backend;
+    service->conns.service_name = service->loading.service_name = service->name;
+    service->conns.plugin = service->loading.plugin = service->plugin.path;
+    service->conns.emptied = step_later;
+    conn_group_init(&service->conns, loop);
+    service->loading.service = service;
+    service->loading.pool = pool;
+    service->loading.events = &events;
+    service->jobs = (struct jobs){.pool = pool,
+                                  .service = service,
+                                  .service_name = service->name,
+                                  .plugin = service->plugin.path,
+                                  .emptied = step_later};
+    service->step = event_new(loop->base, -1, 0, step, service);
+    service->retry = evtimer_new(loop->base, on_retry, service);
+    return service->step && service->retry && hold_init(&service->hold, loop->base) == 0 &&
+                   loading_init(&service->loading, loop->base) == 0
+               ? 0
+               : -1;
+}
+
+int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
+                  struct error *error)
+{
+    if (prepare(service, loop, pool) < 0)
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory");
+    service->phase = SERVICE_WARMING;
+    service->serving_since_us = clock_us();
+    if (attach_all(service, error) < 0)
+        return -1;
+    loading_start(&service->loading);
+    return 0;
+}
+
+void service_unserve(struct rpd_service *service)
+{
+    if (!service->base)
+        return;
+    hold_finish(&service->hold);
+    loading_finish(&service->loading);
+    if (service->retry)
+        event_free(service->retry);
+    if (service->step)
+        event_free(service->step);
+    service->retry = service->step = NULL;
+    service->base = NULL;
+}

@@ -1,0 +1,31 @@
+/* The watchdog: a thread that ends the process when a step takes too long.
+ *
+ * It counts its own ticks rather than looking at a clock, so that a machine
+ * that was stopped or starved does not count against the plugin. Two things
+ * can be under way at once, each with its own count: a step of the start, and
+ * the stop. The stop is armed from a signal handler, since the loop that
+ * should carry it out may be what hangs. */
+#ifndef FRAMEWORK_WATCHDOG_H
+#define FRAMEWORK_WATCHDOG_H
+
+#include "error.h"
+
+enum watchdog_slot { WATCHDOG_START, WATCHDOG_STOP, WATCHDOG_SLOTS };
+
+/* [start] Makes the thread. */
+int watchdog_create(struct error *error);
+
+/* [start][loop] What a slot says if its time is up: "step: object: cause". The
+ * strings outlive it. */
+void watchdog_describe(enum watchdog_slot slot, enum exit_code code, const char *step,
+                       const char *object, const char *cause);
+
+/* [any], async-signal-safe. Past that time residue is removed, the slot's line
+ * is written, and the process ends with its code. */
+void watchdog_arm(enum watchdog_slot slot, int milliseconds);
+void watchdog_disarm(enum watchdog_slot slot);
+
+/* [start] Ends the thread. */
+void watchdog_destroy(void);
+
+#endif

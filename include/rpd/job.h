@@ -1,0 +1,33 @@
+/* Jobs: work that would block the loop, done on a worker.
+ *
+ *     rpd_job_submit ──► run ──► done
+ *         [loop]       [worker]  [loop]
+ *
+ * done is called exactly once for each accepted job: also when it was
+ * cancelled, and when the daemon stops. arg belongs to run while run runs, and
+ * to the loop before and after; nothing needs a lock. */
+#ifndef RPD_JOB_H
+#define RPD_JOB_H
+
+#include <rpd/base.h>
+
+RPD_BEGIN
+
+struct rpd_job;
+
+/* [worker] May block. */
+typedef void (*rpd_job_run_fn)(struct rpd_job *job, void *arg);
+
+/* [loop] cancelled: run was not called, or was called and told to give up. */
+typedef void (*rpd_job_done_fn)(struct rpd_service *service, void *arg, bool cancelled);
+
+/* [loop] Queues a job. 0, or -1 when the queue is full or the service stops:
+ * done is then not called; tell the client that you are busy. */
+RPD_API int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done,
+                           void *arg) RPD_MUST_CHECK;
+
+/* [worker] The daemon stops: return soon. */
+RPD_API bool rpd_job_cancelled(const struct rpd_job *job);
+
+RPD_END
+#endif

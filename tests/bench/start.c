@@ -1,0 +1,329 @@
+/* How long until a client can connect: from just before exec to the first
+ * connect(2) that succeeds, for rpd, for the least program that can do it
+ * (minimal_bind), and for daemons one would pick instead.
+ *
+ *     start [--runs N] [--check]
+ *
+ * The runs are interleaved, in another order each time; each subject has one
+ * more, uncounted, to warm the page cache. What is not installed is left out
+ * with a line. --check: exit 1 if rpd takes more than 1.7 times the least
+ * program, if the time a backend's load takes changes rpd's by more than 10 %,
+ * or if rpd could not be measured. */
+#include "../support/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LIMIT_TO_MINIMAL 1.7
+#define LIMIT_OF_LOAD 0.10
+#define GIVE_UP_NS INT64_C(10000000000)
+
+enum { MAX_ARGS = 16, MAX_RUNS = 1000 };
+
+enum subject_id { MINIMAL, HELLO, LOAD_0, LOAD_10, CONSTRUCTOR, MEMCACHED, REDIS, NGINX, SUBJECTS };
+
+struct subject {
+    const char *label;
+    const char *argv[MAX_ARGS];
+    const char *dir, *path, *log;
+    const char *left_out; /* why; NULL: measured */
+    double us[MAX_RUNS];  /* sorted in the end */
+    long runs;
+};
+
+/* ---- One run ---------------------------------------------------------- */
+
+/* The child borrows this process's memory until it calls exec. */
+static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd)
+{
+    const pid_t parent = getpid();
+    const pid_t pid = vfork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
+            dup2(log_fd, 2) < 0)
+            _exit(126);
+        execv(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    return pid;
+}
+
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+/* The same tight loop for all. When the connect succeeded; -1 if never. */
+static int64_t connect_when_there(const char *path, pid_t pid, int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+
+    const int64_t give_up = now_ns() + GIVE_UP_NS;
+    for (unsigned attempt = 1;; attempt++) {
+        if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+            return now_ns();
+        if (attempt % 1024 == 0 && (has_ended(pid) || now_ns() > give_up))
+            return -1;
+        sched_yield();
+    }
+}
+
+static void end(pid_t pid)
+{
+    const int pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0)
+        test_die("pidfd_open: %s", strerror(errno));
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+    pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+    if (poll(&ended, 1, 10000) == 0) {
+        fprintf(stderr, "start: pid %d did not end by SIGTERM: killed\n", (int)pid);
+        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    }
+    waitpid(pid, NULL, 0);
+    close(pidfd);
+}
+
+/* Microseconds; -1 if no client could ever connect. */
+static double run(const struct subject *subject)
+{
+    const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int log_fd =
+        open(subject->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (null_fd < 0 || log_fd < 0 || fd < 0)
+        test_die("open: %s", strerror(errno));
+    setenv("RPD_RUNTIME_DIR", subject->dir, 1);
+    unlink(subject->path);
+
+    const int64_t begin = now_ns();
+    const pid_t pid = spawn(subject->argv, null_fd, log_fd);
+    if (pid < 0)
+        test_die("vfork: %s", strerror(errno));
+    const int64_t connected = connect_when_there(subject->path, pid, fd);
+    end(pid);
+    close(fd);
+    close(log_fd);
+    close(null_fd);
+    return connected < 0 ? -1 : (double)(connected - begin) / 1000;
+}
+
+/* ---- The subjects ----------------------------------------------------- */
+
+static const char *installed(const char *name)
+{
+    static const char *const dirs[] = {"/usr/bin", "/usr/sbin", "/usr/local/bin",
+                                       "/usr/local/sbin"};
+
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+        const char *path = textf("%s/%s", dirs[i], name);
+        if (access(path, X_OK) == 0)
+            return path;
+    }
+    return NULL;
+}
+
+static const char *nginx_configuration(const struct subject *subject)
+{
+    const char *path = textf("%s/nginx.conf", subject->dir);
+    const char *text = textf("daemon off;\nmaster_process off;\npid %1$s/nginx.pid;\n"
+                             "error_log %1$s/error.log;\nevents { worker_connections 64; }\n"
+                             "http {\n    access_log off;\n    client_body_temp_path %1$s/body;\n"
+                             "    proxy_temp_path %1$s/proxy;\n"
+                             "    fastcgi_temp_path %1$s/fastcgi;\n"
+                             "    uwsgi_temp_path %1$s/uwsgi;\n    scgi_temp_path %1$s/scgi;\n"
+                             "    server { listen unix:%1$s/s; }\n}\n",
+                             subject->dir);
+
+    file_write(path, text, strlen(text));
+    return path;
+}
+
+static void set(struct subject *subject, const char *label, const char *const *argv)
+{
+    subject->label = label;
+    for (size_t i = 0; argv[i] && i + 1 < MAX_ARGS; i++)
+        subject->argv[i] = argv[i];
+}
+
+static void set_rpd(struct subject *subject, const char *label, const char *plugin,
+                    const char *option, const char *value)
+{
+    set(subject, label,
+        ARGS(build_path("rpd"), build_path(plugin), "-l", textf("unix:%s", subject->path), "-n",
+             "start", option, value));
+    for (int i = 0; i < 2; i++) {
+        if (access(subject->argv[i], R_OK) != 0)
+            subject->left_out = textf("%s: %s", subject->argv[i], strerror(errno));
+    }
+}
+
+static void set_other(struct subject *subject, const char *name, const char *const *arguments)
+{
+    const char *program = installed(name);
+
+    set(subject, name, arguments);
+    subject->argv[0] = program;
+    if (!program)
+        subject->left_out = "not installed";
+}
+
+static void prepare(struct subject *list)
+{
+    const char *dir = temp_dir_make();
+
+    for (int i = 0; i < SUBJECTS; i++) {
+        list[i].dir = textf("%s/%d", dir, i);
+        list[i].path = textf("%s/s", list[i].dir);
+        list[i].log = textf("%s/log", list[i].dir);
+        if (mkdir(list[i].dir, 0700) != 0)
+            test_die("mkdir: %s: %s", list[i].dir, strerror(errno));
+    }
+    set(&list[MINIMAL], "minimal_bind", ARGS(beside_path("minimal_bind"), list[MINIMAL].path));
+    set_rpd(&list[HELLO], "rpd hello", "samples/hello.so", NULL, NULL);
+    set_rpd(&list[LOAD_0], "rpd slow_start, load_s=0", "samples/slow_start.so", "-o", "load_s=0");
+    set_rpd(&list[LOAD_10], "rpd slow_start, load_s=10", "samples/slow_start.so", "-o",
+            "load_s=10");
+    set_rpd(&list[CONSTRUCTOR], "rpd, 400 ms constructor", "tests/plugins/slow_constructor.so",
+            NULL, NULL);
+    const bool root = geteuid() == 0;
+    set_other(&list[MEMCACHED], "memcached",
+              ARGS("", "-s", list[MEMCACHED].path, root ? "-u" : NULL, "root"));
+    set_other(&list[REDIS], "redis-server",
+              ARGS("", "--port", "0", "--unixsocket", list[REDIS].path, "--save", "", "--dir",
+                   list[REDIS].dir));
+    set_other(&list[NGINX], "nginx",
+              ARGS("", "-p", list[NGINX].dir, "-e", textf("%s/error.log", list[NGINX].dir), "-c",
+                   nginx_configuration(&list[NGINX])));
+}
+
+/* ---- Measuring and telling -------------------------------------------- */
+
+static void measure(struct subject *list, long runs)
+{
+    int order[SUBJECTS];
+    for (int i = 0; i < SUBJECTS; i++)
+        order[i] = i;
+
+    srand(1);
+    for (long round = -1; round < runs; round++) {
+        for (int left = SUBJECTS; left > 0; left--) {
+            /* A neighbour's end must not weigh on the same one each time. */
+            const int chosen = rand() % left, subject_index = order[chosen];
+            order[chosen] = order[left - 1];
+            order[left - 1] = subject_index;
+            struct subject *subject = &list[subject_index];
+            if (subject->left_out)
+                continue;
+            const double us = run(subject);
+            if (us < 0) {
+                const char *log = file_read(subject->log);
+                subject->left_out =
+                    textf("never accepted: %.*s", (int)strcspn(log ? log : "", "\n"),
+                          log ? log : "");
+            } else if (round >= 0) {
+                subject->us[subject->runs++] = us;
+            }
+        }
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(const struct subject *subject)
+{
+    const long middle = subject->runs / 2;
+
+    if (subject->left_out || subject->runs == 0)
+        return 0;
+    return subject->runs % 2 ? subject->us[middle]
+                             : (subject->us[middle - 1] + subject->us[middle]) / 2;
+}
+
+static void print_table(struct subject *list)
+{
+    const double minimal = median(&list[MINIMAL]);
+
+    printf("%-28s %10s %10s %10s\n", "exec to first connect", "median us", "min us", "to minimal");
+    for (int i = 0; i < SUBJECTS; i++) {
+        const struct subject *subject = &list[i];
+        if (subject->left_out)
+            printf("%-28s left out: %s\n", subject->label, subject->left_out);
+        else
+            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, median(subject),
+                   subject->us[0], minimal > 0 ? median(subject) / minimal : 0);
+    }
+}
+
+static bool check(const struct subject *list)
+{
+    const double minimal = median(&list[MINIMAL]), hello = median(&list[HELLO]);
+    const double load_0 = median(&list[LOAD_0]), load_10 = median(&list[LOAD_10]);
+    if (minimal <= 0 || hello <= 0 || load_0 <= 0 || load_10 <= 0) {
+        printf("start: rpd was not measured\n");
+        return false;
+    }
+
+    const double to_minimal = hello / minimal, of_load = load_10 / load_0;
+    const bool fast = to_minimal <= LIMIT_TO_MINIMAL;
+    const bool same = of_load >= 1 - LIMIT_OF_LOAD && of_load <= 1 + LIMIT_OF_LOAD;
+    printf("start: rpd / minimal: %.2f (at most %.2f): %s\n", to_minimal, LIMIT_TO_MINIMAL,
+           fast ? "ok" : "too slow");
+    printf("start: load_s=10 / load_s=0: %.3f (within %.0f %%): %s\n", of_load,
+           LIMIT_OF_LOAD * 100, same ? "ok" : "off");
+    return fast && same;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
+    static struct subject list[SUBJECTS];
+    long runs = 51;
+    bool strict = false;
+
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option == 'r')
+            runs = strtol(optarg, NULL, 10);
+        else if (option == 'c')
+            strict = true;
+        else
+            return 64;
+    }
+    if (optind != argc || runs < 15 || runs > MAX_RUNS) {
+        fputs("usage: start [--runs N, 15 to 1000] [--check]\n", stderr);
+        return 64;
+    }
+    prepare(list);
+    measure(list, runs);
+    for (int i = 0; i < SUBJECTS; i++)
+        qsort(list[i].us, (size_t)list[i].runs, sizeof list[i].us[0], compare);
+    print_table(list);
+    const bool good = check(list);
+    return strict && !good ? 1 : 0;
+}

@@ -1,0 +1,628 @@
+/* Exactly one daemon per endpoint: many real starts at once on one unix path,
+ * among leftovers, with SIGKILL at random moments. Counts every breach.
+ *
+ *     race [--rounds R] [--starters N] [--seed S] [--protocol rpd|broken]
+ *          [--killers yes|no] [--verbose]
+ *
+ * A round:
+ *   1. a new directory, or the one of the round before as that left it;
+ *   2. leftovers, each by chance: a socket nobody listens on, a garbage
+ *      record, a record with the pid of somebody else alive, temporary files,
+ *      garbage in the lock files;
+ *   3. N starts, under one service name or N, one after the other or, forked
+ *      before, all at once. Some are victims, killed within 3 ms of that, or
+ *      later while all of them crowd the processors, or at up to 1 ms after
+ *      they announced BOUND; one in four victims gets SIGTERM instead, and must
+ *      clean up in the crowd;
+ *   4. each start that announced BOUND, at that moment and again at the end,
+ *      if it was not killed: is alone, is what the path leads to (SO_PEERCRED),
+ *      and echoes. Each that lost ended with 75. Without a kill, one wins;
+ *   5. if none is left, one more start wins at the first try;
+ *   6. the winner ends by SIGTERM with 0 and leaves lock files only.
+ *
+ * --protocol broken is the control: the same with tests/faults/broken_bind,
+ * which probes, unlinks and binds. Then exit 0 means that it was caught. */
+#include "../support/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+enum { MAX_STARTERS = 1000, MAX_SHOWN = 20 };
+
+enum kind {
+    TWO_ALIVE,
+    NOT_ON_PATH,
+    NO_ECHO,
+    WRONG_CODE,
+    LEFT,
+    NO_WINNER,
+    BLOCKED,
+    HUNG,
+    BAD_STOP,
+    LITTER,
+    KINDS
+};
+
+static const char *const kind_text[KINDS] = {
+    [TWO_ALIVE] = "two announced BOUND and live",
+    [NOT_ON_PATH] = "announced BOUND, lives, and is not what the path leads to",
+    [NO_ECHO] = "is reached and does not echo",
+    [WRONG_CODE] = "lost and did not end with 75",
+    [LEFT] = "announced BOUND and ended unasked",
+    [NO_WINNER] = "nobody was killed and nobody won",
+    [BLOCKED] = "a fresh start did not win at the first try",
+    [HUNG] = "neither bound nor ended, or did not end by SIGTERM, by the deadline",
+    [BAD_STOP] = "SIGTERM did not end it with 0",
+    [LITTER] = "left something behind",
+};
+
+struct starter {
+    struct process *process;
+    int64_t spawned_at;
+    int64_t kill_at;          /* 0: not planned */
+    int64_t kill_after_bound; /* -1: not planned */
+    int kill_signal;
+    bool killed; /* the signal was sent */
+    bool seen_bound;
+};
+
+struct race {
+    long rounds, starters;
+    uint64_t seed;
+    bool broken, killers, verbose;
+
+    /* The round */
+    long round;
+    const char *dir, *run_dir, *path, *endpoint;
+    bool one_name;
+    bool dirty[MAX_STARTERS + 1]; /* may have left files: killed, or planted. [0] is "race" */
+    struct starter list[MAX_STARTERS];
+    long started;
+    int gate[2]; /* in some rounds all wait at it before exec */
+    bool gated;
+    pid_t last_pid;
+
+    /* Counts */
+    long violations[KINDS], shown;
+    long starts, killed_early, killed_bound, no_survivor, planted;
+};
+
+/* ---- Chance ----------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint64_t random_below(uint64_t limit)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (random_state >> 16) % limit;
+}
+
+static bool chance(unsigned percent)
+{
+    return random_below(100) < percent;
+}
+
+/* ---- Reporting -------------------------------------------------------- */
+
+static void violation(struct race *race, enum kind kind, struct process *process,
+                      const char *detail)
+{
+    race->violations[kind]++;
+    if (race->broken && !race->verbose)
+        return;
+    if (race->shown++ >= MAX_SHOWN && !race->verbose)
+        return;
+    printf("race: round %ld: %s: pid %d: %s\n", race->round, kind_text[kind],
+           process ? (int)process_pid(process) : 0, detail);
+    if (process && *process_stderr(process))
+        printf("    stderr: %s", process_stderr(process));
+    fflush(stdout);
+}
+
+/* ---- Leftovers -------------------------------------------------------- */
+
+static const char *name_of(const struct race *race, long index)
+{
+    return race->one_name || index < 0 ? "race" : textf("race-%ld", index);
+}
+
+static bool *dirty_of(struct race *race, long index)
+{
+    return &race->dirty[race->one_name || index < 0 ? 0 : index + 1];
+}
+
+/* To the kernel, what a dead process leaves is a closed socket and its name. */
+static void plant_socket(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    unlink(path);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(fd, 8) != 0)
+        test_die("plant: %s: %s", path, strerror(errno));
+    close(fd);
+}
+
+static void plant_garbage(const char *path)
+{
+    char bytes[300];
+    const size_t size = random_below(sizeof bytes);
+
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (char)random_below(256);
+    file_write(path, bytes, size);
+}
+
+/* The pid lives, and has nothing to do with rpd: it is ours, or init's. */
+static void plant_record(struct race *race, const char *path)
+{
+    const char *boot_id = file_read("/proc/sys/kernel/random/boot_id");
+    const char *text = textf("{\"version\": 1, \"pid\": %d, \"start_time\": 1, "
+                             "\"boot_id\": \"%.36s\", \"endpoints\": [\"%s\"], "
+                             "\"state\": \"ready\", \"plugin\": \"echo.so\", "
+                             "\"config\": null, \"control\": null}\n",
+                             chance(50) ? (int)getpid() : 1, boot_id ? boot_id : "",
+                             race->endpoint);
+    const size_t whole = strlen(text);
+
+    file_write(path, text, chance(70) ? whole : random_below(whole)); /* or torn */
+}
+
+static void plant(struct race *race)
+{
+    if (chance(50))
+        plant_socket(race->path);
+    if (chance(50)) {
+        plant_socket(textf("%s/.s.%d.tmp", race->dir, 1 + (int)random_below(9999)));
+        plant_garbage(textf("%s/.s.%d.tmp", race->dir, 10000 + (int)random_below(9999)));
+        /* Some of those that are about to be started will have these pids. */
+        for (int i = 1; race->last_pid > 0 && i <= 20; i++)
+            plant_socket(textf("%s/.s.%d.tmp", race->dir, (int)race->last_pid + i * 2));
+    }
+    if (chance(50))
+        plant_garbage(textf("%s/.s.lock", race->dir));
+    for (int i = 0; i < 4; i++) {
+        const long index = (long)random_below((uint64_t)race->starters);
+        const char *name = name_of(race, index);
+        const unsigned what = (unsigned)random_below(6);
+        if (what > 2)
+            continue;
+        if (what == 0)
+            plant_garbage(textf("%s/%s.json", race->run_dir, name));
+        else if (what == 1)
+            plant_record(race, textf("%s/%s.json", race->run_dir, name));
+        else
+            plant_garbage(textf("%s/%s.lock", race->run_dir, name));
+        *dirty_of(race, index) = true;
+        race->planted++;
+    }
+}
+
+static void make_directory(struct race *race)
+{
+    if (race->dir && chance(50))
+        return;
+    if (race->dir)
+        temp_dir_remove(race->dir);
+    memset(race->dirty, 0, sizeof race->dirty);
+    race->dir = temp_dir_make();
+    race->run_dir = textf("%s/run", race->dir);
+    race->path = textf("%s/s", race->dir);
+    race->endpoint = textf("unix:%s", race->path);
+    if (mkdir(race->run_dir, 0700) != 0)
+        test_die("mkdir: %s: %s", race->run_dir, strerror(errno));
+}
+
+/* ---- The starts ------------------------------------------------------- */
+
+static struct process *start(struct race *race, const char *name)
+{
+    const char *program = race->broken ? beside_path("broken_bind") : build_path("rpd");
+
+    race->starts++;
+    return process_start(&(struct process_options){
+        .argv = ARGS(program, build_path("plugins/echo.so"), "-l", race->endpoint, "-n", name),
+        .runtime_dir = race->run_dir,
+        .notify = true,
+        .gate_fd = race->gated ? race->gate[0] : 0,
+    });
+}
+
+static void check_path(struct race *race, struct process *process)
+{
+    const int fd = connect_to(race->endpoint);
+    if (fd < 0) {
+        violation(race, NOT_ON_PATH, process, textf("connect: %s", strerror(errno)));
+        return;
+    }
+    const pid_t peer = peer_pid(fd);
+    if (peer != process_pid(process))
+        violation(race, NOT_ON_PATH, process, textf("the path leads to pid %d", (int)peer));
+    close(fd);
+}
+
+static void check_echo(struct race *race, struct process *process)
+{
+    static const char message[] = "who is there?\n";
+    char answer[sizeof message] = "";
+    const int fd = connect_to(race->endpoint);
+    if (fd < 0)
+        return; /* check_path has said so */
+
+    if (send_all(fd, message, sizeof message - 1) != 0 ||
+        read_exactly(fd, answer, sizeof message - 1) != sizeof message - 1 ||
+        strcmp(answer, message) != 0)
+        violation(race, NO_ECHO, process, textf("got \"%s\"", answer));
+    close(fd);
+}
+
+static void on_bound(struct race *race, struct starter *starter)
+{
+    starter->seen_bound = true;
+    if (starter->kill_after_bound >= 0)
+        starter->kill_at = process_bound_ns(starter->process) + starter->kill_after_bound;
+    if (starter->killed || !process_alive(starter->process))
+        return;
+    for (long i = 0; i < race->started; i++) {
+        const struct starter *other = &race->list[i];
+        if (other != starter && other->seen_bound && !other->killed &&
+            process_alive(other->process) && process_alive(starter->process))
+            violation(race, TWO_ALIVE, starter->process,
+                      textf("and pid %d", (int)process_pid(other->process)));
+    }
+    check_path(race, starter->process);
+}
+
+/* Kills whose time has come. Returns when the next is due, or `latest`. */
+static int64_t kill_due(struct race *race, int64_t latest)
+{
+    int64_t next = latest;
+
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        if (starter->kill_at == 0 || starter->killed)
+            continue;
+        if (starter->kill_at > now_ns()) {
+            next = starter->kill_at < next ? starter->kill_at : next;
+            continue;
+        }
+        starter->killed = true;
+        if (starter->kill_signal == SIGKILL)
+            *dirty_of(race, i) = true;
+        process_signal(starter->process, starter->kill_signal);
+        if (starter->seen_bound)
+            race->killed_bound++;
+        else
+            race->killed_early++;
+    }
+    return next;
+}
+
+static void attend(struct race *race, int64_t until)
+{
+    static struct process *processes[MAX_STARTERS];
+
+    const int64_t next = kill_due(race, until);
+    for (long i = 0; i < race->started; i++)
+        processes[i] = race->list[i].process;
+    process_poll(processes, (size_t)race->started, next - now_ns());
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        if (process_bound(starter->process) && !starter->seen_bound)
+            on_bound(race, starter);
+    }
+}
+
+static void choose_fate(struct starter *starter, unsigned victims_percent)
+{
+    starter->spawned_at = now_ns();
+    starter->kill_after_bound = -1;
+    if (!chance(victims_percent))
+        return;
+    starter->kill_signal = chance(75) ? SIGKILL : SIGTERM;
+    const uint64_t how = random_below(10);
+    if (how < 5)
+        starter->kill_at = starter->spawned_at + (int64_t)random_below(3 * MS);
+    else if (how < 8)
+        starter->kill_at = starter->spawned_at + (int64_t)random_below(60 * MS);
+    if (how >= 7) /* if it gets that far */
+        starter->kill_after_bound = chance(40) ? 0 : (int64_t)random_below(MS);
+}
+
+static bool settled(const struct race *race)
+{
+    for (long i = 0; i < race->started; i++) {
+        const struct starter *starter = &race->list[i];
+        if (process_exited(starter->process, NULL))
+            continue;
+        if (!starter->seen_bound || starter->kill_at != 0)
+            return false;
+    }
+    return true;
+}
+
+static void open_gate(struct race *race)
+{
+    static const char bytes[MAX_STARTERS];
+
+    if (write(race->gate[1], bytes, (size_t)race->started) != race->started)
+        test_die("gate: %s", strerror(errno));
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        if (starter->kill_at != 0)
+            starter->kill_at += now_ns() - starter->spawned_at;
+    }
+}
+
+static void run_starts(struct race *race)
+{
+    static const unsigned percents[] = {0, 10, 30, 50, 90};
+    const unsigned victims = race->killers ? percents[random_below(5)] : 0;
+
+    race->gated = chance(60);
+    if (pipe2(race->gate, O_CLOEXEC) != 0)
+        test_die("pipe: %s", strerror(errno));
+    memset(race->list, 0, sizeof race->list);
+    for (long i = 0; i < race->starters; i++) {
+        struct starter *starter = &race->list[i];
+        starter->process = start(race, name_of(race, i));
+        choose_fate(starter, victims);
+        race->last_pid = process_pid(starter->process);
+        race->started++;
+        if (!race->gated)
+            attend(race, 0);
+    }
+    if (race->gated)
+        open_gate(race);
+    race->gated = false;
+    close(race->gate[0]);
+    close(race->gate[1]);
+
+    const int64_t deadline = now_ns() + 20000 * MS;
+    while (!settled(race) && now_ns() < deadline)
+        attend(race, deadline);
+}
+
+/* ---- The verdict ------------------------------------------------------ */
+
+static void check_starter(struct race *race, long index)
+{
+    const struct starter *starter = &race->list[index];
+    int status = 0;
+
+    if (!process_exited(starter->process, &status)) {
+        if (!starter->seen_bound || starter->killed)
+            violation(race, HUNG, starter->process, "20 s");
+        return;
+    }
+    const int code = process_code(status);
+    if (starter->killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return;
+    if (starter->killed && starter->kill_signal == SIGTERM) {
+        /* Before rpd has its handler SIGTERM still does what it always does. */
+        const bool early = code == 128 + SIGTERM && !starter->seen_bound;
+        if (early)
+            *dirty_of(race, index) = true;
+        if (code == 0 || early)
+            return;
+    }
+    if (starter->seen_bound)
+        violation(race, LEFT, starter->process, textf("code %d", code));
+    else if (code != 75)
+        violation(race, WRONG_CODE, starter->process, textf("code %d", code));
+}
+
+/* Whose file it is in the run-time directory: ".race-7.json.tmp" is race-7's. */
+static long owner_of(const char *file)
+{
+    long index = -1;
+
+    file += *file == '.';
+    if (sscanf(file, "race-%ld", &index) == 1)
+        return index + 1;
+    return strncmp(file, "race", 4) == 0 ? 0 : -1;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t size = strlen(text), end_size = strlen(end);
+
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+static void check_litter(struct race *race, struct process *winner)
+{
+    DIR *dir = opendir(race->dir);
+    if (!dir)
+        test_die("opendir: %s: %s", race->dir, strerror(errno));
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "run") != 0 &&
+            strcmp(name, ".s.lock") != 0)
+            violation(race, LITTER, winner, textf("%s/%s", race->dir, name));
+    }
+    closedir(dir);
+
+    dir = opendir(race->run_dir);
+    if (!dir)
+        test_die("opendir: %s: %s", race->run_dir, strerror(errno));
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        const long owner = owner_of(name);
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || ends_with(name, ".lock") ||
+            ends_with(name, ".history"))
+            continue;
+        if (owner < 0 || owner > MAX_STARTERS || !race->dirty[owner])
+            violation(race, LITTER, winner, textf("%s/%s", race->run_dir, name));
+    }
+    closedir(dir);
+}
+
+static void stop_winner(struct race *race, struct process *winner, bool *dirty)
+{
+    const int status = process_stop(winner);
+
+    if (status != 0)
+        violation(race, BAD_STOP, winner, textf("code %d", process_code(status)));
+    /* Only other names may have left something: those killed, or planted. */
+    *dirty = false;
+    if (status == 0 && !race->broken)
+        check_litter(race, winner);
+}
+
+static void run_fresh(struct race *race)
+{
+    struct process *process = start(race, "race");
+
+    race->no_survivor++;
+    if (process_wait_bound(process) != 0) {
+        int status = -1;
+        process_exited(process, &status);
+        violation(race, BLOCKED, process, textf("code %d", process_code(status)));
+    } else {
+        check_path(race, process);
+        check_echo(race, process);
+        stop_winner(race, process, &race->dirty[0]);
+    }
+    process_free(process);
+}
+
+static void run_round(struct race *race)
+{
+    race->one_name = chance(50);
+    make_directory(race);
+    plant(race);
+    run_starts(race);
+
+    long survivors = 0, killed = 0;
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        check_starter(race, i);
+        killed += starter->killed;
+        if (starter->killed || !starter->seen_bound || process_exited(starter->process, NULL))
+            continue;
+        survivors++;
+        check_path(race, starter->process);
+        check_echo(race, starter->process);
+    }
+    if (survivors == 0 && killed == 0)
+        violation(race, NO_WINNER, NULL, race->endpoint);
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        if (survivors > 1 && !process_exited(starter->process, NULL))
+            process_stop(starter->process); /* counted already; litter would say nothing new */
+        else if (!process_exited(starter->process, NULL) && starter->seen_bound)
+            stop_winner(race, starter->process, dirty_of(race, i));
+    }
+    for (long i = 0; i < race->started; i++)
+        process_free(race->list[i].process);
+    race->started = 0;
+    if (survivors == 0)
+        run_fresh(race);
+    if (survivors > 1) {
+        temp_dir_remove(race->dir);
+        race->dir = NULL;
+    }
+}
+
+/* ---- The command ------------------------------------------------------ */
+
+static int usage(void)
+{
+    fputs("usage: race [--rounds R] [--starters N] [--seed S] [--protocol rpd|broken]\n"
+          "            [--killers yes|no] [--verbose]\n",
+          stderr);
+    return 64;
+}
+
+static bool parse(struct race *race, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"rounds", required_argument, NULL, 'r'},   {"starters", required_argument, NULL, 'n'},
+        {"seed", required_argument, NULL, 's'},     {"protocol", required_argument, NULL, 'p'},
+        {"killers", required_argument, NULL, 'k'},  {"verbose", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
+    };
+
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 'r': race->rounds = strtol(optarg, NULL, 10); break;
+        case 'n': race->starters = strtol(optarg, NULL, 10); break;
+        case 's': race->seed = strtoull(optarg, NULL, 10); break;
+        case 'v': race->verbose = true; break;
+        case 'p':
+            race->broken = strcmp(optarg, "broken") == 0;
+            if (!race->broken && strcmp(optarg, "rpd") != 0)
+                return false;
+            break;
+        case 'k':
+            race->killers = strcmp(optarg, "yes") == 0;
+            if (!race->killers && strcmp(optarg, "no") != 0)
+                return false;
+            break;
+        default: return false;
+        }
+    }
+    return optind == argc && race->rounds > 0 && race->starters > 0 &&
+           race->starters <= MAX_STARTERS;
+}
+
+static int report(const struct race *race)
+{
+    long all = 0;
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (race->violations[kind] > 0)
+            printf("race: %6ld  %s\n", race->violations[kind], kind_text[kind]);
+        all += race->violations[kind];
+    }
+    printf("race: %ld starts; killed %ld before and %ld after BOUND was seen; %ld leftovers in the "
+           "run-time directory; %ld rounds without a survivor\n",
+           race->starts, race->killed_early, race->killed_bound, race->planted, race->no_survivor);
+    const bool caught = race->violations[TWO_ALIVE] + race->violations[NOT_ON_PATH] > 0;
+    if (race->broken)
+        printf("race: the control was %s\n", caught ? "caught, as it must be" : "NOT caught");
+    printf("race: %ld rounds, %ld starters: %ld violations\n", race->rounds, race->starters, all);
+    return race->broken ? !caught : all > 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct race race = {.rounds = 100, .starters = 40, .killers = true};
+    race.seed = (uint64_t)now_ns();
+    if (!parse(&race, argc, argv))
+        return usage();
+
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    random_state = race.seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    printf("race: protocol %s, %ld rounds, %ld starters, killers %s, --seed %llu\n",
+           race.broken ? "broken" : "rpd", race.rounds, race.starters, race.killers ? "yes" : "no",
+           (unsigned long long)race.seed);
+    fflush(stdout);
+    for (race.round = 1; race.round <= race.rounds; race.round++)
+        run_round(&race);
+    if (race.dir)
+        temp_dir_remove(race.dir);
+    return report(&race);
+}
