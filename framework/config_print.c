@@ -19,6 +19,7 @@ struct printer {
     const struct config_source *source;
     struct line *lines;
     size_t count;
+    size_t room;
     size_t service; /* the one being printed */
 };
 
@@ -61,22 +62,34 @@ static char *origin_text(const struct printer *printer, const struct item *item)
     return config_file_origin(&printer->source->file, &item->place);
 }
 
+static bool make_room(struct printer *printer)
+{
+    size_t room = printer->room ? printer->room * 2 : 64;
+    struct line *lines;
+
+    if (printer->count < printer->room)
+        return true;
+    lines = realloc(printer->lines, room * sizeof *lines);
+    if (!lines)
+        return false;
+    printer->lines = lines;
+    printer->room = room;
+    return true;
+}
+
 /* Lines that memory does not suffice for are left out: this is a report. */
 static void add_line(struct printer *printer, const struct item *item)
 {
-    struct line *lines = realloc(printer->lines, (printer->count + 1) * sizeof *lines);
     char path[JSON_PATH_TEXT_MAX];
     char *value = value_text(item);
     struct line line = {NULL, origin_text(printer, item)};
 
-    if (lines)
-        printer->lines = lines;
     json_path_text(item->path, path);
-    if (!lines || !value || !line.origin ||
+    if (!make_room(printer) || !value || !line.origin ||
         asprintf(&line.text, "%s = %s", path + strlen("$."), value) < 0)
         free(line.origin);
     else
-        lines[printer->count++] = line;
+        printer->lines[printer->count++] = line;
     free(value);
 }
 
@@ -208,7 +221,7 @@ void config_print(const struct config *config)
     const struct json_path path = {NULL, NULL, 0};
     struct item document = {config_key_at(""), &path, config->source->tree,
                             {NULL, NULL, 0, 0}, false};
-    struct printer printer = {config->source, NULL, 0, 0};
+    struct printer printer = {config->source, NULL, 0, 0, 0};
     int width;
 
     if (config->source->file.text)

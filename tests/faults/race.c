@@ -12,8 +12,8 @@
  *   3. N starts, under one service name or N, one after the other or, forked
  *      before, all at once. Some are victims, killed within 3 ms of that, or
  *      later while all of them crowd the processors, or at up to 1 ms after
- *      they announced BOUND; one in four victims gets SIGTERM instead, and must
- *      clean up in the crowd;
+ *      they announced BOUND; three in ten victims get SIGTERM instead, and
+ *      must clean up in the crowd;
  *   4. each start that announced BOUND, at that moment and again at the end,
  *      if it was not killed: is alone, is what the path leads to (SO_PEERCRED),
  *      and echoes. Each that lost ended with 75. Without a kill, one wins;
@@ -334,16 +334,12 @@ static void attend(struct race *race, int64_t until)
 static void choose_fate(struct starter *starter, unsigned victims_percent)
 {
     starter->spawned_at = now_ns();
+    starter->kill_signal = chance(70) ? SIGKILL : SIGTERM;
     starter->kill_after_bound = -1;
-    if (!chance(victims_percent))
-        return;
-    starter->kill_signal = chance(75) ? SIGKILL : SIGTERM;
-    const uint64_t how = random_below(10);
-    if (how < 5)
-        starter->kill_at = starter->spawned_at + (int64_t)random_below(3 * MS);
-    else if (how < 8)
-        starter->kill_at = starter->spawned_at + (int64_t)random_below(60 * MS);
-    if (how >= 7) /* if it gets that far */
+    if (chance(victims_percent))
+        starter->kill_at =
+            starter->spawned_at + (int64_t)random_below(chance(60) ? 3 * MS : 60 * MS);
+    if (chance(victims_percent)) /* if it gets that far */
         starter->kill_after_bound = chance(40) ? 0 : (int64_t)random_below(MS);
 }
 

@@ -1,0 +1,890 @@
+/* The configuration: what a file and a command line come out as, and where each
+ * mistake is said to be. Each test has a directory of its own and works in it. */
+#include "config.h"
+#include "config_file.h"
+#include "config_keys.h"
+#include "json_place.h"
+#include "nearest.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECKS_LEAKS 1
+#endif
+#endif
+#ifdef CHECKS_LEAKS
+int __lsan_do_recoverable_leak_check(void);
+#define assert_no_leak() cr_assert_eq(__lsan_do_recoverable_leak_check(), 0, "leak")
+#else
+#define assert_no_leak() (void)0
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define ONE "{\"services\":[{\"plugin\":\"a.so\"}]}"
+
+static char directory[] = "/tmp/rpd-test-config-XXXXXX";
+
+static void enter_directory(void)
+{
+    umask(022);
+    cr_assert_not_null(mkdtemp(directory));
+    cr_assert_eq(chdir(directory), 0);
+}
+
+static void remove_directory(void)
+{
+    DIR *files = opendir(directory);
+    const struct dirent *entry;
+
+    while (files && (entry = readdir(files)))
+        if (unlinkat(dirfd(files), entry->d_name, 0) < 0)
+            unlinkat(dirfd(files), entry->d_name, AT_REMOVEDIR);
+    if (files)
+        closedir(files);
+    cr_assert_eq(rmdir(directory), 0);
+}
+
+TestSuite(config, .init = enter_directory, .fini = remove_directory, .timeout = 30);
+
+static void write_bytes(const char *name, const char *text, size_t size)
+{
+    FILE *file = fopen(name, "w");
+
+    cr_assert_not_null(file);
+    cr_assert_eq(fwrite(text, 1, size, file), size);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static void write_file(const char *text)
+{
+    write_bytes("rpd.json", text, strlen(text));
+}
+
+/* All errors of a load, one a line, to be freed; every one has this code. */
+static char *errors_of(const struct config_request *request, int code)
+{
+    struct config config;
+    struct error *errors;
+    size_t count;
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+
+    cr_assert_eq(config_load(&config, request, &errors, &count), -1, "no error where one is due");
+    cr_assert_gt(count, 0);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq((int)errors[i].code, code, "code %d: %s", errors[i].code, errors[i].text);
+        fprintf(stream, "%s%s", i ? "\n" : "", errors[i].text);
+    }
+    fclose(stream);
+    free(errors);
+    return text;
+}
+
+static void expect(const struct config_request *request, int code, const char *expected)
+{
+    char *text = errors_of(request, code);
+
+    cr_assert_str_eq(text, expected, "\n  found %s\nexpected %s", text, expected);
+    free(text);
+}
+
+static const struct config_request of_file = {.file = "rpd.json"};
+
+static void load(struct config *config, const struct config_request *request)
+{
+    struct error *errors;
+    size_t count;
+    int result = config_load(config, request, &errors, &count);
+
+    cr_assert_eq(result, 0, "%s", result ? errors[0].text : "");
+    cr_assert_eq(count, 0);
+    cr_assert_null(errors);
+}
+
+struct bad_text {
+    const char *text;
+    const char *expected;
+};
+
+static void expect_all(const struct bad_text *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        write_file(rows[i].text);
+        expect(&of_file, 78, rows[i].expected);
+    }
+}
+
+#define AT "config: rpd.json:"
+
+/* ---- what comes out ---- */
+
+Test(config, defaults)
+{
+    struct config config;
+    const struct config_request request = {.plugin = "echo.so"};
+
+    load(&config, &request);
+    cr_assert_null(config.path);
+    cr_assert_eq(config.workers, 4);
+    cr_assert_null(config.plugin_dirs[0]);
+    cr_assert_eq((int)config.log_level, RPD_LOG_INFO);
+    cr_assert_eq((int)config.log_format, LOG_TEXT);
+    cr_assert_eq((int)config.notify, NOTIFY_AT_BOUND);
+    cr_assert_eq(config.endpoint_deadline_ms, 500);
+    cr_assert_eq(config.code_deadline_ms, 5000);
+    cr_assert_eq(config.drain_s, 10);
+    cr_assert_eq(config.service_count, 1);
+    cr_assert_null(config.services[0].name);
+    cr_assert_str_eq(config.services[0].plugin, "echo.so");
+    cr_assert_str_eq(config.services[0].plugin_base, directory);
+    cr_assert_str_eq(config.services[0].origin, "command line");
+    cr_assert_eq(config.services[0].listen_count, 0);
+    cr_assert_eq((int)config.services[0].on_load_failure, LOAD_FAILURE_EXIT);
+    cr_assert_eq(config.services[0].option_count, 0);
+    config_finish(&config);
+    assert_no_leak();
+}
+
+Test(config, every_key)
+{
+    struct config config;
+    const struct config_service *service;
+    char expected[200];
+
+    write_file("{\n"
+               "  \"workers\": 256, \"plugin_dirs\": [\"/a\", \"b\"], \"x-mine\": null,\n"
+               "  \"log\": {\"level\": \"debug\", \"format\": \"json\", \"x-\": {}},\n"
+               "  \"notify\": \"ready\", \"endpoint_deadline_ms\": 10,\n"
+               "  \"code_deadline_ms\": 600000, \"drain_s\": 0,\n"
+               "  \"services\": [\n"
+               "    {\"name\": \"one\", \"plugin\": \"one.so\", \"on_load_failure\": \"retry\",\n"
+               "     \"listen\": [\"unix:é\", {\"endpoint\": \"unix:/s\", \"backlog\": 1,\n"
+               "        \"mode\": \"0660\", \"group\": \"dev\", \"x-y\": 1}],\n"
+               "     \"options\": {\"s\": \"t\", \"i\": 1, \"x-z\": [], \"n\": 1.5, \"b\": true}},\n"
+               "    {\"plugin\": \"two.so\"}]}\n");
+    load(&config, &of_file);
+    snprintf(expected, sizeof expected, "%s/rpd.json", directory);
+    cr_assert_str_eq(config.path, expected);
+    snprintf(expected, sizeof expected, "%s/b", directory);
+    cr_assert_eq(config.workers, 256);
+    cr_assert_str_eq(config.plugin_dirs[0], "/a");
+    cr_assert_str_eq(config.plugin_dirs[1], expected);
+    cr_assert_null(config.plugin_dirs[2]);
+    cr_assert_eq((int)config.log_level, RPD_LOG_DEBUG);
+    cr_assert_eq((int)config.log_format, LOG_JSON);
+    cr_assert_eq((int)config.notify, NOTIFY_AT_READY);
+    cr_assert_eq(config.endpoint_deadline_ms, 10);
+    cr_assert_eq(config.code_deadline_ms, 600000);
+    cr_assert_eq(config.drain_s, 0);
+    cr_assert_eq(config.service_count, 2);
+
+    service = &config.services[0];
+    cr_assert_str_eq(service->name, "one");
+    cr_assert_str_eq(service->origin, "rpd.json:7:5");
+    cr_assert_eq((int)service->on_load_failure, LOAD_FAILURE_RETRY);
+    cr_assert_eq(service->listen_count, 2);
+    cr_assert_str_eq(service->listen[0].endpoint, "unix:é");
+    cr_assert_eq(service->listen[0].backlog, 4096);
+    cr_assert_eq(service->listen[0].mode, 0600);
+    cr_assert_null(service->listen[0].group);
+    cr_assert_str_eq(service->listen[0].origin, "rpd.json:8:17");
+    cr_assert_eq(service->listen[1].backlog, 1);
+    cr_assert_eq(service->listen[1].mode, 0660);
+    cr_assert_str_eq(service->listen[1].group, "dev");
+    cr_assert_str_eq(service->listen[1].origin, "rpd.json:8:27");
+    cr_assert_eq(service->option_count, 4, "x- keys are not options");
+    cr_assert_str_eq(service->options[2].name, "n");
+    cr_assert_not(service->options[2].is_text);
+    cr_assert_null(config.services[1].name);
+    cr_assert_str_eq(config.services[1].origin, "rpd.json:11:5");
+    cr_assert_str_eq(config.services[1].plugin_base, directory);
+    config_finish(&config);
+    assert_no_leak();
+}
+
+Test(config, file_in_another_directory)
+{
+    struct config config;
+    char expected[200];
+    const struct config_request request = {.file = "sub/../sub/c.json", .plugin = "x.so"};
+
+    cr_assert_eq(mkdir("sub", 0755), 0);
+    write_bytes("sub/c.json", ONE, strlen(ONE));
+    load(&config, &request);
+    snprintf(expected, sizeof expected, "%s/sub", directory);
+    cr_assert_str_eq(config.services[0].plugin_base, expected);
+    cr_assert_str_eq(config.services[1].plugin_base, directory);
+    cr_assert_str_eq(config.services[0].origin, "sub/../sub/c.json:1:14");
+    snprintf(expected, sizeof expected, "%s/sub/c.json", directory);
+    cr_assert_str_eq(config.path, expected);
+    config_finish(&config);
+    unlink("sub/c.json");
+}
+
+/* ---- the command line ---- */
+
+Test(config, plugin_is_one_more_service)
+{
+    struct config config;
+    const char *listen[] = {"unix:a", "tcp:*:0"};
+    const char *options[] = {"k=v=w", "e=", "x-mine=1"};
+    const struct config_request request = {.file = "rpd.json", .plugin = "./x.so", .name = "new",
+                                           .listen = listen, .listen_count = 2,
+                                           .options = options, .option_count = 3};
+    const struct config_service *service;
+
+    write_file("{\"services\":[{\"plugin\":\"a.so\",\"name\":\"old\"}]}");
+    load(&config, &request);
+    cr_assert_eq(config.service_count, 2);
+    service = &config.services[1];
+    cr_assert_str_eq(service->name, "new");
+    cr_assert_str_eq(service->plugin, "./x.so");
+    cr_assert_str_eq(service->origin, "command line");
+    cr_assert_eq(service->listen_count, 2);
+    cr_assert_str_eq(service->listen[1].endpoint, "tcp:*:0");
+    cr_assert_str_eq(service->listen[1].origin, "command line");
+    cr_assert_eq(service->listen[1].backlog, 4096);
+    cr_assert_eq(service->listen[1].mode, 0600);
+    cr_assert_eq(service->option_count, 2);
+    cr_assert(service->options[0].is_text);
+    cr_assert_str_eq(json_string_value(service->options[0].value), "v=w");
+    cr_assert_str_eq(json_string_value(service->options[1].value), "");
+    config_finish(&config);
+    assert_no_leak();
+}
+
+Test(config, same_name_overrides_only_what_is_given)
+{
+    struct config config;
+    const char *options[] = {"b=2", "c=3"};
+    struct config_request request = {.file = "rpd.json", .plugin = "x.so", .name = "s",
+                                     .options = options, .option_count = 2};
+    const struct config_service *service;
+
+    write_file("{\"services\":[{\"plugin\":\"f.so\"},{\"plugin\":\"a.so\",\"name\":\"s\","
+               "\"listen\":[\"unix:q\"],\"on_load_failure\":\"retry\","
+               "\"options\":{\"a\":1,\"b\":1}}]}");
+    load(&config, &request);
+    cr_assert_eq(config.service_count, 2);
+    service = &config.services[1];
+    cr_assert_str_eq(service->plugin, "x.so");
+    cr_assert_str_eq(service->origin, "rpd.json:1:31");
+    cr_assert_eq((int)service->on_load_failure, LOAD_FAILURE_RETRY);
+    cr_assert_str_eq(service->listen[0].endpoint, "unix:q");
+    cr_assert_str_eq(service->listen[0].origin, "rpd.json:1:71");
+    cr_assert_eq(service->option_count, 3);
+    cr_assert_not(service->options[0].is_text);
+    cr_assert_str_eq(service->options[1].name, "b");
+    cr_assert(service->options[1].is_text);
+    cr_assert(service->options[2].is_text);
+    config_finish(&config);
+    assert_no_leak();
+}
+
+Test(config, command_line_mistakes)
+{
+    const char *listen[] = {"unix:a"}, *empty[] = {""}, *bytes[] = {"unix:\xff"};
+    const char *bad[] = {"novalue"}, *keyless[] = {"=v"}, *twice[] = {"a=1", "ab=1", "a=2"};
+    const char *not_text[] = {"a=\xff"};
+    const char hint[] = "is about a plugin of the command line, and none is named; see rpd --help";
+    char text[200];
+    const struct {
+        struct config_request request;
+        const char *expected;
+    } rows[] = {
+        {{0}, "command line: rpd: name a plugin or a configuration; see rpd --help"},
+        {{.plugin = "a", .name = "Bad"},
+         "command line: -n Bad: expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or "
+         "digit; see rpd --help"},
+        {{.plugin = ""}, "command line: : is empty; see rpd --help"},
+        {{.plugin = "a", .listen = empty, .listen_count = 1},
+         "command line: -l : is empty; see rpd --help"},
+        {{.plugin = "a", .listen = bytes, .listen_count = 1},
+         "command line: -l unix:\xff: is not UTF-8; see rpd --help"},
+        {{.plugin = "a", .options = bad, .option_count = 1},
+         "command line: -o novalue: expected KEY=VALUE; see rpd --help"},
+        {{.plugin = "a", .options = keyless, .option_count = 1},
+         "command line: -o =v: expected KEY=VALUE; see rpd --help"},
+        {{.plugin = "a", .options = not_text, .option_count = 1},
+         "command line: -o a=\xff: is not UTF-8; see rpd --help"},
+        {{.plugin = "a", .options = twice, .option_count = 3},
+         "command line: -o a=2: this option is given twice; see rpd --help"},
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++)
+        expect(&rows[i].request, 64, rows[i].expected);
+    snprintf(text, sizeof text, "command line: -l: %s", hint);
+    expect(&(struct config_request){.file = "no", .listen = listen, .listen_count = 1}, 64, text);
+    snprintf(text, sizeof text, "command line: -n: %s", hint);
+    expect(&(struct config_request){.file = "no", .name = "a"}, 64, text);
+    snprintf(text, sizeof text, "command line: -o: %s", hint);
+    expect(&(struct config_request){.file = "no", .options = twice, .option_count = 1}, 64, text);
+    assert_no_leak();
+}
+
+/* ---- FAULTS 43: what is not JSON, or not within bounds ---- */
+
+Test(config, syntax)
+{
+    static const struct bad_text rows[] = {
+        {"", AT "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
+        {" \n\t", AT
+         "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
+        {"\xef\xbb\xbf" ONE,
+         AT "1:1: starts with a byte order mark; save it as UTF-8 without one"},
+        {"{\n \"workers\": 1,\n \"workers\": 2}",
+         AT "3:10: duplicate object key near '\"workers\"'"},
+        {"{\"workers\": NaN}", AT "1:15: invalid token near 'NaN'"},
+        {"{\"workers\": Infinity}", AT "1:20: invalid token near 'Infinity'"},
+        {"{\"workers\":\n1e400}", AT "2:5: real number overflow near '1e400'"},
+        {"{\"workers\": 9223372036854775808}",
+         AT "1:31: too big integer near '9223372036854775808'"},
+        {"{\"notify\": \"\\u0000\"}",
+         AT "1:19: \\u0000 is not allowed without JSON_ALLOW_NUL near '\"\\u0000\"'"},
+        {"{\"\\u0000\": 1}", AT "1:9: NUL byte in object key not supported near '\"\\u0000\"'"},
+        {ONE " x", AT "1:35: end of file expected near 'x'"},
+        {"{\"a\": \"\xff\"}", AT "1:7: unable to decode byte 0xff near '\"'"},
+        {"{\"a\": \"\\ud800\"}", AT "1:14: invalid Unicode '\\uD800' near '\"\\ud800\"'"},
+        {"{\"workers\": 1,}", AT "1:15: string or '}' expected near '}'"},
+        {"{", AT "1:1: string or '}' expected near end of file"},
+    };
+
+    expect_all(rows, COUNT(rows));
+    write_bytes("rpd.json", "{\"a\": \"\0\"}", 10);
+    expect(&of_file, 78, AT "1:7: control character 0x0 near '\"'");
+    write_bytes("rpd.json", "{}\0", 3);
+    expect(&of_file, 78, AT "1:2: end of file expected near end of file");
+    assert_no_leak();
+}
+
+/* A valid file, but for a value that is nested this deep below the document. */
+static void write_nested(size_t depth)
+{
+    FILE *file = fopen("rpd.json", "w");
+
+    fputs("{\"services\":[{\"plugin\":\"]\\\"[\"}],\n\"x-deep\":", file);
+    for (size_t i = 0; i < depth; i++)
+        fputc('[', file);
+    for (size_t i = 0; i < depth; i++)
+        fputc(']', file);
+    fputs("}", file);
+    fclose(file);
+}
+
+Test(config, depth)
+{
+    struct config config;
+
+    write_nested(31); /* the document is the first level */
+    load(&config, &of_file);
+    config_finish(&config);
+    write_nested(32);
+    expect(&of_file, 78, AT "2:41: nested more than 32 levels deep");
+    write_nested(3000);
+    expect(&of_file, 78, AT "2:41: nested more than 32 levels deep");
+    write_nested(400000);
+    expect(&of_file, 78, AT "2:41: nested more than 32 levels deep");
+    assert_no_leak();
+}
+
+/* Spaces to the limit, and one more. */
+Test(config, size)
+{
+    struct config config;
+    char *text = malloc(CONFIG_FILE_SIZE_MAX + 1);
+
+    memset(text, ' ', CONFIG_FILE_SIZE_MAX + 1);
+    memcpy(text, ONE, strlen(ONE));
+    write_bytes("rpd.json", text, CONFIG_FILE_SIZE_MAX);
+    load(&config, &of_file);
+    config_finish(&config);
+    write_bytes("rpd.json", text, CONFIG_FILE_SIZE_MAX + 1);
+    expect(&of_file, 78, "config: rpd.json: is larger than 1048576 bytes; make it smaller");
+    free(text);
+    cr_assert_eq(truncate("rpd.json", 1L << 40), 0); /* sparse: a read would not end */
+    expect(&of_file, 78, "config: rpd.json: is larger than 1048576 bytes; make it smaller");
+}
+
+/* ---- FAULTS 44: what the keys do not allow ---- */
+
+#define S(inner) "{\"services\":[{\"plugin\":\"p\"," inner "}]}"
+#define L(inner) "{\"services\":[{\"plugin\":\"p\",\"listen\":[" inner "]}]}"
+#define P(inner) "{\"services\":[{\"plugin\":\"p\"}]," inner "}"
+
+Test(config, keys_and_values)
+{
+    static const struct bad_text rows[] = {
+        /* unknown keys, with a near known one and without */
+        {S("\n \"drian_s\":1"), AT "2:2: $.services[0].drian_s: unknown key"},
+        {P("\"drian_s\":1"), AT "1:31: $.drian_s: unknown key; did you mean \"drain_s\"?"},
+        {P("\"é\":1, \"é2\":1"), AT "1:31: $[\"é\"]: unknown key\n" AT
+                                   "1:38: $[\"é2\"]: unknown key"},
+        {P("\"bananas\":1"), AT "1:31: $.bananas: unknown key"},
+        {P("\"wor\\u006bres\":1"), AT "1:31: $.workres: unknown key; did you mean \"workers\"?"},
+        {P("\"a b\\n\\\"\":1"), AT "1:31: $[\"a b\\u000a\\\"\"]: unknown key"},
+        {P("\"log\":{\"levle\":1}"),
+         AT "1:38: $.log.levle: unknown key; did you mean \"level\"?"},
+        {S("\"warmup\":\"hold\""), AT "1:28: $.services[0].warmup: unknown key"},
+        {S("\"limits\":{},\"seal\":1,\"idle_exit_s\":0"),
+         AT "1:28: $.services[0].limits: unknown key\n" AT
+            "1:40: $.services[0].seal: unknown key\n" AT
+            "1:49: $.services[0].idle_exit_s: unknown key"},
+        {L("{\"endpoint\":\"unix:a\",\"bcklog\":1}"),
+         AT "1:59: $.services[0].listen[0].bcklog: unknown key; did you mean \"backlog\"?"},
+        /* types */
+        {"[]", AT "1:1: $: expected an object, found an array"},
+        {P("\"workers\":\"4\""),
+         AT "1:41: $.workers: expected an integer from 1 to 256, found a string"},
+        {P("\"workers\":4.0"),
+         AT "1:41: $.workers: expected an integer from 1 to 256, found a number"},
+        {P("\"workers\":null"),
+         AT "1:41: $.workers: expected an integer from 1 to 256, found null"},
+        {P("\"workers\":true"),
+         AT "1:41: $.workers: expected an integer from 1 to 256, found true"},
+        {P("\"plugin_dirs\":\"a\""), AT "1:45: $.plugin_dirs: expected an array, found a string"},
+        {P("\"plugin_dirs\":[\"a\", 3]"),
+         AT "1:51: $.plugin_dirs[1]: expected a string, found an integer"},
+        {P("\"plugin_dirs\":[\"\"]"), AT "1:46: $.plugin_dirs[0]: is an empty string"},
+        {P("\"log\":\"info\""), AT "1:37: $.log: expected an object, found a string"},
+        {"{\"services\":{}}", AT "1:13: $.services: expected an array, found an object"},
+        {"{\"services\":[1]}", AT "1:14: $.services[0]: expected an object, found an integer"},
+        {L("1"), AT "1:38: $.services[0].listen[0]: expected a string or an object, found an "
+                    "integer"},
+        {S("\"options\":{\"a\":null,\"b\":[]}"),
+         AT "1:43: $.services[0].options.a: expected a string, an integer, a number or true or "
+            "false, found null\n" AT
+            "1:52: $.services[0].options.b: expected a string, an integer, a number or true or "
+            "false, found an array"},
+        /* ranges: both ends, and what a narrower type would cut to a good value */
+        {P("\"workers\":0"), AT "1:41: $.workers: expected an integer from 1 to 256, found 0"},
+        {P("\"workers\":257"), AT "1:41: $.workers: expected an integer from 1 to 256, found 257"},
+        {P("\"workers\":4294967297"),
+         AT "1:41: $.workers: expected an integer from 1 to 256, found 4294967297"},
+        {P("\"endpoint_deadline_ms\":9"),
+         AT "1:54: $.endpoint_deadline_ms: expected an integer from 10 to 600000, found 9"},
+        {P("\"code_deadline_ms\":600001"),
+         AT "1:50: $.code_deadline_ms: expected an integer from 10 to 600000, found 600001"},
+        {P("\"drain_s\":-1"),
+         AT "1:41: $.drain_s: expected an integer from 0 to 86400, found -1"},
+        {P("\"drain_s\":86401"),
+         AT "1:41: $.drain_s: expected an integer from 0 to 86400, found 86401"},
+        {L("{\"endpoint\":\"a\",\"backlog\":65536}"),
+         AT "1:64: $.services[0].listen[0].backlog: expected an integer from 1 to 65535, found "
+            "65536"},
+        /* choices and patterns */
+        {P("\"log\":{\"level\":\"inof\"}"),
+         AT "1:46: $.log.level: expected \"error\", \"warning\", \"info\" or \"debug\", found "
+            "\"inof\"; did you mean \"info\"?"},
+        {P("\"log\":{\"format\":\"xml\"}"),
+         AT "1:47: $.log.format: expected \"text\" or \"json\", found \"xml\""},
+        {P("\"notify\":\"redy\""), AT "1:40: $.notify: expected \"bound\" or \"ready\", found "
+                                     "\"redy\"; did you mean \"ready\"?"},
+        {S("\"on_load_failure\":\"die\""),
+         AT "1:46: $.services[0].on_load_failure: expected \"exit\" or \"retry\", found \"die\""},
+        {S("\"name\":\"\""),
+         AT "1:35: $.services[0].name: expected 1 to 63 of a-z, 0-9, _ and -, starting with a "
+            "letter or digit, found \"\""},
+        {S("\"name\":\"-a\""),
+         AT "1:35: $.services[0].name: expected 1 to 63 of a-z, 0-9, _ and -, starting with a "
+            "letter or digit, found \"-a\""},
+        {L("{\"endpoint\":\"unix:a\",\"mode\":\"4755\"}"),
+         AT "1:66: $.services[0].listen[0].mode: expected permission bits in octal such as "
+            "\"0660\", found \"4755\""},
+        {L("{\"endpoint\":\"unix:a\",\"mode\":432}"),
+         AT "1:66: $.services[0].listen[0].mode: expected permission bits in octal such as "
+            "\"0660\", found an integer"},
+        /* missing */
+        {"{}", AT "1:1: $.services: no service; name one here, or a plugin on the command line"},
+        {"{\"services\": []}",
+         AT "1:2: $.services: no service; name one here, or a plugin on the command line"},
+        {"{\"services\":[{}]}",
+         AT "1:14: $.services[0].plugin: missing; this key is required"},
+        {"{\"services\":[{\"plugin\":\"\"}]}",
+         AT "1:24: $.services[0].plugin: is an empty string"},
+        {L(""), AT "1:37: $.services[0].listen: is empty; name at least one, or leave the key "
+                   "out"},
+        {L("\"\""), AT "1:38: $.services[0].listen[0]: is an empty string"},
+        {L("{}"), AT "1:38: $.services[0].listen[0].endpoint: missing; this key is required"},
+        /* between keys */
+        {L("{\"endpoint\":\"tcp:*:1\",\"mode\":\"0600\"}"),
+         AT "1:60: $.services[0].listen[0].mode: only an endpoint with a unix path has a mode, "
+            "not \"tcp:*:1\""},
+        {L("\"unix:a\", {\"endpoint\":\"unix:@a\",\"group\":\"g\"}"),
+         AT "1:70: $.services[0].listen[1].group: only an endpoint with a unix path has a group, "
+            "not \"unix:@a\""},
+        {"{\"services\":[{\"plugin\":\"p\",\"name\":\"a\"},\n{\"plugin\":\"p\",\"name\":\"a\"}]}",
+         AT "2:22: $.services[1].name: \"a\" is the name of $.services[0] already; give it "
+            "another"},
+    };
+
+    expect_all(rows, COUNT(rows));
+    assert_no_leak();
+}
+
+Test(config, all_mistakes_at_once)
+{
+    write_file("{\n  \"workers\": 0,\n  \"notfy\": 1,\n  \"services\": [{\"name\": \"A\"}]\n}\n");
+    expect(&of_file, 78,
+           AT "2:14: $.workers: expected an integer from 1 to 256, found 0\n" AT
+              "3:3: $.notfy: unknown key; did you mean \"notify\"?\n" AT
+              "4:16: $.services[0].plugin: missing; this key is required\n" AT
+              "4:25: $.services[0].name: expected 1 to 63 of a-z, 0-9, _ and -, starting with a "
+              "letter or digit, found \"A\"");
+}
+
+static void write_unknown_keys(unsigned count)
+{
+    FILE *file = fopen("rpd.json", "w");
+
+    fputs("{\"services\":[{\"plugin\":\"p\"}]", file);
+    for (unsigned i = 0; i < count; i++)
+        fprintf(file, ",\n\"%x\":1", i);
+    fputs("}", file);
+    fclose(file);
+}
+
+Test(config, at_most_100_errors)
+{
+    struct config config;
+    struct error *errors;
+    size_t count;
+
+    write_unknown_keys(100);
+    cr_assert_eq(config_load(&config, &of_file, &errors, &count), -1);
+    cr_assert_eq(count, 100);
+    cr_assert_str_eq(errors[99].text, AT "101:1: $.63: unknown key");
+    free(errors);
+    write_unknown_keys(90000);
+    cr_assert_eq(config_load(&config, &of_file, &errors, &count), -1);
+    cr_assert_eq(count, 101);
+    cr_assert_str_eq(errors[100].text, "config: rpd.json: and 89900 more");
+    cr_assert_eq((int)errors[100].code, 78);
+    free(errors);
+    assert_no_leak();
+}
+
+Test(config, large_but_allowed)
+{
+    struct config config;
+    FILE *file = fopen("rpd.json", "w");
+
+    fputs("{\"services\":[{\"plugin\":\"p\",\"listen\":[\"unix:first\"", file);
+    for (unsigned i = 0; i < 50000; i++)
+        fprintf(file, ",\n\"unix:%u\"", i);
+    fputs("]}]}", file);
+    fclose(file);
+    load(&config, &of_file); /* in linear time */
+    cr_assert_eq(config.services[0].listen_count, 50001);
+    cr_assert_str_eq(config.services[0].listen[50000].origin, "rpd.json:50001:1");
+    config_finish(&config);
+}
+
+Test(config, long_values_are_cut)
+{
+    char *text = calloc(1, 900000);
+    char *found;
+
+    strcat(text, "{\"services\":[{\"plugin\":\"p\",\"name\":\"");
+    memset(text + strlen(text), 'X', 800000);
+    strcat(text + 800000, "\"}]}");
+    write_file(text);
+    found = errors_of(&of_file, 78);
+    cr_assert_lt(strlen(found), 400);
+    cr_assert_not_null(strstr(found, "XXX...\""));
+    free(found);
+    free(text);
+}
+
+/* ---- FAULTS 45: what the file is ---- */
+
+Test(config, missing_file)
+{
+    expect(&of_file, 66, "config: rpd.json: No such file or directory");
+    cr_assert_eq(symlink("nowhere", "link"), 0);
+    expect(&(struct config_request){.file = "link"}, 66, "config: link: No such file or directory");
+    write_file(ONE);
+    expect(&(struct config_request){.file = "rpd.json/x"}, 66,
+           "config: rpd.json/x: Not a directory");
+}
+
+Test(config, not_a_regular_file, .timeout = 5)
+{
+    static const char *const names[] = {"fifo", "/dev/zero", "/dev/tty0", "sub", "zero"};
+
+    cr_assert_eq(mkfifo("fifo", 0600), 0);
+    cr_assert_eq(mkdir("sub", 0700), 0);
+    cr_assert_eq(symlink("/dev/zero", "zero"), 0);
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char expected[100];
+
+        if (access(names[i], F_OK) < 0)
+            continue; /* a container without that device */
+        snprintf(expected, sizeof expected, "config: %s: is not a regular file; name one",
+                 names[i]);
+        expect(&(struct config_request){.file = names[i]}, 77, expected);
+    }
+}
+
+Test(config, writable_by_others)
+{
+    static const struct {
+        mode_t mode;
+        const char *shown;
+    } rows[] = {{0666, "0666"}, {0664, "0664"}, {0602, "0602"}};
+
+    write_file(ONE);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char expected[200];
+
+        cr_assert_eq(chmod("rpd.json", rows[i].mode), 0);
+        snprintf(expected, sizeof expected,
+                 "config: rpd.json: can be written by others than its owner (mode %s); chmod "
+                 "go-w it",
+                 rows[i].shown);
+        expect(&of_file, 77, expected);
+    }
+}
+
+Test(config, owned_by_another)
+{
+    if (geteuid() != 0)
+        cr_skip_test("needs root");
+    write_file(ONE);
+    cr_assert_eq(chown("rpd.json", 12345, 0), 0);
+    expect(&of_file, 77,
+           "config: rpd.json: belongs to user 12345, who could change it; chown it to root or to "
+           "user 0");
+}
+
+Test(config, link_to_a_regular_file)
+{
+    struct config config;
+
+    write_bytes("real", ONE, strlen(ONE));
+    cr_assert_eq(symlink("real", "rpd.json"), 0);
+    load(&config, &of_file);
+    cr_assert_str_eq(config.services[0].origin, "rpd.json:1:14");
+    config_finish(&config);
+}
+
+/* ---- printing ---- */
+
+static char *printed(void (*print)(const struct config *), const struct config *config)
+{
+    char *text = calloc(1, 100000);
+    int out = dup(1);
+    int fd = open("out", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    fflush(stdout);
+    dup2(fd, 1);
+    print(config);
+    fflush(stdout);
+    dup2(out, 1);
+    cr_assert_gt(pread(fd, text, 99999, 0), 0);
+    close(fd);
+    close(out);
+    return text;
+}
+
+Test(config, print_config)
+{
+    struct config config;
+    const char *options[] = {"b=2", "c=3"};
+    const struct config_request request = {.file = "rpd.json", .plugin = "x.so", .name = "s",
+                                           .options = options, .option_count = 2};
+    static const char expected[] =
+        "workers = 8                                        # rpd.json:1:12\n"
+        "plugin_dirs[0] = \"/d\"                              # rpd.json:1:30\n"
+        "log.level = \"info\"                                 # default\n"
+        "log.format = \"text\"                                # default\n"
+        "notify = \"bound\"                                   # default\n"
+        "endpoint_deadline_ms = 500                         # default\n"
+        "code_deadline_ms = 5000                            # default\n"
+        "drain_s = 10                                       # default\n"
+        "services[0].name = \"s\"                             # rpd.json:3:23\n"
+        "services[0].plugin = \"x.so\"                        # command line\n"
+        "services[0].listen[0].endpoint = \"unix:echo.sock\"  # rpd.json:4:13\n"
+        "services[0].listen[0].backlog = 4096               # default\n"
+        "services[0].listen[0].mode = \"0600\"                # default\n"
+        "services[0].listen[0].group = null                 # default\n"
+        "services[0].listen[1].endpoint = \"tcp:*:0\"         # rpd.json:4:42\n"
+        "services[0].listen[1].backlog = 7                  # rpd.json:4:62\n"
+        "services[0].on_load_failure = \"exit\"               # default\n"
+        "services[0].options.a = true                       # rpd.json:5:18\n"
+        "services[0].options.b = \"2\"                        # command line\n"
+        "services[0].options[\"d e\"] = 1.5                   # rpd.json:5:51\n"
+        "services[0].options.c = \"3\"                        # command line\n";
+    char *text;
+    char *one_space;
+
+    write_file("{\"workers\": 8, \"plugin_dirs\":[\"/d\"],\n"
+               " \"services\":[\n"
+               "{\"plugin\":\"p\", \"name\":\"s\",\n"
+               "  \"listen\":[\"unix:echo.sock\", {\"endpoint\":\"tcp:*:0\",\"backlog\":7}],\n"
+               "  \"options\":{\"a\":true, \"x-h\":[1,{}],\"b\":1.5,   \"d e\":1.5}}]}");
+    load(&config, &request);
+    text = printed(config_print, &config);
+    config_finish(&config);
+    /* How wide the gap before "#" is, is not what is tested. */
+    for (one_space = text; (one_space = strstr(one_space, "   # "));)
+        memmove(one_space, one_space + 1, strlen(one_space));
+    cr_assert_str_eq(text, expected, "\n%s", text);
+    free(text);
+    assert_no_leak();
+}
+
+static void print_schema(const struct config *unused)
+{
+    (void)unused;
+    config_print_schema();
+}
+
+/* From the table's path to the schema's node of that key. */
+static const json_t *schema_of(const json_t *schema, const char *path)
+{
+    char step[64];
+    const char *at = path;
+
+    while (schema && *at) {
+        size_t length = strcspn(at, ".[");
+
+        if (length > 0) {
+            snprintf(step, sizeof step, "%.*s", (int)length, at);
+            schema = strcmp(step, "*") == 0
+                         ? json_object_get(schema, "additionalProperties")
+                         : json_object_get(json_object_get(schema, "properties"), step);
+            at += length;
+        } else if (*at == '[') {
+            schema = json_object_get(schema, "items");
+            at += strlen("[]");
+        } else {
+            at++;
+        }
+    }
+    return schema;
+}
+
+static void check_schema_row(const json_t *node, const struct config_key *key)
+{
+    json_t *preset = config_key_preset(key);
+
+    cr_assert_not_null(node, "%s", key->path);
+    cr_assert_str_eq(json_string_value(json_object_get(node, "description")), key->meaning);
+    cr_assert(json_equal(json_object_get(node, "default"), preset) ||
+              (!preset && !json_object_get(node, "default")));
+    cr_assert_not_null(json_object_get(node, "type"));
+    if (key->types == CONFIG_INTEGER) {
+        cr_assert_eq(json_integer_value(json_object_get(node, "minimum")), key->min);
+        cr_assert_eq(json_integer_value(json_object_get(node, "maximum")), key->max);
+    }
+    for (size_t i = 0; key->choices && key->choices[i]; i++)
+        cr_assert_str_eq(
+            json_string_value(json_array_get(json_object_get(node, "enum"), i)), key->choices[i]);
+    if (key->types & CONFIG_OBJECT) {
+        cr_assert_not_null(json_object_get(node, "additionalProperties"));
+        cr_assert_not_null(json_object_get(json_object_get(node, "patternProperties"), "^x-"));
+    }
+    json_decref(preset);
+}
+
+Test(config, schema_has_every_row)
+{
+    char *text = printed(print_schema, NULL);
+    json_t *schema = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+
+    cr_assert_not_null(schema);
+    cr_assert_str_eq(json_string_value(json_object_get(schema, "$schema")),
+                     "https://json-schema.org/draft/2020-12/schema");
+    for (size_t i = 0; i < config_key_count; i++)
+        check_schema_row(schema_of(schema, config_keys[i].path), &config_keys[i]);
+    cr_assert(json_is_false(json_object_get(schema, "additionalProperties")));
+    json_decref(schema);
+    free(text);
+    assert_no_leak();
+}
+
+/* Each default is one that the check itself would accept. */
+Test(config, defaults_are_allowed)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        json_t *preset = config_key_preset(key);
+
+        cr_assert_eq(preset == NULL, key->preset == NULL, "%s", key->path);
+        if (json_is_integer(preset))
+            cr_assert(key->min <= json_integer_value(preset) &&
+                      json_integer_value(preset) <= key->max);
+        if (json_is_string(preset) && key->choices)
+            cr_assert_not_null(key->choices[config_key_choice(key, json_string_value(preset))]);
+        if (json_is_string(preset) && key->fits)
+            cr_assert(key->fits(json_string_value(preset)));
+        json_decref(preset);
+    }
+}
+
+/* ---- the helpers on their own ---- */
+
+Test(config, nearest_names)
+{
+    static const struct {
+        const char *wanted, *known, *best;
+    } rows[] = {
+        {"drian_s", "drain_s", "drain_s"}, {"bcklog", "backlog", "backlog"},
+        {"workerss", "workers", "workers"}, {"wrkrs", "workers", NULL},
+        {"", "a", NULL}, {"x", "y", NULL}, {"drain_s", "workers", NULL}, {"nam", "name", "name"},
+        {"ab", "cd", NULL},
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct nearest nearest;
+
+        nearest_start(&nearest, rows[i].wanted);
+        nearest_try(&nearest, rows[i].known);
+        if (rows[i].best)
+            cr_assert(nearest.best && strcmp(nearest.best, rows[i].best) == 0, "%s",
+                      rows[i].wanted);
+        else
+            cr_assert_null(nearest.best, "%s", rows[i].wanted);
+    }
+}
+
+Test(config, places)
+{
+    static const char text[] = " {\"é\" : [1, [\"a]\", {}],\n  {\"k\\\"\\u0065\": -1.5e3}],\"b\":{}}";
+    const struct json_path root = {NULL, NULL, 0}, e = {&root, "é", 0}, e0 = {&e, NULL, 0},
+                           e1 = {&e, NULL, 1}, e10 = {&e1, NULL, 0}, e11 = {&e1, NULL, 1},
+                           e2 = {&e, NULL, 2}, k = {&e2, "k\"e", 0}, b = {&root, "b", 0},
+                           e3 = {&e, NULL, 3}, no = {&root, "no", 0};
+    const struct {
+        const struct json_path *path;
+        enum json_part part;
+        bool found;
+        size_t line, column;
+    } rows[] = {
+        {&root, JSON_VALUE, true, 1, 2}, {&e, JSON_KEY, true, 1, 3}, {&e, JSON_VALUE, true, 1, 9},
+        {&e0, JSON_VALUE, true, 1, 10},  {&e1, JSON_KEY, true, 1, 13},
+        {&e10, JSON_VALUE, true, 1, 14}, {&e11, JSON_VALUE, true, 1, 20},
+        {&e2, JSON_VALUE, true, 2, 3},   {&k, JSON_KEY, true, 2, 4}, {&k, JSON_VALUE, true, 2, 17},
+        {&b, JSON_KEY, true, 2, 26},     {&b, JSON_VALUE, true, 2, 30},
+        {&e3, JSON_VALUE, false, 1, 9},  {&no, JSON_KEY, false, 1, 2},
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct json_place place;
+
+        cr_assert_eq(json_place_find(&place, text, strlen(text), rows[i].path, rows[i].part),
+                     rows[i].found, "row %zu", i);
+        cr_assert_eq(place.line, rows[i].line, "row %zu: line %zu", i, place.line);
+        cr_assert_eq(place.column, rows[i].column, "row %zu: column %zu", i, place.column);
+    }
+    assert_no_leak();
+}
