@@ -104,7 +104,7 @@ int config_command_line_check(const struct config_request *request, struct error
     if (!request->plugin)
         check_needs_plugin(request, errors);
     else
-        check_text("", request->plugin, errors);
+        check_text("plugin ", request->plugin, errors);
     if (request->name)
         check_name(request->name, errors);
     for (size_t i = 0; i < request->listen_count; i++)

@@ -19,7 +19,6 @@
 #include "watchdog.h"
 
 #include <event2/event.h>
-#include <event2/thread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,7 +210,14 @@ static int check_options(struct daemon *daemon, struct error *error)
 
 static int load_code(struct daemon *daemon, struct error *error)
 {
+    /* Both cost time that a client need not wait for: they come after bind, and
+     * before the first foreign code. */
+    if (watchdog_create(error) < 0)
+        return -1;
+    crash_thread_begin("loop");
+    crash_install();
     crash_prepare_backtrace();
+    crash_guard_exit(residue_remove);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     FOR_EACH_SERVICE(daemon, service)
         if (service_load_code(service, error) < 0)
@@ -347,9 +353,9 @@ static struct event_base *make_base(void)
     struct event_config *config = event_config_new();
     struct event_base *base = NULL;
 
-    evthread_use_pthreads();
     event_set_log_callback(log_for_libevent);
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV |
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
+                                                    EVENT_BASE_FLAG_IGNORE_ENV |
                                                     EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
         base = event_base_new_with_config(config);
     if (config)
@@ -556,14 +562,12 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     /* The environment first: it says which descriptors are ours. */
     if (adoption_begin(&daemon.adoption, &error) < 0 ||
         process_prepare((int)daemon.adoption.count, arguments->notify_fd, &error) < 0 ||
-        signals_install(&error) < 0 || watchdog_create(&error) < 0) {
+        signals_install(&error) < 0) {
         say(&error);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
-    crash_thread_begin("loop");
-    crash_install();
-    crash_guard_exit(residue_remove);
+    watchdog_begin();
     notify_init(&daemon.notify, arguments->notify_fd);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
     watchdog_destroy();

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char STEP[] = "claim";
@@ -30,16 +31,31 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
                      "then remove it");
 }
 
+static bool is_plain_text(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
+            return false;
+    return true;
+}
+
+/* What the holder wrote, and when. Others cannot write the file, but it may be
+ * torn, or be no text at all. */
 static void read_holder(int fd, char holder[LOCK_HOLDER_MAX])
 {
-    ssize_t size = pread(fd, holder, LOCK_HOLDER_MAX - 1, 0);
+    char words[LOCK_HOLDER_MAX / 2], since[64] = "";
+    ssize_t size = pread(fd, words, sizeof words - 1, 0);
+    struct stat status;
+    struct tm local;
 
-    holder[size > 0 ? size : 0] = '\0';
-    holder[strcspn(holder, "\n")] = '\0';
-    /* Others cannot write it, but it may be torn, or be no text at all. */
-    for (const char *at = holder; *at; at++)
-        if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7e)
-            holder[0] = '\0';
+    words[size > 0 ? size : 0] = '\0';
+    words[strcspn(words, "\n")] = '\0';
+    holder[0] = '\0';
+    if (!*words || !is_plain_text(words))
+        return;
+    if (fstat(fd, &status) == 0 && localtime_r(&status.st_mtime, &local))
+        strftime(since, sizeof since, ", since %Y-%m-%d %H:%M:%S", &local);
+    snprintf(holder, LOCK_HOLDER_MAX, "%s%s", words, since);
 }
 
 static void write_identity(int fd, const char *identity)

@@ -8,9 +8,12 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { QUEUE_MAX = 10000 };
 
@@ -25,6 +28,7 @@ struct pool {
     pthread_cond_t cancel_changed;
     size_t waiting_count;
     bool closing;
+    int wake_fd;
     struct event *wake_loop;
     pthread_t *threads;
     int thread_count;
@@ -53,10 +57,12 @@ bool job_wait(struct job *job, unsigned milliseconds)
 static void finish_job(struct pool *pool, struct job *job)
 {
     const bool was_empty = TAILQ_EMPTY(&pool->finished);
+    const uint64_t one = 1;
 
     TAILQ_INSERT_TAIL(&pool->finished, job, link);
-    if (was_empty)
-        event_active(pool->wake_loop, EV_READ, 0);
+    if (was_empty && write(pool->wake_fd, &one, sizeof one) < 0) {
+        /* only if it were full, and then the loop is awake */
+    }
 }
 
 static struct job *take_waiting(struct pool *pool)
@@ -113,8 +119,12 @@ static void call_done(struct pool *pool)
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
+    uint64_t count;
+
     (void)what;
+    if (read(fd, &count, sizeof count) < 0) {
+        /* nothing there: as it should be */
+    }
     call_done(arg);
 }
 
@@ -160,9 +170,11 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers,
         TAILQ_INIT(&pool->waiting);
         TAILQ_INIT(&pool->finished);
         pool->threads = calloc((size_t)workers, sizeof *pool->threads);
-        pool->wake_loop = event_new(base, -1, EV_PERSIST, on_wake, pool);
+        pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
     }
-    if (pool && pool->threads && pool->wake_loop)
+    if (pool && pool->threads && pool->wake_fd >= 0 && pool->wake_loop &&
+        event_add(pool->wake_loop, NULL) == 0)
         failed = start_threads(pool, workers);
     if (!pool || pool->thread_count == 0) {
         pool_destroy(pool);
@@ -224,6 +236,8 @@ void pool_destroy(struct pool *pool)
     call_done(pool);
     if (pool->wake_loop)
         event_free(pool->wake_loop);
+    if (pool->wake_fd >= 0)
+        close(pool->wake_fd);
     pthread_cond_destroy(&pool->cancel_changed);
     pthread_cond_destroy(&pool->wake_worker);
     pthread_mutex_destroy(&pool->mutex);

@@ -5,8 +5,9 @@
  *                       └── cancelled ───────────────►
  *
  * done runs exactly once for each job that was accepted. The queue is bounded.
- * Only the loop's side touches libevent; the one call that a worker makes is
- * the wake-up, and only when the queue of finished jobs was empty. */
+ * Only the loop's side touches libevent, which therefore needs no locks: a
+ * worker wakes the loop by a write to an eventfd, and only when the queue of
+ * finished jobs was empty. */
 #ifndef FRAMEWORK_POOL_H
 #define FRAMEWORK_POOL_H
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- inspect ---------------------------------------------------------------- */
@@ -68,25 +67,12 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir,
     return 0;
 }
 
-/* What others are told who find it held. */
-static void describe(const struct rpd_service *service, char ret_identity[LOCK_HOLDER_MAX])
-{
-    const time_t now = time(NULL);
-    struct tm local;
-    char date[32];
-
-    localtime_r(&now, &local);
-    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &local);
-    snprintf(ret_identity, LOCK_HOLDER_MAX, "pid %d (service %s, started %s)", getpid(),
-             service->name, date);
-}
-
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
                            struct error *error)
 {
     char object[80], identity[LOCK_HOLDER_MAX];
 
-    describe(service, identity);
+    snprintf(identity, sizeof identity, "pid %d (service %s)", getpid(), service->name);
     snprintf(object, sizeof object, "service %s", service->name);
     if (claim_prepare(&service->name_claim, false, runtime_dir, service->name, object, identity,
                       error) < 0)

@@ -3,13 +3,15 @@
 
 #include "crash.h"
 #include "residue.h"
+#include "symbol.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ enum { TICK_MS = 5, STACK_SIZE = 64 * 1024 };
 
 static struct {
     pthread_t thread;
+    bool has_thread;
     sem_t wake; /* posted when something is armed; async-signal-safe */
     atomic_bool ending;
     struct {
@@ -26,18 +29,22 @@ static struct {
     } slots[WATCHDOG_SLOTS];
 } watchdog;
 
+/* Async-signal-safe. */
 static void end_process(enum watchdog_slot slot)
 {
-    char line[ERROR_TEXT_MAX];
-    int size;
+    char bytes[ERROR_TEXT_MAX];
+    struct safe_text line;
 
     residue_remove();
-    size = snprintf(line, sizeof line, "rpd: %s: %s: %s\n",
-                    atomic_load(&watchdog.slots[slot].step),
-                    atomic_load(&watchdog.slots[slot].object),
-                    atomic_load(&watchdog.slots[slot].cause));
-    if (size > 0 && write(STDERR_FILENO, line,
-                          (size_t)size < sizeof line ? (size_t)size : sizeof line - 1) < 0) {
+    safe_text_init(&line, bytes, sizeof bytes);
+    safe_text_add(&line, "rpd: ");
+    safe_text_add(&line, atomic_load(&watchdog.slots[slot].step));
+    safe_text_add(&line, ": ");
+    safe_text_add(&line, atomic_load(&watchdog.slots[slot].object));
+    safe_text_add(&line, ": ");
+    safe_text_add(&line, atomic_load(&watchdog.slots[slot].cause));
+    bytes[line.used] = '\n';
+    if (write(STDERR_FILENO, bytes, line.used + 1) < 0) {
         /* nobody to tell */
     }
     _exit(atomic_load(&watchdog.slots[slot].code));
@@ -62,18 +69,55 @@ static bool tick(void)
     return armed;
 }
 
+/* A tick's time; shorter when something is armed, or the end has come. */
+static void wait_a_tick(void)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += TICK_MS * 1000000L;
+    if (end.tv_nsec >= 1000000000L) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000L;
+    }
+    while (!atomic_load(&watchdog.ending) &&
+           sem_clockwait(&watchdog.wake, CLOCK_MONOTONIC, &end) == 0)
+        ;
+}
+
 static void *watch(void *unused)
 {
-    static const struct timespec interval = {.tv_nsec = TICK_MS * 1000000L};
-
     (void)unused;
     while (!atomic_load(&watchdog.ending)) {
         if (tick())
-            nanosleep(&interval, NULL);
+            wait_a_tick();
         else
             sem_wait(&watchdog.wake);
     }
     return NULL;
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+    tick();
+}
+
+static void set_timer(long interval_ms)
+{
+    const struct timeval interval = {.tv_usec = interval_ms * 1000};
+    const struct itimerval timer = {.it_interval = interval, .it_value = interval};
+
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void watchdog_begin(void)
+{
+    const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+
+    sem_init(&watchdog.wake, 0, 0);
+    sigaction(SIGALRM, &action, NULL);
+    set_timer(TICK_MS);
 }
 
 int watchdog_create(struct error *error)
@@ -82,7 +126,8 @@ int watchdog_create(struct error *error)
     sigset_t all, before;
     int failed;
 
-    sem_init(&watchdog.wake, 0, 0);
+    set_timer(0);
+    signal(SIGALRM, SIG_DFL);
     sigfillset(&all);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
@@ -93,6 +138,7 @@ int watchdog_create(struct error *error)
     if (failed)
         return error_set(error, EXIT_SYSTEM, "start", "watchdog", "cannot make its thread: %s",
                          strerror(failed));
+    watchdog.has_thread = true;
     return 0;
 }
 
@@ -120,7 +166,9 @@ void watchdog_destroy(void)
 {
     for (int slot = 0; slot < WATCHDOG_SLOTS; slot++)
         watchdog_disarm((enum watchdog_slot)slot);
+    set_timer(0);
     atomic_store(&watchdog.ending, true);
     sem_post(&watchdog.wake);
-    pthread_join(watchdog.thread, NULL);
+    if (watchdog.has_thread)
+        pthread_join(watchdog.thread, NULL);
 }

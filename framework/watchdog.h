@@ -12,7 +12,11 @@
 
 enum watchdog_slot { WATCHDOG_START, WATCHDOG_STOP, WATCHDOG_SLOTS };
 
-/* [start] Makes the thread. */
+/* [start] Counts from here on: by a timer's signal, as a thread would delay the
+ * first bind. (No foreign code runs yet that could block the signal.) */
+void watchdog_begin(void);
+
+/* [start] Makes the thread, which counts from here on. */
 int watchdog_create(struct error *error);
 
 /* [start][loop] What a slot says if its time is up: "step: object: cause". The
@@ -25,7 +29,7 @@ void watchdog_describe(enum watchdog_slot slot, enum exit_code code, const char 
 void watchdog_arm(enum watchdog_slot slot, int milliseconds);
 void watchdog_disarm(enum watchdog_slot slot);
 
-/* [start] Ends the thread. */
+/* [start] Ends the counting. Legal at any time. */
 void watchdog_destroy(void);
 
 #endif

@@ -236,10 +236,11 @@ static void make_directory(struct race *race)
 static struct process *start(struct race *race, const char *name)
 {
     const char *program = race->broken ? beside_path("broken_bind") : build_path("rpd");
+    const char *plugin = race->broken ? "-" : build_path("plugins/echo.so");
 
     race->starts++;
     return process_start(&(struct process_options){
-        .argv = ARGS(program, build_path("plugins/echo.so"), "-l", race->endpoint, "-n", name),
+        .argv = ARGS(program, plugin, "-l", race->endpoint, "-n", name),
         .runtime_dir = race->run_dir,
         .notify = true,
         .gate_fd = race->gated ? race->gate[0] : 0,

@@ -277,10 +277,10 @@ Test(config, same_name_overrides_only_what_is_given)
     cr_assert_eq(config.service_count, 2);
     service = &config.services[1];
     cr_assert_str_eq(service->plugin, "x.so");
-    cr_assert_str_eq(service->origin, "rpd.json:1:31");
+    cr_assert_str_eq(service->origin, "rpd.json:1:32");
     cr_assert_eq((int)service->on_load_failure, LOAD_FAILURE_RETRY);
     cr_assert_str_eq(service->listen[0].endpoint, "unix:q");
-    cr_assert_str_eq(service->listen[0].origin, "rpd.json:1:71");
+    cr_assert_str_eq(service->listen[0].origin, "rpd.json:1:70");
     cr_assert_eq(service->option_count, 3);
     cr_assert_not(service->options[0].is_text);
     cr_assert_str_eq(service->options[1].name, "b");
@@ -305,7 +305,7 @@ Test(config, command_line_mistakes)
         {{.plugin = "a", .name = "Bad"},
          "command line: -n Bad: expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or "
          "digit; see rpd --help"},
-        {{.plugin = ""}, "command line: : is empty; see rpd --help"},
+        {{.plugin = ""}, "command line: plugin : is empty; see rpd --help"},
         {{.plugin = "a", .listen = empty, .listen_count = 1},
          "command line: -l : is empty; see rpd --help"},
         {{.plugin = "a", .listen = bytes, .listen_count = 1},
@@ -351,7 +351,7 @@ Test(config, syntax)
         {"{\"notify\": \"\\u0000\"}",
          AT "1:19: \\u0000 is not allowed without JSON_ALLOW_NUL near '\"\\u0000\"'"},
         {"{\"\\u0000\": 1}", AT "1:9: NUL byte in object key not supported near '\"\\u0000\"'"},
-        {ONE " x", AT "1:35: end of file expected near 'x'"},
+        {ONE " x", AT "1:34: end of file expected near 'x'"},
         {"{\"a\": \"\xff\"}", AT "1:7: unable to decode byte 0xff near '\"'"},
         {"{\"a\": \"\\ud800\"}", AT "1:14: invalid Unicode '\\uD800' near '\"\\ud800\"'"},
         {"{\"workers\": 1,}", AT "1:15: string or '}' expected near '}'"},
@@ -362,7 +362,7 @@ Test(config, syntax)
     write_bytes("rpd.json", "{\"a\": \"\0\"}", 10);
     expect(&of_file, 78, AT "1:7: control character 0x0 near '\"'");
     write_bytes("rpd.json", "{}\0", 3);
-    expect(&of_file, 78, AT "1:2: end of file expected near end of file");
+    expect(&of_file, 78, AT "1:3: end of file expected near end of file");
     assert_no_leak();
 }
 
@@ -425,14 +425,14 @@ Test(config, keys_and_values)
     static const struct bad_text rows[] = {
         /* unknown keys, with a near known one and without */
         {S("\n \"drian_s\":1"), AT "2:2: $.services[0].drian_s: unknown key"},
-        {P("\"drian_s\":1"), AT "1:31: $.drian_s: unknown key; did you mean \"drain_s\"?"},
-        {P("\"é\":1, \"é2\":1"), AT "1:31: $[\"é\"]: unknown key\n" AT
-                                   "1:38: $[\"é2\"]: unknown key"},
-        {P("\"bananas\":1"), AT "1:31: $.bananas: unknown key"},
-        {P("\"wor\\u006bres\":1"), AT "1:31: $.workres: unknown key; did you mean \"workers\"?"},
-        {P("\"a b\\n\\\"\":1"), AT "1:31: $[\"a b\\u000a\\\"\"]: unknown key"},
+        {P("\"drian_s\":1"), AT "1:30: $.drian_s: unknown key; did you mean \"drain_s\"?"},
+        {P("\"é\":1, \"é2\":1"), AT "1:30: $[\"é\"]: unknown key\n" AT
+                                   "1:37: $[\"é2\"]: unknown key"},
+        {P("\"bananas\":1"), AT "1:30: $.bananas: unknown key"},
+        {P("\"wor\\u006bres\":1"), AT "1:30: $.workres: unknown key; did you mean \"workers\"?"},
+        {P("\"a b\\n\\\"\":1"), AT "1:30: $[\"a b\\u000a\\\"\"]: unknown key"},
         {P("\"log\":{\"levle\":1}"),
-         AT "1:38: $.log.levle: unknown key; did you mean \"level\"?"},
+         AT "1:37: $.log.levle: unknown key; did you mean \"level\"?"},
         {S("\"warmup\":\"hold\""), AT "1:28: $.services[0].warmup: unknown key"},
         {S("\"limits\":{},\"seal\":1,\"idle_exit_s\":0"),
          AT "1:28: $.services[0].limits: unknown key\n" AT
@@ -443,18 +443,18 @@ Test(config, keys_and_values)
         /* types */
         {"[]", AT "1:1: $: expected an object, found an array"},
         {P("\"workers\":\"4\""),
-         AT "1:41: $.workers: expected an integer from 1 to 256, found a string"},
+         AT "1:40: $.workers: expected an integer from 1 to 256, found a string"},
         {P("\"workers\":4.0"),
-         AT "1:41: $.workers: expected an integer from 1 to 256, found a number"},
+         AT "1:40: $.workers: expected an integer from 1 to 256, found a number"},
         {P("\"workers\":null"),
-         AT "1:41: $.workers: expected an integer from 1 to 256, found null"},
+         AT "1:40: $.workers: expected an integer from 1 to 256, found null"},
         {P("\"workers\":true"),
-         AT "1:41: $.workers: expected an integer from 1 to 256, found true"},
-        {P("\"plugin_dirs\":\"a\""), AT "1:45: $.plugin_dirs: expected an array, found a string"},
+         AT "1:40: $.workers: expected an integer from 1 to 256, found true"},
+        {P("\"plugin_dirs\":\"a\""), AT "1:44: $.plugin_dirs: expected an array, found a string"},
         {P("\"plugin_dirs\":[\"a\", 3]"),
-         AT "1:51: $.plugin_dirs[1]: expected a string, found an integer"},
-        {P("\"plugin_dirs\":[\"\"]"), AT "1:46: $.plugin_dirs[0]: is an empty string"},
-        {P("\"log\":\"info\""), AT "1:37: $.log: expected an object, found a string"},
+         AT "1:50: $.plugin_dirs[1]: expected a string, found an integer"},
+        {P("\"plugin_dirs\":[\"\"]"), AT "1:45: $.plugin_dirs[0]: is an empty string"},
+        {P("\"log\":\"info\""), AT "1:36: $.log: expected an object, found a string"},
         {"{\"services\":{}}", AT "1:13: $.services: expected an array, found an object"},
         {"{\"services\":[1]}", AT "1:14: $.services[0]: expected an object, found an integer"},
         {L("1"), AT "1:38: $.services[0].listen[0]: expected a string or an object, found an "
@@ -465,28 +465,28 @@ Test(config, keys_and_values)
             "1:52: $.services[0].options.b: expected a string, an integer, a number or true or "
             "false, found an array"},
         /* ranges: both ends, and what a narrower type would cut to a good value */
-        {P("\"workers\":0"), AT "1:41: $.workers: expected an integer from 1 to 256, found 0"},
-        {P("\"workers\":257"), AT "1:41: $.workers: expected an integer from 1 to 256, found 257"},
+        {P("\"workers\":0"), AT "1:40: $.workers: expected an integer from 1 to 256, found 0"},
+        {P("\"workers\":257"), AT "1:40: $.workers: expected an integer from 1 to 256, found 257"},
         {P("\"workers\":4294967297"),
-         AT "1:41: $.workers: expected an integer from 1 to 256, found 4294967297"},
+         AT "1:40: $.workers: expected an integer from 1 to 256, found 4294967297"},
         {P("\"endpoint_deadline_ms\":9"),
-         AT "1:54: $.endpoint_deadline_ms: expected an integer from 10 to 600000, found 9"},
+         AT "1:53: $.endpoint_deadline_ms: expected an integer from 10 to 600000, found 9"},
         {P("\"code_deadline_ms\":600001"),
-         AT "1:50: $.code_deadline_ms: expected an integer from 10 to 600000, found 600001"},
+         AT "1:49: $.code_deadline_ms: expected an integer from 10 to 600000, found 600001"},
         {P("\"drain_s\":-1"),
-         AT "1:41: $.drain_s: expected an integer from 0 to 86400, found -1"},
+         AT "1:40: $.drain_s: expected an integer from 0 to 86400, found -1"},
         {P("\"drain_s\":86401"),
-         AT "1:41: $.drain_s: expected an integer from 0 to 86400, found 86401"},
+         AT "1:40: $.drain_s: expected an integer from 0 to 86400, found 86401"},
         {L("{\"endpoint\":\"a\",\"backlog\":65536}"),
          AT "1:64: $.services[0].listen[0].backlog: expected an integer from 1 to 65535, found "
             "65536"},
         /* choices and patterns */
         {P("\"log\":{\"level\":\"inof\"}"),
-         AT "1:46: $.log.level: expected \"error\", \"warning\", \"info\" or \"debug\", found "
+         AT "1:45: $.log.level: expected \"error\", \"warning\", \"info\" or \"debug\", found "
             "\"inof\"; did you mean \"info\"?"},
         {P("\"log\":{\"format\":\"xml\"}"),
-         AT "1:47: $.log.format: expected \"text\" or \"json\", found \"xml\""},
-        {P("\"notify\":\"redy\""), AT "1:40: $.notify: expected \"bound\" or \"ready\", found "
+         AT "1:46: $.log.format: expected \"text\" or \"json\", found \"xml\""},
+        {P("\"notify\":\"redy\""), AT "1:39: $.notify: expected \"bound\" or \"ready\", found "
                                      "\"redy\"; did you mean \"ready\"?"},
         {S("\"on_load_failure\":\"die\""),
          AT "1:46: $.services[0].on_load_failure: expected \"exit\" or \"retry\", found \"die\""},
@@ -702,8 +702,8 @@ Test(config, print_config)
     const struct config_request request = {.file = "rpd.json", .plugin = "x.so", .name = "s",
                                            .options = options, .option_count = 2};
     static const char expected[] =
-        "workers = 8                                        # rpd.json:1:12\n"
-        "plugin_dirs[0] = \"/d\"                              # rpd.json:1:30\n"
+        "workers = 8                                        # rpd.json:1:13\n"
+        "plugin_dirs[0] = \"/d\"                              # rpd.json:1:31\n"
         "log.level = \"info\"                                 # default\n"
         "log.format = \"text\"                                # default\n"
         "notify = \"bound\"                                   # default\n"
@@ -716,12 +716,12 @@ Test(config, print_config)
         "services[0].listen[0].backlog = 4096               # default\n"
         "services[0].listen[0].mode = \"0600\"                # default\n"
         "services[0].listen[0].group = null                 # default\n"
-        "services[0].listen[1].endpoint = \"tcp:*:0\"         # rpd.json:4:42\n"
-        "services[0].listen[1].backlog = 7                  # rpd.json:4:62\n"
+        "services[0].listen[1].endpoint = \"tcp:*:0\"         # rpd.json:4:43\n"
+        "services[0].listen[1].backlog = 7                  # rpd.json:4:63\n"
         "services[0].on_load_failure = \"exit\"               # default\n"
         "services[0].options.a = true                       # rpd.json:5:18\n"
         "services[0].options.b = \"2\"                        # command line\n"
-        "services[0].options[\"d e\"] = 1.5                   # rpd.json:5:51\n"
+        "services[0].options[\"d e\"] = 1.5                   # rpd.json:5:54\n"
         "services[0].options.c = \"3\"                        # command line\n";
     char *text;
     char *one_space;
