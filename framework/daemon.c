@@ -18,6 +18,7 @@
 #include "signals.h"
 #include "watchdog.h"
 
+#include <dlfcn.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@
 struct daemon {
     const struct config *config;
     const struct arguments *arguments;
-    uint64_t started_us;
+    uint64_t started_us, bound_us;
     struct rpd_service *services;
     size_t service_count;
     struct adoption adoption;
@@ -153,6 +154,7 @@ static int bind_owned(struct daemon *daemon, struct error *error)
         if (service_publish_paths(service, error) < 0)
             return -1;
     claim_settled(daemon->claims, daemon->claim_count);
+    daemon->bound_us = clock_us();
     return 0;
 }
 
@@ -172,9 +174,10 @@ static bool all_are_bound(const struct daemon *daemon)
 
 static int bind_own(struct daemon *daemon, struct error *error)
 {
+    if (all_are_bound(daemon))
+        return 0;
     /* What the code of others took does not count against bind(). */
-    if (!all_are_bound(daemon))
-        watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
+    watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
     FOR_EACH_SERVICE(daemon, service)
         if (service_bind_own(service, error) < 0)
             return -1;
@@ -182,6 +185,7 @@ static int bind_own(struct daemon *daemon, struct error *error)
         if (service_publish_paths(service, error) < 0)
             return -1;
     watchdog_disarm(WATCHDOG_START);
+    daemon->bound_us = clock_us();
     return 0;
 }
 
@@ -348,6 +352,16 @@ static void log_for_libevent(int severity, const char *message)
              message);
 }
 
+/* libevent is loaded here rather than by the program's start: see CMakeLists.txt.
+ * The loader finds its functions for us because it is made global. */
+static int load_libevent(struct error *error)
+{
+    if (dlopen(RPD_LIBEVENT_SONAME, RTLD_NOW | RTLD_GLOBAL))
+        return 0;
+    return error_set(error, EXIT_SYSTEM, "loop", RPD_LIBEVENT_SONAME,
+                     "cannot load it: %s; install libevent", dlerror());
+}
+
 static struct event_base *make_base(void)
 {
     struct event_config *config = event_config_new();
@@ -380,6 +394,8 @@ static int watch_paths(struct daemon *daemon)
 
 static int make_loop(struct daemon *daemon, struct error *error)
 {
+    if (load_libevent(error) < 0)
+        return -1;
     daemon->base = make_base();
     if (daemon->base) {
         daemon->signal_event = event_new(daemon->base, signals_fd(), EV_READ | EV_PERSIST,
@@ -396,6 +412,8 @@ static int make_loop(struct daemon *daemon, struct error *error)
 
 static void end_loop(struct daemon *daemon)
 {
+    if (!daemon->base)
+        return;
     FOR_EACH_SERVICE(daemon, service)
         service_unserve(service);
     path_watch_stop(&daemon->path_watch);
@@ -405,8 +423,7 @@ static void end_loop(struct daemon *daemon)
         event_free(daemon->drain_deadline);
     if (daemon->signal_event)
         event_free(daemon->signal_event);
-    if (daemon->base)
-        event_base_free(daemon->base);
+    event_base_free(daemon->base);
     libevent_global_shutdown();
 }
 
@@ -421,7 +438,7 @@ static void announce_service(const struct daemon *daemon, const struct rpd_servi
         used += (size_t)snprintf(endpoints + used, sizeof endpoints - used, " %s",
                                  service->attachments[i].listener.text);
     log_line(RPD_LOG_INFO, service->name, "bound%s (pid %d, %.3f ms)", endpoints, getpid(),
-             (double)(clock_us() - daemon->started_us) / 1e3);
+             (double)(daemon->bound_us - daemon->started_us) / 1e3);
 }
 
 static int announce(struct daemon *daemon, struct error *error)
@@ -432,10 +449,9 @@ static int announce(struct daemon *daemon, struct error *error)
     notify_status(&daemon->notify, "bound, loading");
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
-    /* Killed starts may have left private sockets; nobody waits for this. */
+    /* Nobody waits for this any more. */
     FOR_EACH_SERVICE(daemon, service)
-        for (size_t i = 0; i < service->attachment_count; i++)
-            listener_sweep(&service->attachments[i].listener);
+        service_sweep(service);
     return 0;
 }
 

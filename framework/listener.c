@@ -1,7 +1,6 @@
 /* Listeners. See listener.h for the states. */
 #include "listener.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -364,29 +363,11 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
 void listener_sweep(const struct rpd_listener *listener)
 {
     char prefix[NAME_MAX + 1];
-    const struct dirent *entry;
-    DIR *directory;
-    int fd;
 
     if (!listener_needs_claim(listener))
         return;
-    fd = openat(listener->claim.dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    directory = fd < 0 ? NULL : fdopendir(fd);
-    if (!directory) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
     private_prefix(listener, prefix);
-    while ((entry = readdir(directory))) {
-        const char *name = entry->d_name;
-        const size_t length = strlen(name);
-
-        if (strncmp(name, prefix, strlen(prefix)) == 0 && length > 4 &&
-            strcmp(name + length - 4, ".tmp") == 0 && strcmp(name, listener->private_name) != 0)
-            unlinkat(listener->claim.dirfd, name, 0);
-    }
-    closedir(directory);
+    residue_sweep(listener->claim.dirfd, prefix, listener->private_name);
 }
 
 static bool is_ours(const struct rpd_listener *listener, const char *name)

@@ -94,6 +94,14 @@ void record_remove(struct record *record)
     record->residue = NULL;
 }
 
+void record_sweep(const struct record *record)
+{
+    char prefix[NAME_MAX + 3];
+
+    snprintf(prefix, sizeof prefix, ".%s.", record->name);
+    residue_sweep(record->dirfd, prefix, "");
+}
+
 static json_t *read_record(int dirfd, const char *name)
 {
     char text[RECORD_MAX];

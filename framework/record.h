@@ -30,6 +30,9 @@ int record_write(struct record *record, int dirfd, const char *directory,
                  const struct record_content *content, struct error *error);
 void record_remove(struct record *record);
 
+/* [start] Removes what killed starts of this service left beside its record. */
+void record_sweep(const struct record *record);
+
 /* [start] Who of all recorded services has this endpoint, as "service NAME,
  * pid N"; "" if none says so. */
 void record_find(int dirfd, const char *endpoint, char *ret_who, size_t room);

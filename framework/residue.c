@@ -4,11 +4,14 @@
  * lock. An entry's two names are both tried, as a rename may be under way. */
 #include "residue.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,4 +82,29 @@ void residue_remove(void)
 {
     for (struct residue *residue = atomic_load(&residue_list); residue; residue = residue->next)
         residue_remove_one(residue);
+}
+
+static bool is_left_over(const char *name, const char *prefix, const char *keep)
+{
+    const size_t length = strlen(name);
+
+    return strncmp(name, prefix, strlen(prefix)) == 0 && length > 4 &&
+           strcmp(name + length - 4, ".tmp") == 0 && strcmp(name, keep) != 0;
+}
+
+void residue_sweep(int dirfd, const char *prefix, const char *keep)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!directory) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(directory)))
+        if (is_left_over(entry->d_name, prefix, keep))
+            unlinkat(dirfd, entry->d_name, 0);
+    closedir(directory);
 }

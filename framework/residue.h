@@ -30,4 +30,9 @@ void residue_forget(struct residue *residue);
 void residue_remove_one(struct residue *residue);
 void residue_remove(void);
 
+/* [start] Removes from a directory what killed starts left there: files whose
+ * names begin with the prefix and end in ".tmp", but keep's. The caller holds
+ * the lock whose holder alone makes such files. */
+void residue_sweep(int dirfd, const char *prefix, const char *keep);
+
 #endif

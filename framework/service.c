@@ -199,6 +199,13 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd,
     return written;
 }
 
+void service_sweep(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_sweep(&service->attachments[i].listener);
+    record_sweep(&service->record);
+}
+
 void service_unpublish(struct rpd_service *service)
 {
     record_remove(&service->record);

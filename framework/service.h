@@ -105,6 +105,9 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd,
                            const char *runtime_dir, const struct record_content *common,
                            struct error *error);
 
+/* Removes what killed starts left beside the sockets and the record. */
+void service_sweep(const struct rpd_service *service);
+
 /* ---- [loop] ---------------------------------------------------------------- */
 
 /* Attaches to the loop and begins to load. After this, failed or not, it must be

@@ -169,7 +169,8 @@ Test(config, every_key)
                "    {\"name\": \"one\", \"plugin\": \"one.so\", \"on_load_failure\": \"retry\",\n"
                "     \"listen\": [\"unix:é\", {\"endpoint\": \"unix:/s\", \"backlog\": 1,\n"
                "        \"mode\": \"0660\", \"group\": \"dev\", \"x-y\": 1}],\n"
-               "     \"options\": {\"s\": \"t\", \"i\": 1, \"x-z\": [], \"n\": 1.5, \"b\": true}},\n"
+               "     \"options\": {\"s\": \"t\", \"i\": 1, \"x-z\": [], \"n\": 1.5,"
+               " \"b\": true}},\n"
                "    {\"plugin\": \"two.so\"}]}\n");
     load(&config, &of_file);
     snprintf(expected, sizeof expected, "%s/rpd.json", directory);
@@ -859,7 +860,8 @@ Test(config, nearest_names)
 
 Test(config, places)
 {
-    static const char text[] = " {\"é\" : [1, [\"a]\", {}],\n  {\"k\\\"\\u0065\": -1.5e3}],\"b\":{}}";
+    static const char text[] = " {\"é\" : [1, [\"a]\", {}],\n"
+                               "  {\"k\\\"\\u0065\": -1.5e3}],\"b\":{}}";
     const struct json_path root = {NULL, NULL, 0}, e = {&root, "é", 0}, e0 = {&e, NULL, 0},
                            e1 = {&e, NULL, 1}, e10 = {&e1, NULL, 0}, e11 = {&e1, NULL, 1},
                            e2 = {&e, NULL, 2}, k = {&e2, "k\"e", 0}, b = {&root, "b", 0},
