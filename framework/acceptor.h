@@ -6,10 +6,9 @@
 #ifndef FRAMEWORK_ACCEPTOR_H
 #define FRAMEWORK_ACCEPTOR_H
 
-#include <rpd/base.h>
+#include "libevent.h"
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
+#include <rpd/base.h>
 
 /* [loop] take_fd: connected, non-blocking, close-on-exec. */
 typedef void (*acceptor_client_fn)(void *arg, int take_fd, const struct sockaddr *peer,

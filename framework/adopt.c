@@ -42,12 +42,12 @@ int adoption_begin(struct adoption *adoption, struct error *error)
 
     *adoption = (struct adoption){0};
     if (ours && count > SOCKETS_MAX)
-        return error_set(error, EXIT_CONFIG, "bind", "LISTEN_FDS", "%ld sockets are too many",
+        return error_set(error, EXIT_CONFIG, "bind", "LISTEN_FDS", "%ld sockets are too many; pass fewer",
                          count);
     if (ours) {
         adoption->sockets = calloc((size_t)count, sizeof *adoption->sockets);
         if (!adoption->sockets)
-            return error_set(error, EXIT_SYSTEM, "bind", "LISTEN_FDS", "out of memory");
+            return error_set(error, EXIT_SYSTEM, "bind", "LISTEN_FDS", "out of memory; free some");
         adoption->count = (size_t)count;
         for (size_t i = 0; i < adoption->count; i++)
             adoption->sockets[i].fd = FIRST_FD + (int)i;
@@ -59,33 +59,29 @@ int adoption_begin(struct adoption *adoption, struct error *error)
     return 0;
 }
 
-static bool matches(const struct adopted *adopted, const struct rpd_endpoint *endpoint)
+static bool matches(const struct adopted *adopted, const struct rpd_endpoint *endpoint,
+                    const char *name)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
 
-    return adopted->fd >= 0 &&
+    return adopted->fd >= 0 && (!name || strcmp(adopted->name, name) == 0) &&
            getsockname(adopted->fd, (struct sockaddr *)&address, &length) == 0 &&
            endpoint_is(endpoint, (struct sockaddr *)&address, length);
 }
 
-int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint,
-                  const char *service)
+int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint, const char *name)
 {
-    struct adopted *best = NULL;
-    int fd;
-
     for (size_t i = 0; i < adoption->count; i++) {
         struct adopted *adopted = &adoption->sockets[i];
+        const int fd = adopted->fd;
 
-        if (matches(adopted, endpoint) && (!best || strcmp(adopted->name, service) == 0))
-            best = adopted;
+        if (!matches(adopted, endpoint, name))
+            continue;
+        adopted->fd = -1;
+        return fd;
     }
-    if (!best)
-        return -1;
-    fd = best->fd;
-    best->fd = -1;
-    return fd;
+    return -1;
 }
 
 int adoption_end(const struct adoption *adoption, struct error *error)

@@ -57,7 +57,8 @@ static int explain_open(const char *name, int reason, struct error_list *errors)
     case ENOTDIR:
     case ENAMETOOLONG:
     case ELOOP:
-        return error_list_add(errors, EXIT_MISSING_FILE, step_name, name, "%s", strerror(reason));
+        return error_list_add(errors, EXIT_MISSING_FILE, step_name, name,
+                              "%s; name a file that is there", strerror(reason));
     case ENXIO:
     case ENODEV:
         return error_list_add(errors, EXIT_SECURITY, step_name, name,

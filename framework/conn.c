@@ -7,11 +7,10 @@
 
 #include "buffer.h"
 #include "crash.h"
+#include "libevent.h"
 #include "log.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

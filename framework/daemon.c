@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "crash.h"
 #include "directory.h"
+#include "libevent.h"
 #include "notify.h"
 #include "path_watch.h"
 #include "process.h"
@@ -19,7 +20,6 @@
 #include "watchdog.h"
 
 #include <dlfcn.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +81,7 @@ static int inspect(struct daemon *daemon, struct error *error)
 
     daemon->services = calloc(daemon->config->service_count, sizeof *daemon->services);
     if (!daemon->services)
-        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory");
+        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory; free some");
     for (size_t i = 0; i < daemon->config->service_count; i++) {
         struct rpd_service *service = &daemon->services[daemon->service_count++];
 
@@ -105,10 +105,14 @@ static void forget(struct daemon *daemon)
 static int resolve(struct daemon *daemon, struct error *error)
 {
     FOR_EACH_SERVICE(daemon, service) {
-        if (service_resolve(service, daemon->runtime_dir, &daemon->adoption, error) < 0)
+        if (service_resolve(service, daemon->runtime_dir, error) < 0)
             return -1;
         daemon->claim_count += 1 + service->attachment_count;
     }
+    for (int by_name = 1; by_name >= 0; by_name--)
+        FOR_EACH_SERVICE(daemon, service)
+            if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
+                return -1;
     return adoption_end(&daemon->adoption, error);
 }
 
@@ -121,7 +125,7 @@ static int claim(struct daemon *daemon, struct error *error)
         return -1;
     daemon->claims = calloc(daemon->claim_count, sizeof(struct claim *));
     if (!daemon->claims)
-        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory");
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     FOR_EACH_SERVICE(daemon, service) {
         if (service_prepare_claims(service, daemon->runtime_dir, error) < 0)
             return -1;
@@ -212,12 +216,26 @@ static int check_options(struct daemon *daemon, struct error *error)
     return mistakes > 0 ? -1 : 0;
 }
 
+/* libevent is loaded here rather than by the program's start: see CMakeLists.txt.
+ * The loader finds its functions, for us and for
+ * plugins, because it is made global. */
+static int load_libevent(struct error *error)
+{
+    if (dlopen(RPD_LIBEVENT_SONAME, RTLD_NOW | RTLD_GLOBAL))
+        return 0;
+    return error_set(error, EXIT_SYSTEM, "code", RPD_LIBEVENT_SONAME,
+                     "cannot load it: %s; install libevent", dlerror());
+}
+
 static int load_code(struct daemon *daemon, struct error *error)
 {
+    if (load_libevent(error) < 0)
+        return -1;
     /* Both cost time that a client need not wait for: they come after bind, and
      * before the first foreign code. */
     if (watchdog_create(error) < 0)
         return -1;
+    signals_tolerate_others();
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
@@ -352,16 +370,6 @@ static void log_for_libevent(int severity, const char *message)
              message);
 }
 
-/* libevent is loaded here rather than by the program's start: see CMakeLists.txt.
- * The loader finds its functions for us because it is made global. */
-static int load_libevent(struct error *error)
-{
-    if (dlopen(RPD_LIBEVENT_SONAME, RTLD_NOW | RTLD_GLOBAL))
-        return 0;
-    return error_set(error, EXIT_SYSTEM, "loop", RPD_LIBEVENT_SONAME,
-                     "cannot load it: %s; install libevent", dlerror());
-}
-
 static struct event_base *make_base(void)
 {
     struct event_config *config = event_config_new();
@@ -394,8 +402,6 @@ static int watch_paths(struct daemon *daemon)
 
 static int make_loop(struct daemon *daemon, struct error *error)
 {
-    if (load_libevent(error) < 0)
-        return -1;
     daemon->base = make_base();
     if (daemon->base) {
         daemon->signal_event = event_new(daemon->base, signals_fd(), EV_READ | EV_PERSIST,
@@ -406,7 +412,7 @@ static int make_loop(struct daemon *daemon, struct error *error)
         event_add(daemon->signal_event, NULL) < 0 ||
         conn_loop_init(&daemon->conn_loop, daemon->base) < 0 || watch_paths(daemon) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                         "cannot make it: out of memory or descriptors");
+                         "cannot make it: out of memory or descriptors; raise the limits");
     return pool_create(&daemon->pool, daemon->base, daemon->config->workers, error);
 }
 
@@ -541,6 +547,8 @@ static int run(struct daemon *daemon)
     watchdog_disarm(WATCHDOG_START);
     if (result < 0)
         say(&error);
+    else if (begun < STEP_COUNT)
+        log_line(RPD_LOG_INFO, NULL, "stopping");
     stop(daemon, begun);
     return result < 0 ? (int)error.code : daemon->exit_code;
 }
@@ -553,7 +561,7 @@ static int check(struct daemon *daemon)
 
     FOR_EACH_SERVICE(daemon, service)
         if (!failed)
-            failed = service_resolve(service, "/run/rpd", NULL, &error);
+            failed = service_resolve(service, "/run/rpd", &error);
     if (!failed)
         failed = load_code(daemon, &error);
     if (failed)

@@ -38,8 +38,9 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return error_set(error, missing_code, step, path, "cannot open the directory: %s%s",
-                         strerror(errno), errno == ENOENT ? "; make it first" : "");
+        return error_set(error, missing_code, step, path, "cannot open the directory: %s; %s",
+                         strerror(errno),
+                         errno == ENOENT ? "make it first" : "use another directory");
     if (fstat(fd, &status) < 0 || directory_check(&status, path, step, error) < 0) {
         close(fd);
         return -1;

@@ -44,9 +44,10 @@ static int resolve_abstract(struct rpd_endpoint *endpoint, const struct config_l
     const size_t length = strlen(name);
 
     if (length == 0)
-        return refuse(listen, "a name must follow the @", error);
+        return refuse(listen, "a name must follow the @; expected unix:@name", error);
     if (length + 1 > sizeof address->sun_path)
-        return refuse(listen, "the name is longer than a socket address can hold (107 bytes)",
+        return refuse(listen, "the name is longer than a socket address can hold (106 bytes); use a "
+                      "shorter one",
                       error);
     endpoint->kind = ENDPOINT_ABSTRACT;
     address->sun_family = AF_UNIX;
@@ -66,7 +67,7 @@ static int resolve_path(struct rpd_endpoint *endpoint, const struct config_liste
                               : snprintf(whole, sizeof whole, "%s/%s", runtime_dir, path);
 
     if (*path == '\0' || path[strlen(path) - 1] == '/')
-        return refuse(listen, "a path to a socket must follow unix:", error);
+        return refuse(listen, "the path of a socket must follow; expected unix:/path", error);
     if (length < 0 || (size_t)length >= sizeof address->sun_path)
         return refuse(listen,
                       "the path is longer than a socket address can hold (107 bytes); use a "
@@ -74,7 +75,7 @@ static int resolve_path(struct rpd_endpoint *endpoint, const struct config_liste
                       error);
     slash = strrchr(whole, '/');
     if (strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0)
-        return refuse(listen, "the path names a directory", error);
+        return refuse(listen, "the path names a directory; name a socket in it", error);
     endpoint->kind = ENDPOINT_PATH;
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, whole, (size_t)length + 1);
@@ -87,7 +88,7 @@ static int resolve_path(struct rpd_endpoint *endpoint, const struct config_liste
     endpoint->mode = listen->mode;
     endpoint->group = (gid_t)-1;
     if (listen->group && find_group(listen->group, &endpoint->group) < 0)
-        return refuse(listen, "there is no such group", error);
+        return refuse(listen, "there is no such group; see /etc/group", error);
     return 0;
 }
 
@@ -147,7 +148,7 @@ static int resolve_tcp(struct rpd_endpoint *endpoint, const struct config_listen
         return refuse(listen, "a port is missing; expected tcp:HOST:PORT", error);
     port = strtoul(colon + 1, &end, 10);
     if (*end || port > 65535)
-        return refuse(listen, "the port must be a number from 0 to 65535", error);
+        return refuse(listen, "the port is out of range; use a number from 0 to 65535", error);
     if (snprintf(host, sizeof host, "%.*s", (int)(colon - text), text) >= (int)sizeof host ||
         resolve_host(endpoint, host, (in_port_t)port) < 0)
         return refuse(listen,

@@ -1,9 +1,9 @@
 /* The waiting room. See hold.h. */
 #include "hold.h"
 
+#include "libevent.h"
+
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>

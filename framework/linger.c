@@ -1,9 +1,9 @@
 /* Lingering. See linger.h. */
 #include "linger.h"
 
+#include "libevent.h"
+
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>

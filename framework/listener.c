@@ -68,7 +68,7 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
     int cause = 0;
 
     if (fd < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "socket: %s",
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "cannot make a socket: %s; raise the limit of descriptors",
                          strerror(errno));
     address_in(listener, listener->endpoint.name, &address);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
@@ -120,16 +120,18 @@ static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint
     const char *object = listener->endpoint.text;
 
     if (get_option(listener->fd, SO_TYPE) < 0)
-        return error_set(error, code, STEP, object, "descriptor %d is not a socket", listener->fd);
+        return error_set(error, code, STEP, object, "descriptor %d is not a socket; return the one that listens",
+                         listener->fd);
     if (get_option(listener->fd, SO_TYPE) != SOCK_STREAM)
-        return error_set(error, code, STEP, object, "the socket is not a stream socket");
+        return error_set(error, code, STEP, object, "the socket is not a stream socket; make it with SOCK_STREAM");
     if (get_option(listener->fd, SO_ACCEPTCONN) != 1)
         return error_set(error, code, STEP, object, "the socket does not listen; call listen()");
     if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0 ||
         !endpoint_is(wanted, (struct sockaddr *)&address, length)) {
         char found[ENDPOINT_TEXT_MAX];
         endpoint_format((struct sockaddr *)&address, length, found);
-        return error_set(error, code, STEP, object, "the socket is bound elsewhere, to %s", found);
+        return error_set(error, code, STEP, object, "the socket is bound elsewhere, to %s; bind it where it was asked for",
+                         found);
     }
     if (wanted->kind == ENDPOINT_TCP)
         endpoint_format((struct sockaddr *)&address, length, listener->text);
@@ -147,7 +149,7 @@ static int make_usable(const struct rpd_listener *listener, struct error *error)
 
     if (flags < 0 || fcntl(listener->fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(listener->fd, F_SETFD, FD_CLOEXEC) < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "fcntl: %s",
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "cannot make it non-blocking: %s; report this",
                          strerror(errno));
     if (listener->endpoint.kind == ENDPOINT_TCP)
         setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -192,11 +194,12 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
     case RPD_BIND_IO:
         return error_set(error, EXIT_SYSTEM, STEP, object, "the system refused: %s%s",
                          strerror(bound->error_number),
-                         bound->error_number == EACCES     ? "; ports below 1024 need a privilege"
-                         : bound->error_number == EADDRNOTAVAIL ? "; this machine has no such address"
-                                                           : "");
+                         bound->error_number == EACCES ? "; ports below 1024 need a privilege"
+                         : bound->error_number == EADDRNOTAVAIL
+                             ? "; this machine has no such address, choose one that it has"
+                             : "; mend that, or use another endpoint");
     case RPD_BIND_OTHER:
-        return error_set(error, EXIT_SYSTEM, STEP, object, "the backend could not bind: %.160s",
+        return error_set(error, EXIT_SYSTEM, STEP, object, "the backend could not bind: %.160s; that is its own reason, see its documentation",
                          bound->message);
     case RPD_BIND_LISTENING:
         break;
@@ -233,10 +236,10 @@ static int set_access(struct rpd_listener *listener, struct error *error)
         fchownat(dirfd, listener->private_name, (uid_t)-1, endpoint->group, AT_SYMLINK_NOFOLLOW) <
             0)
         return error_set(error, EXIT_SYSTEM, STEP, endpoint->text,
-                         "cannot give the socket to group %u: %s", endpoint->group,
+                         "cannot give the socket to group %u: %s; use a group that you are in", endpoint->group,
                          strerror(errno));
     if (fchmodat(dirfd, listener->private_name, endpoint->mode, 0) < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, endpoint->text, "cannot set the mode: %s",
+        return error_set(error, EXIT_SYSTEM, STEP, endpoint->text, "cannot set the mode: %s; use another directory",
                          strerror(errno));
     return 0;
 }
@@ -248,17 +251,17 @@ static int remember_file(struct rpd_listener *listener, struct error *error)
     if (fstatat(listener->claim.dirfd, listener->private_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
         !S_ISSOCK(status.st_mode))
         return error_set(error, EXIT_CONTRACT, STEP, listener->endpoint.text,
-                         "no socket appeared at the address that was asked for");
+                         "no socket appeared at the address that was asked for; bind it there");
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
     listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
     if (!listener->residue)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "out of memory");
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "out of memory; free some");
     return 0;
 }
 
-static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
-                        const struct rpd_bound *bound, struct error *error)
+static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
+                      const struct rpd_bound *bound, struct error *error)
 {
     if (bound->outcome != RPD_BIND_LISTENING)
         return refuse_bound(&listener->endpoint, bound, error);
@@ -272,6 +275,17 @@ static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint
         return 0;
     }
     return remember_file(listener, error) < 0 || set_access(listener, error) < 0 ? -1 : 0;
+}
+
+static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
+                        const struct rpd_bound *bound, struct error *error)
+{
+    if (take_bound(listener, wanted, bound, error) == 0)
+        return 0;
+    /* Whatever went wrong, the file may be there already, and is not known yet. */
+    if (wanted->kind == ENDPOINT_PATH && !listener->residue)
+        unlinkat(listener->claim.dirfd, listener->private_name, 0);
+    return -1;
 }
 
 int listener_bind_owned(struct rpd_listener *listener, struct error *error)
@@ -355,7 +369,8 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
     residue_rename(listener->residue, listener->endpoint.name);
     if (renameat(dirfd, listener->private_name, dirfd, listener->endpoint.name) < 0)
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot give the socket its name: %s", strerror(errno));
+                         "cannot give the socket its name: %s; look who else changes that directory",
+                         strerror(errno));
     listener->state = LISTENER_PUBLIC;
     return 0;
 }

@@ -5,8 +5,8 @@
 #include "loading.h"
 
 #include "crash.h"
+#include "libevent.h"
 
-#include <event2/event.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ static void note_failure(struct loading *loading, const struct rpd_load *run)
     loading->phase = LOADING_FAILED;
     snprintf(loading->failure, sizeof loading->failure, "%s%s%.400s", run->is_root ? "" : run->name,
              run->is_root ? "" : ": ",
-             run->failed ? run->failure : "load returned no state and no reason");
+             run->failed ? run->failure : "load() returned no state and no reason; it should call rpd_load_fail()");
     LIST_FOREACH(other, &loading->runs, link)
         pool_cancel(loading->pool, &other->job);
 }
@@ -251,7 +251,7 @@ void loading_start(struct loading *loading)
         submit(loading, run);
     } else {
         loading->phase = LOADING_FAILED;
-        snprintf(loading->failure, sizeof loading->failure, "out of memory");
+        snprintf(loading->failure, sizeof loading->failure, "out of memory; free some");
         call_later(loading);
     }
 }

@@ -137,10 +137,22 @@ struct making {
     struct error_list *errors;
 };
 
+/* "; it has greeting, load_s", for a name that is like none of them. */
+static void list_options(const struct making *making, char ret_list[WHAT_MAX / 2])
+{
+    int used = snprintf(ret_list, WHAT_MAX / 2, "; it has %s",
+                        making->options->count > 0 ? "" : "none");
+
+    for (size_t i = 0; i < making->options->count && used < WHAT_MAX / 2; i++)
+        used += snprintf(ret_list + used, (size_t)(WHAT_MAX / 2 - used), "%s%s", i > 0 ? ", " : "",
+                         making->table[i].name);
+}
+
 static void unknown(const struct making *making, const struct config_option *option)
 {
     char what[WHAT_MAX];
     char hint[NEAREST_HINT_MAX];
+    char list[WHAT_MAX / 2];
     struct nearest nearest;
 
     if (!error_list_has_room(making->errors))
@@ -148,8 +160,10 @@ static void unknown(const struct making *making, const struct config_option *opt
     nearest_start(&nearest, option->name);
     for (size_t i = 0; i < making->options->count; i++)
         nearest_try(&nearest, making->table[i].name);
+    nearest_hint(&nearest, hint);
+    list_options(making, list);
     snprintf(what, sizeof what, "%.200s has no such option%s", making->plugin,
-             nearest_hint(&nearest, hint));
+             *hint ? hint : list);
     config_option_mistake(making->config, making->service, option, JSON_KEY, what, making->errors);
 }
 

@@ -1,7 +1,8 @@
 /* Watching directories. See path_watch.h. */
 #include "path_watch.h"
 
-#include <event2/event.h>
+#include "libevent.h"
+
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <unistd.h>

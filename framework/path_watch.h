@@ -5,7 +5,7 @@
 #ifndef FRAMEWORK_PATH_WATCH_H
 #define FRAMEWORK_PATH_WATCH_H
 
-#include <event2/util.h>
+#include "libevent.h"
 
 struct event;
 struct event_base;

@@ -107,12 +107,12 @@ static int find(struct plugin *plugin, const char *name, const struct plugin_sea
             return -1;
     } else if (snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : search->base,
                         name[0] == '/' ? "" : "/", name) >= (int)sizeof path) {
-        return error_set(error, EXIT_MISSING_FILE, INSPECT, name, "the path is too long");
+        return error_set(error, EXIT_MISSING_FILE, INSPECT, name, "the path is too long; use a shorter one");
     }
     if (realpath(path, plugin->path))
         return 0;
     return error_set(error, errno == EACCES ? EXIT_SECURITY : EXIT_MISSING_FILE, INSPECT, name,
-                     "cannot find it: %s (%s)", strerror(errno), path);
+                     "cannot find it: %s; looked for %s", strerror(errno), path);
 }
 
 /* ---- judging the file ------------------------------------------------------ */
@@ -127,7 +127,7 @@ static int check_directories(const char *path, struct error *error)
     while ((slash = strrchr(directory, '/'))) {
         slash[slash == directory] = '\0';
         if (stat(directory, &status) < 0)
-            return error_set(error, EXIT_SECURITY, INSPECT, directory, "cannot look at it: %s",
+            return error_set(error, EXIT_SECURITY, INSPECT, directory, "cannot look at it: %s; make it readable for yourself",
                              strerror(errno));
         if (directory_check(&status, directory, INSPECT, error) < 0)
             return -1;
@@ -142,7 +142,7 @@ static int check_file(const struct plugin *plugin, struct error *error)
     struct stat status;
 
     if (fstat(plugin->fd, &status) < 0 || !S_ISREG(status.st_mode))
-        return error_set(error, EXIT_PLUGIN, INSPECT, plugin->path, "not a regular file");
+        return error_set(error, EXIT_PLUGIN, INSPECT, plugin->path, "not a regular file; name the plugin's .so file");
     if (status.st_uid != 0 && status.st_uid != geteuid())
         return error_set(error, EXIT_SECURITY, INSPECT, plugin->path,
                          "the plugin belongs to user %u, not to root or to you (%u); chown it",
@@ -164,7 +164,8 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
     plugin->fd = open(plugin->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (plugin->fd < 0)
         return error_set(error, errno == EACCES ? EXIT_SECURITY : EXIT_MISSING_FILE, INSPECT,
-                         plugin->path, "cannot open it: %s", strerror(errno));
+                         plugin->path, "cannot open it: %s; make it readable for yourself",
+                         strerror(errno));
     if (check_file(plugin, error) < 0)
         return -1;
     return elf_read_plugin(plugin->fd, plugin->path, &plugin->note, error);
@@ -263,7 +264,7 @@ int plugin_load(struct plugin *plugin, struct error *error)
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;
-        return error_set(error, EXIT_PLUGIN, "code", plugin->path, "cannot load it: %s", cause);
+        return error_set(error, EXIT_PLUGIN, "code", plugin->path, "cannot load it: %s; link it with what it needs", cause);
     }
     if (check_same_file(plugin, error) < 0 || check_backend(plugin, error) < 0 ||
         check_bind(plugin, error) < 0)

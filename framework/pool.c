@@ -2,10 +2,10 @@
 #include "pool.h"
 
 #include "crash.h"
+#include "libevent.h"
 #include "log.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>

@@ -19,7 +19,7 @@ static int open_standard_streams(struct error *error)
         if (fcntl(fd, F_GETFD) >= 0)
             continue;
         if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
-            return error_set(error, EXIT_SYSTEM, "start", "/dev/null", "cannot open it: %s",
+            return error_set(error, EXIT_SYSTEM, "start", "/dev/null", "cannot open it: %s; make it as on any system",
                              strerror(errno));
     }
     return 0;
@@ -59,7 +59,7 @@ int process_prepare(int listen_fds, int notify_fd, struct error *error)
         return -1;
     if (notify_fd >= 0 && fcntl(notify_fd, F_SETFD, FD_CLOEXEC) < 0)
         return error_set(error, EXIT_COMMAND_LINE, "command line", "--notify-fd",
-                         "descriptor %d is not open", notify_fd);
+                         "descriptor %d is not open; open it before you start rpd", notify_fd);
     close_inherited(listen_fds, notify_fd);
     raise_descriptor_limit();
     return 0;

@@ -31,22 +31,35 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 
 static int resolve_one(struct rpd_service *service, struct attachment *attachment,
                        const struct config_listen *listen, const char *runtime_dir,
-                       struct adoption *adoption, struct error *error)
+                       struct error *error)
 {
     struct rpd_listener *listener = &attachment->listener;
-    int adopted;
 
     attachment->service = service;
     listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
     if (endpoint_resolve(&listener->endpoint, listen, runtime_dir, error) < 0)
         return -1;
     snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
-    adopted = adoption ? adoption_take(adoption, &listener->endpoint, service->name) : -1;
-    return adopted < 0 ? 0 : listener_adopt(listener, adopted, error);
+    return 0;
 }
 
-int service_resolve(struct rpd_service *service, const char *runtime_dir,
-                    struct adoption *adoption, struct error *error)
+int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
+                  struct error *error)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+        int adopted;
+
+        if (listener->state != LISTENER_NEW)
+            continue;
+        adopted = adoption_take(adoption, &listener->endpoint, by_name ? service->name : NULL);
+        if (adopted >= 0 && listener_adopt(listener, adopted, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error)
 {
     const struct config_service *config = service->config;
     const size_t count = config->listen_count > 0 ? config->listen_count : 1;
@@ -57,12 +70,12 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir,
     snprintf(text, sizeof text, "unix:%s.sock", service->name);
     service->attachments = calloc(count, sizeof *service->attachments);
     if (!service->attachments)
-        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory");
+        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
     service->attachment_count = count;
     for (size_t i = 0; i < count; i++)
         if (resolve_one(service, &service->attachments[i],
                         config->listen_count > 0 ? &config->listen[i] : &preset, runtime_dir,
-                        adoption, error) < 0)
+                        error) < 0)
             return -1;
     return 0;
 }
@@ -187,7 +200,7 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd,
     int written;
 
     if (!endpoints)
-        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory");
+        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory; free some");
     for (size_t i = 0; i < service->attachment_count; i++)
         endpoints[i] = service->attachments[i].listener.text;
     content.service = service->name;
@@ -243,8 +256,9 @@ static const struct option_value *option(const struct rpd_service *service, cons
 
     if (value)
         return value;
-    log_line(RPD_LOG_ERROR, service->name,
-             "%s asks for an option \"%s\" that its table does not have, or has with another type",
+    log_line(RPD_LOG_ERROR, NULL,
+             "option: %s: its code asks for \"%s\", which its table does not have, or has with "
+             "another type; add it there",
              service->plugin.path, name);
     residue_remove();
     _exit(EXIT_INTERNAL);

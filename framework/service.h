@@ -86,9 +86,11 @@ struct rpd_service {
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
                     struct error *error);
 
-/* Its endpoints, and what it must claim: service_count_claims() pointers. */
-int service_resolve(struct rpd_service *service, const char *runtime_dir,
-                    struct adoption *adoption, struct error *error);
+/* Its endpoints; those that were inherited; and what it must claim for the
+ * others: at most one more than it has endpoints. */
+int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error);
+int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
+                  struct error *error);
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
                            struct error *error);
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);

@@ -8,8 +8,8 @@
 
 #include "clock.h"
 #include "crash.h"
+#include "libevent.h"
 
-#include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -321,7 +321,9 @@ static int attach_all(struct rpd_service *service, struct error *error)
         int served;
 
         error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
-                  "the backend's serve failed on %s and gave no reason", attachment->listener.text);
+                  "the backend's serve() failed on %s without a reason; it should call "
+                  "rpd_serve_fail()",
+                  attachment->listener.text);
         enter(service);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
@@ -375,7 +377,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
                   struct error *error)
 {
     if (prepare(service, loop, pool) < 0)
-        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory");
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
     service->phase = SERVICE_WARMING;
     service->serving_since_us = clock_us();
     if (attach_all(service, error) < 0)

@@ -55,6 +55,22 @@ static void on_signal(int number)
     errno = saved;
 }
 
+static void on_nothing(int number)
+{
+    (void)number;
+}
+
+void signals_tolerate_others(void)
+{
+    static const int harmless[] = {SIGUSR1, SIGUSR2, SIGIO, SIGVTALRM, SIGPROF, SIGPWR, SIGSTKFLT};
+    const struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART};
+
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        sigaction(harmless[i], &action, NULL);
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        sigaction(number, &action, NULL);
+}
+
 int signals_install(struct error *error)
 {
     static const int handled[] = {SIGTERM, SIGINT, SIGHUP};
@@ -63,12 +79,14 @@ int signals_install(struct error *error)
 
     signals.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (signals.fd < 0)
-        return error_set(error, EXIT_SYSTEM, "start", "signals", "eventfd: %s", strerror(errno));
+        return error_set(error, EXIT_SYSTEM, "start", "signals", "cannot make an eventfd: %s; raise the limit of descriptors", strerror(errno));
     sigfillset(&action.sa_mask);
     action.sa_handler = on_signal;
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
         sigaction(handled[i], &action, NULL);
-    action.sa_handler = SIG_IGN;
+    /* A handler that does nothing, where SIG_IGN would be inherited by programs
+     * that a plugin starts. */
+    action.sa_handler = on_nothing;
     sigaction(SIGPIPE, &action, NULL);
     /* Whoever started us may have blocked them. */
     sigemptyset(&all);

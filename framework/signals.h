@@ -11,6 +11,10 @@
 /* [start] Early: a start that is told to stop must still clean up. */
 int signals_install(struct error *error);
 
+/* [start] Signals that would end the process and mean nothing to us do nothing
+ * from now on. Before any plugin's code, which may want one for itself. */
+void signals_tolerate_others(void);
+
 /* [any] A stop was asked for. */
 bool signals_stop_requested(void);
 

@@ -136,7 +136,7 @@ int watchdog_create(struct error *error)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (failed)
-        return error_set(error, EXIT_SYSTEM, "start", "watchdog", "cannot make its thread: %s",
+        return error_set(error, EXIT_SYSTEM, "start", "watchdog", "cannot make its thread: %s; raise the limit of processes",
                          strerror(failed));
     watchdog.has_thread = true;
     return 0;

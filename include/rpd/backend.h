@@ -105,7 +105,7 @@ struct rpd_note {
 #ifdef __cplusplus
 #define RPD_EXPORT_ extern "C" RPD_API
 #else
-#define RPD_EXPORT_ RPD_API
+#define RPD_EXPORT_ extern RPD_API
 #endif
 
 /* Declares the backend of this plugin:
@@ -117,7 +117,7 @@ struct rpd_note {
  * of the struct.) */
 #define RPD_BACKEND(backend_name, ...)                                                             \
     RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \
-    RPD_EXPORT_ extern const struct rpd_backend rpd_backend_v1;                                    \
+    RPD_EXPORT_ const struct rpd_backend rpd_backend_v1;                                           \
     const struct rpd_backend rpd_backend_v1 = {                                                    \
         .struct_size = sizeof(struct rpd_backend),                                                 \
         .abi = RPD_ABI,                                                                            \
@@ -129,7 +129,7 @@ struct rpd_note {
  * endpoints of other backends are bound before their plugins are even opened. */
 #define RPD_BACKEND_BIND(bind_function)                                                            \
     RPD_NOTE_(rpd_note_bind_, RPD_NOTE_OWN_BIND, "");                                              \
-    RPD_EXPORT_ extern const struct rpd_backend_bind rpd_backend_bind_v1;                          \
+    RPD_EXPORT_ const struct rpd_backend_bind rpd_backend_bind_v1;                                 \
     const struct rpd_backend_bind rpd_backend_bind_v1 = {sizeof(struct rpd_backend_bind),          \
                                                          RPD_ABI, bind_function}
 
