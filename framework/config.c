@@ -27,41 +27,45 @@ static void seed_objects(void)
     json_object_seed(seed);
 }
 
-/* The value of a key in its object, or its default; a new reference. */
-static json_t *take(const json_t *object, const char *key_path)
+/* The value of a key in its object; NULL: it is not there, and its default is
+ * used. Those are read from the table's text as they are: a start without a
+ * file should not pay for a JSON parser. */
+static const json_t *find(const json_t *object, const char *key_path)
 {
-    const struct config_key *key = config_key_at(key_path);
     const char *dot = strrchr(key_path, '.');
-    json_t *value = json_object_get(object, dot ? dot + 1 : key_path);
 
-    return value ? json_incref(value) : config_key_preset(key);
+    return json_object_get(object, dot ? dot + 1 : key_path);
 }
 
 static int take_integer(const json_t *object, const char *key_path)
 {
-    json_t *value = take(object, key_path);
-    int integer = (int)json_integer_value(value); /* the table's range fits */
+    const json_t *value = find(object, key_path);
 
-    json_decref(value);
-    return integer;
+    /* (The table's range fits.) */
+    return value ? (int)json_integer_value(value)
+                 : (int)strtol(config_key_at(key_path)->preset, NULL, 10);
 }
 
 static int take_choice(const json_t *object, const char *key_path)
 {
-    json_t *value = take(object, key_path);
-    int choice = value ? config_key_choice(config_key_at(key_path), json_string_value(value)) : 0;
+    const struct config_key *key = config_key_at(key_path);
+    const json_t *value = find(object, key_path);
+    char preset[32];
 
-    json_decref(value);
-    return choice;
+    if (value)
+        return config_key_choice(key, json_string_value(value));
+    /* "bound", without its quotes */
+    snprintf(preset, sizeof preset, "%.*s", (int)strlen(key->preset) - 2, key->preset + 1);
+    return config_key_choice(key, preset);
 }
 
 static mode_t take_mode(const json_t *listen)
 {
-    json_t *value = take(listen, "services[].listen[].mode");
-    mode_t mode = value ? (mode_t)strtoul(json_string_value(value), NULL, 8) : 0600;
+    static const char key_path[] = "services[].listen[].mode";
+    const json_t *value = find(listen, key_path);
 
-    json_decref(value);
-    return mode;
+    return (mode_t)strtoul(value ? json_string_value(value) : config_key_at(key_path)->preset + 1,
+                           NULL, 8);
 }
 
 static void build_process(struct config *config, const json_t *tree)

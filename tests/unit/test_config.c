@@ -609,9 +609,10 @@ Test(config, long_values_are_cut)
 
 Test(config, missing_file)
 {
-    expect(&of_file, 66, "config: rpd.json: No such file or directory");
+    expect(&of_file, 66, "config: rpd.json: No such file or directory; name a file that is there");
     cr_assert_eq(symlink("nowhere", "link"), 0);
-    expect(&(struct config_request){.file = "link"}, 66, "config: link: No such file or directory");
+    expect(&(struct config_request){.file = "link"}, 66, 
+           "config: link: No such file or directory; name a file that is there");
     write_file(ONE);
     expect(&(struct config_request){.file = "rpd.json/x"}, 66,
            "config: rpd.json/x: Not a directory");

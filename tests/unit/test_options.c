@@ -138,7 +138,8 @@ Test(options, mistakes_in_the_file)
                        "56" IN "fast: expected true or false, found \"yes\"");
     expect_mistakes("{\"limit\":101,\"bananas\":1,\"ratio\":1.5,\"greeting\":3}", NULL,
                     AT "20" IN "limit: expected an integer from -5 to 100, found 101\n" AT
-                       "24" IN "bananas: demo has no such option\n" AT
+                       "24" IN "bananas: demo has no such option; it has greeting, path, limit, huge, ratio, "
+                       "fast\n" AT
                        "44" IN "ratio: expected a number from 0 to 1, found 1.5\n" AT
                        "59" IN "greeting: expected a string, found 3");
     expect_mistakes("{\"limit\":1.0}", NULL,
@@ -205,7 +206,7 @@ Test(options, no_table)
     load(&config, NULL, "a=1");
     cr_assert_eq(options_make(&options, NULL, "demo", &config, &config.services[0], &errors,
                               &count), -1);
-    cr_assert_str_eq(errors[0].text, "config: command line: -o a: demo has no such option");
+    cr_assert_str_eq(errors[0].text, "config: command line: -o a: demo has no such option; it has none");
     free(errors);
     config_finish(&config);
 }
