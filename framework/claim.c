@@ -77,9 +77,18 @@ static int take(struct claim *claim, struct error *error)
 {
     char holder[LOCK_HOLDER_MAX];
     int taken = lock_take(&claim->lock, claim->dirfd, claim->directory, claim->lock_name,
-                          claim->identity, holder, error);
+                          holder, error);
 
     return taken > 0 ? refuse_held(claim, holder, error) : taken;
+}
+
+static void end_serialising(struct claim **claims, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (claims[i]->serialises)
+            flock(claims[i]->dirfd, LOCK_UN);
+        claims[i]->serialises = false;
+    }
 }
 
 int claim_take_all(struct claim **claims, size_t count, struct error *error)
@@ -91,7 +100,7 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
         struct claim *claim = claims[i];
 
         if (i > 0 && compare(&claims[i - 1], &claims[i]) == 0) {
-            claim_settled(claims, count);
+            end_serialising(claims, count);
             return error_set(error, EXIT_CONFIG, "config", claim->object,
                              "two services of this configuration want it; give each its own");
         }
@@ -100,7 +109,7 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
             lock_directory(claim);
         }
         if (take(claim, error) < 0) {
-            claim_settled(claims, count);
+            end_serialising(claims, count);
             return -1;
         }
     }
@@ -109,11 +118,9 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
 
 void claim_settled(struct claim **claims, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (claims[i]->serialises)
-            flock(claims[i]->dirfd, LOCK_UN);
-        claims[i]->serialises = false;
-    }
+    end_serialising(claims, count);
+    for (size_t i = 0; i < count; i++)
+        lock_sign(&claims[i]->lock, claims[i]->identity);
 }
 
 int claim_heal(struct claim *claim, struct error *error)
@@ -124,14 +131,15 @@ int claim_heal(struct claim *claim, struct error *error)
 
     if (lock_in_place(&claim->lock))
         return 0;
-    taken = lock_take(&fresh, claim->dirfd, claim->directory, claim->lock_name, claim->identity,
-                      holder, error);
+    taken = lock_take(&fresh, claim->dirfd, claim->directory, claim->lock_name, holder,
+                      error);
     if (taken > 0)
         refuse_held(claim, holder, error);
     if (taken != 0)
         return taken;
     lock_release(&claim->lock);
     claim->lock = fresh;
+    lock_sign(&claim->lock, claim->identity);
     return 0;
 }
 

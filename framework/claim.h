@@ -34,7 +34,8 @@ int claim_prepare(struct claim *claim, bool is_path, const char *directory, cons
 /* Takes all or none. 75 names who holds one. Sorts the array. While claims are
  * being taken and until claim_settled(), each directory of a path is also
  * locked, so that the check for a stale socket and its replacement are not
- * interleaved with another start. */
+ * interleaved with another start. claim_settled() also writes into the lock
+ * files who holds them: until then others are only told that somebody does. */
 int claim_take_all(struct claim **claims, size_t count, struct error *error);
 void claim_settled(struct claim **claims, size_t count);
 

@@ -19,7 +19,6 @@
 #include "signals.h"
 #include "watchdog.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,20 +215,9 @@ static int check_options(struct daemon *daemon, struct error *error)
     return mistakes > 0 ? -1 : 0;
 }
 
-/* libevent is loaded here rather than by the program's start: see CMakeLists.txt.
- * The loader finds its functions, for us and for
- * plugins, because it is made global. */
-static int load_libevent(struct error *error)
-{
-    if (dlopen(RPD_LIBEVENT_SONAME, RTLD_NOW | RTLD_GLOBAL))
-        return 0;
-    return error_set(error, EXIT_SYSTEM, "code", RPD_LIBEVENT_SONAME,
-                     "cannot load it: %s; install libevent", dlerror());
-}
-
 static int load_code(struct daemon *daemon, struct error *error)
 {
-    if (load_libevent(error) < 0)
+    if (libevent_load(error) < 0)
         return -1;
     /* Both cost time that a client need not wait for: they come after bind, and
      * before the first foreign code. */

@@ -119,10 +119,12 @@ static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint
     socklen_t length = sizeof address;
     const char *object = listener->endpoint.text;
 
-    if (get_option(listener->fd, SO_TYPE) < 0)
+    const int type = get_option(listener->fd, SO_TYPE);
+
+    if (type < 0)
         return error_set(error, code, STEP, object, "descriptor %d is not a socket; return the one that listens",
                          listener->fd);
-    if (get_option(listener->fd, SO_TYPE) != SOCK_STREAM)
+    if (type != SOCK_STREAM)
         return error_set(error, code, STEP, object, "the socket is not a stream socket; make it with SOCK_STREAM");
     if (get_option(listener->fd, SO_ACCEPTCONN) != 1)
         return error_set(error, code, STEP, object, "the socket does not listen; call listen()");
@@ -167,6 +169,9 @@ struct rpd_bound rpd_bind_plainly(const struct rpd_endpoint *endpoint)
 
     if (fd < 0)
         return rpd_bound_io(errno);
+    /* The usual mode of a unix path, without a moment in which it has another. */
+    if (endpoint->kind == ENDPOINT_PATH)
+        fchmod(fd, 0600);
     /* A port whose last connections are in TIME_WAIT is free. */
     if (endpoint->kind == ENDPOINT_TCP)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -227,7 +232,7 @@ static struct rpd_endpoint endpoint_to_bind(struct rpd_listener *listener)
 }
 
 /* Mode and group are right before the name is public. */
-static int set_access(struct rpd_listener *listener, struct error *error)
+static int set_access(struct rpd_listener *listener, mode_t has_mode, struct error *error)
 {
     const struct rpd_endpoint *endpoint = &listener->endpoint;
     const int dirfd = listener->claim.dirfd;
@@ -238,13 +243,14 @@ static int set_access(struct rpd_listener *listener, struct error *error)
         return error_set(error, EXIT_SYSTEM, STEP, endpoint->text,
                          "cannot give the socket to group %u: %s; use a group that you are in", endpoint->group,
                          strerror(errno));
-    if (fchmodat(dirfd, listener->private_name, endpoint->mode, 0) < 0)
+    if (has_mode != endpoint->mode &&
+        fchmodat(dirfd, listener->private_name, endpoint->mode, 0) < 0)
         return error_set(error, EXIT_SYSTEM, STEP, endpoint->text, "cannot set the mode: %s; use another directory",
                          strerror(errno));
     return 0;
 }
 
-static int remember_file(struct rpd_listener *listener, struct error *error)
+static int remember_file(struct rpd_listener *listener, mode_t *ret_mode, struct error *error)
 {
     struct stat status;
 
@@ -254,6 +260,7 @@ static int remember_file(struct rpd_listener *listener, struct error *error)
                          "no socket appeared at the address that was asked for; bind it there");
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
+    *ret_mode = status.st_mode & 07777;
     listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
     if (!listener->residue)
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "out of memory; free some");
@@ -263,6 +270,8 @@ static int remember_file(struct rpd_listener *listener, struct error *error)
 static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                       const struct rpd_bound *bound, struct error *error)
 {
+    mode_t mode = 0;
+
     if (bound->outcome != RPD_BIND_LISTENING)
         return refuse_bound(&listener->endpoint, bound, error);
     listener->fd = bound->fd;
@@ -274,7 +283,9 @@ static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *
         listener->state = LISTENER_PUBLIC;
         return 0;
     }
-    return remember_file(listener, error) < 0 || set_access(listener, error) < 0 ? -1 : 0;
+    return remember_file(listener, &mode, error) < 0 || set_access(listener, mode, error) < 0
+               ? -1
+               : 0;
 }
 
 static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,

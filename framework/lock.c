@@ -59,14 +59,14 @@ static void read_holder(int fd, char holder[LOCK_HOLDER_MAX])
     snprintf(holder, LOCK_HOLDER_MAX, "%s%s", words, since);
 }
 
-static void write_identity(int fd, const char *identity)
+void lock_sign(const struct lock *lock, const char *identity)
 {
     char line[LOCK_HOLDER_MAX];
     int size = snprintf(line, sizeof line, "%s\n", identity);
 
     /* Only a courtesy to readers: a full disk must not stop a start. */
-    if (pwrite(fd, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1, 0) < 0 ||
-        ftruncate(fd, size) < 0)
+    if (pwrite(lock->fd, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1, 0) < 0 ||
+        ftruncate(lock->fd, size) < 0)
         return;
 }
 
@@ -80,7 +80,7 @@ bool lock_in_place(const struct lock *lock)
 }
 
 int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,
-              const char *identity, char ret_holder[LOCK_HOLDER_MAX], struct error *error)
+              char ret_holder[LOCK_HOLDER_MAX], struct error *error)
 {
     char path[PATH_MAX];
 
@@ -109,10 +109,8 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
                              strerror(cause));
         }
         lock->fd = fd;
-        if (lock_in_place(lock)) {
-            write_identity(fd, identity);
+        if (lock_in_place(lock))
             return 0;
-        }
         lock_release(lock);
     }
     return error_set(error, EXIT_RECORD, STEP, path,

@@ -21,9 +21,12 @@ struct lock {
 };
 
 /* Takes the lock without waiting. 0: held. 1: another holds it, and ret_holder
- * says who, in the words that it wrote. -1: error. identity: what to write. */
+ * says who, in the words that it wrote. -1: error. */
 int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,
-              const char *identity, char ret_holder[LOCK_HOLDER_MAX], struct error *error);
+              char ret_holder[LOCK_HOLDER_MAX], struct error *error);
+
+/* Writes who holds it, for others to read. */
+void lock_sign(const struct lock *lock, const char *identity);
 
 /* Whether the file under the name is still the one that we hold. */
 bool lock_in_place(const struct lock *lock);
