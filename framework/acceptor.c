@@ -97,8 +97,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     event_add(&acceptor->readable, NULL);
 }
 
-int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd,
-                   const char *subject, bool same_user_only, acceptor_client_fn client, void *arg)
+int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, const char *subject,
+                   bool same_user_only, acceptor_client_fn client, void *arg)
 {
     acceptor->subject = subject;
     acceptor->fd = fd;

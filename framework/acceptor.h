@@ -27,8 +27,8 @@ struct acceptor {
 };
 
 /* subject and fd stay the caller's. 0, or -1 without memory. */
-int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd,
-                   const char *subject, bool same_user_only, acceptor_client_fn client, void *arg);
+int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, const char *subject,
+                   bool same_user_only, acceptor_client_fn client, void *arg);
 
 /* Accepts, without bound, whoever is queued at fd: the last act of a listener
  * that has been withdrawn or replaced. */

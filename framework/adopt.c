@@ -42,8 +42,8 @@ int adoption_begin(struct adoption *adoption, struct error *error)
 
     *adoption = (struct adoption){0};
     if (ours && count > SOCKETS_MAX)
-        return error_set(error, EXIT_CONFIG, "bind", "LISTEN_FDS", "%ld sockets are too many; pass fewer",
-                         count);
+        return error_set(error, EXIT_CONFIG, "bind", "LISTEN_FDS",
+                         "%ld sockets are too many; pass fewer", count);
     if (ours) {
         adoption->sockets = calloc((size_t)count, sizeof *adoption->sockets);
         if (!adoption->sockets)

@@ -20,8 +20,7 @@ int adoption_begin(struct adoption *adoption, struct error *error);
 /* [start] The descriptor, now the caller's, of an inherited listener that has
  * this endpoint's address and, unless it is NULL, this name; -1 if there is
  * none. All services are asked by their names first. */
-int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint,
-                  const char *name);
+int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint, const char *name);
 
 /* [start] Every one has been taken; or the first that was not, and 78. */
 int adoption_end(const struct adoption *adoption, struct error *error);

@@ -68,8 +68,7 @@ static int refuse(struct error *error, const char *object, const char *why)
     return error_set(error, EXIT_COMMAND_LINE, "command line", object, "%s; see rpd --help", why);
 }
 
-static int take_once(const char **place, const char *value, const char *option,
-                     struct error *error)
+static int take_once(const char **place, const char *value, const char *option, struct error *error)
 {
     if (*place)
         return refuse(error, option, "is given twice");
@@ -150,30 +149,17 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     struct config_request *request = &arguments->request;
 
     switch (option) {
-    case NOT_AN_OPTION:
-        return take_plugin(arguments, optarg, error);
-    case 'c':
-        return take_once(&request->file, optarg, "-c", error);
-    case 'n':
-        return take_once(&request->name, optarg, "-n", error);
-    case 'l':
-        request->listen[request->listen_count++] = optarg;
-        return 0;
-    case 'o':
-        request->options[request->option_count++] = optarg;
-        return 0;
-    case 't':
-        return take_mode(arguments, ARGUMENTS_TEST, error);
-    case PRINT_CONFIG:
-        return take_mode(arguments, ARGUMENTS_PRINT_CONFIG, error);
-    case PRINT_SCHEMA:
-        return take_mode(arguments, ARGUMENTS_PRINT_SCHEMA, error);
-    case NOTIFY_FD:
-        return take_descriptor(arguments, optarg, error);
-    case ':':
-        return refuse_missing(argv, error);
-    default:
-        return refuse_unknown(argv, error);
+    case NOT_AN_OPTION: return take_plugin(arguments, optarg, error);
+    case 'c': return take_once(&request->file, optarg, "-c", error);
+    case 'n': return take_once(&request->name, optarg, "-n", error);
+    case 'l': request->listen[request->listen_count++] = optarg; return 0;
+    case 'o': request->options[request->option_count++] = optarg; return 0;
+    case 't': return take_mode(arguments, ARGUMENTS_TEST, error);
+    case PRINT_CONFIG: return take_mode(arguments, ARGUMENTS_PRINT_CONFIG, error);
+    case PRINT_SCHEMA: return take_mode(arguments, ARGUMENTS_PRINT_SCHEMA, error);
+    case NOTIFY_FD: return take_descriptor(arguments, optarg, error);
+    case ':': return refuse_missing(argv, error);
+    default: return refuse_unknown(argv, error);
     }
 }
 

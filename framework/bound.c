@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+RPD_PRINTF(2, 0)
 static struct rpd_bound bound_with_message(enum rpd_bind_outcome outcome, const char *format,
                                            va_list arguments)
 {

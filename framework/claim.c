@@ -76,8 +76,8 @@ static int refuse_held(const struct claim *claim, const char *holder, struct err
 static int take(struct claim *claim, struct error *error)
 {
     char holder[LOCK_HOLDER_MAX];
-    int taken = lock_take(&claim->lock, claim->dirfd, claim->directory, claim->lock_name,
-                          holder, error);
+    int taken = lock_take(&claim->lock, claim->dirfd, claim->directory, claim->lock_name, holder,
+                          error);
 
     return taken > 0 ? refuse_held(claim, holder, error) : taken;
 }
@@ -131,8 +131,7 @@ int claim_heal(struct claim *claim, struct error *error)
 
     if (lock_in_place(&claim->lock))
         return 0;
-    taken = lock_take(&fresh, claim->dirfd, claim->directory, claim->lock_name, holder,
-                      error);
+    taken = lock_take(&fresh, claim->dirfd, claim->directory, claim->lock_name, holder, error);
     if (taken > 0)
         refuse_held(claim, holder, error);
     if (taken != 0)

@@ -155,8 +155,8 @@ static int build_listens(struct config_service *service, const struct config_sou
     for (; service->listen_count < json_array_size(array); service->listen_count++) {
         struct config_listen *listen = &service->listen[service->listen_count];
 
-        listen->origin =
-            is_command ? strdup(command_line) : config_file_origin(&source->file, &place);
+        listen->origin = is_command ? strdup(command_line)
+                                    : config_file_origin(&source->file, &place);
         if (build_listen(listen, as_object(array, service->listen_count)) < 0) {
             free(listen->origin);
             return -1;
@@ -199,8 +199,8 @@ static int build_service(struct config_service *service, const struct config_sou
 
     service->name = json_string_value(json_object_get(object, "name"));
     service->plugin = json_string_value(json_object_get(object, "plugin"));
-    service->on_load_failure =
-        (enum config_load_failure)take_choice(object, "services[].on_load_failure");
+    service->on_load_failure = (enum config_load_failure)take_choice(object,
+                                                                     "services[].on_load_failure");
     service->plugin_base = strdup(base);
     service->origin = service_origin(source, index, place);
     if (!service->plugin_base || !service->origin ||
@@ -320,8 +320,8 @@ void config_finish(struct config *config)
 }
 
 int config_option_mistake(const struct config *config, const struct config_service *service,
-                          const struct config_option *option, enum json_part part,
-                          const char *what, struct error_list *errors)
+                          const struct config_option *option, enum json_part part, const char *what,
+                          struct error_list *errors)
 {
     const struct json_path document = {NULL, NULL, 0};
     const struct json_path services = {&document, "services", 0};

@@ -6,6 +6,7 @@
 #ifndef FRAMEWORK_CONFIG_H
 #define FRAMEWORK_CONFIG_H
 
+#include "config_request.h"
 #include "error_list.h"
 #include "json_place.h"
 #include "log.h"
@@ -35,9 +36,9 @@ struct config_option {
 enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY };
 
 struct config_service {
-    const char *name;   /* NULL: the backend's name, known once its note is read */
-    const char *plugin; /* as written */
-    char *plugin_base;  /* the directory that a relative plugin path is relative to */
+    const char *name;             /* NULL: the backend's name, known once its note is read */
+    const char *plugin;           /* as written */
+    char *plugin_base;            /* the directory that a relative plugin path is relative to */
     struct config_listen *listen; /* empty: unix:NAME.sock */
     size_t listen_count;
     enum config_load_failure on_load_failure;
@@ -65,17 +66,6 @@ struct config {
     struct config_source *source; /* private: owns the strings above */
 };
 
-/* What the command line says (arguments.h fills it). */
-struct config_request {
-    const char *file;      /* -c, or NULL */
-    const char *plugin;    /* PLUGIN.so, or NULL */
-    const char **listen;   /* -l, in order */
-    size_t listen_count;
-    const char *name;      /* -n, or NULL */
-    const char **options;  /* -o KEY=VALUE, in order */
-    size_t option_count;
-};
-
 /* Reads, checks and merges. On failure returns -1 with every mistake that was
  * found, each an error of its own (one line of stderr each), in
  * ret_errors/ret_count, to be freed by free(). They all have the same code: of
@@ -91,8 +81,8 @@ void config_finish(struct config *config);
  * the command line ("-o KEY: what"). part: its name is wrong, or its value.
  * Returns -1. */
 int config_option_mistake(const struct config *config, const struct config_service *service,
-                          const struct config_option *option, enum json_part part,
-                          const char *what, struct error_list *errors);
+                          const struct config_option *option, enum json_part part, const char *what,
+                          struct error_list *errors);
 
 /* --print-config and --print-schema, to stdout. */
 void config_print(const struct config *config);

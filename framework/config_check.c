@@ -17,21 +17,14 @@ enum { EXPECTED_MAX = 256, FOUND_MAX = 80 };
 static enum config_type type_of(const json_t *value)
 {
     switch (json_typeof(value)) {
-    case JSON_STRING:
-        return CONFIG_STRING;
-    case JSON_INTEGER:
-        return CONFIG_INTEGER;
-    case JSON_REAL:
-        return CONFIG_NUMBER;
+    case JSON_STRING: return CONFIG_STRING;
+    case JSON_INTEGER: return CONFIG_INTEGER;
+    case JSON_REAL: return CONFIG_NUMBER;
     case JSON_TRUE:
-    case JSON_FALSE:
-        return CONFIG_BOOLEAN;
-    case JSON_ARRAY:
-        return CONFIG_ARRAY;
-    case JSON_OBJECT:
-        return CONFIG_OBJECT;
-    case JSON_NULL:
-        break;
+    case JSON_FALSE: return CONFIG_BOOLEAN;
+    case JSON_ARRAY: return CONFIG_ARRAY;
+    case JSON_OBJECT: return CONFIG_OBJECT;
+    case JSON_NULL: break;
     }
     return 0;
 }
@@ -39,18 +32,12 @@ static enum config_type type_of(const json_t *value)
 static const char *type_name(enum config_type type)
 {
     switch (type) {
-    case CONFIG_STRING:
-        return "a string";
-    case CONFIG_INTEGER:
-        return "an integer";
-    case CONFIG_NUMBER:
-        return "a number";
-    case CONFIG_BOOLEAN:
-        return "true or false";
-    case CONFIG_ARRAY:
-        return "an array";
-    case CONFIG_OBJECT:
-        return "an object";
+    case CONFIG_STRING: return "a string";
+    case CONFIG_INTEGER: return "an integer";
+    case CONFIG_NUMBER: return "a number";
+    case CONFIG_BOOLEAN: return "true or false";
+    case CONFIG_ARRAY: return "an array";
+    case CONFIG_OBJECT: return "an object";
     }
     return "null";
 }

@@ -52,8 +52,7 @@ static bool has_same_key(const char *one, const char *other)
 }
 
 /* As in a file, a key given twice is a mistake, not a choice. */
-static void check_option(const struct config_request *request, size_t at,
-                         struct error_list *errors)
+static void check_option(const struct config_request *request, size_t at, struct error_list *errors)
 {
     const char *option = request->options[at];
     char object[300];

@@ -3,7 +3,7 @@
 #ifndef FRAMEWORK_CONFIG_COMMAND_LINE_H
 #define FRAMEWORK_CONFIG_COMMAND_LINE_H
 
-#include "config.h"
+#include "config_request.h"
 #include "config_source.h"
 
 /* Adds what is wrong with the command line (64), without looking at the file. */

@@ -5,8 +5,7 @@
 
 enum { NAME_LENGTH_MAX = 63 };
 
-const char config_name_expected[] =
-    "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit";
+const char config_name_expected[] = "1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit";
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};

@@ -108,9 +108,9 @@ static void print_users_keys(struct printer *printer, const struct item *parent,
         place.at = NULL;
     json_object_foreach((json_t *)parent->value, name, value) {
         const struct json_path path = {parent->path, name, 0};
-        const struct item item = {key, &path, value, place,
-                                  config_source_is_command(printer->source, printer->service,
-                                                           "options", name)};
+        const struct item item = {
+            key, &path, value, place,
+            config_source_is_command(printer->source, printer->service, "options", name)};
 
         if (!config_key_is_users(name))
             print_item(printer, &item);
@@ -150,8 +150,7 @@ static void print_member(struct printer *printer, const struct item *parent,
                         member_place(parent, name), parent->is_command};
 
     if (parent->key == config_key_at("services[]"))
-        item.is_command =
-            config_source_is_command(printer->source, printer->service, name, NULL);
+        item.is_command = config_source_is_command(printer->source, printer->service, name, NULL);
     if (is_of_use(key, parent->value))
         print_item(printer, &item);
 }
@@ -219,8 +218,8 @@ static int alignment(const struct printer *printer)
 void config_print(const struct config *config)
 {
     const struct json_path path = {NULL, NULL, 0};
-    struct item document = {config_key_at(""), &path, config->source->tree,
-                            {NULL, NULL, 0, 0}, false};
+    struct item document = {
+        config_key_at(""), &path, config->source->tree, {NULL, NULL, 0, 0}, false};
     struct printer printer = {config->source, NULL, 0, 0, 0};
     int width;
 

@@ -113,9 +113,9 @@ static json_t *key_node(const struct config_key *key)
 
 void config_print_schema(void)
 {
-    json_t *schema =
-        json_pack("{s:s, s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema",
-                  "title", "rpd configuration");
+    json_t *schema = json_pack("{s:s, s:s}", "$schema",
+                               "https://json-schema.org/draft/2020-12/schema", "title",
+                               "rpd configuration");
     json_t *document = key_node(config_key_at(""));
 
     if (document && json_object_update(schema, document) == 0) {

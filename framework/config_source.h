@@ -14,11 +14,11 @@
 struct config_source {
     struct config_file file;
     json_t *tree;
-    bool has_command;      /* a service came from the command line */
-    bool command_is_new;   /* all of it; else only what was given of it */
-    bool listen_is_given;  /* by -l */
-    size_t command_index;  /* the service that it made or changed */
-    json_t *text_options;  /* those behind -o: KEY -> string; or NULL */
+    bool has_command;        /* a service came from the command line */
+    bool command_is_new;     /* all of it; else only what was given of it */
+    bool listen_is_given;    /* by -l */
+    size_t command_index;    /* the service that it made or changed */
+    json_t *text_options;    /* those behind -o: KEY -> string; or NULL */
     char *working_directory; /* what its relative plugin is relative to */
 };
 

@@ -33,14 +33,15 @@ struct rpd_conn {
     TAILQ_ENTRY(rpd_conn) link;
     int fd;
     unsigned keeps;
-    bool open;          /* on_close has not been called */
+    bool open; /* on_close has not been called */
     bool in_callback;
-    bool broken;        /* close at the next settle() */
+    bool broken; /* close at the next settle() */
     bool input_ended;
-    bool finishing;     /* close when the output is sent */
-    bool choked;        /* too much output waits */
-    bool paused;        /* by the backend */
-    bool wants_data;    /* input has come that on_data has not been offered */
+    bool finishing;        /* close when the output is sent */
+    bool choked;           /* too much output waits */
+    bool paused;           /* by the backend */
+    bool looked;           /* while draining: all that had arrived has been read */
+    bool wants_data;       /* input has come that on_data has not been offered */
     bool reading, writing; /* which events are added */
     struct buffer in, out;
     /* The input that a callback sees: the loop's block, or what in holds. */
@@ -139,7 +140,7 @@ static void uncork(struct rpd_conn *conn)
     loop->corked = NULL;
     loop->output_size = 0;
     if (size > 0)
-        send_or_queue(conn, loop->output, size, NULL, 0);
+        send_or_queue(conn, loop->output, size, "", 0);
 }
 
 /* From outside the connection's own callbacks, what must be done about it is
@@ -156,6 +157,8 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
 
     if (!conn->open || conn->broken || conn->finishing)
         return -1;
+    if (size == 0)
+        return 0;
     if (loop->corked == conn && size <= CONN_BLOCK - loop->output_size) {
         memcpy(loop->output + loop->output_size, data, size);
         loop->output_size += size;
@@ -166,7 +169,7 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
         loop->output_size = 0;
         send_or_queue(conn, loop->output, corked, data, size);
     } else {
-        send_or_queue(conn, data, size, NULL, 0);
+        send_or_queue(conn, data, size, "", 0);
     }
     if (conn->broken)
         settle_later(conn);
@@ -227,10 +230,9 @@ void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
 bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
 {
     const struct rpd_span input = rpd_conn_input(conn);
-    const char *newline =
-        input.size > conn->scanned
-            ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
-            : NULL;
+    const char *newline = input.size > conn->scanned
+                              ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
+                              : NULL;
     size_t size;
 
     if (!newline) {
@@ -338,7 +340,7 @@ static bool is_over(const struct rpd_conn *conn)
         return true;
     if (conn->keeps > 0 || conn->paused)
         return false;
-    return conn->input_ended || (conn->group->draining && is_idle(conn));
+    return conn->input_ended || (conn->group->draining && conn->looked && is_idle(conn));
 }
 
 static void watch(struct rpd_conn *conn)
@@ -347,8 +349,8 @@ static void watch(struct rpd_conn *conn)
     const bool reads = !conn->input_ended && !conn->finishing && !conn->choked && !conn->paused;
     const bool writes = conn->out.size > 0;
 
-    if (reads != conn->reading && (reads ? event_add(&conn->readable, NULL)
-                                         : event_del(&conn->readable)) < 0)
+    if (reads != conn->reading &&
+        (reads ? event_add(&conn->readable, NULL) : event_del(&conn->readable)) < 0)
         conn->broken = true;
     if (writes && !conn->writing && event_add(&conn->writable, &stall) < 0)
         conn->broken = true;
@@ -362,8 +364,7 @@ static void watch(struct rpd_conn *conn)
 static void settle(struct rpd_conn *conn)
 {
     keep_leftover(conn);
-    while (!conn->broken && conn->wants_data && !conn->choked && !conn->paused &&
-           !conn->finishing)
+    while (!conn->broken && conn->wants_data && !conn->choked && !conn->paused && !conn->finishing)
         offer_data(conn);
     if (!conn->broken)
         watch(conn);
@@ -371,6 +372,8 @@ static void settle(struct rpd_conn *conn)
         close_conn(conn, false);
     else if (conn->out.size == 0 && is_over(conn))
         close_conn(conn, true);
+    else if (conn->group->draining && !conn->looked && conn->reading)
+        event_active(&conn->readable, 0, 0);
 }
 
 /* ---- events ------------------------------------------------------------------ */
@@ -414,7 +417,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (size < 0 && errno != EAGAIN && errno != EINTR)
+    if (size < 0 && errno == EAGAIN)
+        conn->looked = conn->group->draining;
+    else if (size < 0 && errno != EINTR)
         conn->broken = true;
     else if (size == 0)
         conn->input_ended = true;
@@ -427,8 +432,7 @@ static void send_waiting(struct rpd_conn *conn)
 {
     /* (The event persists: libevent counts its time-out anew from each turn in
      * which the client took something.) */
-    buffer_drop(&conn->out,
-                send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0));
+    buffer_drop(&conn->out, send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0));
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -552,10 +556,10 @@ void conn_group_drain(struct conn_group *group)
     struct rpd_conn *conn;
 
     group->draining = true;
-    /* In the next turn each is read once more: a request that has arrived is in
-     * flight. What a callback does to other connections then does not matter. */
+    /* Each is settled in the next turn, and not taken for idle before it has been
+     * read once more: a request that has arrived is in flight. */
     TAILQ_FOREACH(conn, &group->conns, link)
-        event_active(conn->reading ? &conn->readable : &conn->writable, 0, 0);
+        event_active(&conn->writable, 0, 0);
 }
 
 void conn_group_abort(struct conn_group *group)

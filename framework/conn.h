@@ -18,10 +18,10 @@ struct event_base;
 /* What all connections of one loop share. */
 struct conn_loop {
     struct event_base *base;
-    char *input;                /* CONN_BLOCK bytes, for what is being read */
-    char *output;               /* CONN_BLOCK bytes, for what a callback writes */
-    size_t output_size;         /* belongs to corked */
-    struct rpd_conn *corked;    /* whose callback runs */
+    char *input;             /* CONN_BLOCK bytes, for what is being read */
+    char *output;            /* CONN_BLOCK bytes, for what a callback writes */
+    size_t output_size;      /* belongs to corked */
+    struct rpd_conn *corked; /* whose callback runs */
     struct linger_list lingerers;
 };
 

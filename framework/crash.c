@@ -25,9 +25,9 @@
 #include <unistd.h>
 
 enum {
-    LINE_SIZE = 4096,           /* PIPE_BUF: one write of it is never torn */
-    MAX_FRAMES = 64,            /* asked for */
-    MAX_SHOWN = 16,             /* shown, where a run of the same counts as one */
+    LINE_SIZE = 4096, /* PIPE_BUF: one write of it is never torn */
+    MAX_FRAMES = 64,  /* asked for */
+    MAX_SHOWN = 16,   /* shown, where a run of the same counts as one */
     STACK_SIZE = 64 * 1024,
     OVERFLOW_REACH = 64 * 1024, /* a fault this near to the stack pointer is an overflow */
     TELL_SECONDS = 5,           /* a line that takes longer hangs */
@@ -107,7 +107,7 @@ undo_call_to_nowhere(ucontext_t *user)
 struct trace {
     void *frames[MAX_FRAMES];
     int count;
-    int first; /* the frame to blame */
+    int first;           /* the frame to blame */
     bool first_is_exact; /* an instruction's own address, not a return address */
 };
 
@@ -187,7 +187,7 @@ static void add_cause(struct safe_text *text, const siginfo_t *info, uintptr_t s
         safe_text_add(text, " for system call ");
         safe_text_add_decimal(text, info->si_syscall);
     } else if (info->si_signo != SIGSEGV && info->si_signo != SIGBUS) {
-        return; /* the address is the instruction's, which follows */
+        return;                              /* the address is the instruction's, which follows */
     } else if (info->si_code == SI_KERNEL) { /* the kernel does not tell it */
         safe_text_add(text, " at an impossible address");
     } else {

@@ -26,7 +26,7 @@ struct crash_context {
     const char *service; /* meaningful while depth > 0 */
     const char *plugin;
     int depth;
-    bool no_files;      /* a sealed thread: names come from memory alone */
+    bool no_files; /* a sealed thread: names come from memory alone */
     const char *thread;
 };
 

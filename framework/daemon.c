@@ -364,9 +364,9 @@ static struct event_base *make_base(void)
     struct event_base *base = NULL;
 
     event_set_log_callback(log_for_libevent);
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
-                                                    EVENT_BASE_FLAG_IGNORE_ENV |
-                                                    EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+    if (config &&
+        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
+                                          EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
         base = event_base_new_with_config(config);
     if (config)
         event_config_free(config);
@@ -477,7 +477,8 @@ static int serve(struct daemon *daemon, struct error *error)
     return 0;
 }
 
-/* ---- the order -------------------------------------------------------------------------------- */
+/* ---- the order --------------------------------------------------------------------------------
+ */
 
 /* unserve is part of serve's own loop: it returns when all services stopped. */
 static const struct step {
@@ -485,15 +486,11 @@ static const struct step {
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 } steps[] = {
-    {"inspect", inspect, forget},
-    {"claim", claim, unclaim},
-    {"bind", bind_owned, unbind},
-    {"code", load_code, NULL},
+    {"inspect", inspect, forget},       {"claim", claim, unclaim},
+    {"bind", bind_owned, unbind},       {"code", load_code, NULL},
     {"own bind", bind_own, NULL}, /* unbind above closes these, too */
-    {"publish", publish, unpublish},
-    {"loop", make_loop, end_loop},
-    {"announce", announce, unannounce},
-    {"serve", serve, NULL},
+    {"publish", publish, unpublish},    {"loop", make_loop, end_loop},
+    {"announce", announce, unannounce}, {"serve", serve, NULL},
 };
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
@@ -564,10 +561,8 @@ static int check(struct daemon *daemon)
 
 int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
 {
-    struct daemon daemon = {.config = config,
-                            .arguments = arguments,
-                            .started_us = started_us,
-                            .runtime_dirfd = -1};
+    struct daemon daemon = {
+        .config = config, .arguments = arguments, .started_us = started_us, .runtime_dirfd = -1};
     struct error error;
     int code = EXIT_SYSTEM;
 

@@ -20,8 +20,8 @@ enum {
 };
 
 _Static_assert(sizeof(struct rpd_note) == 84 && NOTE_BODY_SIZE == 68, "the note layout is frozen");
-_Static_assert(sizeof(((struct elf_plugin *)0)->backend) ==
-                   sizeof(((struct rpd_note *)0)->backend), "a name fits");
+_Static_assert(sizeof(((struct elf_plugin *)0)->backend) == sizeof(((struct rpd_note *)0)->backend),
+               "a name fits");
 
 #if defined(__x86_64__) && defined(__LP64__)
 enum { HOST_MACHINE = EM_X86_64 };
@@ -87,8 +87,8 @@ static int window_fill(struct reader *reader, struct window *window, uint64_t st
     window->start = start;
     window->used = 0;
     while (window->used < wanted) {
-        ssize_t got = pread(reader->fd, window->bytes + window->used,
-                            (size_t)wanted - window->used, (off_t)(start + window->used));
+        ssize_t got = pread(reader->fd, window->bytes + window->used, (size_t)wanted - window->used,
+                            (off_t)(start + window->used));
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -116,8 +116,7 @@ static int take(struct reader *reader, uint64_t start, void *to, size_t size, co
 {
     if (start > reader->size || size > reader->size - start)
         return refuse_truncated(reader, what);
-    if (window_copy(&reader->head, start, to, size) ||
-        window_copy(&reader->other, start, to, size))
+    if (window_copy(&reader->head, start, to, size) || window_copy(&reader->other, start, to, size))
         return 0;
     if (window_fill(reader, &reader->other, start) < 0)
         return -1;
@@ -195,10 +194,14 @@ static int refuse_machine(struct reader *reader, unsigned machine)
     const char *name = machine_name(machine);
 
     if (name)
-        return REFUSE(reader, "built for another machine: it is for %s, this is %s; "
-                      "build it for this machine", name, machine_name(HOST_MACHINE));
-    return REFUSE(reader, "built for another machine: it is for machine number %u, this is %s; "
-                  "build it for this machine", machine, machine_name(HOST_MACHINE));
+        return REFUSE(reader,
+                      "built for another machine: it is for %s, this is %s; "
+                      "build it for this machine",
+                      name, machine_name(HOST_MACHINE));
+    return REFUSE(reader,
+                  "built for another machine: it is for machine number %u, this is %s; "
+                  "build it for this machine",
+                  machine, machine_name(HOST_MACHINE));
 }
 
 /* The first 20 bytes: they mean the same in each kind of ELF. */
@@ -221,30 +224,25 @@ static int check_identity(struct reader *reader)
     if (bytes[EI_DATA] != ELFDATA2LSB && bytes[EI_DATA] != ELFDATA2MSB)
         return REFUSE(reader, "a malformed ELF header: unknown byte order %u", bytes[EI_DATA]);
     if (bytes[EI_DATA] != HOST_ORDER)
-        return REFUSE(reader, "wrong byte order: it is %s-endian and this machine (%s) is not; "
+        return REFUSE(reader,
+                      "wrong byte order: it is %s-endian and this machine (%s) is not; "
                       "build it for this machine",
-                      bytes[EI_DATA] == ELFDATA2MSB ? "big" : "little",
-                      machine_name(HOST_MACHINE));
+                      bytes[EI_DATA] == ELFDATA2MSB ? "big" : "little", machine_name(HOST_MACHINE));
     if (bytes[EI_VERSION] != EV_CURRENT)
-        return REFUSE(reader, "a malformed ELF header: unknown ELF version %u",
-                      bytes[EI_VERSION]);
+        return REFUSE(reader, "a malformed ELF header: unknown ELF version %u", bytes[EI_VERSION]);
     return 0;
 }
 
 static int check_type(struct reader *reader, unsigned type)
 {
     switch (type) {
-    case ET_DYN:
-        return 0;
-    case ET_EXEC:
-        return REFUSE(reader, "an executable, not a shared object; link it with -shared");
+    case ET_DYN: return 0;
+    case ET_EXEC: return REFUSE(reader, "an executable, not a shared object; link it with -shared");
     case ET_REL:
         return REFUSE(reader, "an object file that was not linked, not a shared object; "
-                      "link it with -shared");
-    case ET_CORE:
-        return REFUSE(reader, "a core dump, not a shared object");
-    default:
-        return REFUSE(reader, "not a shared object: unknown ELF type %u", type);
+                              "link it with -shared");
+    case ET_CORE: return REFUSE(reader, "a core dump, not a shared object");
+    default: return REFUSE(reader, "not a shared object: unknown ELF type %u", type);
     }
 }
 
@@ -275,11 +273,13 @@ static int check_header(struct reader *reader, Elf64_Ehdr *ret)
 static int check_abi(struct reader *reader, uint32_t abi)
 {
     if (abi > RPD_ABI)
-        return REFUSE(reader, "built for a newer rpd: want ABI %d, got ABI %" PRIu32
+        return REFUSE(reader,
+                      "built for a newer rpd: want ABI %d, got ABI %" PRIu32
                       "; rebuild it against this rpd's headers, or install a newer rpd",
                       RPD_ABI, abi);
     if (abi < RPD_ABI)
-        return REFUSE(reader, "built for an older rpd: want ABI %d, got ABI %" PRIu32
+        return REFUSE(reader,
+                      "built for an older rpd: want ABI %d, got ABI %" PRIu32
                       "; rebuild it against this rpd's headers",
                       RPD_ABI, abi);
     return 0;
@@ -308,8 +308,10 @@ static int add_backend(struct reader *reader, struct findings *findings, const c
         return 0;
     printable(first, findings->backend);
     printable(second, name);
-    return REFUSE(reader, "two backend notes that disagree: \"%s\" and \"%s\"; "
-                  "a plugin has one RPD_BACKEND()", first, second);
+    return REFUSE(reader,
+                  "two backend notes that disagree: \"%s\" and \"%s\"; "
+                  "a plugin has one RPD_BACKEND()",
+                  first, second);
 }
 
 /* One note whose owner is rpd. The ABI comes first, so that a plugin of another
@@ -368,10 +370,10 @@ static int read_notes(struct reader *reader, const Elf64_Phdr *segment, struct f
         end = body + note.n_descsz;
         if (body > size || end > size)
             return REFUSE(reader, "a malformed note: it reaches past the end of its segment; "
-                          "build it again");
+                                  "build it again");
         if (note.n_namesz == sizeof owner) {
-            if (take(reader, segment->p_offset + at + sizeof note, owner, sizeof owner,
-                     "a note") < 0)
+            if (take(reader, segment->p_offset + at + sizeof note, owner, sizeof owner, "a note") <
+                0)
                 return -1;
             if (!memcmp(owner, "rpd", sizeof owner) &&
                 read_rpd_note(reader, note.n_type, segment->p_offset + body, note.n_descsz,
@@ -383,13 +385,12 @@ static int read_notes(struct reader *reader, const Elf64_Phdr *segment, struct f
     return 0;
 }
 
-static int read_segment(struct reader *reader, const Elf64_Phdr *segment,
-                        struct findings *findings)
+static int read_segment(struct reader *reader, const Elf64_Phdr *segment, struct findings *findings)
 {
     if (segment->p_type == PT_NULL)
         return 0;
-    if (segment->p_filesz > 0 && (segment->p_offset > reader->size ||
-                                  segment->p_filesz > reader->size - segment->p_offset))
+    if (segment->p_filesz > 0 &&
+        (segment->p_offset > reader->size || segment->p_filesz > reader->size - segment->p_offset))
         return refuse_truncated(reader, "a segment");
     if (segment->p_type == PT_INTERP)
         findings->has_interpreter = true;
@@ -417,15 +418,13 @@ static int check_not_executable(struct reader *reader, const struct findings *fi
         if (entry.d_tag == DT_NULL)
             return 0;
         if (entry.d_tag == DT_FLAGS_1 && (entry.d_un.d_val & DF_1_PIE))
-            return REFUSE(reader,
-                          "an executable, not a shared object; link it with -shared");
+            return REFUSE(reader, "an executable, not a shared object; link it with -shared");
     }
     return 0;
 }
 
 /* Two rounds: what kind of file it is comes before what its notes say. */
-static int read_segments(struct reader *reader, const Elf64_Ehdr *header,
-                         struct findings *findings)
+static int read_segments(struct reader *reader, const Elf64_Ehdr *header, struct findings *findings)
 {
     Elf64_Phdr segment;
 
@@ -460,27 +459,29 @@ static int check_name(struct reader *reader, const char name[64])
 
     if (!memchr(name, 0, 64))
         return REFUSE(reader, "a malformed rpd note: the backend's name does not end; "
-                      "build it with RPD_BACKEND()");
+                              "build it with RPD_BACKEND()");
     if (!name[0])
         return REFUSE(reader, "a malformed rpd note: the backend's name is empty; "
-                      "build it with RPD_BACKEND()");
+                              "build it with RPD_BACKEND()");
     for (size_t i = 1; good && name[i]; i++)
         good = is_name_start(name[i]) || name[i] == '_' || name[i] == '-';
     if (good)
         return 0;
     printable(shown, name);
-    return REFUSE(reader, "the backend's name \"%s\" is malformed: it must match "
-                  "[a-z0-9][a-z0-9_-]{0,62}; rename it in RPD_BACKEND()", shown);
+    return REFUSE(reader,
+                  "the backend's name \"%s\" is malformed: it must match "
+                  "[a-z0-9][a-z0-9_-]{0,62}; rename it in RPD_BACKEND()",
+                  shown);
 }
 
 static int check_findings(struct reader *reader, const struct findings *findings)
 {
     if (!findings->has_backend && findings->has_own_bind)
         return REFUSE(reader, "it carries rpd's note of an own bind but none of a backend; "
-                      "RPD_BACKEND_BIND() needs RPD_BACKEND() beside it");
+                              "RPD_BACKEND_BIND() needs RPD_BACKEND() beside it");
     if (!findings->has_backend)
         return REFUSE(reader, "not an rpd plugin: it carries no rpd note; "
-                      "was it built with RPD_BACKEND()?");
+                              "was it built with RPD_BACKEND()?");
     return check_name(reader, findings->backend);
 }
 

@@ -46,7 +46,8 @@ static int resolve_abstract(struct rpd_endpoint *endpoint, const struct config_l
     if (length == 0)
         return refuse(listen, "a name must follow the @; expected unix:@name", error);
     if (length + 1 > sizeof address->sun_path)
-        return refuse(listen, "the name is longer than a socket address can hold (106 bytes); use a "
+        return refuse(listen,
+                      "the name is longer than a socket address can hold (106 bytes); use a "
                       "shorter one",
                       error);
     endpoint->kind = ENDPOINT_ABSTRACT;
@@ -79,8 +80,8 @@ static int resolve_path(struct rpd_endpoint *endpoint, const struct config_liste
     endpoint->kind = ENDPOINT_PATH;
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, whole, (size_t)length + 1);
-    endpoint->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                                           (size_t)length + 1);
+    endpoint->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length +
+                                           1);
     snprintf(endpoint->text, sizeof endpoint->text, "unix:%.107s", whole);
     snprintf(endpoint->directory, sizeof endpoint->directory, "%.*s",
              slash == whole ? 1 : (int)(slash - whole), whole);
@@ -214,9 +215,8 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
 
 static in_port_t port_of(const struct sockaddr *address)
 {
-    return ntohs(address->sa_family == AF_INET6
-                     ? ((const struct sockaddr_in6 *)address)->sin6_port
-                     : ((const struct sockaddr_in *)address)->sin_port);
+    return ntohs(address->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                                : ((const struct sockaddr_in *)address)->sin_port);
 }
 
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,

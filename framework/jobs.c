@@ -65,7 +65,7 @@ void jobs_cancel(struct jobs *jobs)
 
     jobs->closed = true;
     LIST_FOREACH(job, &jobs->list, link)
-        pool_cancel(jobs->pool, &job->job);
+    pool_cancel(jobs->pool, &job->job);
 }
 
 bool rpd_job_cancelled(const struct rpd_job *job)

@@ -123,8 +123,8 @@ static bool is_key(const char *from, const char *to, const char *key)
     return same;
 }
 
-bool json_place_member(const struct json_place *object, const char *key,
-                       struct json_place *ret_key, struct json_place *ret_value)
+bool json_place_member(const struct json_place *object, const char *key, struct json_place *ret_key,
+                       struct json_place *ret_value)
 {
     struct json_place place = *object;
 

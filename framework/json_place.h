@@ -27,8 +27,8 @@ void json_place_start(struct json_place *place, const char *text, size_t size);
 
 /* A member of the object that the place is at. False: there is none, or no
  * object; then nothing is changed. */
-bool json_place_member(const struct json_place *object, const char *key,
-                       struct json_place *ret_key, struct json_place *ret_value);
+bool json_place_member(const struct json_place *object, const char *key, struct json_place *ret_key,
+                       struct json_place *ret_value);
 
 /* From an array or object to the value of its first item, and from a value to
  * the next one's in the same array or object. A walk along a large array

@@ -1,12 +1,14 @@
 /* Listeners. See listener.h for the states. */
 #include "listener.h"
 
+#include "crash.h"
+#include "thread.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +70,8 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
     int cause = 0;
 
     if (fd < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "cannot make a socket: %s; raise the limit of descriptors",
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "cannot make a socket: %s; raise the limit of descriptors",
                          strerror(errno));
     address_in(listener, listener->endpoint.name, &address);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
@@ -122,17 +125,20 @@ static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint
     const int type = get_option(listener->fd, SO_TYPE);
 
     if (type < 0)
-        return error_set(error, code, STEP, object, "descriptor %d is not a socket; return the one that listens",
+        return error_set(error, code, STEP, object,
+                         "descriptor %d is not a socket; return the one that listens",
                          listener->fd);
     if (type != SOCK_STREAM)
-        return error_set(error, code, STEP, object, "the socket is not a stream socket; make it with SOCK_STREAM");
+        return error_set(error, code, STEP, object,
+                         "the socket is not a stream socket; make it with SOCK_STREAM");
     if (get_option(listener->fd, SO_ACCEPTCONN) != 1)
         return error_set(error, code, STEP, object, "the socket does not listen; call listen()");
     if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0 ||
         !endpoint_is(wanted, (struct sockaddr *)&address, length)) {
         char found[ENDPOINT_TEXT_MAX];
         endpoint_format((struct sockaddr *)&address, length, found);
-        return error_set(error, code, STEP, object, "the socket is bound elsewhere, to %s; bind it where it was asked for",
+        return error_set(error, code, STEP, object,
+                         "the socket is bound elsewhere, to %s; bind it where it was asked for",
                          found);
     }
     if (wanted->kind == ENDPOINT_TCP)
@@ -151,8 +157,8 @@ static int make_usable(const struct rpd_listener *listener, struct error *error)
 
     if (flags < 0 || fcntl(listener->fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(listener->fd, F_SETFD, FD_CLOEXEC) < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "cannot make it non-blocking: %s; report this",
-                         strerror(errno));
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "cannot make it non-blocking: %s; report this", strerror(errno));
     if (listener->endpoint.kind == ENDPOINT_TCP)
         setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return 0;
@@ -204,10 +210,11 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
                              ? "; this machine has no such address, choose one that it has"
                              : "; mend that, or use another endpoint");
     case RPD_BIND_OTHER:
-        return error_set(error, EXIT_SYSTEM, STEP, object, "the backend could not bind: %.160s; that is its own reason, see its documentation",
-                         bound->message);
-    case RPD_BIND_LISTENING:
-        break;
+        return error_set(
+            error, EXIT_SYSTEM, STEP, object,
+            "the backend could not bind: %.160s; that is its own reason, see its documentation",
+            bound->message);
+    case RPD_BIND_LISTENING: break;
     }
     return error_set(error, EXIT_CONTRACT, STEP, object,
                      "bind() returned an unknown outcome (%d); use the rpd_bound_ functions",
@@ -237,16 +244,15 @@ static int set_access(struct rpd_listener *listener, mode_t has_mode, struct err
     const struct rpd_endpoint *endpoint = &listener->endpoint;
     const int dirfd = listener->claim.dirfd;
 
-    if (endpoint->group != (gid_t)-1 &&
-        fchownat(dirfd, listener->private_name, (uid_t)-1, endpoint->group, AT_SYMLINK_NOFOLLOW) <
-            0)
+    if (endpoint->group != (gid_t)-1 && fchownat(dirfd, listener->private_name, (uid_t)-1,
+                                                 endpoint->group, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(error, EXIT_SYSTEM, STEP, endpoint->text,
-                         "cannot give the socket to group %u: %s; use a group that you are in", endpoint->group,
-                         strerror(errno));
+                         "cannot give the socket to group %u: %s; use a group that you are in",
+                         endpoint->group, strerror(errno));
     if (has_mode != endpoint->mode &&
         fchmodat(dirfd, listener->private_name, endpoint->mode, 0) < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, endpoint->text, "cannot set the mode: %s; use another directory",
-                         strerror(errno));
+        return error_set(error, EXIT_SYSTEM, STEP, endpoint->text,
+                         "cannot set the mode: %s; use another directory", strerror(errno));
     return 0;
 }
 
@@ -263,7 +269,8 @@ static int remember_file(struct rpd_listener *listener, mode_t *ret_mode, struct
     *ret_mode = status.st_mode & 07777;
     listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
     if (!listener->residue)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "out of memory; free some");
     return 0;
 }
 
@@ -283,9 +290,8 @@ static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *
         listener->state = LISTENER_PUBLIC;
         return 0;
     }
-    return remember_file(listener, &mode, error) < 0 || set_access(listener, mode, error) < 0
-               ? -1
-               : 0;
+    return remember_file(listener, &mode, error) < 0 || set_access(listener, mode, error) < 0 ? -1
+                                                                                              : 0;
 }
 
 static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
@@ -314,46 +320,45 @@ int listener_bind_owned(struct rpd_listener *listener, struct error *error)
 struct bind_call {
     rpd_bind_fn bind;
     const struct rpd_endpoint *endpoint;
+    const char *service, *plugin; /* for the crash line */
     struct rpd_bound bound;
 };
 
-static void *run_bind(void *argument)
+static void run_bind(void *argument)
 {
     struct bind_call *call = argument;
 
+    crash_enter(call->service, call->plugin);
     call->bound = call->bind(call->endpoint);
-    return NULL;
+    crash_leave();
 }
 
 /* On a thread of its own: what bind does to its thread ends with it. */
-static int call_bind(struct bind_call *call, const char *plugin, struct error *error)
+static int call_bind(struct bind_call *call, struct error *error)
 {
-    sigset_t all, before;
     pthread_t thread;
-    int failed;
+    int failed = thread_create(&thread, "bind", 0, run_bind, call);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, NULL, run_bind, call);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
-        return error_set(error, EXIT_SYSTEM, STEP, plugin, "cannot make a thread for bind(): %s",
+        return error_set(error, EXIT_SYSTEM, STEP, call->plugin,
+                         "cannot make a thread for bind(): %s; raise the limit of processes",
                          strerror(failed));
     pthread_join(thread, NULL);
     return 0;
 }
 
-int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *plugin,
-                      struct error *error)
+int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *service,
+                      const char *plugin, struct error *error)
 {
     struct rpd_endpoint endpoint;
-    struct bind_call call = {.bind = bind, .endpoint = &endpoint};
+    struct bind_call call = {
+        .bind = bind, .endpoint = &endpoint, .service = service, .plugin = plugin};
 
     listener->way = LISTENER_OWN;
     if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
         return -1;
     endpoint = endpoint_to_bind(listener);
-    if (call_bind(&call, plugin, error) < 0)
+    if (call_bind(&call, error) < 0)
         return -1;
     return accept_bound(listener, &endpoint, &call.bound, error);
 }
@@ -379,9 +384,10 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
         return 0;
     residue_rename(listener->residue, listener->endpoint.name);
     if (renameat(dirfd, listener->private_name, dirfd, listener->endpoint.name) < 0)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot give the socket its name: %s; look who else changes that directory",
-                         strerror(errno));
+        return error_set(
+            error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+            "cannot give the socket its name: %s; look who else changes that directory",
+            strerror(errno));
     listener->state = LISTENER_PUBLIC;
     return 0;
 }

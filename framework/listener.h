@@ -48,8 +48,8 @@ bool listener_needs_claim(const struct rpd_listener *listener);
 
 /* [start] NEW → BOUND, or PUBLIC where there is no path. The claim is held. */
 int listener_bind_owned(struct rpd_listener *listener, struct error *error);
-int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *plugin,
-                      struct error *error);
+int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *service,
+                      const char *plugin, struct error *error);
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error);
 
 /* [start] BOUND → PUBLIC. */

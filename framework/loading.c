@@ -125,9 +125,11 @@ static void note_failure(struct loading *loading, const struct rpd_load *run)
     loading->phase = LOADING_FAILED;
     snprintf(loading->failure, sizeof loading->failure, "%s%s%.400s", run->is_root ? "" : run->name,
              run->is_root ? "" : ": ",
-             run->failed ? run->failure : "load() returned no state and no reason; it should call rpd_load_fail()");
+             run->failed
+                 ? run->failure
+                 : "load() returned no state and no reason; it should call rpd_load_fail()");
     LIST_FOREACH(other, &loading->runs, link)
-        pool_cancel(loading->pool, &other->job);
+    pool_cancel(loading->pool, &other->job);
 }
 
 static void submit(struct loading *loading, struct rpd_load *run)
@@ -222,8 +224,7 @@ static void step(evutil_socket_t fd, short what, void *arg)
             loading->events->cancelled(loading->service);
         break;
     case LOADING_IDLE:
-    case LOADING_READY:
-        break;
+    case LOADING_READY: break;
     }
 }
 
@@ -262,7 +263,7 @@ void loading_cancel(struct loading *loading)
 
     loading->phase = LOADING_CANCELLED;
     LIST_FOREACH(run, &loading->runs, link)
-        pool_cancel(loading->pool, &run->job);
+    pool_cancel(loading->pool, &run->job);
     call_later(loading);
 }
 

@@ -19,9 +19,10 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
 
     if (fd < 0)
         return error_set(error, errno == ELOOP ? EXIT_SECURITY : EXIT_RECORD, STEP, path,
-                         errno == ELOOP ? "the lock file is a symbolic link; remove it"
-                                        : "cannot open the lock file: %s; make the directory writable, or "
-                                          "use another",
+                         errno == ELOOP
+                             ? "the lock file is a symbolic link; remove it"
+                             : "cannot open the lock file: %s; make the directory writable, or "
+                               "use another",
                          strerror(errno));
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
         status.st_nlink <= 1)
@@ -65,7 +66,8 @@ void lock_sign(const struct lock *lock, const char *identity)
     int size = snprintf(line, sizeof line, "%s\n", identity);
 
     /* Only a courtesy to readers: a full disk must not stop a start. */
-    if (pwrite(lock->fd, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1, 0) < 0 ||
+    if (pwrite(lock->fd, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1, 0) <
+            0 ||
         ftruncate(lock->fd, size) < 0)
         return;
 }
@@ -105,7 +107,8 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
             close(fd);
             if (cause == EAGAIN || cause == EACCES)
                 return 1;
-            return error_set(error, EXIT_RECORD, STEP, path, "cannot lock it: %s; use a file system that has locks",
+            return error_set(error, EXIT_RECORD, STEP, path,
+                             "cannot lock it: %s; use a file system that has locks",
                              strerror(cause));
         }
         lock->fd = fd;

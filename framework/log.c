@@ -51,7 +51,9 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
 static size_t format_text(char *line, size_t room, enum rpd_log_level level, const char *subject,
                           const char *message)
 {
-    const char *tag = level == RPD_LOG_WARNING ? "warning: " : level == RPD_LOG_DEBUG ? "debug: " : "";
+    const char *tag = level == RPD_LOG_WARNING ? "warning: "
+                      : level == RPD_LOG_DEBUG ? "debug: "
+                                               : "";
     int used = subject ? snprintf(line, room, "rpd: %s: %s", subject, tag)
                        : snprintf(line, room, "rpd: %s", tag);
 
@@ -80,8 +82,7 @@ static size_t format_json(char *line, size_t room, enum rpd_log_level level, con
     return size;
 }
 
-void log_vline(enum rpd_log_level level, const char *subject, const char *format,
-               va_list arguments)
+void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
 {
     char message[MESSAGE_MAX + 1];
     char line[LINE_MAX_BYTES];

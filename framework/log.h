@@ -21,7 +21,7 @@ void log_configure(enum rpd_log_level level, enum log_format format);
 /* subject: a service's name, or NULL for the daemon itself. */
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)
     RPD_PRINTF(3, 4);
-void log_vline(enum rpd_log_level level, const char *subject, const char *format,
-               va_list arguments);
+void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
+    RPD_PRINTF(3, 0);
 
 #endif

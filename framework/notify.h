@@ -5,8 +5,8 @@
 #define FRAMEWORK_NOTIFY_H
 
 struct notify {
-    int socket;    /* to systemd, or -1 */
-    int ready_fd;  /* -1: not given, or used */
+    int socket;   /* to systemd, or -1 */
+    int ready_fd; /* -1: not given, or used */
 };
 
 /* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET out of the

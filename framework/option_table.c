@@ -57,17 +57,14 @@ static const char *range_mistake(const struct rpd_option *row)
 static const char *type_mistake(const struct rpd_option *row)
 {
     switch (row->type) {
-    case RPD_OPTION_STRING_TYPE:
-        return NULL;
+    case RPD_OPTION_STRING_TYPE: return NULL;
     case RPD_OPTION_BOOLEAN_TYPE:
         return row->default_value == 0 || row->default_value == 1
                    ? NULL
                    : "its default is neither true nor false";
     case RPD_OPTION_INTEGER_TYPE:
-    case RPD_OPTION_NUMBER_TYPE:
-        return range_mistake(row);
-    case RPD_OPTION_END:
-        break;
+    case RPD_OPTION_NUMBER_TYPE: return range_mistake(row);
+    case RPD_OPTION_END: break;
     }
     return "its type is unknown";
 }

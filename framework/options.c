@@ -90,8 +90,7 @@ static void expected(const struct rpd_option *row, bool is_text, char text[SHOWN
         snprintf(text, SHOWN_MAX, "true or false%s", is_text ? " (or yes, no, on, off, 1, 0)" : "");
         break;
     case RPD_OPTION_STRING_TYPE:
-    case RPD_OPTION_END:
-        snprintf(text, SHOWN_MAX, "a string");
+    case RPD_OPTION_END: snprintf(text, SHOWN_MAX, "a string");
     }
 }
 
@@ -118,11 +117,9 @@ static bool take(struct option_value *value, const struct config_option *option)
     case RPD_OPTION_NUMBER_TYPE:
         return read_number(option, &value->number) && row->min <= value->number &&
                value->number <= row->max;
-    case RPD_OPTION_BOOLEAN_TYPE:
-        return read_boolean(option, &value->boolean);
+    case RPD_OPTION_BOOLEAN_TYPE: return read_boolean(option, &value->boolean);
     case RPD_OPTION_STRING_TYPE:
-    case RPD_OPTION_END:
-        break;
+    case RPD_OPTION_END: break;
     }
     return json_is_string(option->value);
 }
@@ -162,8 +159,7 @@ static void unknown(const struct making *making, const struct config_option *opt
         nearest_try(&nearest, making->table[i].name);
     nearest_hint(&nearest, hint);
     list_options(making, list);
-    snprintf(what, sizeof what, "%.200s has no such option%s", making->plugin,
-             *hint ? hint : list);
+    snprintf(what, sizeof what, "%.200s has no such option%s", making->plugin, *hint ? hint : list);
     config_option_mistake(making->config, making->service, option, JSON_KEY, what, making->errors);
 }
 
@@ -273,8 +269,7 @@ const struct option_value *options_find(const struct options *options, const cha
                                         enum rpd_option_type type)
 {
     for (size_t i = 0; i < options->count; i++)
-        if (options->values[i].row->type == type &&
-            strcmp(options->values[i].row->name, name) == 0)
+        if (options->values[i].row->type == type && strcmp(options->values[i].row->name, name) == 0)
             return &options->values[i];
     return NULL;
 }

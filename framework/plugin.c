@@ -34,9 +34,8 @@ static bool try_directory(struct trial *trial, const char *directory, const char
 {
     const size_t used = strlen(trial->tried);
 
-    if (!*directory ||
-        snprintf(trial->found, sizeof trial->found, "%s/%s", directory, name) >=
-            (int)sizeof trial->found)
+    if (!*directory || snprintf(trial->found, sizeof trial->found, "%s/%s", directory, name) >=
+                           (int)sizeof trial->found)
         return false;
     if (access(trial->found, F_OK) == 0)
         return true;
@@ -107,7 +106,8 @@ static int find(struct plugin *plugin, const char *name, const struct plugin_sea
             return -1;
     } else if (snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : search->base,
                         name[0] == '/' ? "" : "/", name) >= (int)sizeof path) {
-        return error_set(error, EXIT_MISSING_FILE, INSPECT, name, "the path is too long; use a shorter one");
+        return error_set(error, EXIT_MISSING_FILE, INSPECT, name,
+                         "the path is too long; use a shorter one");
     }
     if (realpath(path, plugin->path))
         return 0;
@@ -127,7 +127,8 @@ static int check_directories(const char *path, struct error *error)
     while ((slash = strrchr(directory, '/'))) {
         slash[slash == directory] = '\0';
         if (stat(directory, &status) < 0)
-            return error_set(error, EXIT_SECURITY, INSPECT, directory, "cannot look at it: %s; make it readable for yourself",
+            return error_set(error, EXIT_SECURITY, INSPECT, directory,
+                             "cannot look at it: %s; make it readable for yourself",
                              strerror(errno));
         if (directory_check(&status, directory, INSPECT, error) < 0)
             return -1;
@@ -142,7 +143,8 @@ static int check_file(const struct plugin *plugin, struct error *error)
     struct stat status;
 
     if (fstat(plugin->fd, &status) < 0 || !S_ISREG(status.st_mode))
-        return error_set(error, EXIT_PLUGIN, INSPECT, plugin->path, "not a regular file; name the plugin's .so file");
+        return error_set(error, EXIT_PLUGIN, INSPECT, plugin->path,
+                         "not a regular file; name the plugin's .so file");
     if (status.st_uid != 0 && status.st_uid != geteuid())
         return error_set(error, EXIT_SECURITY, INSPECT, plugin->path,
                          "the plugin belongs to user %u, not to root or to you (%u); chown it",
@@ -173,28 +175,40 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
 
 /* ---- loading the code -------------------------------------------------------- */
 
-/* Device and inode of the mapping at an address, as /proc/self/maps has them.
- * (Not to be compared with stat's: overlay file systems show two devices.) */
-static bool find_mapping(const void *address, char ret_file[64])
+/* "from-to modes offset device inode path", as /proc/self/maps has it. Whether
+ * the address is in it; then where device and inode stand. */
+static bool covers(const char *line, uintptr_t address, const char **ret_file, int *ret_length)
+{
+    char *end;
+    const uintptr_t from = strtoul(line, &end, 16);
+    const uintptr_t to = *end == '-' ? strtoul(end + 1, &end, 16) : 0;
+    const char *at = end;
+
+    if (address < from || address >= to)
+        return false;
+    for (int field = 0; field < 2; field++) /* modes, offset */
+        at += strspn(at, " ") + strcspn(at + strspn(at, " "), " ");
+    at += strspn(at, " ");
+    *ret_file = at;
+    *ret_length = (int)strcspn(at, " ");
+    *ret_length += 1 + (int)strcspn(at + *ret_length + 1, " \n");
+    return true;
+}
+
+/* Device and inode of the mapping at an address. (Not to be compared with
+ * stat's: overlay file systems show two devices.) */
+static void find_mapping(const void *address, char ret_file[64])
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     char line[PATH_MAX + 128];
-    bool found = false;
+    const char *file;
+    int length;
 
-    while (maps && !found && fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        char device[24];
-        unsigned long inode;
-
-        if (sscanf(line, "%lx-%lx %*s %*s %23s %lu", &from, &to, device, &inode) == 4 &&
-            (unsigned long)(uintptr_t)address >= from && (unsigned long)(uintptr_t)address < to) {
-            snprintf(ret_file, 64, "%s %lu", device, inode);
-            found = true;
-        }
-    }
+    while (maps && fgets(line, sizeof line, maps))
+        if (covers(line, (uintptr_t)address, &file, &length))
+            snprintf(ret_file, 64, "%.*s", length, file);
     if (maps)
         fclose(maps);
-    return found;
 }
 
 static int check_same_file(const struct plugin *plugin, struct error *error)
@@ -264,7 +278,8 @@ int plugin_load(struct plugin *plugin, struct error *error)
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;
-        return error_set(error, EXIT_PLUGIN, "code", plugin->path, "cannot load it: %s; link it with what it needs", cause);
+        return error_set(error, EXIT_PLUGIN, "code", plugin->path,
+                         "cannot load it: %s; link it with what it needs", cause);
     }
     if (check_same_file(plugin, error) < 0 || check_backend(plugin, error) < 0 ||
         check_bind(plugin, error) < 0)

@@ -1,13 +1,12 @@
 /* The worker pool. See pool.h. */
 #include "pool.h"
 
-#include "crash.h"
 #include "libevent.h"
 #include "log.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,12 +76,11 @@ static struct job *take_waiting(struct pool *pool)
     return job;
 }
 
-static void *work(void *argument)
+static void work(void *argument)
 {
     struct pool *pool = argument;
     struct job *job;
 
-    crash_thread_begin("worker");
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
         while (!(job = take_waiting(pool)) && !pool->closing)
@@ -98,8 +96,6 @@ static void *work(void *argument)
         finish_job(pool, job);
     }
     pthread_mutex_unlock(&pool->mutex);
-    crash_thread_end();
-    return NULL;
 }
 
 /* [loop] */
@@ -128,21 +124,15 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     call_done(arg);
 }
 
-/* Signals are the loop thread's: workers block them all, or their system calls
- * would be interrupted for nothing. Those of a crash cannot be blocked. */
 static int start_threads(struct pool *pool, int workers)
 {
-    sigset_t all, before;
     int failed = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool->thread_count < workers && !failed) {
-        failed = pthread_create(&pool->threads[pool->thread_count], NULL, work, pool);
+        failed = thread_create(&pool->threads[pool->thread_count], "worker", 0, work, pool);
         if (!failed)
             pool->thread_count++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed;
 }
 
@@ -156,8 +146,7 @@ static void init_cancel_condition(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
-int pool_create(struct pool **ret_pool, struct event_base *base, int workers,
-                struct error *error)
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers, struct error *error)
 {
     struct pool *pool = calloc(1, sizeof *pool);
     int failed = ENOMEM;

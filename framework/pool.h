@@ -36,8 +36,7 @@ struct job {
 };
 
 /* Makes the pool, with at least one and at most that many workers. */
-int pool_create(struct pool **ret_pool, struct event_base *base, int workers,
-                struct error *error);
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers, struct error *error);
 
 /* [loop] 0, or -1 when the queue is full and the job is not must_run. */
 int pool_submit(struct pool *pool, struct job *job, bool must_run);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -19,8 +19,8 @@ static int open_standard_streams(struct error *error)
         if (fcntl(fd, F_GETFD) >= 0)
             continue;
         if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
-            return error_set(error, EXIT_SYSTEM, "start", "/dev/null", "cannot open it: %s; make it as on any system",
-                             strerror(errno));
+            return error_set(error, EXIT_SYSTEM, "start", "/dev/null",
+                             "cannot open it: %s; make it as on any system", strerror(errno));
     }
     return 0;
 }
@@ -90,5 +90,5 @@ void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_st
     for (int i = 0; at && i <= FIELDS_BEFORE_START_TIME; i++)
         at = strchr(at + 1, ' ');
     if (at)
-        sscanf(at, "%llu", ret_start_time);
+        *ret_start_time = strtoull(at, NULL, 10);
 }

@@ -15,8 +15,7 @@
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
                     struct error *error)
 {
-    const struct plugin_search here = {.base = service->config->plugin_base,
-                                       .dirs = search->dirs};
+    const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
@@ -147,7 +146,8 @@ int service_bind_own(struct rpd_service *service, struct error *error)
                           "its bind() has not returned within endpoint_deadline_ms; it must not "
                           "wait for anything");
         if (listener->state == LISTENER_NEW &&
-            listener_bind_own(listener, service->plugin.bind, service->plugin.path, error) < 0)
+            listener_bind_own(listener, service->plugin.bind, service->name, service->plugin.path,
+                              error) < 0)
             return -1;
     }
     return 0;
@@ -191,9 +191,8 @@ int service_check_options(struct rpd_service *service, const struct config *conf
 
 /* ---- publish ------------------------------------------------------------------------ */
 
-int service_publish_record(struct rpd_service *service, int runtime_dirfd,
-                           const char *runtime_dir, const struct record_content *common,
-                           struct error *error)
+int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                           const struct record_content *common, struct error *error)
 {
     struct record_content content = *common;
     const char **endpoints = calloc(service->attachment_count, sizeof *endpoints);

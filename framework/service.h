@@ -77,7 +77,7 @@ struct rpd_service {
     bool cut_off;            /* the drain deadline has passed */
     bool backend_serves;     /* its serve was called, so its stop is due */
     uint64_t serving_since_us;
-    struct error error;      /* of the backend's serve */
+    struct error error; /* of the backend's serve */
 };
 
 /* ---- [start] -------------------------------------------------------------- */
@@ -103,9 +103,8 @@ int service_check_options(struct rpd_service *service, const struct config *conf
                           struct error **ret_errors, size_t *ret_count);
 int service_bind_own(struct rpd_service *service, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
-int service_publish_record(struct rpd_service *service, int runtime_dirfd,
-                           const char *runtime_dir, const struct record_content *common,
-                           struct error *error);
+int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                           const struct record_content *common, struct error *error);
 
 /* Removes what killed starts left beside the sockets and the record. */
 void service_sweep(const struct rpd_service *service);

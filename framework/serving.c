@@ -140,7 +140,7 @@ static void retry_later(struct rpd_service *service, const char *why)
 {
     struct timeval pause;
 
-    service->retry_s = service->retry_s == 0                   ? FIRST_RETRY_S
+    service->retry_s = service->retry_s == 0                    ? FIRST_RETRY_S
                        : service->retry_s * 2 > LONGEST_RETRY_S ? LONGEST_RETRY_S
                                                                 : service->retry_s * 2;
     log_line(RPD_LOG_WARNING, service->name, "load failed: %s; tries again in %u s", why,

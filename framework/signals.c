@@ -79,7 +79,9 @@ int signals_install(struct error *error)
 
     signals.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (signals.fd < 0)
-        return error_set(error, EXIT_SYSTEM, "start", "signals", "cannot make an eventfd: %s; raise the limit of descriptors", strerror(errno));
+        return error_set(error, EXIT_SYSTEM, "start", "signals",
+                         "cannot make an eventfd: %s; raise the limit of descriptors",
+                         strerror(errno));
     sigfillset(&action.sa_mask);
     action.sa_handler = on_signal;
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)

@@ -13,9 +13,9 @@
 #define FOREIGN_MEMORY __attribute__((no_sanitize("address", "thread", "alignment")))
 
 enum {
-    CHUNK = 4096,           /* of a file, at a time; handlers' stacks are small */
+    CHUNK = 4096, /* of a file, at a time; handlers' stacks are small */
     MAX_SECTIONS = 65535,
-    MAX_SYMBOLS = 4 << 20,  /* far above the largest libraries; bounds the time */
+    MAX_SYMBOLS = 4 << 20, /* far above the largest libraries; bounds the time */
     MAX_DYNAMIC = 1024,
     MAX_STRING = 255
 };
@@ -127,8 +127,8 @@ FOREIGN_MEMORY static bool is_same_file(const struct dl_find_object *object, int
     unsigned char bytes[1024];
     size_t size = read_some(fd, 0, bytes, sizeof bytes);
 
-    if (size < sizeof(ElfW(Ehdr)) || (uintptr_t)object->dlfo_map_start !=
-        (uintptr_t)object->dlfo_link_map->l_addr)
+    if (size < sizeof(ElfW(Ehdr)) ||
+        (uintptr_t)object->dlfo_map_start != (uintptr_t)object->dlfo_link_map->l_addr)
         return size >= sizeof(ElfW(Ehdr)); /* not loaded from its start: cannot tell */
     if ((uintptr_t)object->dlfo_map_end - (uintptr_t)object->dlfo_map_start < sizeof bytes)
         return true;
@@ -219,7 +219,7 @@ static bool search_file(const struct dl_find_object *object, struct search *sear
 
     if (!path[0])
         path = "/proc/self/exe"; /* the loader's name for the program is empty */
-    if (!strchr(path, '/')) /* the vdso */
+    if (!strchr(path, '/'))      /* the vdso */
         return false;
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
@@ -262,8 +262,9 @@ FOREIGN_MEMORY static void read_dynamic(const struct dl_find_object *object,
     const uintptr_t base = object->dlfo_link_map->l_addr;
     const ElfW(Dyn) *entry = object->dlfo_link_map->l_ld;
 
-    for (int i = 0; i < MAX_DYNAMIC && is_within(dynamic, entry, sizeof *entry) &&
-                    entry->d_tag != DT_NULL; i++, entry++) {
+    for (int i = 0;
+         i < MAX_DYNAMIC && is_within(dynamic, entry, sizeof *entry) && entry->d_tag != DT_NULL;
+         i++, entry++) {
         const uintptr_t value = entry->d_un.d_ptr;
 
         switch (entry->d_tag) {
@@ -331,8 +332,7 @@ FOREIGN_MEMORY static bool take_name_from_memory(const struct dynamic *dynamic,
     return i > 0;
 }
 
-FOREIGN_MEMORY static bool search_memory(const struct dl_find_object *object,
-                                         struct search *search)
+FOREIGN_MEMORY static bool search_memory(const struct dl_find_object *object, struct search *search)
 {
     struct dynamic dynamic = {.start = (uintptr_t)object->dlfo_map_start,
                               .end = (uintptr_t)object->dlfo_map_end};
@@ -342,8 +342,8 @@ FOREIGN_MEMORY static bool search_memory(const struct dl_find_object *object,
     if (!dynamic.symbols || !dynamic.strings)
         return false;
     count = count_symbols(&dynamic);
-    for (size_t i = 0; i < count && is_within(&dynamic, dynamic.symbols + i,
-                                              sizeof *dynamic.symbols); i++)
+    for (size_t i = 0;
+         i < count && is_within(&dynamic, dynamic.symbols + i, sizeof *dynamic.symbols); i++)
         if (covers(&dynamic.symbols[i], search->address) &&
             take_name_from_memory(&dynamic, &dynamic.symbols[i], search))
             return true;

@@ -1,11 +1,10 @@
 /* The watchdog. See watchdog.h. */
 #include "watchdog.h"
 
-#include "crash.h"
 #include "residue.h"
 #include "symbol.h"
+#include "thread.h"
 
-#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -85,7 +84,7 @@ static void wait_a_tick(void)
         ;
 }
 
-static void *watch(void *unused)
+static void watch(void *unused)
 {
     (void)unused;
     while (!atomic_load(&watchdog.ending)) {
@@ -94,7 +93,6 @@ static void *watch(void *unused)
         else
             sem_wait(&watchdog.wake);
     }
-    return NULL;
 }
 
 static void on_alarm(int number)
@@ -122,21 +120,14 @@ void watchdog_begin(void)
 
 int watchdog_create(struct error *error)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
     int failed;
 
     set_timer(0);
     signal(SIGALRM, SIG_DFL);
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&watchdog.thread, &attributes, watch, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    failed = thread_create(&watchdog.thread, "watchdog", STACK_SIZE, watch, NULL);
     if (failed)
-        return error_set(error, EXIT_SYSTEM, "start", "watchdog", "cannot make its thread: %s; raise the limit of processes",
+        return error_set(error, EXIT_SYSTEM, "start", "watchdog",
+                         "cannot make its thread: %s; raise the limit of processes",
                          strerror(failed));
     watchdog.has_thread = true;
     return 0;

@@ -1,43 +1,47 @@
-/* index: a backend whose state takes a while to load. It sorts the lines of a
- * file and answers each line that a client sends with the first line that
- * begins like it. Clients that come while it loads wait, and are answered. */
+/* index: a backend whose state takes a while to load, the names in a directory.
+ * It answers each line that a client sends with a name that begins like it.
+ * Clients that come while it loads wait, and are answered then. */
 #include <rpd/backend.h>
 
+#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct index { char **lines; size_t count, room; };
+struct index {
+    struct dirent **names; /* sorted */
+    int count;
+};
 
-static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static const struct rpd_option options[] = {
+    RPD_OPTION_STRING("directory", "/usr/bin", "whose names to index"), RPD_OPTIONS_END};
+
+static void *load(struct rpd_load *load)
+{
+    const char *directory = rpd_option_string(rpd_load_service(load), "directory");
+    struct index *index = calloc(1, sizeof *index);
+    if (!index || (index->count = scandir(directory, &index->names, NULL, alphasort)) < 0) {
+        free(index);
+        return rpd_load_fail(load, "%s: %s; set the option \"directory\"", directory,
+                             strerror(errno));
+    }
+    rpd_load_progress(load, (uint64_t)index->count, (uint64_t)index->count, "names");
+    return index;
+}
 
 static void unload(void *state)
 {
     struct index *index = state;
     while (index->count > 0)
-        free(index->lines[--index->count]);
-    free(index->lines);
+        free(index->names[--index->count]);
+    free(index->names);
     free(index);
 }
 
-static void *load(struct rpd_load *load)
+static int begins(const void *key, const void *name)
 {
-    const char *path = rpd_option_string(rpd_load_service(load), "file");
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return rpd_load_fail(load, "%s: %s; set the option \"file\"", path, strerror(errno));
-    struct index *index = calloc(1, sizeof *index);
-    char line[1024];
-    while (!rpd_load_cancelled(load) && fgets(line, sizeof line, file)) {
-        if (index->count == index->room)
-            index->lines = realloc(index->lines, (index->room += 4096) * sizeof(char *));
-        index->lines[index->count++] = strdup(line);
-        rpd_load_progress(load, index->count, 0, "lines");
-    }
-    fclose(file);
-    qsort(index->lines, index->count, sizeof(char *), compare);
-    return index;
+    const struct rpd_span *span = key;
+    return strncmp(span->data, (*(struct dirent *const *)name)->d_name, span->size);
 }
 
 static void on_data(struct rpd_conn *conn, void *state)
@@ -45,17 +49,11 @@ static void on_data(struct rpd_conn *conn, void *state)
     const struct index *index = state;
     struct rpd_span key;
     while (rpd_conn_read_line(conn, &key)) {
-        size_t low = 0, high = index->count;
-        while (low < high) {
-            size_t middle = (low + high) / 2;
-            if (strncmp(index->lines[middle], key.data, key.size) < 0) low = middle + 1; else high = middle;
-        }
-        bool found = low < index->count && !strncmp(index->lines[low], key.data, key.size);
-        rpd_conn_printf(conn, "%s", found ? index->lines[low] : "?\n");
+        struct dirent **found = bsearch(&key, index->names, (size_t)index->count,
+                                        sizeof *index->names, begins);
+        rpd_conn_printf(conn, "%s\n", found ? (*found)->d_name : "?");
     }
 }
 
-static const struct rpd_option options[] = {
-    RPD_OPTION_STRING("file", "/etc/services", "the file to index"), RPD_OPTIONS_END};
-
-RPD_BACKEND(index, .summary = "Finds lines by their beginning", .options = options, .load = load, .unload = unload, .on_data = on_data);
+RPD_BACKEND(index, .summary = "Finds names by their beginning", .options = options, .load = load,
+            .unload = unload, .on_data = on_data);

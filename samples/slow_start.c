@@ -45,9 +45,5 @@ static void on_data(struct rpd_conn *conn, void *data)
         rpd_conn_printf(conn, "%.*s: loaded in %g s\n", (int)line.size, line.data, state->load_s);
 }
 
-RPD_BACKEND(slow_start,
-            .summary = "Takes its time to load",
-            .options = options,
-            .load = load,
-            .unload = free,
-            .on_data = on_data);
+RPD_BACKEND(slow_start, .summary = "Takes its time to load", .options = options, .load = load,
+            .unload = free, .on_data = on_data);

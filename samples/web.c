@@ -141,8 +141,5 @@ static void stop(struct rpd_service *service, void *state)
 }
 
 RPD_BACKEND_BIND(bind_web);
-RPD_BACKEND(web,
-            .summary = "Says one thing over HTTP",
-            .options = options,
-            .serve = serve,
+RPD_BACKEND(web, .summary = "Says one thing over HTTP", .options = options, .serve = serve,
             .stop = stop);

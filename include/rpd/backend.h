@@ -118,11 +118,10 @@ struct rpd_note {
 #define RPD_BACKEND(backend_name, ...)                                                             \
     RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \
     RPD_EXPORT_ const struct rpd_backend rpd_backend_v1;                                           \
-    const struct rpd_backend rpd_backend_v1 = {                                                    \
-        .struct_size = sizeof(struct rpd_backend),                                                 \
-        .abi = RPD_ABI,                                                                            \
-        .name = #backend_name,                                                                     \
-        __VA_ARGS__}
+    const struct rpd_backend rpd_backend_v1 = {.struct_size = sizeof(struct rpd_backend),          \
+                                               .abi = RPD_ABI,                                     \
+                                               .name = #backend_name,                              \
+                                               __VA_ARGS__}
 
 /* This plugin makes its own listeners, with a function of type rpd_bind_fn.
  * Said in a line of its own, because rpd must know it before any code runs:
@@ -130,8 +129,8 @@ struct rpd_note {
 #define RPD_BACKEND_BIND(bind_function)                                                            \
     RPD_NOTE_(rpd_note_bind_, RPD_NOTE_OWN_BIND, "");                                              \
     RPD_EXPORT_ const struct rpd_backend_bind rpd_backend_bind_v1;                                 \
-    const struct rpd_backend_bind rpd_backend_bind_v1 = {sizeof(struct rpd_backend_bind),          \
-                                                         RPD_ABI, bind_function}
+    const struct rpd_backend_bind rpd_backend_bind_v1 = {sizeof(struct rpd_backend_bind), RPD_ABI, \
+                                                         bind_function}
 
 RPD_END
 #endif

@@ -28,19 +28,19 @@ struct rpd_load;
 typedef void *(*rpd_load_fn)(struct rpd_load *load);
 
 struct rpd_load_part {
-    const char *name;                         /* copied; shown to users */
-    rpd_load_fn load;                         /* [worker] */
-    void (*attach)(void *state, void *part);  /* [loop] puts the part into the state; short */
-    void (*discard)(void *part);              /* [worker] frees a part that was never attached */
-    void *arg;                                /* rpd_load_arg() of the part's load */
+    const char *name;                        /* copied; shown to users */
+    rpd_load_fn load;                        /* [worker] */
+    void (*attach)(void *state, void *part); /* [loop] puts the part into the state; short */
+    void (*discard)(void *part);             /* [worker] frees a part that was never attached */
+    void *arg;                               /* rpd_load_arg() of the part's load */
 };
 
 /* [worker] Adds a part, from within load. Parts start when load has returned
  * its state and the loop has it; each is attached as soon as it is loaded.
  * READY is when all are attached. Returns 0, or -1 where there is no memory
  * or this is not the run of load itself. */
-RPD_API int rpd_load_add_part(struct rpd_load *load, const struct rpd_load_part *part)
-    RPD_MUST_CHECK;
+RPD_API int rpd_load_add_part(struct rpd_load *load,
+                              const struct rpd_load_part *part) RPD_MUST_CHECK;
 
 /* [worker] The part's arg; NULL in load itself. */
 RPD_API void *rpd_load_arg(const struct rpd_load *load);

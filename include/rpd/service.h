@@ -36,8 +36,8 @@ RPD_API const char *rpd_listener_text(const struct rpd_listener *listener);
  * there. take_fd: connected, non-blocking and close-on-exec; the backend
  * closes it. Call rpd_client_gone() once for each, when it is closed: a stop
  * waits for it until the drain deadline. */
-typedef void (*rpd_accept_fn)(struct rpd_service *service, int take_fd,
-                              const struct sockaddr *peer, socklen_t peer_length, void *arg);
+typedef void (*rpd_accept_fn)(struct rpd_service *service, int take_fd, const struct sockaddr *peer,
+                              socklen_t peer_length, void *arg);
 
 /* [loop] Called in serve: from now on accept clients of this listener. Returns
  * 0, or -1 if the listener has been given away already. */
@@ -47,8 +47,8 @@ RPD_API void rpd_client_gone(struct rpd_service *service);
 
 /* [loop] Called in serve: this listener's clients go to the backend's
  * connection callbacks. What rpd does for a backend without serve. */
-RPD_API int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *listener)
-    RPD_MUST_CHECK;
+RPD_API int rpd_serve_connections(struct rpd_service *service,
+                                  struct rpd_listener *listener) RPD_MUST_CHECK;
 
 /* [loop] Says why serve failed. Returns -1, for `return rpd_serve_fail(...)`. */
 RPD_API int rpd_serve_fail(struct rpd_service *service, const char *format, ...) RPD_PRINTF(2, 3);

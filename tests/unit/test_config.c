@@ -615,7 +615,7 @@ Test(config, missing_file)
            "config: link: No such file or directory; name a file that is there");
     write_file(ONE);
     expect(&(struct config_request){.file = "rpd.json/x"}, 66,
-           "config: rpd.json/x: Not a directory");
+           "config: rpd.json/x: Not a directory; name a file that is there");
 }
 
 Test(config, not_a_regular_file, .timeout = 5)

@@ -1,0 +1,18 @@
+/* What the command line asks of the configuration. */
+#ifndef FRAMEWORK_CONFIG_REQUEST_H
+#define FRAMEWORK_CONFIG_REQUEST_H
+
+#include <stddef.h>
+
+/* Filled by arguments.h; the strings are argv's. */
+struct config_request {
+    const char *file;    /* -c, or NULL */
+    const char *plugin;  /* PLUGIN.so, or NULL */
+    const char **listen; /* -l, in order */
+    size_t listen_count;
+    const char *name;     /* -n, or NULL */
+    const char **options; /* -o KEY=VALUE, in order */
+    size_t option_count;
+};
+
+#endif
