@@ -45,7 +45,7 @@ struct daemon {
     struct pool *pool;
     struct path_watch path_watch;
     uint64_t last_hangup_us;
-    bool stopping;
+    bool stopping, stopped;
     int exit_code; /* what a stop of its own accord ends with */
 };
 
@@ -151,7 +151,7 @@ static int bind_owned(struct daemon *daemon, struct error *error)
 {
     for (int paths = 0; paths <= 1; paths++)
         FOR_EACH_SERVICE(daemon, service)
-            if (service_bind_owned(service, paths, error) < 0)
+            if (service_bind_owned(service, paths, daemon->runtime_dirfd, error) < 0)
                 return -1;
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_paths(service, error) < 0)
@@ -182,7 +182,7 @@ static int bind_own(struct daemon *daemon, struct error *error)
     /* What the code of others took does not count against bind(). */
     watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
     FOR_EACH_SERVICE(daemon, service)
-        if (service_bind_own(service, error) < 0)
+        if (service_bind_own(service, daemon->runtime_dirfd, error) < 0)
             return -1;
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_paths(service, error) < 0)
@@ -268,6 +268,7 @@ static void leave_when_stopped(struct daemon *daemon)
     FOR_EACH_SERVICE(daemon, service)
         if (service->phase != SERVICE_STARTING && service->phase != SERVICE_STOPPED)
             return;
+    daemon->stopped = true;
     event_base_loopbreak(daemon->base);
 }
 
@@ -473,7 +474,9 @@ static int serve(struct daemon *daemon, struct error *error)
     }
     if (signals_stop_requested())
         begin_stop(daemon, EXIT_STOPPED);
-    event_base_loop(daemon->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    /* (A break that comes before the loop would be forgotten.) */
+    if (!daemon->stopped)
+        event_base_loop(daemon->base, EVLOOP_NO_EXIT_ON_EMPTY);
     return 0;
 }
 

@@ -120,7 +120,23 @@ void service_unclaim(struct rpd_service *service)
 
 /* ---- bind ------------------------------------------------------------------------ */
 
-int service_bind_owned(struct rpd_service *service, bool paths, struct error *error)
+/* A unix path is claimed first, and its lock says who has it; other addresses
+ * have no lock. */
+static int name_holder(const struct rpd_listener *listener, int runtime_dirfd, struct error *error)
+{
+    char who[128];
+
+    if (error->code != EXIT_RUNNING || listener->endpoint.kind == ENDPOINT_PATH)
+        return -1;
+    record_find(runtime_dirfd, listener->endpoint.text, who, sizeof who);
+    if (*who)
+        error_set(error, EXIT_RUNNING, "bind", listener->endpoint.text,
+                  "already bound by %s; use that one, or stop it first", who);
+    return -1;
+}
+
+int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
+                       struct error *error)
 {
     if (service->plugin.note.has_own_bind)
         return 0;
@@ -130,12 +146,12 @@ int service_bind_owned(struct rpd_service *service, bool paths, struct error *er
         if (listener->state == LISTENER_NEW &&
             (listener->endpoint.kind == ENDPOINT_PATH) == paths &&
             listener_bind_owned(listener, error) < 0)
-            return -1;
+            return name_holder(listener, runtime_dirfd, error);
     }
     return 0;
 }
 
-int service_bind_own(struct rpd_service *service, struct error *error)
+int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error)
 {
     if (!service->plugin.note.has_own_bind)
         return 0;
@@ -148,7 +164,7 @@ int service_bind_own(struct rpd_service *service, struct error *error)
         if (listener->state == LISTENER_NEW &&
             listener_bind_own(listener, service->plugin.bind, service->name, service->plugin.path,
                               error) < 0)
-            return -1;
+            return name_holder(listener, runtime_dirfd, error);
     }
     return 0;
 }

@@ -96,12 +96,14 @@ int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
 
 /* Binds what rpd binds: kind by kind, as TCP and abstract names are visible at
- * once. */
-int service_bind_owned(struct rpd_service *service, bool paths, struct error *error);
+ * once. Where an address is taken, the records in the run-time directory may
+ * say by whom. */
+int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
+                       struct error *error);
 int service_load_code(struct rpd_service *service, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
-int service_bind_own(struct rpd_service *service, struct error *error);
+int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
