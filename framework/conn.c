@@ -222,6 +222,8 @@ void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
 {
     if (bytes > conn->view_size)
         bytes = conn->view_size;
+    if (bytes == 0)
+        return;
     conn->view += bytes;
     conn->view_size -= bytes;
     conn->scanned -= bytes < conn->scanned ? bytes : conn->scanned;

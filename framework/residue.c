@@ -26,6 +26,25 @@ struct residue {
 };
 
 static _Atomic(struct residue *) residue_list;
+static atomic_bool residue_ending;
+
+static void remove_if_ours(const struct residue *residue, const char *name)
+{
+    struct stat status;
+
+    if (fstatat(residue->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == residue->device && status.st_ino == residue->inode)
+        unlinkat(residue->dirfd, name, 0);
+}
+
+void residue_remove_one(struct residue *residue)
+{
+    if (!residue || !atomic_exchange(&residue->active, 0))
+        return;
+    /* Another thread may be renaming it, either way, behind our back. */
+    for (int i = 0; i < 3; i++)
+        remove_if_ours(residue, residue->names[i % 2]);
+}
 
 struct residue *residue_add(int dirfd, const char *name)
 {
@@ -44,6 +63,8 @@ struct residue *residue_add(int dirfd, const char *name)
     atomic_store(&residue->active, 1);
     residue->next = atomic_load(&residue_list);
     atomic_store(&residue_list, residue);
+    if (atomic_load(&residue_ending))
+        residue_remove_one(residue);
     return residue;
 }
 
@@ -61,25 +82,14 @@ void residue_forget(struct residue *residue)
         atomic_store(&residue->active, 0);
 }
 
-static void remove_if_ours(const struct residue *residue, const char *name)
+bool residue_is_ending(void)
 {
-    struct stat status;
-
-    if (fstatat(residue->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        status.st_dev == residue->device && status.st_ino == residue->inode)
-        unlinkat(residue->dirfd, name, 0);
-}
-
-void residue_remove_one(struct residue *residue)
-{
-    if (!residue || !atomic_exchange(&residue->active, 0))
-        return;
-    remove_if_ours(residue, residue->names[0]);
-    remove_if_ours(residue, residue->names[1]);
+    return atomic_load(&residue_ending);
 }
 
 void residue_remove(void)
 {
+    atomic_store(&residue_ending, true);
     for (struct residue *residue = atomic_load(&residue_list); residue; residue = residue->next)
         residue_remove_one(residue);
 }

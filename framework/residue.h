@@ -11,6 +11,8 @@
 #ifndef FRAMEWORK_RESIDUE_H
 #define FRAMEWORK_RESIDUE_H
 
+#include <stdbool.h>
+
 struct residue;
 
 /* [start][loop] dirfd stays open as long as the entry is active. NULL: no
@@ -29,6 +31,10 @@ void residue_forget(struct residue *residue);
  * legal. Removes all. */
 void residue_remove_one(struct residue *residue);
 void residue_remove(void);
+
+/* [any] residue_remove() has been called: the process is about to end, on some
+ * other thread, and nothing that is found missing shall be made again. */
+bool residue_is_ending(void);
 
 /* [start] Removes from a directory what killed starts left there: files whose
  * names begin with the prefix and end in ".tmp", but keep's. The caller holds

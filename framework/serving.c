@@ -298,7 +298,8 @@ void service_heal(struct rpd_service *service, const char *file_name)
 {
     struct error error;
 
-    if (service->phase != SERVICE_WARMING && service->phase != SERVICE_SERVING)
+    if ((service->phase != SERVICE_WARMING && service->phase != SERVICE_SERVING) ||
+        residue_is_ending())
         return;
     if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
         claim_heal(&service->name_claim, &error) != 0)

@@ -97,9 +97,16 @@ struct rpd_note {
     char backend[64]; /* the backend's name, NUL-terminated */
 };
 
+/* (clang's address sanitizer would pad it, and a padded note is no note.) */
+#ifdef __clang__
+#define RPD_NOT_PADDED_ __attribute__((no_sanitize("address")))
+#else
+#define RPD_NOT_PADDED_
+#endif
+
 #define RPD_NOTE_(variable, note_type, backend_name)                                               \
     static const struct rpd_note variable                                                          \
-        __attribute__((section(".note.rpd"), used, aligned(4))) = {                                \
+        __attribute__((section(".note.rpd"), used, aligned(4))) RPD_NOT_PADDED_ = {                \
             4, sizeof(struct rpd_note) - 16, note_type, "rpd", RPD_ABI, backend_name}
 
 #ifdef __cplusplus

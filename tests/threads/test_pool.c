@@ -1,0 +1,212 @@
+/* The worker pool under stress, for ThreadSanitizer: a plain main, as Criterion
+ * cannot run there. Each job is done exactly once: those that run, those that
+ * are cancelled while they wait or run, and those that wait when the pool ends.
+ *
+ * Prints "N passed, N failed". */
+#include "libevent.h"
+#include "pool.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { JOBS = 100000, BATCH = 500, QUEUE_MAX = 10000 };
+
+struct work {
+    struct job job; /* first */
+    int runs, dones, cancels;
+    bool accepted, waits;
+    unsigned payload; /* written by run, read by done: the pool's ordering is its lock */
+};
+
+static struct event_base *base;
+static struct pool *pool;
+static struct work *works;
+static int submitted, done_total;
+static unsigned seed = 1;
+static int passed, failed;
+
+static void check(bool good, const char *what, long number)
+{
+    if (good) {
+        passed++;
+        return;
+    }
+    failed++;
+    fprintf(stderr, "FAILED: %s (%ld)\n", what, number);
+}
+
+static unsigned chance(unsigned of)
+{
+    seed = seed * 1103515245u + 12345u;
+    return (seed >> 16) % of;
+}
+
+static void run(struct job *job)
+{
+    struct work *work = (struct work *)job;
+
+    work->runs++;
+    work->payload += 7;
+    if (work->waits)
+        job_wait(job, 60000);
+}
+
+static void count_done(struct job *job, bool cancelled)
+{
+    struct work *work = (struct work *)job;
+
+    work->dones++;
+    work->cancels += cancelled;
+    work->payload++;
+    done_total++;
+}
+
+static void submit_one(struct work *work)
+{
+    work->job.run = run;
+    work->job.done = count_done;
+    work->accepted = pool_submit(pool, &work->job, false) == 0;
+}
+
+/* Each turn of the loop: some more jobs, some of them cancelled. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval now = {0};
+    struct event *timer = *(struct event **)arg;
+
+    (void)fd, (void)what;
+    for (int i = 0; i < BATCH && submitted < JOBS; i++) {
+        struct work *work = &works[submitted];
+
+        submit_one(work);
+        if (!work->accepted)
+            break; /* full: once more in the next turn */
+        submitted++;
+        if (chance(4) == 0) {
+            struct work *victim = &works[submitted - 1 - (int)chance(submitted < 100 ? 1 : 100)];
+
+            if (victim->dones == 0)
+                pool_cancel(pool, &victim->job);
+        }
+    }
+    if (submitted < JOBS || done_total < JOBS)
+        event_add(timer, &now);
+    else
+        event_base_loopbreak(base);
+}
+
+static void check_all_done(const char *what, int count)
+{
+    long wrong = 0, lost = 0, twice = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct work *work = &works[i];
+
+        lost += work->accepted && work->dones == 0;
+        twice += work->dones > 1 || work->runs > 1;
+        wrong += (work->dones > 0 && !work->accepted) ||
+                 (work->cancels == 0 && work->dones == 1 && work->runs != 1) ||
+                 work->payload != (unsigned)(work->runs * 7 + work->dones);
+    }
+    printf("%s: %d jobs\n", what, count);
+    check(lost == 0, "jobs never done", lost);
+    check(twice == 0, "jobs done or run twice", twice);
+    check(wrong == 0, "jobs done wrongly", wrong);
+}
+
+static void make(int workers)
+{
+    struct error error;
+
+    works = calloc(JOBS, sizeof *works);
+    submitted = done_total = 0;
+    if (!works || pool_create(&pool, base, workers, &error) < 0) {
+        fprintf(stderr, "%s\n", works ? error.text : "out of memory");
+        exit(1);
+    }
+}
+
+static void test_many(int workers)
+{
+    static const struct timeval now = {0};
+    struct event *timer;
+
+    make(workers);
+    timer = evtimer_new(base, on_turn, &timer);
+    event_add(timer, &now);
+    event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
+    check(done_total == JOBS, "all are done", done_total);
+    pool_destroy(pool);
+    check_all_done("many", JOBS);
+    event_free(timer);
+    free(works);
+}
+
+/* Jobs wait, run and wait inside when the pool ends; their owner cancels them
+ * first, or, for a part, leaves that to the end. */
+static void test_destroy(int count, bool cancel)
+{
+    make(4);
+    for (int i = 0; i < count; i++) {
+        works[i].waits = cancel && i % 3 == 0;
+        submit_one(&works[i]);
+    }
+    for (int i = 0; cancel && i < count; i++)
+        if (works[i].accepted)
+            pool_cancel(pool, &works[i].job);
+    pool_destroy(pool);
+    check_all_done(cancel ? "destroy after cancel" : "destroy", count);
+    free(works);
+}
+
+/* Workers are kept busy, so that all others wait: the queue has its bound. */
+static void test_bound(void)
+{
+    int accepted = 0;
+
+    make(2);
+    for (int i = 0; i < QUEUE_MAX + 100; i++) {
+        works[i].waits = true;
+        submit_one(&works[i]);
+        accepted += works[i].accepted;
+    }
+    check(accepted >= QUEUE_MAX && accepted <= QUEUE_MAX + 2, "the bound of the queue", accepted);
+    works[JOBS - 1].job.run = run;
+    works[JOBS - 1].job.done = count_done;
+    works[JOBS - 1].accepted = pool_submit(pool, &works[JOBS - 1].job, true) == 0;
+    check(works[JOBS - 1].accepted, "must_run is above the bound", 0);
+    for (int i = 0; i < JOBS; i++)
+        if (works[i].accepted)
+            pool_cancel(pool, &works[i].job);
+    pool_destroy(pool);
+    check_all_done("bound", JOBS);
+    free(works);
+}
+
+int main(void)
+{
+    struct error error;
+
+    if (libevent_load(&error) < 0) {
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
+    base = event_base_new();
+    if (!base)
+        return 1;
+    test_many(1);
+    test_many(4);
+    test_many(16);
+    test_destroy(5000, false);
+    test_destroy(5000, true);
+    test_destroy(0, true);
+    test_bound();
+    event_base_free(base);
+    libevent_global_shutdown();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
