@@ -57,7 +57,7 @@ static void pause_accepting(struct acceptor *acceptor, int error_number)
                          : acceptor->pause_ms >= 100 ? 1000
                                                      : acceptor->pause_ms * 10;
     pause.tv_sec = acceptor->pause_ms / 1000;
-    pause.tv_usec = acceptor->pause_ms % 1000 * 1000;
+    pause.tv_usec = (suseconds_t)(acceptor->pause_ms % 1000) * 1000;
     event_del(&acceptor->readable);
     event_add(&acceptor->resume, &pause);
 }

@@ -95,7 +95,7 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
 {
     struct claim *serialising = NULL;
 
-    qsort(claims, count, sizeof *claims, compare);
+    qsort(claims, count, sizeof(struct claim *), compare);
     for (size_t i = 0; i < count; i++) {
         struct claim *claim = claims[i];
 

@@ -204,19 +204,22 @@ static bool integer_fits(const struct config_key *key, json_int_t integer)
     return key->types != CONFIG_INTEGER || (key->min <= integer && integer <= key->max);
 }
 
+static bool value_fits(const struct config_key *key, const json_t *value)
+{
+    if (json_is_integer(value))
+        return integer_fits(key, json_integer_value(value));
+    return !json_is_string(value) || string_fits(key, json_string_value(value));
+}
+
 static void check_value(const struct check *check, const struct config_key *key,
                         const json_t *value, const struct json_path *path)
 {
-    if (!(key->types & type_of(value)))
+    if (!(key->types & type_of(value)) || !value_fits(key, value))
         wrong_value(check, key, value, path);
     else if (json_is_object(value))
         check_object(check, key, value, path);
     else if (json_is_array(value))
         check_array(check, key, value, path);
-    else if (json_is_integer(value) && !integer_fits(key, json_integer_value(value)))
-        wrong_value(check, key, value, path);
-    else if (json_is_string(value) && !string_fits(key, json_string_value(value)))
-        wrong_value(check, key, value, path);
     else if (json_is_string(value) && json_string_length(value) < key->min_size)
         config_file_mistake(check->file, check->errors, path, JSON_VALUE, "is an empty string");
 }

@@ -176,12 +176,13 @@ static int check_depth(const struct config_file *file, struct error_list *errors
 
 static int check_start(const struct config_file *file, struct error_list *errors)
 {
+    static const char spaces[] = {' ', '\t', '\r', '\n'};
     size_t at = 0;
 
     if (file->size >= 3 && memcmp(file->text, "\xef\xbb\xbf", 3) == 0)
         return mistake_at(file, errors, 1, 1,
                           "starts with a byte order mark; save it as UTF-8 without one");
-    while (at < file->size && memchr(" \t\r\n", file->text[at], 4))
+    while (at < file->size && memchr(spaces, file->text[at], sizeof spaces))
         at++;
     if (at == file->size)
         return mistake_at(file, errors, 1, 1,

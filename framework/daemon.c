@@ -54,9 +54,12 @@ static void say(const struct error *error)
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
 }
 
+/* service is the name that the loop declares, which takes no parentheses. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define FOR_EACH_SERVICE(daemon, service)                                                          \
     for (struct rpd_service *service = (daemon)->services;                                         \
          service < (daemon)->services + (daemon)->service_count; service++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* ---- inspect ------------------------------------------------------------------- */
 

@@ -24,6 +24,8 @@
 /* clang-format on */
 
 struct libevent {
+/* The name of a member takes no parentheses. */
+/* NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define LIBEVENT_ENTRY(function) __typeof__(&function) function;
     LIBEVENT_FUNCTIONS(LIBEVENT_ENTRY)
 #undef LIBEVENT_ENTRY

@@ -208,12 +208,15 @@ static void apply(const struct making *making, const struct config_option *optio
 static int set_defaults(struct options *options, const struct rpd_option *table,
                         struct error_list *errors)
 {
-    while (table && table[options->count].type != RPD_OPTION_END)
-        options->count++;
-    options->values = calloc(options->count + 1, sizeof *options->values);
+    size_t count = 0;
+
+    while (table && table[count].type != RPD_OPTION_END)
+        count++;
+    options->count = count;
+    options->values = calloc(count + 1, sizeof *options->values);
     if (!options->values)
         return error_list_out_of_memory(errors);
-    for (size_t i = 0; i < options->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct option_value *value = &options->values[i];
 
         value->row = &table[i];

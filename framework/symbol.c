@@ -42,8 +42,8 @@ static void add_byte(struct safe_text *text, char byte)
 
 FOREIGN_MEMORY void safe_text_add(struct safe_text *text, const char *string)
 {
-    for (size_t i = 0; i < MAX_STRING && string[i]; i++)
-        add_byte(text, string[i]);
+    for (size_t left = MAX_STRING; left > 0 && *string; left--)
+        add_byte(text, *string++);
 }
 
 void safe_text_add_hex(struct safe_text *text, uint64_t value)

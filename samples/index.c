@@ -50,7 +50,7 @@ static void on_data(struct rpd_conn *conn, void *state)
     struct rpd_span key;
     while (rpd_conn_read_line(conn, &key)) {
         struct dirent **found = bsearch(&key, index->names, (size_t)index->count,
-                                        sizeof *index->names, begins);
+                                        sizeof(struct dirent *), begins);
         rpd_conn_printf(conn, "%s\n", found ? (*found)->d_name : "?");
     }
 }

@@ -105,9 +105,8 @@ struct rpd_note {
 #endif
 
 #define RPD_NOTE_(variable, note_type, backend_name)                                               \
-    static const struct rpd_note variable                                                          \
-        __attribute__((section(".note.rpd"), used, aligned(4))) RPD_NOT_PADDED_ = {                \
-            4, sizeof(struct rpd_note) - 16, note_type, "rpd", RPD_ABI, backend_name}
+    static const struct rpd_note variable __attribute__((section(".note.rpd"), used, aligned(4)))  \
+    RPD_NOT_PADDED_ = {4, sizeof(struct rpd_note) - 16, note_type, "rpd", RPD_ABI, backend_name}
 
 #ifdef __cplusplus
 #define RPD_EXPORT_ extern "C" RPD_API

@@ -47,8 +47,8 @@ static void watch(struct client *client, bool writing)
 
 static void on_writable(struct client *client)
 {
-    const ssize_t sent =
-        send(client->fd, client->rest + client->done, client->size - client->done, MSG_NOSIGNAL);
+    const ssize_t sent = send(client->fd, client->rest + client->done, client->size - client->done,
+                              MSG_NOSIGNAL);
 
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         drop(client);
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
     }
     if (!path || strlen(path) >= sizeof address.sun_path)
         return 64;
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
 
     const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener < 0 || bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 ||

@@ -11,7 +11,7 @@ int main(int argc, char **argv)
 
     if (argc != 2 || strlen(argv[1]) >= sizeof address.sun_path)
         return 64;
-    strcpy(address.sun_path, argv[1]);
+    memcpy(address.sun_path, argv[1], strlen(argv[1]) + 1);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
         listen(fd, SOMAXCONN) != 0)

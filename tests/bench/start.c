@@ -107,8 +107,8 @@ static void end(pid_t pid)
 static double run(const struct subject *subject)
 {
     const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    const int log_fd =
-        open(subject->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    const int log_fd = open(subject->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
+                            0600);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (null_fd < 0 || log_fd < 0 || fd < 0)
         test_die("open: %s", strerror(errno));
@@ -237,9 +237,8 @@ static void measure(struct subject *list, long runs)
             const double us = run(subject);
             if (us < 0) {
                 const char *log = file_read(subject->log);
-                subject->left_out =
-                    textf("never accepted: %.*s", (int)strcspn(log ? log : "", "\n"),
-                          log ? log : "");
+                subject->left_out = textf("never accepted: %.*s",
+                                          (int)strcspn(log ? log : "", "\n"), log ? log : "");
             } else if (round >= 0) {
                 subject->us[subject->runs++] = us;
             }
@@ -274,8 +273,8 @@ static void print_table(struct subject *list)
         if (subject->left_out)
             printf("%-28s left out: %s\n", subject->label, subject->left_out);
         else
-            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, median(subject),
-                   subject->us[0], minimal > 0 ? median(subject) / minimal : 0);
+            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, median(subject), subject->us[0],
+                   minimal > 0 ? median(subject) / minimal : 0);
     }
 }
 
@@ -293,8 +292,8 @@ static bool check(const struct subject *list)
     const bool same = of_load >= 1 - LIMIT_OF_LOAD && of_load <= 1 + LIMIT_OF_LOAD;
     printf("start: rpd / minimal: %.2f (at most %.2f): %s\n", to_minimal, LIMIT_TO_MINIMAL,
            fast ? "ok" : "too slow");
-    printf("start: load_s=10 / load_s=0: %.3f (within %.0f %%): %s\n", of_load,
-           LIMIT_OF_LOAD * 100, same ? "ok" : "off");
+    printf("start: load_s=10 / load_s=0: %.3f (within %.0f %%): %s\n", of_load, LIMIT_OF_LOAD * 100,
+           same ? "ok" : "off");
     return fast && same;
 }
 

@@ -125,7 +125,8 @@ Test(conformance, all_endpoints_before_any_code)
                      "\"unix:%s/c.sock\"]}]}",
                      test_plugin("misbehave"), dir, dir, dir));
     struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS("rpd", "-c", config), .runtime_dir = run_in(dir),
+        .argv = ARGS("rpd", "-c", config),
+        .runtime_dir = run_in(dir),
         .env = ARGS("TEST_CONSTRUCTOR=gate", textf("TEST_GATE=%s", gate))});
     assert_line(rpd, "waits at the gate");
     static const char *const names[] = {"a", "b", "c"};
@@ -142,11 +143,12 @@ Test(conformance, connects_though_serve_waits)
     const char *dir = temp_dir_make(), *gate = textf("%s/gate", dir);
 
     mkfifo(gate, 0600);
-    struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS("rpd", test_plugin("misbehave"), "-l", textf("unix:%s/x.sock", dir), "-o",
-                     "serve=gate"),
-        .runtime_dir = run_in(dir), .notify = true,
-        .env = ARGS(textf("TEST_GATE=%s", gate))});
+    struct process *rpd = process_start(
+        &(struct process_options){.argv = ARGS("rpd", test_plugin("misbehave"), "-l",
+                                               textf("unix:%s/x.sock", dir), "-o", "serve=gate"),
+                                  .runtime_dir = run_in(dir),
+                                  .notify = true,
+                                  .env = ARGS(textf("TEST_GATE=%s", gate))});
     assert_line(rpd, "waits at the gate");
     assert_bound(rpd);
     const int fd = connect_to(textf("unix:%s/x.sock", dir));
@@ -194,11 +196,13 @@ static struct process *start_reporting(const char *dir, const char *plugin, cons
 
     for (size_t i = 4; *more; i++)
         argv[i] = *more++;
-    return process_start(&(struct process_options){
-        .argv = argv, .runtime_dir = run_in(dir), .notify = true,
-        .env = ARGS("TEST_CONSTRUCTOR=report", "TEST_BIND=report",
-                    textf("TEST_RECORD=%s/run/%s.json", dir, service),
-                    textf("TEST_SOCKET=%s/x.sock", dir))});
+    return process_start(
+        &(struct process_options){.argv = argv,
+                                  .runtime_dir = run_in(dir),
+                                  .notify = true,
+                                  .env = ARGS("TEST_CONSTRUCTOR=report", "TEST_BIND=report",
+                                              textf("TEST_RECORD=%s/run/%s.json", dir, service),
+                                              textf("TEST_SOCKET=%s/x.sock", dir))});
 }
 
 Test(conformance, order_of_an_owned_bind)
@@ -244,8 +248,8 @@ Test(conformance, order_of_the_files)
         _Alignas(struct inotify_event) char events[65536];
 
         cr_assert_geq(inotify_add_watch(watch, dir, IN_CREATE | IN_MOVED_TO | IN_DELETE), 0);
-        struct process *rpd =
-            RPD_START(dir, test_plugin(plugins[p]), "-l", textf("unix:%s/x.sock", dir));
+        struct process *rpd = RPD_START(dir, test_plugin(plugins[p]), "-l",
+                                        textf("unix:%s/x.sock", dir));
         assert_line(rpd, ": ready ");
         assert_stops(rpd);
         const ssize_t size = read(watch, events, sizeof events);
@@ -278,8 +282,8 @@ Test(conformance, no_record_no_serve)
 
     mkdir(run_in(dir), 0700);
     mkdir(textf("%s/run/misbehave.json", dir), 0700);
-    struct process *rpd =
-        start_reporting(dir, "misbehave", "misbehave", ARGS("-o", "serve=report"));
+    struct process *rpd = start_reporting(dir, "misbehave", "misbehave",
+                                          ARGS("-o", "serve=report"));
     assert_ends(rpd, 73);
     cr_assert_null(strstr(process_stderr(rpd), "test: serve"), "%s", process_stderr(rpd));
     cr_assert_null(strstr(process_stderr(rpd), ": bound "), "%s", process_stderr(rpd));
@@ -289,8 +293,8 @@ Test(conformance, no_record_no_serve)
 /* ---- a failing bind ---- */
 
 /* It did not reach serve, and left nothing but lock files. */
-static void assert_nothing_came_of(struct process *rpd, const char *dir, int code,
-                                   const char *what, const char *left)
+static void assert_nothing_came_of(struct process *rpd, const char *dir, int code, const char *what,
+                                   const char *left)
 {
     const int found = process_code(process_wait_exit(rpd));
     const char *text = process_stderr(rpd);
@@ -307,9 +311,10 @@ Test(conformance, failing_own_bind)
     static const struct {
         const char *bind;
         int code;
-    } cases[] = {{"invalid", 78}, {"in_use", 75},  {"io", 71},      {"io_in_use", 75},
-                 {"other", 71},   {"udp", 76},     {"not_listening", 76},
-                 {"elsewhere", 76}, {"no_descriptor", 76}, {"garbage", 76}};
+    } cases[] = {{"invalid", 78},       {"in_use", 75},    {"io", 71},
+                 {"io_in_use", 75},     {"other", 71},     {"udp", 76},
+                 {"not_listening", 76}, {"elsewhere", 76}, {"no_descriptor", 76},
+                 {"garbage", 76}};
     static const char *const endpoints[] = {"unix:%s/x.sock", "tcp:127.0.0.1:0"};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -372,8 +377,8 @@ Test(conformance, failing_owned_bind)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         /* The good endpoint comes first, and goes with the bad one. */
         struct process *rpd = process_start(&(struct process_options){
-            .argv = ARGS("rpd", test_plugin("misbehave"), "-l", textf("unix:%s/x.sock", dir),
-                         "-l", cases[i].endpoint, "-o", "serve=report"),
+            .argv = ARGS("rpd", test_plugin("misbehave"), "-l", textf("unix:%s/x.sock", dir), "-l",
+                         cases[i].endpoint, "-o", "serve=report"),
             .runtime_dir = run_in(dir),
             .env = ARGS("TEST_CONSTRUCTOR=report")});
         assert_nothing_came_of(rpd, dir, cases[i].code, cases[i].what, textf("%s/run/\n", dir));
@@ -404,7 +409,8 @@ Test(conformance, failing_bind_for_lack_of_rights)
     rpd = process_start(&(struct process_options){
         .argv = ARGS("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                      build_path("rpd"), test_plugin("own_bind"), "-l", "tcp:127.0.0.1:0"),
-        .runtime_dir = run, .notify = false});
+        .runtime_dir = run,
+        .notify = false});
     assert_line(rpd, ": bound ");
     assert_stops(rpd);
 }
@@ -426,9 +432,10 @@ Test(conformance, failing_second_service)
                                  "{\"name\":\"b\",\"plugin\":\"%s\",\"listen\":"
                                  "[\"unix:%s/b.sock\"]}]}",
                                  test_plugin("misbehave"), dir, test_plugin("own_bind"), dir));
-        struct process *rpd = process_start(&(struct process_options){
-            .argv = ARGS("rpd", "-c", config), .runtime_dir = run_in(dir),
-            .env = ARGS(textf("TEST_BIND=%s", cases[i].bind))});
+        struct process *rpd = process_start(
+            &(struct process_options){.argv = ARGS("rpd", "-c", config),
+                                      .runtime_dir = run_in(dir),
+                                      .env = ARGS(textf("TEST_BIND=%s", cases[i].bind))});
         assert_nothing_came_of(rpd, dir, cases[i].code, cases[i].bind,
                                textf("%s\n%s/run/\n", config, dir));
     }
@@ -445,7 +452,8 @@ Test(conformance, client_of_a_failed_start_sees_the_end)
                              "{\"name\":\"b\",\"plugin\":\"%s\",\"listen\":[\"unix:%s/b.sock\"]}]}",
                              test_plugin("misbehave"), dir, test_plugin("own_bind"), dir));
     struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS("rpd", "-c", config), .runtime_dir = run_in(dir),
+        .argv = ARGS("rpd", "-c", config),
+        .runtime_dir = run_in(dir),
         .env = ARGS("TEST_CONSTRUCTOR=gate", "TEST_BIND=other", textf("TEST_GATE=%s", gate))});
     assert_line(rpd, "waits at the gate");
     const int fd = connect_to(textf("unix:%s/a.sock", dir));

@@ -82,8 +82,8 @@ static struct graph *read_graph(const char *dir)
         if (!is_source(entry->d_name))
             continue;
         const size_t from = node_of(graph, module_of(textf("%s", entry->d_name)));
-        const size_t count =
-            includes_of(file_read(textf("%s/%s", dir, entry->d_name)), '"', names, 100);
+        const size_t count = includes_of(file_read(textf("%s/%s", dir, entry->d_name)), '"', names,
+                                         100);
         for (size_t i = 0; i < count; i++) {
             const size_t to = node_of(graph, module_of(names[i]));
             if (to == from)
@@ -185,8 +185,8 @@ Test(layers, the_daemon_is_on_top)
 /* The loop's side only: nobody below it may need the library. */
 Test(layers, the_ground_needs_no_library)
 {
-    static const char *const ground[] = {"error.c", "log.c",     "residue.c", "lock.c",
-                                         "claim.c", "endpoint.c", "bound.c",  "directory.c"};
+    static const char *const ground[] = {"error.c", "log.c",      "residue.c", "lock.c",
+                                         "claim.c", "endpoint.c", "bound.c",   "directory.c"};
 
     for (size_t g = 0; g < sizeof ground / sizeof *ground; g++) {
         const char *names[100];
@@ -211,8 +211,7 @@ Test(layers, public_headers_stand_on_libc)
         if (!is_source(entry->d_name))
             continue;
         const char *text = file_read(textf(RPD_SOURCE_DIR "/include/rpd/%s", entry->d_name));
-        cr_expect_eq(includes_of(text, '"', names, 100), 0, "%s includes by quotes",
-                     entry->d_name);
+        cr_expect_eq(includes_of(text, '"', names, 100), 0, "%s includes by quotes", entry->d_name);
         const size_t count = includes_of(text, '<', names, 100);
         for (size_t i = 0; i < count; i++) {
             bool good = strncmp(names[i], "rpd/", 4) == 0;
@@ -297,10 +296,10 @@ Test(layers, librpd_exports_nothing_else)
 
 Test(layers, plugins_export_their_descriptors)
 {
-    static const char *const plugins[] = {"plugins/echo.so",          "samples/hello.so",
-                                          "samples/index.so",         "samples/slow_start.so",
-                                          "samples/web.so",           "tests/plugins/own_bind.so",
-                                          "tests/plugins/misbehave.so"};
+    static const char *const plugins[] = {
+        "plugins/echo.so",           "samples/hello.so", "samples/index.so",
+        "samples/slow_start.so",     "samples/web.so",   "tests/plugins/own_bind.so",
+        "tests/plugins/misbehave.so"};
 
     for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++) {
         if (access(build_path(plugins[i]), F_OK) != 0)

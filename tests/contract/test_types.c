@@ -22,8 +22,8 @@ enum { GCC, CLANG };
 
 static const struct breach {
     const char *name;
-    const char *wrong, *right;  /* whole sources */
-    const char *diagnostic[2];  /* of gcc, of clang */
+    const char *wrong, *right; /* whole sources */
+    const char *diagnostic[2]; /* of gcc, of clang */
 } breaches[] = {
     {"bind with a service",
      PLUGIN_HEAD "static struct rpd_bound my_bind(const struct rpd_endpoint *endpoint,\n"
@@ -317,9 +317,9 @@ Test(types, plugin_in_cpp_compiles)
         cr_expect_eq(compile_text(compilers[i], ARGS("-x", "c++", "-std=c++20", "-Wall"), source,
                                   &diagnostics),
                      0, "%s:\n%s", compilers[i], diagnostics);
-        cr_expect_neq(compile_text(compilers[i], ARGS("-x", "c++", "-std=c++17"), wrong,
-                                   &diagnostics),
-                      0, "%s compiles a bind of a service", compilers[i]);
+        cr_expect_neq(
+            compile_text(compilers[i], ARGS("-x", "c++", "-std=c++17"), wrong, &diagnostics), 0,
+            "%s compiles a bind of a service", compilers[i]);
     }
 }
 
@@ -346,8 +346,7 @@ Test(types, samples_are_as_short_as_promised)
     } samples[] = {{"hello", 30}, {"index", 61}};
 
     for (size_t i = 0; i < 2; i++) {
-        const char *text =
-            file_read(textf(RPD_SOURCE_DIR "/samples/%s.c", samples[i].name));
+        const char *text = file_read(textf(RPD_SOURCE_DIR "/samples/%s.c", samples[i].name));
         cr_assert_not_null(text);
         const size_t lines = lines_with(text, "");
         cr_expect_leq(lines, samples[i].lines, "%s.c has %zu lines", samples[i].name, lines);

@@ -64,7 +64,7 @@ int main(int argc, char **argv)
     }
     if (!path || strlen(path) >= sizeof address.sun_path)
         return 64;
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
 
     sigset_t term, before;
     sigemptyset(&term);

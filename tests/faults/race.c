@@ -338,8 +338,8 @@ static void choose_fate(struct starter *starter, unsigned victims_percent)
     starter->kill_signal = chance(70) ? SIGKILL : SIGTERM;
     starter->kill_after_bound = -1;
     if (chance(victims_percent))
-        starter->kill_at =
-            starter->spawned_at + (int64_t)random_below(chance(60) ? 3 * MS : 60 * MS);
+        starter->kill_at = starter->spawned_at +
+                           (int64_t)random_below(chance(60) ? 3 * MS : 60 * MS);
     if (chance(victims_percent)) /* if it gets that far */
         starter->kill_after_bound = chance(40) ? 0 : (int64_t)random_below(MS);
 }
@@ -553,9 +553,12 @@ static int usage(void)
 static bool parse(struct race *race, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"rounds", required_argument, NULL, 'r'},   {"starters", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},     {"protocol", required_argument, NULL, 'p'},
-        {"killers", required_argument, NULL, 'k'},  {"verbose", no_argument, NULL, 'v'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"starters", required_argument, NULL, 'n'},
+        {"seed", required_argument, NULL, 's'},
+        {"protocol", required_argument, NULL, 'p'},
+        {"killers", required_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
 

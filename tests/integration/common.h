@@ -135,8 +135,9 @@ UNUSED static const char *ask_once(const char *endpoint, const char *line)
 #define assert_text(found, wanted, process)                                                        \
     do {                                                                                           \
         const char *found_ = (found);                                                              \
-        cr_assert(found_ && strcmp(found_, (wanted)) == 0, "\"%s\" instead of \"%s\"; stderr:\n%s",\
-                  found_ ? found_ : "(nothing)", (wanted), process_stderr(process));               \
+        cr_assert(found_ != NULL && strcmp(found_, (wanted)) == 0,                                 \
+                  "\"%s\" instead of \"%s\"; stderr:\n%s", found_ ? found_ : "(nothing)",          \
+                  (wanted), process_stderr(process));                                              \
     } while (0)
 
 #define assert_bound(process)                                                                      \

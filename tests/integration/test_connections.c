@@ -67,8 +67,9 @@ static void tell(int fd, const char *line)
     do {                                                                                           \
         char next_[512];                                                                           \
         const ssize_t got_ = read_line(fd, next_, sizeof next_);                                   \
-        cr_assert(got_ > 0 && strcmp(next_, wanted "\n") == 0, "\"%s\" instead of \"%s\" (%s)\n%s",\
-                  next_, wanted, got_ < 0 ? strerror(errno) : "", process_stderr((server)->rpd));  \
+        cr_assert(got_ > 0 && strcmp(next_, wanted "\n") == 0,                                     \
+                  "\"%s\" instead of \"%s\" (%s)\n%s", next_, wanted,                              \
+                  got_ < 0 ? strerror(errno) : "", process_stderr((server)->rpd));                 \
     } while (0)
 
 static void fill(char *data, size_t size, unsigned seed)
@@ -187,15 +188,15 @@ Test(connections, one_byte_writes)
 
 Test(connections, pipelining)
 {
-    enum { LINES = 10000 };
+    enum { LINES = 10000, ROOM = LINES * 16 };
     struct server server = serve_talk();
-    char *request = malloc(LINES * 16), *answer = malloc(LINES * 16), *wanted = malloc(LINES * 16);
+    char *request = malloc(ROOM), *answer = malloc(ROOM), *wanted = malloc(ROOM);
     size_t sent = 0, expected = 0;
     const int fd = client(server.endpoint);
 
     for (int i = 0; i < LINES; i++) {
-        sent += (size_t)sprintf(request + sent, "echo %d\n", i);
-        expected += (size_t)sprintf(wanted + expected, "%d\n", i);
+        sent += (size_t)snprintf(request + sent, ROOM - sent, "echo %d\n", i);
+        expected += (size_t)snprintf(wanted + expected, ROOM - expected, "%d\n", i);
     }
     cr_assert_eq(send_all(fd, request, sent), 0);
     cr_assert_eq(read_exactly(fd, answer, expected), (ssize_t)expected);
@@ -575,21 +576,14 @@ Test(connections, a_thousand_leave_no_descriptor)
         static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
         const int fd = client(i % 2 ? server.tcp : server.endpoint);
         switch (i % 5) {
-        case 0: /* says nothing */
-            break;
-        case 1:
-            assert_text(ask(fd, "echo x"), "x", server.rpd);
-            break;
+        case 0: /* says nothing */ break;
+        case 1: assert_text(ask(fd, "echo x"), "x", server.rpd); break;
         case 2: /* leaves in the middle of a line, by a reset */
             send_all(fd, "echo ha", 7);
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
             break;
-        case 3: /* leaves before the answer */
-            tell(fd, "big 300000");
-            break;
-        case 4:
-            tell(fd, "finish 10");
-            break;
+        case 3: /* leaves before the answer */ tell(fd, "big 300000"); break;
+        case 4: tell(fd, "finish 10"); break;
         }
         close(fd);
     }
@@ -899,8 +893,8 @@ Test(connections, no_parts_and_many)
         const char *answer = ask_once(server.endpoint, "");
         cr_assert(answer && atoi(answer) == counts[i], "%s", answer);
         assert_stops(server.rpd);
-        cr_assert_eq(lines_with(process_stderr(server.rpd), "test: unloaded; states 0, parts 0"),
-                     1, "%s", process_stderr(server.rpd));
+        cr_assert_eq(lines_with(process_stderr(server.rpd), "test: unloaded; states 0, parts 0"), 1,
+                     "%s", process_stderr(server.rpd));
         process_free(server.rpd);
     }
 }
@@ -908,8 +902,8 @@ Test(connections, no_parts_and_many)
 Test(connections, failing_part_ends_the_process)
 {
     const char *dir = temp_dir_make();
-    struct process *rpd =
-        RPD_START(dir, test_plugin("parts"), "-o", "failing=50", "-o", "parts=1000");
+    struct process *rpd = RPD_START(dir, test_plugin("parts"), "-o", "failing=50", "-o",
+                                    "parts=1000");
 
     assert_ends(rpd, 69);
     const char *text = process_stderr(rpd);
@@ -999,8 +993,8 @@ Test(connections, rpd_accept_gives_clients_away)
 
 Test(connections, drain_of_given_clients_is_cut_off)
 {
-    struct server server =
-        serve(test_plugin("accepts"), "\"drain_s\":1,", ",\"options\":{\"stubborn\":true}");
+    struct server server = serve(test_plugin("accepts"), "\"drain_s\":1,",
+                                 ",\"options\":{\"stubborn\":true}");
     const int fd = client(server.endpoint);
 
     tell(fd, "keep");

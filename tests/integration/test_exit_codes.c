@@ -14,9 +14,9 @@
 struct row {
     const char *name;
     int code;
-    const char *args;                       /* separated by spaces */
-    const char *config;                     /* goes to $D/c.json, with -c */
-    const char *env;                        /* separated by spaces */
+    const char *args;                        /* separated by spaces */
+    const char *config;                      /* goes to $D/c.json, with -c */
+    const char *env;                         /* separated by spaces */
     const char *(*prepare)(const char *dir); /* $X */
     const char *line;   /* the one line begins with "rpd: " and this: step and object */
     const char *cause;  /* and holds this */
@@ -345,21 +345,21 @@ static const struct row rows[] = {
 
     {"no plugin", 64, "", .line = "command line: rpd: ", .advice = "see rpd --help"},
     {"unknown option", 64, "--bogus", .line = "command line: --bogus: ", .advice = "--help"},
-    {"nearest option", 64, "--notify-df 3", .line = "command line: --notify-df: ",
-     .advice = "did you mean --notify-fd?"},
+    {"nearest option", 64, "--notify-df 3",
+     .line = "command line: --notify-df: ", .advice = "did you mean --notify-fd?"},
     {"unknown letter", 64, "-z", .line = "command line: -z: ", .advice = "--help"},
     {"no value", 64, "echo.so -l", .line = "command line: -l: ", .advice = "--help"},
-    {"two plugins", 64, "echo.so hello.so", .line = "command line: hello.so: ",
-     .advice = "needs a configuration"},
+    {"two plugins", 64, "echo.so hello.so",
+     .line = "command line: hello.so: ", .advice = "needs a configuration"},
     {"-l alone", 64, "-l tcp:127.0.0.1:0", .line = "command line: -l: ", .advice = "--help"},
-    {"no number", 64, "echo.so --notify-fd x", .line = "command line: --notify-fd: ",
-     .advice = "--help"},
-    {"a closed descriptor", 64, "echo.so --notify-fd 99", .line = "command line: --notify-fd: ",
-     .cause = "99", .advice = ";"},
+    {"no number", 64, "echo.so --notify-fd x",
+     .line = "command line: --notify-fd: ", .advice = "--help"},
+    {"a closed descriptor", 64, "echo.so --notify-fd 99",
+     .line = "command line: --notify-fd: ", .cause = "99", .advice = ";"},
     {"two modes", 64, "echo.so -t --print-config", .line = "command line: ", .advice = "--help"},
     {"two configurations", 64, "-c a -c b", .line = "command line: -c: ", .advice = "--help"},
-    {"a bad name after -n", 64, "echo.so -n Echo", .line = "command line: -n Echo: ",
-     .advice = "1 to 63 of a-z"},
+    {"a bad name after -n", 64, "echo.so -n Echo",
+     .line = "command line: -n Echo: ", .advice = "1 to 63 of a-z"},
     {"an option without =", 64, "echo.so -o greeting", .line = "command line: ", .advice = ";"},
 
     {"empty plugin", 65, "$X", .prepare = empty_plugin, .line = "inspect: $X: ", .advice = ";"},
@@ -367,40 +367,39 @@ static const struct row rows[] = {
     {"cut off", 65, "$X", .prepare = cut_plugin, .line = "inspect: $X: ", .advice = ";"},
     {"32 bit", 65, "$X", .prepare = plugin_of_32_bit, .line = "inspect: $X: ", .cause = "32",
      .advice = ";"},
-    {"another machine", 65, "$X", .prepare = plugin_of_another_machine, .line = "inspect: $X: ",
-     .cause = "machine", .advice = ";"},
+    {"another machine", 65, "$X", .prepare = plugin_of_another_machine,
+     .line = "inspect: $X: ", .cause = "machine", .advice = ";"},
     {"a directory", 65, "$T", .line = "inspect: $T: ", .cause = "not a regular file",
      .advice = ";"},
     {"an executable", 65, "$B/rpd", .line = "inspect: $B/rpd: ", .advice = "-shared"},
-    {"no note", 65, "$T/no_note.so", .line = "inspect: $T/no_note.so: ",
-     .advice = "RPD_BACKEND()"},
-    {"older ABI", 65, "$T/abi_old.so", .line = "inspect: $T/abi_old.so: ",
-     .cause = "want ABI 1, got ABI 0", .advice = "rebuild"},
-    {"newer ABI", 65, "$T/abi_new.so", .line = "inspect: $T/abi_new.so: ",
-     .cause = "want ABI 1, got ABI 2", .advice = "rebuild"},
-    {"no descriptor", 65, "$T/no_descriptor.so", .line = "code: $T/no_descriptor.so: ",
-     .cause = "rpd_backend_v1", .advice = "stripped?"},
+    {"no note", 65, "$T/no_note.so", .line = "inspect: $T/no_note.so: ", .advice = "RPD_BACKEND()"},
+    {"older ABI", 65, "$T/abi_old.so",
+     .line = "inspect: $T/abi_old.so: ", .cause = "want ABI 1, got ABI 0", .advice = "rebuild"},
+    {"newer ABI", 65, "$T/abi_new.so",
+     .line = "inspect: $T/abi_new.so: ", .cause = "want ABI 1, got ABI 2", .advice = "rebuild"},
+    {"no descriptor", 65, "$T/no_descriptor.so",
+     .line = "code: $T/no_descriptor.so: ", .cause = "rpd_backend_v1", .advice = "stripped?"},
     {"no on_data", 65, "$T/no_on_data.so", .line = "code: $T/no_on_data.so: ",
      .cause = "neither on_data nor serve", .advice = "give it one"},
     {"undefined symbol", 65, "$T/undefined_symbol.so", .line = "code: $T/undefined_symbol.so: ",
      .cause = "rpd_test_function_that_nobody_has", .advice = ";"},
-    {"a bind promised", 65, "$T/bind_without_bind.so", .line = "code: $T/bind_without_bind.so: ",
-     .advice = "RPD_BACKEND_BIND()"},
+    {"a bind promised", 65, "$T/bind_without_bind.so",
+     .line = "code: $T/bind_without_bind.so: ", .advice = "RPD_BACKEND_BIND()"},
 
     {"no such plugin", 66, "nosuch.so", .line = "inspect: nosuch.so: ", .advice = "./nosuch.so"},
     {"no such path", 66, "$D/nosuch.so", .line = "inspect: $D/nosuch.so: ", .advice = ";"},
-    {"no such configuration", 66, "-c $D/nosuch.json", .line = "config: $D/nosuch.json: ",
-     .advice = ";"},
+    {"no such configuration", 66, "-c $D/nosuch.json",
+     .line = "config: $D/nosuch.json: ", .advice = ";"},
     {"no plugin of a configuration", 66, "",
-     .config = "{\"services\":[{\"plugin\":\"./nosuch.so\"}]}", .line = "inspect: ./nosuch.so: ",
-     .advice = ";"},
+     .config = "{\"services\":[{\"plugin\":\"./nosuch.so\"}]}",
+     .line = "inspect: ./nosuch.so: ", .advice = ";"},
 
-    {"load fails", 69, MISBEHAVE " -o load=fail", .line = "load: misbehave: ",
-     .cause = "the test wants it", .advice = "do not ask for it"},
-    {"load gives no reason", 69, MISBEHAVE " -o load=null", .line = "load: misbehave: ",
-     .cause = "no reason", .advice = ";"},
-    {"a part fails", 69, "$T/parts.so -l unix:$D/x.sock -o failing=7", .line = "load: parts: ",
-     .cause = "part-7: part 7 is broken", .advice = "mend it"},
+    {"load fails", 69, MISBEHAVE " -o load=fail",
+     .line = "load: misbehave: ", .cause = "the test wants it", .advice = "do not ask for it"},
+    {"load gives no reason", 69, MISBEHAVE " -o load=null",
+     .line = "load: misbehave: ", .cause = "no reason", .advice = ";"},
+    {"a part fails", 69, "$T/parts.so -l unix:$D/x.sock -o failing=7",
+     .line = "load: parts: ", .cause = "part-7: part 7 is broken", .advice = "mend it"},
 
     {"the constructor exits", 70, MISBEHAVE, .env = "TEST_CONSTRUCTOR=exit",
      .line = "exit: plugin misbehave.so ", .cause = "step code", .advice = "return an error"},
@@ -417,25 +416,24 @@ static const struct row rows[] = {
     {"a stop that hangs", 70, "",
      .config = "{\"drain_s\":0,\"services\":[{\"plugin\":\"$T/misbehave.so\","
                "\"listen\":[\"unix:$D/x.sock\"]}]}",
-     .say = "hang_job\n", .until = "test: a job hangs", .line = "stop: drain: ",
-     .advice = ";"},
+     .say = "hang_job\n", .until = "test: a job hangs", .line = "stop: drain: ", .advice = ";"},
     {"a load that hangs at the stop", 70, "",
      .config = "{\"drain_s\":0,\"services\":[{\"plugin\":\"$T/misbehave.so\","
                "\"listen\":[\"unix:$D/x.sock\"],\"options\":{\"load\":\"hang\"}}]}",
      .until = "test: hangs", .line = "stop: drain: ", .advice = ";"},
 
-    {"bind says I/O", 71, OWN, .env = "TEST_BIND=io", .line = "bind: unix:$D/x.sock: ",
-     .cause = "Network is down", .advice = ";"},
-    {"bind says other", 71, OWN, .env = "TEST_BIND=other", .line = "bind: unix:$D/x.sock: ",
-     .cause = "a reason of its own", .advice = ""},
-    {"no such directory", 71, "echo.so -l unix:$D/none/x.sock", .line = "claim: $D/none: ",
-     .cause = "No such file", .advice = "make it first"},
-    {"no such address", 71, "echo.so -l tcp:192.0.2.1:0", .line = "bind: tcp:192.0.2.1:0: ",
-     .advice = "no such address"},
-    {"serve fails", 71, MISBEHAVE " -o serve=fail", .line = "serve: misbehave: ",
-     .cause = "the test wants it", .advice = "do not ask for it"},
-    {"serve fails silently", 71, MISBEHAVE " -o serve=fail_silently", .line = "serve: misbehave: ",
-     .cause = "unix:$D/x.sock", .advice = ";"},
+    {"bind says I/O", 71, OWN, .env = "TEST_BIND=io",
+     .line = "bind: unix:$D/x.sock: ", .cause = "Network is down", .advice = ";"},
+    {"bind says other", 71, OWN, .env = "TEST_BIND=other",
+     .line = "bind: unix:$D/x.sock: ", .cause = "a reason of its own", .advice = ""},
+    {"no such directory", 71, "echo.so -l unix:$D/none/x.sock",
+     .line = "claim: $D/none: ", .cause = "No such file", .advice = "make it first"},
+    {"no such address", 71, "echo.so -l tcp:192.0.2.1:0",
+     .line = "bind: tcp:192.0.2.1:0: ", .advice = "no such address"},
+    {"serve fails", 71, MISBEHAVE " -o serve=fail",
+     .line = "serve: misbehave: ", .cause = "the test wants it", .advice = "do not ask for it"},
+    {"serve fails silently", 71, MISBEHAVE " -o serve=fail_silently",
+     .line = "serve: misbehave: ", .cause = "unix:$D/x.sock", .advice = ";"},
 
     {"the run-time directory is a file", 73, ECHO, .prepare = run_dir_is_a_file,
      .line = "claim: $R: ", .advice = "RPD_RUNTIME_DIR"},
@@ -462,16 +460,16 @@ static const struct row rows[] = {
      .line = "bind: $X: ", .cause = "already bound", .advice = "use another"},
     {"a stranger on an abstract name", 75, "echo.so -l unix:$X",
      .prepare = stranger_listens_on_abstract, .line = "bind: unix:$X: ", .advice = "use another"},
-    {"bind says in use", 75, OWN, .env = "TEST_BIND=in_use", .line = "bind: unix:$D/x.sock: ",
-     .cause = "already bound", .advice = "use another"},
+    {"bind says in use", 75, OWN, .env = "TEST_BIND=in_use",
+     .line = "bind: unix:$D/x.sock: ", .cause = "already bound", .advice = "use another"},
     {"bind says EADDRINUSE", 75, OWN, .env = "TEST_BIND=io_in_use",
      .line = "bind: unix:$D/x.sock: ", .advice = "use another"},
 
     {"the constructor hangs", 76, "",
      .config = "{\"code_deadline_ms\":50,\"services\":[{\"plugin\":\"$T/misbehave.so\","
                "\"listen\":[\"unix:$D/x.sock\"]}]}",
-     .env = "TEST_CONSTRUCTOR=hang", .line = "code: $T/misbehave.so: ",
-     .cause = "code_deadline_ms", .advice = "must not wait"},
+     .env = "TEST_CONSTRUCTOR=hang", .line = "code: $T/misbehave.so: ", .cause = "code_deadline_ms",
+     .advice = "must not wait"},
     {"bind hangs", 76, "",
      .config = "{\"endpoint_deadline_ms\":50,\"services\":[{\"plugin\":\"$T/own_bind.so\","
                "\"listen\":[\"unix:$D/x.sock\"]}]}",
@@ -495,19 +493,19 @@ static const struct row rows[] = {
      .advice = ";"},
     {"bind gives no descriptor", 76, OWN, .env = "TEST_BIND=no_descriptor",
      .line = "bind: unix:$D/x.sock: ", .cause = "-1", .advice = ";"},
-    {"bind gives a file", 76, OWN, .env = "TEST_BIND=a_file", .line = "bind: unix:$D/x.sock: ",
-     .cause = "not a socket", .advice = ";"},
-    {"bind gives nothing", 76, OWN, .env = "TEST_BIND=zero", .line = "bind: unix:$D/x.sock: ",
-     .cause = "unknown outcome", .advice = "rpd_bound_"},
-    {"bind gives garbage", 76, OWN, .env = "TEST_BIND=garbage", .line = "bind: unix:$D/x.sock: ",
-     .cause = "unknown outcome", .advice = "rpd_bound_"},
+    {"bind gives a file", 76, OWN, .env = "TEST_BIND=a_file",
+     .line = "bind: unix:$D/x.sock: ", .cause = "not a socket", .advice = ";"},
+    {"bind gives nothing", 76, OWN, .env = "TEST_BIND=zero",
+     .line = "bind: unix:$D/x.sock: ", .cause = "unknown outcome", .advice = "rpd_bound_"},
+    {"bind gives garbage", 76, OWN, .env = "TEST_BIND=garbage",
+     .line = "bind: unix:$D/x.sock: ", .cause = "unknown outcome", .advice = "rpd_bound_"},
 
-    {"world-writable plugin", 77, "$X", .prepare = plugin_world_writable, .line = "inspect: $X: ",
-     .advice = "chmod go-w"},
-    {"group-writable plugin", 77, "$X", .prepare = plugin_group_writable, .line = "inspect: $X: ",
-     .advice = "chmod go-w"},
-    {"a stranger's plugin", 77, "$X", .prepare = plugin_of_a_stranger, .line = "inspect: $X: ",
-     .cause = "65534", .advice = "chown"},
+    {"world-writable plugin", 77, "$X", .prepare = plugin_world_writable,
+     .line = "inspect: $X: ", .advice = "chmod go-w"},
+    {"group-writable plugin", 77, "$X", .prepare = plugin_group_writable,
+     .line = "inspect: $X: ", .advice = "chmod go-w"},
+    {"a stranger's plugin", 77, "$X", .prepare = plugin_of_a_stranger,
+     .line = "inspect: $X: ", .cause = "65534", .advice = "chown"},
     {"plugin in an open directory", 77, "$X", .prepare = plugin_in_open_directory,
      .line = "inspect: $D/sub: ", .advice = "chmod o-w"},
     {"plugin in a stranger's directory", 77, "$X", .prepare = plugin_in_directory_of_a_stranger,
@@ -530,10 +528,10 @@ static const struct row rows[] = {
      .line = "bind: unix:$D/x.sock: ", .cause = "not a socket", .advice = "move it"},
     {"open directory of the socket", 77, "echo.so -l unix:$X/x.sock", .prepare = open_directory,
      .line = "claim: $X: ", .advice = "chmod o-w"},
-    {"a stranger's directory", 77, "echo.so -l unix:$X/x.sock",
-     .prepare = directory_of_a_stranger, .line = "claim: $X: ", .advice = "chown"},
-    {"open run-time directory", 77, ECHO, .prepare = run_dir_open, .line = "claim: $R: ",
-     .advice = "chmod o-w"},
+    {"a stranger's directory", 77, "echo.so -l unix:$X/x.sock", .prepare = directory_of_a_stranger,
+     .line = "claim: $X: ", .advice = "chown"},
+    {"open run-time directory", 77, ECHO, .prepare = run_dir_open,
+     .line = "claim: $R: ", .advice = "chmod o-w"},
     {"a stranger's run-time directory", 77, ECHO, .prepare = run_dir_of_a_stranger,
      .line = "claim: $R: ", .advice = "RPD_RUNTIME_DIR"},
     {"the lock is a link", 77, ECHO, .prepare = lock_is_a_link,
@@ -544,8 +542,9 @@ static const struct row rows[] = {
      .advice = "start it as"},
 
     {"not JSON", 78, "", .config = "{", .line = "config: $D/c.json:1:", .advice = ""},
-    {"unknown key", 78, "", .config = "{\"servises\":[{\"plugin\":\"echo.so\"}],\"services\":"
-                                      "[{\"plugin\":\"echo.so\"}]}",
+    {"unknown key", 78, "",
+     .config = "{\"servises\":[{\"plugin\":\"echo.so\"}],\"services\":"
+               "[{\"plugin\":\"echo.so\"}]}",
      .line = "config: $D/c.json:1:2: ", .advice = "services"},
     {"duplicate key", 78, "",
      .config = "{\"workers\":1,\"workers\":2,\"services\":[{\"plugin\":\"echo.so\"}]}",
@@ -554,8 +553,8 @@ static const struct row rows[] = {
      .line = "config: $D/c.json:1:12: ", .cause = "workers", .advice = "integer"},
     {"out of range", 78, "", .config = "{\"workers\":0,\"services\":[{\"plugin\":\"echo.so\"}]}",
      .line = "config: $D/c.json:1:12: ", .cause = "workers", .advice = "from 1 to 256"},
-    {"no service", 78, "", .config = "{}", .line = "config: $D/c.json:1:1: ",
-     .advice = "name one here"},
+    {"no service", 78, "", .config = "{}",
+     .line = "config: $D/c.json:1:1: ", .advice = "name one here"},
     {"two of one name", 78, "",
      .config = "{\"services\":[{\"plugin\":\"echo.so\"},{\"plugin\":\"echo.so\"}]}",
      .line = "config: ", .cause = "\"echo\"", .advice = "of its own"},
@@ -563,14 +562,14 @@ static const struct row rows[] = {
      .config = "{\"services\":[{\"plugin\":\"echo.so\",\"listen\":[\"unix:$D/x.sock\"]},"
                "{\"name\":\"b\",\"plugin\":\"echo.so\",\"listen\":[\"unix:$D/x.sock\"]}]}",
      .line = "config: unix:$D/x.sock: ", .advice = "give each its own"},
-    {"no such scheme", 78, "echo.so -l udp:1.2.3.4:5", .line = "config: ",
-     .cause = "udp:1.2.3.4:5", .advice = "expected unix:/path"},
-    {"a host name", 78, "echo.so -l tcp:example.org:80", .line = "config: ",
-     .advice = "numeric address"},
-    {"no port", 78, "echo.so -l tcp:127.0.0.1", .line = "config: ",
-     .advice = "expected tcp:HOST:PORT"},
-    {"a port too large", 78, "echo.so -l tcp:127.0.0.1:65536", .line = "config: ",
-     .advice = "0 to 65535"},
+    {"no such scheme", 78, "echo.so -l udp:1.2.3.4:5", .line = "config: ", .cause = "udp:1.2.3.4:5",
+     .advice = "expected unix:/path"},
+    {"a host name", 78, "echo.so -l tcp:example.org:80",
+     .line = "config: ", .advice = "numeric address"},
+    {"no port", 78, "echo.so -l tcp:127.0.0.1",
+     .line = "config: ", .advice = "expected tcp:HOST:PORT"},
+    {"a port too large", 78, "echo.so -l tcp:127.0.0.1:65536",
+     .line = "config: ", .advice = "0 to 65535"},
     {"a long path", 78,
      "echo.so -l unix:$D/"
      "0123456789012345678901234567890123456789012345678901234567890123456789"
@@ -580,17 +579,16 @@ static const struct row rows[] = {
      "echo.so -l unix:@0123456789012345678901234567890123456789012345678901234567890123456789"
      "01234567890123456789012345678901234567",
      .line = "config: ", .cause = "longer than", .advice = ";"},
-    {"unknown option of the plugin", 78, MISBEHAVE " -o bogus=1", .line = "config: ",
-     .cause = "bogus", .advice = ";"},
-    {"nearest option of the plugin", 78, MISBEHAVE " -o nunber=1", .line = "config: ",
-     .cause = "nunber", .advice = "number"},
-    {"an option out of range", 78, MISBEHAVE " -o number=11", .line = "config: ",
-     .cause = "number", .advice = "from 0 to 10"},
+    {"unknown option of the plugin", 78, MISBEHAVE " -o bogus=1",
+     .line = "config: ", .cause = "bogus", .advice = ";"},
+    {"nearest option of the plugin", 78, MISBEHAVE " -o nunber=1",
+     .line = "config: ", .cause = "nunber", .advice = "number"},
+    {"an option out of range", 78, MISBEHAVE " -o number=11", .line = "config: ", .cause = "number",
+     .advice = "from 0 to 10"},
     {"a bad name", 78, "", .config = "{\"services\":[{\"plugin\":\"echo.so\",\"name\":\"Echo\"}]}",
      .line = "config: $D/c.json:1:", .cause = "Echo", .advice = "1 to 63 of a-z"},
-    {"bind says invalid", 78, OWN, .env = "TEST_BIND=invalid",
-     .line = "bind: unix:$D/x.sock: ", .cause = "the test does not like it",
-     .advice = "correct \"listen\""},
+    {"bind says invalid", 78, OWN, .env = "TEST_BIND=invalid", .line = "bind: unix:$D/x.sock: ",
+     .cause = "the test does not like it", .advice = "correct \"listen\""},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -646,9 +644,8 @@ static struct process *start_row(const struct row *row, const char *dir, const c
     }
     split(expand(row->args, dir, made), argv + count, 28);
     split(expand(row->env, dir, made), env, 8);
-    return process_start(&(struct process_options){.argv = argv, .env = env,
-                                                   .runtime_dir = run_dir(dir),
-                                                   .directory = dir});
+    return process_start(&(struct process_options){
+        .argv = argv, .env = env, .runtime_dir = run_dir(dir), .directory = dir});
 }
 
 static void check_line(const struct row *row, const char *text, const char *dir, const char *made)
@@ -665,8 +662,8 @@ static void check_line(const struct row *row, const char *text, const char *dir,
         }
     }
     cr_assert_eq(errors, 1, "%s: %zu lines begin with \"%s\":\n%s", row->name, errors, step, text);
-    cr_expect(strncmp(found, begin, strlen(begin)) == 0, "%s: no \"%s\" in:\n%s", row->name,
-              begin, found);
+    cr_expect(strncmp(found, begin, strlen(begin)) == 0, "%s: no \"%s\" in:\n%s", row->name, begin,
+              found);
     if (row->cause)
         cr_expect(strstr(found, expand(row->cause, dir, made)), "%s: no cause \"%s\" in:\n%s",
                   row->name, expand(row->cause, dir, made), found);
@@ -711,8 +708,8 @@ ParameterizedTest(size_t *at, exit_codes, row)
         process_signal(rpd, SIGTERM);
     }
     const int code = process_code(process_wait_exit(rpd));
-    cr_expect_eq(code, row->code, "%s: exit code %d instead of %d:\n%s", row->name, code,
-                 row->code, process_stderr(rpd));
+    cr_expect_eq(code, row->code, "%s: exit code %d instead of %d:\n%s", row->name, code, row->code,
+                 process_stderr(rpd));
     cr_expect(!strstr(process_stderr(rpd), "the constructor ran"), "%s: a constructor ran",
               row->name);
     if (row->line)

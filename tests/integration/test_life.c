@@ -73,8 +73,8 @@ Test(life, bound_line_names_all_endpoints)
 {
     const char *dir = temp_dir_make();
     const char *path = textf("unix:%s/x.sock", dir), *name = textf("unix:@rpd-life-%d", getpid());
-    struct process *rpd = RPD_START(dir, "echo.so", "-l", path, "-l", name, "-l",
-                                    "tcp:127.0.0.1:0", "-l", "unix:relative.sock");
+    struct process *rpd = RPD_START(dir, "echo.so", "-l", path, "-l", name, "-l", "tcp:127.0.0.1:0",
+                                    "-l", "unix:relative.sock");
 
     assert_bound(rpd);
     assert_line(rpd, ": bound ");
@@ -124,8 +124,11 @@ Test(life, modes)
     static const struct {
         const char *file;
         mode_t mode;
-    } files[] = {{"x.sock", 0600}, {".x.sock.lock", 0600}, {"run", 0700},
-                 {"run/echo.lock", 0600}, {"run/echo.json", 0644}};
+    } files[] = {{"x.sock", 0600},
+                 {".x.sock.lock", 0600},
+                 {"run", 0700},
+                 {"run/echo.lock", 0600},
+                 {"run/echo.json", 0644}};
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct stat status;
@@ -187,9 +190,10 @@ static void check_sd_notify(const char *name, const char *dir, const char *when)
     const char *config = textf("%s/c.json", dir);
     write_text(config, textf("{\"notify\":\"%s\",\"services\":[{\"plugin\":\"%s\"}]}", when,
                              test_plugin("misbehave")));
-    struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS("rpd", "-c", config), .runtime_dir = dir,
-        .env = ARGS(textf("NOTIFY_SOCKET=%s", name))});
+    struct process *rpd = process_start(
+        &(struct process_options){.argv = ARGS("rpd", "-c", config),
+                                  .runtime_dir = dir,
+                                  .env = ARGS(textf("NOTIFY_SOCKET=%s", name))});
 
     const char *start = messages_until(manager, "STATUS=ready");
     if (!strstr(start, "READY=1"))
@@ -307,8 +311,7 @@ Test(life, sighup_logs_one_line)
     assert_text(ask(fd, "still here"), "still here", life.rpd);
     close(fd);
     assert_stops(life.rpd);
-    cr_assert_eq(lines_with(process_stderr(life.rpd), "SIGHUP"), 1, "%s",
-                 process_stderr(life.rpd));
+    cr_assert_eq(lines_with(process_stderr(life.rpd), "SIGHUP"), 1, "%s", process_stderr(life.rpd));
     assert_left_nothing(&life);
 }
 
@@ -382,8 +385,7 @@ Test(life, sigterm_in_bind)
 
 Test(life, sigterm_while_loading_with_held_clients)
 {
-    struct life life = life_in(test_plugin("misbehave"), "",
-                               ",\"options\":{\"load\":\"forever\"}");
+    struct life life = life_in(test_plugin("misbehave"), "", ",\"options\":{\"load\":\"forever\"}");
     int held[20];
     char byte;
 
@@ -412,16 +414,15 @@ Test(life, several_services)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
 
-    write_text(config,
-               textf("{\"services\":["
-                     "{\"name\":\"a\",\"plugin\":\"echo.so\",\"listen\":[\"unix:a.sock\"]},"
-                     "{\"name\":\"b\",\"plugin\":\"echo.so\",\"listen\":[\"unix:b.sock\"]},"
-                     "{\"name\":\"p1\",\"plugin\":\"%s\",\"options\":{\"parts\":3}},"
-                     "{\"name\":\"p2\",\"plugin\":\"%s\",\"options\":{\"parts\":7}},"
-                     "{\"name\":\"own\",\"plugin\":\"%s\"},"
-                     "{\"plugin\":\"%s\",\"options\":{\"load_s\":3600}}]}",
-                     test_plugin("parts"), test_plugin("parts"), test_plugin("own_bind"),
-                     build_path("samples/slow_start.so")));
+    write_text(config, textf("{\"services\":["
+                             "{\"name\":\"a\",\"plugin\":\"echo.so\",\"listen\":[\"unix:a.sock\"]},"
+                             "{\"name\":\"b\",\"plugin\":\"echo.so\",\"listen\":[\"unix:b.sock\"]},"
+                             "{\"name\":\"p1\",\"plugin\":\"%s\",\"options\":{\"parts\":3}},"
+                             "{\"name\":\"p2\",\"plugin\":\"%s\",\"options\":{\"parts\":7}},"
+                             "{\"name\":\"own\",\"plugin\":\"%s\"},"
+                             "{\"plugin\":\"%s\",\"options\":{\"load_s\":3600}}]}",
+                             test_plugin("parts"), test_plugin("parts"), test_plugin("own_bind"),
+                             build_path("samples/slow_start.so")));
     struct process *rpd = RPD_START(textf("%s/run", dir), "-c", config);
     static const char *const names[] = {"a", "b", "p1", "p2", "own", "slow_start"};
 
@@ -477,9 +478,13 @@ Test(life, a_failed_load_ends_all_services)
 static struct process *start_adopting(const char *dir, const int *fds, size_t count,
                                       const char *names, const char *const *argv)
 {
-    return process_start(&(struct process_options){
-        .argv = argv, .runtime_dir = dir, .listen_fds = fds, .listen_count = count,
-        .notify = true, .env = names ? ARGS(textf("LISTEN_FDNAMES=%s", names)) : NULL});
+    return process_start(
+        &(struct process_options){.argv = argv,
+                                  .runtime_dir = dir,
+                                  .listen_fds = fds,
+                                  .listen_count = count,
+                                  .notify = true,
+                                  .env = names ? ARGS(textf("LISTEN_FDNAMES=%s", names)) : NULL});
 }
 
 Test(life, adopts_a_unix_listener)
@@ -580,8 +585,8 @@ Test(life, adopted_names_break_ties)
                      "{\"name\":\"echo\",\"plugin\":\"echo.so\","
                      "\"listen\":[\"tcp:127.0.0.1:0\"]}]}",
                      test_plugin("parts")));
-    struct process *rpd =
-        start_adopting(textf("%s/run", dir), fds, 2, "echo:parts", ARGS("rpd", "-c", config));
+    struct process *rpd = start_adopting(textf("%s/run", dir), fds, 2, "echo:parts",
+                                         ARGS("rpd", "-c", config));
     assert_bound(rpd);
     assert_text(ask_once(endpoints[0], "a"), "a", rpd);
     const char *answer = ask_once(endpoints[1], "a");
@@ -603,8 +608,8 @@ Test(life, adopted_names_count_before_order)
                      "{\"name\":\"echo\",\"plugin\":\"echo.so\","
                      "\"listen\":[\"tcp:127.0.0.1:0\"]}]}",
                      test_plugin("parts")));
-    struct process *rpd =
-        start_adopting(textf("%s/run", dir), &fd, 1, "echo", ARGS("rpd", "-c", config));
+    struct process *rpd = start_adopting(textf("%s/run", dir), &fd, 1, "echo",
+                                         ARGS("rpd", "-c", config));
     assert_bound(rpd);
     assert_text(ask_once(endpoint, "a"), "a", rpd);
     assert_stops(rpd);
@@ -732,7 +737,7 @@ Test(life, live_holder_with_a_full_queue)
     const int holder = listen_at(path, SOCK_STREAM, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    strcpy(address.sun_path, path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     for (;;) {
         const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
@@ -803,9 +808,9 @@ Test(life, deleted_lock_is_made_again)
             poll(NULL, 0, 1);
         }
         cr_assert(held, "%s: %s", locks[i], process_stderr(life.rpd));
-        struct process *second =
-            RPD_START(textf("%s/%s", life.dir, i == 0 ? "run2" : "run"), "echo.so", "-l",
-                      i == 0 ? life.endpoint : textf("unix:%s/y.sock", life.dir));
+        struct process *second = RPD_START(
+            textf("%s/%s", life.dir, i == 0 ? "run2" : "run"), "echo.so", "-l",
+            i == 0 ? life.endpoint : textf("unix:%s/y.sock", life.dir));
         assert_ends(second, 75);
         unlink(textf("%s/run2/echo.lock", life.dir));
         rmdir(textf("%s/run2", life.dir));

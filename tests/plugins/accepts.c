@@ -89,10 +89,5 @@ static void stop(struct rpd_service *service, void *state)
     say("test: stopped\n");
 }
 
-RPD_BACKEND(accepts,
-            .summary = "Takes its clients itself",
-            .options = options,
-            .serve = serve,
-            .load = load,
-            .on_drain = on_drain,
-            .stop = stop);
+RPD_BACKEND(accepts, .summary = "Takes its clients itself", .options = options, .serve = serve,
+            .load = load, .on_drain = on_drain, .stop = stop);

@@ -99,10 +99,5 @@ static void on_data(struct rpd_conn *conn, void *state)
     }
 }
 
-RPD_BACKEND(misbehave,
-            .summary = "Misbehaves where it is told to",
-            .options = options,
-            .serve = serve,
-            .load = load,
-            .unload = unload,
-            .on_data = on_data);
+RPD_BACKEND(misbehave, .summary = "Misbehaves where it is told to", .options = options,
+            .serve = serve, .load = load, .unload = unload, .on_data = on_data);

@@ -57,8 +57,7 @@ static void *load_part(struct rpd_load *load)
             continue;
         return NULL;
     }
-    while (rpd_option_boolean(service, "reverse") && number == 0 &&
-           !atomic_load(&second_is_loaded))
+    while (rpd_option_boolean(service, "reverse") && number == 0 && !atomic_load(&second_is_loaded))
         if (!rpd_load_wait(load, 1))
             return NULL;
     if (rpd_load_add_part(load, &(struct rpd_load_part){.load = load_part}) == 0)
@@ -139,10 +138,5 @@ static void on_data(struct rpd_conn *conn, void *state_)
         rpd_conn_printf(conn, "%ld %ld %ld\n", state->count, state->sum, state->first);
 }
 
-RPD_BACKEND(parts,
-            .summary = "Loads in parts",
-            .options = options,
-            .load = load,
-            .unload = unload,
-            .on_ready = on_ready,
-            .on_data = on_data);
+RPD_BACKEND(parts, .summary = "Loads in parts", .options = options, .load = load, .unload = unload,
+            .on_ready = on_ready, .on_data = on_data);

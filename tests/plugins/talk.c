@@ -282,10 +282,5 @@ static void stop(struct rpd_service *service, void *state)
     tell(accepted == done_count && opened == closed ? "test: balanced\n" : "test: NOT BALANCED\n");
 }
 
-RPD_BACKEND(talk,
-            .summary = "Does what it is asked",
-            .on_connect = on_connect,
-            .on_data = on_data,
-            .on_writable = on_writable,
-            .on_close = on_close,
-            .stop = stop);
+RPD_BACKEND(talk, .summary = "Does what it is asked", .on_connect = on_connect, .on_data = on_data,
+            .on_writable = on_writable, .on_close = on_close, .stop = stop);

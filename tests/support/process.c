@@ -404,7 +404,7 @@ static void child_run(const struct process_options *options, pid_t parent, char 
         *--at = '\0';
         for (pid_t pid = getpid(); pid > 0; pid /= 10)
             *--at = (char)('0' + pid % 10);
-        strcpy(strchr(listen_pid, '=') + 1, at);
+        memcpy(strchr(listen_pid, '=') + 1, at, (size_t)(digits + sizeof digits - at));
     }
     if (options->directory && chdir(options->directory) != 0)
         child_fail("chdir", options->directory);
@@ -478,8 +478,8 @@ static void stream_take(struct stream *stream)
             stream->room = stream->room ? stream->room * 2 : 2048;
             stream->data = check_memory(realloc(stream->data, stream->room));
         }
-        const ssize_t got =
-            read(stream->fd, stream->data + stream->size, stream->room - stream->size - 1);
+        const ssize_t got = read(stream->fd, stream->data + stream->size,
+                                 stream->room - stream->size - 1);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -790,7 +790,7 @@ static socklen_t parse_tcp(const char *text, union address *ret)
     ret->in4.sin_family = AF_INET;
     ret->in4.sin_port = port;
     if (strcmp(host, "localhost") == 0)
-        strcpy(host, "127.0.0.1");
+        snprintf(host, sizeof host, "127.0.0.1");
     return inet_pton(AF_INET, host, &ret->in4.sin_addr) == 1 ? sizeof ret->in4 : 0;
 }
 

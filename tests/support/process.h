@@ -125,7 +125,7 @@ bool process_poll(struct process *const *list, size_t count, int64_t timeout_ns)
 
 /* What is known so far, without waiting and without looking again. */
 pid_t process_pid(const struct process *process);
-bool process_bound(const struct process *process);   /* told by the notification descriptor */
+bool process_bound(const struct process *process);       /* told by the notification descriptor */
 int64_t process_bound_ns(const struct process *process); /* when that was seen */
 bool process_exited(const struct process *process, int *ret_wait_status);
 const char *process_stderr(const struct process *process); /* never NULL; until the next call */

@@ -44,8 +44,8 @@ Test(arguments, any_order_and_form)
         {"-c", "f.json", "p.so", "-l", "unix:a", "-l", "unix:b", "-n", "n", "-o", "k=v", "-o",
          "k2="},
         {"-cf.json", "-lunix:a", "-nn", "-ok=v", "p.so", "-l", "unix:b", "-ok2="},
-        {"--listen=unix:a", "--listen", "unix:b", "--name=n", "--option", "k=v", "--option=k2=",
-         "--config", "f.json", "--", "p.so"},
+        {"--listen=unix:a", "--listen", "unix:b", "--name=n", "--option", "k=v",
+         "--option=k2=", "--config", "f.json", "--", "p.so"},
     };
     struct arguments arguments;
     struct error error;

@@ -238,9 +238,13 @@ Test(config, plugin_is_one_more_service)
     struct config config;
     const char *listen[] = {"unix:a", "tcp:*:0"};
     const char *options[] = {"k=v=w", "e=", "x-mine=1"};
-    const struct config_request request = {.file = "rpd.json", .plugin = "./x.so", .name = "new",
-                                           .listen = listen, .listen_count = 2,
-                                           .options = options, .option_count = 3};
+    const struct config_request request = {.file = "rpd.json",
+                                           .plugin = "./x.so",
+                                           .name = "new",
+                                           .listen = listen,
+                                           .listen_count = 2,
+                                           .options = options,
+                                           .option_count = 3};
     const struct config_service *service;
 
     write_file("{\"services\":[{\"plugin\":\"a.so\",\"name\":\"old\"}]}");
@@ -267,8 +271,8 @@ Test(config, same_name_overrides_only_what_is_given)
 {
     struct config config;
     const char *options[] = {"b=2", "c=3"};
-    struct config_request request = {.file = "rpd.json", .plugin = "x.so", .name = "s",
-                                     .options = options, .option_count = 2};
+    struct config_request request = {
+        .file = "rpd.json", .plugin = "x.so", .name = "s", .options = options, .option_count = 2};
     const struct config_service *service;
 
     write_file("{\"services\":[{\"plugin\":\"f.so\"},{\"plugin\":\"a.so\",\"name\":\"s\","
@@ -338,10 +342,9 @@ Test(config, syntax)
 {
     static const struct bad_text rows[] = {
         {"", AT "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
-        {" \n\t", AT
-         "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
-        {"\xef\xbb\xbf" ONE,
-         AT "1:1: starts with a byte order mark; save it as UTF-8 without one"},
+        {" \n\t",
+         AT "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
+        {"\xef\xbb\xbf" ONE, AT "1:1: starts with a byte order mark; save it as UTF-8 without one"},
         {"{\n \"workers\": 1,\n \"workers\": 2}",
          AT "3:10: duplicate object key near '\"workers\"'"},
         {"{\"workers\": NaN}", AT "1:15: invalid token near 'NaN'"},
@@ -427,18 +430,16 @@ Test(config, keys_and_values)
         /* unknown keys, with a near known one and without */
         {S("\n \"drian_s\":1"), AT "2:2: $.services[0].drian_s: unknown key"},
         {P("\"drian_s\":1"), AT "1:30: $.drian_s: unknown key; did you mean \"drain_s\"?"},
-        {P("\"é\":1, \"é2\":1"), AT "1:30: $[\"é\"]: unknown key\n" AT
-                                   "1:37: $[\"é2\"]: unknown key"},
+        {P("\"é\":1, \"é2\":1"),
+         AT "1:30: $[\"é\"]: unknown key\n" AT "1:37: $[\"é2\"]: unknown key"},
         {P("\"bananas\":1"), AT "1:30: $.bananas: unknown key"},
         {P("\"wor\\u006bres\":1"), AT "1:30: $.workres: unknown key; did you mean \"workers\"?"},
         {P("\"a b\\n\\\"\":1"), AT "1:30: $[\"a b\\u000a\\\"\"]: unknown key"},
-        {P("\"log\":{\"levle\":1}"),
-         AT "1:37: $.log.levle: unknown key; did you mean \"level\"?"},
+        {P("\"log\":{\"levle\":1}"), AT "1:37: $.log.levle: unknown key; did you mean \"level\"?"},
         {S("\"warmup\":\"hold\""), AT "1:28: $.services[0].warmup: unknown key"},
-        {S("\"limits\":{},\"seal\":1,\"idle_exit_s\":0"),
-         AT "1:28: $.services[0].limits: unknown key\n" AT
-            "1:40: $.services[0].seal: unknown key\n" AT
-            "1:49: $.services[0].idle_exit_s: unknown key"},
+        {S("\"limits\":{},\"seal\":1,\"idle_exit_s\":0"), AT
+         "1:28: $.services[0].limits: unknown key\n" AT "1:40: $.services[0].seal: unknown key\n" AT
+         "1:49: $.services[0].idle_exit_s: unknown key"},
         {L("{\"endpoint\":\"unix:a\",\"bcklog\":1}"),
          AT "1:59: $.services[0].listen[0].bcklog: unknown key; did you mean \"backlog\"?"},
         /* types */
@@ -474,8 +475,7 @@ Test(config, keys_and_values)
          AT "1:53: $.endpoint_deadline_ms: expected an integer from 10 to 600000, found 9"},
         {P("\"code_deadline_ms\":600001"),
          AT "1:49: $.code_deadline_ms: expected an integer from 10 to 600000, found 600001"},
-        {P("\"drain_s\":-1"),
-         AT "1:40: $.drain_s: expected an integer from 0 to 86400, found -1"},
+        {P("\"drain_s\":-1"), AT "1:40: $.drain_s: expected an integer from 0 to 86400, found -1"},
         {P("\"drain_s\":86401"),
          AT "1:40: $.drain_s: expected an integer from 0 to 86400, found 86401"},
         {L("{\"endpoint\":\"a\",\"backlog\":65536}"),
@@ -488,7 +488,7 @@ Test(config, keys_and_values)
         {P("\"log\":{\"format\":\"xml\"}"),
          AT "1:46: $.log.format: expected \"text\" or \"json\", found \"xml\""},
         {P("\"notify\":\"redy\""), AT "1:39: $.notify: expected \"bound\" or \"ready\", found "
-                                     "\"redy\"; did you mean \"ready\"?"},
+                                      "\"redy\"; did you mean \"ready\"?"},
         {S("\"on_load_failure\":\"die\""),
          AT "1:46: $.services[0].on_load_failure: expected \"exit\" or \"retry\", found \"die\""},
         {S("\"name\":\"\""),
@@ -507,10 +507,8 @@ Test(config, keys_and_values)
         {"{}", AT "1:1: $.services: no service; name one here, or a plugin on the command line"},
         {"{\"services\": []}",
          AT "1:2: $.services: no service; name one here, or a plugin on the command line"},
-        {"{\"services\":[{}]}",
-         AT "1:14: $.services[0].plugin: missing; this key is required"},
-        {"{\"services\":[{\"plugin\":\"\"}]}",
-         AT "1:24: $.services[0].plugin: is an empty string"},
+        {"{\"services\":[{}]}", AT "1:14: $.services[0].plugin: missing; this key is required"},
+        {"{\"services\":[{\"plugin\":\"\"}]}", AT "1:24: $.services[0].plugin: is an empty string"},
         {L(""), AT "1:37: $.services[0].listen: is empty; name at least one, or leave the key "
                    "out"},
         {L("\"\""), AT "1:38: $.services[0].listen[0]: is an empty string"},
@@ -591,12 +589,14 @@ Test(config, large_but_allowed)
 
 Test(config, long_values_are_cut)
 {
-    char *text = calloc(1, 900000);
+    enum { ROOM = 900000, VALUE_SIZE = 800000 };
+    char *text = malloc(ROOM);
+    const int start = snprintf(text, ROOM, "{\"services\":[{\"plugin\":\"p\",\"name\":\"");
+    char *const end = text + start + VALUE_SIZE;
     char *found;
 
-    strcat(text, "{\"services\":[{\"plugin\":\"p\",\"name\":\"");
-    memset(text + strlen(text), 'X', 800000);
-    strcat(text + 800000, "\"}]}");
+    memset(text + start, 'X', VALUE_SIZE);
+    snprintf(end, (size_t)(text + ROOM - end), "\"}]}");
     write_file(text);
     found = errors_of(&of_file, 78);
     cr_assert_lt(strlen(found), 400);
@@ -611,7 +611,7 @@ Test(config, missing_file)
 {
     expect(&of_file, 66, "config: rpd.json: No such file or directory; name a file that is there");
     cr_assert_eq(symlink("nowhere", "link"), 0);
-    expect(&(struct config_request){.file = "link"}, 66, 
+    expect(&(struct config_request){.file = "link"}, 66,
            "config: link: No such file or directory; name a file that is there");
     write_file(ONE);
     expect(&(struct config_request){.file = "rpd.json/x"}, 66,
@@ -701,8 +701,8 @@ Test(config, print_config)
 {
     struct config config;
     const char *options[] = {"b=2", "c=3"};
-    const struct config_request request = {.file = "rpd.json", .plugin = "x.so", .name = "s",
-                                           .options = options, .option_count = 2};
+    const struct config_request request = {
+        .file = "rpd.json", .plugin = "x.so", .name = "s", .options = options, .option_count = 2};
     static const char expected[] =
         "workers = 8                                        # rpd.json:1:13\n"
         "plugin_dirs[0] = \"/d\"                              # rpd.json:1:31\n"
@@ -789,8 +789,8 @@ static void check_schema_row(const json_t *node, const struct config_key *key)
         cr_assert_eq(json_integer_value(json_object_get(node, "maximum")), key->max);
     }
     for (size_t i = 0; key->choices && key->choices[i]; i++)
-        cr_assert_str_eq(
-            json_string_value(json_array_get(json_object_get(node, "enum"), i)), key->choices[i]);
+        cr_assert_str_eq(json_string_value(json_array_get(json_object_get(node, "enum"), i)),
+                         key->choices[i]);
     if (key->types & CONFIG_OBJECT) {
         cr_assert_not_null(json_object_get(node, "additionalProperties"));
         cr_assert_not_null(json_object_get(json_object_get(node, "patternProperties"), "^x-"));
@@ -840,9 +840,14 @@ Test(config, nearest_names)
     static const struct {
         const char *wanted, *known, *best;
     } rows[] = {
-        {"drian_s", "drain_s", "drain_s"}, {"bcklog", "backlog", "backlog"},
-        {"workerss", "workers", "workers"}, {"wrkrs", "workers", NULL},
-        {"", "a", NULL}, {"x", "y", NULL}, {"drain_s", "workers", NULL}, {"nam", "name", "name"},
+        {"drian_s", "drain_s", "drain_s"},
+        {"bcklog", "backlog", "backlog"},
+        {"workerss", "workers", "workers"},
+        {"wrkrs", "workers", NULL},
+        {"", "a", NULL},
+        {"x", "y", NULL},
+        {"drain_s", "workers", NULL},
+        {"nam", "name", "name"},
         {"ab", "cd", NULL},
     };
 
@@ -873,10 +878,11 @@ Test(config, places)
         bool found;
         size_t line, column;
     } rows[] = {
-        {&root, JSON_VALUE, true, 1, 2}, {&e, JSON_KEY, true, 1, 3}, {&e, JSON_VALUE, true, 1, 9},
-        {&e0, JSON_VALUE, true, 1, 10},  {&e1, JSON_KEY, true, 1, 13},
-        {&e10, JSON_VALUE, true, 1, 14}, {&e11, JSON_VALUE, true, 1, 20},
-        {&e2, JSON_VALUE, true, 2, 3},   {&k, JSON_KEY, true, 2, 4}, {&k, JSON_VALUE, true, 2, 17},
+        {&root, JSON_VALUE, true, 1, 2}, {&e, JSON_KEY, true, 1, 3},
+        {&e, JSON_VALUE, true, 1, 9},    {&e0, JSON_VALUE, true, 1, 10},
+        {&e1, JSON_KEY, true, 1, 13},    {&e10, JSON_VALUE, true, 1, 14},
+        {&e11, JSON_VALUE, true, 1, 20}, {&e2, JSON_VALUE, true, 2, 3},
+        {&k, JSON_KEY, true, 2, 4},      {&k, JSON_VALUE, true, 2, 17},
         {&b, JSON_KEY, true, 2, 26},     {&b, JSON_VALUE, true, 2, 30},
         {&e3, JSON_VALUE, false, 1, 9},  {&no, JSON_KEY, false, 1, 2},
     };

@@ -32,6 +32,7 @@ ON_PURPOSE static void crash_by_null(void)
 {
     volatile int *volatile nowhere = NULL;
 
+    /* cppcheck-suppress nullPointer ; on purpose */
     *nowhere = 1;
     sink++;
 }
@@ -50,6 +51,7 @@ ON_PURPOSE static void crash_by_division(void)
 #if defined(__x86_64__)
     volatile int some = 7, zero = 0;
 
+    /* cppcheck-suppress zerodiv ; on purpose */
     sink = some / zero;
 #else
     raise(SIGFPE);
@@ -107,6 +109,7 @@ ON_PURPOSE static void crash_by_call_to_null(void)
 {
     void (*volatile nothing)(void) = NULL;
 
+    /* cppcheck-suppress nullPointer ; on purpose */
     nothing();
     sink++;
 }
@@ -233,8 +236,7 @@ static const struct {
     {"null", crash_by_null, SIGSEGV, "rpd: crash: SIGSEGV at address 0x0 in crash_by_null+0x"},
     {"bus", crash_by_bus, SIGBUS, "rpd: crash: SIGBUS at address 0x"},
     {"division", crash_by_division, SIGFPE, "rpd: crash: SIGFPE in crash_by_division+0x"},
-    {"instruction", crash_by_instruction, SIGILL,
-     "rpd: crash: SIGILL in crash_by_instruction+0x"},
+    {"instruction", crash_by_instruction, SIGILL, "rpd: crash: SIGILL in crash_by_instruction+0x"},
     {"abort", crash_by_abort, SIGABRT, "rpd: crash: SIGABRT in crash_by_abort+0x"},
     {"trap", crash_by_trap, SIGTRAP, "rpd: crash: SIGTRAP in crash_by_trap+0x"},
     {"bad call", crash_by_bad_call, SIGSYS, "rpd: crash: SIGSYS in crash_by_bad_call+0x"},
@@ -252,8 +254,8 @@ static void check_way(size_t way, bool worker)
               (unsigned)outcome.status);
     assert_died_of(&outcome, ways[way].number);
     assert_one_line(&outcome);
-    cr_assert_eq(strncmp(outcome.text, ways[way].start, strlen(ways[way].start)), 0,
-                 "%s: \"%s\"", ways[way].label, outcome.text);
+    cr_assert_eq(strncmp(outcome.text, ways[way].start, strlen(ways[way].start)), 0, "%s: \"%s\"",
+                 ways[way].label, outcome.text);
     assert_has(&outcome, ", step serve, service echo (plugin /plugins/echo.so), thread ");
     assert_has(&outcome, worker ? ", thread worker; backtrace: " : ", thread loop; backtrace: ");
     assert_has(&outcome, worker ? " < run_on_worker+0x" : " < act_on_main+0x");
@@ -601,8 +603,7 @@ static void quit_quickly(void)
     quick_exit(3);
 }
 
-static void assert_exit_line(const struct outcome *outcome, const char *caller,
-                             const char *thread)
+static void assert_exit_line(const struct outcome *outcome, const char *caller, const char *thread)
 {
     cr_assert(WIFEXITED(outcome->status), "status %#x", (unsigned)outcome->status);
     cr_assert_eq(WEXITSTATUS(outcome->status), 70);

@@ -254,11 +254,11 @@ Test(elf, what_is_no_elf_file)
     assert_refused("{\"services\": []}", 16, "it looks like JSON text (a configuration");
     assert_refused("/* GNU ld script */", 19, "it looks like a linker script");
     assert_refused("!<arch>\nfoo", 11, "it looks like a static library (.a)");
-    assert_refused("gr\xc3\xbc\xc3\x9f""e", 7, "it looks like text");
+    assert_refused("gr\303\274\303\237e", 7, "it looks like text");
     assert_refused("\0\1\2\3", 4, "binary data of another kind");
-    assert_refused("\x7f" "ELG", 4, "not an ELF file");
-    assert_refused("\x7f" "E", 2, "truncated: the ELF header");
-    assert_refused("\x7f" "ELF", 4, "truncated: the ELF header");
+    assert_refused("\177ELG", 4, "not an ELF file");
+    assert_refused("\177E", 2, "truncated: the ELF header");
+    assert_refused("\177ELF", 4, "truncated: the ELF header");
 }
 
 Test(elf, what_is_no_regular_file)
@@ -368,8 +368,9 @@ Test(elf, no_note, .init = load_real, .fini = free_real)
 {
     real_segment(PT_NOTE)->p_type = PT_NULL;
     memcpy(real_note()->owner, "xyz", 4);
-    assert_refused(real, real_size, "not an rpd plugin: it carries no rpd note; "
-                                    "was it built with RPD_BACKEND()?");
+    assert_refused(real, real_size,
+                   "not an rpd plugin: it carries no rpd note; "
+                   "was it built with RPD_BACKEND()?");
 }
 
 Test(elf, malformed_notes, .init = load_real, .fini = free_real)
@@ -425,7 +426,7 @@ Test(elf, names, .init = load_real, .fini = free_real)
     memcpy(name, "a/b", 4);
     assert_name_refused(name, "\"a/b\" is malformed");
     memcpy(name, "a\n\xff", 4);
-    assert_name_refused(name, "\"a?" "?\" is malformed");
+    assert_name_refused(name, "\"a?\?\" is malformed");
 }
 
 Test(elf, notes_that_do_not_go_together, .init = load_real, .fini = free_real)
@@ -506,8 +507,9 @@ Test(elf, each_flipped_bit_of_the_first_512_bytes, .init = load_real, .fini = fr
 /* Several bytes at once, of headers and notes, with values that hurt. */
 Test(elf, many_random_changes, .init = load_real, .fini = free_real, .timeout = 60)
 {
-    static const uint64_t values[] = {0, 1, 4, 8, 0x7f, 0xff, 0xfff, 0xffff, INT32_MAX,
-                                      UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 11};
+    static const uint64_t values[] = {
+        0,      1,         4,          8,         0x7f,       0xff,           0xfff,
+        0xffff, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 11};
     const size_t region = real_size < 1024 ? real_size : 1024;
     int fd = file_of(real, real_size);
 

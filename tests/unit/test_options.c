@@ -43,7 +43,8 @@ static void load(struct config *config, const char *json, const char *text)
     const struct config_request request = {.file = json ? "c.json" : NULL,
                                            .plugin = json && !text ? NULL : "p.so",
                                            .name = json && text ? "s" : NULL,
-                                           .options = &text, .option_count = text ? 1 : 0};
+                                           .options = &text,
+                                           .option_count = text ? 1 : 0};
     struct error *errors;
     size_t count;
 
@@ -131,6 +132,8 @@ Test(options, from_the_file_and_over_it)
 
 Test(options, mistakes_in_the_file)
 {
+    /* One mistake a line. */
+    /* clang-format off */
     expect_mistakes("{\"limit\":\"7\",\"greting\":1,\"ratio\":true,\"fast\":\"yes\"}", NULL,
                     AT "20" IN "limit: expected an integer from -5 to 100, found \"7\"\n" AT
                        "24" IN "greting: demo has no such option; did you mean \"greeting\"?\n" AT
@@ -138,10 +141,11 @@ Test(options, mistakes_in_the_file)
                        "56" IN "fast: expected true or false, found \"yes\"");
     expect_mistakes("{\"limit\":101,\"bananas\":1,\"ratio\":1.5,\"greeting\":3}", NULL,
                     AT "20" IN "limit: expected an integer from -5 to 100, found 101\n" AT
-                       "24" IN "bananas: demo has no such option; it has greeting, path, limit, huge, ratio, "
-                       "fast\n" AT
+                       "24" IN "bananas: demo has no such option; it has greeting, path, limit, "
+                       "huge, ratio, fast\n" AT
                        "44" IN "ratio: expected a number from 0 to 1, found 1.5\n" AT
                        "59" IN "greeting: expected a string, found 3");
+    /* clang-format on */
     expect_mistakes("{\"limit\":1.0}", NULL,
                     AT "20" IN "limit: expected an integer from -5 to 100, found 1");
 }
@@ -149,10 +153,28 @@ Test(options, mistakes_in_the_file)
 Test(options, mistakes_on_the_command_line)
 {
     static const char *const bad[] = {
-        "limit=",   "limit=1x",   "limit= 1", "limit=101", "limit=9223372036854775808",
-        "limit=1.0", "limit=--1", "limit=0x1", "huge=-9223372036854775809", "huge=nan",
-        "ratio=",   "ratio=nan",  "ratio=inf", "ratio=1e999", "ratio=0x1", "ratio=1.0x",
-        "ratio=-0.1", "fast=maybe", "fast=", "fast=TRUE", "fast=2", "unknown=1",
+        "limit=",
+        "limit=1x",
+        "limit= 1",
+        "limit=101",
+        "limit=9223372036854775808",
+        "limit=1.0",
+        "limit=--1",
+        "limit=0x1",
+        "huge=-9223372036854775809",
+        "huge=nan",
+        "ratio=",
+        "ratio=nan",
+        "ratio=inf",
+        "ratio=1e999",
+        "ratio=0x1",
+        "ratio=1.0x",
+        "ratio=-0.1",
+        "fast=maybe",
+        "fast=",
+        "fast=TRUE",
+        "fast=2",
+        "unknown=1",
     };
     struct config config;
     struct options options;
@@ -204,9 +226,10 @@ Test(options, no_table)
     size_t count;
 
     load(&config, NULL, "a=1");
-    cr_assert_eq(options_make(&options, NULL, "demo", &config, &config.services[0], &errors,
-                              &count), -1);
-    cr_assert_str_eq(errors[0].text, "config: command line: -o a: demo has no such option; it has none");
+    cr_assert_eq(
+        options_make(&options, NULL, "demo", &config, &config.services[0], &errors, &count), -1);
+    cr_assert_str_eq(errors[0].text,
+                     "config: command line: -o a: demo has no such option; it has none");
     free(errors);
     config_finish(&config);
 }
