@@ -112,7 +112,7 @@ int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, c
     return acceptor->started ? 0 : -1;
 }
 
-void acceptor_drain(struct acceptor *acceptor, int fd)
+void acceptor_take_queued(struct acceptor *acceptor, int fd)
 {
     accept_some(acceptor, fd, QUEUE_MAX);
 }

@@ -32,7 +32,7 @@ int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, c
 
 /* Accepts, without bound, whoever is queued at fd: the last act of a listener
  * that has been withdrawn or replaced. */
-void acceptor_drain(struct acceptor *acceptor, int fd);
+void acceptor_take_queued(struct acceptor *acceptor, int fd);
 
 /* Goes on with another descriptor. */
 int acceptor_switch(struct acceptor *acceptor, int fd);

@@ -28,7 +28,7 @@ const char arguments_help[] =
     "                           then exit\n"
     "      --print-config       print every setting, and where it comes from\n"
     "      --print-schema       print a JSON Schema of the configuration\n"
-    "      --notify-fd N        write a line to this descriptor when ready\n"
+    "      --notify-fd N        write a line to this descriptor when bound\n"
     "      --help               print this\n"
     "      --version            print the version\n"
     "\n"

@@ -51,6 +51,6 @@ struct rpd_bound rpd_bound_io(int error_number)
     return (struct rpd_bound){
         .outcome = error_number == EADDRINUSE ? RPD_BIND_IN_USE : RPD_BIND_IO,
         .fd = -1,
-        .error_number = error_number,
+        .error_number = error_number > 0 ? error_number : EIO,
     };
 }

@@ -102,7 +102,7 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
         if (i > 0 && compare(&claims[i - 1], &claims[i]) == 0) {
             end_serialising(claims, count);
             return error_set(error, EXIT_CONFIG, "config", claim->object,
-                             "two services of this configuration want it; give each its own");
+                             "it is listed twice, in two spellings; take one out");
         }
         if (claim->is_path && (!serialising || !same_directory(serialising, claim))) {
             serialising = claim;

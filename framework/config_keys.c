@@ -89,7 +89,7 @@ const struct config_key config_keys[] = {
      .choices = load_failures,
      .meaning = "When the state cannot be loaded: end the process, or try again."},
     {.path = "services[].options", .types = CONFIG_OBJECT, .preset = "{}",
-     .meaning = "The backend's own options; see rpdctl describe PLUGIN.so."},
+     .meaning = "The backend's own options: see its documentation."},
     {.path = "services[].options.*",
      .types = CONFIG_STRING | CONFIG_INTEGER | CONFIG_NUMBER | CONFIG_BOOLEAN,
      .meaning = "An option of the backend."},

@@ -40,7 +40,7 @@ struct rpd_conn {
     bool finishing;        /* close when the output is sent */
     bool choked;           /* too much output waits */
     bool paused;           /* by the backend */
-    bool looked;           /* while draining: all that had arrived has been read */
+    bool end_offered;      /* on_data has been told of the end of input */
     bool wants_data;       /* input has come that on_data has not been offered */
     bool reading, writing; /* which events are added */
     struct buffer in, out;
@@ -55,6 +55,7 @@ typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
 
 static void settle(struct rpd_conn *conn);
 static void watch(struct rpd_conn *conn);
+static void settle_later(struct rpd_conn *conn);
 
 int conn_loop_init(struct conn_loop *loop, struct event_base *base)
 {
@@ -148,7 +149,7 @@ static void uncork(struct rpd_conn *conn)
 static void settle_later(struct rpd_conn *conn)
 {
     if (!conn->in_callback)
-        event_active(&conn->writable, 0, 0);
+        event_active(&conn->readable, 0, 0);
 }
 
 int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
@@ -171,10 +172,10 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
     } else {
         send_or_queue(conn, data, size, "", 0);
     }
+    if (!conn->broken && !conn->in_callback)
+        watch(conn);
     if (conn->broken)
         settle_later(conn);
-    else if (!conn->in_callback)
-        watch(conn);
     return conn->broken ? -1 : 0;
 }
 
@@ -237,6 +238,11 @@ bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
                               : NULL;
     size_t size;
 
+    if (!newline && conn->input_ended && input.size > 0) {
+        *ret_line = input;
+        rpd_conn_consume(conn, input.size);
+        return true;
+    }
     if (!newline) {
         if (input.size > 0)
             conn->scanned = input.size;
@@ -292,9 +298,10 @@ static void call(struct rpd_conn *conn, conn_callback callback)
 static void offer_data(struct rpd_conn *conn)
 {
     conn->wants_data = false;
+    conn->end_offered = conn->input_ended;
     call(conn, conn->group->backend->on_data);
     if (conn->choked || conn->paused)
-        conn->wants_data = conn->view_size > 0 || conn->input_ended;
+        conn->wants_data = conn->view_size > 0;
 }
 
 /* ---- the end ---------------------------------------------------------------- */
@@ -335,6 +342,14 @@ static bool is_idle(const struct rpd_conn *conn)
     return conn->in.size == 0 && conn->keeps == 0;
 }
 
+/* A request that waits in the kernel is one in flight. */
+static bool has_arrived(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 /* With all output sent: is there a reason to go on? */
 static bool is_over(const struct rpd_conn *conn)
 {
@@ -342,7 +357,7 @@ static bool is_over(const struct rpd_conn *conn)
         return true;
     if (conn->keeps > 0 || conn->paused)
         return false;
-    return conn->input_ended || (conn->group->draining && conn->looked && is_idle(conn));
+    return conn->input_ended || (conn->group->draining && is_idle(conn) && !has_arrived(conn->fd));
 }
 
 static void watch(struct rpd_conn *conn)
@@ -362,11 +377,16 @@ static void watch(struct rpd_conn *conn)
     conn->writing = writes;
 }
 
+static bool may_be_offered(const struct rpd_conn *conn)
+{
+    return conn->wants_data && !conn->broken && !conn->choked && !conn->paused && !conn->finishing;
+}
+
 /* Never called from within one of this connection's callbacks. */
 static void settle(struct rpd_conn *conn)
 {
     keep_leftover(conn);
-    while (!conn->broken && conn->wants_data && !conn->choked && !conn->paused && !conn->finishing)
+    if (may_be_offered(conn))
         offer_data(conn);
     if (!conn->broken)
         watch(conn);
@@ -374,8 +394,8 @@ static void settle(struct rpd_conn *conn)
         close_conn(conn, false);
     else if (conn->out.size == 0 && is_over(conn))
         close_conn(conn, true);
-    else if (conn->group->draining && !conn->looked && conn->reading)
-        event_active(&conn->readable, 0, 0);
+    else if (may_be_offered(conn))
+        settle_later(conn); /* others first */
 }
 
 /* ---- events ------------------------------------------------------------------ */
@@ -391,11 +411,12 @@ static ssize_t read_input(struct rpd_conn *conn)
     keep_leftover(conn);
     if (conn->in.size > 0) {
         to = buffer_reserve(&conn->in, CONN_BLOCK / 4);
-        room = buffer_free_space(&conn->in);
         if (!to) {
             errno = ENOMEM;
             return -1;
         }
+        room = buffer_free_space(&conn->in);
+        conn->view = buffer_data(&conn->in); /* it may have moved */
     }
     size = recv(conn->fd, to, room, 0);
     if (size <= 0)
@@ -415,13 +436,17 @@ static ssize_t read_input(struct rpd_conn *conn)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
-    const ssize_t size = read_input(conn);
+    ssize_t size;
 
     (void)fd;
-    (void)what;
-    if (size < 0 && errno == EAGAIN)
-        conn->looked = conn->group->draining;
-    else if (size < 0 && errno != EINTR)
+    /* Only to be settled; or another connection's callback, in this very turn,
+     * did something to us. What has come stays in the kernel. */
+    if (!(what & EV_READ) || conn->paused || conn->choked || conn->finishing || conn->broken) {
+        settle(conn);
+        return;
+    }
+    size = read_input(conn);
+    if (size < 0 && errno != EAGAIN && errno != EINTR)
         conn->broken = true;
     else if (size == 0)
         conn->input_ended = true;
@@ -505,10 +530,14 @@ void rpd_conn_pause(struct rpd_conn *conn)
 
 void rpd_conn_resume(struct rpd_conn *conn)
 {
+    if (!conn->paused)
+        return;
     conn->paused = false;
     if (!conn->open)
         return;
-    conn->wants_data = conn->wants_data || conn->view_size > 0;
+    /* In on_data itself there is nothing to offer: it has the input before it. */
+    if (!conn->in_callback)
+        conn->wants_data = conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
     settle_later(conn);
 }
 
@@ -558,10 +587,10 @@ void conn_group_drain(struct conn_group *group)
     struct rpd_conn *conn;
 
     group->draining = true;
-    /* Each is settled in the next turn, and not taken for idle before it has been
-     * read once more: a request that has arrived is in flight. */
+    /* Each is settled in the next turn: what that does to others cannot disturb
+     * this walk. */
     TAILQ_FOREACH(conn, &group->conns, link)
-        event_active(&conn->writable, 0, 0);
+        settle_later(conn);
 }
 
 void conn_group_abort(struct conn_group *group)

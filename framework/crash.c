@@ -148,8 +148,7 @@ static void take_trace(struct trace *trace, uintptr_t counter)
 
 static unsigned how_to_look(bool exact)
 {
-    return (exact ? 0U : (unsigned)SYMBOL_RETURN_ADDRESS) |
-           (crash_context_.no_files ? (unsigned)SYMBOL_NO_FILES : 0U);
+    return exact ? 0U : (unsigned)SYMBOL_RETURN_ADDRESS;
 }
 
 /* ---- the line ---- */
@@ -415,11 +414,6 @@ static void on_crash(int number, siginfo_t *info, void *context)
     tell_crash(info, context);
     write_line(&line);
     die_of(number);
-}
-
-bool crash_is_being_told(void)
-{
-    return atomic_load(&telling_thread) != 0;
 }
 
 /* Crash signals stay open within the handler: a fault in it must come here,

@@ -26,7 +26,6 @@ struct crash_context {
     const char *service; /* meaningful while depth > 0 */
     const char *plugin;
     int depth;
-    bool no_files; /* a sealed thread: names come from memory alone */
     const char *thread;
 };
 
@@ -35,7 +34,7 @@ extern __thread struct crash_context crash_context_
 
 /* [start] Installs the handlers, for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
  * SIGSYS and SIGTRAP. Early in main(), and again after dlopen: a constructor
- * may have put others in their place. (The seal's SIGSYS handler comes after.) */
+ * may have put others in their place. */
 void crash_install(void);
 
 /* [start] Loads what a backtrace needs, which takes some 200 us: after bind.
@@ -47,12 +46,6 @@ void crash_prepare_backtrace(void);
  * memory for one the thread goes on without. thread_name: a literal. */
 void crash_thread_begin(const char *thread_name);
 void crash_thread_end(void);
-
-/* [any] This thread will not be able to open files any more (the seal). */
-static inline void crash_thread_has_no_files(void)
-{
-    crash_context_.no_files = true;
-}
 
 /* [start][loop] Where the process is, as a literal: "code", "serve". */
 void crash_set_step(const char *literal);
@@ -70,10 +63,6 @@ static inline void crash_leave(void)
 {
     crash_context_.depth--;
 }
-
-/* [any] Async-signal-safe. A crash is being told right now: what the seal's
- * handler catches of it is no breach of the plugin's. */
-bool crash_is_being_told(void);
 
 /* [start] From now on exit(), on whichever thread, prints a line, calls
  * cleanup on that thread, and ends the process with 70. A child that a plugin

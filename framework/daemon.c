@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "crash.h"
 #include "directory.h"
+#include "fork_guard.h"
 #include "libevent.h"
 #include "notify.h"
 #include "path_watch.h"
@@ -19,6 +20,7 @@
 #include "signals.h"
 #include "watchdog.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,7 @@ struct daemon {
     char runtime_dir[RUNTIME_PATH_MAX];
     int runtime_dirfd;
     struct claim **claims; /* all of all services */
-    size_t claim_count;
+    size_t claim_count, endpoint_count;
     char boot_id[BOOT_ID_SIZE];
     unsigned long long start_time;
     struct notify notify;
@@ -61,7 +63,7 @@ static void say(const struct error *error)
          service < (daemon)->services + (daemon)->service_count; service++)
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-/* ---- inspect ------------------------------------------------------------------- */
+/* ---- inspect ---- */
 
 static int refuse_same_name(const struct daemon *daemon, const struct rpd_service *service,
                             struct error *error)
@@ -102,15 +104,61 @@ static void forget(struct daemon *daemon)
     free(daemon->services);
 }
 
-/* ---- claim ----------------------------------------------------------------------- */
+/* ---- claim ---- */
+
+static int compare_endpoints(const void *left, const void *right)
+{
+    const struct attachment *a = *(struct attachment *const *)left;
+    const struct attachment *b = *(struct attachment *const *)right;
+
+    return strcmp(a->listener.endpoint.text, b->listener.endpoint.text);
+}
+
+static int refuse_listed_twice(const struct attachment *a, const struct attachment *b,
+                               struct error *error)
+{
+    const struct rpd_endpoint *endpoint = &b->listener.endpoint;
+
+    if (endpoint_takes_any_port(endpoint) || compare_endpoints(&a, &b) != 0)
+        return 0;
+    return error_set(error, EXIT_CONFIG, "config", endpoint->origin ? endpoint->origin : "listen",
+                     "endpoint %s is listed twice, for service %s and for service %s; take one "
+                     "out",
+                     endpoint->text, a->service->name, b->service->name);
+}
+
+/* Every endpoint is wanted once. (Two spellings of one path are found when it is
+ * claimed.) */
+static int check_endpoints(const struct daemon *daemon, struct error *error)
+{
+    struct attachment **all = calloc(daemon->endpoint_count, sizeof(struct attachment *));
+    size_t count = 0;
+    int failed = 0;
+
+    if (!all)
+        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory; free some");
+    FOR_EACH_SERVICE(daemon, service)
+        for (size_t i = 0; i < service->attachment_count; i++)
+            all[count++] = &service->attachments[i];
+    qsort(all, count, sizeof(struct attachment *), compare_endpoints);
+    for (size_t i = 1; i < count && !failed; i++)
+        failed = refuse_listed_twice(all[i - 1], all[i], error);
+    free(all);
+    return failed;
+}
 
 static int resolve(struct daemon *daemon, struct error *error)
 {
     FOR_EACH_SERVICE(daemon, service) {
         if (service_resolve(service, daemon->runtime_dir, error) < 0)
             return -1;
-        daemon->claim_count += 1 + service->attachment_count;
+        daemon->endpoint_count += service->attachment_count;
     }
+    return check_endpoints(daemon, error);
+}
+
+static int adopt(struct daemon *daemon, struct error *error)
+{
     for (int by_name = 1; by_name >= 0; by_name--)
         FOR_EACH_SERVICE(daemon, service)
             if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
@@ -123,9 +171,9 @@ static int claim(struct daemon *daemon, struct error *error)
     size_t count = 0;
 
     daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
-    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0)
+    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
         return -1;
-    daemon->claims = calloc(daemon->claim_count, sizeof(struct claim *));
+    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
     if (!daemon->claims)
         return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     FOR_EACH_SERVICE(daemon, service) {
@@ -146,7 +194,7 @@ static void unclaim(struct daemon *daemon)
         close(daemon->runtime_dirfd);
 }
 
-/* ---- bind ------------------------------------------------------------------------- */
+/* ---- bind ---- */
 
 /* What is visible at once (TCP, abstract names) comes first: it has the
  * kernel's gap between bind and listen. Paths appear together, listening. */
@@ -195,7 +243,7 @@ static int bind_own(struct daemon *daemon, struct error *error)
     return 0;
 }
 
-/* ---- code -------------------------------------------------------------------------- */
+/* ---- code ---- */
 
 static int check_options(struct daemon *daemon, struct error *error)
 {
@@ -218,19 +266,29 @@ static int check_options(struct daemon *daemon, struct error *error)
     return mistakes > 0 ? -1 : 0;
 }
 
+/* For the exit guard: the end is under way, and needs no watchdog to tell it. */
+static void clean_up_for_exit(void)
+{
+    watchdog_disarm(WATCHDOG_START);
+    watchdog_disarm(WATCHDOG_STOP);
+    residue_remove();
+}
+
 static int load_code(struct daemon *daemon, struct error *error)
 {
     if (libevent_load(error) < 0)
         return -1;
-    /* Both cost time that a client need not wait for: they come after bind, and
-     * before the first foreign code. */
+    /* What a client need not wait for comes after bind, and before the first
+     * foreign code. */
     if (watchdog_create(error) < 0)
         return -1;
     signals_tolerate_others();
+    if (fork_guard_install() < 0)
+        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
-    crash_guard_exit(residue_remove);
+    crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     FOR_EACH_SERVICE(daemon, service)
         if (service_load_code(service, error) < 0)
@@ -242,7 +300,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     return check_options(daemon, error);
 }
 
-/* ---- publish ----------------------------------------------------------------------- */
+/* ---- publish ---- */
 
 static int publish(struct daemon *daemon, struct error *error)
 {
@@ -264,18 +322,25 @@ static void unpublish(struct daemon *daemon)
         service_unpublish(service);
 }
 
-/* ---- stopping, on the loop ------------------------------------------------------------ */
+/* ---- stopping, on the loop ---- */
 
 static void leave_when_stopped(struct daemon *daemon)
 {
     FOR_EACH_SERVICE(daemon, service)
+        /* (Those behind one whose serve failed were never started.) */
         if (service->phase != SERVICE_STARTING && service->phase != SERVICE_STOPPED)
             return;
     daemon->stopped = true;
     event_base_loopbreak(daemon->base);
 }
 
-static void begin_stop(struct daemon *daemon, int exit_code)
+/* The drain, and a second for what comes after it: then the end is forced. */
+static int stop_limit_ms(const struct daemon *daemon)
+{
+    return daemon->config->drain_s * 1000 + 1000;
+}
+
+static void begin_stop(struct daemon *daemon, int exit_code, const char *why)
 {
     const struct timeval limit = {.tv_sec = daemon->config->drain_s};
 
@@ -285,9 +350,9 @@ static void begin_stop(struct daemon *daemon, int exit_code)
     daemon->exit_code = exit_code;
     notify_stopping(&daemon->notify);
     notify_status(&daemon->notify, "draining");
-    log_line(RPD_LOG_INFO, NULL, "stopping");
-    signals_limit_stop(daemon->config->drain_s * 1000 + 1000);
-    watchdog_arm(WATCHDOG_STOP, daemon->config->drain_s * 1000 + 1000);
+    log_line(RPD_LOG_INFO, NULL, "stopping: %s", why);
+    signals_limit_stop(stop_limit_ms(daemon));
+    watchdog_arm(WATCHDOG_STOP, stop_limit_ms(daemon));
     event_add(daemon->drain_deadline, &limit);
     FOR_EACH_SERVICE(daemon, service)
         service_drain(service);
@@ -314,7 +379,7 @@ static void on_failed(void *arg, struct rpd_service *service, const struct error
 {
     (void)service;
     say(error);
-    begin_stop(arg, (int)error->code);
+    begin_stop(arg, (int)error->code, "a service cannot go on");
 }
 
 static void on_ready(void *arg, struct rpd_service *ready)
@@ -323,7 +388,7 @@ static void on_ready(void *arg, struct rpd_service *ready)
 
     (void)ready;
     FOR_EACH_SERVICE(daemon, service)
-        if (service->phase != SERVICE_SERVING)
+        if (service->phase != SERVICE_READY)
             return;
     notify_status(&daemon->notify, "ready");
     notify_ready(&daemon->notify);
@@ -343,7 +408,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
                  "SIGHUP is ignored: the configuration cannot be reloaded; restart instead");
     }
     if (signals_stop_requested())
-        begin_stop(daemon, EXIT_STOPPED);
+        begin_stop(daemon, EXIT_STOPPED, "told to by a signal");
 }
 
 static void on_path_changed(void *arg, const char *name)
@@ -354,12 +419,21 @@ static void on_path_changed(void *arg, const char *name)
         service_heal(service, name);
 }
 
-/* ---- loop ------------------------------------------------------------------------------- */
+/* ---- loop ---- */
 
 static void log_for_libevent(int severity, const char *message)
 {
     log_line(severity >= EVENT_LOG_WARN ? RPD_LOG_WARNING : RPD_LOG_DEBUG, NULL, "libevent: %s",
              message);
+}
+
+/* libevent would call exit(), which is what plugins are blamed for. */
+static void end_for_libevent(int error_number)
+{
+    (void)error_number;
+    clean_up_for_exit();
+    log_line(RPD_LOG_ERROR, NULL, "loop: libevent: it cannot go on; raise the limits");
+    _exit(EXIT_SYSTEM);
 }
 
 static struct event_base *make_base(void)
@@ -368,6 +442,7 @@ static struct event_base *make_base(void)
     struct event_base *base = NULL;
 
     event_set_log_callback(log_for_libevent);
+    event_set_fatal_callback(end_for_libevent);
     if (config &&
         event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
                                           EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
@@ -412,10 +487,10 @@ static void end_loop(struct daemon *daemon)
 {
     if (!daemon->base)
         return;
+    path_watch_stop(&daemon->path_watch);
+    pool_destroy(daemon->pool); /* calls what is not done, so the services must be there */
     FOR_EACH_SERVICE(daemon, service)
         service_unserve(service);
-    path_watch_stop(&daemon->path_watch);
-    pool_destroy(daemon->pool);
     conn_loop_finish(&daemon->conn_loop);
     if (daemon->drain_deadline)
         event_free(daemon->drain_deadline);
@@ -425,7 +500,7 @@ static void end_loop(struct daemon *daemon)
     libevent_global_shutdown();
 }
 
-/* ---- announce ------------------------------------------------------------------------------ */
+/* ---- announce ---- */
 
 static void announce_service(const struct daemon *daemon, const struct rpd_service *service)
 {
@@ -458,13 +533,13 @@ static void unannounce(struct daemon *daemon)
     notify_finish(&daemon->notify);
 }
 
-/* ---- serve ----------------------------------------------------------------------------------- */
+/* ---- serve ---- */
 
 static int serve(struct daemon *daemon, struct error *error)
 {
     static const struct service_events events = {on_ready, on_failed, on_stopped};
 
-    signals_limit_stop(daemon->config->drain_s * 1000 + 1000);
+    signals_limit_stop(stop_limit_ms(daemon));
     watchdog_describe(WATCHDOG_STOP, EXIT_INTERNAL, "stop", "drain",
                       "not over one second after drain_s had passed; the end was forced");
     FOR_EACH_SERVICE(daemon, service) {
@@ -476,28 +551,39 @@ static int serve(struct daemon *daemon, struct error *error)
         }
     }
     if (signals_stop_requested())
-        begin_stop(daemon, EXIT_STOPPED);
-    /* (A break that comes before the loop would be forgotten.) */
-    if (!daemon->stopped)
-        event_base_loop(daemon->base, EVLOOP_NO_EXIT_ON_EMPTY);
+        begin_stop(daemon, EXIT_STOPPED, "told to by a signal");
+    /* What was removed before the watch began. */
+    on_path_changed(daemon, NULL);
+    /* Until we say so: a plugin may break the loop, too, and a break that comes
+     * before the loop is forgotten. */
+    while (!daemon->stopped)
+        if (event_base_loop(daemon->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+            return error_set(error, EXIT_SYSTEM, "loop", "event loop",
+                             "it failed: %s; free memory or descriptors", strerror(errno));
     return 0;
 }
 
-/* ---- the order --------------------------------------------------------------------------------
- */
+/* ---- the order ---- */
 
-/* unserve is part of serve's own loop: it returns when all services stopped. */
+/* What is bound by "own bind" is unbound with the rest; serve returns when all
+ * services have stopped. */
+/* clang-format off */
 static const struct step {
     const char *name;
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 } steps[] = {
-    {"inspect", inspect, forget},       {"claim", claim, unclaim},
-    {"bind", bind_owned, unbind},       {"code", load_code, NULL},
-    {"own bind", bind_own, NULL}, /* unbind above closes these, too */
-    {"publish", publish, unpublish},    {"loop", make_loop, end_loop},
-    {"announce", announce, unannounce}, {"serve", serve, NULL},
+    {"inspect",  inspect,    forget},
+    {"claim",    claim,      unclaim},
+    {"bind",     bind_owned, unbind},
+    {"code",     load_code,  NULL},
+    {"own bind", bind_own,   NULL},
+    {"publish",  publish,    unpublish},
+    {"loop",     make_loop,  end_loop},
+    {"announce", announce,   unannounce},
+    {"serve",    serve,      NULL},
 };
+/* clang-format on */
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
 
@@ -539,7 +625,7 @@ static int run(struct daemon *daemon)
     if (result < 0)
         say(&error);
     else if (begun < STEP_COUNT)
-        log_line(RPD_LOG_INFO, NULL, "stopping");
+        log_line(RPD_LOG_INFO, NULL, "stopping: a signal came during the start");
     stop(daemon, begun);
     return result < 0 ? (int)error.code : daemon->exit_code;
 }
@@ -550,17 +636,17 @@ static int check(struct daemon *daemon)
     struct error error;
     int failed = inspect(daemon, &error);
 
-    FOR_EACH_SERVICE(daemon, service)
-        if (!failed)
-            failed = service_resolve(service, "/run/rpd", &error);
+    if (!failed)
+        failed = directory_runtime_path(daemon->runtime_dir, &error);
+    if (!failed)
+        failed = resolve(daemon, &error);
     if (!failed)
         failed = load_code(daemon, &error);
     if (failed)
         say(&error);
     else
         FOR_EACH_SERVICE(daemon, service)
-            printf("%s: %s, %zu endpoints: ok\n", service->name, service->plugin.path,
-                   service->attachment_count);
+            printf("%s: %s: ok\n", service->name, service->plugin.path);
     forget(daemon);
     return failed ? (int)error.code : 0;
 }
@@ -570,18 +656,19 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     struct daemon daemon = {
         .config = config, .arguments = arguments, .started_us = started_us, .runtime_dirfd = -1};
     struct error error;
+    int notify_fd = arguments->notify_fd;
     int code = EXIT_SYSTEM;
 
     /* The environment first: it says which descriptors are ours. */
     if (adoption_begin(&daemon.adoption, &error) < 0 ||
-        process_prepare((int)daemon.adoption.count, arguments->notify_fd, &error) < 0 ||
-        signals_install(&error) < 0) {
+        process_prepare((int)daemon.adoption.count, &notify_fd, &error) < 0 ||
+        signals_open(&error) < 0) {
         say(&error);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
     watchdog_begin();
-    notify_init(&daemon.notify, arguments->notify_fd);
+    notify_init(&daemon.notify, notify_fd);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
     watchdog_destroy();
     signals_finish();

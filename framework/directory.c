@@ -38,8 +38,8 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return error_set(error, missing_code, step, path, "cannot open the directory: %s; %s",
-                         strerror(errno),
+        return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : missing_code, step, path,
+                         "cannot open the directory: %s; %s", strerror(errno),
                          errno == ENOENT ? "make it first" : "use another directory");
     if (fstat(fd, &status) < 0 || directory_check(&status, path, step, error) < 0) {
         close(fd);
@@ -48,8 +48,7 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
     return fd;
 }
 
-/* Where the run-time files go, and whether rpd may make that place. */
-static int runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
 {
     const char *chosen = getenv("RPD_RUNTIME_DIR");
     const char *session = getenv("XDG_RUNTIME_DIR");
@@ -76,7 +75,7 @@ int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
     struct stat status;
     int fd;
 
-    if (runtime_path(ret_path, error) < 0)
+    if (directory_runtime_path(ret_path, error) < 0)
         return -1;
     if (mkdir(ret_path, 0700) < 0 && errno != EEXIST)
         return error_set(error, EXIT_RECORD, "claim", ret_path,
@@ -84,8 +83,8 @@ int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
                          strerror(errno));
     fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return error_set(error, EXIT_RECORD, "claim", ret_path,
-                         "cannot open the run-time directory: %s; set RPD_RUNTIME_DIR",
+        return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "claim",
+                         ret_path, "cannot open the run-time directory: %s; set RPD_RUNTIME_DIR",
                          strerror(errno));
     /* A directory of somebody else's under /tmp would let them see and replace
      * records, so here even root's or a sticky one does not do. */

@@ -20,8 +20,12 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
 
 enum { RUNTIME_PATH_MAX = 4096 };
 
-/* Finds the run-time directory (DESIGN 5) and makes it if it is not there,
- * with mode 0700. Returns its descriptor, and its path in ret_path; or -1. */
+/* Where the run-time directory is: $RPD_RUNTIME_DIR, else /run/rpd for root,
+ * $XDG_RUNTIME_DIR/rpd, or one of the user's own under /tmp. */
+int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error);
+
+/* The same; makes it if it is not there, with mode 0700. Returns its descriptor, and its path in
+ * ret_path; or -1. */
 int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error);
 
 #endif

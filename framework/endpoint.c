@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char EXPECTED[] =
-    "expected unix:/path, unix:@name, tcp:127.0.0.1:7007, tcp:[::1]:7007, tcp:localhost:7007 or "
-    "tcp:*:7007";
+static const char EXPECTED[] = "expected unix:/path, unix:name, unix:@name, tcp:127.0.0.1:7007, "
+                               "tcp:[::1]:7007, tcp:localhost:7007 or "
+                               "tcp:*:7007";
 
 static int refuse(const struct config_listen *listen, const char *why, struct error *error)
 {
@@ -169,6 +169,7 @@ int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *
 
     memset(endpoint, 0, sizeof *endpoint);
     endpoint->backlog = listen->backlog;
+    endpoint->origin = listen->origin;
     if (strncmp(text, "unix:@", 6) == 0)
         return resolve_abstract(endpoint, listen, text + 6, error);
     if (strncmp(text, "unix:", 5) == 0)
@@ -217,6 +218,12 @@ static in_port_t port_of(const struct sockaddr *address)
 {
     return ntohs(address->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
                                                 : ((const struct sockaddr_in *)address)->sin_port);
+}
+
+bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint)
+{
+    return endpoint->kind == ENDPOINT_TCP &&
+           port_of((const struct sockaddr *)&endpoint->address) == 0;
 }
 
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,

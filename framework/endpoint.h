@@ -16,6 +16,7 @@ enum { ENDPOINT_TEXT_MAX = 160 };
 
 struct rpd_endpoint {
     enum endpoint_kind kind;
+    const char *origin;           /* where it was configured; NULL: the default */
     char text[ENDPOINT_TEXT_MAX]; /* "unix:/run/x.sock": absolute, as clients use it */
     struct sockaddr_storage address;
     socklen_t address_length;
@@ -39,5 +40,8 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
 /* Whether a bound address is what the endpoint asks for. Port 0 asks for any. */
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,
                  socklen_t length);
+
+/* TCP with port 0: each such endpoint gets a port of its own. */
+bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint);
 
 #endif

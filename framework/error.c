@@ -1,6 +1,7 @@
 /* Fills errors. See error.h for the convention. */
 #include "error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -9,6 +10,12 @@ static void make_one_line(char *text)
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
             *text = '?';
+}
+
+bool error_is_shortage(int error_number)
+{
+    return error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM ||
+           error_number == ENOBUFS;
 }
 
 int error_set(struct error *error, enum exit_code code, const char *step, const char *object,

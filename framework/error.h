@@ -7,6 +7,7 @@
 #ifndef FRAMEWORK_ERROR_H
 #define FRAMEWORK_ERROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* DESIGN: one exit code a reason, after sysexits.h. */
@@ -36,5 +37,9 @@ struct error {
  * in the result become '?', so that it stays one line. */
 int error_set(struct error *error, enum exit_code code, const char *step, const char *object,
               const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Without memory or descriptors nothing is wrong with what was being looked at:
+ * such an errno ends in 71. */
+bool error_is_shortage(int error_number);
 
 #endif

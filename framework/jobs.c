@@ -3,7 +3,6 @@
 
 #include "crash.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 
 struct rpd_job {
@@ -50,7 +49,7 @@ int jobs_submit(struct jobs *jobs, rpd_job_run_fn run_fn, rpd_job_done_fn done_f
     job->run = run_fn;
     job->done = done_fn;
     job->arg = arg;
-    if (pool_submit(jobs->pool, &job->job, false) < 0) {
+    if (pool_submit(jobs->pool, &job->job, JOB_REQUEST) < 0) {
         free(job);
         return -1;
     }
@@ -68,7 +67,12 @@ void jobs_cancel(struct jobs *jobs)
     pool_cancel(jobs->pool, &job->job);
 }
 
+const struct rpd_service *rpd_job_service(const struct rpd_job *job)
+{
+    return job->jobs->service;
+}
+
 bool rpd_job_cancelled(const struct rpd_job *job)
 {
-    return atomic_load(&((struct rpd_job *)(uintptr_t)job)->job.cancelled);
+    return atomic_load(&job->job.cancelled);
 }

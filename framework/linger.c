@@ -1,6 +1,7 @@
 /* Lingering. See linger.h. */
 #include "linger.h"
 
+#include "clock.h"
 #include "libevent.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ struct lingerer {
     struct event readable;
     int fd;
     size_t discarded;
+    uint64_t end_us; /* a client that drips must not keep its place */
     LIST_ENTRY(lingerer) link;
 };
 
@@ -34,7 +36,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     if (size > 0)
         lingerer->discarded += (size_t)size;
     if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR) ||
-        lingerer->discarded > DISCARD_MAX)
+        lingerer->discarded > DISCARD_MAX || clock_us() > lingerer->end_us)
         end(lingerer);
 }
 
@@ -49,6 +51,7 @@ void linger_close(struct linger_list *list, struct event_base *base, int take_fd
         return;
     }
     lingerer->fd = take_fd;
+    lingerer->end_us = clock_us() + LINGER_S * UINT64_C(1000000);
     LIST_INSERT_HEAD(list, lingerer, link);
     event_assign(&lingerer->readable, base, take_fd, EV_READ | EV_PERSIST, on_readable, lingerer);
     if (event_add(&lingerer->readable, &limit) < 0)

@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include "crash.h"
+#include "fork_guard.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -62,23 +63,41 @@ static void choose_private_name(struct rpd_listener *listener)
 
 /* ---- what stands at the public name ------------------------------------ */
 
+/* Connects to the very file at the public name, however long the name is. 0, or
+ * an errno; ENOENT: there is none. */
+static int try_to_connect(const struct rpd_listener *listener, int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int file = openat(listener->claim.dirfd, listener->endpoint.name,
+                      O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int cause = 0;
+
+    if (file < 0)
+        return errno;
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        cause = errno;
+    close(file);
+    return cause;
+}
+
 /* Asks the socket at the public name whether anybody listens. 0: nobody. */
 static int refuse_if_alive(const struct rpd_listener *listener, struct error *error)
 {
-    struct sockaddr_un address;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int cause = 0;
+    int cause;
 
     if (fd < 0)
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
                          "cannot make a socket: %s; raise the limit of descriptors",
                          strerror(errno));
-    address_in(listener, listener->endpoint.name, &address);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        cause = errno;
+    cause = try_to_connect(listener, fd);
     close(fd);
     if (cause == ECONNREFUSED || cause == ENOENT)
         return 0;
+    if (error_is_shortage(cause))
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "cannot look who listens there: %s; raise the limits", strerror(cause));
     if (cause == EACCES || cause == EPERM)
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
@@ -234,6 +253,7 @@ static struct rpd_endpoint endpoint_to_bind(struct rpd_listener *listener)
                                               strlen(address->sun_path) + 1);
         /* A killed start with this very pid may have left one. */
         unlinkat(listener->claim.dirfd, listener->private_name, 0);
+        listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
     }
     return endpoint;
 }
@@ -267,10 +287,7 @@ static int remember_file(struct rpd_listener *listener, mode_t *ret_mode, struct
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
     *ret_mode = status.st_mode & 07777;
-    listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
-    if (!listener->residue)
-        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "out of memory; free some");
+    residue_identify(listener->residue, &status);
     return 0;
 }
 
@@ -282,6 +299,7 @@ static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *
     if (bound->outcome != RPD_BIND_LISTENING)
         return refuse_bound(&listener->endpoint, bound, error);
     listener->fd = bound->fd;
+    fork_guard_add(listener->fd);
     listener->state = LISTENER_BOUND;
     if (check_socket(listener, wanted, EXIT_CONTRACT, error) < 0 ||
         make_usable(listener, error) < 0)
@@ -297,11 +315,14 @@ static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *
 static int accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                         const struct rpd_bound *bound, struct error *error)
 {
+    if (wanted->kind == ENDPOINT_PATH && !listener->residue)
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "out of memory; free some");
     if (take_bound(listener, wanted, bound, error) == 0)
         return 0;
-    /* Whatever went wrong, the file may be there already, and is not known yet. */
-    if (wanted->kind == ENDPOINT_PATH && !listener->residue)
-        unlinkat(listener->claim.dirfd, listener->private_name, 0);
+    /* Whatever went wrong, the file may be there already. */
+    residue_remove_one(listener->residue);
+    listener->residue = NULL;
     return -1;
 }
 
@@ -367,6 +388,7 @@ int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *err
 {
     listener->way = LISTENER_ADOPTED;
     listener->fd = take_fd;
+    fork_guard_add(listener->fd);
     listener->state = LISTENER_PUBLIC;
     return check_socket(listener, &listener->endpoint, EXIT_CONFIG, error) < 0 ||
                    make_usable(listener, error) < 0
@@ -447,12 +469,14 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     fresh.residue = NULL;
     fresh.fd = -1;
     if (listener_bind_owned(&fresh, error) < 0 || listener_publish(&fresh, error) < 0) {
+        fork_guard_remove(fresh.fd);
         if (fresh.fd >= 0)
             close(fresh.fd);
-        residue_forget(fresh.residue);
+        residue_remove_one(fresh.residue);
         return -1;
     }
     *ret_old_fd = listener->fd;
+    fork_guard_remove(listener->fd);
     residue_forget(listener->residue);
     *listener = fresh;
     return 1;
@@ -464,6 +488,7 @@ void listener_close(struct rpd_listener *listener)
         return;
     residue_remove_one(listener->residue);
     listener->residue = NULL;
+    fork_guard_remove(listener->fd);
     if (listener->fd >= 0)
         close(listener->fd);
     listener->fd = -1;

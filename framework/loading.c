@@ -1,11 +1,12 @@
 /* Loading. See loading.h for the phases.
  *
  * Whatever happens, a run that ends, a failure, a cancel, only notes it and
- * asks for a step; step() looks at what is true and does what follows. */
+ * asks for a look; look() sees what is true and does what follows. */
 #include "loading.h"
 
 #include "crash.h"
 #include "libevent.h"
+#include "log.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ struct rpd_load {
     atomic_uint_fast64_t done, total;
     _Atomic(const char *) unit;
     LIST_ENTRY(rpd_load) link;
-    LIST_HEAD(added_parts, rpd_load) added; /* by the root's run, until it is done */
+    TAILQ_ENTRY(rpd_load) added_link;
+    TAILQ_HEAD(added_parts, rpd_load) added; /* by the root's run, until it is done */
 };
 
 /* What frees a state, or a part that was never attached, on a worker. */
@@ -39,9 +41,9 @@ struct disposal {
     void *what;
 };
 
-static void call_later(struct loading *loading)
+static void look_later(struct loading *loading)
 {
-    event_active(loading->step, 0, 0);
+    event_active(loading->look, 0, 0);
 }
 
 /* ---- disposal ------------------------------------------------------------- */
@@ -61,7 +63,7 @@ static void disposal_done(struct job *job, bool cancelled)
 
     (void)cancelled;
     disposal->loading->pending--;
-    call_later(disposal->loading);
+    look_later(disposal->loading);
     free(disposal);
 }
 
@@ -79,7 +81,7 @@ static void dispose_on_worker(struct loading *loading, void (*dispose)(void *wha
         .dispose = dispose,
         .what = what,
     };
-    if (pool_submit(loading->pool, &disposal->job, true) < 0)
+    if (pool_submit(loading->pool, &disposal->job, JOB_LOAD) < 0)
         free(disposal);
     else
         loading->pending++;
@@ -112,7 +114,7 @@ static struct rpd_load *make_run(struct loading *loading, const struct rpd_load_
     run->attach = part->attach;
     run->discard = part->discard;
     run->arg = part->arg;
-    LIST_INIT(&run->added);
+    TAILQ_INIT(&run->added);
     return run;
 }
 
@@ -125,9 +127,8 @@ static void note_failure(struct loading *loading, const struct rpd_load *run)
     loading->phase = LOADING_FAILED;
     snprintf(loading->failure, sizeof loading->failure, "%s%s%.400s", run->is_root ? "" : run->name,
              run->is_root ? "" : ": ",
-             run->failed
-                 ? run->failure
-                 : "load() returned no state and no reason; it should call rpd_load_fail()");
+             run->failed ? run->failure
+                         : "it returned no state and no reason; it should call rpd_load_fail()");
     LIST_FOREACH(other, &loading->runs, link)
     pool_cancel(loading->pool, &other->job);
 }
@@ -136,7 +137,7 @@ static void submit(struct loading *loading, struct rpd_load *run)
 {
     LIST_INSERT_HEAD(&loading->runs, run, link);
     loading->pending++;
-    if (pool_submit(loading->pool, &run->job, true) < 0)
+    if (pool_submit(loading->pool, &run->job, JOB_LOAD) < 0)
         run_done(&run->job, true);
 }
 
@@ -146,8 +147,8 @@ static void start_parts(struct loading *loading, struct rpd_load *root)
 {
     struct rpd_load *part;
 
-    while ((part = LIST_FIRST(&root->added))) {
-        LIST_REMOVE(part, link);
+    while ((part = TAILQ_FIRST(&root->added))) {
+        TAILQ_REMOVE(&root->added, part, added_link);
         if (loading->phase == LOADING_RUNNING)
             submit(loading, part);
         else
@@ -169,11 +170,21 @@ static void take_result(struct loading *loading, struct rpd_load *run)
     }
 }
 
+static void log_end(const struct rpd_load *run)
+{
+    const char *unit = atomic_load(&run->unit);
+
+    log_line(RPD_LOG_DEBUG, run->loading->service_name, "%s ended at %llu of %llu %s", run->name,
+             (unsigned long long)atomic_load(&run->done),
+             (unsigned long long)atomic_load(&run->total), unit ? unit : "");
+}
+
 static void run_done(struct job *job, bool cancelled)
 {
     struct rpd_load *run = (struct rpd_load *)job;
     struct loading *loading = run->loading;
 
+    log_end(run);
     LIST_REMOVE(run, link);
     loading->pending--;
     if (run->result)
@@ -182,10 +193,10 @@ static void run_done(struct job *job, bool cancelled)
         note_failure(loading, run);
     start_parts(loading, run);
     free(run);
-    call_later(loading);
+    look_later(loading);
 }
 
-/* ---- steps -------------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------------- */
 
 static void dispose_state(struct loading *loading)
 {
@@ -195,7 +206,7 @@ static void dispose_state(struct loading *loading)
     dispose_on_worker(loading, loading->backend->unload, state);
 }
 
-static void step(evutil_socket_t fd, short what, void *arg)
+static void look(evutil_socket_t fd, short what, void *arg)
 {
     struct loading *loading = arg;
 
@@ -232,8 +243,8 @@ int loading_init(struct loading *loading, struct event_base *base)
 {
     loading->base = base;
     LIST_INIT(&loading->runs);
-    loading->step = event_new(base, -1, 0, step, loading);
-    return loading->step ? 0 : -1;
+    loading->look = event_new(base, -1, 0, look, loading);
+    return loading->look ? 0 : -1;
 }
 
 void loading_start(struct loading *loading)
@@ -243,7 +254,7 @@ void loading_start(struct loading *loading)
 
     loading->phase = LOADING_RUNNING;
     if (!root.load) {
-        call_later(loading);
+        look_later(loading);
         return;
     }
     run = make_run(loading, &root);
@@ -253,7 +264,7 @@ void loading_start(struct loading *loading)
     } else {
         loading->phase = LOADING_FAILED;
         snprintf(loading->failure, sizeof loading->failure, "out of memory; free some");
-        call_later(loading);
+        look_later(loading);
     }
 }
 
@@ -264,21 +275,21 @@ void loading_cancel(struct loading *loading)
     loading->phase = LOADING_CANCELLED;
     LIST_FOREACH(run, &loading->runs, link)
     pool_cancel(loading->pool, &run->job);
-    call_later(loading);
+    look_later(loading);
 }
 
 void loading_unload(struct loading *loading)
 {
     loading->unloading = true;
     dispose_state(loading);
-    call_later(loading);
+    look_later(loading);
 }
 
 void loading_finish(struct loading *loading)
 {
-    if (loading->step)
-        event_free(loading->step);
-    loading->step = NULL;
+    if (loading->look)
+        event_free(loading->look);
+    loading->look = NULL;
 }
 
 /* ---- the backend's side ---------------------------------------------------------- */
@@ -289,7 +300,7 @@ int rpd_load_add_part(struct rpd_load *load, const struct rpd_load_part *part)
 
     if (!run)
         return -1;
-    LIST_INSERT_HEAD(&load->added, run, link);
+    TAILQ_INSERT_TAIL(&load->added, run, added_link);
     return 0;
 }
 

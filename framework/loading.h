@@ -48,7 +48,7 @@ struct loading {
     bool unloading; /* at stop, after cancelled */
     size_t pending; /* jobs that are not done */
     LIST_HEAD(load_runs, rpd_load) runs;
-    struct event *step;
+    struct event *look; /* sees what has become true, and does what follows */
     char failure[LOADING_TEXT_MAX];
 };
 

@@ -2,6 +2,8 @@
  * "exactly one daemon per endpoint". */
 #include "lock.h"
 
+#include "fork_guard.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +20,11 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
     int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 
     if (fd < 0)
-        return error_set(error, errno == ELOOP ? EXIT_SECURITY : EXIT_RECORD, STEP, path,
+        return error_set(error,
+                         errno == ELOOP             ? EXIT_SECURITY
+                         : error_is_shortage(errno) ? EXIT_SYSTEM
+                                                    : EXIT_RECORD,
+                         STEP, path,
                          errno == ELOOP
                              ? "the lock file is a symbolic link; remove it"
                              : "cannot open the lock file: %s; make the directory writable, or "
@@ -112,6 +118,7 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
                              strerror(cause));
         }
         lock->fd = fd;
+        fork_guard_add(fd);
         if (lock_in_place(lock))
             return 0;
         lock_release(lock);
@@ -122,6 +129,7 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
 
 void lock_release(struct lock *lock)
 {
+    fork_guard_remove(lock->fd);
     if (lock->fd >= 0)
         close(lock->fd);
     lock->fd = -1;

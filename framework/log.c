@@ -1,12 +1,14 @@
 /* Writes log lines. See log.h. */
 #include "log.h"
 
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_MAX = 1024, LINE_MAX_BYTES = 8192 };
+enum { MESSAGE_MAX = 1024, LINE_MAX_BYTES = 4096 };
 
 static struct {
     enum rpd_log_level level;
@@ -82,6 +84,29 @@ static size_t format_json(char *line, size_t room, enum rpd_log_level level, con
     return size;
 }
 
+/* A reader that does not read must not stop the loop: what does not fit is
+ * dropped, and counted. (A line is no longer than what a pipe takes whole.) */
+static void write_or_drop(const char *line, size_t size)
+{
+    static atomic_uint dropped;
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char note[64];
+    unsigned count;
+
+    if (poll(&output, 1, 0) == 0) {
+        atomic_fetch_add(&dropped, 1);
+        return;
+    }
+    count = atomic_exchange(&dropped, 0);
+    if (count > 0 && log_state.format == LOG_TEXT &&
+        write(STDERR_FILENO, note,
+              (size_t)snprintf(note, sizeof note, "rpd: %u lines were lost\n", count)) < 0)
+        return;
+    if (write(STDERR_FILENO, line, size) < 0) {
+        /* nobody can be told */
+    }
+}
+
 void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
 {
     char message[MESSAGE_MAX + 1];
@@ -96,9 +121,7 @@ void log_vline(enum rpd_log_level level, const char *subject, const char *format
     else
         size = format_text(line, sizeof line, level, subject, message);
     line[size++] = '\n';
-    /* Nobody can be told that the log cannot be written. */
-    if (write(STDERR_FILENO, line, size) < 0)
-        return;
+    write_or_drop(line, size);
 }
 
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)

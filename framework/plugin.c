@@ -89,9 +89,11 @@ static int find_by_name(const char *name, const struct plugin_search *search,
     for (size_t i = 0; !found && search->dirs && search->dirs[i]; i++)
         found = try_directory(&trial, search->dirs[i], name);
     if (!found && !try_path_variable(&trial, name) && !try_own_directories(&trial, name))
-        return error_set(error, EXIT_MISSING_FILE, INSPECT, name,
-                         "no such plugin in %s; name a file in the working directory as ./%s",
-                         trial.tried, name);
+        return error_set(
+            error, EXIT_MISSING_FILE, INSPECT, name,
+            "no such plugin in %s; a file beside the configuration, or, on the command "
+            "line, in the working directory, is named ./%s",
+            trial.tried, name);
     snprintf(ret_path, PATH_MAX, "%s", trial.found);
     return 0;
 }
@@ -112,7 +114,7 @@ static int find(struct plugin *plugin, const char *name, const struct plugin_sea
     if (realpath(path, plugin->path))
         return 0;
     return error_set(error, errno == EACCES ? EXIT_SECURITY : EXIT_MISSING_FILE, INSPECT, name,
-                     "cannot find it: %s; looked for %s", strerror(errno), path);
+                     "cannot find it: %s; there is no %s", strerror(errno), path);
 }
 
 /* ---- judging the file ------------------------------------------------------ */
@@ -165,8 +167,11 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
         return -1;
     plugin->fd = open(plugin->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (plugin->fd < 0)
-        return error_set(error, errno == EACCES ? EXIT_SECURITY : EXIT_MISSING_FILE, INSPECT,
-                         plugin->path, "cannot open it: %s; make it readable for yourself",
+        return error_set(error,
+                         error_is_shortage(errno) ? EXIT_SYSTEM
+                         : errno == EACCES        ? EXIT_SECURITY
+                                                  : EXIT_MISSING_FILE,
+                         INSPECT, plugin->path, "cannot open it: %s; make that possible",
                          strerror(errno));
     if (check_file(plugin, error) < 0)
         return -1;
@@ -223,7 +228,11 @@ static int check_same_file(const struct plugin *plugin, struct error *error)
     }
     if (page != MAP_FAILED)
         munmap(page, 1);
-    if (*judged && strcmp(judged, loaded) == 0)
+    if (!*judged || !*loaded)
+        return error_set(error, EXIT_SYSTEM, "code", plugin->path,
+                         "cannot see which file was loaded: no memory, descriptors or /proc; free "
+                         "some");
+    if (strcmp(judged, loaded) == 0)
         return 0;
     return error_set(error, EXIT_SECURITY, "code", plugin->path,
                      "the file was replaced while it was being loaded; start again");

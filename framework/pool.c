@@ -21,7 +21,7 @@ TAILQ_HEAD(job_list, job);
 struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake_worker;
-    struct job_list waiting, finished; /* under the mutex */
+    struct job_list waiting[2], finished; /* under the mutex; waiting: one a kind */
     /* Jobs that wait in job_wait() are few, so all share one condition. It uses
      * the monotonic clock: a changed date neither delays nor hurries a load. */
     pthread_cond_t cancel_changed;
@@ -64,15 +64,22 @@ static void finish_job(struct pool *pool, struct job *job)
     }
 }
 
+/* With the mutex held. */
+static void stop_waiting(struct pool *pool, struct job *job)
+{
+    TAILQ_REMOVE(&pool->waiting[job->kind], job, link);
+    pool->waiting_count--;
+    job->is_waiting = false;
+}
+
 static struct job *take_waiting(struct pool *pool)
 {
-    struct job *job = TAILQ_FIRST(&pool->waiting);
+    struct job *job = TAILQ_FIRST(&pool->waiting[JOB_REQUEST]);
 
-    if (job) {
-        TAILQ_REMOVE(&pool->waiting, job, link);
-        pool->waiting_count--;
-        job->is_waiting = false;
-    }
+    if (!job)
+        job = TAILQ_FIRST(&pool->waiting[JOB_LOAD]);
+    if (job)
+        stop_waiting(pool, job);
     return job;
 }
 
@@ -156,7 +163,8 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, st
         pthread_mutex_init(&pool->mutex, NULL);
         pthread_cond_init(&pool->wake_worker, NULL);
         init_cancel_condition(&pool->cancel_changed);
-        TAILQ_INIT(&pool->waiting);
+        TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
+        TAILQ_INIT(&pool->waiting[JOB_LOAD]);
         TAILQ_INIT(&pool->finished);
         pool->threads = calloc((size_t)workers, sizeof *pool->threads);
         pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -178,18 +186,19 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, st
     return 0;
 }
 
-int pool_submit(struct pool *pool, struct job *job, bool must_run)
+int pool_submit(struct pool *pool, struct job *job, enum job_kind kind)
 {
     int refused;
 
     atomic_init(&job->cancelled, false);
     job->pool = pool;
+    job->kind = kind;
     job->has_run = false;
     job->is_waiting = false;
     pthread_mutex_lock(&pool->mutex);
-    refused = pool->closing || (pool->waiting_count >= QUEUE_MAX && !must_run);
+    refused = pool->closing || (pool->waiting_count >= QUEUE_MAX && kind == JOB_REQUEST);
     if (!refused) {
-        TAILQ_INSERT_TAIL(&pool->waiting, job, link);
+        TAILQ_INSERT_TAIL(&pool->waiting[kind], job, link);
         pool->waiting_count++;
         job->is_waiting = true;
         pthread_cond_signal(&pool->wake_worker);
@@ -204,9 +213,7 @@ void pool_cancel(struct pool *pool, struct job *job)
     atomic_store(&job->cancelled, true);
     pthread_cond_broadcast(&pool->cancel_changed);
     if (job->is_waiting) {
-        TAILQ_REMOVE(&pool->waiting, job, link);
-        pool->waiting_count--;
-        job->is_waiting = false;
+        stop_waiting(pool, job);
         finish_job(pool, job);
     }
     pthread_mutex_unlock(&pool->mutex);

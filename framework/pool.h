@@ -24,6 +24,11 @@ struct job;
 typedef void (*job_run_fn)(struct job *job);                  /* [worker] */
 typedef void (*job_done_fn)(struct job *job, bool cancelled); /* [loop] may free the job */
 
+enum job_kind {
+    JOB_REQUEST, /* somebody waits for it: goes first; refused when the queue is full */
+    JOB_LOAD     /* part of a load, or of its undoing: always accepted */
+};
+
 /* Embedded in what needs a job done. The pool owns it from submit to done. */
 struct job {
     job_run_fn run;
@@ -31,6 +36,7 @@ struct job {
     struct pool *pool;
     atomic_bool cancelled;
     bool has_run;
+    enum job_kind kind;
     bool is_waiting;
     TAILQ_ENTRY(job) link;
 };
@@ -38,8 +44,8 @@ struct job {
 /* Makes the pool, with at least one and at most that many workers. */
 int pool_create(struct pool **ret_pool, struct event_base *base, int workers, struct error *error);
 
-/* [loop] 0, or -1 when the queue is full and the job is not must_run. */
-int pool_submit(struct pool *pool, struct job *job, bool must_run);
+/* [loop] 0, or -1 when the queue is full. */
+int pool_submit(struct pool *pool, struct job *job, enum job_kind kind);
 
 /* [loop] A waiting job is done, as cancelled, in the loop's next turn; a running
  * one sees the flag and is done when it returns. */

@@ -48,7 +48,28 @@ static void raise_descriptor_limit(void)
     }
 }
 
-int process_prepare(int listen_fds, int notify_fd, struct error *error)
+/* It will be closed when it has been used. A standard stream must not be: the
+ * next client would become it. */
+static int take_notify_fd(int listen_fds, int *notify_fd, struct error *error)
+{
+    const char *object = "--notify-fd";
+
+    if (*notify_fd < 0)
+        return 0;
+    if (*notify_fd >= FIRST_INHERITED && *notify_fd < FIRST_INHERITED + listen_fds)
+        return error_set(error, EXIT_COMMAND_LINE, "command line", object,
+                         "descriptor %d is a listener of LISTEN_FDS; pass another", *notify_fd);
+    if (fcntl(*notify_fd, F_GETFD) < 0)
+        return error_set(error, EXIT_COMMAND_LINE, "command line", object,
+                         "descriptor %d is not open; open it before you start rpd", *notify_fd);
+    if (*notify_fd < FIRST_INHERITED)
+        *notify_fd = fcntl(*notify_fd, F_DUPFD_CLOEXEC, FIRST_INHERITED + listen_fds);
+    else
+        fcntl(*notify_fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
+int process_prepare(int listen_fds, int *notify_fd, struct error *error)
 {
     if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
         return error_set(error, EXIT_SECURITY, "start", "rpd",
@@ -57,10 +78,9 @@ int process_prepare(int listen_fds, int notify_fd, struct error *error)
     umask(077);
     if (open_standard_streams(error) < 0)
         return -1;
-    if (notify_fd >= 0 && fcntl(notify_fd, F_SETFD, FD_CLOEXEC) < 0)
-        return error_set(error, EXIT_COMMAND_LINE, "command line", "--notify-fd",
-                         "descriptor %d is not open; open it before you start rpd", notify_fd);
-    close_inherited(listen_fds, notify_fd);
+    if (take_notify_fd(listen_fds, notify_fd, error) < 0)
+        return -1;
+    close_inherited(listen_fds, *notify_fd);
     raise_descriptor_limit();
     return 0;
 }

@@ -42,7 +42,7 @@ static int write_all(int fd, const char *data, size_t size)
     return 0;
 }
 
-static int write_file(int dirfd, const char *name, const char *text)
+static int write_file(int dirfd, const char *name, const char *text, struct stat *ret_status)
 {
     int fd, failed;
 
@@ -50,7 +50,8 @@ static int write_file(int dirfd, const char *name, const char *text)
     fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return -1;
-    failed = fchmod(fd, 0644) < 0 || write_all(fd, text, strlen(text)) < 0;
+    failed = fstat(fd, ret_status) < 0 || fchmod(fd, 0644) < 0 ||
+             write_all(fd, text, strlen(text)) < 0;
     failed |= close(fd) < 0;
     return failed ? -1 : 0;
 }
@@ -61,25 +62,26 @@ int record_write(struct record *record, int dirfd, const char *directory,
     char temporary[NAME_MAX + 1], path[PATH_MAX];
     json_t *json = make_json(content);
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    struct stat status;
     int failed = 1;
 
     record->dirfd = dirfd;
     snprintf(record->name, sizeof record->name, "%s.json", content->service);
     snprintf(temporary, sizeof temporary, ".%s.json.%d.tmp", content->service, getpid());
     snprintf(path, sizeof path, "%s/%s", directory, record->name);
-    if (text && write_file(dirfd, temporary, text) == 0) {
-        record->residue = residue_add(dirfd, temporary);
-        if (record->residue) {
-            residue_rename(record->residue, record->name);
-            failed = renameat(dirfd, temporary, dirfd, record->name) < 0;
-        }
+    record->residue = residue_add(dirfd, temporary);
+    if (text && record->residue && write_file(dirfd, temporary, text, &status) == 0) {
+        residue_identify(record->residue, &status);
+        residue_rename(record->residue, record->name);
+        failed = renameat(dirfd, temporary, dirfd, record->name) < 0;
     }
     if (failed) {
-        error_set(error, EXIT_RECORD, "publish", path,
+        error_set(error, !text || error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish",
+                  path,
                   "cannot write the record: %s; free space in the run-time directory, or set "
                   "RPD_RUNTIME_DIR",
                   text ? strerror(errno) : "out of memory");
-        unlinkat(dirfd, temporary, 0);
+        record_remove(record);
     }
     free(text);
     json_decref(json);

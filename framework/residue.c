@@ -19,7 +19,7 @@ struct residue {
     struct residue *next;
     int dirfd;
     dev_t device;
-    ino_t inode;
+    _Atomic(ino_t) inode; /* 0: not known yet */
     atomic_int active;
     atomic_int current; /* which of the names is the newer one */
     char names[2][NAME_MAX + 1];
@@ -32,8 +32,10 @@ static void remove_if_ours(const struct residue *residue, const char *name)
 {
     struct stat status;
 
+    const ino_t inode = atomic_load(&residue->inode);
+
     if (fstatat(residue->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        status.st_dev == residue->device && status.st_ino == residue->inode)
+        (inode == 0 || (status.st_dev == residue->device && status.st_ino == inode)))
         unlinkat(residue->dirfd, name, 0);
 }
 
@@ -49,14 +51,9 @@ void residue_remove_one(struct residue *residue)
 struct residue *residue_add(int dirfd, const char *name)
 {
     struct residue *residue = calloc(1, sizeof *residue);
-    struct stat status;
 
     if (!residue)
         return NULL;
-    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        residue->device = status.st_dev;
-        residue->inode = status.st_ino;
-    }
     residue->dirfd = dirfd;
     snprintf(residue->names[0], sizeof residue->names[0], "%s", name);
     snprintf(residue->names[1], sizeof residue->names[1], "%s", name);
@@ -66,6 +63,12 @@ struct residue *residue_add(int dirfd, const char *name)
     if (atomic_load(&residue_ending))
         residue_remove_one(residue);
     return residue;
+}
+
+void residue_identify(struct residue *residue, const struct stat *status)
+{
+    residue->device = status->st_dev;
+    atomic_store(&residue->inode, status->st_ino);
 }
 
 void residue_rename(struct residue *residue, const char *name)
@@ -94,12 +97,14 @@ void residue_remove(void)
         residue_remove_one(residue);
 }
 
+/* Exactly prefix, pid, ".tmp": ".a." must not match what another process makes
+ * for "a.sock". */
 static bool is_left_over(const char *name, const char *prefix, const char *keep)
 {
-    const size_t length = strlen(name);
+    const char *pid = name + strlen(prefix);
 
-    return strncmp(name, prefix, strlen(prefix)) == 0 && length > 4 &&
-           strcmp(name + length - 4, ".tmp") == 0 && strcmp(name, keep) != 0;
+    return strncmp(name, prefix, strlen(prefix)) == 0 && strcmp(name, keep) != 0 &&
+           strspn(pid, "0123456789") > 0 && strcmp(pid + strspn(pid, "0123456789"), ".tmp") == 0;
 }
 
 void residue_sweep(int dirfd, const char *prefix, const char *keep)

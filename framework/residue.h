@@ -12,12 +12,17 @@
 #define FRAMEWORK_RESIDUE_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 struct residue;
 
-/* [start][loop] dirfd stays open as long as the entry is active. NULL: no
- * memory. */
+/* [start][loop] Before the file is made, under a name that nobody else makes.
+ * dirfd stays open as long as the entry is active. NULL: no memory. */
 struct residue *residue_add(int dirfd, const char *name);
+
+/* [start][loop] It is made, and this is it. Before it gets a name that others
+ * may give to files, too. */
+void residue_identify(struct residue *residue, const struct stat *status);
 
 /* [start][loop] The file has this name now. Called before it is renamed there,
  * and again with the old name should that fail: a missing file does no harm. */
@@ -37,7 +42,7 @@ void residue_remove(void);
 bool residue_is_ending(void);
 
 /* [start] Removes from a directory what killed starts left there: files whose
- * names begin with the prefix and end in ".tmp", but keep's. The caller holds
+ * names are the prefix, a pid and ".tmp", but keep's. The caller holds
  * the lock whose holder alone makes such files. */
 void residue_sweep(int dirfd, const char *prefix, const char *keep);
 

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "log.h"
+#include "signals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ int rpd_main(int argc, char **argv)
     struct error error;
     int code = 0;
 
+    signals_install();
     if (arguments_parse(&arguments, argc, argv, &error) < 0) {
         log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
         code = (int)error.code;
@@ -61,5 +63,9 @@ int rpd_main(int argc, char **argv)
     else
         code = run(&arguments, started_us);
     arguments_finish(&arguments);
+    if (fflush(stdout) != 0 && code == 0) {
+        log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; look where it goes");
+        code = EXIT_SYSTEM;
+    }
     return code;
 }

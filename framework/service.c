@@ -28,18 +28,34 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 
 /* ---- resolve and claim -------------------------------------------------------- */
 
-static int resolve_one(struct rpd_service *service, struct attachment *attachment,
-                       const struct config_listen *listen, const char *runtime_dir,
-                       struct error *error)
+/* A socket there must not stand where records and locks will. */
+static int refuse_runtime_file(const struct rpd_endpoint *endpoint, const char *runtime_dir,
+                               struct error *error)
+{
+    static const char *const taken[] = {".json", ".lock", ".state", ".history"};
+    const char *dot = strrchr(endpoint->name, '.');
+
+    if (endpoint->kind != ENDPOINT_PATH || !dot || strcmp(endpoint->directory, runtime_dir) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (strcmp(dot, taken[i]) == 0)
+            return error_set(error, EXIT_CONFIG, "config",
+                             endpoint->origin ? endpoint->origin : "listen",
+                             "endpoint %s: names that end in %s are rpd's own in that directory; "
+                             "use another",
+                             endpoint->text, taken[i]);
+    return 0;
+}
+
+static int resolve_one(struct attachment *attachment, const struct config_listen *listen,
+                       const char *runtime_dir, struct error *error)
 {
     struct rpd_listener *listener = &attachment->listener;
 
-    attachment->service = service;
-    listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
     if (endpoint_resolve(&listener->endpoint, listen, runtime_dir, error) < 0)
         return -1;
     snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
-    return 0;
+    return refuse_runtime_file(&listener->endpoint, runtime_dir, error);
 }
 
 int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
@@ -71,8 +87,14 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
     if (!service->attachments)
         return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
     service->attachment_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        service->attachments[i].service = service;
+        listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
+    }
     for (size_t i = 0; i < count; i++)
-        if (resolve_one(service, &service->attachments[i],
+        if (resolve_one(&service->attachments[i],
                         config->listen_count > 0 ? &config->listen[i] : &preset, runtime_dir,
                         error) < 0)
             return -1;

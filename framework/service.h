@@ -2,7 +2,7 @@
  *
  *   [start]  inspect, claim, bind, code, publish: a function each, in that
  *            order, called by daemon.c for every service before the next step
- *   [loop]   WARMING ──ready──► SERVING ──┐
+ *   [loop]   WARMING ──ready──► READY ────┐
  *               │ ▲                       ├─drain─► DRAINING ──► STOPPING ──► STOPPED
  *               ▼ │ retry                 │        clients      loads,      backend's
  *             (load failed) ──────────────┘        finish       jobs end    stop, unload
@@ -28,7 +28,7 @@
 enum service_phase {
     SERVICE_STARTING,
     SERVICE_WARMING,
-    SERVICE_SERVING,
+    SERVICE_READY,
     SERVICE_DRAINING, /* clients finish */
     SERVICE_STOPPING, /* nobody is served; workers end */
     SERVICE_STOPPED
@@ -66,7 +66,7 @@ struct rpd_service {
     struct record record;
     /* From serve on: */
     struct event_base *base;
-    struct event *step;  /* looks whether the drain, then the stop, is complete */
+    struct event *look;  /* looks whether the drain, then the stop, is complete */
     struct event *retry; /* loads again */
     unsigned retry_s;
     struct hold hold;
@@ -76,7 +76,7 @@ struct rpd_service {
     size_t accepted_clients; /* taken by rpd_accept(), and not gone */
     bool cut_off;            /* the drain deadline has passed */
     bool backend_serves;     /* its serve was called, so its stop is due */
-    uint64_t serving_since_us;
+    uint64_t warming_since_us;
     struct error error; /* of the backend's serve */
 };
 

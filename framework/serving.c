@@ -2,7 +2,7 @@
  * See service.h for the phases.
  *
  * What ends a phase (the last client gone, the last job done, a load cancelled)
- * may be noticed deep inside a callback; so it only asks for a step, and step(),
+ * may be noticed deep inside a callback; so it only asks for a look, and look(),
  * called by the loop itself, looks whether the phase is over. */
 #include "service.h"
 
@@ -16,9 +16,9 @@
 
 enum { FIRST_RETRY_S = 1, LONGEST_RETRY_S = 60 };
 
-static void step_later(struct rpd_service *service)
+static void look_later(struct rpd_service *service)
 {
-    event_active(service->step, 0, 0);
+    event_active(service->look, 0, 0);
 }
 
 static void enter(const struct rpd_service *service)
@@ -80,7 +80,7 @@ int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *list
 void rpd_client_gone(struct rpd_service *service)
 {
     service->accepted_clients--;
-    step_later(service);
+    look_later(service);
 }
 
 int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
@@ -123,7 +123,7 @@ static void on_ready(struct rpd_service *service)
     service->conns.state = service->loading.state;
     if (service->phase != SERVICE_WARMING)
         return; /* too late: a stop was asked for meanwhile */
-    service->phase = SERVICE_SERVING;
+    service->phase = SERVICE_READY;
     service->retry_s = 0;
     if (backend->on_ready) {
         enter(service);
@@ -131,7 +131,7 @@ static void on_ready(struct rpd_service *service)
         crash_leave();
     }
     log_line(RPD_LOG_INFO, service->name, "ready (%.3f s)",
-             (double)(clock_us() - service->serving_since_us) / 1e6);
+             (double)(clock_us() - service->warming_since_us) / 1e6);
     hold_open(&service->hold);
     service->events->ready(service->daemon, service);
 }
@@ -194,7 +194,7 @@ static void on_unloaded(struct rpd_service *service)
     service->events->stopped(service->daemon, service);
 }
 
-static void step(evutil_socket_t fd, short what, void *arg)
+static void look(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_service *service = arg;
     const bool clients = service->conns.count > 0 ||
@@ -221,7 +221,7 @@ static void withdraw(struct rpd_service *service)
         /* Whoever is queued found us before we withdrew. An adopted listener's
          * queue is not ours: whoever made it may start another of us. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
-            acceptor_drain(&attachment->acceptor, listener->fd);
+            acceptor_take_queued(&attachment->acceptor, listener->fd);
         if (attachment->attached)
             acceptor_stop(&attachment->acceptor);
         listener_close(listener);
@@ -232,7 +232,7 @@ void service_drain(struct rpd_service *service)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
 
-    if (service->phase != SERVICE_WARMING && service->phase != SERVICE_SERVING)
+    if (service->phase != SERVICE_WARMING && service->phase != SERVICE_READY)
         return;
     withdraw(service);
     service->phase = SERVICE_DRAINING;
@@ -244,7 +244,7 @@ void service_drain(struct rpd_service *service)
         backend->on_drain(service, service->conns.state);
         crash_leave();
     }
-    step_later(service);
+    look_later(service);
 }
 
 void service_cut_off(struct rpd_service *service)
@@ -255,7 +255,7 @@ void service_cut_off(struct rpd_service *service)
              service->conns.count + service->accepted_clients);
     service->cut_off = true;
     conn_group_abort(&service->conns);
-    step_later(service);
+    look_later(service);
 }
 
 /* ---- healing ---------------------------------------------------------------------- */
@@ -288,8 +288,10 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
     log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
              attachment->listener.text);
     if (attachment->attached) {
-        acceptor_drain(&attachment->acceptor, old_fd);
-        acceptor_switch(&attachment->acceptor, attachment->listener.fd);
+        acceptor_take_queued(&attachment->acceptor, old_fd);
+        if (acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
+                     attachment->listener.text);
     }
     close(old_fd);
 }
@@ -298,7 +300,7 @@ void service_heal(struct rpd_service *service, const char *file_name)
 {
     struct error error;
 
-    if ((service->phase != SERVICE_WARMING && service->phase != SERVICE_SERVING) ||
+    if ((service->phase != SERVICE_WARMING && service->phase != SERVICE_READY) ||
         residue_is_ending())
         return;
     if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
@@ -356,7 +358,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->conns.backend = service->loading.backend = &service->plugin.backend;
     service->conns.service_name = service->loading.service_name = service->name;
     service->conns.plugin = service->loading.plugin = service->plugin.path;
-    service->conns.emptied = step_later;
+    service->conns.emptied = look_later;
     conn_group_init(&service->conns, loop);
     service->loading.service = service;
     service->loading.pool = pool;
@@ -365,10 +367,10 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
                                   .service = service,
                                   .service_name = service->name,
                                   .plugin = service->plugin.path,
-                                  .emptied = step_later};
-    service->step = event_new(loop->base, -1, 0, step, service);
+                                  .emptied = look_later};
+    service->look = event_new(loop->base, -1, 0, look, service);
     service->retry = evtimer_new(loop->base, on_retry, service);
-    return service->step && service->retry && hold_init(&service->hold, loop->base) == 0 &&
+    return service->look && service->retry && hold_init(&service->hold, loop->base) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
                ? 0
                : -1;
@@ -380,7 +382,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
     if (prepare(service, loop, pool) < 0)
         return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
     service->phase = SERVICE_WARMING;
-    service->serving_since_us = clock_us();
+    service->warming_since_us = clock_us();
     if (attach_all(service, error) < 0)
         return -1;
     loading_start(&service->loading);
@@ -395,8 +397,8 @@ void service_unserve(struct rpd_service *service)
     loading_finish(&service->loading);
     if (service->retry)
         event_free(service->retry);
-    if (service->step)
-        event_free(service->step);
-    service->retry = service->step = NULL;
+    if (service->look)
+        event_free(service->look);
+    service->retry = service->look = NULL;
     service->base = NULL;
 }

@@ -23,7 +23,7 @@ static void wake_loop(void)
 {
     const uint64_t one = 1;
 
-    if (write(signals.fd, &one, sizeof one) < 0) {
+    if (signals.fd >= 0 && write(signals.fd, &one, sizeof one) < 0) {
         /* full: the loop is awake already */
     }
 }
@@ -71,17 +71,12 @@ void signals_tolerate_others(void)
         sigaction(number, &action, NULL);
 }
 
-int signals_install(struct error *error)
+void signals_install(void)
 {
     static const int handled[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction action = {.sa_flags = SA_RESTART};
     sigset_t all;
 
-    signals.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (signals.fd < 0)
-        return error_set(error, EXIT_SYSTEM, "start", "signals",
-                         "cannot make an eventfd: %s; raise the limit of descriptors",
-                         strerror(errno));
     sigfillset(&action.sa_mask);
     action.sa_handler = on_signal;
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
@@ -93,6 +88,15 @@ int signals_install(struct error *error)
     /* Whoever started us may have blocked them. */
     sigemptyset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+int signals_open(struct error *error)
+{
+    signals.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (signals.fd < 0)
+        return error_set(error, EXIT_SYSTEM, "start", "signals",
+                         "cannot make an eventfd: %s; raise the limit of descriptors",
+                         strerror(errno));
     return 0;
 }
 

@@ -8,8 +8,11 @@
 
 #include <stdbool.h>
 
-/* [start] Early: a start that is told to stop must still clean up. */
-int signals_install(struct error *error);
+/* [start] First of all: a start that is told to stop must still clean up. */
+void signals_install(void);
+
+/* [start] Makes what wakes the loop; after inherited descriptors were closed. */
+int signals_open(struct error *error);
 
 /* [start] Signals that would end the process and mean nothing to us do nothing
  * from now on. Before any plugin's code, which may want one for itself. */

@@ -29,7 +29,7 @@ void safe_text_add_decimal(struct safe_text *text, int64_t value);
 /* How to look. */
 enum {
     SYMBOL_RETURN_ADDRESS = 1, /* the code is before the address, not at it */
-    SYMBOL_NO_FILES = 2        /* this thread may not open files */
+    SYMBOL_NO_FILES = 2        /* from memory alone: quick, but static functions have no name */
 };
 
 struct symbol {

@@ -9,10 +9,10 @@
  *   inspect    -         none: the file is read     65, 66, 77
  *   claim      -         none                       73, 75
  *   bind       [start]   none, or bind()            71, 75, 78; 76 if too slow
- *   code       [start]   its constructors           65; 76 if too slow
+ *   code       [start]   its constructors           65, 78 (options); 76 if too slow
  *   publish    -         none                       73
  *   BOUND      -         clients connect from here on
- *   serve      [loop]    none, or serve()           71
+ *   serve      [loop]    none, or serve()           71; 76 if it does not attach
  *   load       [worker]  none, or load(), parts     the user's on_load_failure
  *   READY      [loop]    on_ready()
  *   clients    [loop]    on_connect ... on_close
@@ -44,7 +44,8 @@ RPD_BEGIN
 #define RPD_ABI 1
 
 /* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
- * need. state is what load returned; NULL for a backend without load. */
+ * need. state is what load returned; NULL for a backend without load, and, in
+ * on_drain and stop, where the end comes before READY. */
 struct rpd_backend {
     uint32_t struct_size; /* set by RPD_BACKEND */
     uint32_t abi;         /* set by RPD_BACKEND */

@@ -3,8 +3,9 @@
  *
  *     on_connect ──► on_data ⇄ on_writable ──► on_close
  *
- * All of it is [loop]. What is written in a callback goes out in one system
- * call when the callback returns.
+ * All of it is [loop]. What is written in one of a connection's own callbacks
+ * goes out in one system call when the callback returns; from elsewhere (a job's
+ * done, another connection) each write is sent at once.
  *
  * Nothing here is unbounded. A client that does not read its answers is no
  * longer read: from 256 KiB of waiting output on, rpd_conn_input() is empty,
@@ -31,12 +32,14 @@ RPD_API struct rpd_span rpd_conn_input(const struct rpd_conn *conn);
 RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
 
 /* [loop] Takes one line from the input, without its "\n" or "\r\n". False if
- * there is no whole line yet. The line is valid until the callback returns. */
+ * there is no whole line yet; when the input has ended, what is left is a line.
+ * The line is valid until the callback returns. */
 RPD_API bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line);
 
 /* [loop] Stops reading this client, and calls no on_data for it, until resume:
  * for answers that must come in order while a job works on one. What has come
- * already is seen in the on_data that follows the resume. */
+ * already is seen in the on_data that follows the resume. While it is not read,
+ * a client that leaves is only noticed when something is written to it. */
 RPD_API void rpd_conn_pause(struct rpd_conn *conn);
 RPD_API void rpd_conn_resume(struct rpd_conn *conn);
 

@@ -28,15 +28,15 @@ struct rpd_load;
 typedef void *(*rpd_load_fn)(struct rpd_load *load);
 
 struct rpd_load_part {
-    const char *name;                        /* copied; shown to users */
+    const char *name;                        /* copied; for messages */
     rpd_load_fn load;                        /* [worker] */
     void (*attach)(void *state, void *part); /* [loop] puts the part into the state; short */
     void (*discard)(void *part);             /* [worker] frees a part that was never attached */
     void *arg;                               /* rpd_load_arg() of the part's load */
 };
 
-/* [worker] Adds a part, from within load. Parts start when load has returned
- * its state and the loop has it; each is attached as soon as it is loaded.
+/* [worker] Adds a part, from within load. Parts start in this order when load
+ * has returned its state and the loop has it; each is attached as soon as it is loaded.
  * READY is when all are attached. Returns 0, or -1 where there is no memory
  * or this is not the run of load itself. */
 RPD_API int rpd_load_add_part(struct rpd_load *load,
@@ -47,7 +47,8 @@ RPD_API void *rpd_load_arg(const struct rpd_load *load);
 
 /* [worker] Says how far this run is: done of total, in units ("keys", "MB").
  * total 0: not known yet. unit is a literal, or lives as long as the plugin.
- * Costs a few stores; call it as often as you like. */
+ * Costs a few stores; call it as often as you like. (So far only the log shows
+ * it, at level debug, when the run ends.) */
 RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
                                const char *unit);
 

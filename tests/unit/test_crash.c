@@ -321,25 +321,6 @@ Test(crash, without_any_preparation)
     assert_has_not(&outcome, " < ");
 }
 
-static void crash_without_files(void *arg)
-{
-    (void)arg;
-    prepare();
-    crash_thread_has_no_files();
-    crash_by_null();
-}
-
-Test(crash, on_a_thread_that_may_not_open_files)
-{
-    struct outcome outcome = in_child(crash_without_files, NULL);
-
-    assert_died_of(&outcome, SIGSEGV);
-    assert_one_line(&outcome);
-    /* The function is static: without the file there is no name for it. */
-    assert_has_not(&outcome, "in crash_by_null");
-    assert_has(&outcome, "SIGSEGV at address 0x0 in ");
-}
-
 static void crash_with_broken_context(void *arg)
 {
     prepare();
