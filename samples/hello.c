@@ -1,6 +1,6 @@
 /* hello: the smallest backend. It greets each line that a client sends.
  *
- *     rpd hello.so -l unix:/tmp/hello.sock
+ *     build/rpd build/samples/hello.so -l unix:/tmp/hello.sock
  *     printf 'Ada\n' | socat - UNIX-CONNECT:/tmp/hello.sock
  */
 #include <rpd/backend.h>

@@ -1,8 +1,8 @@
 /* slow_start: a backend whose state takes as long to load as you say. Clients
  * connect at once, wait meanwhile, and are answered as soon as it is there:
  *
- *     rpd slow_start.so -o load_s=10 -l unix:/tmp/slow.sock
- *     echo hello | socat - UNIX-CONNECT:/tmp/slow.sock
+ *     build/rpd build/samples/slow_start.so -o load_s=10 -l unix:/tmp/slow.sock
+ *     echo hello | socat -t 20 - UNIX-CONNECT:/tmp/slow.sock
  */
 #include <rpd/backend.h>
 

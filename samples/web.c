@@ -5,7 +5,7 @@
  * bind is the usual one with one socket option on top: clients that connect
  * and say nothing are left in the kernel for a second.
  *
- *     rpd web.so -l tcp:127.0.0.1:8080
+ *     build/rpd build/samples/web.so -l tcp:127.0.0.1:8080
  *     curl http://127.0.0.1:8080/
  */
 #include <rpd/backend.h>

@@ -31,9 +31,7 @@ UNUSED static const char *test_plugin(const char *name)
 /* Sanitized daemons are slower, larger, and cannot be copied set-uid. */
 UNUSED static bool is_sanitized(void)
 {
-    const char *build = getenv("RPD_BUILD");
-
-    return build && (strstr(build, "asan") || strstr(build, "tsan"));
+    return strstr(build_path(""), "asan") || strstr(build_path(""), "tsan");
 }
 
 UNUSED static int compare_texts(const void *a, const void *b)

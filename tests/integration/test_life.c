@@ -98,13 +98,15 @@ Test(life, record)
     const char *at = strrchr(stat, ')') + 2; /* field 3; the start time is field 22 */
     for (int field = 3; field < 22; field++)
         at = strchr(at, ' ') + 1;
+    char plugin[PATH_MAX];
+    cr_assert_not_null(realpath(build_path("plugins/echo.so"), plugin));
     const char *const wanted[] = {
         textf("\"pid\": %d,", (int)process_pid(life.rpd)),
         textf("\"start_time\": %.*s,", (int)strcspn(at, " "), at),
         textf("\"boot_id\": \"%.36s\",", file_read("/proc/sys/kernel/random/boot_id")),
         "\"service\": \"echo\",",
         textf("\"config\": \"%s/c.json\"", life.dir),
-        textf("\"plugin\": \"%s\"", realpath(build_path("plugins/echo.so"), NULL)),
+        textf("\"plugin\": \"%s\"", plugin),
         "\"endpoints\": [",
         textf("\"%s\"", life.endpoint),
         "\"control\": ",
