@@ -14,6 +14,7 @@
 #include "fork_guard.h"
 #include "libevent.h"
 #include "notify.h"
+#include "output.h"
 #include "path_watch.h"
 #include "process.h"
 #include "service.h"
@@ -282,6 +283,7 @@ static int load_code(struct daemon *daemon, struct error *error)
      * foreign code. */
     if (watchdog_create(error) < 0)
         return -1;
+    output_open();
     signals_tolerate_others();
     if (fork_guard_install() < 0)
         return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");

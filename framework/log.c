@@ -1,14 +1,14 @@
 /* Writes log lines. See log.h. */
 #include "log.h"
 
-#include <poll.h>
+#include "output.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { MESSAGE_MAX = 1024, LINE_MAX_BYTES = 4096 };
+enum { MESSAGE_MAX = 1024 };
 
 static struct {
     enum rpd_log_level level;
@@ -84,33 +84,25 @@ static size_t format_json(char *line, size_t room, enum rpd_log_level level, con
     return size;
 }
 
-/* A reader that does not read must not stop the loop: what does not fit is
- * dropped, and counted. (A line is no longer than what a pipe takes whole.) */
+/* What does not fit is dropped, and counted. */
 static void write_or_drop(const char *line, size_t size)
 {
     static atomic_uint dropped;
-    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    const unsigned count = atomic_exchange(&dropped, 0);
     char note[64];
-    unsigned count;
 
-    if (poll(&output, 1, 0) == 0) {
-        atomic_fetch_add(&dropped, 1);
-        return;
-    }
-    count = atomic_exchange(&dropped, 0);
     if (count > 0 && log_state.format == LOG_TEXT &&
-        write(STDERR_FILENO, note,
-              (size_t)snprintf(note, sizeof note, "rpd: %u lines were lost\n", count)) < 0)
-        return;
-    if (write(STDERR_FILENO, line, size) < 0) {
-        /* nobody can be told */
-    }
+        !output_write(note,
+                      (size_t)snprintf(note, sizeof note, "rpd: %u lines were lost\n", count)))
+        atomic_fetch_add(&dropped, count);
+    if (!output_write(line, size))
+        atomic_fetch_add(&dropped, 1);
 }
 
 void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
 {
     char message[MESSAGE_MAX + 1];
-    char line[LINE_MAX_BYTES];
+    char line[OUTPUT_LINE_MAX];
     size_t size;
 
     if (level > log_state.level)

@@ -4,7 +4,8 @@
  * text:  rpd: echo: bound unix:/run/user/1000/rpd/echo.sock
  * json:  {"time":"2026-01-02T03:04:05.678Z","level":"info","subject":"echo","message":"bound ..."}
  *
- * Each line is one write(2), so that lines of several threads never mix.
+ * Each line is one write(2), so that lines of several threads never mix. Where
+ * nobody reads them, lines are lost (output.h).
  * Functions here are [any]. */
 #ifndef FRAMEWORK_LOG_H
 #define FRAMEWORK_LOG_H

@@ -1,6 +1,7 @@
 /* sd_notify and the notification descriptor. See notify.h. */
 #include "notify.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -48,10 +49,13 @@ static void tell_manager(const struct notify *notify, const char *message)
 
 void notify_ready(struct notify *notify)
 {
+    struct pollfd room = {.fd = notify->ready_fd, .events = POLLOUT};
+
     tell_manager(notify, "READY=1");
     if (notify->ready_fd < 0)
         return;
-    if (write(notify->ready_fd, "\n", 1) < 0) {
+    /* (A pipe that is full has been told enough.) */
+    if (poll(&room, 1, 0) > 0 && write(notify->ready_fd, "\n", 1) < 0) {
         /* the reader has gone */
     }
     close(notify->ready_fd);

@@ -2,6 +2,7 @@
  * to this file; all of it is atomic. */
 #include "signals.h"
 
+#include "output.h"
 #include "residue.h"
 #include "watchdog.h"
 
@@ -33,9 +34,7 @@ static void end_now(void)
     static const char line[] = "rpd: stop: SIGINT: interrupted twice; ended without draining\n";
 
     residue_remove();
-    if (write(STDERR_FILENO, line, sizeof line - 1) < 0) {
-        /* nobody to tell */
-    }
+    output_write(line, sizeof line - 1);
     _exit(EXIT_INTERNAL);
 }
 

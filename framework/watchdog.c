@@ -1,6 +1,7 @@
 /* The watchdog. See watchdog.h. */
 #include "watchdog.h"
 
+#include "output.h"
 #include "residue.h"
 #include "symbol.h"
 #include "thread.h"
@@ -43,9 +44,7 @@ static void end_process(enum watchdog_slot slot)
     safe_text_add(&line, ": ");
     safe_text_add(&line, atomic_load(&watchdog.slots[slot].cause));
     bytes[line.used] = '\n';
-    if (write(STDERR_FILENO, bytes, line.used + 1) < 0) {
-        /* nobody to tell */
-    }
+    output_write(bytes, line.used + 1);
     _exit(atomic_load(&watchdog.slots[slot].code));
 }
 
