@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +33,22 @@ UNUSED static const char *test_plugin(const char *name)
 UNUSED static bool is_sanitized(void)
 {
     return strstr(build_path(""), "asan") || strstr(build_path(""), "tsan");
+}
+
+/* Whether a build tree somewhere below /root, say, can be used by another user. */
+UNUSED static bool others_reach_the_build(void)
+{
+    char path[PATH_MAX];
+    struct stat status;
+
+    if (!realpath(build_path("."), path))
+        return false;
+    for (char *slash = path + strlen(path); slash; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        if (stat(*path ? path : "/", &status) != 0 || !(status.st_mode & S_IXOTH))
+            return false;
+    }
+    return true;
 }
 
 UNUSED static int compare_texts(const void *a, const void *b)
