@@ -101,7 +101,6 @@ int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, c
                    bool same_user_only, acceptor_client_fn client, void *arg)
 {
     acceptor->subject = subject;
-    acceptor->fd = fd;
     acceptor->same_user_only = same_user_only;
     acceptor->client = client;
     acceptor->arg = arg;

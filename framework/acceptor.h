@@ -18,7 +18,6 @@ struct acceptor {
     struct event readable;
     struct event resume;
     const char *subject; /* for the log: the service's name */
-    int fd;
     bool started;
     bool same_user_only; /* an abstract name has no mode that would keep others out */
     unsigned pause_ms;

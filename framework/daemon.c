@@ -38,8 +38,6 @@ struct daemon {
     int runtime_dirfd;
     struct claim **claims; /* all of all services */
     size_t claim_count, endpoint_count;
-    char boot_id[BOOT_ID_SIZE];
-    unsigned long long start_time;
     struct notify notify;
     /* From the loop on: */
     struct event_base *base;
@@ -306,11 +304,10 @@ static int load_code(struct daemon *daemon, struct error *error)
 
 static int publish(struct daemon *daemon, struct error *error)
 {
-    struct record_content common = {.config = daemon->config->path};
+    char boot_id[BOOT_ID_SIZE];
+    struct record_content common = {.config = daemon->config->path, .boot_id = boot_id};
 
-    process_identity(daemon->boot_id, &daemon->start_time);
-    common.boot_id = daemon->boot_id;
-    common.start_time = daemon->start_time;
+    process_identity(boot_id, &common.start_time);
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)

@@ -36,6 +36,7 @@ void notify_init(struct notify *notify, int take_ready_fd)
     const char *path = getenv("NOTIFY_SOCKET");
 
     notify->ready_fd = take_ready_fd;
+    notify->told = false;
     notify->socket = path ? connect_to_manager(path) : -1;
     if (path)
         unsetenv("NOTIFY_SOCKET");
@@ -51,6 +52,9 @@ void notify_ready(struct notify *notify)
 {
     struct pollfd room = {.fd = notify->ready_fd, .events = POLLOUT};
 
+    if (notify->told)
+        return;
+    notify->told = true;
     tell_manager(notify, "READY=1");
     if (notify->ready_fd < 0)
         return;

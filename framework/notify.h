@@ -4,16 +4,19 @@
 #ifndef FRAMEWORK_NOTIFY_H
 #define FRAMEWORK_NOTIFY_H
 
+#include <stdbool.h>
+
 struct notify {
     int socket;   /* to systemd, or -1 */
     int ready_fd; /* -1: not given, or used */
+    bool told;    /* READY=1 has been sent */
 };
 
 /* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET out of the
  * environment: a plugin's children must not speak for us. */
 void notify_init(struct notify *notify, int take_ready_fd);
 
-/* READY=1, and the newline. Once. */
+/* READY=1, and the newline, the first time it is called. */
 void notify_ready(struct notify *notify);
 
 void notify_status(struct notify *notify, const char *format, ...)
