@@ -79,6 +79,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->endpoint_deadline_ms = take_integer(tree, "endpoint_deadline_ms");
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
     config->drain_s = take_integer(tree, "drain_s");
+    config->stall_s = take_integer(tree, "stall_s");
 }
 
 /* The tree has the absolute names too: it is what --print-config prints. */
@@ -191,6 +192,32 @@ static int build_options(struct config_service *service, const struct config_sou
     return 0;
 }
 
+static struct config_limits build_limits(const json_t *limits)
+{
+    return (struct config_limits){
+        .clients = take_integer(limits, "services[].limits.clients"),
+        .clients_per_peer = take_integer(limits, "services[].limits.clients_per_peer"),
+        .first_byte_s = take_integer(limits, "services[].limits.first_byte_s"),
+        .request_s = take_integer(limits, "services[].limits.request_s"),
+        .idle_s = take_integer(limits, "services[].limits.idle_s"),
+        .write_stall_s = take_integer(limits, "services[].limits.write_stall_s"),
+        .output_bytes = take_integer(limits, "services[].limits.output_bytes"),
+        .input_bytes = take_integer(limits, "services[].limits.input_bytes"),
+    };
+}
+
+/* What a service does while it loads, and when that fails or nobody comes. */
+static void build_phases(struct config_service *service, const json_t *object)
+{
+    service->warmup = json_object_get(object, "warmup") ? take_choice(object, "services[].warmup")
+                                                        : WARMUP_OF_BACKEND;
+    service->on_load_failure = (enum config_load_failure)take_choice(object,
+                                                                     "services[].on_load_failure");
+    service->no_progress_s = take_integer(object, "services[].no_progress_s");
+    service->idle_exit_s = take_integer(object, "services[].idle_exit_s");
+    service->limits = build_limits(json_object_get(object, "limits"));
+}
+
 static int build_service(struct config_service *service, const struct config_source *source,
                          json_t *object, size_t index, const struct json_place *place)
 {
@@ -199,8 +226,7 @@ static int build_service(struct config_service *service, const struct config_sou
 
     service->name = json_string_value(json_object_get(object, "name"));
     service->plugin = json_string_value(json_object_get(object, "plugin"));
-    service->on_load_failure = (enum config_load_failure)take_choice(object,
-                                                                     "services[].on_load_failure");
+    build_phases(service, object);
     service->plugin_base = strdup(base);
     service->origin = service_origin(source, index, place);
     if (!service->plugin_base || !service->origin ||

@@ -33,7 +33,16 @@ struct config_option {
     bool is_text;        /* from -o: to be read as the option's type has it */
 };
 
-enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY };
+enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_DEGRADED };
+
+enum { WARMUP_OF_BACKEND = -1 }; /* not configured */
+
+/* What a client may take; 0 is no limit. */
+struct config_limits {
+    int clients, clients_per_peer;
+    int first_byte_s, request_s, idle_s, write_stall_s;
+    int output_bytes, input_bytes;
+};
 
 struct config_service {
     const char *name;             /* NULL: the backend's name, known once its note is read */
@@ -41,7 +50,11 @@ struct config_service {
     char *plugin_base;            /* the directory that a relative plugin path is relative to */
     struct config_listen *listen; /* empty: unix:NAME.sock */
     size_t listen_count;
+    int warmup; /* enum rpd_warmup, or WARMUP_OF_BACKEND */
     enum config_load_failure on_load_failure;
+    int no_progress_s; /* 0: never */
+    int idle_exit_s;   /* 0: never */
+    struct config_limits limits;
     /* What the user wrote under "options" and behind -o: checked against the
      * backend's table once its code is loaded (options.h). */
     struct config_option *options;
@@ -61,6 +74,7 @@ struct config {
     int endpoint_deadline_ms;
     int code_deadline_ms;
     int drain_s;
+    int stall_s;                     /* 0: never */
     struct config_service *services; /* at least one */
     size_t service_count;
     struct config_source *source; /* private: owns the strings above */

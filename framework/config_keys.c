@@ -10,7 +10,8 @@ const char config_name_expected[] = "1 to 63 of a-z, 0-9, _ and -, starting with
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const notify_moments[] = {"bound", "ready", NULL};
-static const char *const load_failures[] = {"exit", "retry", NULL};
+static const char *const load_failures[] = {"exit", "retry", "degraded", NULL};
+static const char *const warmups[] = {"hold", "serve", "refuse", "backlog", NULL};
 
 bool config_name_is_valid(const char *name)
 {
@@ -57,6 +58,9 @@ const struct config_key config_keys[] = {
      .meaning = "Milliseconds in which the code of a plugin must be loaded."},
     {.path = "drain_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that clients in flight have to finish when rpd is told to stop."},
+    {.path = "stall_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
+     .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
+                "ended, with a line that names the service and the code. 0: never."},
     {.path = "services", .types = CONFIG_ARRAY, .preset = "[]",
      .meaning = "The services of this process. At least one, here or on the command line."},
     {.path = "services[]", .types = CONFIG_OBJECT,
@@ -85,9 +89,50 @@ const struct config_key config_keys[] = {
     {.path = "services[].listen[].group", .types = CONFIG_STRING, .of_unix_path = true,
      .min_size = 1,
      .meaning = "Group of the socket file. Only for a unix path. Default: the process's."},
+    {.path = "services[].warmup", .types = CONFIG_STRING, .choices = warmups,
+     .meaning = "What clients get until the state is loaded: held and answered then, served without "
+                "it, refused with the backend's busy answer, or left in the kernel's queue. "
+                "Default: what the backend declares, else hold."},
     {.path = "services[].on_load_failure", .types = CONFIG_STRING, .preset = "\"exit\"",
      .choices = load_failures,
-     .meaning = "When the state cannot be loaded: end the process, or try again."},
+     .meaning = "When the state cannot be loaded: end the process, try again, or serve without it."},
+    {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .preset = "300",
+     .min = 0, .max = 86400,
+     .meaning = "Seconds without progress after which a load counts as failed. 0: never."},
+    {.path = "services[].idle_exit_s", .types = CONFIG_INTEGER, .preset = "0",
+     .min = 0, .max = 31536000,
+     .meaning = "Seconds without a client after which rpd stops; once that is so for all its "
+                "services. 0: never."},
+    {.path = "services[].limits", .types = CONFIG_OBJECT,
+     .meaning = "What clients may take."},
+    {.path = "services[].limits.clients", .types = CONFIG_INTEGER, .preset = "0",
+     .min = 0, .max = 1000000,
+     .meaning = "Clients at a time. More wait in the kernel's queue until one leaves. 0: as many as "
+                "there are descriptors."},
+    {.path = "services[].limits.clients_per_peer", .types = CONFIG_INTEGER, .preset = "0",
+     .min = 0, .max = 1000000,
+     .meaning = "Clients at a time of one user (unix) or one address (tcp). More are refused. 0: no "
+                "limit."},
+    {.path = "services[].limits.first_byte_s", .types = CONFIG_INTEGER, .preset = "0",
+     .min = 0, .max = 86400,
+     .meaning = "Seconds that a client may be connected, and served, before it sends anything. 0: "
+                "for ever."},
+    {.path = "services[].limits.request_s", .types = CONFIG_INTEGER, .preset = "10",
+     .min = 0, .max = 86400,
+     .meaning = "Seconds in which a request that has begun must be complete, or 64 KiB more of it "
+                "must come. 0: for ever."},
+    {.path = "services[].limits.idle_s", .types = CONFIG_INTEGER, .preset = "0",
+     .min = 0, .max = 31536000,
+     .meaning = "Seconds that a client may be silent between requests. 0: for ever."},
+    {.path = "services[].limits.write_stall_s", .types = CONFIG_INTEGER, .preset = "60",
+     .min = 1, .max = 86400,
+     .meaning = "Seconds in which a client must take at least a byte of what waits for it."},
+    {.path = "services[].limits.output_bytes", .types = CONFIG_INTEGER, .preset = "16777216",
+     .min = 65536, .max = 1073741824,
+     .meaning = "Bytes that may wait for one client to read them; with more it is closed."},
+    {.path = "services[].limits.input_bytes", .types = CONFIG_INTEGER, .preset = "67108864",
+     .min = 1024, .max = 1073741824,
+     .meaning = "Bytes of a request that is not complete; with more the client is closed."},
     {.path = "services[].options", .types = CONFIG_OBJECT, .preset = "{}",
      .meaning = "The backend's own options: see its documentation."},
     {.path = "services[].options.*",

@@ -436,10 +436,10 @@ Test(config, keys_and_values)
         {P("\"wor\\u006bres\":1"), AT "1:30: $.workres: unknown key; did you mean \"workers\"?"},
         {P("\"a b\\n\\\"\":1"), AT "1:30: $[\"a b\\u000a\\\"\"]: unknown key"},
         {P("\"log\":{\"levle\":1}"), AT "1:37: $.log.levle: unknown key; did you mean \"level\"?"},
-        {S("\"warmup\":\"hold\""), AT "1:28: $.services[0].warmup: unknown key"},
-        {S("\"limits\":{},\"seal\":1,\"idle_exit_s\":0"), AT
-         "1:28: $.services[0].limits: unknown key\n" AT "1:40: $.services[0].seal: unknown key\n" AT
-         "1:49: $.services[0].idle_exit_s: unknown key"},
+        {S("\"limits\":{\"client\":1},\"seal\":1,\"idle_exit_s\":-1"),
+         AT "1:38: $.services[0].limits.client: unknown key; did you mean \"clients\"?\n" AT
+            "1:50: $.services[0].seal: unknown key\n" AT
+            "1:73: $.services[0].idle_exit_s: expected an integer from 0 to 31536000, found -1"},
         {L("{\"endpoint\":\"unix:a\",\"bcklog\":1}"),
          AT "1:59: $.services[0].listen[0].bcklog: unknown key; did you mean \"backlog\"?"},
         /* types */
@@ -489,8 +489,8 @@ Test(config, keys_and_values)
          AT "1:46: $.log.format: expected \"text\" or \"json\", found \"xml\""},
         {P("\"notify\":\"redy\""), AT "1:39: $.notify: expected \"bound\" or \"ready\", found "
                                       "\"redy\"; did you mean \"ready\"?"},
-        {S("\"on_load_failure\":\"die\""),
-         AT "1:46: $.services[0].on_load_failure: expected \"exit\" or \"retry\", found \"die\""},
+        {S("\"on_load_failure\":\"die\""), AT "1:46: $.services[0].on_load_failure: expected "
+                                              "\"exit\", \"retry\" or \"degraded\", found \"die\""},
         {S("\"name\":\"\""),
          AT "1:35: $.services[0].name: expected 1 to 63 of a-z, 0-9, _ and -, starting with a "
             "letter or digit, found \"\""},
@@ -712,6 +712,7 @@ Test(config, print_config)
         "endpoint_deadline_ms = 500                         # default\n"
         "code_deadline_ms = 5000                            # default\n"
         "drain_s = 10                                       # default\n"
+        "stall_s = 10                                       # default\n"
         "services[0].name = \"s\"                             # rpd.json:3:23\n"
         "services[0].plugin = \"x.so\"                        # command line\n"
         "services[0].listen[0].endpoint = \"unix:echo.sock\"  # rpd.json:4:13\n"
@@ -720,7 +721,18 @@ Test(config, print_config)
         "services[0].listen[0].group = null                 # default\n"
         "services[0].listen[1].endpoint = \"tcp:*:0\"         # rpd.json:4:43\n"
         "services[0].listen[1].backlog = 7                  # rpd.json:4:63\n"
+        "services[0].warmup = null                          # default\n"
         "services[0].on_load_failure = \"exit\"               # default\n"
+        "services[0].no_progress_s = 300                    # default\n"
+        "services[0].idle_exit_s = 0                        # default\n"
+        "services[0].limits.clients = 0                     # default\n"
+        "services[0].limits.clients_per_peer = 0            # default\n"
+        "services[0].limits.first_byte_s = 0                # default\n"
+        "services[0].limits.request_s = 10                  # default\n"
+        "services[0].limits.idle_s = 0                      # default\n"
+        "services[0].limits.write_stall_s = 60              # default\n"
+        "services[0].limits.output_bytes = 16777216         # default\n"
+        "services[0].limits.input_bytes = 67108864          # default\n"
         "services[0].options.a = true                       # rpd.json:5:18\n"
         "services[0].options.b = \"2\"                        # command line\n"
         "services[0].options[\"d e\"] = 1.5                   # rpd.json:5:54\n"
