@@ -42,39 +42,29 @@ static int write_all(int fd, const char *data, size_t size)
     return 0;
 }
 
-static int write_file(int dirfd, const char *name, const char *text, struct stat *ret_status)
+static int write_whole(struct whole_file *file, int dirfd, const char *name, const char *text)
 {
-    int fd, failed;
+    int fd = whole_file_create(file, dirfd, name);
+    int failed;
 
-    unlinkat(dirfd, name, 0); /* of a killed start that had our pid */
-    fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return -1;
-    failed = fstat(fd, ret_status) < 0 || fchmod(fd, 0644) < 0 ||
-             write_all(fd, text, strlen(text)) < 0;
+    failed = write_all(fd, text, strlen(text)) < 0;
     failed |= close(fd) < 0;
-    return failed ? -1 : 0;
+    return failed ? -1 : whole_file_show(file);
 }
 
 int record_write(struct record *record, int dirfd, const char *directory,
                  const struct record_content *content, struct error *error)
 {
-    char temporary[NAME_MAX + 1], path[PATH_MAX];
+    char name[NAME_MAX + 1], path[PATH_MAX];
     json_t *json = make_json(content);
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-    struct stat status;
-    int failed = 1;
+    int failed;
 
-    record->dirfd = dirfd;
-    snprintf(record->name, sizeof record->name, "%s.json", content->service);
-    snprintf(temporary, sizeof temporary, ".%s.json.%d.tmp", content->service, getpid());
-    snprintf(path, sizeof path, "%s/%s", directory, record->name);
-    record->residue = residue_add(dirfd, temporary);
-    if (text && record->residue && write_file(dirfd, temporary, text, &status) == 0) {
-        residue_identify(record->residue, &status);
-        residue_rename(record->residue, record->name);
-        failed = renameat(dirfd, temporary, dirfd, record->name) < 0;
-    }
+    snprintf(name, sizeof name, "%s.json", content->service);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    failed = !text || write_whole(&record->file, dirfd, name, text) < 0;
     if (failed) {
         error_set(error, !text || error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish",
                   path,
@@ -90,18 +80,12 @@ int record_write(struct record *record, int dirfd, const char *directory,
 
 void record_remove(struct record *record)
 {
-    if (!record->residue)
-        return;
-    residue_remove_one(record->residue);
-    record->residue = NULL;
+    whole_file_remove(&record->file);
 }
 
 void record_sweep(const struct record *record)
 {
-    char prefix[NAME_MAX + 3];
-
-    snprintf(prefix, sizeof prefix, ".%s.", record->name);
-    residue_sweep(record->dirfd, prefix, "");
+    whole_file_sweep(&record->file);
 }
 
 static json_t *read_record(int dirfd, const char *name)

@@ -5,15 +5,12 @@
 #define FRAMEWORK_RECORD_H
 
 #include "error.h"
-#include "residue.h"
+#include "whole_file.h"
 
-#include <limits.h>
 #include <stddef.h>
 
 struct record {
-    int dirfd; /* the run-time directory; not ours */
-    char name[NAME_MAX + 1];
-    struct residue *residue; /* NULL: not written */
+    struct whole_file file;
 };
 
 struct record_content {

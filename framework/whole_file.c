@@ -1,0 +1,60 @@
+/* Files that appear whole. See whole_file.h. */
+#include "whole_file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { PRIVATE_NAME_MAX = NAME_MAX + 1 };
+
+static void private_name(const struct whole_file *file, char ret_name[PRIVATE_NAME_MAX])
+{
+    snprintf(ret_name, PRIVATE_NAME_MAX, ".%.200s.%d.tmp", file->name, getpid());
+}
+
+int whole_file_create(struct whole_file *file, int dirfd, const char *name)
+{
+    char temporary[PRIVATE_NAME_MAX];
+    struct stat status;
+    int fd;
+
+    file->dirfd = dirfd;
+    snprintf(file->name, sizeof file->name, "%s", name);
+    private_name(file, temporary);
+    file->residue = residue_add(dirfd, temporary);
+    if (!file->residue)
+        return -1;
+    unlinkat(dirfd, temporary, 0); /* of a killed start that had our pid */
+    fd = openat(dirfd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &status) < 0 || fchmod(fd, 0644) < 0) {
+        close(fd);
+        return -1;
+    }
+    residue_identify(file->residue, &status);
+    return fd;
+}
+
+int whole_file_show(struct whole_file *file)
+{
+    char temporary[PRIVATE_NAME_MAX];
+
+    private_name(file, temporary);
+    residue_rename(file->residue, file->name);
+    return renameat(file->dirfd, temporary, file->dirfd, file->name);
+}
+
+void whole_file_remove(struct whole_file *file)
+{
+    residue_remove_one(file->residue);
+    file->residue = NULL;
+}
+
+void whole_file_sweep(const struct whole_file *file)
+{
+    char prefix[NAME_MAX + 3];
+
+    snprintf(prefix, sizeof prefix, ".%s.", file->name);
+    residue_sweep(file->dirfd, prefix, "");
+}
