@@ -2,6 +2,7 @@
 #include <rpd/main.h>
 
 #include "arguments.h"
+#include "build.h"
 #include "clock.h"
 #include "config.h"
 #include "daemon.h"
@@ -10,10 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#ifndef RPD_VERSION
-#define RPD_VERSION "0.1.0"
-#endif
 
 static int say_all(struct error *errors, size_t count)
 {
