@@ -306,10 +306,14 @@ static int publish(struct daemon *daemon, struct error *error)
 {
     char boot_id[BOOT_ID_SIZE];
     struct record_content common = {.config = daemon->config->path, .boot_id = boot_id};
+    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
     process_identity(boot_id, &common.start_time);
+    state.start_time = common.start_time;
     FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
+        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                  error) < 0 ||
+            service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
     return 0;

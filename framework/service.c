@@ -17,6 +17,7 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 {
     const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
+    state_page_init(&service->state_page);
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
     if (plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
@@ -229,6 +230,18 @@ int service_check_options(struct rpd_service *service, const struct config *conf
 
 /* ---- publish ------------------------------------------------------------------------ */
 
+int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                          const struct state_page_identity *common, struct error *error)
+{
+    struct state_page_identity identity = *common;
+
+    identity.service = service->name;
+    identity.warmup = service->config->warmup == WARMUP_OF_BACKEND
+                          ? RPD_WARMUP_HOLD
+                          : (enum rpd_warmup)service->config->warmup;
+    return state_page_create(&service->state_page, runtime_dirfd, runtime_dir, &identity, error);
+}
+
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error)
 {
@@ -254,11 +267,13 @@ void service_sweep(const struct rpd_service *service)
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_sweep(&service->attachments[i].listener);
     record_sweep(&service->record);
+    state_page_sweep(&service->state_page);
 }
 
 void service_unpublish(struct rpd_service *service)
 {
     record_remove(&service->record);
+    state_page_remove(&service->state_page);
 }
 
 void service_finish(struct rpd_service *service)

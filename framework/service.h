@@ -24,6 +24,7 @@
 #include "options.h"
 #include "plugin.h"
 #include "record.h"
+#include "state_page.h"
 
 enum service_phase {
     SERVICE_STARTING,
@@ -64,6 +65,7 @@ struct rpd_service {
     size_t attachment_count;
     struct options options;
     struct record record;
+    struct state_page state_page;
     /* From serve on: */
     struct event_base *base;
     struct event *look;  /* looks whether the drain, then the stop, is complete */
@@ -105,10 +107,12 @@ int service_check_options(struct rpd_service *service, const struct config *conf
                           struct error **ret_errors, size_t *ret_count);
 int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
+int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                          const struct state_page_identity *common, struct error *error);
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
 
-/* Removes what killed starts left beside the sockets and the record. */
+/* Removes what killed starts left beside the sockets, the record and the state page. */
 void service_sweep(const struct rpd_service *service);
 
 /* ---- [loop] ---------------------------------------------------------------- */
