@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -85,30 +84,11 @@ int process_prepare(int listen_fds, int *notify_fd, struct error *error)
     return 0;
 }
 
-static ssize_t read_file(const char *path, char *to, size_t room)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, to, room - 1);
-
-    if (fd >= 0)
-        close(fd);
-    to[size > 0 ? size : 0] = '\0';
-    return size;
-}
-
 void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_start_time)
 {
-    enum { FIELDS_BEFORE_START_TIME = 19 };
-    char stat[1024];
-    const char *at;
+    struct proc_stat stat = {0};
 
-    read_file("/proc/sys/kernel/random/boot_id", ret_boot_id, BOOT_ID_SIZE);
-    *ret_start_time = 0;
-    read_file("/proc/self/stat", stat, sizeof stat);
-    /* The name, in brackets, may itself hold spaces and brackets. */
-    at = strrchr(stat, ')');
-    for (int i = 0; at && i <= FIELDS_BEFORE_START_TIME; i++)
-        at = strchr(at + 1, ' ');
-    if (at)
-        *ret_start_time = strtoull(at, NULL, 10);
+    proc_boot_id(ret_boot_id);
+    proc_read_stat("self", &stat);
+    *ret_start_time = stat.start_time;
 }

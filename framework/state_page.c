@@ -3,6 +3,7 @@
 
 #include "build.h"
 #include "clock.h"
+#include "proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,35 +29,6 @@ void state_page_init(struct state_page *page)
 
 /* ---- making it ------------------------------------------------------------------ */
 
-static int hex_digit(char digit)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = digit ? strchr(digits, digit) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
-/* "0f3d...-...": 32 digits and whatever stands between them. All zero if they
- * are fewer. */
-static void parse_boot_id(const char *text, uint8_t ret_id[16])
-{
-    uint8_t id[16];
-    size_t digits = 0;
-
-    memset(ret_id, 0, sizeof id);
-    memset(id, 0, sizeof id);
-    for (; *text && digits < 2 * sizeof id; text++) {
-        const int digit = hex_digit(*text);
-
-        if (digit < 0)
-            continue;
-        id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | digit);
-        digits++;
-    }
-    if (digits == 2 * sizeof id)
-        memcpy(ret_id, id, sizeof id);
-}
-
 static void fill(struct rpd_state_page *map, const struct state_page_identity *identity)
 {
     memcpy(map->magic, RPD_STATE_MAGIC, sizeof map->magic);
@@ -65,7 +37,7 @@ static void fill(struct rpd_state_page *map, const struct state_page_identity *i
     map->pid = (uint32_t)getpid();
     map->phase = RPD_PHASE_STARTING;
     map->start_time = identity->start_time;
-    parse_boot_id(identity->boot_id, map->boot_id);
+    proc_parse_boot_id(identity->boot_id, map->boot_id);
     snprintf(map->service, sizeof map->service, "%s", identity->service);
     build_text(map->build, sizeof map->build);
     map->bound_us = map->phase_us = identity->bound_us;
