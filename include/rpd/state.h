@@ -9,10 +9,11 @@
  * CLOCK_MONOTONIC, which all processes of a boot share; 0: has not happened.
  *
  * To judge a service:
- *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK, never take it), or boot_id or
- *              start_time of pid are not those of the page
+ *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it), or
+ *              boot_id or start_time of pid are not those of the page (0 there: not known), or
+ *              pid is a zombie
  *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped
- *   draining   phase is DRAINING or STOPPING
+ *   draining   phase is DRAINING, STOPPING or STOPPED: the lock is still held
  *   warming    phase is STARTING or WARMING
  *   alive      else
  *

@@ -1,0 +1,37 @@
+/* State pages, from the side that reads them: what a service says of itself,
+ * and whether that can be believed. Nothing here asks the service, waits, or
+ * takes its lock. libc only: readers that are no part of the daemon are built
+ * with it (and with proc.c), too. */
+#ifndef FRAMEWORK_STATE_VIEW_H
+#define FRAMEWORK_STATE_VIEW_H
+
+#include <rpd/state.h>
+
+enum state_verdict { STATE_DEAD, STATE_STALLED, STATE_DRAINING, STATE_WARMING, STATE_ALIVE };
+
+/* [any] A copy of the page, in which every text ends, and is free of control
+ * bytes, and part_count is no more than RPD_STATE_PARTS. 0, or -1 and errno:
+ *   ENOENT   there is no page
+ *   EPROTO   what is there is no page (then *ret is all zero), or one of another
+ *            layout (then its first 64 bytes are in *ret, and can be judged)
+ *   EINVAL   no service can have that name
+ * or what open() and pread() say; *ret is all zero. */
+int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret);
+
+/* [any] The first 64 bytes of the page are enough. now_us: of CLOCK_MONOTONIC,
+ * from just before the page was read. If the lock or /proc cannot be asked (no descriptors, say),
+ * the rest decides. */
+enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
+                                    const struct rpd_state_page *page, uint64_t now_us);
+
+/* [any] Both, now. The result is state_view_read()'s. There is a verdict in any
+ * case: without a page a service is dead if nobody holds its lock; else it is
+ * on its way from the lock to the page, which counts as warming (or it is on its
+ * way back). */
+int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_page *ret,
+                    enum state_verdict *ret_verdict);
+
+/* [any] "dead", "stalled", "draining", "warming", "alive". */
+const char *state_verdict_text(enum state_verdict verdict);
+
+#endif
