@@ -128,6 +128,12 @@ static const char *record_is_a_directory(const char *dir)
     return "";
 }
 
+static const char *state_page_is_a_directory(const char *dir)
+{
+    mkdir(textf("%s/run/echo.state", dir), 0700);
+    return "";
+}
+
 static const char *lock_is_a_directory(const char *dir)
 {
     mkdir(textf("%s/.x.sock.lock", dir), 0700);
@@ -441,6 +447,8 @@ static const struct row rows[] = {
      .line = "claim: $R: ", .advice = "RPD_RUNTIME_DIR"},
     {"the record is a directory", 73, ECHO, .prepare = record_is_a_directory,
      .line = "publish: $R/echo.json: ", .advice = "RPD_RUNTIME_DIR"},
+    {"the state page is a directory", 73, ECHO, .prepare = state_page_is_a_directory,
+     .line = "publish: $R/echo.state: ", .advice = "RPD_RUNTIME_DIR"},
     {"the lock is a directory", 73, ECHO, .prepare = lock_is_a_directory,
      .line = "claim: $D/.x.sock.lock: ", .advice = ";"},
 
