@@ -1,14 +1,14 @@
 /* Accepting. See acceptor.h. */
 #include "acceptor.h"
 
-#include "log.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { CLIENTS_A_TURN = 64, QUEUE_MAX = 65536 };
+
+enum { NO_PLACE = -1 }; /* beside values of errno */
 
 static bool peer_is_us(int fd)
 {
@@ -19,7 +19,7 @@ static bool peer_is_us(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* A new client; or -1 with errno. */
+/* A new client, or one that was turned away; or -1 with errno. */
 static int accept_one(struct acceptor *acceptor, int fd)
 {
     struct sockaddr_storage peer;
@@ -32,7 +32,8 @@ static int accept_one(struct acceptor *acceptor, int fd)
         close(client);
         return 0;
     }
-    acceptor->client(acceptor->arg, client, (struct sockaddr *)&peer, length);
+    if (places_take(acceptor->places, client, (struct sockaddr *)&peer, length) == 0)
+        acceptor->client(acceptor->arg, client, (struct sockaddr *)&peer, length);
     return 0;
 }
 
@@ -49,10 +50,12 @@ static void pause_accepting(struct acceptor *acceptor, int error_number)
 {
     struct timeval pause;
 
-    if (acceptor->pause_ms == 0)
-        log_line(RPD_LOG_WARNING, acceptor->subject,
-                 "cannot accept clients (%s); they wait until it is possible again",
-                 strerror(error_number));
+    if (acceptor->pause_ms == 0) {
+        acceptor->pauses++;
+        log_state_begin(&acceptor->paused,
+                        "cannot accept clients (%s); they wait until it is possible again",
+                        strerror(error_number));
+    }
     acceptor->pause_ms = acceptor->pause_ms == 0     ? 10
                          : acceptor->pause_ms >= 100 ? 1000
                                                      : acceptor->pause_ms * 10;
@@ -62,39 +65,68 @@ static void pause_accepting(struct acceptor *acceptor, int error_number)
     event_add(&acceptor->resume, &pause);
 }
 
-/* Accepts up to most clients. Returns errno's value of what ended it. */
-static int accept_some(struct acceptor *acceptor, int fd, int most)
+static void end_pause(struct acceptor *acceptor)
 {
-    for (int i = 0; i < most; i++)
+    if (acceptor->pause_ms != 0)
+        log_state_end(&acceptor->paused);
+    acceptor->pause_ms = 0;
+}
+
+static void wait_for_place(struct acceptor *acceptor)
+{
+    event_del(&acceptor->readable);
+    places_wait(&acceptor->waiter);
+}
+
+/* Accepts the clients of a turn, as far as there are places. Returns 0, errno's
+ * value of what ended it, or NO_PLACE for the first: a client waits. */
+static int accept_some(struct acceptor *acceptor, int fd)
+{
+    for (int i = 0; i < CLIENTS_A_TURN; i++) {
+        if (!places_are_free(acceptor->places))
+            return i == 0 ? NO_PLACE : 0;
         if (accept_one(acceptor, fd) < 0 && !is_about_one_client(errno))
             return errno;
+    }
     return 0;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *acceptor = arg;
-    int ended = accept_some(acceptor, fd, CLIENTS_A_TURN);
+    int ended = accept_some(acceptor, fd);
 
     (void)what;
     if (!acceptor->started)
         return; /* a client's callback stopped us */
-    if (ended == 0 || ended == EAGAIN) {
-        if (acceptor->pause_ms != 0)
-            log_line(RPD_LOG_INFO, acceptor->subject, "accepts clients again");
-        acceptor->pause_ms = 0;
-    } else {
-        pause_accepting(acceptor, ended);
+    if (ended == NO_PLACE) {
+        wait_for_place(acceptor);
+        return;
     }
+    if (ended != 0 && ended != EAGAIN) {
+        pause_accepting(acceptor, ended);
+        return;
+    }
+    end_pause(acceptor);
+    if (ended == EAGAIN)
+        places_wait_over(&acceptor->waiter);
+}
+
+/* Tries at once, whether somebody is queued or not: it finds out whether the
+ * wait is over. */
+static void go_on(void *arg)
+{
+    struct acceptor *acceptor = arg;
+
+    event_add(&acceptor->readable, NULL);
+    event_active(&acceptor->readable, EV_READ, 0);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
-    struct acceptor *acceptor = arg;
-
     (void)what;
     (void)fd;
-    event_add(&acceptor->readable, NULL);
+    go_on(arg);
 }
 
 int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, const char *subject,
@@ -105,6 +137,9 @@ int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, c
     acceptor->client = client;
     acceptor->arg = arg;
     acceptor->pause_ms = 0;
+    acceptor->waiter = (struct place_waiter){
+        .places = acceptor->places, .go_on = go_on, .arg = acceptor};
+    log_state_init(&acceptor->paused, base, subject, "accepts clients again");
     event_assign(&acceptor->readable, base, fd, EV_READ | EV_PERSIST, on_readable, acceptor);
     evtimer_assign(&acceptor->resume, base, on_resume, acceptor);
     acceptor->started = event_add(&acceptor->readable, NULL) == 0;
@@ -113,7 +148,9 @@ int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, c
 
 void acceptor_take_queued(struct acceptor *acceptor, int fd)
 {
-    accept_some(acceptor, fd, QUEUE_MAX);
+    for (int i = 0; i < QUEUE_MAX; i++)
+        if (accept_one(acceptor, fd) < 0 && !is_about_one_client(errno))
+            return;
 }
 
 int acceptor_switch(struct acceptor *acceptor, int fd)
@@ -131,5 +168,7 @@ void acceptor_stop(struct acceptor *acceptor)
         return;
     event_del(&acceptor->readable);
     event_del(&acceptor->resume);
+    places_wait_over(&acceptor->waiter);
+    log_state_finish(&acceptor->paused);
     acceptor->started = false;
 }

@@ -1,26 +1,34 @@
 /* Accepting: one listener's clients, on the loop.
  *
  * A turn accepts a bounded number, so that a burst does not starve the
- * connections that are there already. Without descriptors or memory it pauses
- * for 10, 100, then 1000 ms: libevent's own listener would spin. */
+ * connections that are there already. Where there is no place (places.h) it waits
+ * until there is one. Without descriptors or memory it pauses for 10, 100, then
+ * 1000 ms: libevent's own listener would spin. */
 #ifndef FRAMEWORK_ACCEPTOR_H
 #define FRAMEWORK_ACCEPTOR_H
 
 #include "libevent.h"
+#include "log_rate.h"
+#include "places.h"
 
 #include <rpd/base.h>
 
-/* [loop] take_fd: connected, non-blocking, close-on-exec. */
+/* [loop] take_fd: connected, non-blocking, close-on-exec; it has a place, and is
+ * closed by places_close(). */
 typedef void (*acceptor_client_fn)(void *arg, int take_fd, const struct sockaddr *peer,
                                    socklen_t peer_length);
 
 struct acceptor {
+    struct places *places; /* set by the owner before the start */
     struct event readable;
     struct event resume;
     const char *subject; /* for the log: the service's name */
     bool started;
     bool same_user_only; /* an abstract name has no mode that would keep others out */
     unsigned pause_ms;
+    uint64_t pauses; /* so far */
+    struct log_state paused;
+    struct place_waiter waiter;
     acceptor_client_fn client;
     void *arg;
 };
@@ -29,8 +37,8 @@ struct acceptor {
 int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, const char *subject,
                    bool same_user_only, acceptor_client_fn client, void *arg);
 
-/* Accepts, without bound, whoever is queued at fd: the last act of a listener
- * that has been withdrawn or replaced. */
+/* Accepts, whether there are places or not, whoever is queued at fd: the last act
+ * of a listener that has been withdrawn or replaced. */
 void acceptor_take_queued(struct acceptor *acceptor, int fd);
 
 /* Goes on with another descriptor. */

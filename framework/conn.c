@@ -20,14 +20,13 @@
 
 enum {
     CONN_BLOCK = 64 * 1024,
-    OUTPUT_HIGH = 256 * 1024,      /* from here on the client is not read */
-    OUTPUT_LOW = 64 * 1024,        /* until here */
-    OUTPUT_MAX = 16 * 1024 * 1024, /* closed */
-    INPUT_MAX = 64 * 1024 * 1024,  /* closed */
-    WRITE_STALL_S = 60             /* closed */
+    OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
+    OUTPUT_LOW = 64 * 1024,
+    REQUEST_PROGRESS = 64 * 1024 /* so much more of a request starts its clock anew */
 };
 
 struct rpd_conn {
+    struct conn_clock clock; /* first: conn_clock.c knows only this */
     struct event readable, writable;
     struct conn_group *group;
     TAILQ_ENTRY(rpd_conn) link;
@@ -42,12 +41,15 @@ struct rpd_conn {
     bool paused;           /* by the backend */
     bool end_offered;      /* on_data has been told of the end of input */
     bool wants_data;       /* input has come that on_data has not been offered */
+    bool has_sent;         /* something has come */
+    bool got_on;           /* something happened that starts its clock anew */
     bool reading, writing; /* which events are added */
     struct buffer in, out;
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;
     size_t view_size;
-    size_t scanned; /* bytes of the view known to hold no newline */
+    size_t scanned;    /* bytes of the view known to hold no newline */
+    size_t clocked_in; /* size of in when its clock was started */
     void *data;
 };
 
@@ -55,12 +57,13 @@ typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
 
 static void settle(struct rpd_conn *conn);
 static void watch(struct rpd_conn *conn);
+static void run_clock(struct rpd_conn *conn);
 static void settle_later(struct rpd_conn *conn);
+static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind);
 
 int conn_loop_init(struct conn_loop *loop, struct event_base *base)
 {
     *loop = (struct conn_loop){.base = base};
-    LIST_INIT(&loop->lingerers);
     loop->input = malloc(CONN_BLOCK);
     loop->output = malloc(CONN_BLOCK);
     return loop->input && loop->output ? 0 : -1;
@@ -73,10 +76,61 @@ void conn_loop_finish(struct conn_loop *loop)
     free(loop->output);
 }
 
+static void init_cut_logs(struct conn_group *group)
+{
+    const struct config_limits *limits = group->limits;
+    const struct {
+        const char *what, *key;
+        int value;
+        const char *unit;
+    } causes[CONN_LIMITS] = {
+        [CONN_LIMIT_FIRST_BYTE] = {"sent nothing", "first_byte_s", limits->first_byte_s, " s"},
+        [CONN_LIMIT_REQUEST] = {"no complete request", "request_s", limits->request_s, " s"},
+        [CONN_LIMIT_IDLE] = {"idle", "idle_s", limits->idle_s, " s"},
+        [CONN_LIMIT_WRITE_STALL] = {"read nothing", "write_stall_s", limits->write_stall_s, " s"},
+        [CONN_LIMIT_OUTPUT] = {"unread output", "output_bytes", limits->output_bytes, ""},
+        [CONN_LIMIT_INPUT] = {"incomplete request", "input_bytes", limits->input_bytes, ""},
+    };
+
+    for (size_t i = 0; i < CONN_LIMITS; i++)
+        log_count_init(&group->cuts[i], group->loop->base, group->service_name, "client",
+                       "closed: %s %s limits.%s (%d%s)", causes[i].what,
+                       causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
+                       causes[i].unit);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 void conn_group_init(struct conn_group *group, struct conn_loop *loop)
 {
+    const size_t output_max = (size_t)group->limits->output_bytes;
+
     group->loop = loop;
+    group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
+    group->output_low = smaller(OUTPUT_LOW, output_max / 8);
     TAILQ_INIT(&group->conns);
+    conn_clocks_init(&group->clocks, loop->base, group->limits, on_clock_expired);
+    init_cut_logs(group);
+}
+
+void conn_group_finish(struct conn_group *group)
+{
+    conn_clocks_finish(&group->clocks);
+    for (size_t i = 0; i < CONN_LIMITS; i++)
+        log_count_finish(&group->cuts[i]);
+}
+
+/* Too much for a limit: it is closed at the next settle(). */
+static void cut(struct rpd_conn *conn, enum conn_limit limit)
+{
+    if (conn->broken)
+        return;
+    conn->broken = true;
+    conn->group->cut++;
+    log_count_add(&conn->group->cuts[limit]);
 }
 
 /* ---- output ---------------------------------------------------------------- */
@@ -106,11 +160,15 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
 {
     if (size == 0 || conn->broken)
         return;
-    if (conn->out.size + size > OUTPUT_MAX || buffer_append(&conn->out, data, size) < 0) {
+    if (conn->out.size + size > (size_t)conn->group->limits->output_bytes) {
+        cut(conn, CONN_LIMIT_OUTPUT);
+        return;
+    }
+    if (buffer_append(&conn->out, data, size) < 0) {
         conn->broken = true;
         return;
     }
-    if (rpd_conn_output_size(conn) >= OUTPUT_HIGH)
+    if (rpd_conn_output_size(conn) >= conn->group->output_high)
         conn->choked = true;
 }
 
@@ -172,8 +230,11 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
     } else {
         send_or_queue(conn, data, size, "", 0);
     }
-    if (!conn->broken && !conn->in_callback)
+    if (!conn->broken && !conn->in_callback) {
+        conn->got_on = conn->in.size == 0;
         watch(conn);
+        run_clock(conn);
+    }
     if (conn->broken)
         settle_later(conn);
     return conn->broken ? -1 : 0;
@@ -268,8 +329,8 @@ static void keep_leftover(struct rpd_conn *conn)
         conn->broken = true;
     conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
     conn->view_size = conn->in.size;
-    if (conn->in.size > INPUT_MAX)
-        conn->broken = true;
+    if (conn->in.size > (size_t)conn->group->limits->input_bytes)
+        cut(conn, CONN_LIMIT_INPUT);
 }
 
 /* ---- callbacks -------------------------------------------------------------- */
@@ -297,9 +358,13 @@ static void call(struct rpd_conn *conn, conn_callback callback)
 
 static void offer_data(struct rpd_conn *conn)
 {
+    const size_t offered = conn->view_size;
+
     conn->wants_data = false;
     conn->end_offered = conn->input_ended;
     call(conn, conn->group->backend->on_data);
+    if (conn->view_size < offered)
+        conn->got_on = true;
     if (conn->choked || conn->paused)
         conn->wants_data = conn->view_size > 0;
 }
@@ -318,13 +383,14 @@ static void close_conn(struct rpd_conn *conn, bool politely)
     struct conn_group *group = conn->group;
 
     conn->open = false;
+    conn_clock_stop(&group->clocks, &conn->clock);
     event_del(&conn->readable);
     event_del(&conn->writable);
     call(conn, group->backend->on_close);
     if (politely && !conn->input_ended)
-        linger_close(&group->loop->lingerers, group->loop->base, conn->fd);
+        linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
     else
-        close(conn->fd);
+        places_close(group->places, conn->fd);
     conn->fd = -1;
     buffer_finish(&conn->in);
     buffer_finish(&conn->out);
@@ -362,7 +428,7 @@ static bool is_over(const struct rpd_conn *conn)
 
 static void watch(struct rpd_conn *conn)
 {
-    static const struct timeval stall = {.tv_sec = WRITE_STALL_S};
+    const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
     const bool reads = !conn->input_ended && !conn->finishing && !conn->choked && !conn->paused;
     const bool writes = conn->out.size > 0;
 
@@ -375,6 +441,29 @@ static void watch(struct rpd_conn *conn)
         event_del(&conn->writable);
     conn->reading = reads;
     conn->writing = writes;
+}
+
+/* What the client is waited for. */
+static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
+{
+    if (conn->out.size > 0 || conn->choked || conn->paused || conn->keeps > 0 || conn->finishing ||
+        conn->input_ended || conn->group->draining)
+        return CONN_CLOCK_OFF;
+    if (conn->in.size > 0)
+        return CONN_CLOCK_REQUEST;
+    return conn->has_sent ? CONN_CLOCK_IDLE : CONN_CLOCK_FIRST_BYTE;
+}
+
+static void run_clock(struct rpd_conn *conn)
+{
+    const enum conn_clock_kind kind = clock_of(conn);
+    const bool anew = conn->has_sent &&
+                      (conn->got_on || conn->in.size - conn->clocked_in >= REQUEST_PROGRESS);
+
+    conn->got_on = false;
+    if (anew || kind != conn->clock.kind)
+        conn->clocked_in = conn->in.size;
+    conn_clock_set(&conn->group->clocks, &conn->clock, kind, anew);
 }
 
 static bool may_be_offered(const struct rpd_conn *conn)
@@ -394,8 +483,29 @@ static void settle(struct rpd_conn *conn)
         close_conn(conn, false);
     else if (conn->out.size == 0 && is_over(conn))
         close_conn(conn, true);
-    else if (may_be_offered(conn))
-        settle_later(conn); /* others first */
+    else {
+        run_clock(conn);
+        if (may_be_offered(conn))
+            settle_later(conn); /* others first */
+    }
+}
+
+/* ---- clocks ------------------------------------------------------------------- */
+
+static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind)
+{
+    static const enum conn_limit limit_of[CONN_CLOCK_KINDS] = {
+        [CONN_CLOCK_FIRST_BYTE] = CONN_LIMIT_FIRST_BYTE,
+        [CONN_CLOCK_REQUEST] = CONN_LIMIT_REQUEST,
+        [CONN_CLOCK_IDLE] = CONN_LIMIT_IDLE,
+    };
+    struct rpd_conn *conn = (struct rpd_conn *)clock;
+
+    /* (Another connection's callback may have kept it.) */
+    if (clock_of(conn) != kind)
+        return;
+    cut(conn, limit_of[kind]);
+    close_conn(conn, false);
 }
 
 /* ---- events ------------------------------------------------------------------ */
@@ -450,6 +560,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         conn->broken = true;
     else if (size == 0)
         conn->input_ended = true;
+    if (size > 0)
+        conn->has_sent = true;
     if (size >= 0)
         offer_data(conn);
     settle(conn);
@@ -468,10 +580,10 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     if (what & EV_TIMEOUT)
-        conn->broken = true;
+        cut(conn, CONN_LIMIT_WRITE_STALL);
     else if (!conn->broken && conn->out.size > 0)
         send_waiting(conn);
-    if (!conn->broken && conn->choked && conn->out.size <= OUTPUT_LOW) {
+    if (!conn->broken && conn->choked && conn->out.size <= conn->group->output_low) {
         conn->choked = false;
         call(conn, conn->group->backend->on_writable);
     }
@@ -484,7 +596,7 @@ void conn_open(struct conn_group *group, int take_fd)
     struct rpd_conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
-        close(take_fd);
+        places_close(group->places, take_fd);
         return;
     }
     conn->group = group;

@@ -7,7 +7,11 @@
 #ifndef FRAMEWORK_CONN_H
 #define FRAMEWORK_CONN_H
 
+#include "config.h"
+#include "conn_clock.h"
 #include "linger.h"
+#include "log_rate.h"
+#include "places.h"
 
 #include <rpd/backend.h>
 
@@ -28,9 +32,22 @@ struct conn_loop {
 int conn_loop_init(struct conn_loop *loop, struct event_base *base);
 void conn_loop_finish(struct conn_loop *loop);
 
+/* What a client is closed for. */
+enum conn_limit {
+    CONN_LIMIT_FIRST_BYTE,
+    CONN_LIMIT_REQUEST,
+    CONN_LIMIT_IDLE,
+    CONN_LIMIT_WRITE_STALL,
+    CONN_LIMIT_OUTPUT,
+    CONN_LIMIT_INPUT,
+    CONN_LIMITS
+};
+
 /* The connections of one service. */
 struct conn_group {
     struct conn_loop *loop;
+    const struct config_limits *limits;
+    struct places *places;
     struct rpd_service *service;
     const struct rpd_backend *backend;
     const char *service_name, *plugin; /* for the crash line */
@@ -38,13 +55,21 @@ struct conn_group {
     bool draining;
     size_t count;
     TAILQ_HEAD(conn_list, rpd_conn) conns;
+    size_t output_high, output_low; /* from the one on a client is not read, until the other */
+    struct conn_clocks clocks;
+    uint64_t cut; /* closed by a limit so far */
+    struct log_count cuts[CONN_LIMITS];
     void (*emptied)(struct rpd_service *service); /* the last one has closed */
 };
 
+/* What is above state is the owner's to set before. */
 void conn_group_init(struct conn_group *group, struct conn_loop *loop);
 
-/* [loop] Takes a client in: on_connect, then on_data as bytes come. Closes it
- * where there is no memory. */
+/* All connections are closed. */
+void conn_group_finish(struct conn_group *group);
+
+/* [loop] Takes a client in, which has a place: on_connect, then on_data as bytes
+ * come. Closes it where there is no memory. */
 void conn_open(struct conn_group *group, int take_fd);
 
 /* [loop] Whatever has been asked is still answered; idle ones are closed now,

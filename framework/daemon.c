@@ -43,6 +43,7 @@ struct daemon {
     struct event_base *base;
     struct event *signal_event, *drain_deadline;
     struct conn_loop conn_loop;
+    struct place_pool place_pool;
     struct pool *pool;
     struct path_watch path_watch;
     uint64_t last_hangup_us;
@@ -492,9 +493,10 @@ static void end_loop(struct daemon *daemon)
         return;
     path_watch_stop(&daemon->path_watch);
     pool_destroy(daemon->pool); /* calls what is not done, so the services must be there */
+    conn_loop_finish(&daemon->conn_loop); /* who lingers has a place in a service */
     FOR_EACH_SERVICE(daemon, service)
         service_unserve(service);
-    conn_loop_finish(&daemon->conn_loop);
+    place_pool_finish(&daemon->place_pool);
     if (daemon->drain_deadline)
         event_free(daemon->drain_deadline);
     if (daemon->signal_event)
@@ -545,9 +547,11 @@ static int serve(struct daemon *daemon, struct error *error)
     signals_limit_stop(stop_limit_ms(daemon));
     watchdog_describe(WATCHDOG_STOP, EXIT_INTERNAL, "stop", "drain",
                       "not over one second after drain_s had passed; the end was forced");
+    place_pool_init(&daemon->place_pool, daemon->base);
     FOR_EACH_SERVICE(daemon, service) {
         service->events = &events;
         service->daemon = daemon;
+        service->place_pool = &daemon->place_pool;
         if (service_serve(service, &daemon->conn_loop, daemon->pool, error) < 0) {
             on_failed(daemon, service, error);
             break;

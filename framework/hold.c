@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { ADMITTED_A_TURN = 64 };
 
@@ -43,7 +42,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if (!has_left(fd))
         return;
     event_del(&held->watch);
-    close(held->fd);
+    places_close(held->hold->places, held->fd);
     TAILQ_REMOVE(&held->hold->clients, held, link);
     held->hold->count--;
     free(held->peer);
@@ -83,7 +82,7 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
         if (held)
             free(held->peer);
         free(held);
-        close(take_fd);
+        places_close(hold->places, take_fd);
         return;
     }
     held->hold = hold;
@@ -132,9 +131,9 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         event_add(hold->turn, &soon);
 }
 
-int hold_init(struct hold *hold, struct event_base *base)
+int hold_init(struct hold *hold, struct event_base *base, struct places *places)
 {
-    *hold = (struct hold){.base = base};
+    *hold = (struct hold){.base = base, .places = places};
     TAILQ_INIT(&hold->clients);
     hold->turn = evtimer_new(base, on_turn, hold);
     return hold->turn ? 0 : -1;
@@ -160,7 +159,7 @@ void hold_drain(struct hold *hold)
             continue;
         }
         take_first(hold, &held);
-        close(held.fd);
+        places_close(hold->places, held.fd);
         free(held.peer);
     }
 }

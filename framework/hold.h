@@ -8,6 +8,8 @@
 #ifndef FRAMEWORK_HOLD_H
 #define FRAMEWORK_HOLD_H
 
+#include "places.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
@@ -22,6 +24,7 @@ typedef void (*hold_admit_fn)(void *arg, int take_fd, const struct sockaddr *pee
                               socklen_t peer_length);
 
 struct hold {
+    struct places *places;
     struct event_base *base;
     struct event *turn;
     size_t count;
@@ -29,7 +32,7 @@ struct hold {
     TAILQ_HEAD(held_list, held) clients;
 };
 
-int hold_init(struct hold *hold, struct event_base *base);
+int hold_init(struct hold *hold, struct event_base *base, struct places *places);
 
 /* [loop] Holds a client; closes it where there is no memory. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,

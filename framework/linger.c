@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-enum { LINGER_S = 2, DISCARD_MAX = 1 << 20 };
+enum { LINGER_S = 2, DISCARD_MAX = 1 << 20, LINGERERS_MAX = 1024 };
 
 struct lingerer {
     struct event readable;
+    struct linger_list *list;
+    struct places *places;
     int fd;
     size_t discarded;
     uint64_t end_us; /* a client that drips must not keep its place */
@@ -23,7 +24,8 @@ static void end(struct lingerer *lingerer)
 {
     event_del(&lingerer->readable);
     LIST_REMOVE(lingerer, link);
-    close(lingerer->fd);
+    lingerer->list->count--;
+    places_close(lingerer->places, lingerer->fd);
     free(lingerer);
 }
 
@@ -40,19 +42,23 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         end(lingerer);
 }
 
-void linger_close(struct linger_list *list, struct event_base *base, int take_fd)
+void linger_close(struct linger_list *list, struct event_base *base, struct places *places,
+                  int take_fd)
 {
     const struct timeval limit = {.tv_sec = LINGER_S};
-    struct lingerer *lingerer = calloc(1, sizeof *lingerer);
+    struct lingerer *lingerer = list->count < LINGERERS_MAX ? calloc(1, sizeof *lingerer) : NULL;
 
     if (!lingerer || shutdown(take_fd, SHUT_WR) < 0) {
-        close(take_fd);
+        places_close(places, take_fd);
         free(lingerer);
         return;
     }
+    lingerer->list = list;
+    lingerer->places = places;
     lingerer->fd = take_fd;
     lingerer->end_us = clock_us() + LINGER_S * UINT64_C(1000000);
-    LIST_INSERT_HEAD(list, lingerer, link);
+    LIST_INSERT_HEAD(&list->lingerers, lingerer, link);
+    list->count++;
     event_assign(&lingerer->readable, base, take_fd, EV_READ | EV_PERSIST, on_readable, lingerer);
     if (event_add(&lingerer->readable, &limit) < 0)
         end(lingerer);
@@ -60,8 +66,8 @@ void linger_close(struct linger_list *list, struct event_base *base, int take_fd
 
 void linger_finish(struct linger_list *list)
 {
-    while (!LIST_EMPTY(list))
+    while (!LIST_EMPTY(&list->lingerers))
         /* end() takes it off the list; the analyzer loses track of the heads.
          * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        end(LIST_FIRST(list));
+        end(LIST_FIRST(&list->lingerers));
 }

@@ -22,6 +22,7 @@
 #include "listener.h"
 #include "loading.h"
 #include "options.h"
+#include "places.h"
 #include "plugin.h"
 #include "record.h"
 #include "state_page.h"
@@ -71,13 +72,14 @@ struct rpd_service {
     struct event *look;  /* looks whether the drain, then the stop, is complete */
     struct event *retry; /* loads again */
     unsigned retry_s;
+    struct place_pool *place_pool; /* set by the daemon */
+    struct places places;
     struct hold hold;
     struct conn_group conns;
     struct loading loading;
     struct jobs jobs;
-    size_t accepted_clients; /* taken by rpd_accept(), and not gone */
-    bool cut_off;            /* the drain deadline has passed */
-    bool backend_serves;     /* its serve was called, so its stop is due */
+    bool cut_off;        /* the drain deadline has passed */
+    bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
     struct error error; /* of the backend's serve */
 };

@@ -38,7 +38,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
         conn_open(&service->conns, take_fd);
         return;
     }
-    service->accepted_clients++;
+    places_give(&service->places, take_fd);
     enter(service);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
     crash_leave();
@@ -77,10 +77,10 @@ int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *list
     return service->plugin.backend.on_data ? attach(service, listener, NULL, NULL) : -1;
 }
 
-void rpd_client_gone(struct rpd_service *service)
+void rpd_client_gone(struct rpd_service *service, int fd)
 {
-    service->accepted_clients--;
-    look_later(service);
+    if (places_take_back(&service->places, fd))
+        look_later(service);
 }
 
 int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
@@ -198,7 +198,7 @@ static void look(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_service *service = arg;
     const bool clients = service->conns.count > 0 ||
-                         (service->accepted_clients > 0 && !service->cut_off);
+                         (service->places.given > 0 && !service->cut_off);
 
     (void)fd;
     (void)what;
@@ -252,7 +252,7 @@ void service_cut_off(struct rpd_service *service)
     if (service->phase != SERVICE_DRAINING)
         return;
     log_line(RPD_LOG_WARNING, service->name, "drain_s has passed: %zu clients are cut off",
-             service->conns.count + service->accepted_clients);
+             service->conns.count + service->places.given);
     service->cut_off = true;
     conn_group_abort(&service->conns);
     look_later(service);
@@ -359,6 +359,12 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->conns.service_name = service->loading.service_name = service->name;
     service->conns.plugin = service->loading.plugin = service->plugin.path;
     service->conns.emptied = look_later;
+    service->conns.limits = &service->config->limits;
+    service->conns.places = &service->places;
+    places_init(&service->places, service->place_pool, loop->base, &service->config->limits,
+                service->name);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        service->attachments[i].acceptor.places = &service->places;
     conn_group_init(&service->conns, loop);
     service->loading.service = service;
     service->loading.pool = pool;
@@ -370,7 +376,8 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
                                   .emptied = look_later};
     service->look = event_new(loop->base, -1, 0, look, service);
     service->retry = evtimer_new(loop->base, on_retry, service);
-    return service->look && service->retry && hold_init(&service->hold, loop->base) == 0 &&
+    return service->look && service->retry &&
+                   hold_init(&service->hold, loop->base, &service->places) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
                ? 0
                : -1;
@@ -394,6 +401,8 @@ void service_unserve(struct rpd_service *service)
     if (!service->base)
         return;
     hold_finish(&service->hold);
+    conn_group_finish(&service->conns);
+    places_finish(&service->places);
     loading_finish(&service->loading);
     if (service->retry)
         event_free(service->retry);

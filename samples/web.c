@@ -69,9 +69,11 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 static void closed(void *arg, struct MHD_Connection *connection, void **data,
                    enum MHD_ConnectionNotificationCode code)
 {
-    (void)arg, (void)connection, (void)data;
+    (void)arg, (void)data;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED)
-        rpd_client_gone(web.service);
+        rpd_client_gone(
+            web.service,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
 }
 
 /* The library says how long it can wait; the loop calls again by then. */
@@ -93,7 +95,7 @@ static void accept_client(struct rpd_service *service, int fd, const struct sock
 {
     (void)arg;
     if (MHD_add_connection(web.http, fd, peer, peer_length) != MHD_YES) {
-        rpd_client_gone(service); /* the library has closed it */
+        rpd_client_gone(service, fd); /* the library has closed it */
         return;
     }
     turn(-1, 0, NULL);

@@ -9,9 +9,21 @@
  *
  * Nothing here is unbounded. A client that does not read its answers is no
  * longer read: from 256 KiB of waiting output on, rpd_conn_input() is empty,
- * and on_data is called again once the output is below 64 KiB. A connection is
- * closed when its waiting output passes 16 MiB, when not one byte of it could
- * be sent for 60 s, or when 64 MiB of input wait to be consumed. */
+ * and on_data is called again once the output is below 64 KiB. (At most half and
+ * an eighth of limits.output_bytes.) A connection is closed, with on_close as
+ * ever, when it passes one of the service's limits:
+ *
+ *     services[].limits.   by default  bounds
+ *     output_bytes         16 MiB      the output that waits for the client
+ *     write_stall_s        60 s        how long none of it is taken
+ *     input_bytes          64 MiB      the input that on_data has not consumed
+ *     request_s            10 s        from when on_data leaves input unconsumed until it
+ *                                      consumes some, or 64 KiB more have come
+ *     first_byte_s         off         from on_connect until the client sends anything
+ *     idle_s               off         from the last bytes, in or out, to the next request
+ *
+ * The last three count only while it is the client that is waited for: not while
+ * the connection is paused or kept, while output waits, or while rpd drains. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H
 

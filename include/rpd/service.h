@@ -32,10 +32,13 @@ struct rpd_listener;
 /* [loop] As the configuration has it, with the port that was given. */
 RPD_API const char *rpd_listener_text(const struct rpd_listener *listener);
 
+/* How many clients there may be is bounded for every service, however it serves
+ * them: by limits.clients, and for each user or address by limits.clients_per_peer.
+ * A client counts from when rpd accepts it until it is closed. */
+
 /* [loop] A client that may be served now; rpd has held it until the state was
  * there. take_fd: connected, non-blocking and close-on-exec; the backend
- * closes it. Call rpd_client_gone() once for each, when it is closed: a stop
- * waits for it until the drain deadline. */
+ * closes it, and calls rpd_client_gone(). */
 typedef void (*rpd_accept_fn)(struct rpd_service *service, int take_fd, const struct sockaddr *peer,
                               socklen_t peer_length, void *arg);
 
@@ -43,7 +46,12 @@ typedef void (*rpd_accept_fn)(struct rpd_service *service, int take_fd, const st
  * 0, or -1 if the listener has been given away already. */
 RPD_API int rpd_accept(struct rpd_service *service, struct rpd_listener *listener,
                        rpd_accept_fn accept, void *arg) RPD_MUST_CHECK;
-RPD_API void rpd_client_gone(struct rpd_service *service);
+
+/* [loop] The client with this descriptor, given by rpd_accept(), is closed. Call it
+ * just before or after you close it, in the same callback: soon another client has
+ * that descriptor. It gives the client's place to the next; and a stop waits for
+ * it until the drain deadline. Any other descriptor is logged and ignored. */
+RPD_API void rpd_client_gone(struct rpd_service *service, int fd);
 
 /* [loop] Called in serve: this listener's clients go to the backend's
  * connection callbacks. What rpd does for a backend without serve. */

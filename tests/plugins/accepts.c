@@ -43,7 +43,7 @@ static void accept_client(struct rpd_service *service, int fd, const struct sock
         return;
     }
     close(fd);
-    rpd_client_gone(service);
+    rpd_client_gone(service, fd);
 }
 
 static int serve(struct rpd_service *service, struct rpd_listener *listener)
@@ -77,7 +77,7 @@ static void on_drain(struct rpd_service *service, void *state)
         if (write(kept[--kept_count], "bye\n", 4) < 0)
             say("test: WRONG: a kept client is gone\n");
         close(kept[kept_count]);
-        rpd_client_gone(service);
+        rpd_client_gone(service, kept[kept_count]);
     }
 }
 

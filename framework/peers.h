@@ -1,0 +1,24 @@
+/* Peers: how many clients each user (unix) or address without its port (tcp)
+ * has, so that one of them cannot take all places. */
+#ifndef FRAMEWORK_PEERS_H
+#define FRAMEWORK_PEERS_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct peer;
+
+/* Those who have a client; zeroed to begin with. */
+struct peers {
+    void *tree;
+};
+
+/* Counts one more client, connected at fd, of its peer, of which there may be
+ * `most`. NULL if that is too many, or without memory. */
+struct peer *peers_enter(struct peers *peers, int fd, const struct sockaddr *address,
+                         socklen_t length, size_t most);
+
+/* One client of the peer has left. */
+void peers_leave(struct peers *peers, struct peer *peer);
+
+#endif
