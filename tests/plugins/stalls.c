@@ -1,6 +1,6 @@
 /* A backend that keeps the thread it is called on, where it is told to:
  *
- *     -o where=WHERE     on_data, attach, on_ready, done: on the loop; job: on a worker
+ *     -o where=WHERE     on_data, attach, on_ready, on_drain, done: on the loop; job: on a worker
  *     -o how=HOW         sleep; spin; mask: sleep with all signals blocked
  *     -o ms=N            for so long
  *
@@ -96,6 +96,13 @@ static void on_ready(struct rpd_service *service, void *state)
     calls++;
 }
 
+static void on_drain(struct rpd_service *service, void *state)
+{
+    (void)state;
+    stall(service, "on_drain");
+    calls++;
+}
+
 static void run(struct rpd_job *job, void *arg)
 {
     (void)arg;
@@ -108,6 +115,7 @@ static void done(struct rpd_service *service, void *arg, bool cancelled)
     (void)arg, (void)cancelled;
     stall(service, "done");
     calls++;
+    fprintf(stderr, "test: the job is done\n");
 }
 
 static void on_data(struct rpd_conn *conn, void *state)
@@ -127,4 +135,4 @@ static void on_data(struct rpd_conn *conn, void *state)
 }
 
 RPD_BACKEND(stalls, .summary = "Keeps the thread that it is called on", .options = options,
-            .load = load, .on_ready = on_ready, .on_data = on_data);
+            .load = load, .on_ready = on_ready, .on_drain = on_drain, .on_data = on_data);
