@@ -1,17 +1,17 @@
 /* Crash lines and the exit guard. See crash.h for the invariants.
  *
- * Everything below on_crash() is async-signal-safe. backtrace() is so only
- * once libgcc is loaded, hence crash_prepare_backtrace(). The parts of the
- * line that need least come first, and the line is a static buffer: if making
- * it faults, what is there already is still written. */
+ * Everything below on_crash() is async-signal-safe. The parts of the line that
+ * need least come first, and the line is a static buffer: if making it faults,
+ * what is there already is still written. */
 #include "crash.h"
 
 #include "error.h"
+#include "registers.h"
 #include "symbol.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <execinfo.h>
-#include <gnu/libc-version.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,13 +21,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 enum {
     LINE_SIZE = 4096, /* PIPE_BUF: one write of it is never torn */
-    MAX_FRAMES = 64,  /* asked for */
-    MAX_SHOWN = 16,   /* shown, where a run of the same counts as one */
     STACK_SIZE = 64 * 1024,
     OVERFLOW_REACH = 64 * 1024, /* a fault this near to the stack pointer is an overflow */
     TELL_SECONDS = 5,           /* a line that takes longer hangs */
@@ -47,7 +44,6 @@ static __thread struct {
 } own_stack __attribute__((tls_model("initial-exec")));
 
 static _Atomic(const char *) current_step;
-static atomic_bool backtrace_is_prepared;
 
 static atomic_int telling_thread; /* its tid; 0: no crash */
 static volatile sig_atomic_t told_signal;
@@ -62,21 +58,20 @@ static atomic_bool exit_is_guarded;
 
 /* ---- where and what ---- */
 
-/* The machine's words for where the code was when the signal came. */
-#if defined(__x86_64__)
-#define COUNTER(user) ((user)->uc_mcontext.gregs[REG_RIP])
-#define STACK(user) ((user)->uc_mcontext.gregs[REG_RSP])
-#elif defined(__aarch64__)
-#define COUNTER(user) ((user)->uc_mcontext.pc)
-#define STACK(user) ((user)->uc_mcontext.sp)
-#define LINK(user) ((user)->uc_mcontext.regs[30])
-#elif defined(__riscv)
-#define COUNTER(user) ((user)->uc_mcontext.__gregs[REG_PC])
-#define STACK(user) ((user)->uc_mcontext.__gregs[REG_SP])
-#define LINK(user) ((user)->uc_mcontext.__gregs[REG_RA])
-#else
-#error "crash.c does not know this machine's registers"
-#endif
+const struct crash_context *crash_context_here(void)
+{
+    return &crash_context_;
+}
+
+struct crash_place crash_place_of(const struct crash_context *context)
+{
+    if (atomic_load_explicit(&context->depth, memory_order_relaxed) <= 0)
+        return (struct crash_place){NULL, NULL};
+    return (struct crash_place){
+        atomic_load_explicit(&context->service, memory_order_relaxed),
+        atomic_load_explicit(&context->plugin, memory_order_relaxed),
+    };
+}
 
 /* A call through a bad pointer leaves the counter where there is no code. Then
  * this undoes the call in the context, so that the unwinder, which starts from
@@ -84,71 +79,23 @@ static atomic_bool exit_is_guarded;
 __attribute__((no_sanitize("address", "thread", "alignment"))) static bool
 undo_call_to_nowhere(ucontext_t *user)
 {
-    const uintptr_t stack = (uintptr_t)STACK(user);
+    const uintptr_t stack = (uintptr_t)REGISTERS_STACK(user);
     uintptr_t caller;
 
-    if (symbol_object((uintptr_t)COUNTER(user)) || !stack || stack % sizeof caller != 0)
+    if (symbol_object((uintptr_t)REGISTERS_COUNTER(user)) || !stack || stack % sizeof caller != 0)
         return false;
-#ifdef LINK
-    caller = (uintptr_t)LINK(user);
+#ifdef REGISTERS_LINK
+    caller = (uintptr_t)REGISTERS_LINK(user);
 #else
     caller = *(const volatile uintptr_t *)stack;
 #endif
     if (!symbol_object(caller))
         return false;
-#ifndef LINK
-    STACK(user) += (greg_t)sizeof caller;
+#ifndef REGISTERS_LINK
+    REGISTERS_STACK(user) += (greg_t)sizeof caller;
 #endif
-    COUNTER(user) = (__typeof__(COUNTER(user)))caller;
+    REGISTERS_COUNTER(user) = (__typeof__(REGISTERS_COUNTER(user)))caller;
     return true;
-}
-
-/* The calls that led somewhere, innermost first. */
-struct trace {
-    void *frames[MAX_FRAMES];
-    int count;
-    int first;           /* the frame to blame */
-    bool first_is_exact; /* an instruction's own address, not a return address */
-};
-
-/* By a function that no sanitizer puts its own in place of. */
-static bool is_libc(const void *address)
-{
-    return symbol_object((uintptr_t)address) == symbol_object((uintptr_t)gnu_get_libc_version);
-}
-
-/* Past abort, raise, assert and the like: to the code that called them. */
-static void skip_libc(struct trace *trace)
-{
-    int at = trace->first;
-
-    while (at < trace->count && is_libc(trace->frames[at]))
-        at++;
-    if (at < trace->count && at > trace->first) {
-        trace->first = at;
-        trace->first_is_exact = false;
-    }
-}
-
-/* The frames of the handler itself are left out: the trace starts at the place
- * of the crash, which the unwinder reports as it is. */
-static void take_trace(struct trace *trace, uintptr_t counter)
-{
-    trace->count = 0;
-    if (atomic_load(&backtrace_is_prepared))
-        trace->count = backtrace(trace->frames, MAX_FRAMES);
-    trace->first_is_exact = true;
-    for (trace->first = 0; trace->first < trace->count; trace->first++)
-        if ((uintptr_t)trace->frames[trace->first] == counter)
-            return;
-    trace->frames[0] = (void *)counter;
-    trace->count = 1;
-    trace->first = 0;
-}
-
-static unsigned how_to_look(bool exact)
-{
-    return exact ? 0U : (unsigned)SYMBOL_RETURN_ADDRESS;
 }
 
 /* ---- the line ---- */
@@ -228,49 +175,26 @@ static void add_step(struct safe_text *text)
  * plugin has started) its object is all that is known. */
 static void add_context(struct safe_text *text, uintptr_t blamed)
 {
+    const struct crash_place place = crash_place_of(&crash_context_);
     struct symbol symbol;
 
     context_is_told = true;
     add_step(text);
-    if (crash_context_.depth > 0) {
-        if (crash_context_.service) {
+    if (place.service || place.plugin) {
+        if (place.service) {
             safe_text_add(text, ", service ");
-            safe_text_add(text, crash_context_.service);
+            safe_text_add(text, place.service);
         }
-        if (crash_context_.plugin) {
-            safe_text_add(text, crash_context_.service ? " (plugin " : ", plugin ");
-            safe_text_add(text, crash_context_.plugin);
-            safe_text_add(text, crash_context_.service ? ")" : "");
+        if (place.plugin) {
+            safe_text_add(text, place.service ? " (plugin " : ", plugin ");
+            safe_text_add(text, place.plugin);
+            safe_text_add(text, place.service ? ")" : "");
         }
     } else if (symbol_find(blamed, SYMBOL_NO_FILES, &symbol)) {
         safe_text_add(text, ", object ");
         safe_text_add(text, symbol.object);
     }
     add_thread(text);
-}
-
-static void add_trace(struct safe_text *text, const struct trace *trace)
-{
-    int at = trace->first;
-
-    safe_text_add(text, "; backtrace: ");
-    for (int shown = 0; at < trace->count && shown < MAX_SHOWN; shown++) {
-        const uintptr_t frame = (uintptr_t)trace->frames[at];
-        int run = 1;
-
-        if (shown > 0)
-            safe_text_add(text, " < ");
-        symbol_add(text, frame, how_to_look(at == trace->first && trace->first_is_exact));
-        while (at + run < trace->count && (uintptr_t)trace->frames[at + run] == frame)
-            run++;
-        if (run > 1) { /* a recursion: seen MAX_FRAMES times at most */
-            safe_text_add(text, " x");
-            safe_text_add_decimal(text, run);
-        }
-        at += run;
-    }
-    if (at < trace->count)
-        safe_text_add(text, " < ...");
 }
 
 /* One write(2). A stderr that nobody reads must not keep the process alive, so
@@ -294,21 +218,21 @@ static void write_line(struct safe_text *text)
  * the stack is damaged, comes last. A core shows the registers as they were. */
 static void tell_fault(ucontext_t *user, struct trace *trace)
 {
-    const __typeof__(COUNTER(user)) counter = COUNTER(user);
-    const __typeof__(STACK(user)) stack = STACK(user);
+    const __typeof__(REGISTERS_COUNTER(user)) counter = REGISTERS_COUNTER(user);
+    const __typeof__(REGISTERS_STACK(user)) stack = REGISTERS_STACK(user);
     bool was_call;
 
-    symbol_add(&line, (uintptr_t)counter, how_to_look(true));
+    symbol_add(&line, (uintptr_t)counter, trace_how_to_look(true));
     was_call = undo_call_to_nowhere(user);
     if (was_call) {
         safe_text_add(&line, " called from ");
-        symbol_add(&line, (uintptr_t)COUNTER(user), how_to_look(false));
+        symbol_add(&line, (uintptr_t)REGISTERS_COUNTER(user), trace_how_to_look(false));
     }
-    add_context(&line, (uintptr_t)COUNTER(user));
-    take_trace(trace, (uintptr_t)COUNTER(user));
+    add_context(&line, (uintptr_t)REGISTERS_COUNTER(user));
+    trace_take(trace, (uintptr_t)REGISTERS_COUNTER(user));
     trace->first_is_exact = !was_call;
-    COUNTER(user) = counter;
-    STACK(user) = stack;
+    REGISTERS_COUNTER(user) = counter;
+    REGISTERS_STACK(user) = stack;
 }
 
 /* abort() and the like: the counter is in libc, and the trace has whom to name. */
@@ -316,10 +240,10 @@ static void tell_own_doing(const ucontext_t *user, struct trace *trace)
 {
     uintptr_t blamed;
 
-    take_trace(trace, (uintptr_t)COUNTER(user));
-    skip_libc(trace);
+    trace_take(trace, (uintptr_t)REGISTERS_COUNTER(user));
+    trace_skip_libc(trace);
     blamed = (uintptr_t)trace->frames[trace->first];
-    symbol_add(&line, blamed, how_to_look(trace->first_is_exact));
+    symbol_add(&line, blamed, trace_how_to_look(trace->first_is_exact));
     add_context(&line, blamed);
 }
 
@@ -328,13 +252,14 @@ static void tell_crash(const siginfo_t *info, ucontext_t *user)
     static struct trace trace; /* only one thread ever gets here; stacks are small */
 
     safe_text_add(&line, "rpd: crash: ");
-    add_cause(&line, info, (uintptr_t)STACK(user));
+    add_cause(&line, info, (uintptr_t)REGISTERS_STACK(user));
     safe_text_add(&line, " in ");
     if (is_own_doing(info))
         tell_own_doing(user, &trace);
     else
         tell_fault(user, &trace);
-    add_trace(&line, &trace);
+    safe_text_add(&line, "; backtrace: ");
+    trace_add(&line, &trace);
 }
 
 /* ---- the handlers ---- */
@@ -433,10 +358,7 @@ void crash_install(void)
 
 void crash_prepare_backtrace(void)
 {
-    void *frames[2];
-
-    backtrace(frames, 2);
-    atomic_store(&backtrace_is_prepared, true);
+    trace_prepare();
 }
 
 void crash_thread_begin(const char *thread_name)
@@ -464,7 +386,8 @@ void crash_thread_begin(const char *thread_name)
 
 void crash_thread_end(void)
 {
-    crash_context_ = (struct crash_context){0};
+    atomic_store(&crash_context_.depth, 0);
+    crash_context_.thread = NULL;
     if (!own_stack.mapping)
         return;
     if (sigaltstack(&own_stack.previous, NULL) == 0)
@@ -482,13 +405,13 @@ void crash_set_step(const char *literal)
 /* Who called exit(): past the guard's own frames and libc's. */
 static uintptr_t find_caller(void)
 {
-    void *frames[MAX_FRAMES];
-    const int count = backtrace(frames, MAX_FRAMES);
+    void *frames[TRACE_FRAMES_MAX];
+    const int count = backtrace(frames, TRACE_FRAMES_MAX);
     int at = 0;
 
-    while (at < count && !is_libc(frames[at]))
+    while (at < count && !trace_is_libc(frames[at]))
         at++;
-    while (at < count && is_libc(frames[at]))
+    while (at < count && trace_is_libc(frames[at]))
         at++;
     return at < count ? (uintptr_t)frames[at] : 0;
 }
@@ -497,12 +420,13 @@ static uintptr_t find_caller(void)
  * that a plugin has started is that plugin's. */
 static void add_culprit(struct safe_text *text, uintptr_t caller)
 {
+    const struct crash_place place = crash_place_of(&crash_context_);
     struct symbol symbol;
     const char *name = "(unknown)";
     bool is_own = false;
 
-    if (crash_context_.depth > 0 && crash_context_.plugin) {
-        name = crash_context_.plugin;
+    if (place.plugin) {
+        name = place.plugin;
     } else if (symbol_find(caller, SYMBOL_NO_FILES | SYMBOL_RETURN_ADDRESS, &symbol)) {
         name = symbol.object;
         is_own = symbol.is_program ||
@@ -522,7 +446,7 @@ static void tell_exit(void)
     safe_text_add(&text, "rpd: exit: ");
     add_culprit(&text, caller);
     safe_text_add(&text, " called exit(); from ");
-    symbol_add(&text, caller, how_to_look(false));
+    symbol_add(&text, caller, trace_how_to_look(false));
     add_context(&text, caller);
     safe_text_add(&text, "; a plugin must not end the process: let it return an error instead");
     write_line(&text);

@@ -18,19 +18,30 @@
 #ifndef FRAMEWORK_CRASH_H
 #define FRAMEWORK_CRASH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
-/* What the line says of a thread. initial-exec: to read it in a signal handler
- * must not call the loader, which may allocate. */
+/* What the line says of a thread. Other threads may read it, too: one that does
+ * not answer is named by it. initial-exec: to read it in a signal handler must
+ * not call the loader, which may allocate. */
 struct crash_context {
-    const char *service; /* meaningful while depth > 0 */
-    const char *plugin;
-    int depth;
+    _Atomic(const char *) service; /* meaningful while depth > 0 */
+    _Atomic(const char *) plugin;
+    atomic_int depth;
     const char *thread;
 };
 
 extern __thread struct crash_context crash_context_
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Whose code a thread is in. */
+struct crash_place {
+    const char *service, *plugin; /* NULL: in no callback of a plugin */
+};
+
+/* [any], async-signal-safe. Of the thread that calls; of any that lives. */
+const struct crash_context *crash_context_here(void);
+struct crash_place crash_place_of(const struct crash_context *context);
 
 /* [start] Installs the handlers, for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
  * SIGSYS and SIGTRAP. Early in main(), and again after dlopen: a constructor
@@ -54,14 +65,20 @@ void crash_set_step(const char *literal);
  * Calls may nest; within one call all are of the same service. */
 static inline void crash_enter(const char *service, const char *plugin)
 {
-    crash_context_.service = service;
-    crash_context_.plugin = plugin;
-    crash_context_.depth++;
+    struct crash_context *here = &crash_context_;
+    const int depth = atomic_load_explicit(&here->depth, memory_order_relaxed);
+
+    atomic_store_explicit(&here->service, service, memory_order_relaxed);
+    atomic_store_explicit(&here->plugin, plugin, memory_order_relaxed);
+    atomic_store_explicit(&here->depth, depth + 1, memory_order_relaxed);
 }
 
 static inline void crash_leave(void)
 {
-    crash_context_.depth--;
+    struct crash_context *here = &crash_context_;
+    const int depth = atomic_load_explicit(&here->depth, memory_order_relaxed);
+
+    atomic_store_explicit(&here->depth, depth - 1, memory_order_relaxed);
 }
 
 /* [start] From now on exit(), on whichever thread, prints a line, calls

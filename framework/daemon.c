@@ -17,6 +17,7 @@
 #include "output.h"
 #include "path_watch.h"
 #include "process.h"
+#include "pulse.h"
 #include "service.h"
 #include "signals.h"
 #include "watchdog.h"
@@ -46,6 +47,7 @@ struct daemon {
     struct place_pool place_pool;
     struct pool *pool;
     struct path_watch path_watch;
+    struct pulse pulse;
     uint64_t last_hangup_us;
     bool stopping, stopped;
     int exit_code; /* what a stop of its own accord ends with */
@@ -355,6 +357,7 @@ static void begin_stop(struct daemon *daemon, int exit_code, const char *why)
     notify_stopping(&daemon->notify);
     notify_status(&daemon->notify, "draining");
     log_line(RPD_LOG_INFO, NULL, "stopping: %s", why);
+    watchdog_leave_loop();
     signals_limit_stop(stop_limit_ms(daemon));
     watchdog_arm(WATCHDOG_STOP, stop_limit_ms(daemon));
     event_add(daemon->drain_deadline, &limit);
@@ -423,6 +426,15 @@ static void on_path_changed(void *arg, const char *name)
         service_heal(service, name);
 }
 
+static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
+{
+    struct daemon *daemon = arg;
+
+    (void)late_us;
+    FOR_EACH_SERVICE(daemon, service)
+        jobs_name_long(&service->jobs, now_us);
+}
+
 /* ---- loop ---- */
 
 static void log_for_libevent(int severity, const char *message)
@@ -481,7 +493,8 @@ static int make_loop(struct daemon *daemon, struct error *error)
     }
     if (!daemon->signal_event || !daemon->drain_deadline ||
         event_add(daemon->signal_event, NULL) < 0 ||
-        conn_loop_init(&daemon->conn_loop, daemon->base) < 0 || watch_paths(daemon) < 0)
+        conn_loop_init(&daemon->conn_loop, daemon->base) < 0 || watch_paths(daemon) < 0 ||
+        pulse_start(&daemon->pulse, daemon->base, on_beat, daemon) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
     return pool_create(&daemon->pool, daemon->base, daemon->config->workers, error);
@@ -491,6 +504,7 @@ static void end_loop(struct daemon *daemon)
 {
     if (!daemon->base)
         return;
+    pulse_stop(&daemon->pulse);
     path_watch_stop(&daemon->path_watch);
     pool_destroy(daemon->pool); /* calls what is not done, so the services must be there */
     conn_loop_finish(&daemon->conn_loop); /* who lingers has a place in a service */
@@ -548,6 +562,7 @@ static int serve(struct daemon *daemon, struct error *error)
     watchdog_describe(WATCHDOG_STOP, EXIT_INTERNAL, "stop", "drain",
                       "not over one second after drain_s had passed; the end was forced");
     place_pool_init(&daemon->place_pool, daemon->base);
+    watchdog_watch_loop(daemon->config->stall_s);
     FOR_EACH_SERVICE(daemon, service) {
         service->events = &events;
         service->daemon = daemon;

@@ -18,6 +18,12 @@ enum { QUEUE_MAX = 10000 };
 
 TAILQ_HEAD(job_list, job);
 
+struct worker {
+    struct pool *pool;
+    pthread_t thread;
+    const struct job *job; /* under the mutex; NULL: it runs none */
+};
+
 struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake_worker;
@@ -29,8 +35,8 @@ struct pool {
     bool closing;
     int wake_fd;
     struct event *wake_loop;
-    pthread_t *threads;
-    int thread_count;
+    struct worker *workers;
+    int worker_count;
 };
 
 bool job_wait(struct job *job, unsigned milliseconds)
@@ -85,7 +91,8 @@ static struct job *take_waiting(struct pool *pool)
 
 static void work(void *argument)
 {
-    struct pool *pool = argument;
+    struct worker *worker = argument;
+    struct pool *pool = worker->pool;
     struct job *job;
 
     pthread_mutex_lock(&pool->mutex);
@@ -94,12 +101,14 @@ static void work(void *argument)
             pthread_cond_wait(&pool->wake_worker, &pool->mutex);
         if (!job)
             break;
+        worker->job = job;
         pthread_mutex_unlock(&pool->mutex);
         if (!atomic_load(&job->cancelled)) {
             job->has_run = true;
             job->run(job);
         }
         pthread_mutex_lock(&pool->mutex);
+        worker->job = NULL;
         finish_job(pool, job);
     }
     pthread_mutex_unlock(&pool->mutex);
@@ -135,10 +144,13 @@ static int start_threads(struct pool *pool, int workers)
 {
     int failed = 0;
 
-    while (pool->thread_count < workers && !failed) {
-        failed = thread_create(&pool->threads[pool->thread_count], "worker", 0, work, pool);
+    while (pool->worker_count < workers && !failed) {
+        struct worker *worker = &pool->workers[pool->worker_count];
+
+        worker->pool = pool;
+        failed = thread_create(&worker->thread, "worker", 0, work, worker);
         if (!failed)
-            pool->thread_count++;
+            pool->worker_count++;
     }
     return failed;
 }
@@ -166,14 +178,14 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, st
         TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
         TAILQ_INIT(&pool->waiting[JOB_LOAD]);
         TAILQ_INIT(&pool->finished);
-        pool->threads = calloc((size_t)workers, sizeof *pool->threads);
+        pool->workers = calloc((size_t)workers, sizeof *pool->workers);
         pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
     }
-    if (pool && pool->threads && pool->wake_fd >= 0 && pool->wake_loop &&
+    if (pool && pool->workers && pool->wake_fd >= 0 && pool->wake_loop &&
         event_add(pool->wake_loop, NULL) == 0)
         failed = start_threads(pool, workers);
-    if (!pool || pool->thread_count == 0) {
+    if (!pool || pool->worker_count == 0) {
         pool_destroy(pool);
         *ret_pool = NULL;
         return error_set(error, EXIT_SYSTEM, "workers", "worker pool",
@@ -182,7 +194,7 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, st
     }
     if (failed)
         log_line(RPD_LOG_WARNING, NULL, "only %d of %d workers could be made: %s",
-                 pool->thread_count, workers, strerror(failed));
+                 pool->worker_count, workers, strerror(failed));
     return 0;
 }
 
@@ -219,6 +231,20 @@ void pool_cancel(struct pool *pool, struct job *job)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thread)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&pool->mutex);
+    for (int i = 0; i < pool->worker_count && !found; i++) {
+        found = pool->workers[i].job == job;
+        if (found)
+            *ret_thread = pool->workers[i].thread;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return found;
+}
+
 void pool_destroy(struct pool *pool)
 {
     if (!pool)
@@ -227,8 +253,8 @@ void pool_destroy(struct pool *pool)
     pool->closing = true;
     pthread_cond_broadcast(&pool->wake_worker);
     pthread_mutex_unlock(&pool->mutex);
-    for (int i = 0; i < pool->thread_count; i++)
-        pthread_join(pool->threads[i], NULL);
+    for (int i = 0; i < pool->worker_count; i++)
+        pthread_join(pool->workers[i].thread, NULL);
     call_done(pool);
     if (pool->wake_loop)
         event_free(pool->wake_loop);
@@ -237,6 +263,6 @@ void pool_destroy(struct pool *pool)
     pthread_cond_destroy(&pool->cancel_changed);
     pthread_cond_destroy(&pool->wake_worker);
     pthread_mutex_destroy(&pool->mutex);
-    free(pool->threads);
+    free(pool->workers);
     free(pool);
 }

@@ -13,6 +13,7 @@
 
 #include "error.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/queue.h>
@@ -50,6 +51,10 @@ int pool_submit(struct pool *pool, struct job *job, enum job_kind kind);
 /* [loop] A waiting job is done, as cancelled, in the loop's next turn; a running
  * one sees the flag and is done when it returns. */
 void pool_cancel(struct pool *pool, struct job *job);
+
+/* [loop] The thread that runs the job now; false when none does. It lives as long
+ * as the pool. */
+bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thread);
 
 /* [loop] Ends the workers once they have finished what they run, calls done
  * for all that is left, and frees the pool. NULL is legal. */

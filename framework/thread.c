@@ -2,6 +2,7 @@
 #include "thread.h"
 
 #include "crash.h"
+#include "stack.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,8 +25,9 @@ static void *begin(void *argument)
     return NULL;
 }
 
-/* A fault whose signal is blocked would kill the process without a word. */
-static void block_all_but_crashes(sigset_t *ret_before)
+/* A fault whose signal is blocked would kill the process without a word; and
+ * every thread can be asked where it is. */
+static void block_what_is_the_loops(sigset_t *ret_before)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
     sigset_t set;
@@ -33,6 +35,7 @@ static void block_all_but_crashes(sigset_t *ret_before)
     sigfillset(&set);
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         sigdelset(&set, crashes[i]);
+    sigdelset(&set, stack_signal());
     pthread_sigmask(SIG_SETMASK, &set, ret_before);
 }
 
@@ -50,7 +53,7 @@ int thread_create(pthread_t *ret_thread, const char *name, size_t stack_size,
     pthread_attr_init(&attributes);
     if (stack_size > 0)
         pthread_attr_setstacksize(&attributes, stack_size);
-    block_all_but_crashes(&before);
+    block_what_is_the_loops(&before);
     failed = pthread_create(ret_thread, &attributes, begin, beginning);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);

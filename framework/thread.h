@@ -1,5 +1,6 @@
 /* Threads of rpd: each with its name and alternate stack for a crash line, and
- * with all signals blocked, which are the loop thread's, but those of a crash. */
+ * with all signals blocked, which are the loop thread's, but those of a crash
+ * and stack.h's. */
 #ifndef FRAMEWORK_THREAD_H
 #define FRAMEWORK_THREAD_H
 

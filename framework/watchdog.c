@@ -1,8 +1,10 @@
 /* The watchdog. See watchdog.h. */
 #include "watchdog.h"
 
+#include "clock.h"
 #include "output.h"
 #include "residue.h"
+#include "stall.h"
 #include "symbol.h"
 #include "thread.h"
 
@@ -15,12 +17,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 5, STACK_SIZE = 64 * 1024 };
+enum {
+    TICK_MS = 5,
+    STACK_SIZE = 64 * 1024,
+    LATE_US = 250000 /* a tick that comes so late says that this thread could not run */
+};
 
 static struct {
     pthread_t thread;
     bool has_thread;
-    sem_t wake; /* posted when something is armed; async-signal-safe */
+    sem_t wake; /* posted when there is something new to wait for; async-signal-safe */
     atomic_bool ending;
     struct {
         atomic_int ticks_left; /* 0: not armed */
@@ -67,28 +73,38 @@ static bool tick(void)
     return armed;
 }
 
-/* A tick's time; shorter when something is armed, or the end has come. */
-static void wait_a_tick(void)
+/* Returns the microseconds that count. is_woken: when there is something new. */
+static uint64_t wait_for(int milliseconds, bool is_woken)
 {
-    struct timespec end;
+    const uint64_t limit_us = (uint64_t)milliseconds * 1000;
+    const uint64_t began_us = clock_us();
+    const uint64_t end_us = began_us + limit_us;
+    const struct timespec end = {.tv_sec = (time_t)(end_us / 1000000),
+                                 .tv_nsec = (long)(end_us % 1000000) * 1000};
+    uint64_t passed_us;
 
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += TICK_MS * 1000000L;
-    if (end.tv_nsec >= 1000000000L) {
-        end.tv_sec++;
-        end.tv_nsec -= 1000000000L;
-    }
-    while (!atomic_load(&watchdog.ending) &&
-           sem_clockwait(&watchdog.wake, CLOCK_MONOTONIC, &end) == 0)
+    while (sem_clockwait(&watchdog.wake, CLOCK_MONOTONIC, &end) == 0 && !is_woken &&
+           !atomic_load(&watchdog.ending))
         ;
+    passed_us = clock_us() - began_us;
+    if (passed_us > limit_us + LATE_US)
+        return 0;
+    return passed_us < limit_us ? passed_us : limit_us;
 }
 
 static void watch(void *unused)
 {
+    uint64_t waited_us = 0;
+
     (void)unused;
     while (!atomic_load(&watchdog.ending)) {
+        const int look_ms = stall_look_ms(waited_us);
+
+        waited_us = 0;
         if (tick())
-            wait_a_tick();
+            waited_us = wait_for(TICK_MS, false);
+        else if (look_ms > 0)
+            waited_us = wait_for(look_ms, true);
         else
             sem_wait(&watchdog.wake);
     }
@@ -150,6 +166,17 @@ void watchdog_arm(enum watchdog_slot slot, int milliseconds)
 void watchdog_disarm(enum watchdog_slot slot)
 {
     atomic_store(&watchdog.slots[slot].ticks_left, 0);
+}
+
+void watchdog_watch_loop(int stall_s)
+{
+    stall_begin(stall_s);
+    sem_post(&watchdog.wake);
+}
+
+void watchdog_leave_loop(void)
+{
+    stall_end();
 }
 
 void watchdog_destroy(void)

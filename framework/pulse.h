@@ -1,0 +1,27 @@
+/* The loop's pulse: a timer that says, four times a second, that the loop turns,
+ * and by how much it is late. */
+#ifndef FRAMEWORK_PULSE_H
+#define FRAMEWORK_PULSE_H
+
+#include <stdint.h>
+
+struct event;
+struct event_base;
+
+/* [loop] late_us: how much later than due. */
+typedef void (*pulse_beat_fn)(void *arg, uint64_t now_us, uint64_t late_us);
+
+struct pulse {
+    struct event *timer;
+    uint64_t due_us;
+    pulse_beat_fn beat;
+    void *arg;
+};
+
+/* [loop] 0, or -1 without memory. */
+int pulse_start(struct pulse *pulse, struct event_base *base, pulse_beat_fn beat, void *arg);
+
+/* [loop] Legal at any time. */
+void pulse_stop(struct pulse *pulse);
+
+#endif

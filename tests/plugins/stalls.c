@@ -1,0 +1,138 @@
+/* A backend that keeps the thread it is called on, where it is told to:
+ *
+ *     -o where=WHERE     on_data, attach, on_ready, on_drain, done: on the loop; job: on a worker
+ *     -o how=HOW         sleep; spin; mask: sleep with all signals blocked
+ *     -o ms=N            for so long
+ *
+ * on_data does it at each line that says "stall", and then answers; "job" submits
+ * a job, whose run or done does it. Other lines are echoed. */
+#include <rpd/backend.h>
+
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const struct rpd_option options[] = {
+    RPD_OPTION_STRING("where", "", "where it stalls"),
+    RPD_OPTION_STRING("how", "sleep", "how"),
+    RPD_OPTION_INTEGER("ms", 600000, 0, 600000, "for how long"),
+    RPD_OPTIONS_END,
+};
+
+static char state_of_all;
+static volatile int calls; /* what follows a call keeps its caller's frame */
+static const struct rpd_service *the_service;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The functions that a line must name. Signals do not shorten the time. */
+__attribute__((noinline)) static void sleep_for(int64_t ms)
+{
+    const int64_t end = now_ms() + ms;
+
+    for (int64_t rest; (rest = end - now_ms()) > 0;)
+        nanosleep(&(struct timespec){.tv_sec = rest / 1000, .tv_nsec = rest % 1000 * 1000000},
+                  NULL);
+}
+
+__attribute__((noinline)) static void spin_for_ever(void)
+{
+    for (volatile uint64_t turns = 0;;)
+        turns = turns + 1;
+}
+
+__attribute__((noinline)) static void stall(const struct rpd_service *service, const char *where)
+{
+    const char *how = rpd_option_string(service, "how");
+    sigset_t all;
+
+    if (strcmp(rpd_option_string(service, "where"), where) != 0)
+        return;
+    fprintf(stderr, "test: stalls in %s\n", where);
+    if (strcmp(how, "spin") == 0)
+        spin_for_ever();
+    if (strcmp(how, "mask") == 0) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, NULL);
+    }
+    sleep_for(rpd_option_integer(service, "ms"));
+    calls++;
+}
+
+static void *load_part(struct rpd_load *load)
+{
+    (void)load;
+    return &state_of_all;
+}
+
+static void attach_part(void *state, void *part)
+{
+    (void)state, (void)part;
+    stall(the_service, "attach");
+    calls++;
+}
+
+static void *load(struct rpd_load *load)
+{
+    the_service = rpd_load_service(load);
+    if (rpd_load_add_part(load, &(struct rpd_load_part){
+                                    .name = "part", .load = load_part, .attach = attach_part}) < 0)
+        return rpd_load_fail(load, "the part was refused");
+    return &state_of_all;
+}
+
+static void on_ready(struct rpd_service *service, void *state)
+{
+    (void)state;
+    stall(service, "on_ready");
+    calls++;
+}
+
+static void on_drain(struct rpd_service *service, void *state)
+{
+    (void)state;
+    stall(service, "on_drain");
+    calls++;
+}
+
+static void run(struct rpd_job *job, void *arg)
+{
+    (void)arg;
+    stall(rpd_job_service(job), "job");
+    calls++;
+}
+
+static void done(struct rpd_service *service, void *arg, bool cancelled)
+{
+    (void)arg, (void)cancelled;
+    stall(service, "done");
+    calls++;
+    fprintf(stderr, "test: the job is done\n");
+}
+
+static void on_data(struct rpd_conn *conn, void *state)
+{
+    struct rpd_service *service = rpd_conn_service(conn);
+    struct rpd_span line;
+
+    (void)state;
+    while (rpd_conn_read_line(conn, &line)) {
+        if (line.size == 5 && memcmp(line.data, "stall", 5) == 0)
+            stall(service, "on_data");
+        if (line.size == 3 && memcmp(line.data, "job", 3) == 0 &&
+            rpd_job_submit(service, run, done, NULL) < 0)
+            rpd_conn_printf(conn, "busy\n");
+        rpd_conn_printf(conn, "%.*s\n", (int)line.size, line.data);
+    }
+}
+
+RPD_BACKEND(stalls, .summary = "Keeps the thread that it is called on", .options = options,
+            .load = load, .on_ready = on_ready, .on_drain = on_drain, .on_data = on_data);
