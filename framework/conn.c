@@ -36,6 +36,7 @@ struct rpd_conn {
     bool in_callback;
     bool broken; /* close at the next settle() */
     bool input_ended;
+    bool refused;          /* only the busy answer is for it */
     bool finishing;        /* close when the output is sent */
     bool choked;           /* too much output waits */
     bool paused;           /* by the backend */
@@ -386,7 +387,8 @@ static void close_conn(struct rpd_conn *conn, bool politely)
     conn_clock_stop(&group->clocks, &conn->clock);
     event_del(&conn->readable);
     event_del(&conn->writable);
-    call(conn, group->backend->on_close);
+    if (!conn->refused)
+        call(conn, group->backend->on_close);
     if (politely && !conn->input_ended)
         linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
     else
@@ -585,19 +587,20 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
         send_waiting(conn);
     if (!conn->broken && conn->choked && conn->out.size <= conn->group->output_low) {
         conn->choked = false;
-        call(conn, conn->group->backend->on_writable);
+        if (!conn->refused)
+            call(conn, conn->group->backend->on_writable);
     }
     settle(conn);
 }
 
-void conn_open(struct conn_group *group, int take_fd)
+static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
 {
     struct event_base *base = group->loop->base;
     struct rpd_conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
         places_close(group->places, take_fd);
-        return;
+        return NULL;
     }
     conn->group = group;
     conn->fd = take_fd;
@@ -606,7 +609,37 @@ void conn_open(struct conn_group *group, int take_fd)
     event_assign(&conn->writable, base, take_fd, EV_WRITE | EV_PERSIST, on_writable, conn);
     TAILQ_INSERT_TAIL(&group->conns, conn, link);
     group->count++;
+    return conn;
+}
+
+void conn_open(struct conn_group *group, int take_fd)
+{
+    struct rpd_conn *conn = make_conn(group, take_fd);
+
+    if (!conn)
+        return;
     call(conn, group->backend->on_connect);
+    settle(conn);
+}
+
+/* It is one that its backend has finished from the first: only that nobody is
+ * told of its end. */
+static void answer_busy(struct rpd_conn *conn, void *state)
+{
+    (void)state;
+    if (conn->group->backend->on_busy)
+        conn->group->backend->on_busy(conn);
+}
+
+void conn_refuse(struct conn_group *group, int take_fd)
+{
+    struct rpd_conn *conn = make_conn(group, take_fd);
+
+    if (!conn)
+        return;
+    conn->refused = true;
+    call(conn, answer_busy);
+    conn->finishing = true;
     settle(conn);
 }
 

@@ -72,6 +72,9 @@ void conn_group_finish(struct conn_group *group);
  * come. Closes it where there is no memory. */
 void conn_open(struct conn_group *group, int take_fd);
 
+/* [loop] Takes a client in only to give it the busy answer. */
+void conn_refuse(struct conn_group *group, int take_fd);
+
 /* [loop] Whatever has been asked is still answered; idle ones are closed now,
  * the others as soon as they are idle. */
 void conn_group_drain(struct conn_group *group);

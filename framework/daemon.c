@@ -13,12 +13,9 @@
 #include "directory.h"
 #include "fork_guard.h"
 #include "libevent.h"
-#include "notify.h"
 #include "output.h"
-#include "path_watch.h"
 #include "process.h"
-#include "pulse.h"
-#include "service.h"
+#include "running.h"
 #include "signals.h"
 #include "watchdog.h"
 
@@ -40,30 +37,13 @@ struct daemon {
     struct claim **claims; /* all of all services */
     size_t claim_count, endpoint_count;
     struct notify notify;
-    /* From the loop on: */
-    struct event_base *base;
-    struct event *signal_event, *drain_deadline;
-    struct conn_loop conn_loop;
-    struct place_pool place_pool;
-    struct pool *pool;
-    struct path_watch path_watch;
-    struct pulse pulse;
-    uint64_t last_hangup_us;
-    bool stopping, stopped;
-    int exit_code; /* what a stop of its own accord ends with */
+    struct running running;
 };
 
 static void say(const struct error *error)
 {
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
 }
-
-/* service is the name that the loop declares, which takes no parentheses. */
-/* NOLINTBEGIN(bugprone-macro-parentheses) */
-#define FOR_EACH_SERVICE(daemon, service)                                                          \
-    for (struct rpd_service *service = (daemon)->services;                                         \
-         service < (daemon)->services + (daemon)->service_count; service++)
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* ---- inspect ---- */
 
@@ -271,8 +251,7 @@ static int check_options(struct daemon *daemon, struct error *error)
 /* For the exit guard: the end is under way, and needs no watchdog to tell it. */
 static void clean_up_for_exit(void)
 {
-    watchdog_disarm(WATCHDOG_START);
-    watchdog_disarm(WATCHDOG_STOP);
+    watchdog_stand_down();
     residue_remove();
 }
 
@@ -300,7 +279,12 @@ static int load_code(struct daemon *daemon, struct error *error)
     /* A constructor may have put its own in their place. */
     crash_install();
     umask(077);
-    return check_options(daemon, error);
+    if (check_options(daemon, error) < 0)
+        return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_settle_warmup(service, error) < 0)
+            return -1;
+    return 0;
 }
 
 /* ---- publish ---- */
@@ -328,195 +312,24 @@ static void unpublish(struct daemon *daemon)
         service_unpublish(service);
 }
 
-/* ---- stopping, on the loop ---- */
-
-static void leave_when_stopped(struct daemon *daemon)
-{
-    FOR_EACH_SERVICE(daemon, service)
-        /* (Those behind one whose serve failed were never started.) */
-        if (service->phase != SERVICE_STARTING && service->phase != SERVICE_STOPPED)
-            return;
-    daemon->stopped = true;
-    event_base_loopbreak(daemon->base);
-}
-
-/* The drain, and a second for what comes after it: then the end is forced. */
-static int stop_limit_ms(const struct daemon *daemon)
-{
-    return daemon->config->drain_s * 1000 + 1000;
-}
-
-static void begin_stop(struct daemon *daemon, int exit_code, const char *why)
-{
-    const struct timeval limit = {.tv_sec = daemon->config->drain_s};
-
-    if (daemon->stopping)
-        return;
-    daemon->stopping = true;
-    daemon->exit_code = exit_code;
-    notify_stopping(&daemon->notify);
-    notify_status(&daemon->notify, "draining");
-    log_line(RPD_LOG_INFO, NULL, "stopping: %s", why);
-    watchdog_leave_loop();
-    signals_limit_stop(stop_limit_ms(daemon));
-    watchdog_arm(WATCHDOG_STOP, stop_limit_ms(daemon));
-    event_add(daemon->drain_deadline, &limit);
-    FOR_EACH_SERVICE(daemon, service)
-        service_drain(service);
-    leave_when_stopped(daemon);
-}
-
-static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
-{
-    struct daemon *daemon = arg;
-
-    (void)fd;
-    (void)what;
-    FOR_EACH_SERVICE(daemon, service)
-        service_cut_off(service);
-}
-
-static void on_stopped(void *arg, struct rpd_service *service)
-{
-    (void)service;
-    leave_when_stopped(arg);
-}
-
-static void on_failed(void *arg, struct rpd_service *service, const struct error *error)
-{
-    (void)service;
-    say(error);
-    begin_stop(arg, (int)error->code, "a service cannot go on");
-}
-
-static void on_ready(void *arg, struct rpd_service *ready)
-{
-    struct daemon *daemon = arg;
-
-    (void)ready;
-    FOR_EACH_SERVICE(daemon, service)
-        if (service->phase != SERVICE_READY)
-            return;
-    notify_status(&daemon->notify, "ready");
-    notify_ready(&daemon->notify);
-}
-
-static void on_signal(evutil_socket_t fd, short what, void *arg)
-{
-    enum { A_SECOND_US = 1000000 };
-    struct daemon *daemon = arg;
-
-    (void)fd;
-    (void)what;
-    signals_clear();
-    if (signals_take_hangups() > 0 && clock_us() - daemon->last_hangup_us > A_SECOND_US) {
-        daemon->last_hangup_us = clock_us();
-        log_line(RPD_LOG_WARNING, NULL,
-                 "SIGHUP is ignored: the configuration cannot be reloaded; restart instead");
-    }
-    if (signals_stop_requested())
-        begin_stop(daemon, EXIT_STOPPED, "told to by a signal");
-}
-
-static void on_path_changed(void *arg, const char *name)
-{
-    struct daemon *daemon = arg;
-
-    FOR_EACH_SERVICE(daemon, service)
-        service_heal(service, name);
-}
-
-static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
-{
-    struct daemon *daemon = arg;
-
-    (void)late_us;
-    FOR_EACH_SERVICE(daemon, service)
-        jobs_name_long(&service->jobs, now_us);
-}
-
 /* ---- loop ---- */
-
-static void log_for_libevent(int severity, const char *message)
-{
-    log_line(severity >= EVENT_LOG_WARN ? RPD_LOG_WARNING : RPD_LOG_DEBUG, NULL, "libevent: %s",
-             message);
-}
-
-/* libevent would call exit(), which is what plugins are blamed for. */
-static void end_for_libevent(int error_number)
-{
-    (void)error_number;
-    clean_up_for_exit();
-    log_line(RPD_LOG_ERROR, NULL, "loop: libevent: it cannot go on; raise the limits");
-    _exit(EXIT_SYSTEM);
-}
-
-static struct event_base *make_base(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    event_set_log_callback(log_for_libevent);
-    event_set_fatal_callback(end_for_libevent);
-    if (config &&
-        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
-                                          EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
-        base = event_base_new_with_config(config);
-    if (config)
-        event_config_free(config);
-    return base;
-}
-
-static int watch_paths(struct daemon *daemon)
-{
-    int *dirfds = calloc(daemon->claim_count, sizeof *dirfds);
-    int started = -1;
-
-    if (!dirfds)
-        return -1;
-    for (size_t i = 0; i < daemon->claim_count; i++)
-        dirfds[i] = daemon->claims[i]->dirfd;
-    started = path_watch_start(&daemon->path_watch, daemon->base, dirfds, daemon->claim_count,
-                               on_path_changed, daemon);
-    free(dirfds);
-    return started;
-}
 
 static int make_loop(struct daemon *daemon, struct error *error)
 {
-    daemon->base = make_base();
-    if (daemon->base) {
-        daemon->signal_event = event_new(daemon->base, signals_fd(), EV_READ | EV_PERSIST,
-                                         on_signal, daemon);
-        daemon->drain_deadline = evtimer_new(daemon->base, on_drain_deadline, daemon);
-    }
-    if (!daemon->signal_event || !daemon->drain_deadline ||
-        event_add(daemon->signal_event, NULL) < 0 ||
-        conn_loop_init(&daemon->conn_loop, daemon->base) < 0 || watch_paths(daemon) < 0 ||
-        pulse_start(&daemon->pulse, daemon->base, on_beat, daemon) < 0)
-        return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                         "cannot make it: out of memory or descriptors; raise the limits");
-    return pool_create(&daemon->pool, daemon->base, daemon->config->workers, error);
+    daemon->running = (struct running){
+        .config = daemon->config,
+        .services = daemon->services,
+        .service_count = daemon->service_count,
+        .claims = daemon->claims,
+        .claim_count = daemon->claim_count,
+        .notify = &daemon->notify,
+    };
+    return running_open(&daemon->running, error);
 }
 
 static void end_loop(struct daemon *daemon)
 {
-    if (!daemon->base)
-        return;
-    pulse_stop(&daemon->pulse);
-    path_watch_stop(&daemon->path_watch);
-    pool_destroy(daemon->pool); /* calls what is not done, so the services must be there */
-    conn_loop_finish(&daemon->conn_loop); /* who lingers has a place in a service */
-    FOR_EACH_SERVICE(daemon, service)
-        service_unserve(service);
-    place_pool_finish(&daemon->place_pool);
-    if (daemon->drain_deadline)
-        event_free(daemon->drain_deadline);
-    if (daemon->signal_event)
-        event_free(daemon->signal_event);
-    event_base_free(daemon->base);
-    libevent_global_shutdown();
+    running_close(&daemon->running);
 }
 
 /* ---- announce ---- */
@@ -542,8 +355,10 @@ static int announce(struct daemon *daemon, struct error *error)
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
     /* Nobody waits for this any more. */
-    FOR_EACH_SERVICE(daemon, service)
+    FOR_EACH_SERVICE(daemon, service) {
+        service_warn_of_backlogs(service);
         service_sweep(service);
+    }
     return 0;
 }
 
@@ -556,33 +371,7 @@ static void unannounce(struct daemon *daemon)
 
 static int serve(struct daemon *daemon, struct error *error)
 {
-    static const struct service_events events = {on_ready, on_failed, on_stopped};
-
-    signals_limit_stop(stop_limit_ms(daemon));
-    watchdog_describe(WATCHDOG_STOP, EXIT_INTERNAL, "stop", "drain",
-                      "not over one second after drain_s had passed; the end was forced");
-    place_pool_init(&daemon->place_pool, daemon->base);
-    watchdog_watch_loop(daemon->config->stall_s);
-    FOR_EACH_SERVICE(daemon, service) {
-        service->events = &events;
-        service->daemon = daemon;
-        service->place_pool = &daemon->place_pool;
-        if (service_serve(service, &daemon->conn_loop, daemon->pool, error) < 0) {
-            on_failed(daemon, service, error);
-            break;
-        }
-    }
-    if (signals_stop_requested())
-        begin_stop(daemon, EXIT_STOPPED, "told to by a signal");
-    /* What was removed before the watch began. */
-    on_path_changed(daemon, NULL);
-    /* Until we say so: a plugin may break the loop, too, and a break that comes
-     * before the loop is forgotten. */
-    while (!daemon->stopped)
-        if (event_base_loop(daemon->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-            return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                             "it failed: %s; free memory or descriptors", strerror(errno));
-    return 0;
+    return running_serve(&daemon->running, error);
 }
 
 /* ---- the order ---- */
@@ -649,7 +438,7 @@ static int run(struct daemon *daemon)
     else if (begun < STEP_COUNT)
         log_line(RPD_LOG_INFO, NULL, "stopping: a signal came during the start");
     stop(daemon, begun);
-    return result < 0 ? (int)error.code : daemon->exit_code;
+    return result < 0 ? (int)error.code : daemon->running.exit_code;
 }
 
 /* -t: everything that needs neither a lock nor a bind. */

@@ -1,6 +1,7 @@
 /* The waiting room. See hold.h. */
 #include "hold.h"
 
+#include "clock.h"
 #include "libevent.h"
 
 #include <errno.h>
@@ -8,11 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ADMITTED_A_TURN = 64 };
+enum {
+    BATCH_FIRST = 16,
+    BATCH_MAX = 256,
+    ADMITTING_US = 1000, /* a turn admits for no longer than this */
+    LATE_US = 4000       /* the loop's other work took longer: fewer next time */
+};
 
 struct held {
     struct event watch;
     struct hold *hold;
+    struct held_list *list; /* that it is in */
     int fd;
     hold_admit_fn admit;
     void *arg;
@@ -43,8 +50,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         return;
     event_del(&held->watch);
     places_close(held->hold->places, held->fd);
-    TAILQ_REMOVE(&held->hold->clients, held, link);
+    TAILQ_REMOVE(held->list, held, link);
     held->hold->count--;
+    held->hold->left++;
     free(held->peer);
     free(held);
 }
@@ -89,28 +97,34 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
     held->fd = take_fd;
     held->admit = admit;
     held->arg = arg;
-    TAILQ_INSERT_TAIL(&hold->clients, held, link);
+    held->list = hold->open ? &hold->late : &hold->early;
+    TAILQ_INSERT_TAIL(held->list, held, link);
     hold->count++;
 }
 
-/* Takes the oldest out of the list. Its descriptor is the caller's. */
-static void take_first(struct hold *hold, struct held *ret_held)
+/* Takes the oldest out of its list. Its descriptor is the caller's. */
+static void take(struct hold *hold, struct held *held, struct held *ret_held)
 {
-    struct held *held = TAILQ_FIRST(&hold->clients);
-
-    TAILQ_REMOVE(&hold->clients, held, link);
+    TAILQ_REMOVE(held->list, held, link);
     hold->count--;
     event_del(&held->watch);
     *ret_held = *held;
     free(held);
 }
 
-static void admit_first(struct hold *hold)
+static struct held *first(const struct hold *hold)
+{
+    struct held *held = TAILQ_FIRST(&hold->early);
+
+    return held ? held : TAILQ_FIRST(&hold->late);
+}
+
+static void admit(struct hold *hold, struct held *client)
 {
     static const struct sockaddr unnamed = {.sa_family = AF_UNIX};
     struct held held;
 
-    take_first(hold, &held);
+    take(hold, client, &held);
     if (held.peer)
         held.admit(held.arg, held.fd, (struct sockaddr *)held.peer, held.peer_length);
     else
@@ -118,34 +132,64 @@ static void admit_first(struct hold *hold)
     free(held.peer);
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *arg)
+/* One of each list in turns. */
+static void admit_batch(struct hold *hold, uint64_t began_us)
+{
+    for (unsigned i = 0; i < hold->batch && hold->count > 0; i++) {
+        struct held *late = i % 2 ? TAILQ_FIRST(&hold->late) : NULL;
+
+        admit(hold, late ? late : first(hold));
+        if (clock_us() - began_us >= ADMITTING_US)
+            break;
+    }
+}
+
+/* Between two of our turns is one turn of the loop, in which those who were
+ * admitted are served: how long that took sets the pace. */
+static void set_pace(struct hold *hold, uint64_t now_us)
+{
+    if (now_us - hold->turn_ended_us > LATE_US)
+        hold->batch = hold->batch > 1 ? hold->batch / 2 : 1;
+    else if (hold->batch < BATCH_MAX)
+        hold->batch += 4;
+}
+
+static void turn_again(struct hold *hold)
 {
     static const struct timeval soon = {0};
+
+    hold->turn_ended_us = clock_us();
+    event_add(hold->turn, &soon);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
     struct hold *hold = arg;
+    const uint64_t now_us = clock_us();
 
     (void)fd;
     (void)what;
-    for (int i = 0; i < ADMITTED_A_TURN && hold->count > 0; i++)
-        admit_first(hold);
+    set_pace(hold, now_us);
+    admit_batch(hold, now_us);
     if (hold->count > 0)
-        event_add(hold->turn, &soon);
+        turn_again(hold);
 }
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places)
 {
     *hold = (struct hold){.base = base, .places = places};
-    TAILQ_INIT(&hold->clients);
+    TAILQ_INIT(&hold->early);
+    TAILQ_INIT(&hold->late);
+    hold->batch = BATCH_FIRST;
     hold->turn = evtimer_new(base, on_turn, hold);
     return hold->turn ? 0 : -1;
 }
 
 void hold_open(struct hold *hold)
 {
-    static const struct timeval now = {0};
-
     hold->open = true;
     if (hold->count > 0)
-        event_add(hold->turn, &now);
+        turn_again(hold);
 }
 
 void hold_drain(struct hold *hold)
@@ -155,10 +199,10 @@ void hold_drain(struct hold *hold)
     event_del(hold->turn);
     while (hold->count > 0) {
         if (hold->open) {
-            admit_first(hold);
+            admit(hold, first(hold));
             continue;
         }
-        take_first(hold, &held);
+        take(hold, first(hold), &held);
         places_close(hold->places, held.fd);
         free(held.peer);
     }

@@ -1,5 +1,11 @@
 /* The waiting room: clients that are connected, and may not be served yet.
  *
+ * When it opens, clients are let in oldest first, without a stampede: a turn of
+ * the loop admits as many as are done in a moment, and fewer when serving those
+ * who are in already makes the loop late. Those who come meanwhile queue
+ * apart, and are admitted turn by turn with the others: nobody waits behind
+ * ten thousand.
+ *
  * A held client costs its descriptor and one small struct: nothing is read,
  * what it sends stays in the kernel. A client that leaves is dropped: one that
  * is gone (a reset, or on unix a full hang-up), or one that ends its input
@@ -12,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -23,13 +30,18 @@ struct held;
 typedef void (*hold_admit_fn)(void *arg, int take_fd, const struct sockaddr *peer,
                               socklen_t peer_length);
 
+TAILQ_HEAD(held_list, held);
+
 struct hold {
     struct places *places;
     struct event_base *base;
     struct event *turn;
     size_t count;
+    size_t left; /* so far: dropped because they had gone */
     bool open;
-    TAILQ_HEAD(held_list, held) clients;
+    struct held_list early, late; /* came before it opened, and after */
+    unsigned batch;               /* how many a turn admits */
+    uint64_t turn_ended_us;
 };
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places);
@@ -38,9 +50,7 @@ int hold_init(struct hold *hold, struct event_base *base, struct places *places)
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
               hold_admit_fn admit, void *arg);
 
-/* [loop] From now on lets clients in, oldest first, a number each turn so that
- * the loop does other work in between. Those who come while somebody is still
- * held wait behind them. */
+/* [loop] From now on lets clients in. */
 void hold_open(struct hold *hold);
 
 /* [loop] Nobody will be held any more: lets all in if it is open, closes them

@@ -445,6 +445,19 @@ void listener_withdraw(struct rpd_listener *listener)
     renameat(dirfd, listener->endpoint.name, dirfd, listener->private_name);
 }
 
+void listener_restore(struct rpd_listener *listener)
+{
+    const int dirfd = listener->claim.dirfd;
+
+    if (listener->state != LISTENER_WITHDRAWN)
+        return;
+    listener->state = LISTENER_PUBLIC;
+    if (!listener_needs_claim(listener) || !is_ours(listener, listener->private_name))
+        return;
+    residue_rename(listener->residue, listener->endpoint.name);
+    renameat(dirfd, listener->private_name, dirfd, listener->endpoint.name);
+}
+
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error)
 {
     struct rpd_listener fresh = *listener;

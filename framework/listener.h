@@ -62,6 +62,9 @@ void listener_sweep(const struct rpd_listener *listener);
  * still be accepted. (TCP and adopted sockets cannot be withdrawn.) */
 void listener_withdraw(struct rpd_listener *listener);
 
+/* [loop] WITHDRAWN → PUBLIC: the exit was called off. */
+void listener_restore(struct rpd_listener *listener);
+
 /* [loop] Its path has gone or been replaced. 0: nothing was wrong. 1: it is
  * public again, on a new socket; the old one is in ret_old_fd, whose queued
  * clients the caller accepts before closing it. -1: another has it, or it

@@ -79,6 +79,14 @@ void notify_status(struct notify *notify, const char *format, ...)
     tell_manager(notify, message);
 }
 
+void notify_extend(const struct notify *notify, uint64_t patience_us)
+{
+    char message[64];
+
+    snprintf(message, sizeof message, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)patience_us);
+    tell_manager(notify, message);
+}
+
 void notify_stopping(struct notify *notify)
 {
     tell_manager(notify, "STOPPING=1");

@@ -5,6 +5,7 @@
 #define FRAMEWORK_NOTIFY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct notify {
     int socket;   /* to systemd, or -1 */
@@ -21,6 +22,8 @@ void notify_ready(struct notify *notify);
 
 void notify_status(struct notify *notify, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The manager's time-out for what is under way begins anew, with this length. */
+void notify_extend(const struct notify *notify, uint64_t patience_us);
 void notify_stopping(struct notify *notify);
 void notify_finish(struct notify *notify);
 

@@ -256,6 +256,11 @@ static int check_backend(struct plugin *plugin, struct error *error)
     if (!backend->name || strcmp(backend->name, plugin->note.backend) != 0)
         return error_set(error, EXIT_PLUGIN, "code", plugin->path,
                          "its note and its descriptor name different backends; rebuild it");
+    if (plugin->backend.warmup > RPD_WARMUP_BACKLOG)
+        return error_set(error, EXIT_PLUGIN, "code", plugin->path,
+                         "its descriptor declares a warm-up policy that this rpd does not know "
+                         "(%d); use one of enum rpd_warmup",
+                         (int)plugin->backend.warmup);
     if (!backend->on_data && !backend->serve)
         return error_set(error, EXIT_PLUGIN, "code", plugin->path,
                          "it has neither on_data nor serve, so no client could be answered; give "

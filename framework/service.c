@@ -2,9 +2,11 @@
  * what it does on the loop is in serving.c. */
 #include "service.h"
 
+#include "config_keys.h"
 #include "crash.h"
 #include "watchdog.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +230,35 @@ int service_check_options(struct rpd_service *service, const struct config *conf
                         config, service->config, ret_errors, ret_count);
 }
 
+static const char *warmup_name(enum rpd_warmup warmup)
+{
+    return config_key_at("services[].warmup")->choices[warmup];
+}
+
+int service_settle_warmup(struct rpd_service *service, struct error *error)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+    const struct config_service *config = service->config;
+    const bool degraded = config->on_load_failure == LOAD_FAILURE_DEGRADED;
+
+    service->warmup = config->warmup == WARMUP_OF_BACKEND ? backend->warmup
+                                                          : (enum rpd_warmup)config->warmup;
+    if (!backend->load || backend->serves_without_state)
+        return 0;
+    if (service->warmup == RPD_WARMUP_SERVE || degraded)
+        return error_set(error, EXIT_CONFIG, "config", config->origin,
+                         "service %s: %s \"%s\" needs a backend that can serve without its state, "
+                         "and %s cannot; use another",
+                         service->name, degraded ? "on_load_failure" : "warmup",
+                         degraded ? "degraded" : warmup_name(service->warmup),
+                         service->plugin.path);
+    if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
+        log_line(RPD_LOG_WARNING, service->name,
+                 "warmup \"refuse\": its backend has no busy answer; clients are closed without "
+                 "one");
+    return 0;
+}
+
 /* ---- publish ------------------------------------------------------------------------ */
 
 int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
@@ -236,9 +267,7 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
     struct state_page_identity identity = *common;
 
     identity.service = service->name;
-    identity.warmup = service->config->warmup == WARMUP_OF_BACKEND
-                          ? RPD_WARMUP_HOLD
-                          : (enum rpd_warmup)service->config->warmup;
+    identity.warmup = service->warmup;
     return state_page_create(&service->state_page, runtime_dirfd, runtime_dir, &identity, error);
 }
 
@@ -260,6 +289,35 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd, const
     written = record_write(&service->record, runtime_dirfd, runtime_dir, &content, error);
     free(endpoints);
     return written;
+}
+
+/* The kernel's word; 0 if it says nothing. */
+static int somaxconn(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        if (read(fd, text, sizeof text - 1) < 0)
+            text[0] = '\0';
+        close(fd);
+    }
+    return (int)strtol(text, NULL, 10);
+}
+
+void service_warn_of_backlogs(const struct rpd_service *service)
+{
+    const int most = somaxconn();
+
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (most > 0 && listener->way == LISTENER_OWNED && listener->endpoint.backlog > most)
+            log_line(RPD_LOG_WARNING, service->name,
+                     "%s: a backlog of %d is more than the kernel gives: it is %d; raise "
+                     "net.core.somaxconn, or lower \"backlog\"",
+                     listener->text, listener->endpoint.backlog, most);
+    }
 }
 
 void service_sweep(const struct rpd_service *service)

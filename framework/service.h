@@ -5,7 +5,7 @@
  *   [loop]   WARMING ──ready──► READY ────┐
  *               │ ▲                       ├─drain─► DRAINING ──► STOPPING ──► STOPPED
  *               ▼ │ retry                 │        clients      loads,      backend's
- *             (load failed) ──────────────┘        finish       jobs end    stop, unload
+ *             (a run failed) ─────────────┘        finish       jobs end    stop, unload
  *
  * A service knows nothing of others, nor of the daemon but what it tells it
  * through service_events. */
@@ -65,24 +65,33 @@ struct rpd_service {
     struct attachment *attachments;
     size_t attachment_count;
     struct options options;
+    enum rpd_warmup warmup;
     struct record record;
     struct state_page state_page;
     /* From serve on: */
     struct event_base *base;
-    struct event *look;  /* looks whether the drain, then the stop, is complete */
-    struct event *retry; /* loads again */
-    unsigned retry_s;
+    struct event *look;            /* looks whether the drain, then the stop, is complete */
     struct place_pool *place_pool; /* set by the daemon */
     struct places places;
     struct hold hold;
     struct conn_group conns;
     struct loading loading;
     struct jobs jobs;
+    size_t refused;   /* by the warm-up policy, so far */
+    uint64_t busy_us; /* when it last had a client or a job */
+    uint64_t accepted_before;
     bool cut_off;        /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
     struct error error; /* of the backend's serve */
 };
+
+/* service is the name that the loop declares, which takes no parentheses. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
+#define FOR_EACH_SERVICE(owner, service)                                                           \
+    for (struct rpd_service *service = (owner)->services;                                          \
+         service < (owner)->services + (owner)->service_count; service++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* ---- [start] -------------------------------------------------------------- */
 
@@ -107,12 +116,17 @@ int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirf
 int service_load_code(struct rpd_service *service, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
+/* What clients get until READY; whether its backend can do what is configured. */
+int service_settle_warmup(struct rpd_service *service, struct error *error);
 int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
 int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                           const struct state_page_identity *common, struct error *error);
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
+
+/* Says which backlogs are more than the kernel gives. */
+void service_warn_of_backlogs(const struct rpd_service *service);
 
 /* Removes what killed starts left beside the sockets, the record and the state page. */
 void service_sweep(const struct rpd_service *service);
@@ -126,6 +140,23 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
 
 /* Takes no new clients and lets those in flight finish; then stops. */
 void service_drain(struct rpd_service *service);
+
+/* The loop's pulse: passed_us since the last, late_us too late. */
+void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
+                   uint64_t late_us);
+
+/* Puts what is counted into the state page. */
+void service_show(struct rpd_service *service);
+
+/* How long it may be until the next progress of its load, or the end of it. */
+uint64_t service_patience_us(const struct rpd_service *service);
+
+/* Nobody has come for idle_exit_s. */
+bool service_is_idle(const struct rpd_service *service, uint64_t now_us);
+
+/* Nobody finds its unix paths any more; clients are served as before. And back. */
+void service_hide(struct rpd_service *service);
+void service_unhide(struct rpd_service *service);
 
 /* The drain deadline has passed: whoever is left is cut off. */
 void service_cut_off(struct rpd_service *service);

@@ -9,12 +9,13 @@
 #include "clock.h"
 #include "crash.h"
 #include "libevent.h"
+#include "log.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_RETRY_S = 1, LONGEST_RETRY_S = 60 };
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
 static void look_later(struct rpd_service *service)
 {
@@ -24,6 +25,19 @@ static void look_later(struct rpd_service *service)
 static void enter(const struct rpd_service *service)
 {
     crash_enter(service->name, service->plugin.path);
+}
+
+static void enter_phase(struct rpd_service *service, enum service_phase phase)
+{
+    static const enum rpd_phase shown[] = {
+        [SERVICE_STARTING] = RPD_PHASE_STARTING, [SERVICE_WARMING] = RPD_PHASE_WARMING,
+        [SERVICE_READY] = RPD_PHASE_READY,       [SERVICE_DRAINING] = RPD_PHASE_DRAINING,
+        [SERVICE_STOPPING] = RPD_PHASE_STOPPING, [SERVICE_STOPPED] = RPD_PHASE_STOPPING,
+    };
+
+    service->phase = phase;
+    service_show(service);
+    state_page_set_phase(&service->state_page, shown[phase], clock_us());
 }
 
 /* ---- clients ------------------------------------------------------------------ */
@@ -44,25 +58,41 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
     crash_leave();
 }
 
+/* [loop] Accepted. Held clients are let in at READY; the hold of a service that
+ * serves from the start is open from the start. */
 static void on_client(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
 {
     struct attachment *attachment = arg;
+    struct rpd_service *service = attachment->service;
 
-    hold_add(&attachment->service->hold, take_fd, peer, peer_length, admit, attachment);
+    if (service->phase == SERVICE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
+        service->refused++;
+        conn_refuse(&service->conns, take_fd);
+        return;
+    }
+    hold_add(&service->hold, take_fd, peer, peer_length, admit, attachment);
+}
+
+static int start_accepting(struct attachment *attachment)
+{
+    struct rpd_service *service = attachment->service;
+    const struct rpd_listener *listener = &attachment->listener;
+
+    return acceptor_start(&attachment->acceptor, service->base, listener->fd, service->name,
+                          listener->endpoint.kind == ENDPOINT_ABSTRACT, on_client, attachment);
 }
 
 static int attach(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
                   void *arg)
 {
     struct attachment *attachment = (struct attachment *)listener;
-    const bool abstract = listener->endpoint.kind == ENDPOINT_ABSTRACT;
 
     if (attachment->attached)
         return -1;
     attachment->accept = accept;
     attachment->accept_arg = arg;
-    attachment->attached = acceptor_start(&attachment->acceptor, service->base, listener->fd,
-                                          service->name, abstract, on_client, attachment) == 0;
+    attachment->attached = service->warmup == RPD_WARMUP_BACKLOG ||
+                           start_accepting(attachment) == 0;
     return attachment->attached ? 0 : -1;
 }
 
@@ -114,62 +144,68 @@ int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done
     return jobs_submit(&service->jobs, run, done, arg);
 }
 
+struct rpd_progress rpd_service_progress(const struct rpd_service *service)
+{
+    const struct loading *loading = &service->loading;
+
+    return (struct rpd_progress){
+        .ready = service->phase == SERVICE_READY,
+        .fraction = loading->fraction,
+        .eta_ms = loading->eta_ms == RPD_STATE_UNKNOWN ? -1 : (int64_t)loading->eta_ms,
+        .parts = (uint32_t)loading->run_count,
+        .loaded = loading->loaded_count,
+    };
+}
+
 /* ---- loading -------------------------------------------------------------------- */
+
+static void on_state(struct rpd_service *service, void *state)
+{
+    service->conns.state = state;
+}
+
+/* Those whom the policy has kept waiting. */
+static void let_in(struct rpd_service *service)
+{
+    hold_open(&service->hold);
+    if (service->warmup != RPD_WARMUP_BACKLOG)
+        return;
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (start_accepting(&service->attachments[i]) < 0)
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+                     service->attachments[i].listener.text);
+}
 
 static void on_ready(struct rpd_service *service)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
 
-    service->conns.state = service->loading.state;
     if (service->phase != SERVICE_WARMING)
         return; /* too late: a stop was asked for meanwhile */
-    service->phase = SERVICE_READY;
-    service->retry_s = 0;
+    enter_phase(service, SERVICE_READY);
     if (backend->on_ready) {
         enter(service);
         backend->on_ready(service, service->conns.state);
         crash_leave();
     }
-    log_line(RPD_LOG_INFO, service->name, "ready (%.3f s)",
+    log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
+             service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
              (double)(clock_us() - service->warming_since_us) / 1e6);
-    hold_open(&service->hold);
+    let_in(service);
     service->events->ready(service->daemon, service);
 }
 
-static void retry_later(struct rpd_service *service, const char *why)
+static void on_load_trouble(struct rpd_service *service, const char *what)
 {
-    struct timeval pause;
-
-    service->retry_s = service->retry_s == 0                    ? FIRST_RETRY_S
-                       : service->retry_s * 2 > LONGEST_RETRY_S ? LONGEST_RETRY_S
-                                                                : service->retry_s * 2;
-    log_line(RPD_LOG_WARNING, service->name, "load failed: %s; tries again in %u s", why,
-             service->retry_s);
-    pause = (struct timeval){.tv_sec = service->retry_s};
-    event_add(service->retry, &pause);
+    state_page_error(&service->state_page, what);
 }
 
 static void on_load_failed(struct rpd_service *service, const char *why)
 {
     struct error error;
 
-    if (service->phase != SERVICE_WARMING)
-        return;
-    if (service->config->on_load_failure == LOAD_FAILURE_RETRY) {
-        retry_later(service, why);
-        return;
-    }
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
     service->events->failed(service->daemon, service, &error);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    struct rpd_service *service = arg;
-
-    (void)fd;
-    (void)what;
-    loading_start(&service->loading);
 }
 
 /* ---- the end, step by step --------------------------------------------------------- */
@@ -189,7 +225,7 @@ static void on_load_cancelled(struct rpd_service *service)
 
 static void on_unloaded(struct rpd_service *service)
 {
-    service->phase = SERVICE_STOPPED;
+    enter_phase(service, SERVICE_STOPPED);
     log_line(RPD_LOG_INFO, service->name, "stopped");
     service->events->stopped(service->daemon, service);
 }
@@ -203,7 +239,7 @@ static void look(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (service->phase == SERVICE_DRAINING && !clients) {
-        service->phase = SERVICE_STOPPING;
+        enter_phase(service, SERVICE_STOPPING);
         jobs_cancel(&service->jobs);
     }
     if (service->phase == SERVICE_STOPPING && service->jobs.count == 0 &&
@@ -220,10 +256,9 @@ static void withdraw(struct rpd_service *service)
         listener_withdraw(listener);
         /* Whoever is queued found us before we withdrew. An adopted listener's
          * queue is not ours: whoever made it may start another of us. */
-        if (attachment->attached && listener->way != LISTENER_ADOPTED)
+        if (attachment->acceptor.started && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
-        if (attachment->attached)
-            acceptor_stop(&attachment->acceptor);
+        acceptor_stop(&attachment->acceptor);
         listener_close(listener);
     }
 }
@@ -235,8 +270,7 @@ void service_drain(struct rpd_service *service)
     if (service->phase != SERVICE_WARMING && service->phase != SERVICE_READY)
         return;
     withdraw(service);
-    service->phase = SERVICE_DRAINING;
-    event_del(service->retry);
+    enter_phase(service, SERVICE_DRAINING);
     hold_drain(&service->hold);
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
@@ -256,6 +290,92 @@ void service_cut_off(struct rpd_service *service)
     service->cut_off = true;
     conn_group_abort(&service->conns);
     look_later(service);
+}
+
+/* ---- for onlookers -------------------------------------------------------------------- */
+
+static size_t clients_in(const struct rpd_service *service)
+{
+    return service->conns.count + service->places.given;
+}
+
+static uint64_t accept_pauses(const struct rpd_service *service)
+{
+    uint64_t pauses = 0;
+
+    for (size_t i = 0; i < service->attachment_count; i++)
+        pauses += service->attachments[i].acceptor.pauses;
+    return pauses;
+}
+
+void service_show(struct rpd_service *service)
+{
+    struct rpd_state_page *page = service->state_page.map;
+
+    STORE(page->flags, service->loading.degraded ? (uint32_t)RPD_STATE_DEGRADED : 0);
+    STORE(page->clients_held, service->hold.count);
+    STORE(page->clients_active, clients_in(service));
+    STORE(page->clients_accepted, service->places.accepted);
+    STORE(page->clients_refused, service->refused + service->places.refused);
+    STORE(page->clients_left, service->hold.left);
+    STORE(page->clients_cut, service->conns.cut);
+    STORE(page->accept_pauses, accept_pauses(service));
+    STORE(page->jobs, service->jobs.count);
+    STORE(page->jobs_refused, service->jobs.refused);
+}
+
+/* Somebody is here, or came and went since this was last asked. */
+static bool is_busy(struct rpd_service *service)
+{
+    const uint64_t accepted_before = service->accepted_before;
+
+    service->accepted_before = service->places.accepted;
+    return service->phase != SERVICE_READY || service->accepted_before != accepted_before ||
+           clients_in(service) > 0 || service->hold.count > 0 || service->jobs.count > 0;
+}
+
+void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
+                   uint64_t late_us)
+{
+    if (service->phase == SERVICE_STARTING || service->phase == SERVICE_STOPPED)
+        return;
+    state_page_turn(&service->state_page, now_us, late_us);
+    loading_pulse(&service->loading, passed_us);
+    jobs_name_long(&service->jobs, now_us);
+    if (is_busy(service))
+        service->busy_us = now_us;
+    service_show(service);
+}
+
+uint64_t service_patience_us(const struct rpd_service *service)
+{
+    const int limit_s = service->config->no_progress_s;
+
+    /* (And a while for what follows of it.) */
+    return (uint64_t)(limit_s > 0 ? limit_s + 15 : 60) * 1000000;
+}
+
+/* ---- an idle exit ---------------------------------------------------------------------- */
+
+bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
+{
+    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+
+    return limit_us > 0 && service->phase == SERVICE_READY && now_us - service->busy_us >= limit_us;
+}
+
+void service_hide(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_withdraw(&service->attachments[i].listener);
+}
+
+void service_unhide(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_restore(&service->attachments[i].listener);
+    /* Whoever removed something meanwhile was not heard. */
+    service_heal(service, NULL);
 }
 
 /* ---- healing ---------------------------------------------------------------------- */
@@ -287,7 +407,7 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         return;
     log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
              attachment->listener.text);
-    if (attachment->attached) {
+    if (attachment->acceptor.started) {
         acceptor_take_queued(&attachment->acceptor, old_fd);
         if (acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
             log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
@@ -347,7 +467,9 @@ static int attach_all(struct rpd_service *service, struct error *error)
 static int prepare(struct rpd_service *service, struct conn_loop *loop, struct pool *pool)
 {
     static const struct loading_events events = {
+        .state = on_state,
         .ready = on_ready,
+        .trouble = on_load_trouble,
         .failed = on_load_failed,
         .cancelled = on_load_cancelled,
         .unloaded = on_unloaded,
@@ -369,15 +491,16 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.service = service;
     service->loading.pool = pool;
     service->loading.events = &events;
+    service->loading.on_failure = service->config->on_load_failure;
+    service->loading.no_progress_s = service->config->no_progress_s;
+    service->loading.page = service->state_page.map;
     service->jobs = (struct jobs){.pool = pool,
                                   .service = service,
                                   .service_name = service->name,
                                   .plugin = service->plugin.path,
                                   .emptied = look_later};
     service->look = event_new(loop->base, -1, 0, look, service);
-    service->retry = evtimer_new(loop->base, on_retry, service);
-    return service->look && service->retry &&
-                   hold_init(&service->hold, loop->base, &service->places) == 0 &&
+    return service->look && hold_init(&service->hold, loop->base, &service->places) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
                ? 0
                : -1;
@@ -388,8 +511,10 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
 {
     if (prepare(service, loop, pool) < 0)
         return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
-    service->phase = SERVICE_WARMING;
     service->warming_since_us = clock_us();
+    enter_phase(service, SERVICE_WARMING);
+    if (service->warmup == RPD_WARMUP_SERVE)
+        hold_open(&service->hold);
     if (attach_all(service, error) < 0)
         return -1;
     loading_start(&service->loading);
@@ -404,10 +529,8 @@ void service_unserve(struct rpd_service *service)
     conn_group_finish(&service->conns);
     places_finish(&service->places);
     loading_finish(&service->loading);
-    if (service->retry)
-        event_free(service->retry);
     if (service->look)
         event_free(service->look);
-    service->retry = service->look = NULL;
+    service->look = NULL;
     service->base = NULL;
 }

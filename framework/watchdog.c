@@ -179,10 +179,15 @@ void watchdog_leave_loop(void)
     stall_end();
 }
 
-void watchdog_destroy(void)
+void watchdog_stand_down(void)
 {
     for (int slot = 0; slot < WATCHDOG_SLOTS; slot++)
         watchdog_disarm((enum watchdog_slot)slot);
+}
+
+void watchdog_destroy(void)
+{
+    watchdog_stand_down();
     set_timer(0);
     atomic_store(&watchdog.ending, true);
     sem_post(&watchdog.wake);

@@ -29,6 +29,9 @@ void watchdog_describe(enum watchdog_slot slot, enum exit_code code, const char 
 void watchdog_arm(enum watchdog_slot slot, int milliseconds);
 void watchdog_disarm(enum watchdog_slot slot);
 
+/* [any], async-signal-safe. Disarms all: the end is under way. */
+void watchdog_stand_down(void);
+
 /* [loop] While the loop runs and nobody wants it to stop: past that time in one
  * callback the process ends (70); 0: never. */
 void watchdog_watch_loop(int stall_s);

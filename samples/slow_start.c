@@ -1,8 +1,11 @@
 /* slow_start: a backend whose state takes as long to load as you say. Clients
- * connect at once, wait meanwhile, and are answered as soon as it is there:
+ * connect at once, and are answered as soon as it is there:
  *
  *     build/rpd build/samples/slow_start.so -o load_s=10 -l unix:/tmp/slow.sock
  *     echo hello | socat -t 20 - UNIX-CONNECT:/tmp/slow.sock
+ *
+ * Until then they wait ("warmup": "hold"). Configured otherwise they are told how
+ * far it is, at once ("refuse"), or whenever they ask ("serve").
  */
 #include <rpd/backend.h>
 
@@ -36,14 +39,25 @@ static void *load(struct rpd_load *load)
     return state;
 }
 
+static void on_busy(struct rpd_conn *conn)
+{
+    const struct rpd_progress progress = rpd_service_progress(rpd_conn_service(conn));
+
+    rpd_conn_printf(conn, "busy: loading, %d %%\n", (int)(progress.fraction * 100));
+}
+
 static void on_data(struct rpd_conn *conn, void *data)
 {
     const struct state *state = data;
     struct rpd_span line;
 
     while (rpd_conn_read_line(conn, &line))
-        rpd_conn_printf(conn, "%.*s: loaded in %g s\n", (int)line.size, line.data, state->load_s);
+        if (state)
+            rpd_conn_printf(conn, "%.*s: loaded in %g s\n", (int)line.size, line.data,
+                            state->load_s);
+        else
+            on_busy(conn);
 }
 
 RPD_BACKEND(slow_start, .summary = "Takes its time to load", .options = options, .load = load,
-            .unload = free, .on_data = on_data);
+            .unload = free, .on_data = on_data, .on_busy = on_busy, .serves_without_state = true);

@@ -14,6 +14,7 @@
  *   BOUND      -         clients connect from here on
  *   serve      [loop]    none, or serve()           71; 76 if it does not attach
  *   load       [worker]  none, or load(), parts     the user's on_load_failure
+ *   clients    [loop]    until READY: by the warm-up policy, see below
  *   READY      [loop]    on_ready()
  *   clients    [loop]    on_connect ... on_close
  *   drain      [loop]    on_drain()                 clients are closed at drain_s
@@ -25,7 +26,14 @@
  *   [loop]    the thread that runs the event loop: never block, never sleep
  *   [worker]  a thread of the pool: may block
  *   [any]     whichever you are on
- * A service's callbacks on the loop never overlap. */
+ * A service's callbacks on the loop never overlap.
+ *
+ * Clients connect from BOUND on. What they get until READY is the warm-up policy,
+ * the descriptor's or the user's:
+ *   hold     they wait, and are served at READY: right for most
+ *   serve    they are served at once, by a backend that can do without its state
+ *   refuse   they get the busy answer of on_busy, and are closed
+ *   backlog  they are not even accepted */
 #ifndef RPD_BACKEND_H
 #define RPD_BACKEND_H
 
@@ -36,6 +44,7 @@
 #include <rpd/load.h>
 #include <rpd/option.h>
 #include <rpd/service.h>
+#include <rpd/state.h>
 
 RPD_BEGIN
 
@@ -44,8 +53,9 @@ RPD_BEGIN
 #define RPD_ABI 1
 
 /* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
- * need. state is what load returned; NULL for a backend without load, and, in
- * on_drain and stop, where the end comes before READY. */
+ * need. state is what load returned. It is NULL for a backend without load; in
+ * on_drain and stop, where the end comes before load has returned; and, with
+ * serves_without_state, wherever there is none yet, or never will be. */
 struct rpd_backend {
     uint32_t struct_size; /* set by RPD_BACKEND */
     uint32_t abi;         /* set by RPD_BACKEND */
@@ -78,6 +88,15 @@ struct rpd_backend {
     void (*on_drain)(struct rpd_service *service, void *state);
     /* [loop] Frees what serve made; also called when a later serve failed. */
     void (*stop)(struct rpd_service *service, void *state);
+
+    /* What clients get until READY, unless the user says otherwise. */
+    enum rpd_warmup warmup;
+    /* The callbacks can do with state NULL, and with parts that are not attached: the
+     * policy "serve", and on_load_failure "degraded", are then possible. */
+    bool serves_without_state;
+    /* [loop] Under the policy "refuse": writes the busy answer, with
+     * rpd_conn_write(). Then the connection is closed; no other callback sees it. */
+    void (*on_busy)(struct rpd_conn *conn);
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

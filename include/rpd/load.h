@@ -32,12 +32,15 @@ struct rpd_load_part {
     rpd_load_fn load;                        /* [worker] */
     void (*attach)(void *state, void *part); /* [loop] puts the part into the state; short */
     void (*discard)(void *part);             /* [worker] frees a part that was never attached */
-    void *arg;                               /* rpd_load_arg() of the part's load */
+    void *arg;                               /* rpd_load_arg(); lives as long as the state */
+    bool optional;                           /* READY does not wait for it */
 };
 
 /* [worker] Adds a part, from within load. Parts start in this order when load
  * has returned its state and the loop has it; each is attached as soon as it is loaded.
- * READY is when all are attached. Returns 0, or -1 where there is no memory
+ * READY is when all that are not optional are attached. A part that fails is tried again by
+ * itself, where on_load_failure says so: its load runs anew, the others stay. An
+ * optional one never ends the process. Returns 0, or -1 where there is no memory
  * or this is not the run of load itself. */
 RPD_API int rpd_load_add_part(struct rpd_load *load,
                               const struct rpd_load_part *part) RPD_MUST_CHECK;
@@ -46,14 +49,16 @@ RPD_API int rpd_load_add_part(struct rpd_load *load,
 RPD_API void *rpd_load_arg(const struct rpd_load *load);
 
 /* [worker] Says how far this run is: done of total, in units ("keys", "MB").
- * total 0: not known yet. unit is a literal, or lives as long as the plugin.
- * Costs a few stores; call it as often as you like. (So far only the log shows
- * it, at level debug, when the run ends.) */
+ * total 0: not known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as
+ * often as you like. The state page, the log and systemd show it, with a rate
+ * and the time that is left. A run whose numbers stand still for no_progress_s
+ * (300 s, unless configured) counts as failed; of one that has never called this the
+ * use of the processor is looked at instead. */
 RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
                                const char *unit);
 
-/* [worker] The daemon stops: return NULL soon. A load that looks at this every
- * few milliseconds lets the daemon stop at once. */
+/* [worker] The daemon stops, or has given this run up: return NULL soon. A load that looks at this
+ * every few milliseconds lets the daemon stop at once. */
 RPD_API bool rpd_load_cancelled(const struct rpd_load *load);
 
 /* [worker] Waits without using the processor. False, at once, when the load is

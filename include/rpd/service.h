@@ -12,12 +12,25 @@ struct event_base; /* libevent's; include <event2/event.h> to use it */
 /* [any] The service's name, unique in the run-time directory. */
 RPD_API const char *rpd_service_name(const struct rpd_service *service);
 
-/* [loop] The loaded state; NULL before it is handed over. */
+/* [loop] The loaded state; NULL before it is handed over, which is before READY
+ * if it has parts. */
 RPD_API void *rpd_service_state(const struct rpd_service *service);
 
 /* [loop] The loop, for timers and for libraries with a libevent adapter or an
  * epoll descriptor. Never run or free it, and touch it on no other thread. */
 RPD_API struct event_base *rpd_service_event_base(const struct rpd_service *service);
+
+/* How far the load is, for a busy answer or a cold path. */
+struct rpd_progress {
+    bool ready;
+    double fraction; /* 0 to 1 */
+    int64_t eta_ms;  /* until READY; -1: not known */
+    uint32_t parts;  /* so far known, the run of load() itself included */
+    uint32_t loaded; /* of them */
+};
+
+/* [loop] Measured four times a second. */
+RPD_API struct rpd_progress rpd_service_progress(const struct rpd_service *service);
 
 enum rpd_log_level { RPD_LOG_ERROR, RPD_LOG_WARNING, RPD_LOG_INFO, RPD_LOG_DEBUG };
 
@@ -36,8 +49,8 @@ RPD_API const char *rpd_listener_text(const struct rpd_listener *listener);
  * them: by limits.clients, and for each user or address by limits.clients_per_peer.
  * A client counts from when rpd accepts it until it is closed. */
 
-/* [loop] A client that may be served now; rpd has held it until the state was
- * there. take_fd: connected, non-blocking and close-on-exec; the backend
+/* [loop] A client that may be served now: the warm-up policy has had its say.
+ * take_fd: connected, non-blocking and close-on-exec; the backend
  * closes it, and calls rpd_client_gone(). */
 typedef void (*rpd_accept_fn)(struct rpd_service *service, int take_fd, const struct sockaddr *peer,
                               socklen_t peer_length, void *arg);

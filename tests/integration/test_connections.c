@@ -913,7 +913,8 @@ Test(connections, failing_part_ends_the_process)
     assert_empty(dir);
 }
 
-/* Two loads fail, the third succeeds; clients wait all the while. */
+/* It fails twice, and is there at the third try; clients wait all the while, and
+ * what else was loaded stays. */
 Test(connections, failing_part_is_tried_again)
 {
     struct server server = serve(test_plugin("parts"), "",
@@ -928,10 +929,9 @@ Test(connections, failing_part_is_tried_again)
     assert_line(server.rpd, ": ready ");
     const char *text = process_stderr(server.rpd);
     cr_assert_eq(lines_with(text, "load failed: "), 2, "%s", text);
-    cr_assert_eq(lines_with(text, "test: unloaded; states 0, parts 0"), 2, "%s", text);
+    cr_assert_eq(lines_with(text, "unloaded"), 0, "%s", text);
     close(fd);
     end_server(&server);
-    /* And the stop freed the third. */
 }
 
 Test(connections, stop_while_a_part_loads)

@@ -15,7 +15,7 @@
 static const struct rpd_option options[] = {
     RPD_OPTION_INTEGER("parts", 100, 0, 100000, "how many parts"),
     RPD_OPTION_INTEGER("failing", -1, -1, 100000, "the part that fails"),
-    RPD_OPTION_INTEGER("failures", 1, 0, 1000, "how many loads it fails in"),
+    RPD_OPTION_INTEGER("failures", 1, 0, 1000, "how often it fails"),
     RPD_OPTION_INTEGER("hanging", -1, -1, 100000, "the part that waits until it is cancelled"),
     RPD_OPTION_BOOLEAN("reverse", 0, "whether the first part ends after the second"),
     RPD_OPTIONS_END,
@@ -29,7 +29,7 @@ struct part {
     long number;
 };
 
-static atomic_int loads, live_states, live_parts;
+static atomic_int failed, live_states, live_parts;
 static atomic_bool second_is_loaded;
 
 static void tell(const char *text)
@@ -49,7 +49,7 @@ static void *load_part(struct rpd_load *load)
     struct part *part;
 
     if (number == rpd_option_integer(service, "failing") &&
-        atomic_load(&loads) <= rpd_option_integer(service, "failures"))
+        atomic_fetch_add(&failed, 1) < rpd_option_integer(service, "failures"))
         return rpd_load_fail(load, "part %ld is broken; mend it", number);
     if (number == rpd_option_integer(service, "hanging")) {
         tell("a part hangs");
@@ -94,7 +94,6 @@ static void *load(struct rpd_load *load)
     struct state *state = calloc(1, sizeof *state);
 
     atomic_fetch_add(&live_states, 1);
-    atomic_fetch_add(&loads, 1);
     if (rpd_load_arg(load))
         tell("WRONG: load has an arg");
     for (int64_t i = 0; i < parts; i++) {
