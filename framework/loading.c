@@ -336,21 +336,23 @@ static void run_done(struct job *job, bool cancelled)
 
 /* ---- progress, and the want of it --------------------------------------------------- */
 
-/* Whether its worker has used the processor: what is known of a load that does
- * not tell. */
+/* Whether its worker has used the processor, a millisecond since it last had:
+ * what is known of a load that does not tell. */
 static bool has_worked(struct rpd_load *run)
 {
-    const uint64_t before = run->cpu_us;
     pthread_t thread;
     clockid_t clock;
     struct timespec used;
+    uint64_t now_us;
 
     if (!pool_worker_of(run->loading->pool, &run->job, &thread) ||
         pthread_getcpuclockid(thread, &clock) != 0 || clock_gettime(clock, &used) < 0)
         return true;
-    run->cpu_us = (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
-    /* (A blocked thread that is woken now and then uses some, too.) */
-    return run->cpu_us > before + 100;
+    now_us = (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+    if (now_us < run->cpu_us + 1000)
+        return false;
+    run->cpu_us = now_us;
+    return true;
 }
 
 /* Where its worker hangs is what its author needs to know. */
@@ -392,8 +394,10 @@ static void measure(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
     const enum rpd_part_state state = state_of(run);
     bool moved = load_meter_sample(&run->meter, run->part, passed_us);
 
-    if (state != RPD_PART_LOADING && state != RPD_PART_STALLED)
+    if (state != RPD_PART_LOADING && state != RPD_PART_STALLED) {
+        load_meter_moved(&run->meter);
         return;
+    }
     if (!moved && !load_meter_has_reports(&run->meter))
         moved = has_worked(run);
     if (moved) {
