@@ -123,17 +123,13 @@ static void on_hidden_long_enough(evutil_socket_t fd, short what, void *arg)
 
 static void tell_progress(struct running *running, const struct rpd_service *service, int warming)
 {
-    const struct rpd_progress progress = rpd_service_progress(service);
-    char left[64] = "", others[64] = "";
+    char text[128], others[64] = "";
 
-    if (progress.eta_ms >= 0)
-        snprintf(left, sizeof left, ", about %lld s left",
-                 (long long)(progress.eta_ms + 999) / 1000);
     if (running->service_count > 1)
         snprintf(others, sizeof others, " (%zu of %zu services are ready)",
                  running->service_count - (size_t)warming, running->service_count);
-    notify_status(running->notify, "bound, loading %s: %d %%%s%s", service->name,
-                  (int)(progress.fraction * 100), left, others);
+    service_describe_progress(service, text, sizeof text);
+    notify_status(running->notify, "bound, loading %s: %s%s", service->name, text, others);
 }
 
 /* The load may take longer than the manager's time-out for a start, as long as

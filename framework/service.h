@@ -80,6 +80,7 @@ struct rpd_service {
     size_t refused;   /* by the warm-up policy, so far */
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;
+    uint64_t progress_told_us;
     bool cut_off;        /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
@@ -147,6 +148,9 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
 
 /* Puts what is counted into the state page. */
 void service_show(struct rpd_service *service);
+
+/* "42 %, about 12 s left" */
+void service_describe_progress(const struct rpd_service *service, char *text, size_t size);
 
 /* How long it may be until the next progress of its load, or the end of it. */
 uint64_t service_patience_us(const struct rpd_service *service);

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TELL_EVERY_US = 10 * 1000000 };
+
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
 static void look_later(struct rpd_service *service)
@@ -335,6 +337,30 @@ static bool is_busy(struct rpd_service *service)
            clients_in(service) > 0 || service->hold.count > 0 || service->jobs.count > 0;
 }
 
+void service_describe_progress(const struct rpd_service *service, char *text, size_t size)
+{
+    const struct rpd_progress progress = rpd_service_progress(service);
+    char left[48] = "";
+
+    if (progress.eta_ms >= 0)
+        snprintf(left, sizeof left, ", about %lld s left",
+                 (long long)(progress.eta_ms + 999) / 1000);
+    snprintf(text, size, "%d %%%s", (int)(progress.fraction * 100), left);
+}
+
+/* For those who watch the log of a long load. */
+static void log_progress(struct rpd_service *service, uint64_t now_us)
+{
+    char text[80];
+
+    if (service->phase != SERVICE_WARMING || now_us - service->progress_told_us < TELL_EVERY_US)
+        return;
+    service->progress_told_us = now_us;
+    service_describe_progress(service, text, sizeof text);
+    log_line(RPD_LOG_INFO, service->name, "loading: %s; %zu clients wait", text,
+             service->hold.count);
+}
+
 void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
                    uint64_t late_us)
 {
@@ -343,6 +369,7 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
     state_page_turn(&service->state_page, now_us, late_us);
     loading_pulse(&service->loading, passed_us);
     jobs_name_long(&service->jobs, now_us);
+    log_progress(service, now_us);
     if (is_busy(service))
         service->busy_us = now_us;
     service_show(service);
@@ -512,7 +539,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
 {
     if (prepare(service, loop, pool) < 0)
         return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
-    service->warming_since_us = clock_us();
+    service->warming_since_us = service->progress_told_us = clock_us();
     enter_phase(service, SERVICE_WARMING);
     if (service->warmup == RPD_WARMUP_SERVE)
         hold_open(&service->hold);
