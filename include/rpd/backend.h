@@ -25,7 +25,10 @@
  *   [loop]    the thread that runs the event loop: never block, never sleep
  *   [worker]  a thread of the pool: may block
  *   [any]     whichever you are on
- * A service's callbacks on the loop never overlap. */
+ * A service's callbacks on the loop never overlap.
+ *
+ * A thread that is late is asked where it is, by SIGRTMAX - 2: leave that signal
+ * to rpd. A sleep or a poll on it may then return EINTR. */
 #ifndef RPD_BACKEND_H
 #define RPD_BACKEND_H
 
