@@ -555,7 +555,7 @@ static int serve(struct daemon *daemon, struct error *error)
     signals_limit_stop(stop_limit_ms(daemon));
     watchdog_describe(WATCHDOG_STOP, EXIT_INTERNAL, "stop", "drain",
                       "not over one second after drain_s had passed; the end was forced");
-    watchdog_watch_loop(daemon->config->stall_s);
+    watchdog_watch_loop(daemon->config->stall_s); /* a backend's serve must not block either */
     FOR_EACH_SERVICE(daemon, service) {
         service->events = &events;
         service->daemon = daemon;
