@@ -330,7 +330,7 @@ int running_serve(struct running *running, struct error *error)
     static const struct service_events events = {on_ready, on_failed, on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
-    watchdog_watch_loop(running->config->stall_s);
+    watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
     place_pool_init(&running->place_pool, running->base);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;

@@ -28,6 +28,9 @@
  *   [any]     whichever you are on
  * A service's callbacks on the loop never overlap.
  *
+ * A thread that is late is asked where it is, by SIGRTMAX - 2: leave that signal
+ * to rpd. A sleep or a poll on it may then return EINTR.
+ *
  * Clients connect from BOUND on. What they get until READY is the warm-up policy,
  * the descriptor's or the user's:
  *   hold     they wait, and are served at READY: right for most

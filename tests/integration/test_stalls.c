@@ -71,6 +71,8 @@ static const struct fatal {
      {"in spin_for_ever+0x", "< on_data+0x"}, .has_no_stack_under_tsan = true},
     {"a sleep in on_data", "\"where\":\"on_data\"", "stall",
      {"sleep_for+0x", "< on_data+0x"}, false, false},
+    {"a sleep in serve", "\"where\":\"serve\"", NULL,
+     {"sleep_for+0x", "< serve+0x"}, false, false},
     {"a sleep in attach", "\"where\":\"attach\"", NULL,
      {"sleep_for+0x", "< attach_part+0x"}, false, false},
     {"a sleep in on_ready", "\"where\":\"on_ready\"", NULL,

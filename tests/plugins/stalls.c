@@ -1,6 +1,7 @@
 /* A backend that keeps the thread it is called on, where it is told to:
  *
- *     -o where=WHERE     on_data, attach, on_ready, on_drain, done: on the loop; job: on a worker
+ *     -o where=WHERE     on the loop: serve, attach, on_ready, on_data, done, on_drain;
+ *                        on a worker: job
  *     -o how=HOW         sleep; spin; mask: sleep with all signals blocked
  *     -o ms=N            for so long
  *
@@ -8,6 +9,7 @@
  * a job, whose run or done does it. Other lines are echoed. */
 #include <rpd/backend.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,6 +67,12 @@ __attribute__((noinline)) static void stall(const struct rpd_service *service, c
     }
     sleep_for(rpd_option_integer(service, "ms"));
     calls++;
+}
+
+static int serve(struct rpd_service *service, struct rpd_listener *listener)
+{
+    stall(service, "serve");
+    return rpd_serve_connections(service, listener);
 }
 
 static void *load_part(struct rpd_load *load)
@@ -135,4 +143,5 @@ static void on_data(struct rpd_conn *conn, void *state)
 }
 
 RPD_BACKEND(stalls, .summary = "Keeps the thread that it is called on", .options = options,
-            .load = load, .on_ready = on_ready, .on_drain = on_drain, .on_data = on_data);
+            .serve = serve, .load = load, .on_ready = on_ready, .on_drain = on_drain,
+            .on_data = on_data);

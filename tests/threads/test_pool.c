@@ -7,6 +7,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +188,41 @@ static void test_bound(void)
     free(works);
 }
 
+static sem_t begins;
+static pthread_t running_on;
+
+static void run_and_say_where(struct job *job)
+{
+    running_on = pthread_self();
+    sem_post(&begins);
+    job_wait(job, 60000);
+}
+
+/* One runs, the other waits for its thread. */
+static void test_worker_of(void)
+{
+    pthread_t thread;
+
+    make(1);
+    sem_init(&begins, 0, 0);
+    works[0].job.run = run_and_say_where;
+    works[0].job.done = count_done;
+    works[0].accepted = pool_submit(pool, &works[0].job, JOB_REQUEST) == 0;
+    submit_one(&works[1]);
+    check(!pool_worker_of(pool, &works[2].job, &thread), "one that was never submitted", 0);
+    sem_wait(&begins);
+    check(pool_worker_of(pool, &works[0].job, &thread), "one that runs", 0);
+    check(pthread_equal(thread, running_on), "its thread", 0);
+    check(!pool_worker_of(pool, &works[1].job, &thread), "one that waits", 0);
+    pool_cancel(pool, &works[0].job);
+    pool_cancel(pool, &works[1].job);
+    while (works[0].dones == 0 || works[1].dones == 0)
+        event_base_loop(base, EVLOOP_ONCE);
+    check(!pool_worker_of(pool, &works[0].job, &thread), "one that is done", 0);
+    pool_destroy(pool);
+    free(works);
+}
+
 int main(void)
 {
     struct error error;
@@ -205,6 +241,7 @@ int main(void)
     test_destroy(5000, true);
     test_destroy(0, true);
     test_bound();
+    test_worker_of();
     event_base_free(base);
     libevent_global_shutdown();
     printf("%d passed, %d failed\n", passed, failed);
