@@ -13,6 +13,7 @@
 #include "directory.h"
 #include "fork_guard.h"
 #include "libevent.h"
+#include "libjansson.h"
 #include "notify.h"
 #include "output.h"
 #include "path_watch.h"
@@ -275,7 +276,7 @@ static void clean_up_for_exit(void)
 
 static int load_code(struct daemon *daemon, struct error *error)
 {
-    if (libevent_load(error) < 0)
+    if (libevent_load(error) < 0 || libjansson_load(error) < 0)
         return -1;
     /* What a client need not wait for comes after bind, and before the first
      * foreign code. */
