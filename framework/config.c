@@ -26,13 +26,22 @@ static const json_t *find(const json_t *object, const char *key_path)
     return object ? json_object_get(object, dot ? dot + 1 : key_path) : NULL;
 }
 
+/* Of text that is known to be a number. */
+static int number(const char *digits, int base)
+{
+    int result = 0;
+
+    for (; *digits >= '0' && *digits < '0' + base; digits++)
+        result = result * base + (*digits - '0');
+    return result;
+}
+
 static int take_integer(const json_t *object, const char *key_path)
 {
     const json_t *value = find(object, key_path);
 
     /* (The table's range fits.) */
-    return value ? (int)json_integer_value(value)
-                 : (int)strtol(config_key_at(key_path)->preset, NULL, 10);
+    return value ? (int)json_integer_value(value) : number(config_key_at(key_path)->preset, 10);
 }
 
 static int take_choice(const json_t *object, const char *key_path)
@@ -53,8 +62,8 @@ static mode_t take_mode(const json_t *listen)
     static const char key_path[] = "services[].listen[].mode";
     const json_t *value = find(listen, key_path);
 
-    return (mode_t)strtoul(value ? json_string_value(value) : config_key_at(key_path)->preset + 1,
-                           NULL, 8);
+    return (mode_t)number(value ? json_string_value(value) : config_key_at(key_path)->preset + 1,
+                          8);
 }
 
 static void build_process(struct config *config, const json_t *tree)

@@ -177,7 +177,7 @@ static int claim(struct daemon *daemon, struct error *error)
     if (!daemon->claims)
         return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     FOR_EACH_SERVICE(daemon, service) {
-        if (service_prepare_claims(service, daemon->runtime_dir, error) < 0)
+        if (service_prepare_claims(service, daemon->runtime_dir, daemon->runtime_dirfd, error) < 0)
             return -1;
         count += service_list_claims(service, daemon->claims + count);
     }
@@ -469,6 +469,8 @@ static int watch_paths(struct daemon *daemon)
 
 static int make_loop(struct daemon *daemon, struct error *error)
 {
+    if (signals_open(error) < 0)
+        return -1;
     daemon->base = make_base();
     if (daemon->base) {
         daemon->signal_event = event_new(daemon->base, signals_fd(), EV_READ | EV_PERSIST,
@@ -661,8 +663,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
 
     /* The environment first: it says which descriptors are ours. */
     if (adoption_begin(&daemon.adoption, &error) < 0 ||
-        process_prepare((int)daemon.adoption.count, &notify_fd, &error) < 0 ||
-        signals_open(&error) < 0) {
+        process_prepare((int)daemon.adoption.count, &notify_fd, &error) < 0) {
         say(&error);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
