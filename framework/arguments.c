@@ -89,6 +89,7 @@ static int take_mode(struct arguments *arguments, enum arguments_mode mode, stru
     if (arguments->mode != ARGUMENTS_RUN && arguments->mode != mode)
         return refuse(error, "-t, --print-config, --print-schema", "only one of them at a time");
     arguments->mode = mode;
+    arguments->request.is_printed = mode == ARGUMENTS_PRINT_CONFIG;
     return 0;
 }
 

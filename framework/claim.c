@@ -13,26 +13,42 @@
 
 enum { DIRECTORY_WAIT_MS = 200 };
 
-int claim_prepare(struct claim *claim, bool is_path, const char *directory, const char *name,
-                  const char *object, const char *identity, struct error *error)
+/* dirfd: -1 is an error that is told already. */
+static int prepare(struct claim *claim, const char *directory, int dirfd, const char *identity)
 {
     struct stat status;
 
-    memset(claim, 0, sizeof *claim);
     claim->lock.fd = -1;
-    claim->is_path = is_path;
-    snprintf(claim->object, sizeof claim->object, "%s", object);
-    snprintf(claim->directory, sizeof claim->directory, "%s", directory);
+    claim->directory = directory;
+    claim->dirfd = dirfd;
     snprintf(claim->identity, sizeof claim->identity, "%s", identity);
-    snprintf(claim->lock_name, sizeof claim->lock_name, is_path ? ".%s.lock" : "%s.lock", name);
-    claim->dirfd = directory_open(directory, "claim", EXIT_SYSTEM, error);
-    if (claim->dirfd < 0)
+    if (dirfd < 0)
         return -1;
-    if (fstat(claim->dirfd, &status) == 0) {
+    if (fstat(dirfd, &status) == 0) {
         claim->device = status.st_dev;
         claim->inode = status.st_ino;
     }
     return 0;
+}
+
+void claim_prepare_name(struct claim *claim, const char *runtime_dir, int runtime_dirfd,
+                        const char *service, const char *identity)
+{
+    memset(claim, 0, sizeof *claim);
+    snprintf(claim->object, sizeof claim->object, "service %s", service);
+    snprintf(claim->lock_name, sizeof claim->lock_name, "%s.lock", service);
+    prepare(claim, runtime_dir, runtime_dirfd, identity);
+}
+
+int claim_prepare_path(struct claim *claim, const char *directory, const char *name,
+                       const char *object, const char *identity, struct error *error)
+{
+    memset(claim, 0, sizeof *claim);
+    claim->is_path = true;
+    snprintf(claim->object, sizeof claim->object, "%s", object);
+    snprintf(claim->lock_name, sizeof claim->lock_name, ".%s.lock", name);
+    return prepare(claim, directory, directory_open(directory, "claim", EXIT_SYSTEM, error),
+                   identity);
 }
 
 static bool same_directory(const struct claim *a, const struct claim *b)
@@ -145,7 +161,7 @@ int claim_heal(struct claim *claim, struct error *error)
 void claim_release(struct claim *claim)
 {
     lock_release(&claim->lock);
-    if (claim->dirfd >= 0)
+    if (claim->is_path && claim->dirfd >= 0)
         close(claim->dirfd);
     claim->dirfd = -1;
 }

@@ -15,21 +15,27 @@
 #include <sys/types.h>
 
 struct claim {
-    char object[160]; /* for messages: "service echo", "unix:/run/x.sock" */
-    char directory[PATH_MAX];
+    char object[160];      /* for messages: "service echo", "unix:/run/x.sock" */
+    const char *directory; /* not ours */
     char lock_name[NAME_MAX + 1];
     char identity[LOCK_HOLDER_MAX]; /* what to tell others who find it held */
     bool is_path;
-    int dirfd; /* -1: not prepared */
+    int dirfd; /* -1: not prepared; of a name it is not ours */
     dev_t device;
     ino_t inode; /* of the directory */
     bool serialises;
     struct lock lock;
 };
 
-/* Opens the directory and checks that it may be trusted. */
-int claim_prepare(struct claim *claim, bool is_path, const char *directory, const char *name,
-                  const char *object, const char *identity, struct error *error);
+/* Of a service's name. The run-time directory is open, and checked; it stays so,
+ * and its path where it is, as long as the claim lives. */
+void claim_prepare_name(struct claim *claim, const char *runtime_dir, int runtime_dirfd,
+                        const char *service, const char *identity);
+
+/* Of a path. Opens the directory and checks that it may be trusted. Its path
+ * lives as long as the claim. */
+int claim_prepare_path(struct claim *claim, const char *directory, const char *name,
+                       const char *object, const char *identity, struct error *error);
 
 /* Takes all or none. 75 names who holds one. Sorts the array. While claims are
  * being taken and until claim_settled(), each directory of a path is also

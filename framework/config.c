@@ -7,34 +7,33 @@
 #include "config_keys.h"
 #include "config_rules.h"
 #include "config_source.h"
+#include "libjansson.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 static const char command_line[] = "command line";
 enum { OPTION_SHOWN_MAX = 256 };
 
-/* jansson would open /dev/urandom at its first object, which costs more than
- * all the rest here. */
-static void seed_objects(void)
-{
-    size_t seed = 0;
-
-    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed || seed == 0)
-        seed = 1 + (size_t)&seed; /* an early boot: the address is what there is */
-    json_object_seed(seed);
-}
-
 /* The value of a key in its object; NULL: it is not there, and its default is
  * used. Those are read from the table's text as they are: a start without a
- * file should not pay for a JSON parser. */
+ * file, where no object is, should not pay for a JSON parser. */
 static const json_t *find(const json_t *object, const char *key_path)
 {
     const char *dot = strrchr(key_path, '.');
 
-    return json_object_get(object, dot ? dot + 1 : key_path);
+    return object ? json_object_get(object, dot ? dot + 1 : key_path) : NULL;
+}
+
+/* Of text that is known to be a number. */
+static int number(const char *digits, int base)
+{
+    int result = 0;
+
+    for (; *digits >= '0' && *digits < '0' + base; digits++)
+        result = result * base + (*digits - '0');
+    return result;
 }
 
 static int take_integer(const json_t *object, const char *key_path)
@@ -42,8 +41,7 @@ static int take_integer(const json_t *object, const char *key_path)
     const json_t *value = find(object, key_path);
 
     /* (The table's range fits.) */
-    return value ? (int)json_integer_value(value)
-                 : (int)strtol(config_key_at(key_path)->preset, NULL, 10);
+    return value ? (int)json_integer_value(value) : number(config_key_at(key_path)->preset, 10);
 }
 
 static int take_choice(const json_t *object, const char *key_path)
@@ -64,13 +62,13 @@ static mode_t take_mode(const json_t *listen)
     static const char key_path[] = "services[].listen[].mode";
     const json_t *value = find(listen, key_path);
 
-    return (mode_t)strtoul(value ? json_string_value(value) : config_key_at(key_path)->preset + 1,
-                           NULL, 8);
+    return (mode_t)number(value ? json_string_value(value) : config_key_at(key_path)->preset + 1,
+                          8);
 }
 
 static void build_process(struct config *config, const json_t *tree)
 {
-    const json_t *log = json_object_get(tree, "log");
+    const json_t *log = find(tree, "log");
 
     config->workers = take_integer(tree, "workers");
     config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
@@ -119,12 +117,15 @@ static char *service_origin(const struct config_source *source, size_t index,
     return config_file_origin(&source->file, place);
 }
 
-static int build_listen(struct config_listen *listen, const json_t *object)
+/* object: what else is said of it; NULL: nothing. */
+static int build_listen(struct config_listen *listen, const char *endpoint, const json_t *object)
 {
-    listen->endpoint = json_string_value(json_object_get(object, "endpoint"));
+    const json_t *group = find(object, "group");
+
+    listen->endpoint = endpoint;
     listen->backlog = take_integer(object, "services[].listen[].backlog");
     listen->mode = take_mode(object);
-    listen->group = json_string_value(json_object_get(object, "group"));
+    listen->group = group ? json_string_value(group) : NULL;
     return listen->endpoint && listen->origin ? 0 : -1;
 }
 
@@ -155,10 +156,11 @@ static int build_listens(struct config_service *service, const struct config_sou
         json_place_first(&place);
     for (; service->listen_count < json_array_size(array); service->listen_count++) {
         struct config_listen *listen = &service->listen[service->listen_count];
+        const json_t *one = as_object(array, service->listen_count);
 
         listen->origin = is_command ? strdup(command_line)
                                     : config_file_origin(&source->file, &place);
-        if (build_listen(listen, as_object(array, service->listen_count)) < 0) {
+        if (build_listen(listen, json_string_value(json_object_get(one, "endpoint")), one) < 0) {
             free(listen->origin);
             return -1;
         }
@@ -184,9 +186,13 @@ static int build_options(struct config_service *service, const struct config_sou
 
         if (config_key_is_users(name))
             continue;
-        option->name = name;
-        option->value = value;
-        option->is_text = is_command && json_object_get(source->text_options, name);
+        option->name = strdup(name);
+        if (!option->name)
+            return -1;
+        if (is_command && json_object_get(source->text_options, name))
+            option->text = json_string_value(value);
+        else
+            option->value = value;
         service->option_count++;
     }
     return 0;
@@ -209,13 +215,13 @@ static struct config_limits build_limits(const json_t *limits)
 /* What a service does while it loads, and when that fails or nobody comes. */
 static void build_phases(struct config_service *service, const json_t *object)
 {
-    service->warmup = json_object_get(object, "warmup") ? take_choice(object, "services[].warmup")
+    service->warmup = find(object, "services[].warmup") ? take_choice(object, "services[].warmup")
                                                         : WARMUP_OF_BACKEND;
     service->on_load_failure = (enum config_load_failure)take_choice(object,
                                                                      "services[].on_load_failure");
     service->no_progress_s = take_integer(object, "services[].no_progress_s");
     service->idle_exit_s = take_integer(object, "services[].idle_exit_s");
-    service->limits = build_limits(json_object_get(object, "limits"));
+    service->limits = build_limits(find(object, "services[].limits"));
 }
 
 static int build_service(struct config_service *service, const struct config_source *source,
@@ -257,6 +263,74 @@ static int build_services(struct config *config, const struct config_source *sou
     return 0;
 }
 
+/* ---- without a file ---- */
+
+static int build_given_listens(struct config_service *service, const struct config_request *request)
+{
+    service->listen = calloc(request->listen_count + 1, sizeof *service->listen);
+    if (!service->listen)
+        return -1;
+    for (; service->listen_count < request->listen_count; service->listen_count++) {
+        struct config_listen *listen = &service->listen[service->listen_count];
+
+        listen->origin = strdup(command_line);
+        if (build_listen(listen, request->listen[service->listen_count], NULL) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int build_given_options(struct config_service *service, const struct config_request *request)
+{
+    service->options = calloc(request->option_count + 1, sizeof *service->options);
+    if (!service->options)
+        return -1;
+    for (size_t i = 0; i < request->option_count; i++) {
+        struct config_option *option = &service->options[service->option_count];
+        const size_t length = strcspn(request->options[i], "=");
+
+        if (config_key_is_users(request->options[i]))
+            continue;
+        option->name = strndup(request->options[i], length);
+        if (!option->name)
+            return -1;
+        option->text = request->options[i] + length + 1;
+        service->option_count++;
+    }
+    return 0;
+}
+
+/* The one service that the command line alone makes. It needs no JSON. */
+static int build_given_service(struct config *config, const struct config_request *request)
+{
+    struct config_service *service = calloc(1, sizeof *service);
+
+    config->services = service;
+    if (!service)
+        return -1;
+    config->service_count = 1;
+    service->name = request->name;
+    service->plugin = request->plugin;
+    build_phases(service, NULL);
+    service->plugin_base = strdup(config->source->working_directory);
+    service->origin = strdup(command_line);
+    if (!service->plugin_base || !service->origin || build_given_listens(service, request) < 0)
+        return -1;
+    return build_given_options(service, request);
+}
+
+static int build_given(struct config *config, const struct config_request *request,
+                       struct error_list *errors)
+{
+    build_process(config, NULL);
+    config->plugin_dirs = calloc(1, sizeof *config->plugin_dirs);
+    if (!config->plugin_dirs || build_given_service(config, request) < 0)
+        return error_list_out_of_memory(errors);
+    return 0;
+}
+
+/* ---- from JSON ---- */
+
 static int build(struct config *config, struct error_list *errors)
 {
     const struct config_source *source = config->source;
@@ -272,6 +346,10 @@ static int build(struct config *config, struct error_list *errors)
 static int read_file(struct config_source *source, const struct config_request *request,
                      struct error_list *errors)
 {
+    struct error error;
+
+    if (libjansson_load(&error) < 0)
+        return error_list_push(errors, &error);
     if (!request->file) {
         source->tree = json_object();
         return source->tree ? 0 : error_list_out_of_memory(errors);
@@ -291,7 +369,11 @@ static int load(struct config *config, const struct config_request *request,
     if (!config->source)
         return error_list_out_of_memory(errors);
     if (config_command_line_check(request, errors) < 0 ||
-        read_file(config->source, request, errors) < 0 ||
+        config_command_line_begin(config->source, request, errors) < 0)
+        return -1;
+    if (!request->file && !request->is_printed)
+        return build_given(config, request, errors);
+    if (read_file(config->source, request, errors) < 0 ||
         config_command_line_merge(config->source, request, errors) < 0)
         return -1;
     return build(config, errors);
@@ -304,7 +386,6 @@ int config_load(struct config *config, const struct config_request *request,
     int result;
 
     memset(config, 0, sizeof *config);
-    seed_objects();
     result = load(config, request, &errors);
     if (result < 0)
         config_finish(config);
@@ -317,6 +398,8 @@ static void finish_service(struct config_service *service)
 {
     for (size_t i = 0; i < service->listen_count; i++)
         free(service->listen[i].origin);
+    for (size_t i = 0; i < service->option_count; i++)
+        free(service->options[i].name);
     free(service->listen);
     free(service->options);
     free(service->plugin_base);
@@ -356,7 +439,7 @@ int config_option_mistake(const struct config *config, const struct config_servi
     const struct json_path path = {&options, option->name, 0};
     char object[OPTION_SHOWN_MAX];
 
-    if (!option->is_text)
+    if (!option->text)
         return config_file_mistake(&config->source->file, errors, &path, part, "%s", what);
     snprintf(object, sizeof object, "command line: -o %s", option->name);
     return error_list_add(errors, EXIT_CONFIG, "config", object, "%s", what);

@@ -28,9 +28,9 @@ struct config_listen {
 
 /* One option of a service, as the user wrote it. */
 struct config_option {
-    const char *name;
-    const json_t *value; /* a scalar; behind -o always a string */
-    bool is_text;        /* from -o: to be read as the option's type has it */
+    char *name;
+    const json_t *value; /* a scalar of the file; NULL: from -o */
+    const char *text;    /* from -o: to be read as the option's type has it */
 };
 
 enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_DEGRADED };
@@ -98,8 +98,8 @@ int config_option_mistake(const struct config *config, const struct config_servi
                           const struct config_option *option, enum json_part part, const char *what,
                           struct error_list *errors);
 
-/* --print-config and --print-schema, to stdout. */
+/* --print-config, of a request that said so, and --print-schema; to stdout. */
 void config_print(const struct config *config);
-void config_print_schema(void);
+int config_print_schema(struct error *error);
 
 #endif

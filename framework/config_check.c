@@ -2,6 +2,7 @@
 #include "config_check.h"
 
 #include "config_keys.h"
+#include "libjansson.h"
 #include "nearest.h"
 
 #include <stdio.h>

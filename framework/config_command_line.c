@@ -2,6 +2,7 @@
 #include "config_command_line.h"
 
 #include "config_keys.h"
+#include "libjansson.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,14 +16,35 @@ static int refuse(struct error_list *errors, const char *object, const char *why
                           why);
 }
 
-/* All of it goes into records and logs, which are JSON. */
+/* How many bytes a character has, by its first; 0: no character starts so. */
+static size_t character_size(unsigned char first)
+{
+    return first < 0x80   ? 1
+           : first < 0xc2 ? 0
+           : first < 0xe0 ? 2
+           : first < 0xf0 ? 3
+           : first < 0xf5 ? 4
+                          : 0;
+}
+
+/* All of it goes into records and logs, which are JSON: what jansson takes. */
 static bool is_utf8(const char *text)
 {
-    json_t *string = json_string(text);
-    bool accepted = string != NULL;
+    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
 
-    json_decref(string);
-    return accepted;
+    while (*text) {
+        const size_t size = character_size((unsigned char)*text);
+        unsigned code = (unsigned char)*text++ & (0xffu >> (size + (size > 1)));
+
+        for (size_t i = 1; i < size; i++, text++) {
+            if (((unsigned char)*text & 0xc0) != 0x80)
+                return false;
+            code = code << 6 | ((unsigned char)*text & 0x3f);
+        }
+        if (size == 0 || code < least[size] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+            return false;
+    }
+    return true;
 }
 
 static void check_text(const char *option, const char *text, struct error_list *errors)
@@ -208,9 +230,12 @@ static int fill_service(struct config_source *source, json_t *service,
     return source->text_options ? merge_options(service, source->text_options) : -1;
 }
 
-static int find_working_directory(struct config_source *source,
-                                  const struct config_request *request, struct error_list *errors)
+int config_command_line_begin(struct config_source *source, const struct config_request *request,
+                              struct error_list *errors)
 {
+    if (!request->plugin)
+        return 0;
+
     source->working_directory = getcwd(NULL, 0);
     if (!source->working_directory && request->plugin[0] == '/')
         source->working_directory = strdup("/"); /* a deleted one is no obstacle then */
@@ -228,8 +253,6 @@ int config_command_line_merge(struct config_source *source, const struct config_
 
     if (!request->plugin)
         return 0;
-    if (find_working_directory(source, request, errors) < 0)
-        return -1;
     services = services_array(source->tree);
     if (!services)
         return error_list_out_of_memory(errors);

@@ -9,6 +9,10 @@
 /* Adds what is wrong with the command line (64), without looking at the file. */
 int config_command_line_check(const struct config_request *request, struct error_list *errors);
 
+/* Finds the directory that its plugin is relative to. */
+int config_command_line_begin(struct config_source *source, const struct config_request *request,
+                              struct error_list *errors);
+
 /* Merges a checked command line into the checked tree. */
 int config_command_line_merge(struct config_source *source, const struct config_request *request,
                               struct error_list *errors);

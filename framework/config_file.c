@@ -1,6 +1,8 @@
 /* Opens, reads and parses a configuration file. See config_file.h. */
 #include "config_file.h"
 
+#include "libjansson.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

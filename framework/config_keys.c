@@ -1,6 +1,8 @@
 /* The configuration keys. To add one, add its row; see config_keys.h. */
 #include "config_keys.h"
 
+#include "libjansson.h"
+
 #include <string.h>
 
 enum { NAME_LENGTH_MAX = 63 };

@@ -3,6 +3,7 @@
 
 #include "config_keys.h"
 #include "config_source.h"
+#include "libjansson.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 #ifndef FRAMEWORK_CONFIG_REQUEST_H
 #define FRAMEWORK_CONFIG_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Filled by arguments.h; the strings are argv's. */
@@ -13,6 +14,7 @@ struct config_request {
     const char *name;     /* -n, or NULL */
     const char **options; /* -o KEY=VALUE, in order */
     size_t option_count;
+    bool is_printed; /* --print-config: its JSON is wanted, also without a file */
 };
 
 #endif

@@ -2,6 +2,7 @@
 #include "config_rules.h"
 
 #include "config_keys.h"
+#include "libjansson.h"
 
 struct rules {
     const struct config_file *file;

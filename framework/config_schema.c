@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "config_keys.h"
+#include "libjansson.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,17 +112,21 @@ static json_t *key_node(const struct config_key *key)
     return NULL;
 }
 
-void config_print_schema(void)
+int config_print_schema(struct error *error)
 {
-    json_t *schema = json_pack("{s:s, s:s}", "$schema",
-                               "https://json-schema.org/draft/2020-12/schema", "title",
-                               "rpd configuration");
-    json_t *document = key_node(config_key_at(""));
+    json_t *schema;
+    json_t *document;
 
+    if (libjansson_load(error) < 0)
+        return -1;
+    schema = json_pack("{s:s, s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema",
+                       "title", "rpd configuration");
+    document = key_node(config_key_at(""));
     if (document && json_object_update(schema, document) == 0) {
         json_dumpf(schema, stdout, JSON_INDENT(2));
         putchar('\n');
     }
     json_decref(document);
     json_decref(schema);
+    return 0;
 }

@@ -13,6 +13,7 @@
 #include "directory.h"
 #include "fork_guard.h"
 #include "libevent.h"
+#include "libjansson.h"
 #include "output.h"
 #include "process.h"
 #include "running.h"
@@ -159,7 +160,7 @@ static int claim(struct daemon *daemon, struct error *error)
     if (!daemon->claims)
         return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     FOR_EACH_SERVICE(daemon, service) {
-        if (service_prepare_claims(service, daemon->runtime_dir, error) < 0)
+        if (service_prepare_claims(service, daemon->runtime_dir, daemon->runtime_dirfd, error) < 0)
             return -1;
         count += service_list_claims(service, daemon->claims + count);
     }
@@ -257,7 +258,7 @@ static void clean_up_for_exit(void)
 
 static int load_code(struct daemon *daemon, struct error *error)
 {
-    if (libevent_load(error) < 0)
+    if (libevent_load(error) < 0 || libjansson_load(error) < 0)
         return -1;
     /* What a client need not wait for comes after bind, and before the first
      * foreign code. */
@@ -472,8 +473,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
 
     /* The environment first: it says which descriptors are ours. */
     if (adoption_begin(&daemon.adoption, &error) < 0 ||
-        process_prepare((int)daemon.adoption.count, &notify_fd, &error) < 0 ||
-        signals_open(&error) < 0) {
+        process_prepare((int)daemon.adoption.count, &notify_fd, &error) < 0) {
         say(&error);
         adoption_finish(&daemon.adoption);
         return (int)error.code;

@@ -1,7 +1,8 @@
 /* Scans accepted JSON text for places. See json_place.h. */
 #include "json_place.h"
 
-#include <jansson.h>
+#include "libjansson.h"
+
 #include <string.h>
 
 void json_place_step(struct json_place *place)

@@ -1,14 +1,10 @@
-/* libevent, as librpd uses it: through one table of its functions, filled when
- * the library is loaded.
- *
- * librpd does not name libevent among what it needs. To map it and to bind its
- * symbols is a sixth of the time from exec to bind, and no client should wait for
- * that: daemon.c loads it once the endpoints are up. So the names below stand
- * for the table's entries; one that is missing here fails to link. */
+/* libevent, as librpd uses it: loaded once the endpoints are up (late_library.h).
+ * The names below stand for the entries of the table. */
 #ifndef FRAMEWORK_LIBEVENT_H
 #define FRAMEWORK_LIBEVENT_H
 
 #include "error.h"
+#include "late_library.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -24,11 +20,7 @@
 /* clang-format on */
 
 struct libevent {
-/* The name of a member takes no parentheses. */
-/* NOLINTNEXTLINE(bugprone-macro-parentheses) */
-#define LIBEVENT_ENTRY(function) __typeof__(&function) function;
-    LIBEVENT_FUNCTIONS(LIBEVENT_ENTRY)
-#undef LIBEVENT_ENTRY
+    LIBEVENT_FUNCTIONS(LATE_FUNCTION)
 };
 
 extern struct libevent libevent;

@@ -1,6 +1,7 @@
 /* Checks option values and holds them. See options.h. */
 #include "options.h"
 
+#include "libjansson.h"
 #include "nearest.h"
 #include "option_table.h"
 
@@ -52,27 +53,33 @@ static bool text_to_boolean(const char *text, bool *ret)
     return false;
 }
 
+/* NULL: what stands there is no string. */
+static const char *string_of(const struct config_option *option)
+{
+    return option->text ? option->text : json_string_value(option->value);
+}
+
 /* False: what stands there is nothing of the row's type. */
 static bool read_integer(const struct config_option *option, int64_t *ret)
 {
-    if (option->is_text)
-        return text_to_integer(json_string_value(option->value), ret);
+    if (option->text)
+        return text_to_integer(option->text, ret);
     *ret = json_integer_value(option->value);
     return json_is_integer(option->value);
 }
 
 static bool read_number(const struct config_option *option, double *ret)
 {
-    if (option->is_text)
-        return text_to_number(json_string_value(option->value), ret);
+    if (option->text)
+        return text_to_number(option->text, ret);
     *ret = json_number_value(option->value);
     return json_is_number(option->value);
 }
 
 static bool read_boolean(const struct config_option *option, bool *ret)
 {
-    if (option->is_text)
-        return text_to_boolean(json_string_value(option->value), ret);
+    if (option->text)
+        return text_to_boolean(option->text, ret);
     *ret = json_is_true(option->value);
     return json_is_boolean(option->value);
 }
@@ -94,9 +101,13 @@ static void expected(const struct rpd_option *row, bool is_text, char text[SHOWN
     }
 }
 
-static void found(const json_t *value, char text[SHOWN_MAX])
+static void found(const struct config_option *option, char text[SHOWN_MAX])
 {
-    if (json_is_string(value))
+    const json_t *value = option->value;
+
+    if (option->text)
+        json_quote(option->text, text, SHOWN_MAX);
+    else if (json_is_string(value))
         json_quote(json_string_value(value), text, SHOWN_MAX);
     else if (json_is_integer(value))
         snprintf(text, SHOWN_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -121,7 +132,7 @@ static bool take(struct option_value *value, const struct config_option *option)
     case RPD_OPTION_STRING_TYPE:
     case RPD_OPTION_END: break;
     }
-    return json_is_string(option->value);
+    return string_of(option) != NULL;
 }
 
 /* What is being made, and for whom. */
@@ -170,8 +181,8 @@ static void wrong(const struct making *making, const struct rpd_option *row,
     char expected_text[SHOWN_MAX];
     char found_text[SHOWN_MAX];
 
-    expected(row, option->is_text, expected_text);
-    found(option->value, found_text);
+    expected(row, option->text != NULL, expected_text);
+    found(option, found_text);
     snprintf(what, sizeof what, "expected %s, found %s", expected_text, found_text);
     config_option_mistake(making->config, making->service, option, JSON_VALUE, what,
                           making->errors);
@@ -202,7 +213,7 @@ static void apply(const struct making *making, const struct config_option *optio
     if (!take(value, option))
         wrong(making, row, option);
     else if (row->type == RPD_OPTION_STRING_TYPE)
-        set_string(value, json_string_value(option->value), making->errors);
+        set_string(value, string_of(option), making->errors);
 }
 
 static int set_defaults(struct options *options, const struct rpd_option *table,

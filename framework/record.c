@@ -1,10 +1,11 @@
 /* Records. See record.h. */
 #include "record.h"
 
+#include "libjansson.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +113,9 @@ static bool has_endpoint(const json_t *record, const char *endpoint)
 
 void record_find(int dirfd, const char *endpoint, char *ret_who, size_t room)
 {
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct error error;
+    int fd = libjansson_load(&error) < 0 ? -1
+                                         : openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
 

@@ -12,6 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static int say(const struct error *error)
+{
+    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    return (int)error->code;
+}
+
 static int say_all(struct error *errors, size_t count)
 {
     int code = count > 0 ? (int)errors[0].code : EXIT_SYSTEM;
@@ -48,15 +54,14 @@ int rpd_main(int argc, char **argv)
     int code = 0;
 
     signals_install();
-    if (arguments_parse(&arguments, argc, argv, &error) < 0) {
-        log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
-        code = (int)error.code;
-    } else if (arguments.mode == ARGUMENTS_HELP)
+    if (arguments_parse(&arguments, argc, argv, &error) < 0)
+        code = say(&error);
+    else if (arguments.mode == ARGUMENTS_HELP)
         fputs(arguments_help, stdout);
     else if (arguments.mode == ARGUMENTS_VERSION)
         puts("rpd " RPD_VERSION);
     else if (arguments.mode == ARGUMENTS_PRINT_SCHEMA)
-        config_print_schema();
+        code = config_print_schema(&error) < 0 ? say(&error) : 0;
     else
         code = run(&arguments, started_us);
     arguments_finish(&arguments);

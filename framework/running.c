@@ -293,6 +293,8 @@ static int make_events(struct running *running)
 
 int running_open(struct running *running, struct error *error)
 {
+    if (signals_open(error) < 0)
+        return -1;
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0)

@@ -104,22 +104,20 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
     return 0;
 }
 
-int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
+int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error)
 {
-    char object[80], identity[LOCK_HOLDER_MAX];
+    char identity[LOCK_HOLDER_MAX];
 
     snprintf(identity, sizeof identity, "pid %d (service %s)", getpid(), service->name);
-    snprintf(object, sizeof object, "service %s", service->name);
-    if (claim_prepare(&service->name_claim, false, runtime_dir, service->name, object, identity,
-                      error) < 0)
-        return -1;
+    claim_prepare_name(&service->name_claim, runtime_dir, runtime_dirfd, service->name, identity);
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct rpd_listener *listener = &service->attachments[i].listener;
 
         if (listener_needs_claim(listener) &&
-            claim_prepare(&listener->claim, true, listener->endpoint.directory,
-                          listener->endpoint.name, listener->endpoint.text, identity, error) < 0)
+            claim_prepare_path(&listener->claim, listener->endpoint.directory,
+                               listener->endpoint.name, listener->endpoint.text, identity,
+                               error) < 0)
             return -1;
     }
     return 0;

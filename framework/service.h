@@ -105,7 +105,7 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error);
 int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
                   struct error *error);
-int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
+int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error);
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
 

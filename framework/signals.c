@@ -91,7 +91,8 @@ void signals_install(void)
 
 int signals_open(struct error *error)
 {
-    signals.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    /* (Not zero: the loop begins with what came before.) */
+    signals.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
     if (signals.fd < 0)
         return error_set(error, EXIT_SYSTEM, "start", "signals",
                          "cannot make an eventfd: %s; raise the limit of descriptors",
@@ -136,5 +137,6 @@ void signals_finish(void)
 
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
         signal(handled[i], SIG_IGN);
-    close(signals.fd);
+    if (signals.fd >= 0)
+        close(signals.fd);
 }

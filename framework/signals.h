@@ -11,7 +11,7 @@
 /* [start] First of all: a start that is told to stop must still clean up. */
 void signals_install(void);
 
-/* [start] Makes what wakes the loop; after inherited descriptors were closed. */
+/* [start] Makes what wakes the loop. Until then signals are only counted. */
 int signals_open(struct error *error);
 
 /* [start] Signals that would end the process and mean nothing to us do nothing

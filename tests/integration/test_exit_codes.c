@@ -231,6 +231,12 @@ static const char *config_is_a_fifo(const char *dir)
     return path;
 }
 
+static const char *broken_jansson(const char *dir)
+{
+    write_text(textf("%s/libjansson.so.4", dir), "not a library");
+    return "";
+}
+
 static const char *file_at_the_socket(const char *dir)
 {
     write_text(textf("%s/x.sock", dir), "precious");
@@ -436,6 +442,11 @@ static const struct row rows[] = {
      .line = "claim: $D/none: ", .cause = "No such file", .advice = "make it first"},
     {"no such address", 71, "echo.so -l tcp:192.0.2.1:0",
      .line = "bind: tcp:192.0.2.1:0: ", .advice = "no such address"},
+    {"no jansson for the record", 71, ECHO, .env = "LD_LIBRARY_PATH=$D", .prepare = broken_jansson,
+     .line = "code: libjansson.so.4: ", .cause = "cannot load it", .advice = "install jansson"},
+    {"no jansson for the file", 71, "", .config = "{\"services\":[{\"plugin\":\"echo.so\"}]}",
+     .env = "LD_LIBRARY_PATH=$D", .prepare = broken_jansson,
+     .line = "code: libjansson.so.4: ", .cause = "cannot load it", .advice = "install jansson"},
     {"serve fails", 71, MISBEHAVE " -o serve=fail",
      .line = "serve: misbehave: ", .cause = "the test wants it", .advice = "do not ask for it"},
     {"serve fails silently", 71, MISBEHAVE " -o serve=fail_silently",
