@@ -49,7 +49,7 @@ void place_pool_init(struct place_pool *pool, struct event_base *base)
 {
     *pool = (struct place_pool){.limit = descriptors_for_clients()};
     TAILQ_INIT(&pool->waiters);
-    log_state_init(&pool->full, base, NULL, "there are descriptors for more clients again");
+    log_state_init(&pool->full, base, NULL, "no client waits for a descriptor any more");
 }
 
 void place_pool_finish(struct place_pool *pool)
@@ -225,7 +225,7 @@ void places_init(struct places *places, struct place_pool *pool, struct event_ba
                  const struct config_limits *limits, const char *service_name)
 {
     *places = (struct places){.pool = pool, .limits = limits};
-    log_state_init(&places->full, base, service_name, "there are places for more clients again");
+    log_state_init(&places->full, base, service_name, "no client waits for a place any more");
     log_count_init(&places->refusals, base, service_name, "client",
                    "refused: more of one peer than limits.clients_per_peer (%d)",
                    limits->clients_per_peer);
