@@ -501,46 +501,59 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
     };
     struct rpd_conn *conn = (struct rpd_conn *)clock;
 
-    /* (Another connection's callback may have kept it.) */
-    if (clock_of(conn) != kind)
+    /* Another connection's callback may have kept it; or the loop is late, and not
+     * the client. */
+    if (clock_of(conn) != kind || has_arrived(conn->fd)) {
+        run_clock(conn);
         return;
+    }
     cut(conn, limit_of[kind]);
     close_conn(conn, false);
 }
 
 /* ---- events ------------------------------------------------------------------ */
 
-/* Reads behind what is left over, or, usually, into the loop's block. */
-static ssize_t read_input(struct rpd_conn *conn)
+/* Reads behind what is left over, and what that has no room for into the loop's
+ * block: a client that drips must not cost a large buffer. */
+static ssize_t read_behind_leftover(struct rpd_conn *conn)
 {
-    struct conn_loop *loop = conn->group->loop;
-    char *to = loop->input;
-    size_t room = CONN_BLOCK;
-    ssize_t size;
+    char *block = conn->group->loop->input;
+    char *end = buffer_reserve(&conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
+    const size_t room = buffer_free_space(&conn->in);
+    struct iovec pieces[2] = {{end, room}, {block, CONN_BLOCK / 4}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    const ssize_t size = end ? recvmsg(conn->fd, &message, 0) : -1;
+    const size_t behind = size > 0 ? smaller((size_t)size, room) : 0;
 
-    keep_leftover(conn);
-    if (conn->in.size > 0) {
-        to = buffer_reserve(&conn->in, CONN_BLOCK / 4);
-        if (!to) {
-            errno = ENOMEM;
-            return -1;
-        }
-        room = buffer_free_space(&conn->in);
-        conn->view = buffer_data(&conn->in); /* it may have moved */
+    if (!end)
+        errno = ENOMEM;
+    buffer_added(&conn->in, behind);
+    if (size > 0 && buffer_append(&conn->in, block, (size_t)size - behind) < 0) {
+        errno = ENOMEM;
+        return -1;
     }
-    size = recv(conn->fd, to, room, 0);
+    conn->view = buffer_data(&conn->in); /* it may have moved */
+    conn->view_size = conn->in.size;
+    return size;
+}
+
+static ssize_t read_into_block(struct rpd_conn *conn)
+{
+    char *block = conn->group->loop->input;
+    const ssize_t size = recv(conn->fd, block, CONN_BLOCK, 0);
+
     if (size <= 0)
         return size;
-    if (conn->in.size > 0) {
-        buffer_added(&conn->in, (size_t)size);
-        conn->view = buffer_data(&conn->in);
-        conn->view_size = conn->in.size;
-    } else {
-        conn->view = loop->input;
-        conn->view_size = (size_t)size;
-        conn->scanned = 0;
-    }
+    conn->view = block;
+    conn->view_size = (size_t)size;
+    conn->scanned = 0;
     return size;
+}
+
+static ssize_t read_input(struct rpd_conn *conn)
+{
+    keep_leftover(conn);
+    return conn->in.size > 0 ? read_behind_leftover(conn) : read_into_block(conn);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
