@@ -594,6 +594,97 @@ Test(limits, no_descriptors)
     end_server(&server);
 }
 
+/* rpd whose accept4() fails so, where `file` is there or every second time. */
+static struct server serve_with_accept_error(int error, const char *file)
+{
+    struct server server = {.dir = temp_dir_make()};
+
+    server.endpoint = textf("unix:%s/x.sock", server.dir);
+    server.rpd = process_start(&(struct process_options){
+        .argv = ARGS("rpd", test_plugin("talk"), "-l", server.endpoint),
+        .runtime_dir = textf("%s/run", server.dir),
+        .notify = true,
+        .env = ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/accept_errors.so")),
+                    textf("TEST_ACCEPT_ERROR=%d", error),
+                    file ? textf("TEST_ACCEPT_FILE=%s/%s", server.dir, file)
+                         : "TEST_ACCEPT_FILE")});
+    return server;
+}
+
+Test(limits, what_accept_lacks_is_waited_for)
+{
+    static const int errors[] = {ENFILE, ENOBUFS, ENOMEM};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct server server = serve_with_accept_error(errors[i], "lacking");
+        const char *file = textf("%s/lacking", server.dir);
+        write_text(file, "");
+        assert_bound(server.rpd);
+        const int fd = client(server.endpoint);
+        tell(fd, "echo x");
+        assert_line(server.rpd, textf("cannot accept clients (%s)", strerror(errors[i])));
+        const int64_t cpu = cpu_time_ns(process_pid(server.rpd));
+        assert_quiet(fd, 300);
+        cr_assert_lt(cpu_time_ns(process_pid(server.rpd)) - cpu, 50000000);
+        unlink(file);
+        cr_assert(something_comes(fd, 5000), "%s", process_stderr(server.rpd));
+        assert_line(server.rpd, "accepts clients again");
+        close(fd);
+        end_server(&server);
+    }
+}
+
+Test(limits, who_leaves_the_queue_harms_nobody)
+{
+    static const int errors[] = {ECONNABORTED, EPROTO, EPERM, EINTR};
+
+    for (size_t i = 0; i < 4; i++) {
+        struct server server = serve_with_accept_error(errors[i], NULL);
+        assert_bound(server.rpd);
+        for (int k = 0; k < 20; k++)
+            assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+        cr_assert(!strstr(process_stderr(server.rpd), "cannot accept"), "%s",
+                  process_stderr(server.rpd));
+        end_server(&server);
+    }
+}
+
+static void reset(int fd)
+{
+    static const struct linger hard = {.l_onoff = 1};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(fd);
+}
+
+/* In the middle of a request, of an answer, and in the queue. */
+Test(limits, resets_give_places_back)
+{
+    enum { ROUNDS = 30 };
+    struct server server = serve_talk("\"clients\":3,\"clients_per_peer\":1000");
+    const int good = client(server.endpoint);
+
+    assert_answered(good, &server);
+    for (int i = 0; i < ROUNDS; i++) {
+        const int asking = client(server.tcp), answered = client(server.tcp);
+        cr_assert_eq(send_all(asking, "half a requ", 11), 0);
+        tell(answered, "big 3000000");
+        cr_assert(something_comes(answered, 20000), "%s", process_stderr(server.rpd));
+        const int queued = client(server.tcp);
+        reset(queued);
+        reset(answered);
+        reset(asking);
+        assert_answered(good, &server);
+    }
+    const int one = client(server.tcp), two = client(server.endpoint);
+    assert_answered(one, &server);
+    assert_answered(two, &server);
+    close(one);
+    close(two);
+    close(good);
+    end_server(&server);
+}
+
 /* Two services with few descriptors. */
 static struct server serve_two_with(const char *nofile)
 {
@@ -727,8 +818,8 @@ Test(limits, places_of_a_library_come_back)
         cr_assert(something_comes(second, 20000), "%s", process_stderr(server.rpd));
         close(second);
     }
-    end_server(&server);
     cr_assert(!strstr(process_stderr(server.rpd), "mistake"), "%s", process_stderr(server.rpd));
+    end_server(&server);
 }
 
 /* A backend that says it of nobody, or of everybody twice, is told so, and served. */
@@ -756,6 +847,28 @@ static int clients_to_measure(void)
     return wanted ? atoi(wanted) : 2000;
 }
 
+static int compare_times(const void *left, const void *right)
+{
+    const int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+static void say_latency(int fd, struct server *server)
+{
+    enum { TIMES = 1000 };
+    static int64_t took[TIMES];
+
+    for (size_t i = 0; i < TIMES; i++) {
+        const int64_t asked = now_ns();
+        assert_answered(fd, server);
+        took[i] = now_ns() - asked;
+    }
+    qsort(took, TIMES, sizeof *took, compare_times);
+    fprintf(stderr, "one of them is answered in %ld us, 99 of 100 times\n",
+            (long)(took[TIMES * 99 / 100] / 1000));
+}
+
 static double bytes_each(struct server *server, int count, bool speaks)
 {
     int *fds = calloc((size_t)count, sizeof *fds);
@@ -772,6 +885,8 @@ static double bytes_each(struct server *server, int count, bool speaks)
         poll(NULL, 0, 10);
     cr_assert_geq(count_fds(process_pid(server->rpd)), least, "%s", process_stderr(server->rpd));
     const double each = (double)(rss_kib(process_pid(server->rpd)) - before) * 1024 / count;
+    if (speaks)
+        say_latency(fds[0], server);
     for (int i = 0; i < count; i++)
         close(fds[i]);
     free(fds);
