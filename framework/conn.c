@@ -42,14 +42,14 @@ struct rpd_conn {
     bool end_offered;      /* on_data has been told of the end of input */
     bool wants_data;       /* input has come that on_data has not been offered */
     bool has_sent;         /* something has come */
-    bool got_on;           /* something happened that starts its clock anew */
+    bool progressed;       /* something happened that starts its clock anew */
     bool reading, writing; /* which events are added */
     struct buffer in, out;
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;
     size_t view_size;
-    size_t scanned;    /* bytes of the view known to hold no newline */
-    size_t clocked_in; /* size of in when its clock was started */
+    size_t scanned;      /* bytes of the view known to hold no newline */
+    size_t clocked_size; /* size of in when its clock was started */
     void *data;
 };
 
@@ -231,7 +231,7 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
         send_or_queue(conn, data, size, "", 0);
     }
     if (!conn->broken && !conn->in_callback) {
-        conn->got_on = conn->in.size == 0;
+        conn->progressed = conn->in.size == 0;
         watch(conn);
         run_clock(conn);
     }
@@ -364,7 +364,7 @@ static void offer_data(struct rpd_conn *conn)
     conn->end_offered = conn->input_ended;
     call(conn, conn->group->backend->on_data);
     if (conn->view_size < offered)
-        conn->got_on = true;
+        conn->progressed = true;
     if (conn->choked || conn->paused)
         conn->wants_data = conn->view_size > 0;
 }
@@ -458,11 +458,11 @@ static void run_clock(struct rpd_conn *conn)
 {
     const enum conn_clock_kind kind = clock_of(conn);
     const bool anew = conn->has_sent &&
-                      (conn->got_on || conn->in.size - conn->clocked_in >= REQUEST_PROGRESS);
+                      (conn->progressed || conn->in.size - conn->clocked_size >= REQUEST_PROGRESS);
 
-    conn->got_on = false;
+    conn->progressed = false;
     if (anew || kind != conn->clock.kind)
-        conn->clocked_in = conn->in.size;
+        conn->clocked_size = conn->in.size;
     conn_clock_set(&conn->group->clocks, &conn->clock, kind, anew);
 }
 

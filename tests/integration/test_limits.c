@@ -417,6 +417,39 @@ Test(limits, who_finds_no_place_waits)
     end_server(&server);
 }
 
+/* The queues of a service's endpoints take turns. */
+Test(limits, no_queue_is_forgotten)
+{
+    enum { EACH = 6 };
+    struct server server = serve_talk("\"clients\":1");
+    const int first = client(server.endpoint);
+    struct pollfd fds[2 * EACH];
+    int served[2] = {0};
+
+    assert_answered(first, &server);
+    for (int i = 0; i < 2 * EACH; i++) {
+        fds[i] = (struct pollfd){client(i < EACH ? server.endpoint : server.tcp), POLLIN, 0};
+        tell(fds[i].fd, "echo x");
+    }
+    assert_line(server.rpd, "which is limits.clients");
+    close(first);
+    while (served[0] + served[1] < EACH) {
+        cr_assert_gt(poll(fds, 2 * EACH, 20000), 0, "%s", process_stderr(server.rpd));
+        for (int i = 0; i < 2 * EACH; i++) {
+            if (!(fds[i].revents & POLLIN))
+                continue;
+            served[i / EACH]++;
+            close(fds[i].fd);
+            fds[i].fd = -1;
+        }
+    }
+    cr_assert(served[0] > 1 && served[1] > 1, "unix %d, tcp %d", served[0], served[1]);
+    for (int i = 0; i < 2 * EACH; i++)
+        if (fds[i].fd >= 0)
+            close(fds[i].fd);
+    end_server(&server);
+}
+
 /* Held clients have places, too; who leaves while held gives it back. */
 Test(limits, held_clients_have_places)
 {

@@ -194,12 +194,40 @@ Test(places, services_share_the_pool)
     cr_assert_eq(calls_of_one + calls_of_other, 0);
     places_close(&one, fds[0]);
     cr_assert_eq(calls_of_one, 1);
-    cr_assert_eq(calls_of_other, 1);
+    cr_assert_eq(calls_of_other, 0, "there is one place");
     places_wait_over(&of_one);
+    cr_assert_eq(calls_of_other, 1, "which nobody took");
     places_wait_over(&of_other);
     places_close(&other, fds[1]);
     places_finish(&one);
     places_finish(&other);
+}
+
+Test(places, who_waits_longest_is_first)
+{
+    const struct config_limits limits = {.clients = 1};
+    struct places places;
+    int calls[2] = {0};
+    struct place_waiter waiters[] = {
+        {.places = &places, .go_on = count_call, .arg = &calls[0]},
+        {.places = &places, .go_on = count_call, .arg = &calls[1]},
+    };
+
+    places_init(&places, &pool, base, &limits, "test");
+    int fd = take(&places);
+    places_wait(&waiters[0]);
+    places_wait(&waiters[1]);
+    for (int i = 0; i < 10; i++) {
+        places_close(&places, fd);
+        cr_assert_eq(calls[i % 2], i / 2 + 1);
+        cr_assert_eq(calls[0] + calls[1], i + 1);
+        fd = take(&places);
+        places_wait(&waiters[i % 2]);
+    }
+    places_wait_over(&waiters[0]);
+    places_wait_over(&waiters[1]);
+    places_close(&places, fd);
+    places_finish(&places);
 }
 
 Test(places, refused_clients_have_none)
