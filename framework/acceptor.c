@@ -2,6 +2,7 @@
 #include "acceptor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -78,13 +79,21 @@ static void wait_for_place(struct acceptor *acceptor)
     places_wait(&acceptor->waiter);
 }
 
+static bool somebody_is_queued(int fd)
+{
+    struct pollfd listener = {.fd = fd, .events = POLLIN};
+
+    return poll(&listener, 1, 0) > 0;
+}
+
 /* Accepts the clients of a turn, as far as there are places. Returns 0, errno's
- * value of what ended it, or NO_PLACE for the first: a client waits. */
+ * value of what ended it (EAGAIN: nobody is queued), or NO_PLACE for somebody
+ * who is. */
 static int accept_some(struct acceptor *acceptor, int fd)
 {
     for (int i = 0; i < CLIENTS_A_TURN; i++) {
         if (!places_are_free(acceptor->places))
-            return i == 0 ? NO_PLACE : 0;
+            return somebody_is_queued(fd) ? NO_PLACE : EAGAIN;
         if (accept_one(acceptor, fd) < 0 && !is_about_one_client(errno))
             return errno;
     }

@@ -43,14 +43,14 @@ struct rpd_conn {
     bool end_offered;      /* on_data has been told of the end of input */
     bool wants_data;       /* input has come that on_data has not been offered */
     bool has_sent;         /* something has come */
-    bool got_on;           /* something happened that starts its clock anew */
+    bool progressed;       /* something happened that starts its clock anew */
     bool reading, writing; /* which events are added */
     struct buffer in, out;
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;
     size_t view_size;
-    size_t scanned;    /* bytes of the view known to hold no newline */
-    size_t clocked_in; /* size of in when its clock was started */
+    size_t scanned;      /* bytes of the view known to hold no newline */
+    size_t clocked_size; /* size of in when its clock was started */
     void *data;
 };
 
@@ -232,7 +232,7 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
         send_or_queue(conn, data, size, "", 0);
     }
     if (!conn->broken && !conn->in_callback) {
-        conn->got_on = conn->in.size == 0;
+        conn->progressed = conn->in.size == 0;
         watch(conn);
         run_clock(conn);
     }
@@ -365,7 +365,7 @@ static void offer_data(struct rpd_conn *conn)
     conn->end_offered = conn->input_ended;
     call(conn, conn->group->backend->on_data);
     if (conn->view_size < offered)
-        conn->got_on = true;
+        conn->progressed = true;
     if (conn->choked || conn->paused)
         conn->wants_data = conn->view_size > 0;
 }
@@ -460,11 +460,11 @@ static void run_clock(struct rpd_conn *conn)
 {
     const enum conn_clock_kind kind = clock_of(conn);
     const bool anew = conn->has_sent &&
-                      (conn->got_on || conn->in.size - conn->clocked_in >= REQUEST_PROGRESS);
+                      (conn->progressed || conn->in.size - conn->clocked_size >= REQUEST_PROGRESS);
 
-    conn->got_on = false;
+    conn->progressed = false;
     if (anew || kind != conn->clock.kind)
-        conn->clocked_in = conn->in.size;
+        conn->clocked_size = conn->in.size;
     conn_clock_set(&conn->group->clocks, &conn->clock, kind, anew);
 }
 
@@ -503,46 +503,59 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
     };
     struct rpd_conn *conn = (struct rpd_conn *)clock;
 
-    /* (Another connection's callback may have kept it.) */
-    if (clock_of(conn) != kind)
+    /* Another connection's callback may have kept it; or the loop is late, and not
+     * the client. */
+    if (clock_of(conn) != kind || has_arrived(conn->fd)) {
+        run_clock(conn);
         return;
+    }
     cut(conn, limit_of[kind]);
     close_conn(conn, false);
 }
 
 /* ---- events ------------------------------------------------------------------ */
 
-/* Reads behind what is left over, or, usually, into the loop's block. */
-static ssize_t read_input(struct rpd_conn *conn)
+/* Reads behind what is left over, and what that has no room for into the loop's
+ * block: a client that drips must not cost a large buffer. */
+static ssize_t read_behind_leftover(struct rpd_conn *conn)
 {
-    struct conn_loop *loop = conn->group->loop;
-    char *to = loop->input;
-    size_t room = CONN_BLOCK;
-    ssize_t size;
+    char *block = conn->group->loop->input;
+    char *end = buffer_reserve(&conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
+    const size_t room = buffer_free_space(&conn->in);
+    struct iovec pieces[2] = {{end, room}, {block, CONN_BLOCK / 4}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    const ssize_t size = end ? recvmsg(conn->fd, &message, 0) : -1;
+    const size_t behind = size > 0 ? smaller((size_t)size, room) : 0;
 
-    keep_leftover(conn);
-    if (conn->in.size > 0) {
-        to = buffer_reserve(&conn->in, CONN_BLOCK / 4);
-        if (!to) {
-            errno = ENOMEM;
-            return -1;
-        }
-        room = buffer_free_space(&conn->in);
-        conn->view = buffer_data(&conn->in); /* it may have moved */
+    if (!end)
+        errno = ENOMEM;
+    buffer_added(&conn->in, behind);
+    if (size > 0 && buffer_append(&conn->in, block, (size_t)size - behind) < 0) {
+        errno = ENOMEM;
+        return -1;
     }
-    size = recv(conn->fd, to, room, 0);
+    conn->view = buffer_data(&conn->in); /* it may have moved */
+    conn->view_size = conn->in.size;
+    return size;
+}
+
+static ssize_t read_into_block(struct rpd_conn *conn)
+{
+    char *block = conn->group->loop->input;
+    const ssize_t size = recv(conn->fd, block, CONN_BLOCK, 0);
+
     if (size <= 0)
         return size;
-    if (conn->in.size > 0) {
-        buffer_added(&conn->in, (size_t)size);
-        conn->view = buffer_data(&conn->in);
-        conn->view_size = conn->in.size;
-    } else {
-        conn->view = loop->input;
-        conn->view_size = (size_t)size;
-        conn->scanned = 0;
-    }
+    conn->view = block;
+    conn->view_size = (size_t)size;
+    conn->scanned = 0;
     return size;
+}
+
+static ssize_t read_input(struct rpd_conn *conn)
+{
+    keep_leftover(conn);
+    return conn->in.size > 0 ? read_behind_leftover(conn) : read_into_block(conn);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)

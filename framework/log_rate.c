@@ -25,12 +25,6 @@ static void ask_for_line(struct log_gate *gate)
     gate->is_due = event_add(&gate->due, &wait) == 0;
 }
 
-static void pass(struct log_gate *gate)
-{
-    gate->is_due = false;
-    gate->last_us = clock_us();
-}
-
 static void close_gate(struct log_gate *gate)
 {
     if (gate->is_due)
@@ -47,6 +41,7 @@ static void say_count(struct log_count *log)
     log_line(RPD_LOG_WARNING, log->subject, "%zu %s%s %s", log->count, log->noun,
              log->count == 1 ? "" : "s", log->text);
     log->count = 0;
+    log->gate.last_us = clock_us();
 }
 
 static void on_count_due(evutil_socket_t fd, short what, void *arg)
@@ -55,7 +50,7 @@ static void on_count_due(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    pass(&log->gate);
+    log->gate.is_due = false;
     say_count(log);
 }
 
@@ -92,10 +87,11 @@ static void on_state_due(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    pass(&log->gate);
+    log->gate.is_due = false;
     if (is == log->told)
         return;
     log->told = is;
+    log->gate.last_us = clock_us();
     log_line(is ? RPD_LOG_WARNING : RPD_LOG_INFO, log->subject, "%s",
              is ? log->begin_text : log->end_text);
 }

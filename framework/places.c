@@ -49,7 +49,7 @@ void place_pool_init(struct place_pool *pool, struct event_base *base)
 {
     *pool = (struct place_pool){.limit = descriptors_for_clients()};
     TAILQ_INIT(&pool->waiters);
-    log_state_init(&pool->full, base, NULL, "there are descriptors for more clients again");
+    log_state_init(&pool->full, base, NULL, "no client waits for a descriptor any more");
 }
 
 void place_pool_finish(struct place_pool *pool)
@@ -97,17 +97,18 @@ static void unlist(struct place_waiter *waiter)
     waiter->is_listed = false;
 }
 
-/* (go_on only asks the loop for a turn, so nobody joins during the walk.) */
-static void call_waiters(struct place_pool *pool)
+/* One place, one call: who waits longest is first, and waits behind the others
+ * when it has taken its client. */
+static void call_waiter(struct place_pool *pool)
 {
-    struct place_waiter *next;
+    struct place_waiter *waiter;
 
-    for (struct place_waiter *waiter = TAILQ_FIRST(&pool->waiters); waiter; waiter = next) {
-        next = TAILQ_NEXT(waiter, link);
+    TAILQ_FOREACH(waiter, &pool->waiters, link) {
         if (!places_are_free(waiter->places))
             continue;
         unlist(waiter);
         waiter->go_on(waiter->arg);
+        return;
     }
 }
 
@@ -140,10 +141,12 @@ void places_wait(struct place_waiter *waiter)
 
 void places_wait_over(struct place_waiter *waiter)
 {
+    if (!waiter->full)
+        return;
     unlist(waiter);
-    if (waiter->full)
-        log_state_end(waiter->full);
+    log_state_end(waiter->full);
     waiter->full = NULL;
+    call_waiter(waiter->places->pool); /* the place that it did not need */
 }
 
 /* ---- taking and giving back ------------------------------------------------------- */
@@ -159,7 +162,7 @@ static void give_back(struct place_pool *pool, struct place *place)
     owner->taken--;
     pool->taken--;
     *place = (struct place){0};
-    call_waiters(pool);
+    call_waiter(pool);
 }
 
 static int refuse(struct places *places, int take_fd)
@@ -225,7 +228,7 @@ void places_init(struct places *places, struct place_pool *pool, struct event_ba
                  const struct config_limits *limits, const char *service_name)
 {
     *places = (struct places){.pool = pool, .limits = limits};
-    log_state_init(&places->full, base, service_name, "there are places for more clients again");
+    log_state_init(&places->full, base, service_name, "no client waits for a place any more");
     log_count_init(&places->refusals, base, service_name, "client",
                    "refused: more of one peer than limits.clients_per_peer (%d)",
                    limits->clients_per_peer);

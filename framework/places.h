@@ -65,9 +65,10 @@ void places_finish(struct places *places);
 
 bool places_are_free(const struct places *places);
 
-/* Waits until there are places. From the call of go_on until the waiter says
- * that its clients no longer wait, the service counts as full in the log. */
+/* Clients are queued, and there is no place: calls go_on as soon as there is one. */
 void places_wait(struct place_waiter *waiter);
+
+/* Nobody is queued any more. Legal where nobody was. */
 void places_wait_over(struct place_waiter *waiter);
 
 /* Takes a place for a client, beyond the number of places if need be. A client

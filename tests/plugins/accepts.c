@@ -10,6 +10,7 @@
 
 static const struct rpd_option options[] = {
     RPD_OPTION_BOOLEAN("stubborn", 0, "whether kept clients are kept for ever"),
+    RPD_OPTION_INTEGER("gone", 1, 0, 2, "how often it says that a client is gone"),
     RPD_OPTION_INTEGER("load_ms", 0, 0, 100000, "how long the load takes"),
     RPD_OPTIONS_END,
 };
@@ -43,7 +44,8 @@ static void accept_client(struct rpd_service *service, int fd, const struct sock
         return;
     }
     close(fd);
-    rpd_client_gone(service, fd);
+    for (int64_t i = rpd_option_integer(service, "gone"); i > 0; i--)
+        rpd_client_gone(service, fd);
 }
 
 static int serve(struct rpd_service *service, struct rpd_listener *listener)

@@ -1,0 +1,952 @@
+/* Limits of a service, as clients see them: each bites, is counted in one line a
+ * second, and leaves a well-behaved client beside it alone. */
+#include "common.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+struct server {
+    const char *dir, *endpoint, *tcp;
+    struct process *rpd;
+};
+
+/* members: of the service, behind "limits". */
+static struct server serve(const char *plugin, const char *limits, const char *members)
+{
+    struct server server = {.dir = temp_dir_make()};
+    const char *config = textf("%s/c.json", server.dir);
+
+    server.endpoint = textf("unix:%s/x.sock", server.dir);
+    write_text(config, textf("{\"drain_s\":1,\"services\":[{\"plugin\":\"%s\",\"listen\":"
+                             "[{\"endpoint\":\"%s\",\"mode\":\"0666\"},\"tcp:127.0.0.1:0\"],"
+                             "\"limits\":{%s}%s}]}",
+                             plugin, server.endpoint, limits, members));
+    server.rpd = RPD_START(textf("%s/run", server.dir), "-c", config);
+    assert_bound(server.rpd);
+    assert_line(server.rpd, ": bound ");
+    server.tcp = process_endpoint(server.rpd, "tcp:");
+    return server;
+}
+
+static struct server serve_talk(const char *limits)
+{
+    return serve(test_plugin("talk"), limits, "");
+}
+
+static void end_server(struct server *server)
+{
+    assert_stops(server->rpd);
+    const char *text = process_stderr(server->rpd);
+    cr_assert(!strstr(text, "WRONG") && !strstr(text, "NOT BALANCED"), "%s", text);
+    process_free(server->rpd);
+    temp_dir_remove(server->dir);
+}
+
+static int client(const char *endpoint)
+{
+    const int fd = connect_to(endpoint);
+
+    cr_assert_geq(fd, 0, "%s: %s", endpoint, strerror(errno));
+    return fd;
+}
+
+static void tell(int fd, const char *line)
+{
+    const char *whole = textf("%s\n", line);
+
+    cr_assert_eq(send_all(fd, whole, strlen(whole)), 0, "%s: %s", line, strerror(errno));
+}
+
+static bool something_comes(int fd, int milliseconds)
+{
+    struct pollfd input = {.fd = fd, .events = POLLIN};
+
+    return poll(&input, 1, milliseconds) > 0;
+}
+
+#define assert_quiet(fd, milliseconds)                                                             \
+    cr_assert(!something_comes(fd, milliseconds), "an answer, or the end")
+
+/* By end of file or, where input of its was left, by a reset. */
+static bool is_closed(int fd)
+{
+    char byte;
+
+    return something_comes(fd, 20000) && recv(fd, &byte, 1, 0) <= 0;
+}
+
+#define assert_closed(fd, server)                                                                  \
+    cr_assert(is_closed(fd), "not closed:\n%s", process_stderr((server)->rpd))
+
+#define assert_answered(fd, server) assert_text(ask(fd, "echo x"), "x", (server)->rpd)
+
+/* The sum of the numbers of all lines "N clients TEXT". */
+static int clients_in_lines(const char *log, const char *text)
+{
+    int sum = 0;
+
+    for (const char *at = log; (at = strstr(at, text)); at++) {
+        const char *number = at;
+        while (number > log && number[-1] != ':')
+            number--;
+        sum += atoi(number);
+    }
+    return sum;
+}
+
+/* Until the log has told of so many. */
+static void wait_for_clients_in_lines(struct server *server, const char *text, int count)
+{
+    for (size_t lines = 1; clients_in_lines(process_stderr(server->rpd), text) < count; lines++)
+        cr_assert_eq(process_wait_lines(server->rpd, text, lines), 0, "%s",
+                     process_stderr(server->rpd));
+    cr_assert_eq(clients_in_lines(process_stderr(server->rpd), text), count, "%s",
+                 process_stderr(server->rpd));
+}
+
+static int64_t ms_since(int64_t start_ns)
+{
+    return (now_ns() - start_ns) / 1000000;
+}
+
+/* ---- clocks ---- */
+
+/* Each sends a byte now and then; all lose their places, and meanwhile another is
+ * served as ever. */
+Test(limits, slow_senders_lose_their_places)
+{
+    enum { SLOW = 300 };
+    static const char what[] = "closed: no complete request within limits.request_s (1 s)";
+    struct server server = serve_talk("\"request_s\":1");
+    const int good = client(server.endpoint);
+    int slow[SLOW], closed = 0;
+    int64_t slowest = 0;
+
+    for (size_t i = 0; i < SLOW; i++) {
+        slow[i] = client(i % 2 ? server.endpoint : server.tcp);
+        cr_assert_eq(send_all(slow[i], "e", 1), 0);
+    }
+    const int64_t start = now_ns();
+    while (closed < SLOW && ms_since(start) < 20000) {
+        const int64_t asked = now_ns();
+        assert_answered(good, &server);
+        if (now_ns() - asked > slowest)
+            slowest = now_ns() - asked;
+        closed = 0;
+        for (size_t i = 0; i < SLOW; i++)
+            closed += something_comes(slow[i], 0) || send_all(slow[i], "c", 1) != 0;
+        poll(NULL, 0, 200);
+    }
+    cr_assert_eq(closed, SLOW, "%s", process_stderr(server.rpd));
+    const long took = (long)ms_since(start);
+    cr_assert_geq(took, 900, "closed too early");
+    wait_for_clients_in_lines(&server, what, SLOW);
+    cr_assert_leq(lines_with(process_stderr(server.rpd), what), 4, "%s",
+                  process_stderr(server.rpd));
+    fprintf(stderr, "%d slow senders: all closed after %ld ms; slowest answer to another %ld us\n",
+            SLOW, took, (long)(slowest / 1000));
+    for (size_t i = 0; i < SLOW; i++)
+        close(slow[i]);
+    assert_answered(good, &server);
+    close(good);
+    end_server(&server);
+}
+
+/* A long request is no slow one: the clock starts anew with each 64 KiB. */
+Test(limits, a_long_request_may_take_its_time)
+{
+    enum { PIECE = 80000 };
+    struct server server = serve_talk("\"request_s\":1");
+    const int steady = client(server.endpoint), other = client(server.tcp);
+    char *piece = malloc(PIECE);
+
+    memset(piece, 'x', PIECE);
+    cr_assert_eq(send_all(other, "half", 4), 0);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(send_all(steady, piece, PIECE), 0);
+        assert_quiet(steady, 600);
+    }
+    const char *answer = ask(steady, "");
+    cr_assert(answer && strncmp(answer, "what is xxx", 11) == 0, "%s", answer);
+    assert_closed(other, &server);
+    free(piece);
+    close(steady);
+    close(other);
+    end_server(&server);
+}
+
+/* No clock runs while rpd or the backend is at work; afterwards it does. */
+Test(limits, clocks_stand_still_for_the_backend)
+{
+    struct server server = serve_talk("\"request_s\":1,\"idle_s\":1,\"first_byte_s\":1");
+    const int paused = client(server.endpoint), kept = client(server.tcp);
+    char line[64];
+
+    cr_assert_eq(send_all(paused, "ordered 2500 late\necho hal", 26), 0);
+    cr_assert_eq(send_all(kept, "job 2500 late\necho hal", 22), 0);
+    cr_assert_gt(read_line(paused, line, sizeof line), 0, "%s", process_stderr(server.rpd));
+    cr_assert_str_eq(line, "late\n");
+    cr_assert_gt(read_line(kept, line, sizeof line), 0, "%s", process_stderr(server.rpd));
+    cr_assert_str_eq(line, "late\n");
+    assert_closed(paused, &server);
+    assert_closed(kept, &server);
+    wait_for_clients_in_lines(&server, "closed: no complete request", 2);
+    close(paused);
+    close(kept);
+    end_server(&server);
+}
+
+/* Nor while a client is held: it is served late, and then has all its time. */
+Test(limits, clocks_stand_still_while_held)
+{
+    struct server server = serve(build_path("samples/slow_start.so"),
+                                 "\"request_s\":1,\"idle_s\":1,\"first_byte_s\":1",
+                                 ",\"options\":{\"load_s\":2.5}");
+    const int silent = client(server.endpoint), half = client(server.tcp);
+    cr_assert_eq(send_all(half, "hal", 3), 0);
+    assert_line(server.rpd, ": ready ");
+    cr_assert_not_null(ask(half, "f a line"), "%s", process_stderr(server.rpd));
+    cr_assert_not_null(ask(silent, "a line"), "%s", process_stderr(server.rpd));
+    close(silent);
+    close(half);
+    end_server(&server);
+}
+
+/* Asks for a while, more often than each second. */
+static void ask_for(int fd, int milliseconds, struct server *server)
+{
+    const int64_t start = now_ns();
+
+    while (ms_since(start) < milliseconds) {
+        assert_answered(fd, server);
+        assert_quiet(fd, 200);
+    }
+}
+
+Test(limits, idle_clients_are_closed)
+{
+    struct server server = serve_talk("\"idle_s\":1");
+    const int idle = client(server.endpoint), busy = client(server.tcp);
+    const int silent = client(server.endpoint), told = client(server.tcp);
+
+    assert_answered(idle, &server);
+    const char *id = textf("%s", ask(told, "id"));
+    const int64_t start = now_ns();
+    for (int i = 0; i < 10; i++) {
+        ask_for(busy, 200, &server);
+        assert_text(ask(busy, textf("later %s news", id)), "0", server.rpd);
+    }
+    assert_closed(idle, &server);
+    cr_assert_geq(ms_since(start), 900);
+    wait_for_clients_in_lines(&server, "closed: idle within limits.idle_s (1 s)", 1);
+    assert_answered(silent, &server); /* first_byte_s is off */
+    for (int i = 0; i < 10; i++) {
+        char line[64];
+        cr_assert_gt(read_line(told, line, sizeof line), 0, "closed while it was written to");
+    }
+    close(idle);
+    close(busy);
+    close(silent);
+    close(told);
+    end_server(&server);
+}
+
+Test(limits, who_never_speaks_is_closed)
+{
+    struct server server = serve_talk("\"first_byte_s\":1");
+    const int silent = client(server.endpoint), silent_tcp = client(server.tcp);
+    const int spoken = client(server.endpoint);
+
+    assert_answered(spoken, &server);
+    assert_eof(silent);
+    assert_eof(silent_tcp);
+    wait_for_clients_in_lines(&server, "closed: sent nothing within limits.first_byte_s (1 s)", 2);
+    assert_quiet(spoken, 1500);
+    assert_answered(spoken, &server);
+    close(silent);
+    close(silent_tcp);
+    close(spoken);
+    end_server(&server);
+}
+
+/* ---- bytes ---- */
+
+/* Sends until nothing more is taken. */
+static void flood(int fd)
+{
+    static char block[65536];
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    do
+        while (send(fd, block, sizeof block, MSG_NOSIGNAL) > 0)
+            continue;
+    while (errno == EAGAIN && poll(&writable, 1, 50) > 0);
+}
+
+Test(limits, who_never_reads_costs_its_output_limit)
+{
+    enum { CLIENTS = 64, LIMIT = 128 };
+    struct server server = serve("echo.so", textf("\"output_bytes\":%d", LIMIT * 1024), "");
+    const int other = client(server.endpoint);
+    int fds[CLIENTS];
+
+    for (size_t i = 0; i < CLIENTS; i++)
+        fds[i] = client(i % 2 ? server.endpoint : server.tcp);
+    assert_text(ask(other, "x"), "x", server.rpd);
+    const long before = rss_kib(process_pid(server.rpd));
+    for (size_t i = 0; i < CLIENTS; i++)
+        flood(fds[i]);
+    assert_text(ask(other, "x"), "x", server.rpd);
+    const long each = (rss_kib(process_pid(server.rpd)) - before) / CLIENTS;
+    fprintf(stderr, "a client that never reads: %ld KiB, of at most %d\n", each, LIMIT);
+    if (!is_sanitized())
+        cr_assert_leq(each, LIMIT + 8);
+    cr_assert(!strstr(process_stderr(server.rpd), "output_bytes"), "%s",
+              process_stderr(server.rpd));
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    close(other);
+    end_server(&server);
+}
+
+Test(limits, output_beyond_its_limit_closes)
+{
+    enum { SIZE = 900000 };
+    struct server server = serve_talk("\"output_bytes\":1048576");
+    const int fd = client(server.endpoint), good = client(server.tcp);
+    char *data = malloc(SIZE + 1);
+
+    tell(fd, "big 4000000");
+    wait_for_clients_in_lines(&server, "closed: unread output beyond limits.output_bytes (1048576)",
+                              1);
+    tell(good, textf("big %d", SIZE));
+    assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+    cr_assert_eq(read_exactly(good, data, SIZE + 1), SIZE + 1, "%s", strerror(errno));
+    assert_answered(good, &server);
+    free(data);
+    close(fd);
+    close(good);
+    end_server(&server);
+}
+
+Test(limits, stalled_output_closes)
+{
+    enum { SIZE = 1000000, PIECE = 65536 };
+    struct server server = serve_talk("\"write_stall_s\":1");
+    const int stalled = client(server.endpoint), slow = client(server.endpoint);
+    char *data = malloc(SIZE + 1);
+    size_t got = 0;
+
+    tell(stalled, textf("big %d", SIZE));
+    tell(slow, textf("big %d", SIZE));
+    while (got < SIZE + 1) {
+        const size_t size = SIZE + 1 - got < PIECE ? SIZE + 1 - got : PIECE;
+        cr_assert_eq(read_exactly(slow, data, size), (ssize_t)size, "%zu: %s", got,
+                     process_stderr(server.rpd));
+        got += size;
+        poll(NULL, 0, 100); /* it is slow */
+    }
+    wait_for_clients_in_lines(&server, "closed: read nothing within limits.write_stall_s (1 s)", 1);
+    cr_assert_lt(read_exactly(stalled, data, SIZE + 1), SIZE + 1);
+    assert_answered(slow, &server);
+    free(data);
+    close(stalled);
+    close(slow);
+    end_server(&server);
+}
+
+Test(limits, input_beyond_its_limit_closes)
+{
+    static char x[10000];
+    struct server server = serve_talk("\"input_bytes\":1024");
+    const int large = client(server.endpoint), small = client(server.tcp);
+
+    memset(x, 'x', sizeof x);
+    cr_assert_eq(send_all(small, x, 1000), 0);
+    cr_assert_eq(send_all(large, x, 2000), 0);
+    assert_closed(large, &server);
+    wait_for_clients_in_lines(&server,
+                              "closed: incomplete request beyond limits.input_bytes (1024)", 1);
+    const char *answer = ask(small, "");
+    cr_assert(answer && strncmp(answer, "what is xxx", 11) == 0, "%s", answer);
+    /* Many whole requests may come at once. */
+    for (size_t i = 7; i < sizeof x; i += 8)
+        memcpy(x + i - 7, "echo me\n", 8);
+    cr_assert_eq(send_all(small, x, sizeof x), 0);
+    cr_assert_eq(read_exactly(small, x, sizeof x / 8 * 3), (ssize_t)sizeof x / 8 * 3);
+    close(large);
+    close(small);
+    end_server(&server);
+}
+
+/* ---- places ---- */
+
+Test(limits, who_finds_no_place_waits)
+{
+    struct server server = serve_talk("\"clients\":2");
+    const int first = client(server.endpoint), second = client(server.tcp);
+
+    assert_answered(first, &server);
+    assert_answered(second, &server);
+    cr_assert(!strstr(process_stderr(server.rpd), "limits.clients"), "nobody waits");
+    const int third = client(server.endpoint), fourth = client(server.tcp);
+    tell(third, "echo third");
+    tell(fourth, "echo fourth");
+    assert_line(server.rpd, "2 clients are here, which is limits.clients");
+    assert_quiet(third, 300);
+    assert_quiet(fourth, 10);
+    assert_answered(second, &server);
+    /* As soon as one leaves, another comes in. */
+    const int64_t left = now_ns();
+    close(first);
+    struct pollfd either[] = {{.fd = third, .events = POLLIN}, {.fd = fourth, .events = POLLIN}};
+    cr_assert_gt(poll(either, 2, 20000), 0, "%s", process_stderr(server.rpd));
+    fprintf(stderr, "a client left, the next was answered after %ld us\n",
+            (long)((now_ns() - left) / 1000));
+    cr_assert_neq(!(either[0].revents & POLLIN), !(either[1].revents & POLLIN), "both came in");
+    close(second);
+    cr_assert(something_comes(third, 20000) && something_comes(fourth, 20000), "%s",
+              process_stderr(server.rpd));
+    assert_line(server.rpd, "no client waits for a place any more");
+    cr_assert_eq(lines_with(process_stderr(server.rpd), "limits.clients"), 1, "%s",
+                 process_stderr(server.rpd));
+    close(third);
+    close(fourth);
+    end_server(&server);
+}
+
+/* The queues of a service's endpoints take turns. */
+Test(limits, no_queue_is_forgotten)
+{
+    enum { EACH = 6 };
+    struct server server = serve_talk("\"clients\":1");
+    const int first = client(server.endpoint);
+    struct pollfd fds[2 * EACH];
+    int served[2] = {0};
+
+    assert_answered(first, &server);
+    for (int i = 0; i < 2 * EACH; i++) {
+        fds[i] = (struct pollfd){client(i < EACH ? server.endpoint : server.tcp), POLLIN, 0};
+        tell(fds[i].fd, "echo x");
+    }
+    assert_line(server.rpd, "which is limits.clients");
+    close(first);
+    while (served[0] + served[1] < EACH) {
+        cr_assert_gt(poll(fds, 2 * EACH, 20000), 0, "%s", process_stderr(server.rpd));
+        for (int i = 0; i < 2 * EACH; i++) {
+            if (!(fds[i].revents & POLLIN))
+                continue;
+            served[i / EACH]++;
+            close(fds[i].fd);
+            fds[i].fd = -1;
+        }
+    }
+    cr_assert(served[0] > 1 && served[1] > 1, "unix %d, tcp %d", served[0], served[1]);
+    for (int i = 0; i < 2 * EACH; i++)
+        if (fds[i].fd >= 0)
+            close(fds[i].fd);
+    end_server(&server);
+}
+
+/* Held clients have places, too; who leaves while held gives it back. */
+Test(limits, held_clients_have_places)
+{
+    struct server server = serve(build_path("samples/slow_start.so"), "\"clients\":2",
+                                 ",\"options\":{\"load_s\":1000}");
+    const int fds_before = count_fds(process_pid(server.rpd));
+    const int first = client(server.endpoint), second = client(server.endpoint);
+    const int third = client(server.endpoint);
+
+    assert_line(server.rpd, "which is limits.clients");
+    cr_assert_leq(count_fds(process_pid(server.rpd)), fds_before + 2);
+    close(first);
+    assert_line(server.rpd, "no client waits for a place any more");
+    cr_assert_leq(count_fds(process_pid(server.rpd)), fds_before + 2);
+    close(second);
+    close(third);
+    end_server(&server);
+}
+
+/* A stop serves whoever is queued, with or without a place. */
+Test(limits, a_stop_answers_who_waits_for_a_place)
+{
+    struct server server = serve_talk("\"clients\":1");
+    const int first = client(server.endpoint), waiting = client(server.endpoint);
+    char text[64];
+
+    assert_answered(first, &server);
+    tell(waiting, "echo at last");
+    assert_line(server.rpd, "which is limits.clients");
+    process_signal(server.rpd, SIGTERM);
+    read_to_end(waiting, text, sizeof text);
+    cr_assert_str_eq(text, "at last\n", "%s", process_stderr(server.rpd));
+    assert_ends(server.rpd, 0);
+    close(first);
+    close(waiting);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* From another address of this machine. */
+static int client_from(const char *address, const char *endpoint)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    inet_pton(AF_INET, address, &from.sin_addr);
+    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    to.sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1));
+    cr_assert_eq(bind(fd, (struct sockaddr *)&from, sizeof from), 0, "%s", strerror(errno));
+    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0, "%s", strerror(errno));
+    return fd;
+}
+
+static const char *ask_another_time(const char *endpoint)
+{
+    const int64_t start = now_ns();
+    const char *answer = NULL;
+
+    while (!answer && ms_since(start) < 20000)
+        answer = ask_once(endpoint, "echo x");
+    return answer;
+}
+
+static void check_cap(const char *endpoint, struct server *server)
+{
+    const int first = client(endpoint), second = client(endpoint);
+
+    assert_answered(first, server);
+    assert_answered(second, server);
+    const int third = client(endpoint);
+    assert_closed(third, server);
+    assert_answered(first, server);
+    close(first);
+    assert_text(ask_another_time(endpoint), "x", server->rpd);
+    close(second);
+    close(third);
+}
+
+Test(limits, clients_per_peer)
+{
+    static const char what[] = "refused: more of one peer than limits.clients_per_peer (2)";
+    struct server server = serve_talk("\"clients_per_peer\":2");
+
+    check_cap(server.endpoint, &server);
+    check_cap(server.tcp, &server);
+    const int first = client(server.tcp), second = client(server.tcp);
+    cr_assert_eq(process_wait_line(server.rpd, what), 0, "%s", process_stderr(server.rpd));
+    /* Not one address for all, nor one port. */
+    const int other = client_from("127.0.0.2", server.tcp);
+    assert_answered(other, &server);
+    cr_assert_geq(clients_in_lines(process_stderr(server.rpd), what), 1);
+    close(first);
+    close(second);
+    close(other);
+    end_server(&server);
+}
+
+/* As another user: 0 if it is answered. */
+static int ask_as_nobody(const char *endpoint)
+{
+    const pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(2);
+        const char *answer = ask_once(endpoint, "echo x");
+        _exit(answer && strcmp(answer, "x") == 0 ? 0 : 1);
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(limits, each_user_is_a_peer)
+{
+    if (geteuid() != 0)
+        cr_skip("only root can be somebody else");
+    struct server server = serve_talk("\"clients_per_peer\":1");
+    const int root = client(server.endpoint);
+    cr_assert_eq(chmod(server.dir, 0711), 0);
+    assert_answered(root, &server);
+    cr_assert_eq(ask_as_nobody(server.endpoint), 0, "%s", process_stderr(server.rpd));
+    const int again = client(server.endpoint);
+    assert_closed(again, &server);
+    close(again);
+    close(root);
+    end_server(&server);
+}
+
+/* ---- descriptors ---- */
+
+static void limit_descriptors(struct process *rpd, rlim_t soft)
+{
+    struct rlimit limit;
+
+    cr_assert_eq(prlimit(process_pid(rpd), RLIMIT_NOFILE, NULL, &limit), 0);
+    limit.rlim_cur = soft > 0 ? soft : limit.rlim_max;
+    cr_assert_eq(prlimit(process_pid(rpd), RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+Test(limits, no_descriptors)
+{
+    enum { CLIENTS = 20, PERIOD_MS = 2500 };
+    struct server server = serve_talk("");
+    const int old = client(server.endpoint);
+    int fds[CLIENTS];
+
+    assert_answered(old, &server);
+    limit_descriptors(server.rpd, (rlim_t)count_fds(process_pid(server.rpd)));
+    for (size_t i = 0; i < CLIENTS; i++) {
+        fds[i] = client(i % 2 ? server.endpoint : server.tcp);
+        tell(fds[i], "echo x");
+    }
+    assert_line(server.rpd, "cannot accept clients (Too many open files)");
+    const int64_t cpu = cpu_time_ns(process_pid(server.rpd)), start = now_ns();
+    assert_quiet(fds[0], PERIOD_MS);
+    const double share = (double)(cpu_time_ns(process_pid(server.rpd)) - cpu) /
+                         (double)(now_ns() - start);
+    assert_answered(old, &server);
+    limit_descriptors(server.rpd, 0);
+    const int64_t back = now_ns();
+    for (size_t i = 0; i < CLIENTS; i++)
+        cr_assert(something_comes(fds[i], 20000), "%s", process_stderr(server.rpd));
+    const long took = (long)ms_since(back);
+    fprintf(stderr, "without descriptors: %.2f %% CPU, all served again after %ld ms\n",
+            share * 100, took);
+    cr_assert_lt(share, 0.05);
+    cr_assert_lt(took, is_sanitized() ? 5000 : 3000);
+    assert_line(server.rpd, "accepts clients again");
+    cr_assert_leq(lines_with(process_stderr(server.rpd), "accept"), 10, "%s",
+                  process_stderr(server.rpd));
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    close(old);
+    end_server(&server);
+}
+
+/* rpd whose accept4() fails so, where `file` is there or every second time. */
+static struct server serve_with_accept_error(int error, const char *file)
+{
+    struct server server = {.dir = temp_dir_make()};
+
+    server.endpoint = textf("unix:%s/x.sock", server.dir);
+    server.rpd = process_start(&(struct process_options){
+        .argv = ARGS("rpd", test_plugin("talk"), "-l", server.endpoint),
+        .runtime_dir = textf("%s/run", server.dir),
+        .notify = true,
+        .env = ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/accept_errors.so")),
+                    textf("TEST_ACCEPT_ERROR=%d", error),
+                    file ? textf("TEST_ACCEPT_FILE=%s/%s", server.dir, file)
+                         : "TEST_ACCEPT_FILE")});
+    return server;
+}
+
+Test(limits, what_accept_lacks_is_waited_for)
+{
+    static const int errors[] = {ENFILE, ENOBUFS, ENOMEM};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct server server = serve_with_accept_error(errors[i], "lacking");
+        const char *file = textf("%s/lacking", server.dir);
+        write_text(file, "");
+        assert_bound(server.rpd);
+        const int fd = client(server.endpoint);
+        tell(fd, "echo x");
+        assert_line(server.rpd, textf("cannot accept clients (%s)", strerror(errors[i])));
+        const int64_t cpu = cpu_time_ns(process_pid(server.rpd));
+        assert_quiet(fd, 300);
+        cr_assert_lt(cpu_time_ns(process_pid(server.rpd)) - cpu, 50000000);
+        unlink(file);
+        cr_assert(something_comes(fd, 5000), "%s", process_stderr(server.rpd));
+        assert_line(server.rpd, "accepts clients again");
+        close(fd);
+        end_server(&server);
+    }
+}
+
+Test(limits, who_leaves_the_queue_harms_nobody)
+{
+    static const int errors[] = {ECONNABORTED, EPROTO, EPERM, EINTR};
+
+    for (size_t i = 0; i < 4; i++) {
+        struct server server = serve_with_accept_error(errors[i], NULL);
+        assert_bound(server.rpd);
+        for (int k = 0; k < 20; k++)
+            assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+        cr_assert(!strstr(process_stderr(server.rpd), "cannot accept"), "%s",
+                  process_stderr(server.rpd));
+        end_server(&server);
+    }
+}
+
+static void reset(int fd)
+{
+    static const struct linger hard = {.l_onoff = 1};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(fd);
+}
+
+/* In the middle of a request, of an answer, and in the queue. */
+Test(limits, resets_give_places_back)
+{
+    enum { ROUNDS = 30 };
+    struct server server = serve_talk("\"clients\":3,\"clients_per_peer\":1000");
+    const int good = client(server.endpoint);
+
+    assert_answered(good, &server);
+    for (int i = 0; i < ROUNDS; i++) {
+        const int asking = client(server.tcp), answered = client(server.tcp);
+        cr_assert_eq(send_all(asking, "half a requ", 11), 0);
+        tell(answered, "big 3000000");
+        cr_assert(something_comes(answered, 20000), "%s", process_stderr(server.rpd));
+        const int queued = client(server.tcp);
+        reset(queued);
+        reset(answered);
+        reset(asking);
+        assert_answered(good, &server);
+    }
+    const int one = client(server.tcp), two = client(server.endpoint);
+    assert_answered(one, &server);
+    assert_answered(two, &server);
+    close(one);
+    close(two);
+    close(good);
+    end_server(&server);
+}
+
+/* Two services with few descriptors. */
+static struct server serve_two_with(const char *nofile)
+{
+    struct server server = {.dir = temp_dir_make()};
+    const char *config = textf("%s/c.json", server.dir);
+
+    server.endpoint = textf("unix:%s/x.sock", server.dir);
+    server.tcp = textf("unix:%s/y.sock", server.dir);
+    write_text(config, textf("{\"services\":[{\"plugin\":\"%s\",\"listen\":[\"%s\"]},"
+                             "{\"plugin\":\"%s\",\"name\":\"other\",\"listen\":[\"%s\"]}]}",
+                             test_plugin("talk"), server.endpoint, "echo.so", server.tcp));
+    server.rpd = process_start(
+        &(struct process_options){.argv = ARGS("prlimit", textf("--nofile=%s:%s", nofile, nofile),
+                                               build_path("rpd"), "-c", config),
+                                  .runtime_dir = textf("%s/run", server.dir),
+                                  .notify = true});
+    assert_bound(server.rpd);
+    return server;
+}
+
+/* Clients may not take the last descriptors: all services share what there is. */
+Test(limits, the_last_descriptors_are_not_for_clients)
+{
+    enum { NOFILE = 128, CLIENTS = 120 };
+    struct server server = serve_two_with(textf("%d", NOFILE));
+    int fds[CLIENTS];
+
+    for (size_t i = 0; i < CLIENTS; i++) {
+        fds[i] = client(server.endpoint);
+        tell(fds[i], "echo x");
+    }
+    assert_line(server.rpd, "for more there are no descriptors");
+    cr_assert_leq(count_fds(process_pid(server.rpd)), NOFILE - 32 + 2, "%d are open",
+                  count_fds(process_pid(server.rpd)));
+    const int other = client(server.tcp);
+    tell(other, "echo x");
+    const int64_t cpu = cpu_time_ns(process_pid(server.rpd));
+    assert_quiet(other, 500);
+    cr_assert_lt(cpu_time_ns(process_pid(server.rpd)) - cpu, 100000000);
+    assert_answered(fds[0], &server);
+    /* One after the other leaves, and makes room for all. */
+    for (size_t i = 0; i < CLIENTS; i++) {
+        cr_assert(something_comes(fds[i], 20000), "client %zu:\n%s", i, process_stderr(server.rpd));
+        close(fds[i]);
+    }
+    cr_assert(something_comes(other, 20000), "%s", process_stderr(server.rpd));
+    assert_line(server.rpd, "no client waits for a descriptor any more");
+    cr_assert(!strstr(process_stderr(server.rpd), "cannot accept"), "%s",
+              process_stderr(server.rpd));
+    close(other);
+    end_server(&server);
+}
+
+/* Clients that take their answer and stay: only so many descriptors wait for them. */
+Test(limits, lingering_is_bounded)
+{
+    enum { CLIENTS = 1300, LINGERERS = 1024 };
+    struct server server = serve_talk("");
+    const int before = count_fds(process_pid(server.rpd));
+    int *fds = calloc(CLIENTS, sizeof *fds);
+    char text[8];
+
+    for (size_t i = 0; i < CLIENTS; i++)
+        fds[i] = client(server.endpoint);
+    for (size_t i = 0; i < CLIENTS; i++)
+        tell(fds[i], "finish 3");
+    for (size_t i = 0; i < CLIENTS; i++) {
+        cr_assert_eq(read_to_end(fds[i], text, sizeof text), 3, "client %zu", i);
+        cr_assert_str_eq(text, "abc");
+    }
+    cr_assert_leq(count_fds(process_pid(server.rpd)) - before, LINGERERS);
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    free(fds);
+    end_server(&server);
+}
+
+/* ---- backends that take their clients ---- */
+
+static const char *greeting(const char *endpoint)
+{
+    static char text[64];
+    const int fd = client(endpoint);
+
+    tell(fd, "hello");
+    read_to_end(fd, text, sizeof text);
+    close(fd);
+    return text;
+}
+
+Test(limits, places_of_given_clients_come_back)
+{
+    struct server server = serve(test_plugin("accepts"), "\"clients\":2,\"clients_per_peer\":3",
+                                 "");
+    const int kept = client(server.endpoint), more = client(server.endpoint);
+
+    tell(kept, "keep");
+    cr_assert(something_comes(kept, 20000));
+    tell(more, "hello");
+    cr_assert(something_comes(more, 20000));
+    for (int i = 0; i < 30; i++)
+        assert_text(greeting(i % 2 ? server.endpoint : server.tcp), "ready\n", server.rpd);
+    const int last = client(server.endpoint), waiting = client(server.endpoint);
+    tell(last, "keep");
+    cr_assert(something_comes(last, 20000));
+    tell(waiting, "hello");
+    assert_line(server.rpd, "which is limits.clients");
+    assert_quiet(waiting, 200);
+    end_server(&server);
+    close(kept);
+    close(more);
+    close(last);
+    close(waiting);
+}
+
+Test(limits, places_of_a_library_come_back)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    if (access(build_path("samples/web.so"), F_OK) != 0)
+        cr_skip("built without libmicrohttpd");
+    struct server server = serve(build_path("samples/web.so"), "\"clients\":1", "");
+    for (int i = 0; i < 10; i++) {
+        const int first = client(server.tcp);
+        cr_assert_eq(send_all(first, request, sizeof request - 1), 0);
+        cr_assert(something_comes(first, 20000));
+        const int second = client(server.endpoint);
+        cr_assert_eq(send_all(second, request, sizeof request - 1), 0);
+        assert_quiet(second, 20);
+        close(first);
+        cr_assert(something_comes(second, 20000), "%s", process_stderr(server.rpd));
+        close(second);
+    }
+    cr_assert(!strstr(process_stderr(server.rpd), "mistake"), "%s", process_stderr(server.rpd));
+    end_server(&server);
+}
+
+/* A backend that says it of nobody, or of everybody twice, is told so, and served. */
+Test(limits, mistaken_backends_are_told)
+{
+    struct server server = serve(test_plugin("accepts"), "", ",\"options\":{\"gone\":2}");
+
+    for (int i = 0; i < 10; i++)
+        assert_text(greeting(server.endpoint), "ready\n", server.rpd);
+    assert_line(server.rpd, "of rpd_client_gone() with a descriptor that is no client");
+    end_server(&server);
+    server = serve(test_plugin("accepts"), "", ",\"options\":{\"gone\":0}");
+    for (int i = 0; i < 10; i++)
+        assert_text(greeting(server.endpoint), "ready\n", server.rpd);
+    assert_line(server.rpd, "closed by the backend without rpd_client_gone()");
+    end_server(&server);
+}
+
+/* ---- memory ---- */
+
+static int clients_to_measure(void)
+{
+    const char *wanted = getenv("RPD_TEST_CLIENTS"); /* FAULTS: 19500 */
+
+    return wanted ? atoi(wanted) : 2000;
+}
+
+static int compare_times(const void *left, const void *right)
+{
+    const int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+static void say_latency(int fd, struct server *server)
+{
+    enum { TIMES = 1000 };
+    static int64_t took[TIMES];
+
+    for (size_t i = 0; i < TIMES; i++) {
+        const int64_t asked = now_ns();
+        assert_answered(fd, server);
+        took[i] = now_ns() - asked;
+    }
+    qsort(took, TIMES, sizeof *took, compare_times);
+    fprintf(stderr, "one of them is answered in %ld us, 99 of 100 times\n",
+            (long)(took[TIMES * 99 / 100] / 1000));
+}
+
+static double bytes_each(struct server *server, int count, bool speaks)
+{
+    int *fds = calloc((size_t)count, sizeof *fds);
+    const int least = count + 3;
+    const long before = rss_kib(process_pid(server->rpd));
+    const int64_t start = now_ns();
+
+    for (int i = 0; i < count; i++) {
+        fds[i] = client(server->endpoint);
+        if (speaks)
+            assert_answered(fds[i], server);
+    }
+    while (count_fds(process_pid(server->rpd)) < least && ms_since(start) < 60000)
+        poll(NULL, 0, 10);
+    cr_assert_geq(count_fds(process_pid(server->rpd)), least, "%s", process_stderr(server->rpd));
+    const double each = (double)(rss_kib(process_pid(server->rpd)) - before) * 1024 / count;
+    if (speaks)
+        say_latency(fds[0], server);
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    free(fds);
+    return each;
+}
+
+Test(limits, an_idle_client_costs_little)
+{
+    const int count = clients_to_measure();
+    struct server server = serve_talk("\"idle_s\":1000,\"clients_per_peer\":100000");
+    const double each = bytes_each(&server, count, true);
+
+    fprintf(stderr, "%d idle clients: %.0f bytes each\n", count, each);
+    if (!is_sanitized())
+        cr_assert_leq(each, 1536);
+    end_server(&server);
+}
+
+Test(limits, a_held_client_costs_little)
+{
+    const int count = clients_to_measure();
+    struct server server = serve(build_path("samples/slow_start.so"), "",
+                                 ",\"options\":{\"load_s\":1000}");
+    const double each = bytes_each(&server, count, false);
+
+    fprintf(stderr, "%d held clients: %.0f bytes each\n", count, each);
+    if (!is_sanitized())
+        cr_assert_leq(each, 2048);
+    end_server(&server);
+}
