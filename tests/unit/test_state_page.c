@@ -143,6 +143,15 @@ static uint64_t now_us(void)
     return (uint64_t)now_ns() / 1000u;
 }
 
+static void allow_descriptors(bool any)
+{
+    struct rlimit limit;
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = any ? limit.rlim_max : 3;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 /* ---- writing ---------------------------------------------------------------------- */
 
 TestSuite(writer, .init = enter_directory, .fini = leave_directory, .timeout = 30);
@@ -314,10 +323,9 @@ Test(writer, meets_a_full_disk_at_once)
 
 Test(writer, a_shortage_is_no_fault_of_the_directory)
 {
-    struct rlimit limit = {3, 3};
-
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    allow_descriptors(false);
     expect_refused(EXIT_SYSTEM, "no descriptors");
+    allow_descriptors(true);
 }
 
 /* ---- reading ------------------------------------------------------------------------ */
@@ -465,12 +473,12 @@ static uint64_t next_random(void)
 
 static void fill_randomly(struct rpd_state_page *page)
 {
-    uint64_t words[sizeof *page / sizeof(uint64_t)];
     struct rpd_state_page valid;
 
-    for (size_t i = 0; i < COUNT(words); i++)
-        words[i] = next_random();
-    memcpy(page, words, sizeof words);
+    for (size_t at = 0; at < sizeof *page; at += sizeof(uint64_t)) {
+        const uint64_t word = next_random();
+        memcpy((char *)page + at, &word, sizeof word);
+    }
     fill(&valid);
     if (next_random() % 8 != 0)
         memcpy(page, &valid, offsetof(struct rpd_state_page, pid));
@@ -670,11 +678,10 @@ Test(judge, a_stopped_process_is_stalled_and_an_ended_one_dead)
 
 Test(judge, what_cannot_be_asked_decides_nothing)
 {
-    const struct rlimit none = {3, 3};
-
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    allow_descriptors(false);
     expect_verdict(&living, living.turned_us, STATE_ALIVE);
     expect_verdict(&living, living.turned_us + RPD_STATE_STALL_US + 1, STATE_STALLED);
+    allow_descriptors(true);
 }
 
 Test(judge, without_a_page_the_lock_decides)
