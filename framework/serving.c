@@ -16,9 +16,19 @@
 
 enum { FIRST_RETRY_S = 1, LONGEST_RETRY_S = 60 };
 
+_Static_assert((int)SERVICE_READY == (int)RPD_PHASE_READY &&
+                   (int)SERVICE_STOPPED == (int)RPD_PHASE_STOPPED,
+               "the page has a service's phase as it is");
+
 static void look_later(struct rpd_service *service)
 {
     event_active(service->look, 0, 0);
+}
+
+static void enter_phase(struct rpd_service *service, enum service_phase phase)
+{
+    service->phase = phase;
+    state_page_set_phase(&service->state_page, (enum rpd_phase)phase, clock_us());
 }
 
 static void enter(const struct rpd_service *service)
@@ -123,7 +133,7 @@ static void on_ready(struct rpd_service *service)
     service->conns.state = service->loading.state;
     if (service->phase != SERVICE_WARMING)
         return; /* too late: a stop was asked for meanwhile */
-    service->phase = SERVICE_READY;
+    enter_phase(service, SERVICE_READY);
     service->retry_s = 0;
     if (backend->on_ready) {
         enter(service);
@@ -189,7 +199,7 @@ static void on_load_cancelled(struct rpd_service *service)
 
 static void on_unloaded(struct rpd_service *service)
 {
-    service->phase = SERVICE_STOPPED;
+    enter_phase(service, SERVICE_STOPPED);
     log_line(RPD_LOG_INFO, service->name, "stopped");
     service->events->stopped(service->daemon, service);
 }
@@ -203,7 +213,7 @@ static void look(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (service->phase == SERVICE_DRAINING && !clients) {
-        service->phase = SERVICE_STOPPING;
+        enter_phase(service, SERVICE_STOPPING);
         jobs_cancel(&service->jobs);
     }
     if (service->phase == SERVICE_STOPPING && service->jobs.count == 0 &&
@@ -235,7 +245,7 @@ void service_drain(struct rpd_service *service)
     if (service->phase != SERVICE_WARMING && service->phase != SERVICE_READY)
         return;
     withdraw(service);
-    service->phase = SERVICE_DRAINING;
+    enter_phase(service, SERVICE_DRAINING);
     event_del(service->retry);
     hold_drain(&service->hold);
     conn_group_drain(&service->conns);
@@ -381,7 +391,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
 {
     if (prepare(service, loop, pool) < 0)
         return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
-    service->phase = SERVICE_WARMING;
+    enter_phase(service, SERVICE_WARMING);
     service->warming_since_us = clock_us();
     if (attach_all(service, error) < 0)
         return -1;
