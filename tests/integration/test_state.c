@@ -76,6 +76,17 @@ static void wait_for_verdict(const struct scene *scene, enum state_verdict wante
     }
 }
 
+static void wait_for_phase(const struct scene *scene, enum rpd_phase wanted)
+{
+    const int64_t began = now_ns();
+
+    while (page_of(scene).phase != wanted) {
+        cr_assert_lt(now_ns() - began, DEADLINE_S * INT64_C(1000000000), "phase %u instead of %d",
+                     page_of(scene).phase, wanted);
+        poll(NULL, 0, 1);
+    }
+}
+
 static ino_t inode_of(const struct scene *scene)
 {
     struct stat status;
@@ -236,9 +247,40 @@ Test(state, a_stopped_process_is_stalled)
     end_scene(&scene);
 }
 
-/* Off until the loop's clock stamps the page: without it turned_us stays that of
- * the start, and whoever lives for longer than RPD_STATE_STALL_US counts as stalled. */
-TestSuite(heartbeat, .disabled = true);
+Test(state, follows_the_phases_of_the_service)
+{
+    static const char request[] = "id\njob 60000 x\n";
+    struct scene scene = empty_scene();
+    char line[64];
+
+    scene.rpd = start(&scene, test_plugin("talk"));
+    assert_bound(scene.rpd);
+    wait_for_phase(&scene, RPD_PHASE_READY);
+    cr_expect_geq(page_of(&scene).ready_us, page_of(&scene).bound_us);
+
+    const int fd = connect_to(textf("unix:%s/x.sock", scene.dir));
+    cr_assert_eq(send_all(fd, request, sizeof request - 1), 0);
+    cr_assert_gt(read_line(fd, line, sizeof line), 0);
+    process_signal(scene.rpd, SIGTERM);
+    wait_for_phase(&scene, RPD_PHASE_DRAINING);
+    cr_expect_gt(page_of(&scene).phase_us, page_of(&scene).ready_us);
+    close(fd);
+    assert_ends(scene.rpd, 0);
+    assert_empty(scene.run);
+    end_scene(&scene);
+}
+
+Test(state, a_service_that_loads_is_warming)
+{
+    struct scene scene = empty_scene();
+
+    scene.rpd = RPD_START(scene.run, test_plugin("misbehave"), "-n", "demo", "-l",
+                          textf("unix:%s/x.sock", scene.dir), "-o", "load=forever");
+    assert_line(scene.rpd, "test: loads");
+    cr_expect_eq(page_of(&scene).phase, RPD_PHASE_WARMING);
+    assert_stops(scene.rpd);
+    end_scene(&scene);
+}
 
 Test(heartbeat, an_idle_loop_turns_four_times_a_second)
 {
