@@ -7,6 +7,9 @@ static const double follow_us = 3e6;
 
 enum { UNIT_SIZE = sizeof((struct rpd_state_part *)NULL)->unit, WORDS = UNIT_SIZE / 8 };
 
+/* (The text is read and written as words.) */
+typedef uint64_t __attribute__((may_alias)) word;
+
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
@@ -17,15 +20,15 @@ static void store_unit(struct rpd_state_part *part, const char *unit)
 
     memcpy(words, unit, strnlen(unit, UNIT_SIZE - 1));
     for (int i = 0; i < WORDS; i++)
-        STORE(((uint64_t *)(void *)part->unit)[i], words[i]);
+        STORE(((word *)(void *)part->unit)[i], words[i]);
 }
 
 void load_progress_unit(const struct rpd_state_part *part, char ret_unit[16])
 {
-    uint64_t words[WORDS];
+    uint64_t words[WORDS] = {0};
 
     for (int i = 0; i < WORDS; i++)
-        words[i] = LOAD(((const uint64_t *)(const void *)part->unit)[i]);
+        words[i] = LOAD(((const word *)(const void *)part->unit)[i]);
     memcpy(ret_unit, words, UNIT_SIZE);
     ret_unit[UNIT_SIZE - 1] = '\0';
 }

@@ -20,7 +20,7 @@
 enum {
     FIRST_RETRY_S = 1,
     LONGEST_RETRY_S = 60,
-    HEED_S = 10 /* a cancelled run that does not return until then is given up */
+    HEED_US = 10 * 1000000 /* a cancelled run that does not return until then is given up */
 };
 
 /* One run: of load() itself, or of a part. It is kept until the end, to be seen
@@ -380,7 +380,7 @@ static void check_stall(struct rpd_load *run, uint64_t passed_us)
         pool_cancel(loading->pool, &run->job);
     } else if (state_of(run) == RPD_PART_STALLED) {
         run->stalled_us += passed_us;
-        if (run->stalled_us >= HEED_S * 1000000u)
+        if (run->stalled_us >= HEED_US)
             fail(run,
                  "no progress, and it does not return when cancelled; it should look at "
                  "rpd_load_cancelled()",

@@ -17,7 +17,7 @@
 enum {
     PASSED_MAX_US = 1000000, /* a beat that is later than this was a stopped process */
     TELL_US = 1000000,       /* how often the manager is told, at most */
-    HIDDEN_MS = 50           /* for those who had found the path before it went */
+    HIDDEN_US = 50000        /* for those who had found the path before it went */
 };
 
 /* ---- the stop ---------------------------------------------------------------- */
@@ -91,7 +91,7 @@ static bool all_are_idle(const struct running *running, uint64_t now_us)
  * the time the loop has turned for a while, and calls the exit off. */
 static void try_idle_exit(struct running *running)
 {
-    static const struct timeval a_while = {.tv_usec = HIDDEN_MS * 1000};
+    static const struct timeval a_while = {.tv_usec = HIDDEN_US};
 
     running->hidden = true;
     FOR_EACH_SERVICE(running, service)
