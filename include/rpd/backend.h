@@ -83,7 +83,7 @@ struct rpd_backend {
     /* [loop] Connections. See conn.h. A backend without serve has on_data. */
     void (*on_connect)(struct rpd_conn *conn, void *state);
     void (*on_data)(struct rpd_conn *conn, void *state);
-    void (*on_writable)(struct rpd_conn *conn, void *state); /* waiting output fell below 64 KiB */
+    void (*on_writable)(struct rpd_conn *conn, void *state); /* 256 KiB waited, now < 64 KiB */
     void (*on_close)(struct rpd_conn *conn, void *state);    /* conn can no longer be written */
 
     /* [loop] No client will come any more. For clients taken by rpd_accept():
