@@ -1,9 +1,6 @@
 /* A load that burns processors: as many parts as the option says, each of which
- * computes for so many seconds and never waits. What answers under "serve" are
- * measured with, while all workers are busy.
- *
- * on_data answers "cold" to each line while there is no state, then "warm".
- * A line "job" is answered by a job, with the slice its thread has, in ns. */
+ * computes for so many seconds and never waits. For answers under "serve" while
+ * all workers are busy: each line is answered with "cold", or, once READY, "warm". */
 #include <rpd/backend.h>
 
 #include <stdio.h>
