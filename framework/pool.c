@@ -16,16 +16,16 @@
 
 enum {
     QUEUE_MAX = 10000,
-    /* How much lower than the loop's the priority of workers is. At the same one
-     * a loop that wakes up while workers compute on all processors waits for the
-     * slice of one of them, or for the next tick: of answers one in a hundred took
-     * 2 to 8 ms on Linux 6.18. With 5 it is a few tenths of one; with 3 not in each
-     * run; a longer slice for workers or a shorter one for the loop
-     * (sched_setattr), and SCHED_BATCH, did not do. Where nothing else wants the
-     * processors this costs workers nothing; against others of the same session or
-     * control group each has a third of the weight. It is for the thread's life, as
-     * to take it back needs a privilege: jobs, and programs that they start, have
-     * it, too. */
+    /* How much lower than the loop's the priority of workers is. At the same one a
+     * loop that wakes up while workers compute on all processors waits until the
+     * slice of one of them, or the tick, is over: p99 of its answers was 3 to 5 ms
+     * on Linux 6.18. With 5 it is 0.1 to 1 ms; with 1 or 2 up to 3 ms. Slices, longer
+     * for workers and shorter for the loop (sched_setattr), and SCHED_BATCH helped
+     * in some runs only; SCHED_IDLE would starve a load on a busy machine.
+     * The cost: none where nothing else wants the processors; a third of the weight
+     * against others of the same session or control group. It is for the thread's
+     * life, as to take it back needs a privilege: jobs, and programs that they
+     * start, have it, too. */
     WORKER_NICE = 5
 };
 
