@@ -38,19 +38,23 @@ static struct {
     const char *what, *unit;
     double limit;
     bool is_count;
+    int decimals;
     int runs;
     double values[MAX_RUNS];
 } figures[FIGURES] = {
-    [CROWD_REFUSED] = {"crowd: refused", "", 0, .is_count = true},
-    [CROWD_EAGAIN] = {"crowd: EAGAIN", "", 0, .is_count = true},
-    [CROWD_RESET] = {"crowd: reset", "", 0, .is_count = true},
-    [CROWD_UNANSWERED] = {"crowd: unanswered", "", 0, .is_count = true},
-    [CROWD_MEMORY] = {"crowd: memory of a held client", " bytes", 2048},
-    [CROWD_STALL] = {"crowd: longest stall of the loop", " ms", 20},
-    [COLD_P99] = {"cold: p99 of answers", " ms", 2},
-    [IDLE_UNANSWERED] = {"idle: unanswered", "", 0, .is_count = true},
-    [IDLE_MEMORY] = {"idle: memory of a connection", " bytes", 1536},
-    [IDLE_P99] = {"idle: p99 of answers", " ms", 1},
+    [CROWD_REFUSED] = {.what = "crowd: refused", .unit = "", .is_count = true},
+    [CROWD_EAGAIN] = {.what = "crowd: EAGAIN", .unit = "", .is_count = true},
+    [CROWD_RESET] = {.what = "crowd: reset", .unit = "", .is_count = true},
+    [CROWD_UNANSWERED] = {.what = "crowd: unanswered", .unit = "", .is_count = true},
+    [CROWD_MEMORY] = {.what = "crowd: memory of a held client", .unit = " bytes", .limit = 2048},
+    [CROWD_STALL] = {.what = "crowd: longest stall of the loop",
+                     .unit = " ms",
+                     .limit = 20,
+                     .decimals = 3},
+    [COLD_P99] = {.what = "cold: p99 of answers", .unit = " ms", .limit = 2, .decimals = 3},
+    [IDLE_UNANSWERED] = {.what = "idle: unanswered", .unit = "", .is_count = true},
+    [IDLE_MEMORY] = {.what = "idle: memory of a connection", .unit = " bytes", .limit = 1536},
+    [IDLE_P99] = {.what = "idle: p99 of answers", .unit = " ms", .limit = 1, .decimals = 3},
 };
 
 void figure_add(enum figure figure, double value)
@@ -77,7 +81,7 @@ static bool judge(enum figure figure)
     const double value = figures[figure].is_count ? values[runs - 1] : values[runs / 2];
     const bool good = value <= figures[figure].limit;
     printf("warmup: %s: %.*f%s (at most %g%s): %s\n", figures[figure].what,
-           *unit == ' ' && unit[1] == 'm' ? 3 : 0, value, unit, figures[figure].limit, unit,
+           figures[figure].decimals, value, unit, figures[figure].limit, unit,
            good ? "ok" : "missed");
     return good;
 }
