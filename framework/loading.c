@@ -310,8 +310,10 @@ static void fail_with_its_reason(struct rpd_load *run)
     if (state_of(run) == RPD_PART_STALLED) {
         snprintf(stalled, sizeof stalled, "no progress for %d s", run->loading->no_progress_s);
         reason = stalled;
-    } else if (run->failed) {
-        reason = run->failure ? run->failure : "out of memory; free some";
+    } else if (run->failed && !run->failure) {
+        reason = "out of memory; free some";
+    } else if (run->failed && *run->failure) {
+        reason = run->failure;
     }
     fail(run, reason, false);
 }
@@ -468,7 +470,8 @@ static void look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (loading->over && *loading->failure) {
+    /* (A failure that a stop has overtaken changes nothing any more.) */
+    if (loading->phase != LOADING_CANCELLED && loading->over && *loading->failure) {
         char why[LOADING_TEXT_MAX];
 
         snprintf(why, sizeof why, "%s", loading->failure);
@@ -577,6 +580,7 @@ void loading_finish(struct loading *loading)
     loading->look = NULL;
     while ((run = TAILQ_FIRST(&loading->runs))) {
         TAILQ_REMOVE(&loading->runs, run, link);
+        event_del(&run->retry); /* pending where the loop itself has failed */
         forget_added(run);
         free(run->failure);
         free(run);
