@@ -757,6 +757,56 @@ Test(attacks, load_fails_in_the_turn_of_the_stop)
     temp_dir_remove(server.dir);
 }
 
+/* ---- clients of a service that warms ---- */
+
+/* They have asked, and see the end of file, not a reset: whether they were
+ * accepted already or not. */
+Test(attacks, stop_while_it_warms_resets_nobody)
+{
+    static const char *const policies[] = {"hold", "backlog"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = prepare_with("", textf("\"warmup\":\"%s\",", policies[i]),
+                                            "\"load\":\"long\"");
+
+        start(&server, NULL);
+        const int fds[] = {client(server.endpoint), client(server.tcp), client(server.endpoint)};
+        for (size_t k = 0; k < 2; k++)
+            cr_assert_eq(send_all(fds[k], "question\n", 9), 0);
+        assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+        end_server(&server);
+        for (size_t k = 0; k < 3; k++) {
+            assert_eof(fds[k]);
+            close(fds[k]);
+        }
+    }
+}
+
+/* Its queue is that of a socket that nobody finds any more. */
+Test(attacks, socket_removed_while_its_queue_waits)
+{
+    struct server server = prepare_with("", "\"warmup\":\"backlog\",",
+                                        "\"mode\":\"log\",\"parts\":1");
+    const char *gate = textf("%s/gate", server.dir), *path;
+
+    cr_assert_eq(mkfifo(gate, 0600), 0);
+    const int fifo = open(gate, O_RDWR | O_CLOEXEC);
+    start(&server, ARGS(textf("TEST_GATE=%s", gate)));
+    const int before = client(server.endpoint);
+    path = server.endpoint + strlen("unix:");
+    cr_assert_eq(unlink(path), 0);
+    assert_line(server.rpd, "was removed by somebody");
+    const int after = client(server.endpoint);
+    cr_assert_eq(write(fifo, "x", 1), 1);
+    assert_text(ask(before, "x"), "ok", server.rpd);
+    assert_text(ask(after, "x"), "ok", server.rpd);
+    close(before);
+    close(after);
+    close(fifo);
+    unlink(gate);
+    end_server(&server);
+}
+
 /* ---- configuration ---- */
 
 Test(attacks, socket_called_like_the_record)
