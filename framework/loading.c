@@ -20,7 +20,8 @@
 enum {
     FIRST_RETRY_S = 1,
     LONGEST_RETRY_S = 60,
-    HEED_US = 10 * 1000000 /* a cancelled run that does not return until then is given up */
+    HEED_US = 10 * 1000000, /* a cancelled run that does not return until then is given up */
+    ASK_US = 1000000
 };
 
 /* One run: of load() itself, or of a part. It is kept until the end, to be seen
@@ -371,12 +372,16 @@ static void tell_stall(struct rpd_load *run)
              loading->plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
 }
 
-static void check_stall(struct rpd_load *run, uint64_t passed_us)
+/* (One at a time: a worker that does not answer costs the loop some time, and
+ * many that hang in the same file system would make it stand still.) */
+static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
 {
     struct loading *loading = run->loading;
     const uint64_t limit_us = (uint64_t)loading->no_progress_s * 1000000;
 
-    if (state_of(run) == RPD_PART_LOADING && limit_us > 0 && run->meter.quiet_us >= limit_us) {
+    if (state_of(run) == RPD_PART_LOADING && limit_us > 0 && run->meter.quiet_us >= limit_us &&
+        now_us - loading->asked_us >= ASK_US) {
+        loading->asked_us = now_us;
         tell_stall(run);
         set_state(run, RPD_PART_STALLED);
         pool_cancel(loading->pool, &run->job);
@@ -407,7 +412,7 @@ static void measure(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
         __atomic_store_n(&run->part->moved_us, now_us, __ATOMIC_RELAXED);
         run->loading->moved = true;
     }
-    check_stall(run, passed_us);
+    check_stall(run, now_us, passed_us);
 }
 
 /* Of the required runs; the root's own counts while there are no parts. */

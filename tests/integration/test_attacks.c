@@ -757,6 +757,22 @@ Test(attacks, load_fails_in_the_turn_of_the_stop)
     temp_dir_remove(server.dir);
 }
 
+/* To ask one of them where it is takes the loop some time; five at once would be
+ * a stall. */
+Test(attacks, loads_hang_at_once_and_do_not_answer)
+{
+    struct server server = prepare_with("\"workers\":8,\"stall_s\":1,\"drain_s\":0,",
+                                        "\"no_progress_s\":1,\"on_load_failure\":\"degraded\",",
+                                        "\"load\":\"deaf\",\"parts\":8");
+
+    start(&server, NULL);
+    cr_assert_eq(process_wait_lines(server.rpd, "no progress for 1 s; its worker is in", 8), 0,
+                 "%s", process_stderr(server.rpd));
+    assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
 /* ---- clients of a service that warms ---- */
 
 /* They have asked, and see the end of file, not a reset: whether they were
