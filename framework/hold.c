@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "libevent.h"
+#include "linger.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -207,7 +208,7 @@ void hold_drain(struct hold *hold)
             continue;
         }
         take(hold, next(hold, false), &held);
-        places_close(hold->places, held.fd);
+        linger_close_now(hold->places, held.fd);
         free(held.peer);
     }
 }

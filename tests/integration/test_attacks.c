@@ -12,7 +12,7 @@ struct server {
     struct process *rpd;
 };
 
-static struct server prepare(const char *top, const char *options)
+static struct server prepare_with(const char *top, const char *keys, const char *options)
 {
     struct server server = {.dir = temp_dir_make()};
 
@@ -20,10 +20,15 @@ static struct server prepare(const char *top, const char *options)
     server.echo = textf("unix:%s/echo.sock", server.dir);
     write_text(textf("%s/c.json", server.dir),
                textf("{%s\"services\":[{\"name\":\"attacks\",\"plugin\":\"%s\",\"listen\":[\"%s\","
-                     "\"tcp:127.0.0.1:0\"],\"options\":{%s}},"
+                     "\"tcp:127.0.0.1:0\"],%s\"options\":{%s}},"
                      "{\"name\":\"echo\",\"plugin\":\"echo.so\",\"listen\":[\"%s\"]}]}",
-                     top, test_plugin("attacks"), server.endpoint, options, server.echo));
+                     top, test_plugin("attacks"), server.endpoint, keys, options, server.echo));
     return server;
+}
+
+static struct server prepare(const char *top, const char *options)
+{
+    return prepare_with(top, "", options);
 }
 
 static void start(struct server *server, const char *const *env)
@@ -702,6 +707,120 @@ Test(attacks, socket_removed_while_the_constructor_runs)
 Test(attacks, lock_removed_while_the_constructor_runs)
 {
     check_removed_early(true);
+}
+
+/* ---- loads ---- */
+
+/* An empty text is no reason, but a failure all the same. */
+Test(attacks, load_fails_with_an_empty_text)
+{
+    struct server server = prepare_with("", "\"on_load_failure\":\"exit\",",
+                                        "\"load\":\"no_reason\"");
+
+    start(&server, NULL);
+    assert_ends(server.rpd, 69);
+    assert_line(server.rpd, "rpd: load: attacks: it returned no state and no reason");
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* The loop sees the signal first and then, in the same turn, the load that has
+ * failed: it is blocked until both are there. */
+Test(attacks, load_fails_in_the_turn_of_the_stop)
+{
+    struct server server = prepare_with("\"drain_s\":1,",
+                                        "\"warmup\":\"serve\",\"on_load_failure\":\"exit\",",
+                                        "\"mode\":\"roles\",\"load\":\"gate\"");
+    const char *gates[] = {textf("%s/gate", server.dir), textf("%s/load", server.dir)};
+    int fifos[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(mkfifo(gates[i], 0600), 0);
+        fifos[i] = open(gates[i], O_RDWR | O_CLOEXEC);
+    }
+    start(&server, ARGS(textf("TEST_GATE=%s", gates[0]), textf("TEST_LOAD_GATE=%s", gates[1])));
+    const int fd = client(server.endpoint);
+    cr_assert_eq(send_all(fd, "Wx", 2), 0);
+    assert_line(server.rpd, "test: waits at the gate");
+    process_signal(server.rpd, SIGTERM);
+    poll(NULL, 0, 50);
+    cr_assert_eq(write(fifos[1], "x", 1), 1);
+    poll(NULL, 0, 100); /* the worker's part takes microseconds */
+    cr_assert_eq(write(fifos[0], "x", 1), 1);
+    assert_ends(server.rpd, 0);
+    close(fd);
+    for (size_t i = 0; i < 2; i++) {
+        close(fifos[i]);
+        unlink(gates[i]);
+    }
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* To ask one of them where it is takes the loop some time; five at once would be
+ * a stall. */
+Test(attacks, loads_hang_at_once_and_do_not_answer)
+{
+    struct server server = prepare_with("\"workers\":8,\"stall_s\":1,\"drain_s\":0,",
+                                        "\"no_progress_s\":1,\"on_load_failure\":\"degraded\",",
+                                        "\"load\":\"deaf\",\"parts\":8");
+
+    start(&server, NULL);
+    cr_assert_eq(process_wait_lines(server.rpd, "no progress for 1 s; its worker is in", 8), 0,
+                 "%s", process_stderr(server.rpd));
+    assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* ---- clients of a service that warms ---- */
+
+/* They have asked, and see the end of file, not a reset: whether they were
+ * accepted already or not. */
+Test(attacks, stop_while_it_warms_resets_nobody)
+{
+    static const char *const policies[] = {"hold", "backlog"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = prepare_with("", textf("\"warmup\":\"%s\",", policies[i]),
+                                            "\"load\":\"long\"");
+
+        start(&server, NULL);
+        const int fds[] = {client(server.endpoint), client(server.tcp), client(server.endpoint)};
+        for (size_t k = 0; k < 2; k++)
+            cr_assert_eq(send_all(fds[k], "question\n", 9), 0);
+        assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+        end_server(&server);
+        for (size_t k = 0; k < 3; k++) {
+            assert_eof(fds[k]);
+            close(fds[k]);
+        }
+    }
+}
+
+/* Its queue is that of a socket that nobody finds any more. */
+Test(attacks, socket_removed_while_its_queue_waits)
+{
+    struct server server = prepare_with("", "\"warmup\":\"backlog\",",
+                                        "\"mode\":\"log\",\"parts\":1");
+    const char *gate = textf("%s/gate", server.dir), *path;
+
+    cr_assert_eq(mkfifo(gate, 0600), 0);
+    const int fifo = open(gate, O_RDWR | O_CLOEXEC);
+    start(&server, ARGS(textf("TEST_GATE=%s", gate)));
+    const int before = client(server.endpoint);
+    path = server.endpoint + strlen("unix:");
+    cr_assert_eq(unlink(path), 0);
+    assert_line(server.rpd, "was removed by somebody");
+    const int after = client(server.endpoint);
+    cr_assert_eq(write(fifo, "x", 1), 1);
+    assert_text(ask(before, "x"), "ok", server.rpd);
+    assert_text(ask(after, "x"), "ok", server.rpd);
+    close(before);
+    close(after);
+    close(fifo);
+    unlink(gate);
+    end_server(&server);
 }
 
 /* ---- configuration ---- */
