@@ -132,12 +132,13 @@ static void admit(struct hold *hold, struct held *client)
     free(held.peer);
 }
 
-/* One of each list in turns. */
+/* One of each list in turns, however few a turn of the loop admits. */
 static void admit_batch(struct hold *hold, uint64_t began_us)
 {
     for (unsigned i = 0; i < hold->batch && hold->count > 0; i++) {
-        struct held *late = i % 2 ? TAILQ_FIRST(&hold->late) : NULL;
+        struct held *late = hold->is_lates_turn ? TAILQ_FIRST(&hold->late) : NULL;
 
+        hold->is_lates_turn = !hold->is_lates_turn;
         admit(hold, late ? late : first(hold));
         if (clock_us() - began_us >= ADMITTING_US)
             break;

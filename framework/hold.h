@@ -40,6 +40,7 @@ struct hold {
     size_t left; /* so far: dropped because they had gone */
     bool open;
     struct held_list early, late; /* came before it opened, and after */
+    bool is_lates_turn;
     unsigned batch;               /* how many a turn admits */
     uint64_t turn_ended_us;
 };
