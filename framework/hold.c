@@ -193,6 +193,18 @@ void hold_open(struct hold *hold)
         turn_again(hold);
 }
 
+/* An end of file, not the reset that closing with unread input would be. */
+static void dismiss(struct hold *hold, int fd)
+{
+    enum { BLOCKS_MAX = 64 };
+    char discard[16384];
+
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < BLOCKS_MAX && recv(fd, discard, sizeof discard, MSG_DONTWAIT) > 0; i++)
+        continue;
+    places_close(hold->places, fd);
+}
+
 void hold_drain(struct hold *hold)
 {
     struct held held;
@@ -204,7 +216,7 @@ void hold_drain(struct hold *hold)
             continue;
         }
         take(hold, first(hold), &held);
-        places_close(hold->places, held.fd);
+        dismiss(hold, held.fd);
         free(held.peer);
     }
 }

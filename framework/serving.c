@@ -247,6 +247,14 @@ static void look(evutil_socket_t fd, short what, void *arg)
         loading_cancel(&service->loading);
 }
 
+/* Those whom the policy has left in the queue are accepted, too: to be closed
+ * like those who are held, rather than reset by the kernel. */
+static bool accepts_now(struct attachment *attachment)
+{
+    return attachment->acceptor.started ||
+           (attachment->attached && start_accepting(attachment) == 0);
+}
+
 static void withdraw(struct rpd_service *service)
 {
     for (size_t i = 0; i < service->attachment_count; i++) {
@@ -256,7 +264,7 @@ static void withdraw(struct rpd_service *service)
         listener_withdraw(listener);
         /* Whoever is queued found us before we withdrew. An adopted listener's
          * queue is not ours: whoever made it may start another of us. */
-        if (attachment->acceptor.started && listener->way != LISTENER_ADOPTED)
+        if (listener->way != LISTENER_ADOPTED && accepts_now(attachment))
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);
         listener_close(listener);
