@@ -41,7 +41,7 @@ struct hold {
     bool open;
     struct held_list early, late; /* came before it opened, and after */
     bool is_lates_turn;
-    unsigned batch;               /* how many a turn admits */
+    unsigned batch; /* how many a turn admits */
     uint64_t turn_ended_us;
 };
 
