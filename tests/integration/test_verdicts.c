@@ -134,6 +134,26 @@ static double becomes(struct watched *watched, enum state_verdict before, enum s
     }
 }
 
+/* One that is large, on a busy machine, takes a while to be gone: until then it
+ * has its lock, and its loop stands still. From its end on it is dead. */
+static double dies(struct watched *watched, enum state_verdict before)
+{
+    const int64_t began = now_ns();
+    bool was_alive = true;
+
+    process_signal(watched->warm.rpd, SIGKILL);
+    while (was_alive) {
+        was_alive = process_alive(watched->warm.rpd);
+        const enum state_verdict verdict = look_at(watched);
+        if (verdict == STATE_DEAD)
+            break;
+        cr_assert(was_alive && (verdict == before || verdict == STATE_STALLED), "%s",
+                  state_verdict_text(verdict));
+        poll(NULL, 0, 2);
+    }
+    return (double)(now_ns() - began) / 1e6;
+}
+
 static double check_condition(struct watched *watched, enum condition condition,
                               enum state_verdict usual)
 {
@@ -156,10 +176,7 @@ static double check_condition(struct watched *watched, enum condition condition,
         becomes(watched, STATE_STALLED, usual);
         assert_remains(watched, usual, 100);
         break;
-    default:
-        process_signal(watched->warm.rpd, SIGKILL);
-        took = becomes(watched, usual, STATE_DEAD);
-        assert_remains(watched, STATE_DEAD, 100);
+    default: took = dies(watched, usual); assert_remains(watched, STATE_DEAD, 100);
     }
     return took;
 }
@@ -185,7 +202,7 @@ ParameterizedTest(size_t *at, verdicts, of)
     cr_log_info("%s, backlog %s, %s: seen after %.0f ms; a look took %.3f ms, %.3f at most",
                 phase_names[phase], full ? "full" : "empty", condition_names[condition], took, mean,
                 (double)watched.slowest_ns / 1e6);
-    cr_assert_lt(took, is_sanitized() ? 3000 : 1000, "%f", took);
+    cr_assert_lt(took, condition == KILLED || is_sanitized() ? 5000 : 1000, "%f", took);
     cr_assert_lt(mean, 50);
     leave(&watched);
 }
