@@ -15,9 +15,10 @@
 #include <unistd.h>
 
 enum {
-    PASSED_MAX_US = 1000000, /* a beat that is later than this was a stopped process */
-    TELL_US = 1000000,       /* how often the manager is told, at most */
-    HIDDEN_US = 50000        /* for those who had found the path before it went */
+    STOPPED_US = 1000000, /* a beat after so long is one of a stopped process, or of a loop that
+                             stood still: that time counts for nobody */
+    TELL_US = 1000000,    /* how often the manager is told, at most */
+    HIDDEN_US = 50000     /* for those who had found the path before it went */
 };
 
 /* ---- the stop ---------------------------------------------------------------- */
@@ -164,8 +165,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
 
     running->beat_us = now_us;
     FOR_EACH_SERVICE(running, service)
-        service_pulse(service, now_us, since_us < PASSED_MAX_US ? since_us : PASSED_MAX_US,
-                      late_us);
+        service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);

@@ -180,7 +180,7 @@ static void on_ready(struct rpd_service *service)
     if (service->phase != SERVICE_WARMING)
         return; /* too late: a stop was asked for meanwhile */
     enter_phase(service, SERVICE_READY);
-    service->busy_us = clock_us();
+    service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
         enter(service);
         backend->on_ready(service, service->conns.state);
