@@ -192,6 +192,20 @@ void hold_open(struct hold *hold)
         turn_again(hold);
 }
 
+/* What a client has sent and nobody has read would make a reset of our close. It
+ * shall see the end of the stream. */
+static void close_unanswered(struct hold *hold, int fd)
+{
+    enum { BLOCKS_MAX = 64 };
+    char discard[16384];
+
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < BLOCKS_MAX; i++)
+        if (recv(fd, discard, sizeof discard, MSG_DONTWAIT) <= 0)
+            break;
+    places_close(hold->places, fd);
+}
+
 void hold_drain(struct hold *hold)
 {
     struct held held;
@@ -203,7 +217,7 @@ void hold_drain(struct hold *hold)
             continue;
         }
         take(hold, first(hold), &held);
-        places_close(hold->places, held.fd);
+        close_unanswered(hold, held.fd);
         free(held.peer);
     }
 }
