@@ -46,10 +46,17 @@ static void limit_stop(const struct running *running, int exit_code)
     signals_limit_stop(stop_limit_ms(running));
 }
 
+static void set_drain_deadline(struct running *running, uint64_t from_now_us)
+{
+    const struct timeval limit = {.tv_sec = (time_t)(from_now_us / 1000000),
+                                  .tv_usec = (suseconds_t)(from_now_us % 1000000)};
+
+    running->drain_due_us = clock_us() + from_now_us;
+    event_add(running->drain_deadline, &limit);
+}
+
 static void begin_stop(struct running *running, int exit_code, const char *why)
 {
-    const struct timeval limit = {.tv_sec = running->config->drain_s};
-
     if (running->stopping)
         return;
     running->stopping = true;
@@ -61,10 +68,26 @@ static void begin_stop(struct running *running, int exit_code, const char *why)
     watchdog_leave_loop();
     limit_stop(running, exit_code);
     watchdog_arm(WATCHDOG_STOP, stop_limit_ms(running));
-    event_add(running->drain_deadline, &limit);
+    running->drain_lost_us = watchdog_lost_us();
+    set_drain_deadline(running, (uint64_t)running->config->drain_s * 1000000);
     FOR_EACH_SERVICE(running, service)
         service_drain(service);
     leave_when_stopped(running);
+}
+
+/* Time in which the process was stopped does not count: its clients could not finish
+ * either. It is the watchdog that knows, a moment after we go on. */
+static bool put_off_drain_deadline(struct running *running)
+{
+    enum { LATE_US = 100000, A_MOMENT_US = 50000 };
+    const uint64_t lost_us = watchdog_lost_us() - running->drain_lost_us;
+
+    if (lost_us == 0 && (running->drain_is_late || clock_us() < running->drain_due_us + LATE_US))
+        return false;
+    running->drain_is_late = lost_us == 0;
+    running->drain_lost_us += lost_us;
+    set_drain_deadline(running, lost_us > 0 ? lost_us : A_MOMENT_US);
+    return true;
 }
 
 static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
@@ -73,6 +96,8 @@ static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (put_off_drain_deadline(running))
+        return;
     FOR_EACH_SERVICE(running, service)
         service_cut_off(service);
 }

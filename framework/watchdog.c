@@ -28,6 +28,7 @@ static struct {
     bool has_thread;
     sem_t wake; /* posted when there is something new to wait for; async-signal-safe */
     atomic_bool ending;
+    _Atomic uint64_t lost_us;
     struct {
         atomic_int ticks_left; /* 0: not armed */
         _Atomic(const char *) step, object, cause;
@@ -87,8 +88,10 @@ static uint64_t wait_for(int milliseconds, bool is_woken)
            !atomic_load(&watchdog.ending))
         ;
     passed_us = clock_us() - began_us;
-    if (passed_us > limit_us + LATE_US)
+    if (passed_us > limit_us + LATE_US) {
+        atomic_fetch_add(&watchdog.lost_us, passed_us - limit_us);
         return 0;
+    }
     return passed_us < limit_us ? passed_us : limit_us;
 }
 
@@ -166,6 +169,11 @@ void watchdog_arm(enum watchdog_slot slot, int milliseconds)
 void watchdog_disarm(enum watchdog_slot slot)
 {
     atomic_store(&watchdog.slots[slot].ticks_left, 0);
+}
+
+uint64_t watchdog_lost_us(void)
+{
+    return atomic_load(&watchdog.lost_us);
 }
 
 void watchdog_watch_loop(int stall_s)
