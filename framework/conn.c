@@ -22,6 +22,7 @@ enum {
     CONN_BLOCK = 64 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
     OUTPUT_LOW = 64 * 1024,
+    LEFTOVER_SMALL = 4096,       /* so much is copied rather than given a large block */
     REQUEST_PROGRESS = 64 * 1024 /* so much more of a request starts its clock anew */
 };
 
@@ -512,7 +513,22 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* ---- events ------------------------------------------------------------------ */
 
-/* Reads behind what is left over, or, usually, into the loop's block. */
+/* What has come is put behind what is left over. */
+static int join_leftover(struct rpd_conn *conn, const char *data, size_t size)
+{
+    const bool is_there = data != conn->group->loop->input;
+
+    if (is_there)
+        buffer_added(&conn->in, size);
+    else if (buffer_append(&conn->in, data, size) < 0)
+        return -1;
+    conn->view = buffer_data(&conn->in);
+    conn->view_size = conn->in.size;
+    return 0;
+}
+
+/* Reads into the loop's block, or behind a large leftover. (Behind a small one, too,
+ * would cost a block for each client that drips.) */
 static ssize_t read_input(struct rpd_conn *conn)
 {
     struct conn_loop *loop = conn->group->loop;
@@ -521,7 +537,7 @@ static ssize_t read_input(struct rpd_conn *conn)
     ssize_t size;
 
     keep_leftover(conn);
-    if (conn->in.size > 0) {
+    if (conn->in.size > LEFTOVER_SMALL) {
         to = buffer_reserve(&conn->in, CONN_BLOCK / 4);
         if (!to) {
             errno = ENOMEM;
@@ -534,9 +550,10 @@ static ssize_t read_input(struct rpd_conn *conn)
     if (size <= 0)
         return size;
     if (conn->in.size > 0) {
-        buffer_added(&conn->in, (size_t)size);
-        conn->view = buffer_data(&conn->in);
-        conn->view_size = conn->in.size;
+        if (join_leftover(conn, to, (size_t)size) < 0) {
+            errno = ENOMEM;
+            return -1;
+        }
     } else {
         conn->view = loop->input;
         conn->view_size = (size_t)size;
