@@ -46,13 +46,23 @@ static void limit_stop(const struct running *running, int exit_code)
     signals_limit_stop(stop_limit_ms(running));
 }
 
-static void set_drain_deadline(struct running *running, uint64_t from_now_us)
+static void await_drain_deadline(struct running *running, uint64_t now_us)
 {
-    const struct timeval limit = {.tv_sec = (time_t)(from_now_us / 1000000),
-                                  .tv_usec = (suseconds_t)(from_now_us % 1000000)};
+    const uint64_t left_us = running->drain_due_us - now_us;
+    const struct timeval left = {.tv_sec = (time_t)(left_us / 1000000),
+                                 .tv_usec = (suseconds_t)(left_us % 1000000)};
 
-    running->drain_due_us = clock_us() + from_now_us;
-    event_add(running->drain_deadline, &limit);
+    event_add(running->drain_deadline, &left);
+}
+
+static void set_drain_deadline(struct running *running)
+{
+    uint64_t now_us;
+
+    running->drain_lost_us = watchdog_lost_us(); /* first: what is lost from here on counts */
+    now_us = clock_us();
+    running->drain_due_us = now_us + (uint64_t)running->config->drain_s * 1000000;
+    await_drain_deadline(running, now_us);
 }
 
 static void begin_stop(struct running *running, int exit_code, const char *why)
@@ -68,25 +78,24 @@ static void begin_stop(struct running *running, int exit_code, const char *why)
     watchdog_leave_loop();
     limit_stop(running, exit_code);
     watchdog_arm(WATCHDOG_STOP, stop_limit_ms(running));
-    running->drain_lost_us = watchdog_lost_us();
-    set_drain_deadline(running, (uint64_t)running->config->drain_s * 1000000);
+    set_drain_deadline(running);
     FOR_EACH_SERVICE(running, service)
         service_drain(service);
     leave_when_stopped(running);
 }
 
 /* Time in which the process was stopped does not count: its clients could not finish
- * either. It is the watchdog that knows, a moment after we go on. */
+ * either. (libevent's timer may also be early, by the time that it took to begin.) */
 static bool put_off_drain_deadline(struct running *running)
 {
-    enum { LATE_US = 100000, A_MOMENT_US = 50000 };
-    const uint64_t lost_us = watchdog_lost_us() - running->drain_lost_us;
+    const uint64_t lost_us = watchdog_lost_us();
+    const uint64_t now_us = clock_us();
 
-    if (lost_us == 0 && (running->drain_is_late || clock_us() < running->drain_due_us + LATE_US))
+    running->drain_due_us += lost_us - running->drain_lost_us;
+    running->drain_lost_us = lost_us;
+    if (now_us >= running->drain_due_us)
         return false;
-    running->drain_is_late = lost_us == 0;
-    running->drain_lost_us += lost_us;
-    set_drain_deadline(running, lost_us > 0 ? lost_us : A_MOMENT_US);
+    await_drain_deadline(running, now_us);
     return true;
 }
 

@@ -27,8 +27,7 @@ struct running {
     struct path_watch path_watch;
     struct pulse pulse;
     uint64_t beat_us, last_hangup_us, last_told_us;
-    uint64_t drain_due_us, drain_lost_us; /* of drain_deadline, and what did not count for it */
-    bool drain_is_late;                   /* it is being found out why */
+    uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */
     bool hidden;                          /* an idle exit is being tried */
     bool stopping, stopped;

@@ -35,7 +35,7 @@ void watchdog_disarm(enum watchdog_slot slot);
 void watchdog_stand_down(void);
 
 /* [any] How long, so far, this process has not run though it was meant to: stopped by
- * SIGSTOP, suspended, or starved. Known a moment after it goes on. */
+ * SIGSTOP, suspended, or starved; while the watchdog counts. */
 uint64_t watchdog_lost_us(void);
 
 /* [loop] While the loop runs and nobody wants it to stop: past that time in one
