@@ -78,7 +78,11 @@ void provoke_kill(struct stage *stage, const char *variant)
         keep_busy(stage);
         if (stage->phase == DRAINING)
             process_wait_exit(stage->rpd);
+        else
+            process_poll(&stage->rpd, 1, 100000000);
     }
+    cr_log_info("%s: %s", variant,
+                !process_alive(stage->rpd) ? "killed there, or ended" : "killed from outside");
     /* Where it has not made so many of these calls. */
     process_signal(stage->rpd, SIGKILL);
     process_wait_exit(stage->rpd);

@@ -142,8 +142,10 @@ static void *watch(void *arg)
     struct witness *witness = arg;
     const char *line = textf("%s\n", question);
     char answer[64];
+    const struct timeval patience = {.tv_sec = 100}; /* the daemon may be stopped for a minute */
     const int fd = connect_to(witness->endpoint);
 
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (fd < 0)
         give_evidence(witness, "cannot connect");
     while (fd >= 0 && !atomic_load(&witness->ending)) {

@@ -5,7 +5,8 @@
  *     stage.h      the daemon, who must not notice the fault, and the shared checks
  *     provoke.h    how each fault is provoked
  *
- * Each variant of a cell is a test. RPD_TEST_LONG=1 asks for the long forms. */
+ * Each variant of a cell is a test. RPD_TEST_LONG=1 asks for the long forms,
+ * RPD_TEST_ROW=31 for that row alone. */
 #include "provoke.h"
 
 #include <criterion/parameterized.h>
@@ -405,12 +406,14 @@ struct place {
 ParameterizedTestParameters(fault, cell)
 {
     static struct place places[ROWS * PHASES * MOST_VARIANTS];
+    const char *only = getenv("RPD_TEST_ROW");
     size_t count = 0;
 
     for (size_t row = 0; row < ROWS; row++)
         for (enum phase phase = LOADING; phase < PHASES; phase++)
             for (size_t i = 0; i < MOST_VARIANTS && table[row].cells[phase].variants[i]; i++)
-                places[count++] = (struct place){row, phase, i};
+                if (!only || atoi(only) == table[row].number)
+                    places[count++] = (struct place){row, phase, i};
     return cr_make_param_array(struct place, places, count);
 }
 
