@@ -19,7 +19,7 @@ provoke_fn provoke_sigterm, provoke_second_sigint;
 provoke_fn provoke_harmless_signals, provoke_sigstop;
 
 /* ---- provoke_system.c: rows 14, 15, 17, 26, 27, 42 ---- */
-provoke_fn provoke_emfile_in_load, provoke_emfile, arrange_emfile;
+provoke_fn provoke_emfile_in_load, provoke_emfile, arrange_emfile, provoke_after_emfile;
 provoke_fn provoke_accept_error, arrange_accept_error;
 provoke_fn provoke_accept_hiccup, arrange_accept_hiccup, provoke_after_hiccup;
 provoke_fn provoke_missing_file, arrange_missing_file, provoke_after_missing_file;
