@@ -393,16 +393,17 @@ Test(no_progress, of_one_that_reported_before)
     end_warm_with(&warm, 69);
 }
 
+/* It stands still at its gate; of more than four seconds it runs one. */
 Test(no_progress, is_not_that_of_a_stopped_process)
 {
-    struct warm warm = warm_of(limited("exit"), "\"steps\":600,\"step_ms\":5,");
+    struct warm warm = warm_of("\"no_progress_s\":3,", "\"steps\":1,");
 
-    wait_page(&warm, page.part_count == 1 && page.parts[0].done > 0);
-    for (int i = 0; i < 3; i++) {
-        process_signal(warm.rpd, SIGSTOP);
-        pass_ms(i == 0 ? 2500 : 1100);
-        process_signal(warm.rpd, SIGCONT);
+    wait_page(&warm, page.part_count == 1 && page.parts[0].done == 1);
+    for (int i = 0; i < 4; i++) {
         const uint64_t turns = page_of(&warm).turns;
+        process_signal(warm.rpd, SIGSTOP);
+        pass_ms(1100);
+        process_signal(warm.rpd, SIGCONT);
         wait_page(&warm, page.turns > turns);
     }
     make_ready(&warm);
