@@ -88,6 +88,7 @@ static void assert_memory(struct stage *stage, long before_kib, size_t count, do
 {
     const double each = (double)(rss_kib(process_pid(stage->rpd)) - before_kib) / (double)count;
 
+    cr_log_info("%zu clients: %.2f KiB each", count, each);
     if (!is_slow())
         cr_assert_leq(each, most_kib, "%.2f KiB each", each);
 }
