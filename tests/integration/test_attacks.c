@@ -197,6 +197,35 @@ Test(attacks, big_answer_to_the_end_of_input)
     end_server(&server);
 }
 
+/* It was not the client who took nothing for so long: when rpd goes on, it finds the
+ * time-out and room for more output at once. */
+Test(attacks, stopped_for_longer_than_write_stall)
+{
+    enum { SIZE = 819200 };
+    struct server server = prepare_with("", "\"limits\":{\"write_stall_s\":1},",
+                                        "\"mode\":\"big_at_end\"");
+    char *answer = malloc(SIZE + 2);
+
+    start(&server, NULL);
+    const int fd = client(server.endpoint);
+    cr_assert_eq(send_all(fd, "question", 8), 0);
+    shutdown(fd, SHUT_WR);
+    cr_assert_eq(read_exactly(fd, answer, 1), 1, "%s", strerror(errno));
+    assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+    process_signal(server.rpd, SIGSTOP);
+    ssize_t got = 1;
+    for (ssize_t more; (more = recv(fd, answer, SIZE, MSG_DONTWAIT)) > 0;)
+        got += more;
+    cr_assert_lt(got, SIZE, "all of it did fit");
+    poll(NULL, 0, 1200);
+    process_signal(server.rpd, SIGCONT);
+    got += read_to_end(fd, answer, SIZE + 2);
+    cr_assert_eq(got, SIZE, "%zd of %d\n%s", got, SIZE, process_stderr(server.rpd));
+    close(fd);
+    free(answer);
+    end_server(&server);
+}
+
 /* ---- the loop ---- */
 
 Test(attacks, resume_in_on_data)
