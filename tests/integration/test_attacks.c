@@ -802,6 +802,20 @@ Test(attacks, loads_hang_at_once_and_do_not_answer)
     temp_dir_remove(server.dir);
 }
 
+/* It has the only worker there is. */
+Test(attacks, optional_part_that_never_returns)
+{
+    struct server server = prepare_with("\"workers\":1,\"drain_s\":0,", "\"no_progress_s\":1,",
+                                        "\"mode\":\"log\",\"load\":\"optional\",\"parts\":2");
+
+    start(&server, NULL);
+    assert_line(server.rpd, "going on without it");
+    assert_line(server.rpd, "rpd: attacks: ready, degraded");
+    assert_text(ask_once(server.endpoint, "x"), "ok", server.rpd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
 /* ---- clients of a service that warms ---- */
 
 /* They have asked, and see the end of file, not a reset: whether they were
