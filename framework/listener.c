@@ -455,7 +455,8 @@ void listener_restore(struct rpd_listener *listener)
     if (!listener_needs_claim(listener) || !is_ours(listener, listener->private_name))
         return;
     residue_rename(listener->residue, listener->endpoint.name);
-    /* Whatever somebody has put there meanwhile is not ours to replace. */
+    /* Not over what somebody may have put there meanwhile: that is for
+     * listener_heal() to judge. */
     if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name,
                   RENAME_NOREPLACE) < 0)
         residue_rename(listener->residue, listener->private_name);

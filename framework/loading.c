@@ -372,6 +372,22 @@ static void tell_stall(struct rpd_load *run)
              loading->plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
 }
 
+/* Its thread is lost: what waits for one must not wait for ever. */
+static void abandon(struct rpd_load *run)
+{
+    const struct loading *loading = run->loading;
+    const int failed = pool_replace_worker(loading->pool, &run->job);
+
+    if (failed)
+        log_line(RPD_LOG_ERROR, loading->service_name,
+                 "load: %s keeps its worker, and no other can be made: %s; restart the service",
+                 run->part->name, strerror(failed));
+    fail(run,
+         "no progress, and it does not return when cancelled; it should look at "
+         "rpd_load_cancelled()",
+         true);
+}
+
 /* (One at a time: a worker that does not answer costs the loop some time, and
  * many that hang in the same file system would make it stand still.) */
 static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
@@ -388,10 +404,7 @@ static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_u
     } else if (state_of(run) == RPD_PART_STALLED) {
         run->stalled_us += passed_us;
         if (run->stalled_us >= HEED_US)
-            fail(run,
-                 "no progress, and it does not return when cancelled; it should look at "
-                 "rpd_load_cancelled()",
-                 true);
+            abandon(run);
     }
 }
 

@@ -197,6 +197,35 @@ Test(attacks, big_answer_to_the_end_of_input)
     end_server(&server);
 }
 
+/* It was not the client who took nothing for so long: when rpd goes on, it finds the
+ * time-out and room for more output at once. */
+Test(attacks, stopped_for_longer_than_write_stall)
+{
+    enum { SIZE = 819200 };
+    struct server server = prepare_with("", "\"limits\":{\"write_stall_s\":1},",
+                                        "\"mode\":\"big_at_end\"");
+    char *answer = malloc(SIZE + 2);
+
+    start(&server, NULL);
+    const int fd = client(server.endpoint);
+    cr_assert_eq(send_all(fd, "question", 8), 0);
+    shutdown(fd, SHUT_WR);
+    cr_assert_eq(read_exactly(fd, answer, 1), 1, "%s", strerror(errno));
+    assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+    process_signal(server.rpd, SIGSTOP);
+    ssize_t got = 1;
+    for (ssize_t more; (more = recv(fd, answer, SIZE, MSG_DONTWAIT)) > 0;)
+        got += more;
+    cr_assert_lt(got, SIZE, "all of it did fit");
+    poll(NULL, 0, 1200);
+    process_signal(server.rpd, SIGCONT);
+    got += read_to_end(fd, answer, SIZE + 2);
+    cr_assert_eq(got, SIZE, "%zd of %d\n%s", got, SIZE, process_stderr(server.rpd));
+    close(fd);
+    free(answer);
+    end_server(&server);
+}
+
 /* ---- the loop ---- */
 
 Test(attacks, resume_in_on_data)
@@ -773,6 +802,20 @@ Test(attacks, loads_hang_at_once_and_do_not_answer)
     temp_dir_remove(server.dir);
 }
 
+/* It has the only worker there is. */
+Test(attacks, optional_part_that_never_returns)
+{
+    struct server server = prepare_with("\"workers\":1,\"drain_s\":0,", "\"no_progress_s\":1,",
+                                        "\"mode\":\"log\",\"load\":\"optional\",\"parts\":2");
+
+    start(&server, NULL);
+    assert_line(server.rpd, "going on without it");
+    assert_line(server.rpd, "rpd: attacks: ready, degraded");
+    assert_text(ask_once(server.endpoint, "x"), "ok", server.rpd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
 /* ---- clients of a service that warms ---- */
 
 /* They have asked, and see the end of file, not a reset: whether they were
@@ -821,6 +864,75 @@ Test(attacks, socket_removed_while_its_queue_waits)
     close(fifo);
     unlink(gate);
     end_server(&server);
+}
+
+/* ---- an idle exit ---- */
+
+static void start_idle(struct server *server, const char *const *env)
+{
+    server->dir = temp_dir_make();
+    server->endpoint = textf("unix:%s/x.sock", server->dir);
+    write_text(textf("%s/c.json", server->dir),
+               textf("{\"services\":[{\"plugin\":\"echo.so\",\"listen\":[\"%s\","
+                     "\"tcp:127.0.0.1:0\"],\"idle_exit_s\":1}]}",
+                     server->endpoint));
+    server->rpd = process_start(
+        &(struct process_options){.argv = ARGS("rpd", "-c", textf("%s/c.json", server->dir)),
+                                  .env = env,
+                                  .runtime_dir = textf("%s/run", server->dir),
+                                  .notify = true});
+    assert_bound(server->rpd);
+    assert_line(server->rpd, "rpd: echo: ready ");
+    server->tcp = process_endpoint(server->rpd, "tcp:");
+}
+
+/* A client that waits for a descriptor is one. */
+Test(attacks, idle_exit_without_descriptors)
+{
+    const char *dir = temp_dir_make(), *file = textf("%s/fail", dir);
+    struct server server = {0};
+
+    write_text(file, "");
+    start_idle(&server,
+               ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/accept_errors.so")),
+                    textf("TEST_ACCEPT_ERROR=%d", EMFILE), textf("TEST_ACCEPT_FILE=%s", file)));
+    const int fd = client(server.endpoint);
+    assert_line(server.rpd, "cannot accept clients");
+    process_poll(&server.rpd, 1, 0);
+    for (const int64_t end = now_ns() + INT64_C(2000000000); now_ns() < end;)
+        poll(NULL, 0, 50);
+    unlink(file);
+    assert_text(ask(fd, "me"), "me", server.rpd);
+    close(fd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+    temp_dir_remove(dir);
+}
+
+/* Somebody takes the path while it is hidden; the exit is called off, and does not
+ * take it from them. */
+Test(attacks, path_taken_during_an_idle_exit)
+{
+    struct server server = {0};
+    struct stat before = {0}, after = {0};
+
+    start_idle(&server, NULL);
+    const char *path = server.endpoint + strlen("unix:");
+    while (exists(path))
+        poll(NULL, 0, 1);
+    const int other = listen_at(path, SOCK_STREAM, 8);
+    const int fd = connect_to(server.tcp);
+    stat(path, &before);
+    const int code = process_code(process_wait_exit(server.rpd));
+    /* (0 where we were late, and it has stopped.) */
+    cr_assert(code == 75 || code == 0, "exit code %d\n%s", code, process_stderr(server.rpd));
+    cr_assert_geq(other, 0);
+    cr_assert(stat(path, &after) == 0 && after.st_ino == before.st_ino, "%s",
+              process_stderr(server.rpd));
+    close(fd);
+    close(other);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
 }
 
 /* ---- configuration ---- */
