@@ -268,8 +268,9 @@ static void send_one(struct stage *stage, const char *variant, int number)
 
 void provoke_harmless_signals(struct stage *stage, const char *variant)
 {
-    static const int numbers[] = {SIGPIPE, SIGCHLD, SIGUSR1,   SIGUSR2, SIGWINCH, SIGURG,
-                                  SIGCONT, SIGIO,   SIGVTALRM, SIGPROF, SIGPWR,   SIGSTKFLT};
+    static const int numbers[] = {SIGPIPE,   SIGCHLD,  SIGUSR1, SIGUSR2,  SIGALRM,
+                                  SIGXFSZ,   SIGWINCH, SIGURG,  SIGCONT,  SIGIO,
+                                  SIGVTALRM, SIGPROF,  SIGPWR,  SIGSTKFLT};
 
     for (int times = 0; times < 3; times++) {
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
