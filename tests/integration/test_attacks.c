@@ -60,14 +60,6 @@ static void end_server(struct server *server)
     temp_dir_remove(server->dir);
 }
 
-static int client(const char *endpoint)
-{
-    const int fd = connect_to(endpoint);
-
-    cr_assert_geq(fd, 0, "%s: %s", endpoint, strerror(errno));
-    return fd;
-}
-
 /* Until it is so, or the deadline. */
 static bool wait_until(bool (*is_so)(const char *), const char *what)
 {
