@@ -93,6 +93,7 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
     loading_pulse(&service->loading, passed_us);
     jobs_name_long(&service->jobs, now_us);
     log_progress(service, now_us);
+    service_heal_again(service, now_us);
     if (is_busy(service))
         service->busy_us = now_us;
     service_show(service);

@@ -309,13 +309,22 @@ void service_unhide(struct rpd_service *service)
 
 /* ---- healing ---------------------------------------------------------------------- */
 
-/* Only what must not be shared ends the service: another owner. */
+/* Only what must not be shared ends the service: another owner. The rest, a shortage
+ * or a directory that has gone, may be over soon, and nobody will tell. */
 static void heal_failed(struct rpd_service *service, const struct error *error)
 {
-    if (error->code == EXIT_RUNNING)
+    enum { LONGEST_PAUSE_S = 60 };
+    const unsigned twice_s = service->heal_pause_s * 2;
+
+    if (error->code == EXIT_RUNNING) {
         service->events->failed(service->daemon, service, error);
-    else
-        log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
+        return;
+    }
+    log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
+    service->heal_pause_s = twice_s == 0                ? 1
+                            : twice_s > LONGEST_PAUSE_S ? LONGEST_PAUSE_S
+                                                        : twice_s;
+    service->heal_due_us = clock_us() + service->heal_pause_s * UINT64_C(1000000);
 }
 
 static bool concerns(const struct rpd_listener *listener, const char *file_name)
@@ -361,6 +370,16 @@ void service_heal(struct rpd_service *service, const char *file_name)
         if (service->phase < SERVICE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
+}
+
+void service_heal_again(struct rpd_service *service, uint64_t now_us)
+{
+    if (service->heal_due_us == 0 || now_us < service->heal_due_us)
+        return;
+    service->heal_due_us = 0;
+    service_heal(service, NULL);
+    if (service->heal_due_us == 0)
+        service->heal_pause_s = 0;
 }
 
 /* ---- serve, and its mirror ----------------------------------------------------------- */
