@@ -34,15 +34,15 @@ static bool read_lines(struct rpd_load *load, FILE *file, struct lines *lines)
     char *line = NULL;
     size_t size = 0;
 
-    for (ssize_t got; (got = getline(&line, &size, file)) > 0; line = NULL, size = 0) {
+    while (!rpd_load_cancelled(load) && getline(&line, &size, file) > 0) {
         char **text = realloc(lines->text, (lines->count + 1) * sizeof *text);
-        if (!text || rpd_load_cancelled(load)) {
-            lines->text = text ? text : lines->text;
+        if (!text)
             break;
-        }
-        line[strcspn(line, "\n")] = '\0';
         lines->text = text;
+        line[strcspn(line, "\n")] = '\0';
         lines->text[lines->count++] = line;
+        line = NULL;
+        size = 0;
         rpd_load_progress(load, lines->count, 0, "lines");
     }
     free(line);
