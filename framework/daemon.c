@@ -17,6 +17,7 @@
 #include "output.h"
 #include "process.h"
 #include "running.h"
+#include "seal.h"
 #include "signals.h"
 #include "watchdog.h"
 
@@ -271,6 +272,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
+    crash_except_sigsys(seal_take_signal);
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     FOR_EACH_SERVICE(daemon, service)

@@ -3,6 +3,8 @@
 
 #include "crash.h"
 #include "fork_guard.h"
+#include "log.h"
+#include "seal.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -339,9 +341,10 @@ int listener_bind_owned(struct rpd_listener *listener, struct error *error)
 }
 
 struct bind_call {
-    rpd_bind_fn bind;
+    const struct listener_bind *how;
     const struct rpd_endpoint *endpoint;
-    const char *service, *plugin; /* for the crash line */
+    struct seal seal;
+    int seal_error; /* an errno */
     struct rpd_bound bound;
 };
 
@@ -349,8 +352,10 @@ static void run_bind(void *argument)
 {
     struct bind_call *call = argument;
 
-    crash_enter(call->service, call->plugin);
-    call->bound = call->bind(call->endpoint);
+    if (!seal_this_thread(&call->seal))
+        call->seal_error = errno;
+    crash_enter(call->how->service, call->how->plugin);
+    call->bound = call->how->bind(call->endpoint);
     crash_leave();
 }
 
@@ -358,22 +363,47 @@ static void run_bind(void *argument)
 static int call_bind(struct bind_call *call, struct error *error)
 {
     pthread_t thread;
-    int failed = thread_create(&thread, "bind", 0, run_bind, call);
+    int failed;
 
+    seal_prepare(&call->seal, call->how->seal, call->how->service);
+    failed = thread_create(&thread, "bind", 0, run_bind, call);
     if (failed)
-        return error_set(error, EXIT_SYSTEM, STEP, call->plugin,
+        return error_set(error, EXIT_SYSTEM, STEP, call->how->plugin,
                          "cannot make a thread for bind(): %s; raise the limit of processes",
                          strerror(failed));
+    seal_watch(&call->seal);
     pthread_join(thread, NULL);
+    if (call->seal_error)
+        log_line(RPD_LOG_WARNING, call->how->service, "bind() is not sealed: the kernel says %s",
+                 strerror(call->seal_error));
     return 0;
 }
 
-int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *service,
-                      const char *plugin, struct error *error)
+/* What it was denied, or would have been. */
+static int judge_breach(const struct bind_call *call, struct error *error)
+{
+    char what[512];
+
+    if (call->seal.breach.count == 0)
+        return 0;
+    seal_describe(&call->seal.breach, what, sizeof what);
+    if (call->how->seal == SEAL_ENFORCE)
+        return error_set(
+            error, EXIT_CONTRACT, STEP, call->how->plugin,
+            "its bind() called %s; it may only make sockets: leave all else to load(), "
+            "or set \"seal\" to \"log\"",
+            what);
+    log_line(RPD_LOG_WARNING, call->how->service,
+             "bind() of %s called %s; it should only make sockets", call->how->plugin, what);
+    return 0;
+}
+
+int listener_bind_own(struct rpd_listener *listener, const struct listener_bind *bind,
+                      struct error *error)
 {
     struct rpd_endpoint endpoint;
-    struct bind_call call = {
-        .bind = bind, .endpoint = &endpoint, .service = service, .plugin = plugin};
+    struct bind_call call = {.how = bind, .endpoint = &endpoint};
+    struct error breach;
 
     listener->way = LISTENER_OWN;
     if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
@@ -381,7 +411,12 @@ int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const cha
     endpoint = endpoint_to_bind(listener);
     if (call_bind(&call, error) < 0)
         return -1;
-    return accept_bound(listener, &endpoint, &call.bound, error);
+    if (judge_breach(&call, &breach) == 0)
+        return accept_bound(listener, &endpoint, &call.bound, error);
+    /* (What it has made all the same is taken, to be taken away.) */
+    accept_bound(listener, &endpoint, &call.bound, error);
+    *error = breach;
+    return -1;
 }
 
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error)

@@ -176,6 +176,13 @@ int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirf
 
 int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error)
 {
+    const struct listener_bind bind = {
+        .bind = service->plugin.bind,
+        .seal = service->config->seal,
+        .service = service->name,
+        .plugin = service->plugin.path,
+    };
+
     if (!service->plugin.note.has_own_bind)
         return 0;
     for (size_t i = 0; i < service->attachment_count; i++) {
@@ -184,9 +191,7 @@ int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct erro
         watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", service->plugin.path,
                           "its bind() has not returned within endpoint_deadline_ms; it must not "
                           "wait for anything");
-        if (listener->state == LISTENER_NEW &&
-            listener_bind_own(listener, service->plugin.bind, service->name, service->plugin.path,
-                              error) < 0)
+        if (listener->state == LISTENER_NEW && listener_bind_own(listener, &bind, error) < 0)
             return name_holder(listener, runtime_dirfd, error);
     }
     return 0;
