@@ -138,17 +138,21 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     go_on(arg);
 }
 
-int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, const char *subject,
-                   bool same_user_only, acceptor_client_fn client, void *arg)
+void acceptor_init(struct acceptor *acceptor, const char *subject, bool same_user_only,
+                   acceptor_client_fn client, void *arg)
 {
     acceptor->subject = subject;
     acceptor->same_user_only = same_user_only;
     acceptor->client = client;
     acceptor->arg = arg;
+}
+
+int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd)
+{
     acceptor->pause_ms = 0;
     acceptor->waiter = (struct place_waiter){
         .places = acceptor->places, .go_on = go_on, .arg = acceptor};
-    log_state_init(&acceptor->paused, base, subject, "accepts clients again");
+    log_state_init(&acceptor->paused, base, acceptor->subject, "accepts clients again");
     event_assign(&acceptor->readable, base, fd, EV_READ | EV_PERSIST, on_readable, acceptor);
     evtimer_assign(&acceptor->resume, base, on_resume, acceptor);
     acceptor->started = event_add(&acceptor->readable, NULL) == 0;
@@ -167,8 +171,7 @@ int acceptor_switch(struct acceptor *acceptor, int fd)
     struct event_base *base = event_get_base(&acceptor->readable);
 
     acceptor_stop(acceptor);
-    return acceptor_start(acceptor, base, fd, acceptor->subject, acceptor->same_user_only,
-                          acceptor->client, acceptor->arg);
+    return acceptor_start(acceptor, base, fd);
 }
 
 void acceptor_stop(struct acceptor *acceptor)

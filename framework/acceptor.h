@@ -33,9 +33,12 @@ struct acceptor {
     void *arg;
 };
 
-/* subject and fd stay the caller's. 0, or -1 without memory. */
-int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd, const char *subject,
-                   bool same_user_only, acceptor_client_fn client, void *arg);
+/* subject stays the caller's. From now on acceptor_take_queued() is legal. */
+void acceptor_init(struct acceptor *acceptor, const char *subject, bool same_user_only,
+                   acceptor_client_fn client, void *arg);
+
+/* fd stays the caller's. 0, or -1 without memory. */
+int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd);
 
 /* Accepts, whether there are places or not, whoever is queued at fd: the last act
  * of a listener that has been withdrawn or replaced. */

@@ -582,22 +582,29 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     settle(conn);
 }
 
-static void send_waiting(struct rpd_conn *conn)
+/* How much of it went out. */
+static size_t send_waiting(struct rpd_conn *conn)
 {
     /* (The event persists: libevent counts its time-out anew from each turn in
      * which the client took something.) */
-    buffer_drop(&conn->out, send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0));
+    const size_t sent = send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0);
+
+    buffer_drop(&conn->out, sent);
+    return sent;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
+    size_t sent = 0;
 
     (void)fd;
-    if (what & EV_TIMEOUT)
+    if (!conn->broken && conn->out.size > 0)
+        sent = send_waiting(conn);
+    /* Where the loop is late, libevent tells the time-out and not that there is room:
+     * who takes something now has not stalled. */
+    if ((what & EV_TIMEOUT) && sent == 0)
         cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (!conn->broken && conn->out.size > 0)
-        send_waiting(conn);
     if (!conn->broken && conn->choked && conn->out.size <= conn->group->output_low) {
         conn->choked = false;
         if (!conn->refused)

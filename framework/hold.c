@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "libevent.h"
+#include "linger.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -138,11 +139,12 @@ static void admit(struct hold *hold, struct held *client)
     free(held.peer);
 }
 
-/* One of each list in turns. */
+/* One of each list in turns, however few a turn of the loop admits. */
 static void admit_batch(struct hold *hold, uint64_t began_us)
 {
     for (unsigned i = 0; i < hold->batch && hold->count > 0; i++) {
-        admit(hold, next(hold, i % 2));
+        admit(hold, next(hold, hold->is_lates_turn));
+        hold->is_lates_turn = !hold->is_lates_turn;
         if (clock_us() - began_us >= ADMITTING_US)
             break;
     }
@@ -207,7 +209,7 @@ void hold_drain(struct hold *hold)
             continue;
         }
         take(hold, next(hold, false), &held);
-        places_close(hold->places, held.fd);
+        linger_close_now(hold->places, held.fd);
         free(held.peer);
     }
 }

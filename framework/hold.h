@@ -40,7 +40,8 @@ struct hold {
     size_t left; /* so far: dropped because they had gone */
     bool open;
     struct held_list early, late; /* came before it opened, and after */
-    unsigned batch;               /* how many a turn admits */
+    bool is_lates_turn;
+    unsigned batch; /* how many a turn admits */
     uint64_t turn_ended_us;
 };
 

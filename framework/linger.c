@@ -42,6 +42,21 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         end(lingerer);
 }
 
+/* (Shut down for both directions, a unix client cannot send any more: nothing
+ * comes between the last byte that is read here and the close.) */
+void linger_close_now(struct places *places, int take_fd)
+{
+    char discard[16384];
+    size_t discarded = 0;
+    ssize_t size = shutdown(take_fd, SHUT_RDWR) < 0 ? 0 : 1;
+
+    while (size > 0 && discarded <= DISCARD_MAX) {
+        size = recv(take_fd, discard, sizeof discard, MSG_DONTWAIT);
+        discarded += size > 0 ? (size_t)size : 0;
+    }
+    places_close(places, take_fd);
+}
+
 void linger_close(struct linger_list *list, struct event_base *base, struct places *places,
                   int take_fd)
 {
@@ -49,7 +64,7 @@ void linger_close(struct linger_list *list, struct event_base *base, struct plac
     struct lingerer *lingerer = list->count < LINGERERS_MAX ? calloc(1, sizeof *lingerer) : NULL;
 
     if (!lingerer || shutdown(take_fd, SHUT_WR) < 0) {
-        places_close(places, take_fd);
+        linger_close_now(places, take_fd);
         free(lingerer);
         return;
     }

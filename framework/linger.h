@@ -5,7 +5,7 @@
  * is closed first, and what the client still sends is thrown away until it
  * closes too, for at most two seconds. A client that lingers keeps its place
  * (places.h). There is a bound to their number: who comes beyond it is closed at
- * once. */
+ * once, as far as that is possible without a reset. */
 #ifndef FRAMEWORK_LINGER_H
 #define FRAMEWORK_LINGER_H
 
@@ -25,6 +25,10 @@ struct linger_list {
 /* [loop] */
 void linger_close(struct linger_list *list, struct event_base *base, struct places *places,
                   int take_fd);
+
+/* [loop] For a client that is owed nothing: an end of file now. What it had sent
+ * is thrown away first, as it would turn the end into a reset. */
+void linger_close_now(struct places *places, int take_fd);
 
 /* [loop] Closes all at once. */
 void linger_finish(struct linger_list *list);

@@ -490,7 +490,11 @@ void listener_restore(struct rpd_listener *listener)
     if (!listener_needs_claim(listener) || !is_ours(listener, listener->private_name))
         return;
     residue_rename(listener->residue, listener->endpoint.name);
-    renameat(dirfd, listener->private_name, dirfd, listener->endpoint.name);
+    /* Not over what somebody may have put there meanwhile: that is for
+     * listener_heal() to judge. */
+    if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name,
+                  RENAME_NOREPLACE) < 0)
+        residue_rename(listener->residue, listener->private_name);
 }
 
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error)

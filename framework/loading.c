@@ -20,7 +20,8 @@
 enum {
     FIRST_RETRY_S = 1,
     LONGEST_RETRY_S = 60,
-    HEED_US = 10 * 1000000 /* a cancelled run that does not return until then is given up */
+    HEED_US = 10 * 1000000, /* a cancelled run that does not return until then is given up */
+    ASK_US = 1000000
 };
 
 /* One run: of load() itself, or of a part. It is kept until the end, to be seen
@@ -310,8 +311,10 @@ static void fail_with_its_reason(struct rpd_load *run)
     if (state_of(run) == RPD_PART_STALLED) {
         snprintf(stalled, sizeof stalled, "no progress for %d s", run->loading->no_progress_s);
         reason = stalled;
-    } else if (run->failed) {
-        reason = run->failure ? run->failure : "out of memory; free some";
+    } else if (run->failed && !run->failure) {
+        reason = "out of memory; free some";
+    } else if (run->failed && *run->failure) {
+        reason = run->failure;
     }
     fail(run, reason, false);
 }
@@ -369,22 +372,39 @@ static void tell_stall(struct rpd_load *run)
              loading->plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
 }
 
-static void check_stall(struct rpd_load *run, uint64_t passed_us)
+/* Its thread is lost: what waits for one must not wait for ever. */
+static void abandon(struct rpd_load *run)
+{
+    const struct loading *loading = run->loading;
+    const int failed = pool_replace_worker(loading->pool, &run->job);
+
+    if (failed)
+        log_line(RPD_LOG_ERROR, loading->service_name,
+                 "load: %s keeps its worker, and no other can be made: %s; restart the service",
+                 run->part->name, strerror(failed));
+    fail(run,
+         "no progress, and it does not return when cancelled; it should look at "
+         "rpd_load_cancelled()",
+         true);
+}
+
+/* (One at a time: a worker that does not answer costs the loop some time, and
+ * many that hang in the same file system would make it stand still.) */
+static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
 {
     struct loading *loading = run->loading;
     const uint64_t limit_us = (uint64_t)loading->no_progress_s * 1000000;
 
-    if (state_of(run) == RPD_PART_LOADING && limit_us > 0 && run->meter.quiet_us >= limit_us) {
+    if (state_of(run) == RPD_PART_LOADING && limit_us > 0 && run->meter.quiet_us >= limit_us &&
+        now_us - loading->asked_us >= ASK_US) {
+        loading->asked_us = now_us;
         tell_stall(run);
         set_state(run, RPD_PART_STALLED);
         pool_cancel(loading->pool, &run->job);
     } else if (state_of(run) == RPD_PART_STALLED) {
         run->stalled_us += passed_us;
         if (run->stalled_us >= HEED_US)
-            fail(run,
-                 "no progress, and it does not return when cancelled; it should look at "
-                 "rpd_load_cancelled()",
-                 true);
+            abandon(run);
     }
 }
 
@@ -405,7 +425,7 @@ static void measure(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
         __atomic_store_n(&run->part->moved_us, now_us, __ATOMIC_RELAXED);
         run->loading->moved = true;
     }
-    check_stall(run, passed_us);
+    check_stall(run, now_us, passed_us);
 }
 
 /* Of the required runs; the root's own counts while there are no parts. */
@@ -468,7 +488,8 @@ static void look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (loading->over && *loading->failure) {
+    /* (A failure that a stop has overtaken changes nothing any more.) */
+    if (loading->phase != LOADING_CANCELLED && loading->over && *loading->failure) {
         char why[LOADING_TEXT_MAX];
 
         snprintf(why, sizeof why, "%s", loading->failure);
@@ -577,6 +598,7 @@ void loading_finish(struct loading *loading)
     loading->look = NULL;
     while ((run = TAILQ_FIRST(&loading->runs))) {
         TAILQ_REMOVE(&loading->runs, run, link);
+        event_del(&run->retry); /* pending where the loop itself has failed */
         forget_added(run);
         free(run->failure);
         free(run);

@@ -63,6 +63,7 @@ struct loading {
     /* Of the required runs together: */
     double fraction, fraction_rate; /* 0 to 1; in a second */
     uint64_t eta_ms;                /* or RPD_STATE_UNKNOWN */
+    uint64_t asked_us;              /* when a stalled run's worker was last asked where it is */
     bool moved;                     /* there was progress since this was last cleared */
 };
 

@@ -56,6 +56,10 @@ void pool_cancel(struct pool *pool, struct job *job);
  * as the pool. */
 bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thread);
 
+/* [loop] The thread that runs the job has been given up: makes one in its place. Should
+ * it come back, the job is done as ever, and the thread ends. 0, or an errno. */
+int pool_replace_worker(struct pool *pool, const struct job *job);
+
 /* [loop] Ends the workers once they have finished what they run, calls done
  * for all that is left, and frees the pool. NULL is legal. */
 void pool_destroy(struct pool *pool);

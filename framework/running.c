@@ -15,9 +15,10 @@
 #include <unistd.h>
 
 enum {
-    PASSED_MAX_US = 1000000, /* a beat that is later than this was a stopped process */
-    TELL_US = 1000000,       /* how often the manager is told, at most */
-    HIDDEN_US = 50000        /* for those who had found the path before it went */
+    STOPPED_US = 1000000, /* a beat after so long is one of a stopped process, or of a loop that
+                             stood still: that time counts for nobody */
+    TELL_US = 1000000,    /* how often the manager is told, at most */
+    HIDDEN_US = 50000     /* for those who had found the path before it went */
 };
 
 /* ---- the stop ---------------------------------------------------------------- */
@@ -46,10 +47,27 @@ static void limit_stop(const struct running *running, int exit_code)
     signals_limit_stop(stop_limit_ms(running));
 }
 
+static void await_drain_deadline(struct running *running, uint64_t now_us)
+{
+    const uint64_t left_us = running->drain_due_us - now_us;
+    const struct timeval left = {.tv_sec = (time_t)(left_us / 1000000),
+                                 .tv_usec = (suseconds_t)(left_us % 1000000)};
+
+    event_add(running->drain_deadline, &left);
+}
+
+static void set_drain_deadline(struct running *running)
+{
+    uint64_t now_us;
+
+    running->drain_lost_us = watchdog_lost_us(); /* first: what is lost from here on counts */
+    now_us = clock_us();
+    running->drain_due_us = now_us + (uint64_t)running->config->drain_s * 1000000;
+    await_drain_deadline(running, now_us);
+}
+
 static void begin_stop(struct running *running, int exit_code, const char *why)
 {
-    const struct timeval limit = {.tv_sec = running->config->drain_s};
-
     if (running->stopping)
         return;
     running->stopping = true;
@@ -61,10 +79,25 @@ static void begin_stop(struct running *running, int exit_code, const char *why)
     watchdog_leave_loop();
     limit_stop(running, exit_code);
     watchdog_arm(WATCHDOG_STOP, stop_limit_ms(running));
-    event_add(running->drain_deadline, &limit);
+    set_drain_deadline(running);
     FOR_EACH_SERVICE(running, service)
         service_drain(service);
     leave_when_stopped(running);
+}
+
+/* Time in which the process was stopped does not count: its clients could not finish
+ * either. (libevent's timer may also be early, by the time that it took to begin.) */
+static bool put_off_drain_deadline(struct running *running)
+{
+    const uint64_t lost_us = watchdog_lost_us();
+    const uint64_t now_us = clock_us();
+
+    running->drain_due_us += lost_us - running->drain_lost_us;
+    running->drain_lost_us = lost_us;
+    if (now_us >= running->drain_due_us)
+        return false;
+    await_drain_deadline(running, now_us);
+    return true;
 }
 
 static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
@@ -73,6 +106,8 @@ static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (put_off_drain_deadline(running))
+        return;
     FOR_EACH_SERVICE(running, service)
         service_cut_off(service);
 }
@@ -164,8 +199,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
 
     running->beat_us = now_us;
     FOR_EACH_SERVICE(running, service)
-        service_pulse(service, now_us, since_us < PASSED_MAX_US ? since_us : PASSED_MAX_US,
-                      late_us);
+        service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);

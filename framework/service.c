@@ -246,9 +246,9 @@ int service_settle_warmup(struct rpd_service *service, struct error *error)
 
     service->warmup = config->warmup == WARMUP_OF_BACKEND ? backend->warmup
                                                           : (enum rpd_warmup)config->warmup;
-    if (!backend->load || backend->serves_without_state)
+    if (!backend->load)
         return 0;
-    if (service->warmup == RPD_WARMUP_SERVE || degraded)
+    if (!backend->serves_without_state && (service->warmup == RPD_WARMUP_SERVE || degraded))
         return error_set(error, EXIT_CONFIG, "config", config->origin,
                          "service %s: %s \"%s\" needs a backend that can serve without its state, "
                          "and %s cannot; use another",

@@ -40,6 +40,15 @@ void service_show(struct rpd_service *service)
     STORE(page->jobs_refused, service->jobs.refused);
 }
 
+/* Clients may be queued, and cannot be accepted now. */
+static bool accepting_pauses(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (service->attachments[i].acceptor.pause_ms > 0)
+            return true;
+    return false;
+}
+
 /* Somebody is here, or came and went since this was last asked. */
 static bool is_busy(struct rpd_service *service)
 {
@@ -47,7 +56,8 @@ static bool is_busy(struct rpd_service *service)
 
     service->accepted_before = service->places.accepted;
     return service->phase != SERVICE_READY || service->accepted_before != accepted_before ||
-           clients_in(service) > 0 || service->hold.count > 0 || service->jobs.count > 0;
+           clients_in(service) > 0 || service->hold.count > 0 || service->jobs.count > 0 ||
+           accepting_pauses(service);
 }
 
 void service_describe_progress(const struct rpd_service *service, char *text, size_t size)

@@ -73,11 +73,8 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
 
 static int start_accepting(struct attachment *attachment)
 {
-    struct rpd_service *service = attachment->service;
-    const struct rpd_listener *listener = &attachment->listener;
-
-    return acceptor_start(&attachment->acceptor, service->base, listener->fd, service->name,
-                          listener->endpoint.kind == ENDPOINT_ABSTRACT, on_client, attachment);
+    return acceptor_start(&attachment->acceptor, attachment->service->base,
+                          attachment->listener.fd);
 }
 
 static int attach(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
@@ -89,6 +86,8 @@ static int attach(struct rpd_service *service, struct rpd_listener *listener, rp
         return -1;
     attachment->accept = accept;
     attachment->accept_arg = arg;
+    acceptor_init(&attachment->acceptor, service->name,
+                  listener->endpoint.kind == ENDPOINT_ABSTRACT, on_client, attachment);
     attachment->attached = service->warmup == RPD_WARMUP_BACKLOG ||
                            start_accepting(attachment) == 0;
     return attachment->attached ? 0 : -1;
@@ -181,7 +180,7 @@ static void on_ready(struct rpd_service *service)
     if (service->phase != SERVICE_WARMING)
         return; /* too late: a stop was asked for meanwhile */
     enter_phase(service, SERVICE_READY);
-    service->busy_us = clock_us();
+    service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
         enter(service);
         backend->on_ready(service, service->conns.state);
@@ -254,8 +253,9 @@ static void withdraw(struct rpd_service *service)
 
         listener_withdraw(listener);
         /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. */
-        if (attachment->acceptor.started && listener->way != LISTENER_ADOPTED)
+         * queue is not ours: whoever made it may start another of us. (Without a
+         * state they are accepted for an end of file in place of a reset.) */
+        if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);
         listener_close(listener);
@@ -336,12 +336,14 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         return;
     log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
              attachment->listener.text);
-    if (attachment->acceptor.started) {
+    /* (Under the policy "backlog" they now wait in the hold for what they waited
+     * for there.) */
+    if (attachment->attached)
         acceptor_take_queued(&attachment->acceptor, old_fd);
-        if (acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
-            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
-                     attachment->listener.text);
-    }
+    if (attachment->acceptor.started &&
+        acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
+        log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
+                 attachment->listener.text);
     close(old_fd);
 }
 

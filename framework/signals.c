@@ -61,7 +61,8 @@ static void on_nothing(int number)
 
 void signals_tolerate_others(void)
 {
-    static const int harmless[] = {SIGUSR1, SIGUSR2, SIGIO, SIGVTALRM, SIGPROF, SIGPWR, SIGSTKFLT};
+    static const int harmless[] = {SIGUSR1, SIGUSR2, SIGIO,     SIGALRM, SIGVTALRM,
+                                   SIGPROF, SIGPWR,  SIGSTKFLT, SIGXFSZ};
     const struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART};
 
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)

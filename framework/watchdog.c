@@ -28,12 +28,15 @@ static struct {
     bool has_thread;
     sem_t wake; /* posted when there is something new to wait for; async-signal-safe */
     atomic_bool ending;
+    /* Under the mutex: the wait of the thread that is on, and what was lost in those before. */
+    pthread_mutex_t mutex;
+    uint64_t wait_began_us, wait_limit_us, lost_us; /* wait_began_us 0: it does not wait */
     struct {
         atomic_int ticks_left; /* 0: not armed */
         _Atomic(const char *) step, object, cause;
         atomic_int code;
     } slots[WATCHDOG_SLOTS];
-} watchdog;
+} watchdog = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* Async-signal-safe. */
 static void end_process(enum watchdog_slot slot)
@@ -73,6 +76,24 @@ static bool tick(void)
     return armed;
 }
 
+/* Of a wait that has begun then: what is more than it was meant to take, if that is
+ * so much that the thread could not run. */
+static uint64_t lost_since(uint64_t began_us, uint64_t limit_us)
+{
+    const uint64_t passed_us = began_us > 0 ? clock_us() - began_us : 0;
+
+    return passed_us > limit_us + LATE_US ? passed_us - limit_us : 0;
+}
+
+static void note_wait(uint64_t began_us, uint64_t limit_us)
+{
+    pthread_mutex_lock(&watchdog.mutex);
+    watchdog.lost_us += lost_since(watchdog.wait_began_us, watchdog.wait_limit_us);
+    watchdog.wait_began_us = began_us;
+    watchdog.wait_limit_us = limit_us;
+    pthread_mutex_unlock(&watchdog.mutex);
+}
+
 /* Returns the microseconds that count. is_woken: when there is something new. */
 static uint64_t wait_for(int milliseconds, bool is_woken)
 {
@@ -83,9 +104,11 @@ static uint64_t wait_for(int milliseconds, bool is_woken)
                                  .tv_nsec = (long)(end_us % 1000000) * 1000};
     uint64_t passed_us;
 
+    note_wait(began_us, limit_us);
     while (sem_clockwait(&watchdog.wake, CLOCK_MONOTONIC, &end) == 0 && !is_woken &&
            !atomic_load(&watchdog.ending))
         ;
+    note_wait(0, 0);
     passed_us = clock_us() - began_us;
     if (passed_us > limit_us + LATE_US)
         return 0;
@@ -166,6 +189,16 @@ void watchdog_arm(enum watchdog_slot slot, int milliseconds)
 void watchdog_disarm(enum watchdog_slot slot)
 {
     atomic_store(&watchdog.slots[slot].ticks_left, 0);
+}
+
+uint64_t watchdog_lost_us(void)
+{
+    uint64_t lost_us;
+
+    pthread_mutex_lock(&watchdog.mutex);
+    lost_us = watchdog.lost_us + lost_since(watchdog.wait_began_us, watchdog.wait_limit_us);
+    pthread_mutex_unlock(&watchdog.mutex);
+    return lost_us;
 }
 
 void watchdog_watch_loop(int stall_s)

@@ -10,6 +10,8 @@
 
 #include "error.h"
 
+#include <stdint.h>
+
 enum watchdog_slot { WATCHDOG_START, WATCHDOG_STOP, WATCHDOG_SLOTS };
 
 /* [start] Counts from here on: by a timer's signal, as a thread would delay the
@@ -31,6 +33,10 @@ void watchdog_disarm(enum watchdog_slot slot);
 
 /* [any], async-signal-safe. Disarms all: the end is under way. */
 void watchdog_stand_down(void);
+
+/* [any] How long, so far, this process has not run though it was meant to: stopped by
+ * SIGSTOP, suspended, or starved; while the watchdog counts. */
+uint64_t watchdog_lost_us(void);
 
 /* [loop] While the loop runs and nobody wants it to stop: past that time in one
  * callback the process ends (70); 0: never. */

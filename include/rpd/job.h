@@ -10,7 +10,9 @@
  * throughout: give run what it needs of it in arg.
  *
  * The pool has "workers" threads for all services. Jobs go before loads that
- * wait for a thread, but a load that runs keeps its thread until it returns. */
+ * wait for a thread, but a load that runs keeps its thread until it returns or is
+ * given up. The nice value of these threads, and so of programs that they start,
+ * is 5 above the loop's. */
 #ifndef RPD_JOB_H
 #define RPD_JOB_H
 

@@ -12,7 +12,7 @@ struct server {
     struct process *rpd;
 };
 
-static struct server prepare(const char *top, const char *options)
+static struct server prepare_with(const char *top, const char *keys, const char *options)
 {
     struct server server = {.dir = temp_dir_make()};
 
@@ -20,10 +20,15 @@ static struct server prepare(const char *top, const char *options)
     server.echo = textf("unix:%s/echo.sock", server.dir);
     write_text(textf("%s/c.json", server.dir),
                textf("{%s\"services\":[{\"name\":\"attacks\",\"plugin\":\"%s\",\"listen\":[\"%s\","
-                     "\"tcp:127.0.0.1:0\"],\"options\":{%s}},"
+                     "\"tcp:127.0.0.1:0\"],%s\"options\":{%s}},"
                      "{\"name\":\"echo\",\"plugin\":\"echo.so\",\"listen\":[\"%s\"]}]}",
-                     top, test_plugin("attacks"), server.endpoint, options, server.echo));
+                     top, test_plugin("attacks"), server.endpoint, keys, options, server.echo));
     return server;
+}
+
+static struct server prepare(const char *top, const char *options)
+{
+    return prepare_with(top, "", options);
 }
 
 static void start(struct server *server, const char *const *env)
@@ -188,6 +193,35 @@ Test(attacks, big_answer_to_the_end_of_input)
         cr_assert_eq(got, SIZE, "%zd of %d\n%s", got, SIZE, process_stderr(server.rpd));
         close(fd);
     }
+    free(answer);
+    end_server(&server);
+}
+
+/* It was not the client who took nothing for so long: when rpd goes on, it finds the
+ * time-out and room for more output at once. */
+Test(attacks, stopped_for_longer_than_write_stall)
+{
+    enum { SIZE = 819200 };
+    struct server server = prepare_with("", "\"limits\":{\"write_stall_s\":1},",
+                                        "\"mode\":\"big_at_end\"");
+    char *answer = malloc(SIZE + 2);
+
+    start(&server, NULL);
+    const int fd = client(server.endpoint);
+    cr_assert_eq(send_all(fd, "question", 8), 0);
+    shutdown(fd, SHUT_WR);
+    cr_assert_eq(read_exactly(fd, answer, 1), 1, "%s", strerror(errno));
+    assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+    process_signal(server.rpd, SIGSTOP);
+    ssize_t got = 1;
+    for (ssize_t more; (more = recv(fd, answer, SIZE, MSG_DONTWAIT)) > 0;)
+        got += more;
+    cr_assert_lt(got, SIZE, "all of it did fit");
+    poll(NULL, 0, 1200);
+    process_signal(server.rpd, SIGCONT);
+    got += read_to_end(fd, answer, SIZE + 2);
+    cr_assert_eq(got, SIZE, "%zd of %d\n%s", got, SIZE, process_stderr(server.rpd));
+    close(fd);
     free(answer);
     end_server(&server);
 }
@@ -702,6 +736,203 @@ Test(attacks, socket_removed_while_the_constructor_runs)
 Test(attacks, lock_removed_while_the_constructor_runs)
 {
     check_removed_early(true);
+}
+
+/* ---- loads ---- */
+
+/* An empty text is no reason, but a failure all the same. */
+Test(attacks, load_fails_with_an_empty_text)
+{
+    struct server server = prepare_with("", "\"on_load_failure\":\"exit\",",
+                                        "\"load\":\"no_reason\"");
+
+    start(&server, NULL);
+    assert_ends(server.rpd, 69);
+    assert_line(server.rpd, "rpd: load: attacks: it returned no state and no reason");
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* The loop sees the signal first and then, in the same turn, the load that has
+ * failed: it is blocked until both are there. */
+Test(attacks, load_fails_in_the_turn_of_the_stop)
+{
+    struct server server = prepare_with("\"drain_s\":1,",
+                                        "\"warmup\":\"serve\",\"on_load_failure\":\"exit\",",
+                                        "\"mode\":\"roles\",\"load\":\"gate\"");
+    const char *gates[] = {textf("%s/gate", server.dir), textf("%s/load", server.dir)};
+    int fifos[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(mkfifo(gates[i], 0600), 0);
+        fifos[i] = open(gates[i], O_RDWR | O_CLOEXEC);
+    }
+    start(&server, ARGS(textf("TEST_GATE=%s", gates[0]), textf("TEST_LOAD_GATE=%s", gates[1])));
+    const int fd = client(server.endpoint);
+    cr_assert_eq(send_all(fd, "Wx", 2), 0);
+    assert_line(server.rpd, "test: waits at the gate");
+    process_signal(server.rpd, SIGTERM);
+    poll(NULL, 0, 50);
+    cr_assert_eq(write(fifos[1], "x", 1), 1);
+    poll(NULL, 0, 100); /* the worker's part takes microseconds */
+    cr_assert_eq(write(fifos[0], "x", 1), 1);
+    assert_ends(server.rpd, 0);
+    close(fd);
+    for (size_t i = 0; i < 2; i++) {
+        close(fifos[i]);
+        unlink(gates[i]);
+    }
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* To ask one of them where it is takes the loop some time; five at once would be
+ * a stall. */
+Test(attacks, loads_hang_at_once_and_do_not_answer)
+{
+    struct server server = prepare_with("\"workers\":8,\"stall_s\":1,\"drain_s\":0,",
+                                        "\"no_progress_s\":1,\"on_load_failure\":\"degraded\",",
+                                        "\"load\":\"deaf\",\"parts\":8");
+
+    start(&server, NULL);
+    cr_assert_eq(process_wait_lines(server.rpd, "no progress for 1 s; its worker is in", 8), 0,
+                 "%s", process_stderr(server.rpd));
+    assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* It has the only worker there is. */
+Test(attacks, optional_part_that_never_returns)
+{
+    struct server server = prepare_with("\"workers\":1,\"drain_s\":0,", "\"no_progress_s\":1,",
+                                        "\"mode\":\"log\",\"load\":\"optional\",\"parts\":2");
+
+    start(&server, NULL);
+    assert_line(server.rpd, "going on without it");
+    assert_line(server.rpd, "rpd: attacks: ready, degraded");
+    assert_text(ask_once(server.endpoint, "x"), "ok", server.rpd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+}
+
+/* ---- clients of a service that warms ---- */
+
+/* They have asked, and see the end of file, not a reset: whether they were
+ * accepted already or not. */
+Test(attacks, stop_while_it_warms_resets_nobody)
+{
+    static const char *const policies[] = {"hold", "backlog"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = prepare_with("", textf("\"warmup\":\"%s\",", policies[i]),
+                                            "\"load\":\"long\"");
+
+        start(&server, NULL);
+        const int fds[] = {client(server.endpoint), client(server.tcp), client(server.endpoint)};
+        for (size_t k = 0; k < 2; k++)
+            cr_assert_eq(send_all(fds[k], "question\n", 9), 0);
+        assert_text(ask_once(server.echo, "me"), "me", server.rpd);
+        end_server(&server);
+        for (size_t k = 0; k < 3; k++) {
+            assert_eof(fds[k]);
+            close(fds[k]);
+        }
+    }
+}
+
+/* Its queue is that of a socket that nobody finds any more. */
+Test(attacks, socket_removed_while_its_queue_waits)
+{
+    struct server server = prepare_with("", "\"warmup\":\"backlog\",",
+                                        "\"mode\":\"log\",\"parts\":1");
+    const char *gate = textf("%s/gate", server.dir), *path;
+
+    cr_assert_eq(mkfifo(gate, 0600), 0);
+    const int fifo = open(gate, O_RDWR | O_CLOEXEC);
+    start(&server, ARGS(textf("TEST_GATE=%s", gate)));
+    const int before = client(server.endpoint);
+    path = server.endpoint + strlen("unix:");
+    cr_assert_eq(unlink(path), 0);
+    assert_line(server.rpd, "was removed by somebody");
+    const int after = client(server.endpoint);
+    cr_assert_eq(write(fifo, "x", 1), 1);
+    assert_text(ask(before, "x"), "ok", server.rpd);
+    assert_text(ask(after, "x"), "ok", server.rpd);
+    close(before);
+    close(after);
+    close(fifo);
+    unlink(gate);
+    end_server(&server);
+}
+
+/* ---- an idle exit ---- */
+
+static void start_idle(struct server *server, const char *const *env)
+{
+    server->dir = temp_dir_make();
+    server->endpoint = textf("unix:%s/x.sock", server->dir);
+    write_text(textf("%s/c.json", server->dir),
+               textf("{\"services\":[{\"plugin\":\"echo.so\",\"listen\":[\"%s\","
+                     "\"tcp:127.0.0.1:0\"],\"idle_exit_s\":1}]}",
+                     server->endpoint));
+    server->rpd = process_start(
+        &(struct process_options){.argv = ARGS("rpd", "-c", textf("%s/c.json", server->dir)),
+                                  .env = env,
+                                  .runtime_dir = textf("%s/run", server->dir),
+                                  .notify = true});
+    assert_bound(server->rpd);
+    assert_line(server->rpd, "rpd: echo: ready ");
+    server->tcp = process_endpoint(server->rpd, "tcp:");
+}
+
+/* A client that waits for a descriptor is one. */
+Test(attacks, idle_exit_without_descriptors)
+{
+    const char *dir = temp_dir_make(), *file = textf("%s/fail", dir);
+    struct server server = {0};
+
+    write_text(file, "");
+    start_idle(&server,
+               ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/accept_errors.so")),
+                    textf("TEST_ACCEPT_ERROR=%d", EMFILE), textf("TEST_ACCEPT_FILE=%s", file)));
+    const int fd = client(server.endpoint);
+    assert_line(server.rpd, "cannot accept clients");
+    process_poll(&server.rpd, 1, 0);
+    for (const int64_t end = now_ns() + INT64_C(2000000000); now_ns() < end;)
+        poll(NULL, 0, 50);
+    unlink(file);
+    assert_text(ask(fd, "me"), "me", server.rpd);
+    close(fd);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
+    temp_dir_remove(dir);
+}
+
+/* Somebody takes the path while it is hidden; the exit is called off, and does not
+ * take it from them. */
+Test(attacks, path_taken_during_an_idle_exit)
+{
+    struct server server = {0};
+    struct stat before = {0}, after = {0};
+
+    start_idle(&server, NULL);
+    const char *path = server.endpoint + strlen("unix:");
+    while (exists(path))
+        poll(NULL, 0, 1);
+    const int other = listen_at(path, SOCK_STREAM, 8);
+    const int fd = connect_to(server.tcp);
+    stat(path, &before);
+    const int code = process_code(process_wait_exit(server.rpd));
+    /* (0 where we were late, and it has stopped.) */
+    cr_assert(code == 75 || code == 0, "exit code %d\n%s", code, process_stderr(server.rpd));
+    cr_assert_geq(other, 0);
+    cr_assert(stat(path, &after) == 0 && after.st_ino == before.st_ino, "%s",
+              process_stderr(server.rpd));
+    close(fd);
+    close(other);
+    process_free(server.rpd);
+    temp_dir_remove(server.dir);
 }
 
 /* ---- configuration ---- */

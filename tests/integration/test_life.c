@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 
 /* A directory, a client's endpoint in it, and rpd on it. */
 struct life {
@@ -226,6 +227,50 @@ Test(life, sd_notify_at_ready)
     const char *dir = temp_dir_make();
 
     check_sd_notify(textf("%s/notify", dir), dir, "ready");
+}
+
+/* ---- priorities ---- */
+
+/* 99: the thread has ended. */
+static int nice_of_thread(pid_t pid, const char *thread)
+{
+    const char *text = file_read(textf("/proc/%d/task/%s/stat", (int)pid, thread));
+    const char *field = text ? strrchr(text, ')') : NULL;
+
+    for (int number = 2; field && number < 19; number++)
+        field = strchr(field + 1, ' ');
+    return field ? (int)strtol(field, NULL, 10) : 99;
+}
+
+static int threads_of_nice(pid_t pid, int value)
+{
+    DIR *tasks = opendir(textf("/proc/%d/task", (int)pid));
+    int count = 0;
+
+    cr_assert(tasks);
+    for (const struct dirent *task; (task = readdir(tasks));)
+        count += task->d_name[0] != '.' && nice_of_thread(pid, task->d_name) == value;
+    closedir(tasks);
+    return count;
+}
+
+/* Or, under load, answers would wait for those who compute. */
+Test(life, the_loop_goes_before_workers)
+{
+    enum { WORKERS = 3, LOWER = 5, LOWEST = 19 };
+    struct life life = life_in("echo.so", textf("\"workers\":%d,", WORKERS), "");
+    const pid_t pid = process_pid(life.rpd);
+    const int own = getpriority(PRIO_PROCESS, 0);
+    const int64_t give_up = now_ns() + INT64_C(20000000000);
+
+    if (own + LOWER > LOWEST)
+        cr_skip_test("the priority of this test is too low");
+    assert_line(life.rpd, "ready (");
+    while (threads_of_nice(pid, own + LOWER) != WORKERS && now_ns() < give_up)
+        poll(NULL, 0, 1);
+    cr_expect_eq(threads_of_nice(pid, own + LOWER), WORKERS);
+    cr_expect_eq(nice_of_thread(pid, textf("%d", (int)pid)), own, "the loop's");
+    end_life(&life);
 }
 
 /* ---- stop ---- */

@@ -11,11 +11,19 @@
  *     roles       each client's first byte is its part; see on_role()
  *
  * With parts, the state is loaded in as many parts of part_ms each, which then
- * wait at the gate, if there is one. */
+ * wait at the gate, if there is one. The option load says what is wrong with it:
+ *
+ *     no_reason   fails, with an empty text
+ *     gate        fails as soon as there is a byte in the FIFO $TEST_LOAD_GATE
+ *     long        waits until it is cancelled
+ *     deaf        parts block all signals and never return
+ *     optional    the first of two parts is optional, and never returns */
 #include <rpd/backend.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +34,7 @@
 
 static const struct rpd_option options[] = {
     RPD_OPTION_STRING("mode", "", "what it does"),
+    RPD_OPTION_STRING("load", "", "what is wrong with the load"),
     RPD_OPTION_INTEGER("parts", 0, 0, 1000, "how many parts"),
     RPD_OPTION_INTEGER("part_ms", 50, 0, 10000, "how long each takes"),
     RPD_OPTIONS_END,
@@ -37,10 +46,10 @@ static void say(const char *text)
         return;
 }
 
-/* Waits for a byte from the FIFO $TEST_GATE, if there is one. */
-static void wait_for_byte(void)
+/* Waits for a byte from the FIFO that the variable names, if it does. */
+static void wait_for_byte_of(const char *variable)
 {
-    const char *gate = getenv("TEST_GATE");
+    const char *gate = getenv(variable);
     const int fd = gate ? open(gate, O_RDONLY | O_CLOEXEC) : -1;
     char byte;
 
@@ -50,12 +59,37 @@ static void wait_for_byte(void)
         close(fd);
 }
 
+static void wait_for_byte(void)
+{
+    wait_for_byte_of("TEST_GATE");
+}
+
 /* ---- loading ---- */
+
+static bool load_is(const struct rpd_load *load, const char *what)
+{
+    return strcmp(rpd_option_string(rpd_load_service(load), "load"), what) == 0;
+}
+
+static void hang(void)
+{
+    for (;;)
+        pause();
+}
 
 static void *load_part(struct rpd_load *load)
 {
     static char part;
     const int64_t ms = rpd_option_integer(rpd_load_service(load), "part_ms");
+    sigset_t all;
+
+    if (load_is(load, "deaf")) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, NULL);
+        hang();
+    }
+    if (rpd_load_arg(load))
+        hang();
 
     nanosleep(&(const struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
     wait_for_byte();
@@ -76,12 +110,25 @@ static void *load(struct rpd_load *load)
 {
     static char state;
     const int64_t parts = rpd_option_integer(rpd_load_service(load), "parts");
+    const bool first_hangs = load_is(load, "optional");
 
+    if (load_is(load, "no_reason"))
+        return rpd_load_fail(load, "%s", "");
+    if (load_is(load, "gate")) {
+        wait_for_byte_of("TEST_LOAD_GATE");
+        return rpd_load_fail(load, "told to");
+    }
+    while (load_is(load, "long"))
+        if (!rpd_load_wait(load, 60000))
+            return NULL;
     for (int64_t i = 0; i < parts; i++)
-        if (rpd_load_add_part(load, &(struct rpd_load_part){.name = "part",
-                                                            .load = load_part,
-                                                            .attach = attach,
-                                                            .discard = discard}) < 0)
+        if (rpd_load_add_part(load,
+                              &(struct rpd_load_part){.name = "part",
+                                                      .load = load_part,
+                                                      .attach = attach,
+                                                      .discard = discard,
+                                                      .arg = i == 0 && first_hangs ? &state : NULL,
+                                                      .optional = i == 0 && first_hangs}) < 0)
             return rpd_load_fail(load, "a part was refused");
     return &state;
 }
@@ -231,4 +278,5 @@ static void on_close(struct rpd_conn *conn, void *state)
 }
 
 RPD_BACKEND(attacks, .summary = "By which bugs were found", .options = options, .load = load,
-            .on_connect = on_connect, .on_data = on_data, .on_close = on_close);
+            .on_connect = on_connect, .on_data = on_data, .on_close = on_close,
+            .serves_without_state = true);

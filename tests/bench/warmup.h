@@ -1,0 +1,52 @@
+/* The parts of tests/bench/warmup: three measurements, and where their figures
+ * go to be judged. */
+#ifndef TESTS_BENCH_WARMUP_H
+#define TESTS_BENCH_WARMUP_H
+
+#include <rpd/state.h>
+
+#include <stddef.h>
+
+struct process;
+
+struct plan {
+    size_t clients; /* of the crowd */
+    double load_s;  /* that the crowd waits for */
+    long requests;  /* of the one client that asks meanwhile */
+    long keys;      /* that redis-server loads */
+    size_t idle;    /* connections */
+};
+
+enum figure {
+    CROWD_REFUSED,
+    CROWD_EAGAIN,
+    CROWD_RESET,
+    CROWD_UNANSWERED,
+    CROWD_MEMORY,
+    CROWD_STALL,
+    COLD_P99,
+    IDLE_UNANSWERED,
+    IDLE_MEMORY,
+    IDLE_P99,
+    FIGURES
+};
+
+/* One run's. */
+void figure_add(enum figure figure, double value);
+
+void measure_crowd(const struct plan *plan);
+void measure_cold(const struct plan *plan);
+void measure_idle(const struct plan *plan);
+
+/* ---- for all three ------------------------------------------------------ */
+
+/* Waits until it is bound; ends in test_die() if it is not. */
+void wait_bound(struct process *process);
+
+/* A service's state page, whose run-time directory that is. */
+struct rpd_state_page page_of(const char *runtime_dir, const char *service);
+
+/* VmRSS of /proc/PID/status, in bytes. */
+double rss_bytes(const struct process *process);
+
+#endif

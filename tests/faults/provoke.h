@@ -1,0 +1,61 @@
+/* How the faults of the table are provoked. Each function is called on a stage that
+ * is in its phase, but those called arrange_...: these are called while the daemon
+ * still serves, just before it is told to stop. variant: one of those of the cell.
+ * What is particular to a fault is checked here; what many have in common, by the
+ * expectation of the cell. */
+#ifndef TESTS_FAULTS_PROVOKE_H
+#define TESTS_FAULTS_PROVOKE_H
+
+#include "stage.h"
+
+typedef void provoke_fn(struct stage *stage, const char *variant);
+
+/* ---- provoke_ends.c: rows 1 to 7, 28, 30, 31 ---- */
+provoke_fn arrange_kill, provoke_kill;
+provoke_fn arrange_crash, provoke_crash;
+provoke_fn provoke_hung_load, provoke_stall, provoke_forced_end;
+provoke_fn provoke_deadlocked_job, arrange_deadlocked_job;
+provoke_fn provoke_sigterm, provoke_second_sigint;
+provoke_fn provoke_harmless_signals, provoke_sigstop;
+
+/* ---- provoke_system.c: rows 14, 15, 17, 26, 27, 42 ---- */
+provoke_fn provoke_emfile_in_load, provoke_emfile, arrange_emfile, provoke_after_emfile;
+provoke_fn provoke_accept_error, arrange_accept_error;
+provoke_fn provoke_accept_hiccup, arrange_accept_hiccup, provoke_after_hiccup;
+provoke_fn provoke_missing_file, arrange_missing_file, provoke_after_missing_file;
+provoke_fn provoke_hung_load_of_file, provoke_hung_disk, arrange_hung_disk;
+provoke_fn provoke_slow_disk, arrange_slow_disk;
+provoke_fn provoke_flood, arrange_flood, provoke_after_flood;
+
+/* ---- provoke_clients.c: rows 33 to 40 ---- */
+provoke_fn provoke_full_backlog, arrange_full_backlog, provoke_after_full_backlog;
+provoke_fn provoke_slow_senders, arrange_slow_senders, provoke_after_slow_senders;
+provoke_fn provoke_half_close, arrange_half_close, provoke_after_half_close;
+provoke_fn provoke_reset, arrange_reset, provoke_after_reset;
+provoke_fn provoke_splits;
+provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
+provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
+
+/* ---- shared ---- */
+
+/* The signal that an act of plugins/faulty.c ends in. */
+int signal_of_act(const char *variant);
+
+/* The last word. */
+const char *last_word(const char *variant);
+
+/* Of what happens at each of many clients in turn: they live until the test ends. */
+struct crowd {
+    int *fds;
+    size_t count;
+};
+
+struct crowd crowd_make(const char *endpoint, size_t count);
+void crowd_close(struct crowd *crowd);
+
+/* The witness's p99 now, and what it may be at most while a fault is there: time is
+ * judged in the long form, and only roughly else, for other tests run beside. */
+double measure_p99_ms(struct stage *stage);
+void assert_p99_is_near(struct stage *stage, double normal_ms);
+
+#endif
