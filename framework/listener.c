@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include "crash.h"
+#include "descriptors.h"
 #include "fork_guard.h"
 #include "log.h"
 #include "seal.h"
@@ -344,7 +345,9 @@ struct bind_call {
     const struct listener_bind *how;
     const struct rpd_endpoint *endpoint;
     struct seal seal;
-    int seal_error; /* an errno */
+    int seal_error;                   /* an errno */
+    struct descriptors before, after; /* what was open */
+    bool are_listed;
     struct rpd_bound bound;
 };
 
@@ -365,7 +368,7 @@ static int call_bind(struct bind_call *call, struct error *error)
     pthread_t thread;
     int failed;
 
-    seal_prepare(&call->seal, call->how->seal, call->how->service);
+    seal_init(&call->seal, call->how->seal);
     failed = thread_create(&thread, "bind", 0, run_bind, call);
     if (failed)
         return error_set(error, EXIT_SYSTEM, STEP, call->how->plugin,
@@ -398,25 +401,71 @@ static int judge_breach(const struct bind_call *call, struct error *error)
     return 0;
 }
 
+/* A socket of its own, and nothing else: neither left open, nor closed. */
+static int judge_descriptors(const struct bind_call *call, struct error *error)
+{
+    const int fd = call->bound.fd;
+    const char *object = call->how->plugin;
+    char what[320];
+
+    if (!call->are_listed || call->bound.outcome != RPD_BIND_LISTENING)
+        return 0;
+    switch (descriptors_compare(&call->before, &call->after, fd, what, sizeof what)) {
+    case DESCRIPTORS_CLOSED:
+        return error_set(error, EXIT_CONTRACT, STEP, object,
+                         "its bind() closed or replaced %s, which was not its own; close only "
+                         "what it has opened",
+                         what);
+    case DESCRIPTORS_LEFT_OPEN:
+        return error_set(error, EXIT_CONTRACT, STEP, object,
+                         "its bind() left %s open; close all but the socket that it returns", what);
+    case DESCRIPTORS_SAME: break;
+    }
+    if (!descriptors_have(&call->before, fd))
+        return 0;
+    return error_set(error, EXIT_CONTRACT, STEP, object,
+                     "its bind() returned descriptor %d, which was open before; return a socket "
+                     "of its own making",
+                     fd);
+}
+
+/* Takes what was bound, even where bind has broken its contract: to be taken away. */
+static int judge_bind(struct rpd_listener *listener, const struct rpd_endpoint *endpoint,
+                      const struct bind_call *call, struct error *error)
+{
+    struct error breach;
+    const int broken = judge_breach(call, &breach);
+    const int accepted = accept_bound(listener, endpoint, &call->bound, error);
+
+    if (broken == 0)
+        return accepted < 0 ? -1 : judge_descriptors(call, error);
+    *error = breach;
+    return -1;
+}
+
 int listener_bind_own(struct rpd_listener *listener, const struct listener_bind *bind,
                       struct error *error)
 {
     struct rpd_endpoint endpoint;
     struct bind_call call = {.how = bind, .endpoint = &endpoint};
-    struct error breach;
+    int result;
 
     listener->way = LISTENER_OWN;
     if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
         return -1;
     endpoint = endpoint_to_bind(listener);
-    if (call_bind(&call, error) < 0)
-        return -1;
-    if (judge_breach(&call, &breach) == 0)
-        return accept_bound(listener, &endpoint, &call.bound, error);
-    /* (What it has made all the same is taken, to be taken away.) */
-    accept_bound(listener, &endpoint, &call.bound, error);
-    *error = breach;
-    return -1;
+    call.are_listed = descriptors_list(&call.before) == 0;
+    result = call_bind(&call, error);
+    if (result == 0) {
+        call.are_listed = call.are_listed && descriptors_list(&call.after) == 0;
+        if (!call.are_listed)
+            log_line(RPD_LOG_WARNING, bind->service,
+                     "cannot see whether bind() left descriptors open: %s", strerror(errno));
+        result = judge_bind(listener, &endpoint, &call, error);
+    }
+    descriptors_free(&call.before);
+    descriptors_free(&call.after);
+    return result;
 }
 
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error)
@@ -492,8 +541,8 @@ void listener_restore(struct rpd_listener *listener)
     residue_rename(listener->residue, listener->endpoint.name);
     /* Not over what somebody may have put there meanwhile: that is for
      * listener_heal() to judge. */
-    if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name,
-                  RENAME_NOREPLACE) < 0)
+    if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name, RENAME_NOREPLACE) <
+        0)
         residue_rename(listener->residue, listener->private_name);
 }
 

@@ -48,7 +48,7 @@ struct rpd_listener {
 /* A backend's own bind. */
 struct listener_bind {
     rpd_bind_fn bind;
-    enum config_seal seal;
+    enum config_seal seal;        /* as seal_prepare() has returned it */
     const char *service, *plugin; /* for the crash line, and what is said of it */
 };
 

@@ -22,7 +22,6 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <seccomp.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -71,9 +70,7 @@ static const int allowed[] = {
     SCMP_SYS(futex),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
-    SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigaction),
     SCMP_SYS(sigaltstack),
     SCMP_SYS(set_robust_list),
     SCMP_SYS(rseq),
@@ -148,12 +145,11 @@ static const struct {
 
 enum { PROGRAM_MAX = 4096 };
 
+/* The filters, as programs for the kernel. */
 static struct {
     struct sock_filter instructions[PROGRAM_MAX];
     struct sock_fprog program;
-    enum config_seal mode; /* of the program */
-    sem_t begun;
-} prepared;
+} prepared[SEAL_OFF];
 
 /* The seal of this thread, for the handler. */
 static __thread struct seal *own_seal __attribute__((tls_model("initial-exec")));
@@ -166,10 +162,27 @@ static int add_rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp *compa
                                              compare);
 }
 
-static int add_rules(scmp_filter_ctx filter)
+/* Where a breach is a signal, the kernel kills a process that has it blocked, and
+ * one without our handler dies, too. So nobody replaces the handler, and each
+ * change of the mask that could block it is made by the handler itself. */
+static int add_signal_rules(scmp_filter_ctx filter, enum config_seal mode)
+{
+    struct scmp_arg_cmp is_other = SCMP_A0(SCMP_CMP_NE, SIGSYS);
+    struct scmp_arg_cmp is_question = SCMP_A1(SCMP_CMP_EQ, 0);
+    struct scmp_arg_cmp is_unblock = SCMP_A0(SCMP_CMP_EQ, SIG_UNBLOCK);
+    int failed = add_rule(filter, SCMP_SYS(rt_sigaction), &is_other);
+
+    failed |= add_rule(filter, SCMP_SYS(rt_sigaction), &is_question);
+    if (mode == SEAL_LOG)
+        return failed | add_rule(filter, SCMP_SYS(rt_sigprocmask), NULL);
+    failed |= add_rule(filter, SCMP_SYS(rt_sigprocmask), &is_unblock);
+    return failed | add_rule(filter, SCMP_SYS(rt_sigprocmask), &is_question);
+}
+
+static int add_rules(scmp_filter_ctx filter, enum config_seal mode)
 {
     static const unsigned long requests[] = {FIONBIO, FIOCLEX, FIONCLEX};
-    int failed = 0;
+    int failed = add_signal_rules(filter, mode);
 
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         failed |= add_rule(filter, allowed[i], NULL);
@@ -197,20 +210,21 @@ static int add_rules(scmp_filter_ctx filter)
 }
 
 /* libseccomp 2.5 writes programs to descriptors only. */
-static int export_program(scmp_filter_ctx filter)
+static int export_program(scmp_filter_ctx filter, enum config_seal mode)
 {
+    struct sock_filter *to = prepared[mode].instructions;
     const int fd = memfd_create("seal", MFD_CLOEXEC);
     ssize_t size = -1;
 
     if (fd >= 0 && libseccomp.seccomp_export_bpf(filter, fd) == 0)
-        size = pread(fd, prepared.instructions, sizeof prepared.instructions, 0);
+        size = pread(fd, to, sizeof prepared[mode].instructions, 0);
     if (fd >= 0)
         close(fd);
-    if (size <= 0 || (size_t)size == sizeof prepared.instructions)
+    if (size <= 0 || (size_t)size == sizeof prepared[mode].instructions)
         return -1;
-    prepared.program = (struct sock_fprog){
-        .len = (unsigned short)((size_t)size / sizeof *prepared.instructions),
-        .filter = prepared.instructions,
+    prepared[mode].program = (struct sock_fprog){
+        .len = (unsigned short)((size_t)size / sizeof *to),
+        .filter = to,
     };
     return 0;
 }
@@ -219,11 +233,10 @@ static int make_program(enum config_seal mode)
 {
     scmp_filter_ctx filter = libseccomp.seccomp_init(mode == SEAL_LOG ? SCMP_ACT_NOTIFY
                                                                       : SCMP_ACT_TRAP);
-    const int failed = !filter || add_rules(filter) != 0 || export_program(filter) < 0;
+    const int failed = !filter || add_rules(filter, mode) != 0 || export_program(filter, mode) < 0;
 
     if (filter)
         libseccomp.seccomp_release(filter);
-    prepared.mode = mode;
     return failed ? -1 : 0;
 }
 
@@ -241,31 +254,38 @@ static int load_libseccomp(struct error *error)
     return late_library_load(&library, error);
 }
 
-void seal_prepare(struct seal *seal, enum config_seal mode, const char *service)
+enum config_seal seal_prepare(enum config_seal mode, const char *service)
 {
     struct error error;
 
-    *seal = (struct seal){.mode = mode, .notify_fd = -1};
-    if (mode == SEAL_OFF)
-        return;
+    if (mode == SEAL_OFF || prepared[mode].program.len > 0)
+        return mode;
     if (load_libseccomp(&error) < 0) {
         log_line(RPD_LOG_WARNING, service, "bind() is not sealed: %s", error.text);
-        seal->mode = SEAL_OFF;
-    } else if ((prepared.program.len == 0 || prepared.mode != mode) && make_program(mode) < 0) {
-        log_line(RPD_LOG_WARNING, service, "bind() is not sealed: no filter could be made");
-        seal->mode = SEAL_OFF;
+        return SEAL_OFF;
     }
-    if (mode == SEAL_LOG)
-        sem_init(&prepared.begun, 0, 0);
+    if (make_program(mode) < 0) {
+        log_line(RPD_LOG_WARNING, service, "bind() is not sealed: no filter could be made");
+        return SEAL_OFF;
+    }
+    return mode;
+}
+
+void seal_init(struct seal *seal, enum config_seal mode)
+{
+    *seal = (struct seal){.mode = mode, .notify_fd = -1};
+    sem_init(&seal->begun, 0, 0);
 }
 
 /* ---- the sealed thread ------------------------------------------------------ */
 
-static long install(unsigned flags)
+static long install(enum config_seal mode)
 {
+    const unsigned flags = mode == SEAL_LOG ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prepared.program);
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prepared[mode].program);
 }
 
 bool seal_this_thread(struct seal *seal)
@@ -275,12 +295,17 @@ bool seal_this_thread(struct seal *seal)
     if (seal->mode == SEAL_OFF)
         return true;
     own_seal = seal;
-    result = install(seal->mode == SEAL_LOG ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+    result = install(seal->mode);
     if (seal->mode == SEAL_LOG) {
         seal->notify_fd = (int)result;
-        sem_post(&prepared.begun);
+        sem_post(&seal->begun);
     }
     return result >= 0;
+}
+
+bool seal_is_here(void)
+{
+    return own_seal != NULL;
 }
 
 /* ---- breaches ---------------------------------------------------------------- */
@@ -377,6 +402,20 @@ static void set_result(ucontext_t *user, long result)
 }
 #endif
 
+/* Does what rt_sigprocmask(2) would, once the handler returns; but SIGSYS stays
+ * open. */
+static void change_mask(ucontext_t *user, const uint64_t values[6])
+{
+    uint64_t *mask = (uint64_t *)&user->uc_sigmask;
+    const uint64_t set = *(const uint64_t *)(uintptr_t)values[1];
+    uint64_t *previous = (uint64_t *)(uintptr_t)values[2];
+
+    if (previous)
+        *previous = *mask;
+    *mask = (values[0] == SIG_BLOCK ? *mask | set : set) & ~(UINT64_C(1) << (SIGSYS - 1));
+    set_result(user, 0);
+}
+
 bool seal_take_signal(siginfo_t *info, void *context)
 {
     ucontext_t *user = context;
@@ -386,6 +425,10 @@ bool seal_take_signal(siginfo_t *info, void *context)
     if (!own_seal || info->si_code != SYS_SECCOMP)
         return false;
     take_arguments(user, values);
+    if (info->si_syscall == SYS_rt_sigprocmask) {
+        change_mask(user, values);
+        return true;
+    }
     breach = note(own_seal, info->si_syscall, values);
     if (breach) {
         trace_take(&breach->trace, (uintptr_t)REGISTERS_COUNTER(user));
@@ -421,7 +464,7 @@ void seal_watch(struct seal *seal)
 
     if (seal->mode != SEAL_LOG)
         return;
-    while (sem_wait(&prepared.begun) < 0 && errno == EINTR)
+    while (sem_wait(&seal->begun) < 0 && errno == EINTR)
         ;
     asks.fd = seal->notify_fd;
     if (asks.fd < 0)
@@ -482,12 +525,22 @@ void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
 
 #else /* without libseccomp */
 
-void seal_prepare(struct seal *seal, enum config_seal mode, const char *service)
+enum config_seal seal_prepare(enum config_seal mode, const char *service)
 {
-    *seal = (struct seal){.mode = SEAL_OFF, .notify_fd = -1};
     if (mode != SEAL_OFF)
         log_line(RPD_LOG_WARNING, service,
                  "bind() is not sealed: this rpd was built without libseccomp");
+    return SEAL_OFF;
+}
+
+void seal_init(struct seal *seal, enum config_seal mode)
+{
+    *seal = (struct seal){.mode = mode, .notify_fd = -1};
+}
+
+bool seal_is_here(void)
+{
+    return false;
 }
 
 bool seal_this_thread(struct seal *seal)

@@ -14,6 +14,7 @@
 #include "error.h"
 #include "trace.h"
 
+#include <semaphore.h>
 #include <signal.h>
 
 /* The first call that was not allowed. */
@@ -29,17 +30,26 @@ struct seal_breach {
 
 struct seal {
     enum config_seal mode;
-    int notify_fd; /* SEAL_LOG: where the kernel asks; else -1 */
+    /* SEAL_LOG: where the kernel asks (else -1), once it has begun. */
+    int notify_fd;
+    sem_t begun;
     struct seal_breach breach;
 };
 
-/* [start] Makes the filters ahead. Where that cannot be, by the kernel or
- * because rpd was built without libseccomp, says so once, and the mode is off. */
-void seal_prepare(struct seal *seal, enum config_seal mode, const char *service);
+/* [start] Makes the filter of this mode ahead, which takes a millisecond or two.
+ * Returns the mode; where that cannot be, because there is no libseccomp, says so
+ * and returns SEAL_OFF. */
+enum config_seal seal_prepare(enum config_seal mode, const char *service);
+
+/* [start] mode: as seal_prepare() has returned it. */
+void seal_init(struct seal *seal, enum config_seal mode);
 
 /* [start] On the thread that is to be sealed, for its life. False if the kernel
  * refuses, with errno. seal outlives the thread. */
 bool seal_this_thread(struct seal *seal);
+
+/* [any] Whether this thread is under the seal. */
+bool seal_is_here(void);
 
 /* [start] While that thread runs: lets its calls pass, and notes them, until it
  * ends. Returns at once unless the mode is to log. */

@@ -4,6 +4,8 @@
 
 #include "config_keys.h"
 #include "crash.h"
+#include "seal.h"
+#include "surroundings.h"
 #include "watchdog.h"
 
 #include <fcntl.h>
@@ -174,11 +176,18 @@ int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirf
     return 0;
 }
 
-int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error)
+void service_prepare_bind(struct rpd_service *service)
+{
+    if (service->plugin.note.has_own_bind)
+        service->seal = seal_prepare(service->config->seal, service->name);
+}
+
+int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
+                     int runtime_dirfd, struct error *error)
 {
     const struct listener_bind bind = {
         .bind = service->plugin.bind,
-        .seal = service->config->seal,
+        .seal = service->seal,
         .service = service->name,
         .plugin = service->plugin.path,
     };
@@ -194,6 +203,7 @@ int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct erro
         if (listener->state == LISTENER_NEW && listener_bind_own(listener, &bind, error) < 0)
             return name_holder(listener, runtime_dirfd, error);
     }
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "bind()");
     return 0;
 }
 
@@ -213,7 +223,8 @@ void service_unbind(struct rpd_service *service)
 
 /* ---- code -------------------------------------------------------------------------- */
 
-int service_load_code(struct rpd_service *service, struct error *error)
+int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
+                      struct error *error)
 {
     int loaded;
 
@@ -223,6 +234,7 @@ int service_load_code(struct rpd_service *service, struct error *error)
     crash_enter(service->name, service->plugin.path);
     loaded = plugin_load(&service->plugin, error);
     crash_leave();
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     return loaded;
 }
 
