@@ -434,13 +434,12 @@ static int judge_bind(struct rpd_listener *listener, const struct rpd_endpoint *
                       const struct bind_call *call, struct error *error)
 {
     struct error breach;
-    const int broken = judge_breach(call, &breach);
+    const bool is_broken = judge_breach(call, &breach) < 0 || judge_descriptors(call, &breach) < 0;
     const int accepted = accept_bound(listener, endpoint, &call->bound, error);
 
-    if (broken == 0)
-        return accepted < 0 ? -1 : judge_descriptors(call, error);
-    *error = breach;
-    return -1;
+    if (is_broken)
+        *error = breach;
+    return is_broken ? -1 : accepted;
 }
 
 int listener_bind_own(struct rpd_listener *listener, const struct listener_bind *bind,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Those that rpd itself lives by; 0 stands for stack_signal(). */
@@ -131,22 +132,23 @@ static void put_back_directory(const struct surroundings *saved, struct safe_tex
         return;
     add(changes, "the working directory");
     if (fchdir(saved->directory) < 0)
-        safe_text_add(changes, " (for good)");
+        safe_text_add(changes, " (stays so)");
 }
 
-static void put_back_limits(const struct surroundings *saved, struct safe_text *changes)
+static void put_back_limits(struct surroundings *saved, struct safe_text *changes)
 {
     for (int i = 0; i < (int)RLIM_NLIMITS; i++) {
-        const struct rlimit *was = &saved->limits[i];
-        struct rlimit now;
+        struct rlimit *was = &saved->limits[i], now;
 
         if (getrlimit((__rlimit_resource_t)i, &now) < 0 ||
             (now.rlim_cur == was->rlim_cur && now.rlim_max == was->rlim_max))
             continue;
         add(changes, "RLIMIT_");
         safe_text_add(changes, limit_names[i]);
-        if (setrlimit((__rlimit_resource_t)i, was) < 0)
-            safe_text_add(changes, " (for good)");
+        if (setrlimit((__rlimit_resource_t)i, was) == 0)
+            continue;
+        safe_text_add(changes, " (stays so)");
+        *was = now;
     }
 }
 
@@ -167,8 +169,14 @@ static void put_back_locale(const struct surroundings *saved, struct safe_text *
 static void tell_threads(struct surroundings *saved, const char *service, const char *plugin,
                          const char *whose)
 {
-    const int threads = count_threads();
+    const struct timespec moment = {.tv_nsec = 1000000};
+    int threads = count_threads();
 
+    /* One that has been joined is still counted while the kernel takes it down. */
+    for (int i = 0; i < 10 && threads > saved->threads; i++) {
+        nanosleep(&moment, NULL);
+        threads = count_threads();
+    }
     if (threads > saved->threads)
         log_line(RPD_LOG_WARNING, service,
                  "%s: its %s started %d %s; start them in load() or serve()", plugin, whose,
