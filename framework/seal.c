@@ -156,6 +156,12 @@ static __thread struct seal *own_seal __attribute__((tls_model("initial-exec")))
 
 /* ---- making the filter ---------------------------------------------------- */
 
+/* (The header's own macros leave a field out, which compilers complain of.) */
+static struct scmp_arg_cmp argument(unsigned at, enum scmp_compare how, uint64_t a, uint64_t b)
+{
+    return (struct scmp_arg_cmp){.arg = at, .op = how, .datum_a = a, .datum_b = b};
+}
+
 static int add_rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp *compare)
 {
     return libseccomp.seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, compare ? 1 : 0,
@@ -167,9 +173,9 @@ static int add_rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp *compa
  * change of the mask that could block it is made by the handler itself. */
 static int add_signal_rules(scmp_filter_ctx filter, enum config_seal mode)
 {
-    struct scmp_arg_cmp is_other = SCMP_A0(SCMP_CMP_NE, SIGSYS);
-    struct scmp_arg_cmp is_question = SCMP_A1(SCMP_CMP_EQ, 0);
-    struct scmp_arg_cmp is_unblock = SCMP_A0(SCMP_CMP_EQ, SIG_UNBLOCK);
+    struct scmp_arg_cmp is_other = argument(0, SCMP_CMP_NE, SIGSYS, 0);
+    struct scmp_arg_cmp is_question = argument(1, SCMP_CMP_EQ, 0, 0);
+    struct scmp_arg_cmp is_unblock = argument(0, SCMP_CMP_EQ, SIG_UNBLOCK, 0);
     int failed = add_rule(filter, SCMP_SYS(rt_sigaction), &is_other);
 
     failed |= add_rule(filter, SCMP_SYS(rt_sigaction), &is_question);
@@ -187,20 +193,20 @@ static int add_rules(scmp_filter_ctx filter, enum config_seal mode)
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         failed |= add_rule(filter, allowed[i], NULL);
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-        struct scmp_arg_cmp is_fd = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)fd);
+        struct scmp_arg_cmp is_fd = argument(0, SCMP_CMP_EQ, (scmp_datum_t)fd, 0);
 
         failed |= add_rule(filter, SCMP_SYS(write), &is_fd);
         failed |= add_rule(filter, SCMP_SYS(writev), &is_fd);
     }
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-        struct scmp_arg_cmp is_request = SCMP_A1(SCMP_CMP_EQ, requests[i]);
+        struct scmp_arg_cmp is_request = argument(1, SCMP_CMP_EQ, requests[i], 0);
 
         failed |= add_rule(filter, SCMP_SYS(ioctl), &is_request);
     }
     {
-        struct scmp_arg_cmp is_anonymous = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS,
-                                                   MAP_ANONYMOUS);
-        struct scmp_arg_cmp is_self = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid());
+        struct scmp_arg_cmp is_anonymous = argument(3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS,
+                                                    MAP_ANONYMOUS);
+        struct scmp_arg_cmp is_self = argument(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
 
         failed |= add_rule(filter, SCMP_SYS(mmap), &is_anonymous);
         /* How the handler reads a path that may be no address. */
