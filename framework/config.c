@@ -219,6 +219,7 @@ static void build_phases(struct config_service *service, const json_t *object)
                                                         : WARMUP_OF_BACKEND;
     service->on_load_failure = (enum config_load_failure)take_choice(object,
                                                                      "services[].on_load_failure");
+    service->seal = (enum config_seal)take_choice(object, "services[].seal");
     service->no_progress_s = take_integer(object, "services[].no_progress_s");
     service->idle_exit_s = take_integer(object, "services[].idle_exit_s");
     service->limits = build_limits(find(object, "services[].limits"));

@@ -35,6 +35,9 @@ struct config_option {
 
 enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_DEGRADED };
 
+/* What becomes of a call that a backend's own bind must not make. */
+enum config_seal { SEAL_ENFORCE, SEAL_LOG, SEAL_OFF };
+
 enum { WARMUP_OF_BACKEND = -1 }; /* not configured */
 
 /* What a client may take; 0 is no limit. */
@@ -52,6 +55,7 @@ struct config_service {
     size_t listen_count;
     int warmup; /* enum rpd_warmup, or WARMUP_OF_BACKEND */
     enum config_load_failure on_load_failure;
+    enum config_seal seal;
     int no_progress_s; /* 0: never */
     int idle_exit_s;   /* 0: never */
     struct config_limits limits;

@@ -13,6 +13,7 @@ static const char *const log_levels[] = {"error", "warning", "info", "debug", NU
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const notify_moments[] = {"bound", "ready", NULL};
 static const char *const load_failures[] = {"exit", "retry", "degraded", NULL};
+static const char *const seals[] = {"enforce", "log", "off", NULL};
 static const char *const warmups[] = {"hold", "serve", "refuse", "backlog", NULL};
 
 bool config_name_is_valid(const char *name)
@@ -105,6 +106,9 @@ const struct config_key config_keys[] = {
      .min = 0, .max = 31536000,
      .meaning = "Seconds without a client after which rpd stops; once that is so for all its "
                 "services. 0: never."},
+    {.path = "services[].seal", .types = CONFIG_STRING, .preset = "\"enforce\"", .choices = seals,
+     .meaning = "Whether the kernel keeps a backend's own bind from anything but making sockets: a "
+                "call beyond that ends the start, is only logged, or is not looked for."},
     {.path = "services[].limits", .types = CONFIG_OBJECT,
      .meaning = "What clients may take."},
     {.path = "services[].limits.clients", .types = CONFIG_INTEGER, .preset = "0",

@@ -52,6 +52,7 @@ static volatile sig_atomic_t lost_count;
 static char line_bytes[LINE_SIZE];
 static struct safe_text line;
 
+static bool (*take_sigsys)(siginfo_t *info, void *context);
 static void (*exit_cleanup)(void);
 static pid_t guarded_process;
 static atomic_bool exit_is_guarded;
@@ -328,6 +329,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
     const int me = gettid();
     int teller = 0;
 
+    if (number == SIGSYS && take_sigsys && take_sigsys(info, context))
+        return;
     if (!atomic_compare_exchange_strong(&telling_thread, &teller, me)) {
         if (teller != me)
             wait_for_the_end(number);
@@ -354,6 +357,11 @@ void crash_install(void)
         sigdelset(&action.sa_mask, crash_signals[i]);
     for (int i = 0; i < CRASH_SIGNALS; i++)
         sigaction(crash_signals[i], &action, NULL);
+}
+
+void crash_except_sigsys(bool (*take)(siginfo_t *info, void *context))
+{
+    take_sigsys = take;
 }
 
 void crash_prepare_backtrace(void)

@@ -18,6 +18,7 @@
 #ifndef FRAMEWORK_CRASH_H
 #define FRAMEWORK_CRASH_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -47,6 +48,10 @@ struct crash_place crash_place_of(const struct crash_context *context);
  * SIGSYS and SIGTRAP. Early in main(), and again after dlopen: a constructor
  * may have put others in their place. */
 void crash_install(void);
+
+/* [start] A SIGSYS that take says was its own is no crash. take is
+ * async-signal-safe. */
+void crash_except_sigsys(bool (*take)(siginfo_t *info, void *context));
 
 /* [start] Loads what a backtrace needs, which takes some 200 us: after bind.
  * Until then a line names only the place of the crash itself. */

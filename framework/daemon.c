@@ -17,7 +17,9 @@
 #include "output.h"
 #include "process.h"
 #include "running.h"
+#include "seal.h"
 #include "signals.h"
+#include "surroundings.h"
 #include "watchdog.h"
 
 #include <errno.h>
@@ -37,6 +39,7 @@ struct daemon {
     int runtime_dirfd;
     struct claim **claims; /* all of all services */
     size_t claim_count, endpoint_count;
+    struct surroundings surroundings;
     struct notify notify;
     struct running running;
 };
@@ -84,6 +87,7 @@ static void forget(struct daemon *daemon)
 {
     FOR_EACH_SERVICE(daemon, service)
         service_finish(service);
+    surroundings_finish(&daemon->surroundings);
     free(daemon->services);
 }
 
@@ -213,10 +217,12 @@ static int bind_own(struct daemon *daemon, struct error *error)
 {
     if (all_are_bound(daemon))
         return 0;
-    /* What the code of others took does not count against bind(). */
+    FOR_EACH_SERVICE(daemon, service)
+        service_prepare_bind(service);
+    /* What that and the code of others took does not count against bind(). */
     watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
     FOR_EACH_SERVICE(daemon, service)
-        if (service_bind_own(service, daemon->runtime_dirfd, error) < 0)
+        if (service_bind_own(service, &daemon->surroundings, daemon->runtime_dirfd, error) < 0)
             return -1;
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_paths(service, error) < 0)
@@ -253,6 +259,8 @@ static int check_options(struct daemon *daemon, struct error *error)
 static void clean_up_for_exit(void)
 {
     watchdog_stand_down();
+    if (seal_is_here())
+        watchdog_end_process(EXIT_INTERNAL);
     residue_remove();
 }
 
@@ -271,15 +279,14 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
+    crash_except_sigsys(seal_take_signal);
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
+    surroundings_save(&daemon->surroundings);
     FOR_EACH_SERVICE(daemon, service)
-        if (service_load_code(service, error) < 0)
+        if (service_load_code(service, &daemon->surroundings, error) < 0)
             return -1;
     watchdog_disarm(WATCHDOG_START);
-    /* A constructor may have put its own in their place. */
-    crash_install();
-    umask(077);
     if (check_options(daemon, error) < 0)
         return -1;
     FOR_EACH_SERVICE(daemon, service)

@@ -219,17 +219,20 @@ static int check_identity(struct reader *reader)
         return REFUSE(reader, "a 32-bit ELF file, and this rpd is 64-bit; build it for %s",
                       machine_name(HOST_MACHINE));
     if (bytes[EI_CLASS] != ELFCLASS64)
-        return REFUSE(reader, "a malformed ELF header: class %u is neither 32-bit nor 64-bit",
-                      bytes[EI_CLASS]);
+        return REFUSE(
+            reader, "a malformed ELF header: class %u is neither 32-bit nor 64-bit; build it again",
+            bytes[EI_CLASS]);
     if (bytes[EI_DATA] != ELFDATA2LSB && bytes[EI_DATA] != ELFDATA2MSB)
-        return REFUSE(reader, "a malformed ELF header: unknown byte order %u", bytes[EI_DATA]);
+        return REFUSE(reader, "a malformed ELF header: unknown byte order %u; build it again",
+                      bytes[EI_DATA]);
     if (bytes[EI_DATA] != HOST_ORDER)
         return REFUSE(reader,
                       "wrong byte order: it is %s-endian and this machine (%s) is not; "
                       "build it for this machine",
                       bytes[EI_DATA] == ELFDATA2MSB ? "big" : "little", machine_name(HOST_MACHINE));
     if (bytes[EI_VERSION] != EV_CURRENT)
-        return REFUSE(reader, "a malformed ELF header: unknown ELF version %u", bytes[EI_VERSION]);
+        return REFUSE(reader, "a malformed ELF header: unknown ELF version %u; build it again",
+                      bytes[EI_VERSION]);
     return 0;
 }
 
@@ -241,8 +244,10 @@ static int check_type(struct reader *reader, unsigned type)
     case ET_REL:
         return REFUSE(reader, "an object file that was not linked, not a shared object; "
                               "link it with -shared");
-    case ET_CORE: return REFUSE(reader, "a core dump, not a shared object");
-    default: return REFUSE(reader, "not a shared object: unknown ELF type %u", type);
+    case ET_CORE:
+        return REFUSE(reader, "a core dump, not a shared object; name a plugin's .so file");
+    default:
+        return REFUSE(reader, "not a shared object: unknown ELF type %u; build it again", type);
     }
 }
 
@@ -259,11 +264,12 @@ static int check_header(struct reader *reader, Elf64_Ehdr *ret)
     if (ret->e_phnum == 0)
         return REFUSE(reader, "a malformed ELF header: no program headers; build it again");
     if (ret->e_phentsize != sizeof(Elf64_Phdr))
-        return REFUSE(reader, "a malformed ELF header: program headers of %u bytes, not %zu",
-                      ret->e_phentsize, sizeof(Elf64_Phdr));
+        return REFUSE(
+            reader, "a malformed ELF header: program headers of %u bytes, not %zu; build it again",
+            ret->e_phentsize, sizeof(Elf64_Phdr));
     if (ret->e_phnum > MAX_SEGMENTS)
-        return REFUSE(reader, "%u program headers; rpd takes %d at most", ret->e_phnum,
-                      MAX_SEGMENTS);
+        return REFUSE(reader, "%u program headers; rpd takes %d at most; build it with fewer",
+                      ret->e_phnum, MAX_SEGMENTS);
     if (ret->e_phoff > reader->size ||
         ret->e_phnum * sizeof(Elf64_Phdr) > reader->size - ret->e_phoff)
         return refuse_truncated(reader, "the table of program headers");

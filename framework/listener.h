@@ -13,6 +13,7 @@
 #define FRAMEWORK_LISTENER_H
 
 #include "claim.h"
+#include "config.h"
 #include "endpoint.h"
 #include "error.h"
 #include "residue.h"
@@ -44,12 +45,19 @@ struct rpd_listener {
     struct residue *residue;
 };
 
+/* A backend's own bind. */
+struct listener_bind {
+    rpd_bind_fn bind;
+    enum config_seal seal;        /* as seal_prepare() has returned it */
+    const char *service, *plugin; /* for the crash line, and what is said of it */
+};
+
 bool listener_needs_claim(const struct rpd_listener *listener);
 
 /* [start] NEW → BOUND, or PUBLIC where there is no path. The claim is held. */
 int listener_bind_owned(struct rpd_listener *listener, struct error *error);
-int listener_bind_own(struct rpd_listener *listener, rpd_bind_fn bind, const char *service,
-                      const char *plugin, struct error *error);
+int listener_bind_own(struct rpd_listener *listener, const struct listener_bind *bind,
+                      struct error *error);
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error);
 
 /* [start] BOUND → PUBLIC. */

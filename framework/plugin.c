@@ -218,6 +218,12 @@ static void find_mapping(const void *address, char ret_file[64])
         fclose(maps);
 }
 
+static int refuse_replaced(const struct plugin *plugin, struct error *error)
+{
+    return error_set(error, EXIT_SECURITY, "code", plugin->path,
+                     "the file was replaced after it had been checked; start again");
+}
+
 static int check_same_file(const struct plugin *plugin, struct error *error)
 {
     char judged[64] = "", loaded[64] = "";
@@ -236,8 +242,19 @@ static int check_same_file(const struct plugin *plugin, struct error *error)
                          "some");
     if (strcmp(judged, loaded) == 0)
         return 0;
-    return error_set(error, EXIT_SECURITY, "code", plugin->path,
-                     "the file was replaced while it was being loaded; start again");
+    return refuse_replaced(plugin, error);
+}
+
+/* Before dlopen, which runs constructors. (What is done to the path between this
+ * and dlopen is seen by check_same_file().) */
+static int check_same_path(const struct plugin *plugin, struct error *error)
+{
+    struct stat judged, found;
+
+    if (fstat(plugin->fd, &judged) == 0 && stat(plugin->path, &found) == 0 &&
+        judged.st_dev == found.st_dev && judged.st_ino == found.st_ino)
+        return 0;
+    return refuse_replaced(plugin, error);
 }
 
 static int check_backend(struct plugin *plugin, struct error *error)
@@ -287,6 +304,8 @@ static int check_bind(struct plugin *plugin, struct error *error)
 
 int plugin_load(struct plugin *plugin, struct error *error)
 {
+    if (check_same_path(plugin, error) < 0)
+        return -1;
     plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
     if (!plugin->handle) {
         const char *cause = dlerror();

@@ -4,6 +4,8 @@
 
 #include "config_keys.h"
 #include "crash.h"
+#include "seal.h"
+#include "surroundings.h"
 #include "watchdog.h"
 
 #include <fcntl.h>
@@ -174,8 +176,22 @@ int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirf
     return 0;
 }
 
-int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error)
+void service_prepare_bind(struct rpd_service *service)
 {
+    if (service->plugin.note.has_own_bind)
+        service->seal = seal_prepare(service->config->seal, service->name);
+}
+
+int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
+                     int runtime_dirfd, struct error *error)
+{
+    const struct listener_bind bind = {
+        .bind = service->plugin.bind,
+        .seal = service->seal,
+        .service = service->name,
+        .plugin = service->plugin.path,
+    };
+
     if (!service->plugin.note.has_own_bind)
         return 0;
     for (size_t i = 0; i < service->attachment_count; i++) {
@@ -184,11 +200,10 @@ int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct erro
         watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", service->plugin.path,
                           "its bind() has not returned within endpoint_deadline_ms; it must not "
                           "wait for anything");
-        if (listener->state == LISTENER_NEW &&
-            listener_bind_own(listener, service->plugin.bind, service->name, service->plugin.path,
-                              error) < 0)
+        if (listener->state == LISTENER_NEW && listener_bind_own(listener, &bind, error) < 0)
             return name_holder(listener, runtime_dirfd, error);
     }
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "bind()");
     return 0;
 }
 
@@ -208,7 +223,8 @@ void service_unbind(struct rpd_service *service)
 
 /* ---- code -------------------------------------------------------------------------- */
 
-int service_load_code(struct rpd_service *service, struct error *error)
+int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
+                      struct error *error)
 {
     int loaded;
 
@@ -218,6 +234,7 @@ int service_load_code(struct rpd_service *service, struct error *error)
     crash_enter(service->name, service->plugin.path);
     loaded = plugin_load(&service->plugin, error);
     crash_leave();
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     return loaded;
 }
 

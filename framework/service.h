@@ -54,6 +54,8 @@ struct attachment {
     bool attached;
 };
 
+struct surroundings;
+
 struct rpd_service {
     const struct config_service *config;
     const struct service_events *events;
@@ -66,6 +68,7 @@ struct rpd_service {
     size_t attachment_count;
     struct options options;
     enum rpd_warmup warmup;
+    enum config_seal seal; /* of its own bind: as it could be had */
     struct record record;
     struct state_page state_page;
     /* From serve on: */
@@ -116,12 +119,16 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
  * say by whom. */
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
-int service_load_code(struct rpd_service *service, struct error *error);
+int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
+                      struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
 /* What clients get until READY; whether its backend can do what is configured. */
 int service_settle_warmup(struct rpd_service *service, struct error *error);
-int service_bind_own(struct rpd_service *service, int runtime_dirfd, struct error *error);
+/* [start] What its own bind needs, and its deadline should not pay for. */
+void service_prepare_bind(struct rpd_service *service);
+int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
+                     int runtime_dirfd, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
 int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                           const struct state_page_identity *common, struct error *error);

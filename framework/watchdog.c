@@ -8,6 +8,7 @@
 #include "symbol.h"
 #include "thread.h"
 
+#include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -28,6 +29,7 @@ static struct {
     bool has_thread;
     sem_t wake; /* posted when there is something new to wait for; async-signal-safe */
     atomic_bool ending;
+    atomic_int ends_with; /* the process shall end with this code; 0: not yet */
     /* Under the mutex: the wait of the thread that is on, and what was lost in those before. */
     pthread_mutex_t mutex;
     uint64_t wait_began_us, wait_limit_us, lost_us; /* wait_began_us 0: it does not wait */
@@ -115,6 +117,16 @@ static uint64_t wait_for(int milliseconds, bool is_woken)
     return passed_us < limit_us ? passed_us : limit_us;
 }
 
+static void end_if_asked(void)
+{
+    const int code = atomic_load(&watchdog.ends_with);
+
+    if (code == 0)
+        return;
+    residue_remove();
+    _exit(code);
+}
+
 static void watch(void *unused)
 {
     uint64_t waited_us = 0;
@@ -123,6 +135,7 @@ static void watch(void *unused)
     while (!atomic_load(&watchdog.ending)) {
         const int look_ms = stall_look_ms(waited_us);
 
+        end_if_asked();
         waited_us = 0;
         if (tick())
             waited_us = wait_for(TICK_MS, false);
@@ -216,6 +229,14 @@ void watchdog_stand_down(void)
 {
     for (int slot = 0; slot < WATCHDOG_SLOTS; slot++)
         watchdog_disarm((enum watchdog_slot)slot);
+}
+
+_Noreturn void watchdog_end_process(enum exit_code code)
+{
+    atomic_store(&watchdog.ends_with, (int)code);
+    sem_post(&watchdog.wake);
+    for (;;)
+        poll(NULL, 0, -1);
 }
 
 void watchdog_destroy(void)

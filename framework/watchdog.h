@@ -34,6 +34,10 @@ void watchdog_disarm(enum watchdog_slot slot);
 /* [any], async-signal-safe. Disarms all: the end is under way. */
 void watchdog_stand_down(void);
 
+/* [any] Ends the process from the watchdog's own thread, residue removed: for a
+ * thread that may not unlink. There must be a thread. */
+_Noreturn void watchdog_end_process(enum exit_code code);
+
 /* [any] How long, so far, this process has not run though it was meant to: stopped by
  * SIGSTOP, suspended, or starved; while the watchdog counts. */
 uint64_t watchdog_lost_us(void);

@@ -8,7 +8,7 @@
  *   ---------  --------  -------------------------  -------------------------
  *   inspect    -         none: the file is read     65, 66, 77
  *   claim      -         none                       73, 75
- *   bind       [start]   none, or bind()            71, 75, 78; 76 if too slow
+ *   bind       [start]   none, or bind()            71, 75, 78; 76 if it breaks the contract
  *   code       [start]   its constructors           65, 78 (options); 76 if too slow
  *   publish    -         none                       73
  *   BOUND      -         clients connect from here on

@@ -51,7 +51,12 @@ struct rpd_bound {
  * event loop exists. Returns a listening stream socket on exactly the address
  * that was asked for, and leaves no other descriptor open. rpd owns the
  * descriptor from then on. Takes microseconds: past endpoint_deadline_ms the
- * start ends with exit 76. */
+ * start ends with exit 76.
+ *
+ * The kernel seals that thread: it can make sockets, set their options, use
+ * memory, and write to stdout and stderr. Whatever else it calls (files, other
+ * descriptors, connect, threads, programs) fails with EPERM, and the start ends
+ * with exit 76. The user can have it only logged: "seal" of the service. */
 typedef struct rpd_bound (*rpd_bind_fn)(const struct rpd_endpoint *endpoint);
 
 /* [start] take_fd: the listening socket; rpd closes it. */

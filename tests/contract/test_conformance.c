@@ -189,27 +189,28 @@ Test(conformance, never_refused)
 
 /* ---- bind before record, record before serve ---- */
 
-static struct process *start_reporting(const char *dir, const char *plugin, const char *service,
-                                       const char *const *more)
+/* Not sealed: a bind that reports looks at files. */
+static struct process *start_reporting(const char *dir, const char *plugin, const char *options)
 {
-    const char *argv[16] = {"rpd", test_plugin(plugin), "-l", textf("unix:%s/x.sock", dir)};
+    const char *config = textf("%s/c.json", dir);
 
-    for (size_t i = 4; *more; i++)
-        argv[i] = *more++;
+    write_text(config, textf("{\"services\":[{\"plugin\":\"%s\",\"listen\":[\"unix:%s/x.sock\"],"
+                             "\"seal\":\"off\",\"options\":{%s}}]}",
+                             test_plugin(plugin), dir, options));
     return process_start(
-        &(struct process_options){.argv = argv,
+        &(struct process_options){.argv = ARGS("rpd", "-c", config),
                                   .runtime_dir = run_in(dir),
                                   .notify = true,
                                   .env = ARGS("TEST_CONSTRUCTOR=report", "TEST_BIND=report",
-                                              textf("TEST_RECORD=%s/run/%s.json", dir, service),
+                                              textf("TEST_RECORD=%s/run/%s.json", dir, plugin),
                                               textf("TEST_SOCKET=%s/x.sock", dir))});
 }
 
 Test(conformance, order_of_an_owned_bind)
 {
     const char *dir = temp_dir_make();
-    struct process *rpd = start_reporting(dir, "misbehave", "misbehave",
-                                          ARGS("-o", "serve=report", "-o", "load=report"));
+    struct process *rpd = start_reporting(dir, "misbehave",
+                                          "\"serve\":\"report\",\"load\":\"report\"");
 
     assert_line(rpd, ": ready ");
     assert_stops(rpd);
@@ -227,7 +228,7 @@ Test(conformance, order_of_an_owned_bind)
 Test(conformance, order_of_an_own_bind)
 {
     const char *dir = temp_dir_make();
-    struct process *rpd = start_reporting(dir, "own_bind", "own_bind", ARGS(NULL));
+    struct process *rpd = start_reporting(dir, "own_bind", "");
 
     assert_line(rpd, ": ready ");
     assert_stops(rpd);
@@ -282,8 +283,7 @@ Test(conformance, no_record_no_serve)
 
     mkdir(run_in(dir), 0700);
     mkdir(textf("%s/run/misbehave.json", dir), 0700);
-    struct process *rpd = start_reporting(dir, "misbehave", "misbehave",
-                                          ARGS("-o", "serve=report"));
+    struct process *rpd = start_reporting(dir, "misbehave", "\"serve\":\"report\"");
     assert_ends(rpd, 73);
     cr_assert_null(strstr(process_stderr(rpd), "test: serve"), "%s", process_stderr(rpd));
     cr_assert_null(strstr(process_stderr(rpd), ": bound "), "%s", process_stderr(rpd));

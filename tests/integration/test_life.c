@@ -395,9 +395,13 @@ static void check_sigterm_at_gate(const char *plugin, const char *variable, int 
 {
     const char *dir = temp_dir_make(), *gate = textf("%s/gate", dir);
     mkfifo(gate, 0600);
-    const char *run = textf("%s/run", dir);
+    const char *run = textf("%s/run", dir), *config = textf("%s/c.json", dir);
+    /* (The gate is a file, which a sealed bind cannot open.) */
+    write_text(config, textf("{\"services\":[{\"plugin\":\"%s\",\"listen\":[\"unix:%s/x.sock\"],"
+                             "\"seal\":\"off\"}]}",
+                             test_plugin(plugin), dir));
     struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS("rpd", test_plugin(plugin), "-l", textf("unix:%s/x.sock", dir)),
+        .argv = ARGS("rpd", "-c", config),
         .runtime_dir = run,
         .env = ARGS(textf("%s=gate", variable), textf("TEST_GATE=%s", gate))});
 
@@ -409,7 +413,7 @@ static void check_sigterm_at_gate(const char *plugin, const char *variable, int 
     close(fd);
     assert_ends(rpd, 0);
     cr_assert(!strstr(process_stderr(rpd), ": bound "), "%s", process_stderr(rpd));
-    cr_assert_str_eq(listing(dir), textf("%s\n%s/\n", gate, run), "%s", listing(dir));
+    cr_assert_str_eq(listing(dir), textf("%s\n%s\n%s/\n", config, gate, run), "%s", listing(dir));
 }
 
 Test(life, sigterm_in_the_constructor)

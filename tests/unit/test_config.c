@@ -444,9 +444,9 @@ Test(config, keys_and_values)
         {P("\"wor\\u006bres\":1"), AT "1:30: $.workres: unknown key; did you mean \"workers\"?"},
         {P("\"a b\\n\\\"\":1"), AT "1:30: $[\"a b\\u000a\\\"\"]: unknown key"},
         {P("\"log\":{\"levle\":1}"), AT "1:37: $.log.levle: unknown key; did you mean \"level\"?"},
-        {S("\"limits\":{\"client\":1},\"seal\":1,\"idle_exit_s\":-1"),
+        {S("\"limits\":{\"client\":1},\"sael\":1,\"idle_exit_s\":-1"),
          AT "1:38: $.services[0].limits.client: unknown key; did you mean \"clients\"?\n" AT
-            "1:50: $.services[0].seal: unknown key\n" AT
+            "1:50: $.services[0].sael: unknown key; did you mean \"seal\"?\n" AT
             "1:73: $.services[0].idle_exit_s: expected an integer from 0 to 31536000, found -1"},
         {L("{\"endpoint\":\"unix:a\",\"bcklog\":1}"),
          AT "1:59: $.services[0].listen[0].bcklog: unknown key; did you mean \"backlog\"?"},
@@ -733,6 +733,7 @@ Test(config, print_config)
         "services[0].on_load_failure = \"exit\"               # default\n"
         "services[0].no_progress_s = 300                    # default\n"
         "services[0].idle_exit_s = 0                        # default\n"
+        "services[0].seal = \"enforce\"                       # default\n"
         "services[0].limits.clients = 0                     # default\n"
         "services[0].limits.clients_per_peer = 0            # default\n"
         "services[0].limits.first_byte_s = 0                # default\n"

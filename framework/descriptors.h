@@ -1,0 +1,35 @@
+/* The descriptors that this process has open, listed twice and compared: what
+ * foreign code has opened and left, and what it has closed or replaced. */
+#ifndef FRAMEWORK_DESCRIPTORS_H
+#define FRAMEWORK_DESCRIPTORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+struct descriptors {
+    struct descriptor {
+        int fd;
+        mode_t mode;
+        dev_t device;
+        ino_t inode;
+    } * list; /* by ascending number */
+    size_t count;
+};
+
+/* [start] Lists what is open. 0, to be freed; -1 and errno. */
+int descriptors_list(struct descriptors *ret);
+void descriptors_free(struct descriptors *list);
+
+/* [start] Whether this one is in the list, by its number. */
+bool descriptors_have(const struct descriptors *list, int fd);
+
+enum descriptors_change { DESCRIPTORS_SAME, DESCRIPTORS_LEFT_OPEN, DESCRIPTORS_CLOSED };
+
+/* [start] The first difference, and what the descriptor is: "descriptor 7,
+ * socket:[4711]". But for one, which may be new. */
+enum descriptors_change descriptors_compare(const struct descriptors *before,
+                                            const struct descriptors *after, int except,
+                                            char *ret_what, size_t size);
+
+#endif

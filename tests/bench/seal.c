@@ -1,0 +1,155 @@
+/* What the seal costs: a backend's own bind with it and without, in turns.
+ *
+ *     seal [--runs N] [--check]
+ *
+ * First within this process, with the filter prepared ahead: the framework's own
+ * function, from the call to a listener that is checked. Then from outside: from
+ * fork to BOUND of an rpd with such a plugin, where the filter is made, too.
+ * --check: exit 1 if the median of the first is more than 300 us above the
+ * unsealed one, or if nothing could be sealed. */
+#include "../support/process.h"
+
+#include "crash.h"
+#include "listener.h"
+#include "seal.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIMIT_US 300
+
+enum { MAX_RUNS = 2000, STARTS_MAX = 200 };
+
+struct series {
+    double us[MAX_RUNS];
+    long count;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(struct series *series)
+{
+    qsort(series->us, (size_t)series->count, sizeof series->us[0], compare);
+    return series->count > 0 ? series->us[series->count / 2] : 0;
+}
+
+/* One bind, made and closed again. */
+static double bind_once(enum config_seal seal)
+{
+    const struct listener_bind how = {
+        .bind = rpd_bind_plainly, .seal = seal, .service = "bench", .plugin = "bench"};
+    const char *endpoint = textf("unix:@rpd-bench-seal-%d", getpid());
+    const struct config_listen listen = {.endpoint = endpoint, .backlog = 16, .mode = 0600};
+    struct rpd_listener listener = {.fd = -1};
+    struct error error;
+
+    listener.claim.dirfd = listener.claim.lock.fd = -1;
+    if (endpoint_resolve(&listener.endpoint, &listen, "/tmp", &error) < 0)
+        test_die("%s", error.text);
+    const int64_t before = now_ns();
+    if (listener_bind_own(&listener, &how, &error) < 0)
+        test_die("%s", error.text);
+    const int64_t after = now_ns();
+    listener_close(&listener);
+    return (double)(after - before) / 1000;
+}
+
+/* From fork to BOUND. */
+static double start_once(const char *seal)
+{
+    const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
+    const char *text = textf("{\"services\":[{\"plugin\":\"%s\",\"listen\":[\"unix:%s/x.sock\"],"
+                             "\"seal\":\"%s\"}]}",
+                             build_path("tests/plugins/corpus.so"), dir, seal);
+
+    file_write(config, text, strlen(text));
+    const int64_t before = now_ns();
+    struct process *rpd = RPD_START(dir, "-c", config);
+    if (process_wait_bound(rpd) != 0)
+        test_die("rpd did not start: %s", process_stderr(rpd));
+    const double us = (double)(process_bound_ns(rpd) - before) / 1000;
+    process_stop(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+    return us;
+}
+
+static void print_row(const char *what, double sealed, double unsealed)
+{
+    printf("%-40s %9.0f %9.0f %9.0f\n", what, sealed, unsealed, sealed - unsealed);
+}
+
+static double measure_binds(long runs)
+{
+    static struct series sealed, unsealed;
+
+    for (long i = -10; i < runs; i++) { /* the first ones warm up */
+        const double with = bind_once(SEAL_ENFORCE), without = bind_once(SEAL_OFF);
+
+        if (i < 0)
+            continue;
+        sealed.us[sealed.count++] = with;
+        unsealed.us[unsealed.count++] = without;
+    }
+    print_row("own bind, filter prepared", median(&sealed), median(&unsealed));
+    return median(&sealed) - median(&unsealed);
+}
+
+static void measure_starts(long runs)
+{
+    static struct series sealed, unsealed;
+
+    for (long i = -1; i < runs && i < STARTS_MAX; i++) {
+        const double with = start_once("enforce"), without = start_once("off");
+
+        if (i < 0)
+            continue;
+        sealed.us[sealed.count++] = with;
+        unsealed.us[unsealed.count++] = without;
+    }
+    print_row("fork to BOUND", median(&sealed), median(&unsealed));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
+    long runs = 500;
+    bool strict = false;
+
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (option == 'r')
+            runs = strtol(optarg, NULL, 10);
+        else if (option == 'c')
+            strict = true;
+        else
+            return 64;
+    }
+    if (optind != argc || runs < 15 || runs > MAX_RUNS) {
+        fputs("usage: seal [--runs N, 15 to 2000] [--check]\n", stderr);
+        return 64;
+    }
+    crash_install();
+    crash_except_sigsys(seal_take_signal);
+    const int64_t before = now_ns();
+    const bool can_seal = seal_prepare(SEAL_ENFORCE, "bench") == SEAL_ENFORCE;
+    const double prepare_us = (double)(now_ns() - before) / 1000;
+    if (!can_seal)
+        return strict ? 1 : 0;
+    printf("%-40s %9s %9s %9s\n", "median us", "sealed", "unsealed", "more");
+    const double cost = measure_binds(runs);
+    measure_starts(runs / 10);
+    printf("seal: to load libseccomp and make the filter, once: %.0f us\n", prepare_us);
+    printf("seal: %.0f us more for a bind (at most %d): %s\n", cost, LIMIT_US,
+           cost <= LIMIT_US ? "ok" : "too slow");
+    return strict && cost > LIMIT_US ? 1 : 0;
+}
