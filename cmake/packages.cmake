@@ -5,3 +5,6 @@
 if(NOT RPD_SANITIZE)
   add_subdirectory(man)
 endif()
+
+install(FILES completions/rpd completions/rpdctl COMPONENT runtime
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

@@ -250,3 +250,92 @@ Test(distribution, manual_is_without_warnings)
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         cr_assert_str_empty(RUN("mandoc", "-T", "lint", "-W", "warning", pages[i]).text);
 }
+
+/* ---- completion ----------------------------------------------------------- */
+
+/* What bash offers for the last word of a command line, sorted, one a line. */
+static const char *completed(const char *directory, const char *const *words)
+{
+    const char *arguments[32] = {
+        "bash", "--norc", "-c",
+        "set -u; cd \"$1\"; source \"$2\"; shift 2\n"
+        "COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1))\n"
+        "function=$(complete -p \"$1\") && function=${function#*-F }\n"
+        "\"${function%% *}\"\n"
+        "((${#COMPREPLY[@]} == 0)) || printf '%s\\n' \"${COMPREPLY[@]}\" | sort",
+        "bash"};
+    size_t count = 5;
+
+    arguments[count++] = directory;
+    arguments[count++] = textf(RPD_SOURCE_DIR "/completions/%s", words[0]);
+    for (size_t i = 0; words[i]; i++) {
+        cr_assert_lt(count, 31);
+        arguments[count++] = words[i];
+    }
+    const struct output output = run(arguments);
+    cr_assert_eq(output.code, 0, "%s", output.errors);
+    cr_assert_str_empty(output.errors, "%s", output.errors);
+    return output.text;
+}
+
+static const char *directory_to_complete_in(void)
+{
+    const char *dir = temp_dir_make();
+
+    write_text(textf("%s/a b.json", dir), "{}");
+    write_text(textf("%s/a.txt", dir), "");
+    write_text(textf("%s/one.so", dir), "");
+    mkdir(textf("%s/apart", dir), 0700);
+    write_text(textf("%s/apart/found.so", dir), "");
+    return dir;
+}
+
+Test(distribution, completion_has_the_options_of_the_help)
+{
+    const char *options = completed("/", ARGS("rpd", "-"));
+    const char *help = help_options(RUN("rpd", "--help").text);
+    size_t count = 0;
+
+    for (const char *line = help; *line; line = next_line(line)) {
+        char *words = (char *)line_text(line);
+        for (char *save, *word = strtok_r(words, " ,", &save); word;
+             word = strtok_r(NULL, " ,", &save)) {
+            if (*word != '-')
+                continue;
+            count++;
+            cr_assert_not_null(strstr(textf("\n%s", options), textf("\n%s\n", word)),
+                               "no %s in:\n%s", word, options);
+        }
+    }
+    cr_assert_eq(count, lines_with(options, ""), "%s", options);
+}
+
+Test(distribution, completion_offers_files_that_fit)
+{
+    const char *dir = directory_to_complete_in();
+
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "-c", "")), "a b.json\napart\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "-t", "--config", "a ")), "a b.json\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "o")), "one.so\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "apart/")), "apart/found.so\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "one.so", "-l", "u")), "unix:\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "-l", "unix", ":", "a.")), "a.txt\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "-l", "tcp", ":", "a.")), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "one.so", "-o", "")), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "-n", "o")), "");
+    setenv("RPD_PLUGIN_PATH", textf("/nonexistent:%s/apart", dir), 1);
+    cr_assert_str_eq(completed(dir, ARGS("rpd", "f")), "found.so\n");
+}
+
+Test(distribution, completion_knows_the_commands_of_rpdctl)
+{
+    const char *dir = directory_to_complete_in();
+
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
+                     "--help\n--version\ncheck\ndescribe\nnew\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "o")), "one.so\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "one.so", "--j")), "--json\n--junit\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
+}
