@@ -5,6 +5,7 @@
 if(NOT RPD_SANITIZE)
   add_subdirectory(man)
 endif()
+add_subdirectory(systemd)
 
 install(FILES completions/rpd completions/rpdctl COMPONENT runtime
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

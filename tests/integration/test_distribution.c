@@ -339,3 +339,81 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
 }
+
+/* ---- systemd units ---------------------------------------------------------- */
+
+/* A directory with the units as the build has made them, but for the program,
+ * which need not be installed. */
+static const char *units(void)
+{
+    static const char *const names[] = {"rpd@.service", "rpd-tcp@.service", "rpd@.socket",
+                                        "user/rpd@.service"};
+    const char *dir = temp_dir_make();
+
+    mkdir(textf("%s/user", dir), 0700);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = file_read(textf(RPD_BUILD_DIR "/systemd/%s", names[i]));
+        cr_assert_not_null(text, "%s: %s", names[i], strerror(errno));
+        const char *start = strstr(text, "\nExecStart=");
+        if (start) {
+            start += strlen("\nExecStart=");
+            const char *rest = strstr(start, "/rpd ");
+            cr_assert_not_null(rest, "%s", start);
+            text = textf("%.*s%s%s", (int)(start - text), text, build_path("rpd"),
+                         rest + strlen("/rpd"));
+        }
+        write_text(textf("%s/%s", dir, names[i]), text);
+    }
+    return dir;
+}
+
+Test(distribution, units_pass_verification)
+{
+    if (!is_installed("systemd-analyze"))
+        cr_skip("systemd is not installed");
+    const char *dir = units();
+    const char *script = "cd \"$1\" && export XDG_RUNTIME_DIR=$1 &&"
+                         "systemd-analyze verify --man=no --recursive-errors=yes ./rpd@.service"
+                         " ./rpd-tcp@.service ./rpd@.socket &&"
+                         "systemd-analyze --user verify --man=no --recursive-errors=yes"
+                         " ./user/rpd@.service";
+    const struct output output = RUN("sh", "-c", script, "sh", dir);
+
+    cr_assert_eq(output.code, 0, "%s%s", output.text, output.errors);
+    cr_assert_str_empty(output.errors, "%s", output.errors);
+}
+
+/* The score is "exposure": 0.4 is 4 here. */
+static void assert_exposed_at_most(const char *dir, const char *unit, int tenths)
+{
+    const struct output output = RUN("systemd-analyze", "security", "--offline=true", "--no-pager",
+                                     textf("--threshold=%d", tenths), textf("%s/%s", dir, unit));
+
+    cr_assert_eq(output.code, 0, "%s: more than %d tenths:\n%s%s", unit, tenths, output.text,
+                 output.errors);
+    cr_assert_not_null(strstr(output.text, "Overall exposure level"), "%s%s", output.text,
+                       output.errors);
+}
+
+Test(distribution, units_are_closed_in)
+{
+    if (!is_installed("systemd-analyze"))
+        cr_skip("systemd is not installed");
+    const char *dir = units();
+
+    assert_exposed_at_most(dir, "rpd@.service", 5);
+    assert_exposed_at_most(dir, "rpd-tcp@.service", 15);
+}
+
+Test(distribution, units_are_not_restarted_in_vain)
+{
+    const char *dir = units();
+    const char *names[] = {"rpd@.service", "rpd-tcp@.service", "user/rpd@.service"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = file_read(textf("%s/%s", dir, names[i]));
+        cr_assert_not_null(strstr(text, "\nRestart=on-failure\n"), "%s", names[i]);
+        cr_assert_not_null(strstr(text, "\nRestartPreventExitStatus=64 65 73 77 78\n"), "%s",
+                           names[i]);
+    }
+}
