@@ -21,6 +21,7 @@ set(RPD_PACKAGE_CONTACT "The maintainers of rpd <root@localhost>" CACHE STRING
     "Who made the Debian packages: NAME <ADDRESS>")
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME rpd)
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "daemons that can be connected to before they are ready")
 set(CPACK_PACKAGE_CONTACT ${RPD_PACKAGE_CONTACT})
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/packages)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
@@ -45,16 +46,15 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "${event_package}, ${jansson_package} (
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "libseccomp2 (>= 2.5)")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "rpd-dev, socat")
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION
-"daemons that can be connected to before they are ready
- rpd binds the endpoints of a daemon at once, before anything slow can happen,
- and loads its state while clients are connected already and wait for their
- answer. The daemon itself is a plugin, a shared object.")
+"rpd binds the endpoints of a daemon at once, before anything slow can happen,
+and loads its state while clients are connected already and wait for their
+answer. The daemon itself is a plugin, a shared object.")
 find_program(DPKG_SHLIBDEPS_PROGRAM dpkg-shlibdeps)
 if(DPKG_SHLIBDEPS_PROGRAM)
   set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_BINARY_DIR})
 endif()
-# (CPack would call ldconfig by scripts. A trigger is enough.)
+# (CPack's own shlibs would want exactly this version of rpd.)
 file(CONFIGURE OUTPUT packages/control/shlibs CONTENT "librpd 0 rpd\n")
 file(CONFIGURE OUTPUT packages/control/triggers CONTENT "activate-noawait ldconfig\n")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_BINARY_DIR}/packages/control/shlibs
@@ -65,7 +65,6 @@ set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "rpd (= ${PROJECT_VERSION}), libc6-dev")
 set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "libevent-dev, pkg-config, cmake")
 set(CPACK_DEBIAN_DEV_DESCRIPTION
-"daemons that can be connected to before they are ready (development files)
- What a C compiler needs to build a plugin for rpd: headers, the link to the
- library, and the manual page rpd-backend(3).")
+"What a C compiler needs to build a plugin for rpd: headers, the link to the
+library, and the manual page rpd-backend(3).")
 include(CPack)
