@@ -67,4 +67,18 @@ set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "libevent-dev, pkg-config, cmake")
 set(CPACK_DEBIAN_DEV_DESCRIPTION
 "What a C compiler needs to build a plugin for rpd: headers, the link to the
 library, and the manual page rpd-backend(3).")
+
+# What Debian wants to find in share/doc of each package.
+configure_file(cmake/changelog.in packages/changelog @ONLY)
+find_program(GZIP_PROGRAM gzip)
+if(GZIP_PROGRAM)
+  set(changelog ${CMAKE_CURRENT_BINARY_DIR}/packages/changelog)
+  add_custom_command(OUTPUT ${changelog}.gz COMMAND ${GZIP_PROGRAM} -9nc ${changelog} > ${changelog}.gz
+                     DEPENDS ${changelog} VERBATIM)
+  add_custom_target(changelog ALL DEPENDS ${changelog}.gz)
+  install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd COMPONENT runtime)
+  install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dev COMPONENT dev)
+endif()
+install(FILES README.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd COMPONENT runtime)
+
 include(CPack)
