@@ -196,6 +196,7 @@ static int check_start(const struct config_file *file, struct error_list *errors
 static int parse(struct config_file *file, struct error_list *errors)
 {
     json_error_t error;
+    char text[sizeof error.text + 48];
 
     if (check_start(file, errors) < 0 || check_depth(file, errors) < 0)
         return -1;
@@ -204,8 +205,9 @@ static int parse(struct config_file *file, struct error_list *errors)
         return 0;
     if (json_error_code(&error) == json_error_out_of_memory)
         return error_list_out_of_memory(errors);
+    snprintf(text, sizeof text, "this is not JSON: %s; mend it here", error.text);
     return mistake_at(file, errors, error.line > 0 ? (size_t)error.line : 1,
-                      error.column > 0 ? (size_t)error.column : 1, error.text);
+                      error.column > 0 ? (size_t)error.column : 1, text);
 }
 
 int config_file_read(struct config_file *file, const char *path, struct error_list *errors)

@@ -713,6 +713,11 @@ void rpd_conn_keep(struct rpd_conn *conn)
 
 void rpd_conn_release(struct rpd_conn *conn)
 {
+    if (conn->keeps == 0) {
+        log_line(RPD_LOG_ERROR, conn->group->service_name,
+                 "its backend releases a connection that it does not keep; that is ignored");
+        return;
+    }
     conn->keeps--;
     if (conn->open)
         settle_later(conn);

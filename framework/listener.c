@@ -457,8 +457,8 @@ void listener_restore(struct rpd_listener *listener)
     residue_rename(listener->residue, listener->endpoint.name);
     /* Not over what somebody may have put there meanwhile: that is for
      * listener_heal() to judge. */
-    if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name,
-                  RENAME_NOREPLACE) < 0)
+    if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name, RENAME_NOREPLACE) <
+        0)
         residue_rename(listener->residue, listener->private_name);
 }
 

@@ -165,6 +165,8 @@ static void show(struct rpd_load *run)
     }
     load_meter_reset(&run->meter, run->part);
     TAILQ_INSERT_TAIL(&loading->runs, run, link);
+    if (!loading->unfinished)
+        loading->unfinished = run;
     loading->run_count++;
     __atomic_store_n(&page->part_count, (uint32_t)loading->run_count, __ATOMIC_RELEASE);
     evtimer_assign(&run->retry, loading->base, on_retry, run);
@@ -468,18 +470,20 @@ static void summarise(struct loading *loading, uint64_t passed_us)
 
 /* ---- looking -------------------------------------------------------------------- */
 
-/* Nothing that READY waits for is left. */
-static bool is_complete(const struct loading *loading)
+static bool is_waited_for(const struct rpd_load *run)
 {
-    const struct rpd_load *run;
+    const enum rpd_part_state state = state_of(run);
 
-    TAILQ_FOREACH(run, &loading->runs, link) {
-        const enum rpd_part_state state = state_of(run);
+    return !is_optional(run) && state != RPD_PART_LOADED && state != RPD_PART_FAILED;
+}
 
-        if (!is_optional(run) && state != RPD_PART_LOADED && state != RPD_PART_FAILED)
-            return false;
-    }
-    return true;
+/* Nothing that READY waits for is left. (This is asked after each of many parts, so
+ * it goes on where it was.) */
+static bool is_complete(struct loading *loading)
+{
+    while (loading->unfinished && !is_waited_for(loading->unfinished))
+        loading->unfinished = TAILQ_NEXT(loading->unfinished, link);
+    return !loading->unfinished;
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)

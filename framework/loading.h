@@ -56,6 +56,7 @@ struct loading {
     bool unloading;                       /* at stop, after cancelled */
     size_t pending;                       /* jobs that are not done */
     TAILQ_HEAD(load_runs, rpd_load) runs; /* the root first, then its parts */
+    struct rpd_load *unfinished;          /* of the runs: those before it are loaded or given up */
     size_t run_count;
     uint32_t loaded_count;
     struct event *look; /* sees what has become true, and does what follows */

@@ -73,6 +73,8 @@ int record_write(struct record *record, int dirfd, const char *directory,
                   "RPD_RUNTIME_DIR",
                   text ? strerror(errno) : "out of memory");
         record_remove(record);
+    } else {
+        record->text = strdup(text); /* without it, it is not healed */
     }
     free(text);
     json_decref(json);
@@ -82,6 +84,22 @@ int record_write(struct record *record, int dirfd, const char *directory,
 void record_remove(struct record *record)
 {
     whole_file_remove(&record->file);
+    free(record->text);
+    record->text = NULL;
+}
+
+int record_heal(struct record *record)
+{
+    struct whole_file fresh = {0};
+
+    if (!record->text || whole_file_is_there(&record->file))
+        return 0;
+    if (write_whole(&fresh, record->file.dirfd, record->file.name, record->text) < 0) {
+        whole_file_remove(&fresh);
+        return -1;
+    }
+    whole_file_replace(&record->file, &fresh);
+    return 1;
 }
 
 void record_sweep(const struct record *record)

@@ -11,6 +11,7 @@
 
 struct record {
     struct whole_file file;
+    char *text; /* what is in it */
 };
 
 struct record_content {
@@ -26,6 +27,10 @@ struct record_content {
 int record_write(struct record *record, int dirfd, const char *directory,
                  const struct record_content *content, struct error *error);
 void record_remove(struct record *record);
+
+/* [loop] Writes it again if somebody has removed it. 1: that was so; -1: and it
+ * cannot be. */
+int record_heal(struct record *record);
 
 /* [start] Removes what killed starts of this service left beside its record. */
 void record_sweep(const struct record *record);

@@ -28,15 +28,24 @@ struct residue {
 static _Atomic(struct residue *) residue_list;
 static atomic_bool residue_ending;
 
-static void remove_if_ours(const struct residue *residue, const char *name)
+static bool is_ours(const struct residue *residue, const char *name)
 {
+    const ino_t inode = atomic_load(&residue->inode);
     struct stat status;
 
-    const ino_t inode = atomic_load(&residue->inode);
+    return fstatat(residue->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (inode == 0 || (status.st_dev == residue->device && status.st_ino == inode));
+}
 
-    if (fstatat(residue->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (inode == 0 || (status.st_dev == residue->device && status.st_ino == inode)))
+static void remove_if_ours(const struct residue *residue, const char *name)
+{
+    if (is_ours(residue, name))
         unlinkat(residue->dirfd, name, 0);
+}
+
+bool residue_is_there(const struct residue *residue)
+{
+    return is_ours(residue, residue->names[atomic_load(&residue->current)]);
 }
 
 void residue_remove_one(struct residue *residue)

@@ -32,6 +32,10 @@ void residue_rename(struct residue *residue, const char *name);
  * names. NULL is legal. */
 void residue_forget(struct residue *residue);
 
+/* [start][loop] Under the name that it has now there is still the file that was
+ * made. */
+bool residue_is_there(const struct residue *residue);
+
 /* [any], async-signal-safe. Removes one, if it is still what was made; NULL is
  * legal. Removes all. */
 void residue_remove_one(struct residue *residue);

@@ -81,6 +81,8 @@ struct rpd_service {
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;
     uint64_t progress_told_us;
+    uint64_t heal_due_us; /* what could not be made again is tried again; 0: there is nothing */
+    unsigned heal_pause_s;
     bool cut_off;        /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
@@ -168,6 +170,9 @@ void service_cut_off(struct rpd_service *service);
 /* Something happened to a file of this name (NULL: unknown); makes lost locks
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
+
+/* Tries again what could not be made again, if that is due. */
+void service_heal_again(struct rpd_service *service, uint64_t now_us);
 
 /* ---- [start] the way back, each the mirror of one above; all are legal at any
  * time ------------------------------------------------------------------------ */

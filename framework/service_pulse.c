@@ -55,9 +55,11 @@ static bool is_busy(struct rpd_service *service)
     const uint64_t accepted_before = service->accepted_before;
 
     service->accepted_before = service->places.accepted;
-    return service->phase != SERVICE_READY || service->accepted_before != accepted_before ||
-           clients_in(service) > 0 || service->hold.count > 0 || service->jobs.count > 0 ||
-           accepting_pauses(service);
+    /* (A part that was given up may never end.) */
+    return service->phase != SERVICE_READY ||
+           (service->loading.pending > 0 && !service->loading.degraded) ||
+           service->accepted_before != accepted_before || clients_in(service) > 0 ||
+           service->hold.count > 0 || service->jobs.count > 0 || accepting_pauses(service);
 }
 
 void service_describe_progress(const struct rpd_service *service, char *text, size_t size)
@@ -93,6 +95,7 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
     loading_pulse(&service->loading, passed_us);
     jobs_name_long(&service->jobs, now_us);
     log_progress(service, now_us);
+    service_heal_again(service, now_us);
     if (is_busy(service))
         service->busy_us = now_us;
     service_show(service);

@@ -11,6 +11,7 @@
 #include "libevent.h"
 #include "log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -309,13 +310,22 @@ void service_unhide(struct rpd_service *service)
 
 /* ---- healing ---------------------------------------------------------------------- */
 
-/* Only what must not be shared ends the service: another owner. */
+/* Only what must not be shared ends the service: another owner. The rest, a shortage
+ * or a directory that has gone, may be over soon, and nobody will tell. */
 static void heal_failed(struct rpd_service *service, const struct error *error)
 {
-    if (error->code == EXIT_RUNNING)
+    enum { LONGEST_PAUSE_S = 60 };
+    const unsigned twice_s = service->heal_pause_s * 2;
+
+    if (error->code == EXIT_RUNNING) {
         service->events->failed(service->daemon, service, error);
-    else
-        log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
+        return;
+    }
+    log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
+    service->heal_pause_s = twice_s == 0                ? 1
+                            : twice_s > LONGEST_PAUSE_S ? LONGEST_PAUSE_S
+                                                        : twice_s;
+    service->heal_due_us = clock_us() + service->heal_pause_s * UINT64_C(1000000);
 }
 
 static bool concerns(const struct rpd_listener *listener, const char *file_name)
@@ -347,6 +357,33 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
     close(old_fd);
 }
 
+static void heal_file(struct rpd_service *service, const struct whole_file *file, int healed)
+{
+    struct error error;
+
+    if (healed > 0)
+        log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
+                 file->name);
+    if (healed >= 0)
+        return;
+    error_set(&error, EXIT_RECORD, "publish", file->name,
+              "it was removed by somebody, and cannot be made again: %s; free space",
+              strerror(errno));
+    heal_failed(service, &error);
+}
+
+/* What others read of the service. */
+static void heal_files(struct rpd_service *service, const char *file_name)
+{
+    struct record *record = &service->record;
+    struct state_page *page = &service->state_page;
+
+    if (!file_name || strcmp(file_name, record->file.name) == 0)
+        heal_file(service, &record->file, record_heal(record));
+    if (!file_name || strcmp(file_name, page->file.name) == 0)
+        heal_file(service, &page->file, state_page_heal(page));
+}
+
 void service_heal(struct rpd_service *service, const char *file_name)
 {
     struct error error;
@@ -357,10 +394,21 @@ void service_heal(struct rpd_service *service, const char *file_name)
     if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
         claim_heal(&service->name_claim, &error) != 0)
         heal_failed(service, &error);
+    heal_files(service, file_name);
     for (size_t i = 0; i < service->attachment_count; i++)
         if (service->phase < SERVICE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
+}
+
+void service_heal_again(struct rpd_service *service, uint64_t now_us)
+{
+    if (service->heal_due_us == 0 || now_us < service->heal_due_us)
+        return;
+    service->heal_due_us = 0;
+    service_heal(service, NULL);
+    if (service->heal_due_us == 0)
+        service->heal_pause_s = 0;
 }
 
 /* ---- serve, and its mirror ----------------------------------------------------------- */

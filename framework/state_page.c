@@ -46,15 +46,21 @@ static void fill(struct rpd_state_page *map, const struct state_page_identity *i
     map->load_eta_ms = RPD_STATE_UNKNOWN;
 }
 
+/* -1 and errno. */
+static int allocate(int fd)
+{
+    do
+        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
+    while (errno == EINTR);
+    return errno == 0 ? 0 : -1;
+}
+
 /* NULL and errno. */
 static struct rpd_state_page *allocate_and_map(int fd)
 {
     void *map;
 
-    do
-        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
-    while (errno == EINTR);
-    if (errno != 0)
+    if (allocate(fd) < 0)
         return NULL;
     map = mmap(NULL, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     return map == MAP_FAILED ? NULL : map;
@@ -100,6 +106,35 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
               strerror(errno));
     take_back(page);
     return -1;
+}
+
+/* In the place of the old one, to which other threads have pointers. */
+static bool move_to(struct state_page *page, int fd)
+{
+    return allocate(fd) == 0 &&
+           pwrite(fd, page->map, RPD_STATE_SIZE, 0) == (ssize_t)RPD_STATE_SIZE &&
+           mmap(page->map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
+               MAP_FAILED;
+}
+
+int state_page_heal(struct state_page *page)
+{
+    struct whole_file fresh = {0};
+    int fd;
+    bool moved;
+
+    if (whole_file_is_there(&page->file))
+        return 0;
+    fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
+    moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!moved) {
+        whole_file_remove(&fresh);
+        return -1;
+    }
+    whole_file_replace(&page->file, &fresh);
+    return 1;
 }
 
 void state_page_remove(struct state_page *page)

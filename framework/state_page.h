@@ -39,6 +39,11 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
  * has it mapped sees the phase STOPPED. */
 void state_page_remove(struct state_page *page);
 
+/* [loop] Makes the file again if somebody has removed it. 1: that was so; -1: and it
+ * cannot be. map stays where it is; what other threads store in it at that very
+ * moment may be lost. */
+int state_page_heal(struct state_page *page);
+
 /* [start] Removes what killed starts of this service left beside its page. */
 void state_page_sweep(const struct state_page *page);
 

@@ -45,6 +45,17 @@ int whole_file_show(struct whole_file *file)
     return renameat(file->dirfd, temporary, file->dirfd, file->name);
 }
 
+bool whole_file_is_there(const struct whole_file *file)
+{
+    return !file->residue || residue_is_there(file->residue);
+}
+
+void whole_file_replace(struct whole_file *file, const struct whole_file *by)
+{
+    residue_forget(file->residue);
+    *file = *by;
+}
+
 void whole_file_remove(struct whole_file *file)
 {
     residue_remove_one(file->residue);

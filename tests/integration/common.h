@@ -51,6 +51,22 @@ UNUSED static bool others_reach_the_build(void)
     return true;
 }
 
+UNUSED static int client(const char *endpoint)
+{
+    const int fd = connect_to(endpoint);
+
+    cr_assert_geq(fd, 0, "%s: %s", endpoint, strerror(errno));
+    return fd;
+}
+
+/* A line to a server. */
+UNUSED static void tell(int fd, const char *line)
+{
+    const char *whole = textf("%s\n", line);
+
+    cr_assert_eq(send_all(fd, whole, strlen(whole)), 0, "%s: %s", line, strerror(errno));
+}
+
 UNUSED static int compare_texts(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);

@@ -4,6 +4,7 @@
 
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 /* "attacks" on x.sock and TCP, and "echo" beside it, on the same loop: what echo
  * answers was sent after what attacks has read. */
@@ -58,14 +59,6 @@ static void end_server(struct server *server)
                      "%s", listing(server->dir));
     process_free(server->rpd);
     temp_dir_remove(server->dir);
-}
-
-static int client(const char *endpoint)
-{
-    const int fd = connect_to(endpoint);
-
-    cr_assert_geq(fd, 0, "%s: %s", endpoint, strerror(errno));
-    return fd;
 }
 
 /* Until it is so, or the deadline. */
@@ -736,6 +729,27 @@ Test(attacks, socket_removed_while_the_constructor_runs)
 Test(attacks, lock_removed_while_the_constructor_runs)
 {
     check_removed_early(true);
+}
+
+/* Nobody tells when there are descriptors again. */
+Test(attacks, socket_removed_without_descriptors)
+{
+    const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/x.sock", dir);
+    struct process *rpd = RPD_START(dir, "echo.so", "-l", endpoint);
+    struct rlimit usual, none;
+
+    assert_bound(rpd);
+    assert_line(rpd, "ready (");
+    cr_assert_eq(prlimit(process_pid(rpd), RLIMIT_NOFILE, NULL, &usual), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = usual.rlim_max};
+    cr_assert_eq(prlimit(process_pid(rpd), RLIMIT_NOFILE, &none, NULL), 0, "%s", strerror(errno));
+    cr_assert_eq(unlink(endpoint + strlen("unix:")), 0);
+    assert_line(rpd, "Too many open files");
+    cr_assert_eq(prlimit(process_pid(rpd), RLIMIT_NOFILE, &usual, NULL), 0, "%s", strerror(errno));
+    cr_assert(wait_until(is_connectable, endpoint), "%s", process_stderr(rpd));
+    assert_text(ask_once(endpoint, "me"), "me", rpd);
+    assert_stops(rpd);
+    assert_empty(dir);
 }
 
 /* ---- loads ---- */

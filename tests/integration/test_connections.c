@@ -48,21 +48,6 @@ static void end_server(struct server *server)
     temp_dir_remove(server->dir);
 }
 
-static int client(const char *endpoint)
-{
-    const int fd = connect_to(endpoint);
-
-    cr_assert_geq(fd, 0, "%s: %s", endpoint, strerror(errno));
-    return fd;
-}
-
-static void tell(int fd, const char *line)
-{
-    const char *whole = textf("%s\n", line);
-
-    cr_assert_eq(send_all(fd, whole, strlen(whole)), 0, "%s: %s", line, strerror(errno));
-}
-
 #define assert_next(fd, wanted, server)                                                            \
     do {                                                                                           \
         char next_[512];                                                                           \

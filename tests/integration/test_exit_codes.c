@@ -389,6 +389,8 @@ static const struct row rows[] = {
      .line = "inspect: $T/abi_old.so: ", .cause = "want ABI 1, got ABI 0", .advice = "rebuild"},
     {"newer ABI", 65, "$T/abi_new.so",
      .line = "inspect: $T/abi_new.so: ", .cause = "want ABI 1, got ABI 2", .advice = "rebuild"},
+    {"short descriptor", 65, "$T/descriptor_short.so",
+     .line = "code: $T/descriptor_short.so: ", .cause = "ABI 1 and 16 bytes", .advice = "rebuild"},
     {"no descriptor", 65, "$T/no_descriptor.so",
      .line = "code: $T/no_descriptor.so: ", .cause = "rpd_backend_v1", .advice = "stripped?"},
     {"no on_data", 65, "$T/no_on_data.so", .line = "code: $T/no_on_data.so: ",

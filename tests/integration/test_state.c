@@ -311,3 +311,28 @@ Test(heartbeat, a_process_that_goes_on_is_alive_again)
     assert_stops(scene.rpd);
     end_scene(&scene);
 }
+
+/* By a cleaner of temporary files, say. What workers write goes on being seen. */
+Test(state, a_removed_page_and_record_are_there_again)
+{
+    static const char *const names[] = {"demo.state", "demo.json"};
+    struct scene scene = empty_scene();
+
+    scene.rpd = RPD_START(scene.run, build_path("samples/slow_start.so"), "-n", "demo", "-l",
+                          textf("unix:%s/x.sock", scene.dir), "-o", "load_s=60");
+    assert_bound(scene.rpd);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        cr_assert_eq(unlinkat(scene.run_fd, names[i], 0), 0);
+        assert_line(scene.rpd, textf("%s was removed by somebody; it is there again", names[i]));
+        cr_expect_eq(faccessat(scene.run_fd, names[i], R_OK, 0), 0);
+    }
+    const uint64_t done = page_of(&scene).parts[0].done;
+    const int64_t began = now_ns();
+    while (page_of(&scene).parts[0].done == done) {
+        cr_assert_lt(now_ns() - began, DEADLINE_S * INT64_C(1000000000), "the load stands still");
+        poll(NULL, 0, 1);
+    }
+    cr_expect_eq(verdict_of(&scene), STATE_WARMING);
+    assert_stops(scene.rpd);
+    end_scene(&scene);
+}

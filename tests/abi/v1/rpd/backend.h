@@ -1,0 +1,171 @@
+/* How to write a backend. This is the header that a plugin includes; read it
+ * first, then samples/hello.c, then the headers below as you need them.
+ *
+ * A backend is a shared object with one RPD_BACKEND(). rpd owns main() and
+ * calls it in this order:
+ *
+ *   step       thread    the backend's part         if it fails
+ *   ---------  --------  -------------------------  -------------------------
+ *   inspect    -         none: the file is read     65, 66, 77
+ *   claim      -         none                       73, 75
+ *   bind       [start]   none, or bind()            71, 75, 78; 76 if too slow
+ *   code       [start]   its constructors           65, 78 (options); 76 if too slow
+ *   publish    -         none                       73
+ *   BOUND      -         clients connect from here on
+ *   serve      [loop]    none, or serve()           71; 76 if it does not attach
+ *   load       [worker]  none, or load(), parts     the user's on_load_failure
+ *   clients    [loop]    until READY: by the warm-up policy, see below
+ *   READY      [loop]    on_ready()
+ *   clients    [loop]    on_connect ... on_close
+ *   drain      [loop]    on_drain()                 clients are closed at drain_s
+ *   stop       [loop]    stop()
+ *   unload     [worker]  unload()
+ *
+ * Thread tags, on every function and callback:
+ *   [start]   before the loop exists
+ *   [loop]    the thread that runs the event loop: never block, never sleep
+ *   [worker]  a thread of the pool: may block
+ *   [any]     whichever you are on
+ * A service's callbacks on the loop never overlap.
+ *
+ * A thread that is late is asked where it is, by SIGRTMAX - 2: leave that signal
+ * to rpd. A sleep or a poll on it may then return EINTR.
+ *
+ * Clients connect from BOUND on. What they get until READY is the warm-up policy,
+ * the descriptor's or the user's:
+ *   hold     they wait, and are served at READY: right for most
+ *   serve    they are served at once, by a backend that can do without its state
+ *   refuse   they get the busy answer of on_busy, and are closed
+ *   backlog  they are not even accepted */
+#ifndef RPD_BACKEND_H
+#define RPD_BACKEND_H
+
+#include <rpd/base.h>
+#include <rpd/conn.h>
+#include <rpd/endpoint.h>
+#include <rpd/job.h>
+#include <rpd/load.h>
+#include <rpd/option.h>
+#include <rpd/service.h>
+#include <rpd/state.h>
+
+RPD_BEGIN
+
+/* The ABI that these headers describe. A plugin runs on every rpd of the same
+ * ABI, older or newer. So within an ABI
+ *   - a descriptor (it begins with struct_size) only gets fields at its end: those
+ *     that a plugin does not have are 0, those that rpd does not know are ignored;
+ *   - every other struct stays as it is, since nobody says how large his is: what
+ *     has to be added comes as a function, with a struct of its own if need be;
+ *   - functions, enum values and macros are added, and never changed or taken away.
+ *     (A plugin that calls a function is refused by an rpd without it: 65.) */
+#define RPD_ABI 1
+
+/* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
+ * need. state is what load returned. It is NULL for a backend without load; in
+ * on_drain and stop, where the end comes before load has returned; and, with
+ * serves_without_state, wherever there is none yet, or never will be. */
+struct rpd_backend {
+    uint32_t struct_size; /* set by RPD_BACKEND */
+    uint32_t abi;         /* set by RPD_BACKEND */
+    const char *name;     /* set by RPD_BACKEND */
+
+    const char *summary; /* one line for users */
+    const char *version;
+    const struct rpd_option *options; /* closed by RPD_OPTIONS_END; lives as long as the plugin */
+
+    /* [loop] Once for each listener, before the first client. Attaches with
+     * rpd_accept() or rpd_serve_connections() and returns at once: 0, or -1
+     * after rpd_serve_fail(). Left out, rpd_serve_connections() is called. */
+    int (*serve)(struct rpd_service *service, struct rpd_listener *listener);
+
+    /* [worker] Makes the state. See load.h. */
+    rpd_load_fn load;
+    /* [worker] Frees the state: at stop, after the last callback on the loop. */
+    void (*unload)(void *state);
+    /* [loop] The state and all its parts are there; held clients follow. */
+    void (*on_ready)(struct rpd_service *service, void *state);
+
+    /* [loop] Connections. See conn.h. A backend without serve has on_data. */
+    void (*on_connect)(struct rpd_conn *conn, void *state);
+    void (*on_data)(struct rpd_conn *conn, void *state);
+    void (*on_writable)(struct rpd_conn *conn, void *state); /* 256 KiB waited, now < 64 KiB */
+    void (*on_close)(struct rpd_conn *conn, void *state);    /* conn can no longer be written */
+
+    /* [loop] No client will come any more. For clients taken by rpd_accept():
+     * finish what is in flight, close what is idle. */
+    void (*on_drain)(struct rpd_service *service, void *state);
+    /* [loop] Frees what serve made; also called when a later serve failed. */
+    void (*stop)(struct rpd_service *service, void *state);
+
+    /* What clients get until READY, unless the user says otherwise. */
+    enum rpd_warmup warmup;
+    /* The callbacks can do with state NULL, and with parts that are not attached: the
+     * policy "serve", and on_load_failure "degraded", are then possible. */
+    bool serves_without_state;
+    /* [loop] Under the policy "refuse": writes the busy answer, with
+     * rpd_conn_write(). Then the connection is closed; no other callback sees it. */
+    void (*on_busy)(struct rpd_conn *conn);
+};
+
+/* Second descriptor, for RPD_BACKEND_BIND(). */
+struct rpd_backend_bind {
+    uint32_t struct_size;
+    uint32_t abi;
+    rpd_bind_fn bind;
+};
+
+/* The ELF notes by which rpd judges a plugin without running it: owner "rpd",
+ * in section .note.rpd. The layout is frozen. */
+enum rpd_note_type { RPD_NOTE_BACKEND = 1, RPD_NOTE_OWN_BIND = 2 };
+
+struct rpd_note {
+    uint32_t owner_size, body_size, type; /* as ELF has it */
+    char owner[4];                        /* "rpd" */
+    uint32_t abi;
+    char backend[64]; /* the backend's name, NUL-terminated */
+};
+
+/* (clang's address sanitizer would pad it, and a padded note is no note.) */
+#ifdef __clang__
+#define RPD_NOT_PADDED_ __attribute__((no_sanitize("address")))
+#else
+#define RPD_NOT_PADDED_
+#endif
+
+#define RPD_NOTE_(variable, note_type, backend_name)                                               \
+    static const struct rpd_note variable __attribute__((section(".note.rpd"), used, aligned(4)))  \
+    RPD_NOT_PADDED_ = {4, sizeof(struct rpd_note) - 16, note_type, "rpd", RPD_ABI, backend_name}
+
+#ifdef __cplusplus
+#define RPD_EXPORT_ extern "C" RPD_API
+#else
+#define RPD_EXPORT_ extern RPD_API
+#endif
+
+/* Declares the backend of this plugin:
+ *
+ *     RPD_BACKEND(hello, .summary = "Greets each line", .on_data = on_data);
+ *
+ * name is an identifier in lower case; it is also the default name of the
+ * service. Once a plugin, at file scope. (In C++, keep the fields in the order
+ * of the struct.) */
+#define RPD_BACKEND(backend_name, ...)                                                             \
+    RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \
+    RPD_EXPORT_ const struct rpd_backend rpd_backend_v1;                                           \
+    const struct rpd_backend rpd_backend_v1 = {.struct_size = sizeof(struct rpd_backend),          \
+                                               .abi = RPD_ABI,                                     \
+                                               .name = #backend_name,                              \
+                                               __VA_ARGS__}
+
+/* This plugin makes its own listeners, with a function of type rpd_bind_fn.
+ * Said in a line of its own, because rpd must know it before any code runs:
+ * endpoints of other backends are bound before their plugins are even opened. */
+#define RPD_BACKEND_BIND(bind_function)                                                            \
+    RPD_NOTE_(rpd_note_bind_, RPD_NOTE_OWN_BIND, "");                                              \
+    RPD_EXPORT_ const struct rpd_backend_bind rpd_backend_bind_v1;                                 \
+    const struct rpd_backend_bind rpd_backend_bind_v1 = {sizeof(struct rpd_backend_bind), RPD_ABI, \
+                                                         bind_function}
+
+RPD_END
+#endif

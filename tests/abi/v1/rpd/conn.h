@@ -1,0 +1,96 @@
+/* Connections, for backends that only speak a protocol. rpd accepts, reads,
+ * writes and closes; the backend sees bytes.
+ *
+ *     on_connect ──► on_data ⇄ on_writable ──► on_close
+ *
+ * All of it is [loop]. What is written in one of a connection's own callbacks
+ * goes out in one system call when the callback returns; from elsewhere (a job's
+ * done, another connection) each write is sent at once.
+ *
+ * Nothing here is unbounded. A client that does not read its answers is no
+ * longer read: from 256 KiB of waiting output on, rpd_conn_input() is empty,
+ * and on_data is called again once the output is below 64 KiB. (At most half and
+ * an eighth of limits.output_bytes.) A connection is closed, with on_close as
+ * ever, when it passes one of the service's limits:
+ *
+ *     services[].limits.   by default  bounds
+ *     output_bytes         16 MiB      the output that waits for the client
+ *     write_stall_s        60 s        how long none of it is taken
+ *     input_bytes          64 MiB      the input that on_data has not consumed
+ *     request_s            10 s        from when on_data leaves input unconsumed until it
+ *                                      consumes some, or 64 KiB more have come
+ *     first_byte_s         off         from on_connect until the client sends anything
+ *     idle_s               off         from the last bytes, in or out, to the next request
+ *
+ * The last three count only while it is the client that is waited for: not while
+ * the connection is paused or kept, while output waits, or while rpd drains. */
+#ifndef RPD_CONN_H
+#define RPD_CONN_H
+
+#include <rpd/base.h>
+
+RPD_BEGIN
+
+/* One client. rpd owns it: it is valid until on_close returns, or until the
+ * last rpd_conn_release() if that is later. */
+struct rpd_conn;
+
+/* [loop] The input that has come and has not been consumed. Valid until the
+ * callback returns. Empty while too much output waits. */
+RPD_API struct rpd_span rpd_conn_input(const struct rpd_conn *conn);
+
+/* [loop] Drops the first bytes of the input. What is not consumed is kept and
+ * seen again, with what follows, in the next on_data. */
+RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
+
+/* [loop] Takes one line from the input, without its "\n" or "\r\n". False if
+ * there is no whole line yet; when the input has ended, what is left is a line.
+ * The line is valid until the callback returns. */
+RPD_API bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line);
+
+/* [loop] Stops reading this client, and calls no on_data for it, until resume:
+ * for answers that must come in order while a job works on one. What has come
+ * already is seen in the on_data that follows the resume. While it is not read,
+ * a client that leaves is only noticed when something is written to it. */
+RPD_API void rpd_conn_pause(struct rpd_conn *conn);
+RPD_API void rpd_conn_resume(struct rpd_conn *conn);
+
+/* [loop] The client has sent all that it will send (it may still read). rpd
+ * calls on_data once more for it, then closes when all output is sent and
+ * nobody keeps the connection. */
+RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
+
+/* [loop] Sends bytes; they are copied if they cannot be sent at once. 0, or -1
+ * if the connection is closing: then there is nobody to tell. */
+RPD_API int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size);
+RPD_API int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...) RPD_PRINTF(2, 3);
+
+/* [loop] Bytes written and not yet taken by the kernel. */
+RPD_API size_t rpd_conn_output_size(const struct rpd_conn *conn);
+
+/* [loop] Closes when all output is sent; input is no longer looked at. */
+RPD_API void rpd_conn_finish(struct rpd_conn *conn);
+
+/* [loop] Closes now. on_close runs before this returns, or, from within one of
+ * this connection's callbacks, as soon as that returns. */
+RPD_API void rpd_conn_abort(struct rpd_conn *conn);
+
+/* [loop] An answer is still owed, by a job or another connection: the client's
+ * end of input does not close the connection, and a stop waits for it until
+ * the drain deadline. The struct stays valid until the matching release, even
+ * if the client goes; rpd_conn_is_open() says whether it has. */
+RPD_API void rpd_conn_keep(struct rpd_conn *conn);
+RPD_API void rpd_conn_release(struct rpd_conn *conn);
+RPD_API bool rpd_conn_is_open(const struct rpd_conn *conn);
+
+/* [loop] A pointer of the backend's; free what it points to in on_close. */
+RPD_API void rpd_conn_set_data(struct rpd_conn *conn, void *data);
+RPD_API void *rpd_conn_data(const struct rpd_conn *conn);
+
+RPD_API struct rpd_service *rpd_conn_service(const struct rpd_conn *conn);
+
+/* [loop] For getpeername() and getsockopt(). Never read, write or close it. */
+RPD_API int rpd_conn_fd(const struct rpd_conn *conn);
+
+RPD_END
+#endif

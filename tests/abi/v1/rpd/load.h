@@ -1,0 +1,78 @@
+/* The third part of the contract: load. The state comes into being here, on
+ * worker threads, while clients are connected already.
+ *
+ * A small backend's load does everything and returns the state. A larger one
+ * may find out how much there is to do, return an empty state, and leave the
+ * rest to parts, which load in parallel:
+ *
+ *     load ──► state ──► on the loop ──┬─ part ─► attach ─┐
+ *     [worker]                         ├─ part ─► attach ─┼─► READY
+ *                                      └─ part ─► attach ─┘
+ *                                       [worker]   [loop]
+ *
+ * What a load or part makes belongs to it alone until it returns; then it
+ * belongs to the loop. Nothing is shared in between, so nothing needs a lock. */
+#ifndef RPD_LOAD_H
+#define RPD_LOAD_H
+
+#include <rpd/base.h>
+
+RPD_BEGIN
+
+/* One run of load or of a part. rpd owns it; it is valid until the function
+ * that was given it returns. */
+struct rpd_load;
+
+/* [worker] Returns what was loaded, which is not NULL; or NULL after
+ * rpd_load_fail(), or when it was cancelled. May take minutes and may block. */
+typedef void *(*rpd_load_fn)(struct rpd_load *load);
+
+/* (Given without its size, so it never grows: another function would add parts that can
+ * do more. See RPD_ABI.) */
+struct rpd_load_part {
+    const char *name;                        /* copied; for messages */
+    rpd_load_fn load;                        /* [worker] */
+    void (*attach)(void *state, void *part); /* [loop] puts the part into the state; short */
+    void (*discard)(void *part);             /* [worker] frees a part that was never attached */
+    void *arg;                               /* rpd_load_arg(); lives as long as the state */
+    bool optional;                           /* READY does not wait for it */
+};
+
+/* [worker] Adds a part, from within load. Parts start in this order when load
+ * has returned its state and the loop has it; each is attached as soon as it is loaded.
+ * READY is when all that are not optional are attached. A part that fails is tried again by
+ * itself, where on_load_failure says so: its load runs anew, the others stay. An
+ * optional one never ends the process. Returns 0, or -1 where there is no memory
+ * or this is not the run of load itself. */
+RPD_API int rpd_load_add_part(struct rpd_load *load,
+                              const struct rpd_load_part *part) RPD_MUST_CHECK;
+
+/* [worker] The part's arg; NULL in load itself. */
+RPD_API void *rpd_load_arg(const struct rpd_load *load);
+
+/* [worker] Says how far this run is: done of total, in units ("keys", "MB").
+ * total 0: not known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as
+ * often as you like. The state page, the log and systemd show it, with a rate
+ * and the time that is left. A run whose numbers stand still for no_progress_s
+ * (300 s, unless configured) counts as failed; of one that has never called this the
+ * use of the processor is looked at instead. */
+RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
+                               const char *unit);
+
+/* [worker] The daemon stops, or has given this run up: return NULL soon. A load that looks at this
+ * every few milliseconds lets the daemon stop at once. */
+RPD_API bool rpd_load_cancelled(const struct rpd_load *load);
+
+/* [worker] Waits without using the processor. False, at once, when the load is
+ * cancelled. */
+RPD_API bool rpd_load_wait(struct rpd_load *load, unsigned milliseconds);
+
+/* [worker] Says why the load failed, in one line: what, where, what to do.
+ * Returns NULL, for `return rpd_load_fail(load, ...)`. */
+RPD_API void *rpd_load_fail(struct rpd_load *load, const char *format, ...) RPD_PRINTF(2, 3);
+
+/* [worker] For options and the log. */
+RPD_API const struct rpd_service *rpd_load_service(const struct rpd_load *load);
+
+RPD_END
+#endif

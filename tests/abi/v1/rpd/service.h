@@ -1,0 +1,78 @@
+/* A service as its backend sees it, and the second part of the contract:
+ * serve, for backends that bring a library of their own to the loop. */
+#ifndef RPD_SERVICE_H
+#define RPD_SERVICE_H
+
+#include <rpd/base.h>
+
+RPD_BEGIN
+
+struct event_base; /* libevent's; include <event2/event.h> to use it */
+
+/* [any] The service's name, unique in the run-time directory. */
+RPD_API const char *rpd_service_name(const struct rpd_service *service);
+
+/* [loop] The loaded state; NULL before it is handed over, which is before READY
+ * if it has parts. */
+RPD_API void *rpd_service_state(const struct rpd_service *service);
+
+/* [loop] The loop, for timers and for libraries with a libevent adapter or an
+ * epoll descriptor. Never run or free it, and touch it on no other thread. */
+RPD_API struct event_base *rpd_service_event_base(const struct rpd_service *service);
+
+/* How far the load is, for a busy answer or a cold path. */
+struct rpd_progress {
+    bool ready;
+    double fraction; /* 0 to 1 */
+    int64_t eta_ms;  /* until READY; -1: not known */
+    uint32_t parts;  /* so far known, the run of load() itself included */
+    uint32_t loaded; /* of them */
+};
+
+/* [loop] Measured four times a second. */
+RPD_API struct rpd_progress rpd_service_progress(const struct rpd_service *service);
+
+enum rpd_log_level { RPD_LOG_ERROR, RPD_LOG_WARNING, RPD_LOG_INFO, RPD_LOG_DEBUG };
+
+/* [any] One line to the log, under the service's name. Control bytes are
+ * escaped; 1 KiB at most. */
+RPD_API void rpd_log(const struct rpd_service *service, enum rpd_log_level level,
+                     const char *format, ...) RPD_PRINTF(3, 4);
+
+/* One bound endpoint. rpd owns it; it lives as long as the service. */
+struct rpd_listener;
+
+/* [loop] As the configuration has it, with the port that was given. */
+RPD_API const char *rpd_listener_text(const struct rpd_listener *listener);
+
+/* How many clients there may be is bounded for every service, however it serves
+ * them: by limits.clients, and for each user or address by limits.clients_per_peer.
+ * A client counts from when rpd accepts it until it is closed. */
+
+/* [loop] A client that may be served now: the warm-up policy has had its say.
+ * take_fd: connected, non-blocking and close-on-exec; the backend
+ * closes it, and calls rpd_client_gone(). */
+typedef void (*rpd_accept_fn)(struct rpd_service *service, int take_fd, const struct sockaddr *peer,
+                              socklen_t peer_length, void *arg);
+
+/* [loop] Called in serve: from now on accept clients of this listener. Returns
+ * 0, or -1 if the listener has been given away already. */
+RPD_API int rpd_accept(struct rpd_service *service, struct rpd_listener *listener,
+                       rpd_accept_fn accept, void *arg) RPD_MUST_CHECK;
+
+/* [loop] The client with this descriptor, given by rpd_accept(), is closed. Call it
+ * just before or after you close it, in the same callback: soon another client has
+ * that descriptor. It gives the client's place to the next; and a stop waits for
+ * it until the drain deadline. Any other descriptor is logged and ignored. */
+RPD_API void rpd_client_gone(struct rpd_service *service, int fd);
+
+/* [loop] Called in serve: this listener's clients go to the backend's
+ * connection callbacks. What rpd does for a backend without serve. */
+RPD_API int rpd_serve_connections(struct rpd_service *service,
+                                  struct rpd_listener *listener) RPD_MUST_CHECK;
+
+/* [loop] Says why serve failed. Returns -1, for `return rpd_serve_fail(...)`. */
+RPD_API int rpd_serve_fail(struct rpd_service *service, const char *format, ...) RPD_PRINTF(2, 3);
+
+RPD_END
+#endif

@@ -1,0 +1,119 @@
+/* The state page: SERVICE.state in the run-time directory, for whoever wants to
+ * know how a service is without asking it. It needs no socket and no loop: a
+ * service whose loop is stuck, or whose process is stopped, still says so,
+ * because its page no longer changes.
+ *
+ * The file is made before clients can be served and removed at a clean stop.
+ * Read it whole (one pread), never write it. Each number is valid by itself;
+ * numbers are not a snapshot of one moment. Times are microseconds of
+ * CLOCK_MONOTONIC, which all processes of a boot share; 0: has not happened.
+ *
+ * To judge a service:
+ *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it), or
+ *              boot_id or start_time of pid are not those of the page (0 there: not known), or
+ *              pid is a zombie
+ *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped
+ *   draining   phase is DRAINING, STOPPING or STOPPED: the lock is still held
+ *   warming    phase is STARTING or WARMING
+ *   alive      else
+ *
+ * The layout is frozen. The first 64 bytes stay for ever, in every layout; the
+ * rest stays within a layout number, where fields are only taken from what is
+ * reserved. A reader that finds another layout number reads the first 64 bytes. */
+#ifndef RPD_STATE_H
+#define RPD_STATE_H
+
+#include <rpd/base.h>
+
+RPD_BEGIN
+
+#define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
+#define RPD_STATE_STALL_US 900000  /* an idle loop turns every 250 ms */
+
+enum { RPD_STATE_LAYOUT = 1, RPD_STATE_SIZE = 16384, RPD_STATE_PARTS = 120 };
+
+enum rpd_phase {
+    RPD_PHASE_STARTING = 0,
+    RPD_PHASE_WARMING = 1,
+    RPD_PHASE_READY = 2,
+    RPD_PHASE_DRAINING = 3, /* clients finish */
+    RPD_PHASE_STOPPING = 4, /* nobody is served */
+    RPD_PHASE_STOPPED = 5   /* a clean end; a page without it is one of a crash */
+};
+
+/* What clients get until READY. */
+enum rpd_warmup {
+    RPD_WARMUP_HOLD = 0,   /* accepted, and served at READY */
+    RPD_WARMUP_SERVE = 1,  /* served at once; the backend has no state yet */
+    RPD_WARMUP_REFUSE = 2, /* the backend's busy answer, then closed */
+    RPD_WARMUP_BACKLOG = 3 /* not accepted */
+};
+
+enum rpd_part_state {
+    RPD_PART_WAITING = 0, /* for a worker */
+    RPD_PART_LOADING = 1,
+    RPD_PART_STALLED = 2, /* loading, without progress for too long */
+    RPD_PART_PAUSED = 3,  /* it failed, and is tried again soon */
+    RPD_PART_LOADED = 4,  /* handed over */
+    RPD_PART_FAILED = 5   /* given up */
+};
+
+enum { RPD_PART_OPTIONAL = 1 };      /* of flags of a part */
+enum { RPD_STATE_DEGRADED = 1 };     /* of flags of the page: serves without all it should have */
+#define RPD_STATE_UNKNOWN UINT64_MAX /* of an eta */
+
+/* One part of the load. The run of load() itself is the first, "load". */
+struct rpd_state_part {
+    char name[48]; /* texts end in a NUL */
+    char unit[16];
+    uint32_t state; /* enum rpd_part_state */
+    uint32_t flags;
+    uint64_t done, total;    /* in units; total 0: not known */
+    uint64_t rate_per_1000s; /* units in 1000 s, over the last seconds */
+    uint64_t eta_ms;         /* milliseconds left, or RPD_STATE_UNKNOWN */
+    uint64_t moved_us;       /* when it last made progress */
+    uint32_t attempts;       /* 1: the first */
+    uint32_t reserved[3];
+};
+
+struct rpd_state_page {
+    /* For ever: */
+    char magic[8];
+    uint32_t layout;
+    uint32_t size; /* of the file */
+    uint32_t pid;
+    uint32_t phase;      /* enum rpd_phase */
+    uint64_t start_time; /* of pid: field 22 of /proc/PID/stat */
+    uint64_t turned_us;  /* the loop's last turn */
+    uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, in binary */
+    uint64_t reserved_for_ever;
+
+    /* Layout 1: */
+    char service[64];
+    char build[64];                        /* of rpd */
+    uint64_t bound_us, phase_us, ready_us; /* endpoints up; phase entered; READY */
+    uint64_t turns;                        /* of the loop's clock, four in a second */
+    uint64_t late_us, latest_us; /* by how much the loop's last turn was late; the most so far */
+    uint32_t warmup;             /* enum rpd_warmup */
+    uint32_t flags;
+    uint64_t clients_held, clients_active;
+    uint64_t clients_accepted;   /* so far; and of these: */
+    uint64_t clients_refused;    /* by warm-up, or as too many of one peer */
+    uint64_t clients_left;       /* while they were held */
+    uint64_t clients_cut;        /* closed by a limit */
+    uint64_t accept_pauses;      /* for want of descriptors or memory */
+    uint64_t jobs, jobs_refused; /* waiting or running now; refused so far */
+    uint64_t errors;             /* so far; the last one: */
+    int64_t error_time_s;        /* of CLOCK_REALTIME */
+    char error[256];             /* may change while it is read */
+    uint32_t part_count;         /* of the load; the first RPD_STATE_PARTS are below */
+    uint32_t parts_loaded;
+    uint32_t load_permille; /* of the required parts */
+    uint32_t reserved_2;
+    uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
+    uint64_t reserved[51];
+    struct rpd_state_part parts[RPD_STATE_PARTS];
+};
+
+RPD_END
+#endif
