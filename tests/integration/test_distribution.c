@@ -354,13 +354,11 @@ static const char *units(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = file_read(textf(RPD_BUILD_DIR "/systemd/%s", names[i]));
         cr_assert_not_null(text, "%s: %s", names[i], strerror(errno));
-        const char *start = strstr(text, "\nExecStart=");
-        if (start) {
-            start += strlen("\nExecStart=");
-            const char *rest = strstr(start, "/rpd ");
-            cr_assert_not_null(rest, "%s", start);
-            text = textf("%.*s%s%s", (int)(start - text), text, build_path("rpd"),
-                         rest + strlen("/rpd"));
+        const char *program = strstr(text, "\nExecStart=rpd ");
+        if (program) {
+            program += strlen("\nExecStart=");
+            text = textf("%.*s%s%s", (int)(program - text), text, build_path("rpd"),
+                         program + strlen("rpd"));
         }
         write_text(textf("%s/%s", dir, names[i]), text);
     }
