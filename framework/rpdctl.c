@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct rpdctl_command *const commands[] = {&rpdctl_describe, &rpdctl_new};
+static const struct rpdctl_command *const commands[] = {&rpdctl_check, &rpdctl_check_daemon,
+                                                        &rpdctl_describe, &rpdctl_new};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(void)
@@ -17,7 +18,8 @@ static void print_help(void)
          "\n"
          "Helps to write plugins for rpd.\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        if (commands[i]->summary)
+            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts("\n"
          "      --help     print this; rpdctl help COMMAND has more\n"
          "      --version  print the version\n"
@@ -35,7 +37,8 @@ static const struct rpdctl_command *find_command(const char *name)
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i]->name, name) == 0)
             return commands[i];
-        nearest_try(&nearest, commands[i]->name);
+        if (commands[i]->summary)
+            nearest_try(&nearest, commands[i]->name);
     }
     rpdctl_refuse("", "%s: unknown command%s", name, nearest_hint(&nearest, hint));
     return NULL;

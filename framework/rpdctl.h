@@ -10,11 +10,11 @@ enum { RPDCTL_NO = 1 };
 
 struct rpdctl_command {
     const char *name;
-    const char *summary;
+    const char *summary;               /* NULL: not for users */
     const char *help;                  /* what `rpdctl help NAME` prints */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; the exit code */
 };
 
-extern const struct rpdctl_command rpdctl_describe, rpdctl_new;
+extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_describe, rpdctl_new;
 
 #endif

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static void say(const char *command, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void say(const char *command, const char *format,
+                                                      va_list arguments)
 {
     char text[ERROR_TEXT_MAX];
 
