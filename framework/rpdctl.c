@@ -10,7 +10,7 @@
 
 static const struct rpdctl_command *const commands[] = {&rpdctl_check, &rpdctl_check_daemon,
                                                         &rpdctl_describe, &rpdctl_new};
-enum { COMMANDS = sizeof commands / sizeof *commands };
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
 {

@@ -53,7 +53,7 @@ struct request {
 
 static const struct check *const tables[] = {checks_of_file, checks_of_bind, checks_of_load,
                                              checks_of_clients, checks_of_end};
-enum { TABLES = sizeof tables / sizeof *tables };
+enum { TABLES = sizeof tables / sizeof tables[0] };
 
 /* ---- the command line ------------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@ static const char help[] =
     "\n"
     "Exit codes: 0 done, 1 it is no plugin, or crashes, 64 bad command line.\n";
 
-enum { CELL_MAX = 64 };
+enum { CELL_MAX = 64, RANGE_MAX = 2 * CELL_MAX };
 
 /* A JSON scalar as users write it: one line. */
 static const char *cell(const json_t *value, char room[CELL_MAX])
@@ -42,14 +42,14 @@ static const char *cell(const json_t *value, char room[CELL_MAX])
     return room;
 }
 
-static const char *range(const json_t *option, char room[2 * CELL_MAX])
+static const char *range(const json_t *option, char room[RANGE_MAX])
 {
     const json_t *min = json_object_get(option, "min"), *max = json_object_get(option, "max");
     char low[CELL_MAX], high[CELL_MAX];
 
     room[0] = '\0';
     if (min || max)
-        snprintf(room, 2 * CELL_MAX, "%s to %s", json_is_number(min) ? cell(min, low) : "any",
+        snprintf(room, RANGE_MAX, "%s to %s", json_is_number(min) ? cell(min, low) : "any",
                  json_is_number(max) ? cell(max, high) : "any");
     return room;
 }
@@ -58,7 +58,7 @@ static void print_options(const json_t *options)
 {
     static const char row[] = "  %-*s  %-8s %-*s  %-*s  %s\n";
     int widths[3] = {4, 7, 5}; /* of the headings */
-    char preset[CELL_MAX], bounds[2 * CELL_MAX];
+    char preset[CELL_MAX], bounds[RANGE_MAX];
 
     if (json_array_size(options) == 0) {
         puts("options:   none");

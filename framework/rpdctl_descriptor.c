@@ -174,7 +174,7 @@ static void be_the_reader(const char *plugin, int to)
 /* All that comes until the end. NULL at the limit. */
 static char *read_answer(int from, size_t *ret_size)
 {
-    const uint64_t end_us = clock_us() + LIMIT_MS * 1000u;
+    const uint64_t end_us = clock_us() + LIMIT_MS * UINT64_C(1000);
     char *answer = malloc(TEXT_MAX_SIZE);
 
     for (*ret_size = 0; answer && *ret_size < TEXT_MAX_SIZE;) {

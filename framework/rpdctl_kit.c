@@ -109,10 +109,37 @@ static bool write_config(const struct stage *stage, const struct stage_options *
     return stream && fclose(stream) == 0 && written;
 }
 
+/* The kit's own environment, but what belongs to it alone. Of the child: never freed. */
+static char **make_environment(const struct stage *stage)
+{
+    static const char *const own[] = {"RPD_RUNTIME_DIR=", "LISTEN_", "NOTIFY_SOCKET="};
+    static char runtime[sizeof stage->dir + 32];
+    size_t count = 0, used = 0;
+    char **result;
+
+    while (environ[count])
+        count++;
+    result = calloc(count + 2, sizeof *result);
+    if (!result)
+        _exit(127);
+    for (size_t i = 0; i < count; i++) {
+        bool kept = true;
+
+        for (size_t o = 0; o < sizeof own / sizeof *own; o++)
+            kept = kept && strncmp(environ[i], own[o], strlen(own[o])) != 0;
+        if (kept)
+            result[used++] = environ[i];
+    }
+    snprintf(runtime, sizeof runtime, "%s%s/run", own[0], stage->dir);
+    result[used] = runtime;
+    return result;
+}
+
 /* In the child: what it finds is what a shell would give it. */
 static void become_daemon(const struct stage *stage, const char *wrap, int notify_fd)
 {
-    char config[sizeof stage->dir + 16], runtime[sizeof stage->dir + 32], number[16];
+    char config[sizeof stage->dir + 16], number[16];
+    char **environment = make_environment(stage);
     const int log = openat(stage->dirfd, "log", O_WRONLY | O_CREAT | O_APPEND, 0600);
     sigset_t none;
 
@@ -120,18 +147,17 @@ static void become_daemon(const struct stage *stage, const char *wrap, int notif
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     snprintf(config, sizeof config, "%s/rpd.json", stage->dir);
-    snprintf(runtime, sizeof runtime, "RPD_RUNTIME_DIR=%s/run", stage->dir);
     snprintf(number, sizeof number, "%d", NOTIFY_FD);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
     dup2(notify_fd, NOTIFY_FD);
     close_range(NOTIFY_FD + 1, ~0U, 0);
-    putenv(runtime); /* NOLINT(concurrency-mt-unsafe): a child of one thread */
     if (wrap)
-        execl(stage->kit->self, "rpdctl", "check-daemon", wrap, "-c", config, "--notify-fd", number,
-              (char *)NULL);
+        execle(stage->kit->self, "rpdctl", "check-daemon", wrap, "-c", config, "--notify-fd",
+               number, (char *)NULL, environment);
     else
-        execl(stage->kit->rpd, "rpd", "-c", config, "--notify-fd", number, (char *)NULL);
+        execle(stage->kit->rpd, "rpd", "-c", config, "--notify-fd", number, (char *)NULL,
+               environment);
     _exit(127);
 }
 

@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-/* (Of this file alone; the text ends in a NUL.) */
+/* (Of this file alone; the text ends in a NUL. What is declared takes no parentheses.) */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define INCLUDE(symbol, file)                                                                      \
     extern const char symbol[] __attribute__((visibility("hidden")));                              \
     __asm__(".pushsection .rodata\n"                                                               \
@@ -12,6 +13,7 @@
             ".incbin \"" RPDCTL_TEMPLATES "/" file "\"\n"                                          \
             ".byte 0\n"                                                                            \
             ".popsection\n")
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 INCLUDE(rpdctl_template_code, "skeleton.c");
 INCLUDE(rpdctl_template_config, "rpd.json");
