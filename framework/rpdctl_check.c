@@ -215,6 +215,28 @@ static void finish(struct kit *kit)
         json_decref(kit->options);
 }
 
+/* ---- interrupts ------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t was_interrupted;
+
+static void note_interrupt(int signal_number)
+{
+    (void)signal_number;
+    was_interrupted = 1;
+}
+
+/* The check that runs comes to its end, which is soon (a terminal interrupts its daemons,
+ * too); then all is removed as ever. */
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = note_interrupt};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
 /* ---- running ------------------------------------------------------------------------------ */
 
 static bool is_wanted(const struct request *request, const struct check *check)
@@ -242,7 +264,7 @@ static void run_checks(struct kit *kit, const struct request *request, struct re
             struct finding *finding = &report->findings[report->count];
             const uint64_t started_us = clock_us();
 
-            if (!is_wanted(request, check) || report->count == FINDINGS_MAX)
+            if (was_interrupted || !is_wanted(request, check) || report->count == FINDINGS_MAX)
                 continue;
             kit->text[0] = '\0';
             *finding = (struct finding){.id = check->id, .title = check->title};
@@ -264,13 +286,16 @@ static int check(const struct request *request)
     struct error error;
     int code = RPDCTL_NO;
 
+    catch_interrupts();
     if (prepare(&kit, request, &error) < 0) {
         rpdctl_say("%s", error.text);
         if (error.code == EXIT_COMMAND_LINE)
             code = EXIT_COMMAND_LINE;
     } else {
         run_checks(&kit, request, &report);
-        code = report_end(&report) ? 0 : RPDCTL_NO;
+        code = report_end(&report) && !was_interrupted ? 0 : RPDCTL_NO;
+        if (was_interrupted)
+            rpdctl_say("check: it was interrupted; not all was checked");
     }
     finish(&kit);
     return code;

@@ -426,6 +426,23 @@ Test(check, refuses_a_wrong_command_line)
     assert_has(typo.err, "did you mean \"load.cancelled\"?");
 }
 
+Test(check, leaves_nothing_when_interrupted)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpdctl = process_start(
+        &(struct process_options){.argv = ARGS("rpdctl", "check", build_path("plugins/echo.so")),
+                                  .env = ARGS(textf("TMPDIR=%s", dir))});
+
+    for (int i = 0; i < 1000 && !strstr(process_stdout(rpdctl), "client.probe"); i++)
+        process_poll(&rpdctl, 1, INT64_C(20000000));
+    process_signal(rpdctl, SIGTERM);
+    assert_ends(rpdctl, 1);
+    assert_line(rpdctl, "it was interrupted");
+    assert_empty(dir);
+    process_free(rpdctl);
+    temp_dir_remove(dir);
+}
+
 Test(check, leaves_nothing)
 {
     const char *dir = temp_dir_make();
