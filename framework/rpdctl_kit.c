@@ -144,6 +144,9 @@ static void become_daemon(const struct stage *stage, const char *wrap, int notif
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* No handler of ours may swallow what a check sends before exec. */
+    for (int caught = 1; caught < SIGRTMIN; caught++)
+        signal(caught, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     snprintf(config, sizeof config, "%s/rpd.json", stage->dir);
@@ -178,6 +181,7 @@ static bool make_directory(struct stage *stage)
 struct stage *stage_start(struct kit *kit, const struct stage_options *options)
 {
     struct stage *stage = &kit->stages[kit->stage_count];
+    sigset_t all, before;
     int ends[2];
 
     if (kit->stage_count == KIT_STAGES)
@@ -191,9 +195,12 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
     stage->notify_fd = ends[0];
     stage->started_us = clock_us();
     fflush(NULL);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     stage->pid = fork();
     if (stage->pid == 0)
         become_daemon(stage, options->wrap, ends[1]);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
     if (stage->pid > 0)
         return stage;
