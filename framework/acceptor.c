@@ -47,7 +47,7 @@ static bool is_about_one_client(int error_number)
            error_number == EHOSTDOWN || error_number == ENONET || error_number == EOPNOTSUPP;
 }
 
-static void pause_accepting(struct acceptor *acceptor, int error_number)
+static void pause_accepting(struct acceptor *acceptor, int error_number, bool some_got_in)
 {
     struct timeval pause;
 
@@ -57,9 +57,10 @@ static void pause_accepting(struct acceptor *acceptor, int error_number)
                         "cannot accept clients (%s); they wait until it is possible again",
                         strerror(error_number));
     }
-    acceptor->pause_ms = acceptor->pause_ms == 0     ? 10
-                         : acceptor->pause_ms >= 100 ? 1000
-                                                     : acceptor->pause_ms * 10;
+    /* While some get in, the rest need not wait for long. */
+    acceptor->pause_ms = acceptor->pause_ms == 0 || some_got_in ? 10
+                         : acceptor->pause_ms >= 100            ? 1000
+                                                                : acceptor->pause_ms * 10;
     pause.tv_sec = acceptor->pause_ms / 1000;
     pause.tv_usec = (suseconds_t)(acceptor->pause_ms % 1000) * 1000;
     event_del(&acceptor->readable);
@@ -103,6 +104,7 @@ static int accept_some(struct acceptor *acceptor, int fd)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *acceptor = arg;
+    const uint64_t accepted_before = acceptor->places->accepted;
     int ended = accept_some(acceptor, fd);
 
     (void)what;
@@ -113,7 +115,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (ended != 0 && ended != EAGAIN) {
-        pause_accepting(acceptor, ended);
+        pause_accepting(acceptor, ended, acceptor->places->accepted != accepted_before);
         return;
     }
     end_pause(acceptor);

@@ -20,4 +20,5 @@ static void on_data(struct rpd_conn *conn, void *state)
         rpd_conn_printf(conn, "%s, %.*s\n", greeting, (int)line.size, line.data);
 }
 
-RPD_BACKEND(hello, .summary = "Greets each line", .options = options, .on_data = on_data);
+RPD_BACKEND(hello, .summary = "Greets each line", .options = options, .on_data = on_data,
+            .probe = RPD_PROBE("Ada\n", ""));

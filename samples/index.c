@@ -56,4 +56,4 @@ static void on_data(struct rpd_conn *conn, void *state)
 }
 
 RPD_BACKEND(index, .summary = "Finds names by their beginning", .options = options, .load = load,
-            .unload = unload, .on_data = on_data);
+            .unload = unload, .on_data = on_data, .probe = RPD_PROBE("a\n", ""));

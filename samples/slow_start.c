@@ -60,4 +60,5 @@ static void on_data(struct rpd_conn *conn, void *data)
 }
 
 RPD_BACKEND(slow_start, .summary = "Takes its time to load", .options = options, .load = load,
-            .unload = free, .on_data = on_data, .on_busy = on_busy, .serves_without_state = true);
+            .unload = free, .on_data = on_data, .on_busy = on_busy, .serves_without_state = true,
+            .probe = RPD_PROBE("Ada\n", "Ada: loaded"));

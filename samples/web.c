@@ -144,4 +144,5 @@ static void stop(struct rpd_service *service, void *state)
 
 RPD_BACKEND_BIND(bind_web);
 RPD_BACKEND(web, .summary = "Says one thing over HTTP", .options = options, .serve = serve,
-            .stop = stop);
+            .stop = stop,
+            .probe = RPD_PROBE("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200"));

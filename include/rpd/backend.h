@@ -61,6 +61,22 @@ RPD_BEGIN
  *     (A plugin that calls a function is refused by an rpd without it: 65.) */
 #define RPD_ABI 1
 
+/* A request that any instance of the backend answers once its state is there, with
+ * the default options or others, and how its answer begins (nothing: anything will
+ * do). `rpdctl check` asks it; rpd does not. */
+struct rpd_probe {
+    const char *request;
+    size_t request_size;
+    const char *reply_begins;
+    size_t reply_size; /* of reply_begins */
+};
+
+/* .probe = RPD_PROBE("ping\n", "pong"), of string literals; NUL bytes may be in them. */
+/* clang-format off */
+#define RPD_PROBE(request, reply_begins) \
+    { request, sizeof(request) - 1, reply_begins, sizeof(reply_begins) - 1 }
+/* clang-format on */
+
 /* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
  * need. state is what load returned. It is NULL for a backend without load; in
  * on_drain and stop, where the end comes before load has returned; and, with
@@ -106,6 +122,8 @@ struct rpd_backend {
     /* [loop] Under the policy "refuse": writes the busy answer, with
      * rpd_conn_write(). Then the connection is closed; no other callback sees it. */
     void (*on_busy)(struct rpd_conn *conn);
+    /* For `rpdctl check`. */
+    struct rpd_probe probe;
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

@@ -10,4 +10,5 @@ static void on_data(struct rpd_conn *conn, void *state)
     rpd_conn_consume(conn, input.size);
 }
 
-RPD_BACKEND(echo, .summary = "Sends every byte back", .version = "1", .on_data = on_data);
+RPD_BACKEND(echo, .summary = "Sends every byte back", .version = "1", .on_data = on_data,
+            .probe = RPD_PROBE("hello\n", "hello\n"));

@@ -1,0 +1,94 @@
+/* rpdctl: finds the command, and runs it. See rpdctl.h. */
+#include "rpdctl.h"
+
+#include "build.h"
+#include "nearest.h"
+#include "rpdctl_program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct rpdctl_command *const commands[] = {&rpdctl_check, &rpdctl_check_daemon,
+                                                        &rpdctl_describe, &rpdctl_new};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(void)
+{
+    puts("Usage: rpdctl COMMAND [ARGUMENT]...\n"
+         "\n"
+         "Helps to write plugins for rpd.\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (commands[i]->summary)
+            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\n"
+         "      --help     print this; rpdctl help COMMAND has more\n"
+         "      --version  print the version\n"
+         "\n"
+         "Exit codes: 0 yes or done, 1 no or failed, 64 bad command line.");
+}
+
+/* NULL after it was said. */
+static const struct rpdctl_command *find_command(const char *name)
+{
+    char hint[NEAREST_HINT_MAX];
+    struct nearest nearest;
+
+    nearest_start(&nearest, name);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+        if (commands[i]->summary)
+            nearest_try(&nearest, commands[i]->name);
+    }
+    rpdctl_refuse("", "%s: unknown command%s", name, nearest_hint(&nearest, hint));
+    return NULL;
+}
+
+static int help_on(const char *name)
+{
+    const struct rpdctl_command *command;
+
+    if (!name) {
+        print_help();
+        return 0;
+    }
+    command = find_command(name);
+    if (!command)
+        return EXIT_COMMAND_LINE;
+    fputs(command->help, stdout);
+    return 0;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct rpdctl_command *command;
+
+    if (argc < 2)
+        return rpdctl_refuse("", "a command is needed");
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return help_on(NULL);
+    if (strcmp(name, "help") == 0)
+        return help_on(argv[2]);
+    if (strcmp(name, "--version") == 0) {
+        puts("rpdctl " RPD_VERSION);
+        return 0;
+    }
+    command = find_command(name);
+    if (!command)
+        return EXIT_COMMAND_LINE;
+    if (argc > 2 && strcmp(argv[2], "--help") == 0)
+        return help_on(name);
+    return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    const int code = dispatch(argc, argv);
+
+    if (fflush(stdout) != 0 && code == 0) {
+        rpdctl_say("stdout: cannot write; look where it goes");
+        return RPDCTL_NO;
+    }
+    return code;
+}

@@ -1,0 +1,135 @@
+/* The kit's clients: they never block, and every wait has an end. See rpdctl_kit.h. */
+#include "clock.h"
+#include "rpdctl_kit.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { SEND_MS = 3000, ANSWER_MS = 3000, SHOWN_BYTES = 40 };
+
+int client_open(struct stage *stage)
+{
+    struct kit *kit = stage->kit;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (kit->client_count == KIT_CLIENTS)
+        abort(); /* a mistake in a check */
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", stage->socket);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+        kit->clients[kit->client_count++] = fd;
+        return fd;
+    }
+    kit_failed(kit, "a client could not connect: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+void client_close(struct kit *kit, int fd)
+{
+    for (size_t i = 0; i < kit->client_count; i++)
+        if (kit->clients[i] == fd) {
+            kit->clients[i] = kit->clients[--kit->client_count];
+            close(fd);
+            return;
+        }
+}
+
+bool client_sends(struct kit *kit, int fd, const void *data, size_t size)
+{
+    const char *at = data;
+
+    while (size > 0) {
+        struct pollfd room = {.fd = fd, .events = POLLOUT};
+        const ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
+
+        if (sent > 0) {
+            at += sent;
+            size -= (size_t)sent;
+        } else if (errno != EAGAIN || poll(&room, 1, SEND_MS) != 1) {
+            kit_failed(kit, "a client could not send: %s", strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t client_reads(int fd, char *buffer, size_t size, int within_ms, bool *ret_ended)
+{
+    const uint64_t end_us = clock_us() + (uint64_t)within_ms * 1000u;
+    size_t used = 0;
+
+    *ret_ended = false;
+    while (used < size) {
+        const uint64_t now_us = clock_us();
+        struct pollfd input = {.fd = fd, .events = POLLIN};
+        ssize_t got;
+
+        if (poll(&input, 1, now_us < end_us ? (int)((end_us - now_us) / 1000) : 0) != 1)
+            break;
+        got = recv(fd, buffer + used, size - used, 0);
+        if (got <= 0) {
+            *ret_ended = got == 0 || errno != EAGAIN;
+            break;
+        }
+        used += (size_t)got;
+    }
+    return used;
+}
+
+/* Bytes as a person can read them. */
+static const char *shown(const char *bytes, size_t size, char room[4 * SHOWN_BYTES + 8])
+{
+    char *at = room;
+
+    for (size_t i = 0; i < size && i < SHOWN_BYTES; i++)
+        if (bytes[i] >= 0x20 && bytes[i] < 0x7f)
+            *at++ = bytes[i];
+        else
+            at += snprintf(at, 5, "\\x%02x", (unsigned char)bytes[i]);
+    snprintf(at, 4, "%s", size > SHOWN_BYTES ? "..." : "");
+    return room;
+}
+
+bool client_is_answered(struct kit *kit, int fd, int within_ms)
+{
+    const size_t size = kit->reply_size > 0 ? kit->reply_size : 1;
+    char found[4 * SHOWN_BYTES + 8], wanted[4 * SHOWN_BYTES + 8];
+    char *answer = malloc(size);
+    bool ended = false;
+    const size_t got = answer ? client_reads(fd, answer, size, within_ms, &ended) : 0;
+    const bool good = got == size && memcmp(answer, kit->reply, kit->reply_size) == 0;
+
+    if (!good && got == 0)
+        kit_failed(kit, "the probe was not answered%s",
+                   ended ? ": the connection was closed instead" : " in time");
+    else if (!good)
+        kit_failed(kit, "the probe was answered by \"%s\"%s instead of \"%s\"",
+                   shown(answer, got, found), ended ? " and the end" : "",
+                   shown(kit->reply, kit->reply_size, wanted));
+    free(answer);
+    return good;
+}
+
+bool stage_answers(struct stage *stage)
+{
+    struct kit *kit = stage->kit;
+    const int fd = client_open(stage);
+    bool good = fd >= 0;
+
+    if (good && kit->request)
+        good = client_sends(kit, fd, kit->request, kit->request_size) &&
+               client_is_answered(kit, fd, ANSWER_MS);
+    if (fd >= 0)
+        client_close(kit, fd);
+    if (good && !kit->request)
+        kit_sleep_ms(20); /* for what it may break */
+    return stage_lives(stage) && good;
+}

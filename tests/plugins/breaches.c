@@ -1,0 +1,131 @@
+/* Echoes lines, and breaks the contract in one way, which -o breach= names. Each is
+ * for one check of `rpdctl check`. (What a constructor and a bind break is in the
+ * environment: TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c.) */
+#include <rpd/backend.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct rpd_option options[] = {
+    RPD_OPTION_STRING("breach", "", "what it does wrong"),
+    RPD_OPTIONS_END,
+};
+
+enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000 };
+
+struct client {
+    int opened; /* a descriptor of its own */
+    bool answered;
+};
+
+static char the_state;
+static int closed_fd = -1; /* the last client's */
+static char *volatile leaked;
+
+static void sleep_ms(long ms)
+{
+    nanosleep(&(const struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+__attribute__((constructor)) static void constructor(void)
+{
+    const char *what = getenv("TEST_CONSTRUCTOR");
+
+    if (what && strcmp(what, "slow") == 0)
+        sleep_ms(200);
+    else if (what)
+        abort();
+}
+
+static bool does(const struct rpd_service *service, const char *breach)
+{
+    return strcmp(rpd_option_string(service, "breach"), breach) == 0;
+}
+
+static void leave_file(void)
+{
+    char path[512];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/left", getenv("RPD_RUNTIME_DIR"));
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void *load(struct rpd_load *load)
+{
+    const struct rpd_service *service = rpd_load_service(load);
+
+    if (does(service, "ignores_cancel"))
+        sleep_ms(IGNORED_MS);
+    if (does(service, "leaves_file"))
+        leave_file();
+    return &the_state;
+}
+
+static void on_connect(struct rpd_conn *conn, void *state)
+{
+    const struct rpd_service *service = rpd_conn_service(conn);
+    struct client *client = calloc(1, sizeof *client);
+
+    if (!client || (does(service, "needs_state") && !state))
+        abort();
+    client->opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (client->opened < 0 && does(service, "dies_of_emfile"))
+        abort();
+    rpd_conn_set_data(conn, client);
+}
+
+static void on_data(struct rpd_conn *conn, void *state)
+{
+    const struct rpd_service *service = rpd_conn_service(conn);
+    const struct rpd_span input = rpd_conn_input(conn);
+    struct client *client = rpd_conn_data(conn);
+    struct rpd_span line;
+
+    (void)state;
+    if (does(service, "writes_late") && closed_fd >= 0 && write(closed_fd, "late\n", 5) < 0)
+        closed_fd = -1;
+    if (does(service, "loses_bytes") && !memchr(input.data, '\n', input.size))
+        rpd_conn_consume(conn, input.size);
+    while (rpd_conn_read_line(conn, &line)) {
+        rpd_conn_printf(conn, "%s%.*s\n", does(service, "answers_wrongly") ? "no " : "",
+                        (int)line.size, line.data);
+        client->answered = true;
+    }
+}
+
+static void on_close(struct rpd_conn *conn, void *state)
+{
+    const struct rpd_service *service = rpd_conn_service(conn);
+    struct client *client = rpd_conn_data(conn);
+
+    (void)state;
+    closed_fd = rpd_conn_fd(conn);
+    if (does(service, "dies_of_hang_ups") && !client->answered)
+        abort();
+    if (client->opened >= 0 && !does(service, "leaks_descriptors"))
+        close(client->opened);
+    if (does(service, "leaks_memory")) {
+        leaked = malloc(LEAKED);
+        if (leaked)
+            memset(leaked, 1, LEAKED);
+    }
+    free(client);
+}
+
+static void stop(struct rpd_service *service, void *state)
+{
+    (void)state;
+    if (does(service, "hangs_at_stop"))
+        sleep_ms(STOP_MS);
+}
+
+RPD_BACKEND(breaches, .summary = "Breaks the contract where it is told to", .options = options,
+            .load = load, .on_connect = on_connect, .on_data = on_data, .on_close = on_close,
+            .stop = stop, .serves_without_state = true, .probe = RPD_PROBE("hello\n", "hello\n"));
