@@ -336,6 +336,13 @@ static char **make_environment(const struct process_options *options, char *list
     return result;
 }
 
+static bool is_program(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
+}
+
 static char **make_arguments(const struct process_options *options)
 {
     size_t count = 0;
@@ -343,7 +350,7 @@ static char **make_arguments(const struct process_options *options)
         count++;
     char **result = check_memory(calloc(count + 3, sizeof *result));
     memcpy(result, options->argv, count * sizeof *result);
-    if (!strchr(result[0], '/') && build_dir() && access(build_path(result[0]), X_OK) == 0)
+    if (!strchr(result[0], '/') && build_dir() && is_program(build_path(result[0])))
         result[0] = (char *)build_path(result[0]);
     if (options->notify) {
         result[count++] = (char *)"--notify-fd";
