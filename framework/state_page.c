@@ -46,21 +46,15 @@ static void fill(struct rpd_state_page *map, const struct state_page_identity *i
     map->load_eta_ms = RPD_STATE_UNKNOWN;
 }
 
-/* -1 and errno. */
-static int allocate(int fd)
-{
-    do
-        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
-    while (errno == EINTR);
-    return errno == 0 ? 0 : -1;
-}
-
 /* NULL and errno. */
 static struct rpd_state_page *allocate_and_map(int fd)
 {
     void *map;
 
-    if (allocate(fd) < 0)
+    do
+        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
+    while (errno == EINTR);
+    if (errno != 0)
         return NULL;
     map = mmap(NULL, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     return map == MAP_FAILED ? NULL : map;
@@ -108,13 +102,25 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
     return -1;
 }
 
-/* In the place of the old one, to which other threads have pointers. */
+/* Word by word, as other threads write to it. */
+static void copy(struct rpd_state_page *to, struct rpd_state_page *from)
+{
+    typedef uint64_t __attribute__((may_alias)) word;
+
+    for (size_t i = 0; i < RPD_STATE_SIZE / sizeof(word); i++)
+        STORE(((word *)(void *)to)[i], LOAD(((word *)(void *)from)[i]));
+}
+
+/* To the place of the old one, to which other threads have pointers. */
 static bool move_to(struct state_page *page, int fd)
 {
-    return allocate(fd) == 0 &&
-           pwrite(fd, page->map, RPD_STATE_SIZE, 0) == (ssize_t)RPD_STATE_SIZE &&
-           mmap(page->map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
-               MAP_FAILED;
+    struct rpd_state_page *fresh = allocate_and_map(fd);
+
+    if (!fresh)
+        return false;
+    copy(fresh, page->map);
+    return mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                  page->map) != MAP_FAILED;
 }
 
 int state_page_heal(struct state_page *page)
