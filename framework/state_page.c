@@ -119,8 +119,11 @@ static bool move_to(struct state_page *page, int fd)
     if (!fresh)
         return false;
     copy(fresh, page->map);
-    return mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
-                  page->map) != MAP_FAILED;
+    if (mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page->map) !=
+        MAP_FAILED)
+        return true;
+    munmap(fresh, RPD_STATE_SIZE);
+    return false;
 }
 
 int state_page_heal(struct state_page *page)

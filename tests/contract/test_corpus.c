@@ -595,11 +595,9 @@ Test(corpus, signals_where_only_logged)
 /* The good file from which the broken ones are made, in each place that they are in. */
 Test(corpus, unbroken_files)
 {
-    const char *(*const good[])(const char *) = {copy_of_echo};
-
     for (int depth = 0; depth <= 2; depth++) {
         const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/x.sock", dir);
-        const char *path = depth == 0 ? good[0](dir) : below(dir, 0755, geteuid(), depth);
+        const char *path = depth == 0 ? copy_of_echo(dir) : below(dir, 0755, geteuid(), depth);
         struct process *rpd = start_plugin(dir, path, endpoint, NULL, NULL, NULL);
 
         assert_serves(rpd, endpoint);

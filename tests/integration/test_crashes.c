@@ -75,6 +75,8 @@ ParameterizedTestParameters(crash, row)
 ParameterizedTest(size_t *at, crash, row)
 {
     const struct crash *crash = &crashes[*at];
+    if (strstr(crash->name, "in bind") && strstr(build_path(""), "tsan"))
+        cr_skip("handlers run with all signals blocked there, and a sealed thread dies of SIGSYS");
     const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/x.sock", dir);
     struct process *rpd = start(crash, dir, true);
     int fd = -1;
