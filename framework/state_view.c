@@ -31,7 +31,7 @@ static bool is_service_name(const char *name)
            strspn(name, allowed) == size && *name != '_' && *name != '-';
 }
 
-static int open_beside(int runtime_dirfd, const char *service, const char *suffix)
+int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
 {
     char name[NAME_MAX + 1];
 
@@ -124,7 +124,7 @@ int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_pag
     int fd, failed, cause;
 
     memset(ret, 0, sizeof *ret);
-    fd = open_beside(runtime_dirfd, service, ".state");
+    fd = state_view_open(runtime_dirfd, service, ".state");
     if (fd < 0) {
         if (errno == ELOOP || errno == ENXIO) /* a symbolic link; a socket */
             errno = EPROTO;
@@ -142,20 +142,20 @@ int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_pag
 /* ---- judging ---------------------------------------------------------------------- */
 
 /* Asks; for whom a lock is only tested, a descriptor for reading will do. */
-static bool nobody_holds_lock(int runtime_dirfd, const char *service)
+bool state_view_is_locked(int runtime_dirfd, const char *service)
 {
     struct flock probe = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int fd = open_beside(runtime_dirfd, service, ".lock");
-    bool is_free;
+    int fd = state_view_open(runtime_dirfd, service, ".lock");
+    bool is_locked;
 
     if (fd < 0)
-        return errno == ENOENT || errno == EINVAL || errno == ELOOP || errno == ENXIO;
-    is_free = fcntl(fd, F_OFD_GETLK, &probe) == 0 && probe.l_type == F_UNLCK;
+        return errno != ENOENT && errno != EINVAL && errno != ELOOP && errno != ENXIO;
+    is_locked = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
     close(fd);
-    return is_free;
+    return is_locked;
 }
 
-static bool is_of_another_boot(const struct rpd_state_page *page)
+bool state_view_is_of_another_boot(const struct rpd_state_page *page)
 {
     static const uint8_t unknown[BOOT_ID_BYTES];
     char text[BOOT_ID_SIZE];
@@ -191,7 +191,7 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
 {
     enum process_state process;
 
-    if (nobody_holds_lock(runtime_dirfd, service) || is_of_another_boot(page))
+    if (!state_view_is_locked(runtime_dirfd, service) || state_view_is_of_another_boot(page))
         return STATE_DEAD;
     process = process_of(page);
     if (process == PROCESS_GONE)
@@ -224,7 +224,7 @@ int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_pag
                                         (uint64_t)now.tv_sec * 1000000u +
                                             (uint64_t)now.tv_nsec / 1000u);
     else
-        *ret_verdict = nobody_holds_lock(runtime_dirfd, service) ? STATE_DEAD : STATE_WARMING;
+        *ret_verdict = !state_view_is_locked(runtime_dirfd, service) ? STATE_DEAD : STATE_WARMING;
     errno = cause;
     return failed;
 }

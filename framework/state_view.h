@@ -7,6 +7,8 @@
 
 #include <rpd/state.h>
 
+#include <stdbool.h>
+
 enum state_verdict { STATE_DEAD, STATE_STALLED, STATE_DRAINING, STATE_WARMING, STATE_ALIVE };
 
 /* [any] A copy of the page, in which every text ends, and is free of control
@@ -17,6 +19,17 @@ enum state_verdict { STATE_DEAD, STATE_STALLED, STATE_DRAINING, STATE_WARMING, S
  *   EINVAL   no service can have that name
  * or what open() and pread() say; *ret is all zero. */
 int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret);
+
+/* [any] Opens one of the service's run-time files for reading: nothing that stands
+ * there can hold us up, or lead elsewhere. -1 and errno: EINVAL if no service can have
+ * that name. */
+int state_view_open(int runtime_dirfd, const char *service, const char *suffix);
+
+/* [any] Whether somebody holds the service's lock. True also if it cannot be asked. */
+bool state_view_is_locked(int runtime_dirfd, const char *service);
+
+/* [any] False also if one of the two is not known. */
+bool state_view_is_of_another_boot(const struct rpd_state_page *page);
 
 /* [any] The first 64 bytes of the page are enough. now_us: of CLOCK_MONOTONIC,
  * from just before the page was read. If the lock or /proc cannot be asked (no descriptors, say),
