@@ -2,6 +2,7 @@
 #include "state_view.h"
 
 #include "proc.h"
+#include "safe_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,13 +63,10 @@ static ssize_t read_whole(int fd, struct rpd_state_page *ret)
     return (ssize_t)used;
 }
 
-/* Readers print them, to terminals, too. */
 static void make_safe(char *text, size_t size)
 {
     text[size - 1] = '\0';
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    safe_text(text);
 }
 
 static void make_all_safe(struct rpd_state_page *page)
