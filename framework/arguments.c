@@ -29,6 +29,7 @@ const char arguments_help[] =
     "      --print-config       print every setting, and where it comes from\n"
     "      --print-schema       print a JSON Schema of the configuration\n"
     "      --notify-fd N        write a line to this descriptor when bound\n"
+    "      --start-fd N         write to this descriptor how the start went\n"
     "      --help               print this\n"
     "      --version            print the version\n"
     "\n"
@@ -41,7 +42,7 @@ const char arguments_help[] =
     "  70  internal error               71  the system refused\n";
 
 /* Long options without a letter of their own. */
-enum { PRINT_CONFIG = 256, PRINT_SCHEMA, NOTIFY_FD, HELP, VERSION };
+enum { PRINT_CONFIG = 256, PRINT_SCHEMA, NOTIFY_FD, START_FD, HELP, VERSION };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
     {"print-config", no_argument, NULL, PRINT_CONFIG},
     {"print-schema", no_argument, NULL, PRINT_SCHEMA},
     {"notify-fd", required_argument, NULL, NOTIFY_FD},
+    {"start-fd", required_argument, NULL, START_FD},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
@@ -93,7 +95,8 @@ static int take_mode(struct arguments *arguments, enum arguments_mode mode, stru
     return 0;
 }
 
-static int take_descriptor(struct arguments *arguments, const char *text, struct error *error)
+static int take_descriptor(int *descriptor, const char *option, const char *text,
+                           struct error *error)
 {
     char *end;
     long number;
@@ -101,10 +104,10 @@ static int take_descriptor(struct arguments *arguments, const char *text, struct
     errno = 0;
     number = strtol(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || number > INT_MAX)
-        return refuse(error, "--notify-fd", "expected the number of a descriptor");
-    if (arguments->notify_fd >= 0)
-        return refuse(error, "--notify-fd", "is given twice");
-    arguments->notify_fd = (int)number;
+        return refuse(error, option, "expected the number of a descriptor");
+    if (*descriptor >= 0)
+        return refuse(error, option, "is given twice");
+    *descriptor = (int)number;
     return 0;
 }
 
@@ -158,7 +161,8 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     case 't': return take_mode(arguments, ARGUMENTS_TEST, error);
     case PRINT_CONFIG: return take_mode(arguments, ARGUMENTS_PRINT_CONFIG, error);
     case PRINT_SCHEMA: return take_mode(arguments, ARGUMENTS_PRINT_SCHEMA, error);
-    case NOTIFY_FD: return take_descriptor(arguments, optarg, error);
+    case NOTIFY_FD: return take_descriptor(&arguments->notify_fd, "--notify-fd", optarg, error);
+    case START_FD: return take_descriptor(&arguments->start_fd, "--start-fd", optarg, error);
     case ':': return refuse_missing(argv, error);
     default: return refuse_unknown(argv, error);
     }
@@ -187,7 +191,7 @@ int arguments_parse(struct arguments *arguments, int argc, char **argv, struct e
     size_t room = (size_t)argc + 1;
 
     memset(arguments, 0, sizeof *arguments);
-    arguments->notify_fd = -1;
+    arguments->notify_fd = arguments->start_fd = -1;
     arguments->request.listen = calloc(room, sizeof(char *));
     arguments->request.options = calloc(room, sizeof(char *));
     if (!arguments->request.listen || !arguments->request.options)

@@ -17,7 +17,7 @@ enum arguments_mode {
 struct arguments {
     enum arguments_mode mode;
     struct config_request request; /* its strings are argv's, its arrays are owned here */
-    int notify_fd;                 /* -1: none */
+    int notify_fd, start_fd;       /* -1: none */
 };
 
 /* 0, or -1 with an error (64). argv stays as it is. Finish the arguments in

@@ -6,6 +6,7 @@
 #include "crash.h"
 
 #include "error.h"
+#include "outcome.h"
 #include "registers.h"
 #include "symbol.h"
 #include "trace.h"
@@ -285,6 +286,14 @@ static _Noreturn void die_of(int number)
     _exit(128 + number); /* process 1 of a container does not die of its own signals */
 }
 
+static _Noreturn void end_of(int number)
+{
+    write_line(&line);
+    line.bytes[line.used] = '\0'; /* in place of the newline */
+    outcome_ended(128 + number, line.bytes);
+    die_of(number);
+}
+
 /* A second fault on the thread that tells the first, or the alarm: what there
  * is of the line is written. A damaged stack may have cost the trace, which an
  * abort needs first; step and service can still be told. Should that fault as
@@ -298,8 +307,7 @@ static void on_second_fault(int number)
     }
     restore_defaults();
     safe_text_add(&line, " ... (the rest of this line was lost: telling it failed)");
-    write_line(&line);
-    die_of(told_signal);
+    end_of(told_signal);
 }
 
 static void set_deadline(void)
@@ -340,8 +348,7 @@ static void on_crash(int number, siginfo_t *info, void *context)
     safe_text_init(&line, line_bytes, sizeof line_bytes);
     set_deadline();
     tell_crash(info, context);
-    write_line(&line);
-    die_of(number);
+    end_of(number);
 }
 
 /* Crash signals stay open within the handler: a fault in it must come here,
@@ -458,6 +465,8 @@ static void tell_exit(void)
     add_context(&text, caller);
     safe_text_add(&text, "; a plugin must not end the process: let it return an error instead");
     write_line(&text);
+    bytes[text.used] = '\0'; /* in place of the newline */
+    outcome_note(bytes);
 }
 
 /* Runs within exit(). */
@@ -473,6 +482,7 @@ static void on_exit_called(void)
     tell_exit();
     if (exit_cleanup)
         exit_cleanup();
+    outcome_ended(EXIT_INTERNAL, NULL);
     _exit(EXIT_INTERNAL);
 }
 

@@ -12,8 +12,10 @@
 #include "crash.h"
 #include "directory.h"
 #include "fork_guard.h"
+#include "history.h"
 #include "libevent.h"
 #include "libjansson.h"
+#include "outcome.h"
 #include "output.h"
 #include "process.h"
 #include "running.h"
@@ -42,11 +44,13 @@ struct daemon {
     struct surroundings surroundings;
     struct notify notify;
     struct running running;
+    int exit_code;
 };
 
 static void say(const struct error *error)
 {
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    outcome_note(error->text);
 }
 
 /* ---- inspect ---- */
@@ -174,6 +178,7 @@ static int claim(struct daemon *daemon, struct error *error)
 
 static void unclaim(struct daemon *daemon)
 {
+    outcome_ended(daemon->exit_code, NULL); /* while the histories are ours */
     FOR_EACH_SERVICE(daemon, service)
         service_unclaim(service);
     free(daemon->claims);
@@ -297,6 +302,21 @@ static int load_code(struct daemon *daemon, struct error *error)
 
 /* ---- publish ---- */
 
+/* They inform, and who has none is not worse off. */
+static void open_histories(const struct daemon *daemon, unsigned long long start_time)
+{
+    FOR_EACH_SERVICE(daemon, service) {
+        const int fd = history_open(daemon->runtime_dirfd, service->name);
+
+        if (fd < 0)
+            log_line(RPD_LOG_WARNING, service->name,
+                     "cannot open %s/%s.history: %s; how it ends will not be noted",
+                     daemon->runtime_dir, service->name, strerror(errno));
+        else if (outcome_add_history(fd, start_time) < 0)
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
+    }
+}
+
 static int publish(struct daemon *daemon, struct error *error)
 {
     char boot_id[BOOT_ID_SIZE];
@@ -311,6 +331,7 @@ static int publish(struct daemon *daemon, struct error *error)
             service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
+    open_histories(daemon, common.start_time);
     return 0;
 }
 
@@ -359,6 +380,7 @@ static int announce(struct daemon *daemon, struct error *error)
     (void)error;
     FOR_EACH_SERVICE(daemon, service)
         announce_service(daemon, service);
+    outcome_bound();
     notify_status(&daemon->notify, "bound, loading");
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
@@ -366,6 +388,7 @@ static int announce(struct daemon *daemon, struct error *error)
     FOR_EACH_SERVICE(daemon, service) {
         service_warn_of_backlogs(service);
         service_sweep(service);
+        history_sweep(daemon->runtime_dirfd, service->name);
     }
     return 0;
 }
@@ -445,8 +468,9 @@ static int run(struct daemon *daemon)
         say(&error);
     else if (begun < STEP_COUNT)
         log_line(RPD_LOG_INFO, NULL, "stopping: a signal came during the start");
+    daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
     stop(daemon, begun);
-    return result < 0 ? (int)error.code : daemon->running.exit_code;
+    return daemon->exit_code;
 }
 
 /* -t: everything that needs neither a lock nor a bind. */
@@ -475,12 +499,15 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     struct daemon daemon = {
         .config = config, .arguments = arguments, .started_us = started_us, .runtime_dirfd = -1};
     struct error error;
-    int notify_fd = arguments->notify_fd;
-    int code = EXIT_SYSTEM;
+    int notify_fd = arguments->notify_fd, start_fd = arguments->start_fd;
+    int code = EXIT_SYSTEM, failed;
 
     /* The environment first: it says which descriptors are ours. */
-    if (adoption_begin(&daemon.adoption, &error) < 0 ||
-        process_prepare((int)daemon.adoption.count, &notify_fd, &error) < 0) {
+    failed = adoption_begin(&daemon.adoption, &error);
+    if (!failed)
+        failed = process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
+    outcome_set_start_fd(start_fd);
+    if (failed) {
         say(&error);
         adoption_finish(&daemon.adoption);
         return (int)error.code;

@@ -24,17 +24,20 @@ static int open_standard_streams(struct error *error)
     return 0;
 }
 
-static void close_inherited(int listen_fds, int notify_fd)
+/* All but the listeners and these two, each of which may be -1. */
+static void close_inherited(int listen_fds, int a, int b)
 {
-    const unsigned first = FIRST_INHERITED + (unsigned)listen_fds;
+    const int kept[] = {a < b ? a : b, a < b ? b : a};
+    unsigned first = FIRST_INHERITED + (unsigned)listen_fds;
 
-    if (notify_fd < (int)first) {
-        close_range(first, ~0U, 0);
-        return;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        if (kept[i] < (int)first)
+            continue;
+        if ((unsigned)kept[i] > first)
+            close_range(first, (unsigned)kept[i] - 1, 0);
+        first = (unsigned)kept[i] + 1;
     }
-    if ((unsigned)notify_fd > first)
-        close_range(first, (unsigned)notify_fd - 1, 0);
-    close_range((unsigned)notify_fd + 1, ~0U, 0);
+    close_range(first, ~0U, 0);
 }
 
 static void raise_descriptor_limit(void)
@@ -49,26 +52,39 @@ static void raise_descriptor_limit(void)
 
 /* It will be closed when it has been used. A standard stream must not be: the
  * next client would become it. */
-static int take_notify_fd(int listen_fds, int *notify_fd, struct error *error)
+static int take_descriptor(int listen_fds, const char *option, int *fd, struct error *error)
 {
-    const char *object = "--notify-fd";
-
-    if (*notify_fd < 0)
+    if (*fd < 0)
         return 0;
-    if (*notify_fd >= FIRST_INHERITED && *notify_fd < FIRST_INHERITED + listen_fds)
-        return error_set(error, EXIT_COMMAND_LINE, "command line", object,
-                         "descriptor %d is a listener of LISTEN_FDS; pass another", *notify_fd);
-    if (fcntl(*notify_fd, F_GETFD) < 0)
-        return error_set(error, EXIT_COMMAND_LINE, "command line", object,
-                         "descriptor %d is not open; open it before you start rpd", *notify_fd);
-    if (*notify_fd < FIRST_INHERITED)
-        *notify_fd = fcntl(*notify_fd, F_DUPFD_CLOEXEC, FIRST_INHERITED + listen_fds);
+    if (*fd >= FIRST_INHERITED && *fd < FIRST_INHERITED + listen_fds)
+        return error_set(error, EXIT_COMMAND_LINE, "command line", option,
+                         "descriptor %d is a listener of LISTEN_FDS; pass another", *fd);
+    if (fcntl(*fd, F_GETFD) < 0)
+        return error_set(error, EXIT_COMMAND_LINE, "command line", option,
+                         "descriptor %d is not open; open it before you start rpd", *fd);
+    if (*fd < FIRST_INHERITED)
+        *fd = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_INHERITED + listen_fds);
     else
-        fcntl(*notify_fd, F_SETFD, FD_CLOEXEC);
+        fcntl(*fd, F_SETFD, FD_CLOEXEC);
     return 0;
 }
 
-int process_prepare(int listen_fds, int *notify_fd, struct error *error)
+static int take_descriptors(int listen_fds, int *notify_fd, int *start_fd, struct error *error)
+{
+    const int start = *start_fd;
+
+    *start_fd = -1;
+    if (start >= 0 && start == *notify_fd)
+        return error_set(error, EXIT_COMMAND_LINE, "command line", "--start-fd",
+                         "descriptor %d is --notify-fd's; pass another", start);
+    *start_fd = start;
+    if (take_descriptor(listen_fds, "--start-fd", start_fd, error) == 0)
+        return take_descriptor(listen_fds, "--notify-fd", notify_fd, error);
+    *start_fd = -1;
+    return -1;
+}
+
+int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error *error)
 {
     if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
         return error_set(error, EXIT_SECURITY, "start", "rpd",
@@ -77,9 +93,9 @@ int process_prepare(int listen_fds, int *notify_fd, struct error *error)
     umask(077);
     if (open_standard_streams(error) < 0)
         return -1;
-    if (take_notify_fd(listen_fds, notify_fd, error) < 0)
+    if (take_descriptors(listen_fds, notify_fd, start_fd, error) < 0)
         return -1;
-    close_inherited(listen_fds, *notify_fd);
+    close_inherited(listen_fds, *notify_fd, *start_fd);
     raise_descriptor_limit();
     return 0;
 }

@@ -7,14 +7,17 @@
 #include "config.h"
 #include "daemon.h"
 #include "log.h"
+#include "outcome.h"
 #include "signals.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static int say(const struct error *error)
 {
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    outcome_note(error->text);
     return (int)error->code;
 }
 
@@ -23,7 +26,7 @@ static int say_all(struct error *errors, size_t count)
     int code = count > 0 ? (int)errors[0].code : EXIT_SYSTEM;
 
     for (size_t i = 0; i < count; i++)
-        log_line(RPD_LOG_ERROR, NULL, "%s", errors[i].text);
+        say(&errors[i]);
     free(errors);
     return code;
 }
@@ -52,9 +55,12 @@ int rpd_main(int argc, char **argv)
     struct arguments arguments;
     struct error error;
     int code = 0;
+    bool failed;
 
     signals_install();
-    if (arguments_parse(&arguments, argc, argv, &error) < 0)
+    failed = arguments_parse(&arguments, argc, argv, &error) < 0;
+    outcome_set_start_fd(arguments.start_fd);
+    if (failed)
         code = say(&error);
     else if (arguments.mode == ARGUMENTS_HELP)
         fputs(arguments_help, stdout);
@@ -69,5 +75,6 @@ int rpd_main(int argc, char **argv)
         log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; look where it goes");
         code = EXIT_SYSTEM;
     }
+    outcome_ended(code, NULL);
     return code;
 }

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "libevent.h"
 #include "log.h"
+#include "outcome.h"
 #include "residue.h"
 #include "signals.h"
 #include "watchdog.h"
@@ -219,6 +220,7 @@ static void on_failed(void *arg, struct rpd_service *service, const struct error
 {
     (void)service;
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    outcome_note(error->text);
     begin_stop(arg, (int)error->code, "a service cannot go on");
 }
 
@@ -273,10 +275,13 @@ static void log_for_libevent(int severity, const char *message)
 /* libevent would call exit(), which is what plugins are blamed for. */
 static void end_for_libevent(int error_number)
 {
+    static const char line[] = "loop: libevent: it cannot go on; raise the limits";
+
     (void)error_number;
     watchdog_stand_down();
     residue_remove();
-    log_line(RPD_LOG_ERROR, NULL, "loop: libevent: it cannot go on; raise the limits");
+    log_line(RPD_LOG_ERROR, NULL, "%s", line);
+    outcome_ended(EXIT_SYSTEM, line);
     _exit(EXIT_SYSTEM);
 }
 

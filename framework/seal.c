@@ -6,6 +6,7 @@
 #include "seal.h"
 
 #include "log.h"
+#include "outcome.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -200,12 +201,14 @@ static int add_signal_rules(scmp_filter_ctx filter, enum config_seal mode)
 static int add_rules(scmp_filter_ctx filter, enum config_seal mode)
 {
     static const unsigned long requests[] = {FIONBIO, FIOCLEX, FIONCLEX};
+    /* (The last is for the crash handler.) */
+    const int outputs[] = {STDOUT_FILENO, STDERR_FILENO, outcome_start_fd()};
     int failed = add_signal_rules(filter, mode);
 
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         failed |= add_rule(filter, allowed[i], NULL);
-    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-        struct scmp_arg_cmp is_fd = argument(0, SCMP_CMP_EQ, (scmp_datum_t)fd, 0);
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs && outputs[i] >= 0; i++) {
+        struct scmp_arg_cmp is_fd = argument(0, SCMP_CMP_EQ, (scmp_datum_t)outputs[i], 0);
 
         failed |= add_rule(filter, SCMP_SYS(write), &is_fd);
         failed |= add_rule(filter, SCMP_SYS(writev), &is_fd);

@@ -4,6 +4,7 @@
 
 #include "config_keys.h"
 #include "crash.h"
+#include "outcome.h"
 #include "seal.h"
 #include "surroundings.h"
 #include "watchdog.h"
@@ -378,14 +379,17 @@ static const struct option_value *option(const struct rpd_service *service, cons
                                          enum rpd_option_type type)
 {
     const struct option_value *value = options_find(&service->options, name, type);
+    struct error error;
 
     if (value)
         return value;
-    log_line(RPD_LOG_ERROR, NULL,
-             "option: %s: its code asks for \"%s\", which its table does not have, or has with "
-             "another type; add it there",
-             service->plugin.path, name);
+    error_set(&error, EXIT_INTERNAL, "option", service->plugin.path,
+              "its code asks for \"%s\", which its table does not have, or has with another type; "
+              "add it there",
+              name);
+    log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
     residue_remove();
+    outcome_ended(EXIT_INTERNAL, error.text);
     _exit(EXIT_INTERNAL);
 }
 

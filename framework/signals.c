@@ -2,6 +2,7 @@
  * to this file; all of it is atomic. */
 #include "signals.h"
 
+#include "outcome.h"
 #include "output.h"
 #include "residue.h"
 #include "watchdog.h"
@@ -31,10 +32,13 @@ static void wake_loop(void)
 
 static void end_now(void)
 {
-    static const char line[] = "rpd: stop: SIGINT: interrupted twice; ended without draining\n";
+    static const char why[] = "stop: SIGINT: interrupted twice; ended without draining";
+    char line[sizeof "rpd: " + sizeof why];
 
     residue_remove();
-    output_write(line, sizeof line - 1);
+    memcpy(mempcpy(mempcpy(line, "rpd: ", 5), why, sizeof why - 1), "\n", 1);
+    output_write(line, 5 + sizeof why);
+    outcome_ended(EXIT_INTERNAL, why);
     _exit(EXIT_INTERNAL);
 }
 

@@ -5,6 +5,7 @@
 #include "crash.h"
 #include "error.h"
 #include "log.h"
+#include "outcome.h"
 #include "residue.h"
 #include "stack.h"
 
@@ -129,14 +130,17 @@ static void warn(void)
 static void end_process(int limit_s)
 {
     struct finding finding;
+    struct error error;
 
     if (!find_out(&finding))
         return;
     signal(SIGALRM, SIG_DFL);
     alarm(END_SECONDS);
     residue_remove();
-    log_line(RPD_LOG_ERROR, NULL, "loop: %s: stood still for %d s in %s%s; ended", finding.who,
-             limit_s, where(&finding), advice(&finding));
+    error_set(&error, EXIT_INTERNAL, "loop", finding.who, "stood still for %d s in %s%s; ended",
+              limit_s, where(&finding), advice(&finding));
+    log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
+    outcome_ended(EXIT_INTERNAL, error.text);
     _exit(EXIT_INTERNAL);
 }
 

@@ -2,6 +2,7 @@
 #include "watchdog.h"
 
 #include "clock.h"
+#include "outcome.h"
 #include "output.h"
 #include "residue.h"
 #include "stall.h"
@@ -56,6 +57,8 @@ static void end_process(enum watchdog_slot slot)
     safe_text_add(&line, atomic_load(&watchdog.slots[slot].cause));
     bytes[line.used] = '\n';
     output_write(bytes, line.used + 1);
+    bytes[line.used] = '\0';
+    outcome_ended(atomic_load(&watchdog.slots[slot].code), bytes);
     _exit(atomic_load(&watchdog.slots[slot].code));
 }
 
@@ -124,6 +127,7 @@ static void end_if_asked(void)
     if (code == 0)
         return;
     residue_remove();
+    outcome_ended(code, NULL);
     _exit(code);
 }
 

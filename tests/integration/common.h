@@ -73,7 +73,7 @@ UNUSED static int compare_texts(const void *a, const void *b)
 }
 
 /* What is in a directory, sorted, one name a line, directories with what is in
- * them; but no lock files, which stay for ever. */
+ * them; but no lock files and histories, which stay for ever. */
 UNUSED static const char *listing(const char *dir)
 {
     const char *names[512];
@@ -84,7 +84,8 @@ UNUSED static const char *listing(const char *dir)
     for (const struct dirent *entry; stream && (entry = readdir(stream)) && count < 512;) {
         const size_t size = strlen(entry->d_name);
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            (size > 5 && strcmp(entry->d_name + size - 5, ".lock") == 0))
+            (size > 5 && strcmp(entry->d_name + size - 5, ".lock") == 0) ||
+            (size > 8 && strcmp(entry->d_name + size - 8, ".history") == 0))
             continue;
         const char *path = textf("%s/%s", dir, entry->d_name);
         struct stat status;
@@ -192,7 +193,7 @@ UNUSED static const char *ask_once(const char *endpoint, const char *line)
         cr_assert_eq(code_, 0, "exit code %d at stop:\n%s", code_, process_stderr(process));       \
     } while (0)
 
-/* Nothing but lock files. */
+/* Nothing but lock files and histories. */
 #define assert_empty(dir)                                                                          \
     do {                                                                                           \
         const char *left_ = listing(dir);                                                          \

@@ -651,8 +651,11 @@ static void split(const char *text, const char **list, size_t room)
     list[count] = NULL;
 }
 
-static struct process *start_row(const struct row *row, const char *dir, const char *made)
+/* start_fd: gets the read end. */
+static struct process *start_row(const struct row *row, const char *dir, const char *made,
+                                 int *start_fd)
 {
+    int pair[2];
     const char *argv[32] = {"rpd"}, *env[8];
     size_t count = 1;
 
@@ -665,8 +668,63 @@ static struct process *start_row(const struct row *row, const char *dir, const c
     }
     split(expand(row->args, dir, made), argv + count, 28);
     split(expand(row->env, dir, made), env, 8);
-    return process_start(&(struct process_options){
-        .argv = argv, .env = env, .runtime_dir = run_dir(dir), .directory = dir});
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        test_die("pipe: %s", strerror(errno));
+    struct process *rpd = process_start(&(struct process_options){.argv = argv,
+                                                                  .env = env,
+                                                                  .runtime_dir = run_dir(dir),
+                                                                  .directory = dir,
+                                                                  .start_fd = pair[1]});
+    close(pair[1]);
+    *start_fd = pair[0];
+    return rpd;
+}
+
+/* The launcher hears of the start what the user sees: one line, and its end. */
+static void check_start(const struct row *row, const char *text, int start_fd)
+{
+    char told[8192];
+    const char *wanted = "bound\n", *last = text;
+
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        last = line;
+    if (!strstr(text, ": bound ") && row->line)
+        wanted = textf("ended %d %s", row->code, last + strlen("rpd: "));
+    else if (!strstr(text, ": bound "))
+        wanted = textf("ended %d -\n", row->code);
+    cr_assert_geq(read_to_end(start_fd, told, sizeof told), 0, "%s: %s", row->name,
+                  strerror(errno));
+    cr_expect_str_eq(told, wanted, "%s: the launcher heard \"%s\" instead of \"%s\"", row->name,
+                     told, wanted);
+    close(start_fd);
+}
+
+/* What a daemon that was bound has noted: that, and one end, with the error's line. */
+static void check_history(const struct row *row, const char *text, const char *runtime_dir)
+{
+    DIR *stream = opendir(runtime_dir);
+    size_t found = 0;
+
+    for (const struct dirent *entry; stream && (entry = readdir(stream));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || strcmp(dot, ".history") != 0)
+            continue;
+        const char *history = file_read(textf("%s/%s", runtime_dir, entry->d_name));
+        const char *end = strstr(history, " ended ");
+        found++;
+        cr_expect_eq(lines_with(history, " ended "), 1, "%s: %s", row->name, history);
+        cr_assert_not_null(end, "%s: %s", row->name, history);
+        if (!row->line)
+            cr_expect_str_eq(end, textf(" ended %d -\n", row->code), "%s: %s", row->name, history);
+        else
+            cr_expect(strstr(text, textf("rpd: %s", end + strlen(" ended nn "))) &&
+                          strncmp(end, textf(" ended %d ", row->code), 10) == 0,
+                      "%s: %s", row->name, history);
+    }
+    if (stream)
+        closedir(stream);
+    cr_expect_eq(found > 0, strstr(text, ": bound ") != NULL, "%s: %zu histories", row->name,
+                 found);
 }
 
 static void check_line(const struct row *row, const char *text, const char *dir, const char *made)
@@ -718,7 +776,8 @@ ParameterizedTest(size_t *at, exit_codes, row)
     if (row->config)
         write_text(textf("%s/c.json", dir), "");
     const char *before = listing(dir);
-    struct process *rpd = start_row(row, dir, made);
+    int start_fd;
+    struct process *rpd = start_row(row, dir, made, &start_fd);
 
     if (row->say) {
         cr_assert_eq(process_wait_line(rpd, ": ready "), 0, "%s:\n%s", row->name,
@@ -741,6 +800,9 @@ ParameterizedTest(size_t *at, exit_codes, row)
         check_line(row, process_stderr(rpd), dir, made);
     else if (!row->until)
         cr_expect_str_empty(process_stderr(rpd), "%s: %s", row->name, process_stderr(rpd));
+    check_start(row, process_stderr(rpd), start_fd);
+    if (row->prepare != holder_of_the_name)
+        check_history(row, process_stderr(rpd), run_dir(dir));
     const char *after = listing(dir);
     cr_expect_str_eq(after, before, "%s left:\n%s\nwhere there was:\n%s", row->name, after, before);
     process_free(rpd);

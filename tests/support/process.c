@@ -348,13 +348,18 @@ static char **make_arguments(const struct process_options *options)
     size_t count = 0;
     while (options->argv[count])
         count++;
-    char **result = check_memory(calloc(count + 3, sizeof *result));
+    char **result = check_memory(calloc(count + 5, sizeof *result));
     memcpy(result, options->argv, count * sizeof *result);
     if (!strchr(result[0], '/') && build_dir() && is_program(build_path(result[0])))
         result[0] = (char *)build_path(result[0]);
     if (options->notify) {
         result[count++] = (char *)"--notify-fd";
         result[count++] = (char *)textf("%zu", 3 + options->listen_count);
+    }
+    if (options->start_fd != 0) {
+        memmove(result + 3, result + 1, (count - 1) * sizeof *result);
+        result[1] = (char *)"--start-fd";
+        result[2] = (char *)textf("%zu", 3 + options->listen_count + options->notify);
     }
     return result;
 }
@@ -399,11 +404,14 @@ static void child_run(const struct process_options *options, pid_t parent, char 
     int listeners[16];
     for (size_t i = 0; i < options->listen_count; i++)
         listeners[i] = fcntl(options->listen_fds[i], F_DUPFD_CLOEXEC, 32);
+    const int start = options->start_fd != 0 ? fcntl(options->start_fd, F_DUPFD_CLOEXEC, 32) : -1;
     close_range(3, 31, 0);
     for (size_t i = 0; i < options->listen_count; i++)
         dup2(listeners[i], target++);
     if (high[STREAMS] >= 0)
         dup2(high[STREAMS], target++);
+    if (start >= 0)
+        dup2(start, target++);
     close_range((unsigned)target, ~0U, 0);
 
     if (listen_pid) {

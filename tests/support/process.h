@@ -77,6 +77,8 @@ struct process_options {
     /* Inherited as descriptors 3, 4, ... with LISTEN_FDS and LISTEN_PID. */
     const int *listen_fds;
     size_t listen_count;
+    /* If not 0: inherited, with "--start-fd N" as the first arguments. */
+    int start_fd;
     /* If not 0: the child reads one byte from it before it calls exec. For
      * starting many at the same moment. */
     int gate_fd;

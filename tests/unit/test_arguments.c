@@ -27,6 +27,7 @@ static void check_all(const struct arguments *arguments)
 
     cr_assert_eq((int)arguments->mode, ARGUMENTS_RUN);
     cr_assert_eq(arguments->notify_fd, -1);
+    cr_assert_eq(arguments->start_fd, -1);
     cr_assert_str_eq(request->file, "f.json");
     cr_assert_str_eq(request->plugin, "p.so");
     cr_assert_str_eq(request->name, "n");
@@ -92,6 +93,14 @@ Test(arguments, notify_fd)
 
     cr_assert_eq(parse(&arguments, (const char *[]){"--notify-fd", "7", NULL}, &error), 0);
     cr_assert_eq(arguments.notify_fd, 7);
+    cr_assert_eq(arguments.start_fd, -1);
+    arguments_finish(&arguments);
+    cr_assert_eq(parse(&arguments, (const char *[]){"--start-fd", "8", NULL}, &error), 0);
+    cr_assert_eq(arguments.start_fd, 8);
+    arguments_finish(&arguments);
+    /* What was wrong behind it must be told there. */
+    cr_assert_lt(parse(&arguments, (const char *[]){"--start-fd", "8", "--no", NULL}, &error), 0);
+    cr_assert_eq(arguments.start_fd, 8);
     arguments_finish(&arguments);
 }
 
@@ -122,6 +131,8 @@ Test(arguments, mistakes)
          "--notify-fd: expected the number of a descriptor"},
         {{"--notify-fd", ""}, "--notify-fd: expected the number of a descriptor"},
         {{"--notify-fd=1", "--notify-fd=1"}, "--notify-fd: is given twice"},
+        {{"--start-fd", "x"}, "--start-fd: expected the number of a descriptor"},
+        {{"--start-fd=1", "--start-fd=1"}, "--start-fd: is given twice"},
     };
     struct arguments arguments;
     struct error error;
