@@ -70,10 +70,43 @@ int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
     return 0;
 }
 
-int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+static int cannot_open(const char *path, struct error *error)
+{
+    return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "claim", path,
+                     "cannot open the run-time directory: %s; set RPD_RUNTIME_DIR",
+                     strerror(errno));
+}
+
+/* A directory of somebody else's under /tmp would let them see and replace
+ * records, so here even root's or a sticky one does not do. */
+static int check_runtime(int fd, const char *path, struct error *error)
 {
     struct stat status;
-    int fd;
+
+    if (fstat(fd, &status) < 0 || status.st_uid != geteuid())
+        return error_set(error, EXIT_SECURITY, "claim", path,
+                         "the run-time directory belongs to somebody else; set RPD_RUNTIME_DIR");
+    return directory_check(&status, path, "claim", error);
+}
+
+int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error)
+{
+    *ret_fd = -1;
+    if (directory_runtime_path(ret_path, error) < 0)
+        return -1;
+    *ret_fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (*ret_fd < 0)
+        return errno == ENOENT ? 1 : cannot_open(ret_path, error);
+    if (check_runtime(*ret_fd, ret_path, error) == 0)
+        return 0;
+    close(*ret_fd);
+    *ret_fd = -1;
+    return -1;
+}
+
+int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+{
+    int fd, found;
 
     if (directory_runtime_path(ret_path, error) < 0)
         return -1;
@@ -81,21 +114,6 @@ int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
         return error_set(error, EXIT_RECORD, "claim", ret_path,
                          "cannot make the run-time directory: %s; set RPD_RUNTIME_DIR",
                          strerror(errno));
-    fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "claim",
-                         ret_path, "cannot open the run-time directory: %s; set RPD_RUNTIME_DIR",
-                         strerror(errno));
-    /* A directory of somebody else's under /tmp would let them see and replace
-     * records, so here even root's or a sticky one does not do. */
-    if (fstat(fd, &status) < 0 || status.st_uid != geteuid()) {
-        close(fd);
-        return error_set(error, EXIT_SECURITY, "claim", ret_path,
-                         "the run-time directory belongs to somebody else; set RPD_RUNTIME_DIR");
-    }
-    if (directory_check(&status, ret_path, "claim", error) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
+    found = directory_find_runtime(ret_path, &fd, error);
+    return found > 0 ? cannot_open(ret_path, error) : fd;
 }

@@ -24,6 +24,9 @@ enum { RUNTIME_PATH_MAX = 4096 };
  * $XDG_RUNTIME_DIR/rpd, or one of the user's own under /tmp. */
 int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error);
 
+/* Opens it, as directory_open() does, if it is there. 1: it is not there, and nothing runs. */
+int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error);
+
 /* The same; makes it if it is not there, with mode 0700. Returns its descriptor, and its path in
  * ret_path; or -1. */
 int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error);

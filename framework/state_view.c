@@ -23,7 +23,7 @@ enum { OPEN_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
 /* ---- reading --------------------------------------------------------------------- */
 
 /* As rpd has them: otherwise "../x" would lead out of the directory. */
-static bool is_service_name(const char *name)
+bool state_view_is_name(const char *name)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
     const size_t size = strlen(name);
@@ -36,7 +36,7 @@ int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
 {
     char name[NAME_MAX + 1];
 
-    if (!is_service_name(service)) {
+    if (!state_view_is_name(service)) {
         errno = EINVAL;
         return -1;
     }

@@ -20,6 +20,9 @@ enum state_verdict { STATE_DEAD, STATE_STALLED, STATE_DRAINING, STATE_WARMING, S
  * or what open() and pread() say; *ret is all zero. */
 int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret);
 
+/* [any] Whether a service can have that name. */
+bool state_view_is_name(const char *name);
+
 /* [any] Opens one of the service's run-time files for reading: nothing that stands
  * there can hold us up, or lead elsewhere. -1 and errno: EINVAL if no service can have
  * that name. */
