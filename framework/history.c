@@ -93,6 +93,22 @@ int history_open(int runtime_dirfd, const char *service)
     return fd;
 }
 
+int history_note_end(int runtime_dirfd, const char *service, const struct history_end *end)
+{
+    char name[NAME_MAX + 1];
+    struct stat status;
+    int fd, failed;
+
+    snprintf(name, sizeof name, "%s.history", service);
+    fd = open_file(runtime_dirfd, name, &status);
+    if (fd < 0)
+        return -1;
+    failed = dprintf(fd, "%llu %d %llu ended %d %s\n", end->time_ms, (int)end->pid, end->start_time,
+                     end->code, *end->text ? end->text : "-") < 0;
+    close(fd);
+    return failed ? -1 : 0;
+}
+
 void history_sweep(int runtime_dirfd, const char *service)
 {
     struct whole_file file = {.dirfd = runtime_dirfd};

@@ -15,7 +15,7 @@ struct history_entry {
     unsigned long long start_time;
     bool ended;     /* else it was bound */
     int code;       /* of the end: the exit code, or 128 + the signal */
-    char text[512]; /* the last error, free of control bytes; "": there was none */
+    char text[1024]; /* the last error, free of control bytes; "": there was none */
 };
 
 /* [any] The newest entries, the oldest of them first. How many there are: 0 also if

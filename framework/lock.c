@@ -87,8 +87,9 @@ bool lock_in_place(const struct lock *lock)
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
-int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,
-              char ret_holder[LOCK_HOLDER_MAX], struct error *error)
+/* command: F_OFD_SETLK or F_OFD_SETLKW. */
+static int take(struct lock *lock, int command, int dirfd, const char *directory, const char *name,
+                char ret_holder[LOCK_HOLDER_MAX], struct error *error)
 {
     char path[PATH_MAX];
 
@@ -106,12 +107,12 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
 
         if (fd < 0)
             return -1;
-        if (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
+        if (fcntl(fd, command, &whole) < 0) {
             const int cause = errno;
 
             read_holder(fd, ret_holder);
             close(fd);
-            if (cause == EAGAIN || cause == EACCES)
+            if (cause == EAGAIN || cause == EACCES || cause == EINTR)
                 return 1;
             return error_set(error, EXIT_RECORD, STEP, path,
                              "cannot lock it: %s; use a file system that has locks",
@@ -125,6 +126,20 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
     }
     return error_set(error, EXIT_RECORD, STEP, path,
                      "the lock file is removed again and again; find out by whom");
+}
+
+int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,
+              char ret_holder[LOCK_HOLDER_MAX], struct error *error)
+{
+    return take(lock, F_OFD_SETLK, dirfd, directory, name, ret_holder, error);
+}
+
+int lock_wait(struct lock *lock, int dirfd, const char *directory, const char *name,
+              struct error *error)
+{
+    char holder[LOCK_HOLDER_MAX];
+
+    return take(lock, F_OFD_SETLKW, dirfd, directory, name, holder, error);
 }
 
 void lock_release(struct lock *lock)

@@ -25,6 +25,10 @@ struct lock {
 int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,
               char ret_holder[LOCK_HOLDER_MAX], struct error *error);
 
+/* The same, and waits: the kernel wakes one after the other. 1: a signal came first. */
+int lock_wait(struct lock *lock, int dirfd, const char *directory, const char *name,
+              struct error *error);
+
 /* Writes who holds it, for others to read. */
 void lock_sign(const struct lock *lock, const char *identity);
 

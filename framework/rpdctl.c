@@ -9,14 +9,15 @@
 #include <string.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_wait, &rpdctl_stop, &rpdctl_check, &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new};
+    &rpdctl_ensure,       &rpdctl_wait,     &rpdctl_stop, &rpdctl_check,
+    &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
 {
     puts("Usage: rpdctl COMMAND [ARGUMENT]...\n"
          "\n"
-         "Looks at services of rpd and ends them; helps to write plugins.\n");
+         "Starts services of rpd, looks at them and ends them; helps to write plugins.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         if (commands[i]->summary)
             printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);

@@ -1,0 +1,172 @@
+/* Starts for ensure. See ensure_start.h. */
+#include "ensure_start.h"
+
+#include "clock.h"
+#include "daemon_log.h"
+#include "history.h"
+#include "rpdctl_program.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- histories ------------------------------------------------------------------------ */
+
+static uint64_t wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+static void note(const struct ensure *ensure, int dirfd, const struct history_end *end)
+{
+    for (size_t i = 0; i < ensure->count; i++)
+        history_note_end(dirfd, ensure->names[i], end);
+}
+
+/* In the starter. A daemon that got so far has done it itself. */
+static void note_failure(void *arg, int dirfd, const struct launch_result *result)
+{
+    const struct ensure *ensure = arg;
+    const struct history_end end = {.time_ms = wall_ms(),
+                                    .pid = result->pid,
+                                    .start_time = result->start_time,
+                                    .code = result->code,
+                                    .text = result->text};
+    struct history_entry known;
+
+    if (history_view_end(dirfd, ensure->names[0], result->pid, result->start_time, &known))
+        return;
+    note(ensure, dirfd, &end);
+}
+
+/* When its loop turned for the last time, if its page is still there. */
+static uint64_t last_seen_ms(const struct history_entry *bound, const struct instance *seen)
+{
+    const uint64_t now_us = clock_us(), now_ms = wall_ms();
+    const struct rpd_state_page *page = &seen->page;
+
+    if (!*page->magic || (pid_t)page->pid != bound->pid || page->start_time != bound->start_time ||
+        state_view_is_of_another_boot(page) || page->turned_us > now_us)
+        return now_ms;
+    return now_ms - (now_us - page->turned_us) / 1000;
+}
+
+void ensure_start_bury(const struct ensure *ensure, const struct history_entry *bound,
+                       const struct instance *seen)
+{
+    char text[128];
+    const struct history_end end = {.time_ms = last_seen_ms(bound, seen),
+                                    .pid = bound->pid,
+                                    .start_time = bound->start_time,
+                                    .code = 128 + SIGKILL,
+                                    .text = text};
+
+    snprintf(text, sizeof text,
+             "start: pid %d: gone without a word: killed, or the machine went down",
+             (int)bound->pid);
+    note(ensure, ensure->dirfd, &end);
+}
+
+/* ---- the command line ------------------------------------------------------------------- */
+
+/* The daemon works in "/": what is relative to our working directory is not to its. */
+static char *absolute(const char *path)
+{
+    char *directory, *whole = NULL;
+
+    if (*path == '/')
+        return strdup(path);
+    directory = getcwd(NULL, 0);
+    if (directory && asprintf(&whole, "%s/%s", directory, path) < 0)
+        whole = NULL;
+    free(directory);
+    return whole;
+}
+
+struct command_line {
+    char **arguments;
+    size_t count;
+    char *config, *plugin; /* ours; the other texts are the caller's */
+};
+
+static void add(struct command_line *line, const char *option, const char *value)
+{
+    if (!value)
+        return;
+    if (option)
+        line->arguments[line->count++] = (char *)(uintptr_t)option;
+    line->arguments[line->count++] = (char *)(uintptr_t)value;
+}
+
+static int write_command_line(const struct ensure *ensure, const char *program,
+                              struct command_line *ret)
+{
+    enum { FIXED = 10 }; /* rpd -c FILE PLUGIN -n NAME --start-fd N NULL, and one */
+    const struct config_request *request = &ensure->arguments->request;
+    const size_t room = FIXED + 2 * (request->listen_count + request->option_count);
+
+    *ret = (struct command_line){.arguments = calloc(room, sizeof(char *))};
+    if (ensure->config->path)
+        ret->config = strdup(ensure->config->path);
+    if (request->plugin)
+        ret->plugin = strchr(request->plugin, '/') ? absolute(request->plugin)
+                                                   : strdup(request->plugin);
+    if (!ret->arguments || (ensure->config->path && !ret->config) ||
+        (request->plugin && !ret->plugin))
+        return -1;
+    add(ret, NULL, program);
+    add(ret, "-c", ret->config);
+    add(ret, "-n", request->name);
+    for (size_t i = 0; i < request->listen_count; i++)
+        add(ret, "-l", request->listen[i]);
+    for (size_t i = 0; i < request->option_count; i++)
+        add(ret, "-o", request->options[i]);
+    add(ret, NULL, ret->plugin);
+    return 0;
+}
+
+static void finish_command_line(struct command_line *line)
+{
+    free(line->arguments);
+    free(line->config);
+    free(line->plugin);
+}
+
+/* ---- the start ------------------------------------------------------------------------------ */
+
+int ensure_start(const struct ensure *ensure, int lock_fd, struct launch_result *ret,
+                 struct error *error)
+{
+    char program[PATH_MAX];
+    struct command_line line = {0};
+    struct launch launch = {.program = program,
+                            .log_fd = -1,
+                            .lock_fd = lock_fd,
+                            .dirfd = ensure->dirfd,
+                            .failed = note_failure,
+                            .arg = (void *)(uintptr_t)ensure};
+    int failed = rpdctl_beside("rpd", program, error);
+
+    if (!failed && write_command_line(ensure, program, &line) < 0)
+        failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory; free some");
+    if (!failed)
+        failed = (launch.log_fd = daemon_log_open(NULL /* log_file */, ensure->names[0],
+                                                  error)) < 0
+                     ? -1
+                     : 0;
+    launch.arguments = line.arguments;
+    if (!failed)
+        failed = launch_daemon(&launch, ensure->deadline_us, ret, error);
+    if (launch.log_fd >= 0)
+        close(launch.log_fd);
+    finish_command_line(&line);
+    return failed;
+}
