@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-enum { RPDCTL_TEXT_MAX = 768 };
+enum { RPDCTL_TEXT_MAX = 1152 }; /* an error's line, and some words */
 
 /* Opens the run-time directory, if it is there. 1: nothing runs; -1: it was said why. */
 int rpdctl_find_runtime(int *ret_fd);
