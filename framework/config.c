@@ -80,7 +80,36 @@ static void build_process(struct config *config, const json_t *tree)
     config->stall_s = take_integer(tree, "stall_s");
 }
 
-/* The tree has the absolute names too: it is what --print-config prints. */
+/* A name of a file that is relative to the configuration becomes absolute, in the
+ * tree as well: that is what --print-config prints. NULL: no memory. */
+static json_t *absolute(const struct config_source *source, const char *name)
+{
+    char *text;
+    json_t *result;
+
+    if (name[0] == '/')
+        return json_string_nocheck(name);
+    if (asprintf(&text, "%s/%s", source->file.directory, name) < 0)
+        return NULL;
+    result = json_string_nocheck(text);
+    free(text);
+    return result;
+}
+
+static int build_log_file(struct config *config, const struct config_source *source)
+{
+    json_t *log = json_object_get(source->tree, "log");
+    const json_t *file = json_object_get(log, "file");
+
+    if (!file)
+        return 0;
+    if (strcmp(json_string_value(file), "none") != 0 &&
+        json_object_set_new(log, "file", absolute(source, json_string_value(file))) < 0)
+        return -1;
+    config->log_file = json_string_value(json_object_get(log, "file"));
+    return 0;
+}
+
 static int build_plugin_dirs(struct config *config, const struct config_source *source)
 {
     json_t *dirs = json_object_get(source->tree, "plugin_dirs");
@@ -91,18 +120,8 @@ static int build_plugin_dirs(struct config *config, const struct config_source *
     if (!config->plugin_dirs)
         return -1;
     json_array_foreach(dirs, index, dir) {
-        const char *name = json_string_value(dir);
-        char *absolute;
-        int failed;
-
-        if (name[0] != '/') {
-            if (asprintf(&absolute, "%s/%s", source->file.directory, name) < 0)
-                return -1;
-            failed = json_array_set_new(dirs, index, json_string_nocheck(absolute));
-            free(absolute);
-            if (failed)
-                return -1;
-        }
+        if (json_array_set_new(dirs, index, absolute(source, json_string_value(dir))) < 0)
+            return -1;
         config->plugin_dirs[index] = json_string_value(json_array_get(dirs, index));
     }
     return 0;
@@ -339,7 +358,8 @@ static int build(struct config *config, struct error_list *errors)
     build_process(config, source->tree);
     if (source->file.path && !(config->path = strdup(source->file.path)))
         return error_list_out_of_memory(errors);
-    if (build_plugin_dirs(config, source) < 0 || build_services(config, source) < 0)
+    if (build_log_file(config, source) < 0 || build_plugin_dirs(config, source) < 0 ||
+        build_services(config, source) < 0)
         return error_list_out_of_memory(errors);
     return 0;
 }

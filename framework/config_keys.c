@@ -50,6 +50,11 @@ const struct config_key config_keys[] = {
      .meaning = "The least important lines that are still written."},
     {.path = "log.format", .types = CONFIG_STRING, .preset = "\"text\"", .choices = log_formats,
      .meaning = "Plain lines, or one JSON object a line."},
+    {.path = "log.file", .types = CONFIG_STRING, .min_size = 1,
+     .meaning = "The file to which rpdctl ensure appends standard output and error of the daemon "
+                "that it starts, relative to this file; none: they go nowhere. Only ensure uses "
+                "it; an rpd in the foreground writes to its own. Default: "
+                "$XDG_STATE_HOME/rpd/NAME.log, else ~/.local/state/rpd/NAME.log."},
     {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
      .meaning = "When the service manager is told that the start is complete: once clients can "
                 "connect, or once all state is loaded."},

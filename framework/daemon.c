@@ -9,6 +9,7 @@
 
 #include "adopt.h"
 #include "clock.h"
+#include "config_digest.h"
 #include "crash.h"
 #include "directory.h"
 #include "fork_guard.h"
@@ -319,10 +320,12 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
 
 static int publish(struct daemon *daemon, struct error *error)
 {
-    char boot_id[BOOT_ID_SIZE];
-    struct record_content common = {.config = daemon->config->path, .boot_id = boot_id};
+    char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
+    struct record_content common = {
+        .config = daemon->config->path, .config_digest = digest, .boot_id = boot_id};
     struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
+    config_digest(daemon->config, digest);
     process_identity(boot_id, &common.start_time);
     state.start_time = common.start_time;
     FOR_EACH_SERVICE(daemon, service)

@@ -17,6 +17,7 @@ struct record {
 struct record_content {
     const char *service, *plugin;
     const char *config; /* absolute path, or NULL */
+    const char *config_digest;
     const char **endpoints;
     size_t endpoint_count;
     const char *boot_id;

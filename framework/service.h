@@ -167,7 +167,8 @@ uint64_t service_patience_us(const struct rpd_service *service);
 /* Nobody has come for idle_exit_s. */
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us);
 
-/* Nobody finds its unix paths any more; clients are served as before. And back. */
+/* Nobody finds its unix paths any more, and it is shown as draining, but clients are
+ * served as before. And back. Only of one that is READY. */
 void service_hide(struct rpd_service *service);
 void service_unhide(struct rpd_service *service);
 

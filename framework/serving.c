@@ -26,6 +26,12 @@ static void enter(const struct rpd_service *service)
     crash_enter(service->name, service->plugin.path);
 }
 
+/* To those who look from outside. */
+static void show_phase(struct rpd_service *service, enum rpd_phase phase)
+{
+    state_page_set_phase(&service->state_page, phase, clock_us());
+}
+
 static void enter_phase(struct rpd_service *service, enum service_phase phase)
 {
     static const enum rpd_phase shown[] = {
@@ -36,7 +42,7 @@ static void enter_phase(struct rpd_service *service, enum service_phase phase)
 
     service->phase = phase;
     service_show(service);
-    state_page_set_phase(&service->state_page, shown[phase], clock_us());
+    show_phase(service, shown[phase]);
 }
 
 /* ---- clients ------------------------------------------------------------------ */
@@ -294,8 +300,10 @@ void service_cut_off(struct rpd_service *service)
 
 /* ---- an idle exit ---------------------------------------------------------------------- */
 
+/* For whoever finds no path the page has the reason, before and after. */
 void service_hide(struct rpd_service *service)
 {
+    show_phase(service, RPD_PHASE_DRAINING);
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_withdraw(&service->attachments[i].listener);
 }
@@ -304,6 +312,7 @@ void service_unhide(struct rpd_service *service)
 {
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_restore(&service->attachments[i].listener);
+    show_phase(service, RPD_PHASE_READY);
     /* Whoever removed something meanwhile was not heard. */
     service_heal(service, NULL);
 }

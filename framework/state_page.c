@@ -164,7 +164,7 @@ void state_page_sweep(const struct state_page *page)
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us)
 {
     STORE(page->map->phase_us, now_us);
-    if (phase == RPD_PHASE_READY)
+    if (phase == RPD_PHASE_READY && LOAD(page->map->ready_us) == 0)
         STORE(page->map->ready_us, now_us);
     STORE(page->map->phase, phase);
 }

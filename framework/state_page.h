@@ -47,7 +47,7 @@ int state_page_heal(struct state_page *page);
 /* [start] Removes what killed starts of this service left beside its page. */
 void state_page_sweep(const struct state_page *page);
 
-/* [start][loop] */
+/* [start][loop] The first READY is the one that the page tells the time of. */
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us);
 
 /* [start][loop] The loop has turned, by so much later than it was meant to. */

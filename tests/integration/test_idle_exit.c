@@ -288,6 +288,7 @@ Test(idle_exit, is_called_off_and_the_path_is_back)
 
     cr_assert_geq(path_fd, 0);
     make_ready(&warm);
+    const uint64_t ready_us = page_of(&warm).ready_us;
     while (access(warm.path, F_OK) == 0)
         poll(NULL, 0, 1);
     const int fd = connect_through(path_fd);
@@ -302,9 +303,33 @@ Test(idle_exit, is_called_off_and_the_path_is_back)
         poll(NULL, 0, 1);
     assert_text(ask_once(warm.endpoint, "new"), "2 new 0", warm.rpd);
     assert_text(ask(fd, "a"), "1 a 0", warm.rpd);
+    cr_assert_eq(page_of(&warm).phase, RPD_PHASE_READY);
+    cr_assert_eq(page_of(&warm).ready_us, ready_us);
     close(fd);
     close(path_fd);
     assert_leaves(&warm, 0.7);
+}
+
+/* Whoever finds no path finds the reason in the page. */
+Test(idle_exit, hides_and_says_so)
+{
+    struct warm warm = idle_warm();
+    bool was_hidden = false;
+
+    make_ready(&warm);
+    while (!was_hidden && process_alive(warm.rpd)) {
+        was_hidden = access(warm.path, F_OK) != 0;
+        if (was_hidden) {
+            struct rpd_state_page page = {.phase = RPD_PHASE_DRAINING};
+            state_view_read(warm.run_fd, "warm", &page);
+            /* (All zero: it has gone meanwhile.) */
+            cr_assert(page.phase == RPD_PHASE_DRAINING || page.phase == RPD_PHASE_STOPPING ||
+                          page.pid == 0,
+                      "phase %u", page.phase);
+        }
+    }
+    cr_assert(was_hidden);
+    end_warm_with(&warm, 0);
 }
 
 /* Nobody hears what is removed while it hides; it is looked at afterwards. */

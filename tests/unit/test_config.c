@@ -139,6 +139,7 @@ Test(config, defaults)
     cr_assert_null(config.plugin_dirs[0]);
     cr_assert_eq((int)config.log_level, RPD_LOG_INFO);
     cr_assert_eq((int)config.log_format, LOG_TEXT);
+    cr_assert_null(config.log_file);
     cr_assert_eq((int)config.notify, NOTIFY_AT_BOUND);
     cr_assert_eq(config.endpoint_deadline_ms, 500);
     cr_assert_eq(config.code_deadline_ms, 5000);
@@ -163,7 +164,8 @@ Test(config, every_key)
 
     write_file("{\n"
                "  \"workers\": 256, \"plugin_dirs\": [\"/a\", \"b\"], \"x-mine\": null,\n"
-               "  \"log\": {\"level\": \"debug\", \"format\": \"json\", \"x-\": {}},\n"
+               "  \"log\": {\"level\": \"debug\", \"format\": \"json\", \"file\": \"l\","
+               " \"x-\": {}},\n"
                "  \"notify\": \"ready\", \"endpoint_deadline_ms\": 10,\n"
                "  \"code_deadline_ms\": 600000, \"drain_s\": 0,\n"
                "  \"services\": [\n"
@@ -183,6 +185,8 @@ Test(config, every_key)
     cr_assert_null(config.plugin_dirs[2]);
     cr_assert_eq((int)config.log_level, RPD_LOG_DEBUG);
     cr_assert_eq((int)config.log_format, LOG_JSON);
+    snprintf(expected, sizeof expected, "%s/l", directory);
+    cr_assert_str_eq(config.log_file, expected);
     cr_assert_eq((int)config.notify, NOTIFY_AT_READY);
     cr_assert_eq(config.endpoint_deadline_ms, 10);
     cr_assert_eq(config.code_deadline_ms, 600000);
@@ -230,6 +234,28 @@ Test(config, file_in_another_directory)
     cr_assert_str_eq(config.path, expected);
     config_finish(&config);
     unlink("sub/c.json");
+}
+
+Test(config, log_file)
+{
+    static const char *const rows[][2] = {
+        {"/var/log/x", "/var/log/x"}, {"none", "none"}, {"./none", "DIR/./none"}, {"é", "DIR/é"}};
+    struct config config;
+    char text[200], expected[200];
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        snprintf(text, sizeof text,
+                 "{\"log\":{\"file\":\"%s\"},\"services\":[{\"plugin\":\"a.so\"}]}", rows[i][0]);
+        write_file(text);
+        load(&config, &of_file);
+        if (strncmp(rows[i][1], "DIR", 3) == 0)
+            snprintf(expected, sizeof expected, "%s%s", directory, rows[i][1] + 3);
+        else
+            snprintf(expected, sizeof expected, "%s", rows[i][1]);
+        cr_assert_str_eq(config.log_file, expected);
+        config_finish(&config);
+        assert_no_leak();
+    }
 }
 
 /* ---- the command line ---- */
@@ -464,6 +490,7 @@ Test(config, keys_and_values)
         {P("\"plugin_dirs\":[\"a\", 3]"),
          AT "1:50: $.plugin_dirs[1]: expected a string, found an integer"},
         {P("\"plugin_dirs\":[\"\"]"), AT "1:45: $.plugin_dirs[0]: is an empty string"},
+        {P("\"log\":{\"file\":\"\"}"), AT "1:44: $.log.file: is an empty string"},
         {P("\"log\":\"info\""), AT "1:36: $.log: expected an object, found a string"},
         {"{\"services\":{}}", AT "1:13: $.services: expected an array, found an object"},
         {"{\"services\":[1]}", AT "1:14: $.services[0]: expected an object, found an integer"},
@@ -716,6 +743,7 @@ Test(config, print_config)
         "plugin_dirs[0] = \"/d\"                              # rpd.json:1:31\n"
         "log.level = \"info\"                                 # default\n"
         "log.format = \"text\"                                # default\n"
+        "log.file = null                                    # default\n"
         "notify = \"bound\"                                   # default\n"
         "endpoint_deadline_ms = 500                         # default\n"
         "code_deadline_ms = 5000                            # default\n"

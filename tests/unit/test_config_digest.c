@@ -1,0 +1,231 @@
+/* The digest of a configuration: another for each key that says something else,
+ * and the same however it is said. */
+#include "config_digest.h"
+#include "config_keys.h"
+#include "process.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static const char *dir;
+
+static void make_dir(void)
+{
+    dir = temp_dir_make();
+    if (chdir(dir) != 0)
+        test_die("chdir %s", dir);
+}
+
+static void remove_dir(void)
+{
+    if (chdir("/") != 0)
+        test_die("chdir /");
+    temp_dir_remove(dir);
+}
+
+TestSuite(config_digest, .init = make_dir, .fini = remove_dir, .timeout = 60);
+
+static const char *digest_of(const struct config_request *request)
+{
+    struct config config;
+    struct error *errors;
+    size_t count;
+    char digest[CONFIG_DIGEST_SIZE];
+
+    if (config_load(&config, request, &errors, &count) < 0)
+        test_die("%s", errors[0].text);
+    config_digest(&config, digest);
+    config_finish(&config);
+    return textf("%s", digest);
+}
+
+static const char *digest(const char *text)
+{
+    file_write("rpd.json", text, strlen(text));
+    return digest_of(&(struct config_request){.file = "rpd.json"});
+}
+
+/* The text with one more member of the object that begins at "at". */
+static const char *with(const char *text, const char *at, const char *member)
+{
+    const char *place = strstr(text, at);
+
+    cr_assert_not_null(place, "%s", at);
+    place += strlen(at);
+    return textf("%.*s%s,%s", (int)(place - text), text, member, place);
+}
+
+#define ALL                                                                                        \
+    "{\"services\":[{\"options\":{\"s\":\"t\"},\"limits\":{\"x-\":0},\"listen\":[{\"endpoint\":"   \
+    "\"unix:a\"},\"unix:b\"],\"plugin\":\"a.so\"}],\"log\":{\"x-\":0},\"x-\":0}"
+#define DOCUMENT "{"
+#define SERVICE "\"services\":[{"
+#define LISTEN "\"listen\":[{"
+#define LIMITS "\"limits\":{"
+#define LOG "\"log\":{"
+
+/* One change of each key. */
+static const struct {
+    const char *path, *at, *member;
+} changes[] = {
+    {"workers", DOCUMENT, "\"workers\":5"},
+    {"plugin_dirs[]", DOCUMENT, "\"plugin_dirs\":[\"d\"]"},
+    {"log.level", LOG, "\"level\":\"error\""},
+    {"log.format", LOG, "\"format\":\"json\""},
+    {"log.file", LOG, "\"file\":\"none\""},
+    {"notify", DOCUMENT, "\"notify\":\"ready\""},
+    {"endpoint_deadline_ms", DOCUMENT, "\"endpoint_deadline_ms\":501"},
+    {"code_deadline_ms", DOCUMENT, "\"code_deadline_ms\":5001"},
+    {"drain_s", DOCUMENT, "\"drain_s\":11"},
+    {"stall_s", DOCUMENT, "\"stall_s\":11"},
+    {"services[].name", SERVICE, "\"name\":\"n\""},
+    {"services[].plugin", SERVICE, NULL},
+    {"services[].listen[]", SERVICE, NULL},
+    {"services[].listen[].endpoint", SERVICE, NULL},
+    {"services[].listen[].backlog", LISTEN, "\"backlog\":1"},
+    {"services[].listen[].mode", LISTEN, "\"mode\":\"0660\""},
+    {"services[].listen[].group", LISTEN, "\"group\":\"g\""},
+    {"services[].warmup", SERVICE, "\"warmup\":\"hold\""},
+    {"services[].on_load_failure", SERVICE, "\"on_load_failure\":\"retry\""},
+    {"services[].no_progress_s", SERVICE, "\"no_progress_s\":1"},
+    {"services[].idle_exit_s", SERVICE, "\"idle_exit_s\":1"},
+    {"services[].seal", SERVICE, "\"seal\":\"log\""},
+    {"services[].limits.clients", LIMITS, "\"clients\":1"},
+    {"services[].limits.clients_per_peer", LIMITS, "\"clients_per_peer\":1"},
+    {"services[].limits.first_byte_s", LIMITS, "\"first_byte_s\":1"},
+    {"services[].limits.request_s", LIMITS, "\"request_s\":1"},
+    {"services[].limits.idle_s", LIMITS, "\"idle_s\":1"},
+    {"services[].limits.write_stall_s", LIMITS, "\"write_stall_s\":1"},
+    {"services[].limits.output_bytes", LIMITS, "\"output_bytes\":65536"},
+    {"services[].limits.input_bytes", LIMITS, "\"input_bytes\":65536"},
+    {"services[].options.*", "\"options\":{", "\"k\":1"},
+};
+
+/* A key that is new must be in the digest, and here. */
+Test(config_digest, every_key_is_looked_at)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        size_t found = 0;
+
+        if (config_keys[i].types == CONFIG_OBJECT || config_keys[i].types == CONFIG_ARRAY)
+            continue;
+        for (size_t c = 0; c < COUNT(changes); c++)
+            found += strcmp(changes[c].path, config_keys[i].path) == 0;
+        cr_expect_eq(found, 1, "%s", config_keys[i].path);
+    }
+}
+
+Test(config_digest, every_change_makes_another)
+{
+    const char *digests[COUNT(changes) + 1];
+    size_t count = 0;
+
+    digests[count++] = digest(ALL);
+    cr_assert_eq(strlen(digests[0]), 16);
+    cr_assert_eq(strspn(digests[0], "0123456789abcdef"), 16);
+    for (size_t c = 0; c < COUNT(changes); c++) {
+        if (!changes[c].member)
+            continue;
+        digests[count] = digest(with(ALL, changes[c].at, changes[c].member));
+        for (size_t i = 0; i < count; i++)
+            cr_expect_str_neq(digests[i], digests[count], "%s", changes[c].path);
+        count++;
+    }
+}
+
+#define ONE(more) "{\"services\":[{\"plugin\":\"a.so\"" more "}]}"
+
+Test(config_digest, other_services)
+{
+    static const char *const texts[] = {
+        ONE(""),
+        ONE(",\"listen\":[\"unix:a\"]"),
+        ONE(",\"listen\":[\"unix:a\",\"unix:b\"]"),
+        ONE(",\"listen\":[\"unix:b\",\"unix:a\"]"),
+        ONE(",\"listen\":[\"unix:ab\"]"),
+        ONE(",\"options\":{\"a\":\"b\"}"),
+        ONE(",\"options\":{\"ab\":\"\"}"),
+        ONE(",\"options\":{\"a\":\"b\",\"c\":\"d\"}"),
+        ONE(",\"options\":{\"a\":\"d\",\"c\":\"b\"}"),
+        ONE(",\"options\":{\"a\":1.5}"),
+        ONE(",\"options\":{\"a\":1.25}"),
+        ONE(",\"options\":{\"a\":true}"),
+        ONE(",\"options\":{\"a\":false}"),
+        ONE("},{\"plugin\":\"b.so\",\"name\":\"b\""),
+        "{\"services\":[{\"plugin\":\"b.so\",\"name\":\"b\"},{\"plugin\":\"a.so\"}]}",
+        "{\"services\":[{\"plugin\":\"./a.so\"}]}",
+    };
+    const char *digests[COUNT(texts)];
+
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        digests[i] = digest(texts[i]);
+        for (size_t k = 0; k < i; k++)
+            cr_expect_str_neq(digests[k], digests[i], "%s\n%s", texts[k], texts[i]);
+    }
+}
+
+Test(config_digest, the_same_said_otherwise)
+{
+    static const char *const pairs[][2] = {
+        {ONE(""), " {\n \"x-a\": [1], \"services\" : [ {\"plugin\":\"a.so\"} ] }\n"},
+        {ONE(""), "{\"services\":[{\"plugin\":\"a.so\"}],\"workers\":4,\"log\":{},\"drain_s\":10}"},
+        {ONE(",\"seal\":\"off\",\"name\":\"n\""), ONE(",\"name\":\"n\",\"seal\":\"off\"")},
+        {ONE(",\"listen\":[\"unix:a\"]"), ONE(",\"listen\":[{\"endpoint\":\"unix:a\"}]")},
+        {ONE(",\"listen\":[{\"mode\":\"660\",\"endpoint\":\"unix:a\"}]"),
+         ONE(",\"listen\":[{\"endpoint\":\"unix:a\",\"mode\":\"0660\"}]")},
+        {ONE(",\"options\":{\"a\":1,\"b\":2}"), ONE(",\"options\":{\"b\":2,\"x-\":3,\"a\":1}")},
+    };
+
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        const char *first = digest(pairs[i][0]);
+        cr_expect_str_eq(first, digest(pairs[i][1]), "%s\n%s", pairs[i][0], pairs[i][1]);
+    }
+}
+
+/* A file, the same on the command line, and both together. */
+Test(config_digest, from_the_command_line)
+{
+    const char *listen[] = {"unix:a"}, *options[] = {"k=v", "n=5", "b=true"};
+    struct config_request request = {.plugin = "a.so",
+                                     .name = "n",
+                                     .listen = listen,
+                                     .listen_count = 1,
+                                     .options = options,
+                                     .option_count = 3};
+    const char *of_file = digest(ONE(",\"name\":\"n\",\"listen\":[\"unix:a\"],\"options\":"
+                                     "{\"k\":\"v\",\"n\":5,\"b\":true}"));
+    const char *command = digest_of(&request);
+
+    cr_expect_str_eq(command, of_file);
+    request.is_printed = true;
+    cr_expect_str_eq(digest_of(&request), of_file);
+    request.file = "rpd.json";
+    cr_expect_str_eq(digest_of(&request), of_file);
+    options[1] = "n=6";
+    cr_expect_str_neq(digest_of(&request), of_file);
+}
+
+/* Where a relative name leads, not from where the file was named. */
+Test(config_digest, names_of_files)
+{
+    const char *text = "{\"log\":{\"file\":\"l\"},\"plugin_dirs\":[\"d\"],\"services\":"
+                       "[{\"plugin\":\"./a.so\"}]}";
+    const char *here = digest(text);
+
+    cr_expect_str_eq(digest_of(&(struct config_request){.file = textf("%s/rpd.json", dir)}), here);
+    if (mkdir("sub", 0700) != 0)
+        test_die("mkdir");
+    file_write("sub/rpd.json", text, strlen(text));
+    cr_expect_str_neq(digest_of(&(struct config_request){.file = "sub/rpd.json"}), here);
+    text = ONE("");
+    here = digest(text);
+    file_write("sub/rpd.json", text, strlen(text));
+    cr_expect_str_eq(digest_of(&(struct config_request){.file = "sub/rpd.json"}), here);
+}
