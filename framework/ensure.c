@@ -11,12 +11,15 @@
 #include "ensure.h"
 
 #include "clock.h"
+#include "config_digest.h"
 #include "crash_loop.h"
 #include "ensure_start.h"
 #include "history_view.h"
 #include "instance_wait.h"
+#include "libjansson.h"
 #include "lock.h"
 #include "plugin.h"
+#include "proc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -31,7 +34,8 @@
 
 enum {
     STARTS_MAX = 5, /* of one call: what is killed from outside again and again is told */
-    LOOK_AGAIN_MS = 20
+    LOOK_AGAIN_MS = 20,
+    ENDING_WAITS_MAX = 100
 };
 
 enum picture {
@@ -134,10 +138,22 @@ static bool wait_for_end(int pidfd, int milliseconds)
 
 /* ---- looking -------------------------------------------------------------------------- */
 
+/* A process that dies loses its locks one after the other: without that of its name it
+ * may still have that of a path. */
+static bool is_still_ending(const struct instance *instance)
+{
+    char pid[16];
+    struct proc_stat stat;
+
+    snprintf(pid, sizeof pid, "%d", (int)instance->pid);
+    return instance->pid > 0 && proc_read_stat(pid, &stat) == 0 &&
+           stat.start_time == instance->start_time && stat.state != 'Z' && stat.state != 'X';
+}
+
 static bool is_unsettled(const struct instance *instance)
 {
     if (instance->verdict == STATE_DEAD)
-        return false;
+        return is_still_ending(instance);
     return !*instance->page.magic || instance->page.phase == RPD_PHASE_STARTING ||
            instance->page.phase >= RPD_PHASE_DRAINING;
 }
@@ -218,8 +234,7 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
                      "%s; nothing was started; stop what runs first (rpdctl stop)", who);
 }
 
-/* A process that ends loses its locks one after the other: for a moment some of its
- * services are dead, and others are not. */
+/* For a moment some services of a process that ends are dead, and others are not. */
 static bool is_just_ending(const struct ensure *ensure)
 {
     const struct instance *alive = first_that(ensure, lives);
@@ -231,12 +246,16 @@ static bool is_just_ending(const struct ensure *ensure)
 }
 
 /* One that drains may have to end first, which wakes us; one that somebody else starts
- * is bound in no time. */
-static void wait_until_settled(const struct ensure *ensure)
+ * is bound in no time. False: it has had all the time that it needs to end. */
+static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 {
     const struct instance *unsettled = first_that(ensure, is_unsettled);
 
+    /* (Or somebody has removed the lock of one that is stopped.) */
+    if (!lives(unsettled) && ++*waits > ENDING_WAITS_MAX)
+        return false;
     wait_for_end(instance_open(ensure->dirfd, unsettled), LOOK_AGAIN_MS);
+    return true;
 }
 
 /* ---- our turn to start it ------------------------------------------------------------------ */
@@ -422,14 +441,17 @@ static int have_turn(struct ensure *ensure, const struct lock *lock, unsigned st
 
 static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
 {
-    unsigned starts = 0, disagreements = 0;
+    unsigned starts = 0, disagreements = 0, waits = 0;
 
     while (!is_late(ensure)) {
         int result = -1;
 
         switch (look(ensure)) {
         case RUNS: return 0;
-        case UNSETTLED: wait_until_settled(ensure); continue;
+        case UNSETTLED:
+            if (!wait_until_settled(ensure, &waits))
+                break;
+            continue;
         case ELSEWHERE:
             if (is_just_ending(ensure) && disagreements++ < 10)
                 continue;
@@ -473,6 +495,26 @@ static void warn_of_stalls(const struct ensure *ensure)
     }
 }
 
+/* It was changed since, or the command line says something else. */
+static void warn_of_difference(const struct ensure *ensure)
+{
+    const char *theirs = ensure->instances[0].record.config_digest;
+    char ours[CONFIG_DIGEST_SIZE], line[256];
+
+    struct error error;
+
+    if (!theirs || libjansson_load(&error) < 0)
+        return;
+    config_digest(ensure->config, ours);
+    if (strcmp(theirs, ours) == 0)
+        return;
+    snprintf(line, sizeof line,
+             "%s: pid %d runs with another configuration than this; to use this one, stop it "
+             "first (rpdctl stop)",
+             ensure->instances[0].service, (int)ensure->instances[0].pid);
+    ensure->warn(line);
+}
+
 int ensure_bound(struct ensure *ensure, struct error *error)
 {
     struct lock lock = {.fd = -1};
@@ -482,8 +524,10 @@ int ensure_bound(struct ensure *ensure, struct error *error)
         return (int)error->code;
     code = settle(ensure, &lock, error);
     lock_release(&lock);
-    if (code == 0)
+    if (code == 0) {
         warn_of_stalls(ensure);
+        warn_of_difference(ensure);
+    }
     return code;
 }
 
@@ -513,14 +557,13 @@ static int ready_one(const struct ensure *ensure, struct instance *instance, str
     struct instance seen;
     int code = 0;
 
-    if (instance_wait(ensure->dirfd, instance->service, INSTANCE_READY, ensure->deadline_us, &seen,
-                      &outcome) < 0) {
+    if (instance_wait_ready(ensure->dirfd, instance, ensure->deadline_us, &seen, &outcome) < 0) {
         error_set(error, EXIT_SYSTEM, "ensure", instance->service, "cannot wait for it: %s",
                   strerror(errno));
         code = EXIT_SYSTEM;
     } else if (outcome == INSTANCE_TIMED_OUT) {
         code = time_out(ensure, "waiting for it to be ready", error);
-    } else if (outcome == INSTANCE_DIED || !instance_is_same(&seen, instance)) {
+    } else if (outcome == INSTANCE_DIED) {
         code = tell_why_not(ensure, instance, error);
     }
     instance_finish(instance);

@@ -158,7 +158,7 @@ int ensure_start(const struct ensure *ensure, int lock_fd, struct launch_result 
     if (!failed && write_command_line(ensure, program, &line) < 0)
         failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory; free some");
     if (!failed)
-        failed = (launch.log_fd = daemon_log_open(NULL /* log_file */, ensure->names[0],
+        failed = (launch.log_fd = daemon_log_open(ensure->config->log_file, ensure->names[0],
                                                   error)) < 0
                      ? -1
                      : 0;

@@ -408,6 +408,21 @@ static void say_who_died(const struct waiting *waiting, struct instance *ret)
     ret->start_time = waiting->is_pinned ? waiting->start_time : 0;
 }
 
+static int conclude(struct waiting *waiting, int failed, struct instance *ret,
+                    enum instance_outcome *ret_outcome)
+{
+    if (failed && errno == ETIMEDOUT) {
+        *ret_outcome = INSTANCE_TIMED_OUT;
+        failed = 0;
+    }
+    *ret = waiting->now;
+    if (*ret_outcome == INSTANCE_DIED)
+        say_who_died(waiting, ret);
+    waiting->now.record = (struct record_view){0};
+    finish(waiting);
+    return failed;
+}
+
 int instance_wait(int runtime_dirfd, const char *service, enum instance_goal goal,
                   uint64_t deadline_us, struct instance *ret, enum instance_outcome *ret_outcome)
 {
@@ -418,16 +433,22 @@ int instance_wait(int runtime_dirfd, const char *service, enum instance_goal goa
     *ret_outcome = INSTANCE_REACHED;
     failed = goal == INSTANCE_ENDED ? wait_for_end(&waiting, deadline_us)
                                     : wait_for_phase(&waiting, goal, deadline_us, ret_outcome);
-    if (failed && errno == ETIMEDOUT) {
-        *ret_outcome = INSTANCE_TIMED_OUT;
-        failed = 0;
-    }
-    *ret = waiting.now;
-    if (*ret_outcome == INSTANCE_DIED)
-        say_who_died(&waiting, ret);
-    waiting.now.record = (struct record_view){0};
-    finish(&waiting);
-    return failed;
+    return conclude(&waiting, failed, ret, ret_outcome);
+}
+
+int instance_wait_ready(int runtime_dirfd, const struct instance *instance, uint64_t deadline_us,
+                        struct instance *ret, enum instance_outcome *ret_outcome)
+{
+    struct waiting waiting;
+    int failed;
+
+    begin(&waiting, runtime_dirfd, instance->service);
+    waiting.is_pinned = true;
+    waiting.pid = instance->pid;
+    waiting.start_time = instance->start_time;
+    waiting.pidfd = instance_open(runtime_dirfd, instance);
+    failed = wait_for_phase(&waiting, INSTANCE_READY, deadline_us, ret_outcome);
+    return conclude(&waiting, failed, ret, ret_outcome);
 }
 
 /* ---- a directory that is not there yet ---------------------------------------------------- */

@@ -35,6 +35,10 @@ enum instance_outcome {
 int instance_wait(int runtime_dirfd, const char *service, enum instance_goal goal,
                   uint64_t deadline_us, struct instance *ret, enum instance_outcome *ret_outcome);
 
+/* [any] READY, of the very process that was looked at: if that is gone, it has died. */
+int instance_wait_ready(int runtime_dirfd, const struct instance *instance, uint64_t deadline_us,
+                        struct instance *ret, enum instance_outcome *ret_outcome);
+
 /* [any] The end of one that was looked at, by its pidfd (from instance_open(); -1 if
  * it is gone), and then for its lock to be free, or another's. 0, or -1 and errno:
  * ETIMEDOUT at the deadline. */

@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_ensure,       &rpdctl_wait,     &rpdctl_stop, &rpdctl_check,
-    &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new};
+    &rpdctl_ensure, &rpdctl_status,       &rpdctl_wait,     &rpdctl_stop,
+    &rpdctl_check,  &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
+};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
