@@ -19,7 +19,6 @@
 #include "libjansson.h"
 #include "lock.h"
 #include "plugin.h"
-#include "proc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -138,16 +137,14 @@ static bool wait_for_end(int pidfd, int milliseconds)
 
 /* ---- looking -------------------------------------------------------------------------- */
 
-/* A process that dies loses its locks one after the other: without that of its name it
- * may still have that of a path. */
+/* Without the lock of its name it may still have that of a path. */
 static bool is_still_ending(const struct instance *instance)
 {
-    char pid[16];
-    struct proc_stat stat;
+    const int pidfd = instance_open_ending(instance);
 
-    snprintf(pid, sizeof pid, "%d", (int)instance->pid);
-    return instance->pid > 0 && proc_read_stat(pid, &stat) == 0 &&
-           stat.start_time == instance->start_time && stat.state != 'Z' && stat.state != 'X';
+    if (pidfd >= 0)
+        close(pidfd);
+    return pidfd >= 0;
 }
 
 static bool is_unsettled(const struct instance *instance)
@@ -254,7 +251,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
     /* (Or somebody has removed the lock of one that is stopped.) */
     if (!lives(unsettled) && ++*waits > ENDING_WAITS_MAX)
         return false;
-    wait_for_end(instance_open(ensure->dirfd, unsettled), LOOK_AGAIN_MS);
+    wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include "proc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -63,19 +64,19 @@ static bool is_of_this_boot(const struct instance *instance)
     return !*now || !instance->record.boot_id || strcmp(now, instance->record.boot_id) == 0;
 }
 
-/* Asked when the pidfd is there: if the number was another's by then, so is the start time. */
-static bool is_that_process(const struct instance *instance)
+static bool has_ended(int pidfd)
+{
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&end, 1, 0) > 0;
+}
+
+/* Its start time is asked when the pidfd is there: if the number was another's by
+ * then, so is that. */
+static int open_process(const struct instance *instance, char *ret_state)
 {
     char pid[16];
     struct proc_stat stat;
-
-    snprintf(pid, sizeof pid, "%d", (int)instance->pid);
-    return proc_read_stat(pid, &stat) == 0 && stat.state != 'Z' && stat.state != 'X' &&
-           stat.start_time == instance->start_time;
-}
-
-int instance_open(int runtime_dirfd, const struct instance *instance)
-{
     int fd = -1;
 
     errno = ESRCH;
@@ -84,7 +85,36 @@ int instance_open(int runtime_dirfd, const struct instance *instance)
     fd = pidfd_open(instance->pid, 0);
     if (fd < 0)
         return -1;
-    if (is_that_process(instance) && state_view_is_locked(runtime_dirfd, instance->service))
+    snprintf(pid, sizeof pid, "%d", (int)instance->pid);
+    if (proc_read_stat(pid, &stat) == 0 && stat.start_time == instance->start_time) {
+        *ret_state = stat.state;
+        return fd;
+    }
+    close(fd);
+    errno = ESRCH;
+    return -1;
+}
+
+int instance_open(int runtime_dirfd, const struct instance *instance)
+{
+    char state;
+    const int fd = open_process(instance, &state);
+
+    if (fd < 0)
+        return -1;
+    if (state != 'Z' && state != 'X' && state_view_is_locked(runtime_dirfd, instance->service))
+        return fd;
+    close(fd);
+    errno = ESRCH;
+    return -1;
+}
+
+int instance_open_ending(const struct instance *instance)
+{
+    char state;
+    const int fd = open_process(instance, &state);
+
+    if (fd < 0 || !has_ended(fd))
         return fd;
     close(fd);
     errno = ESRCH;

@@ -31,6 +31,10 @@ void instance_finish(struct instance *instance);
  * errno: ESRCH if it is gone. */
 int instance_open(int runtime_dirfd, const struct instance *instance);
 
+/* [any] The same of one that may have lost the lock of its name already: a process that
+ * dies loses its locks one after the other, and not before the last of its threads ends. */
+int instance_open_ending(const struct instance *instance);
+
 /* [any] Whether it is the same process that was seen both times. */
 bool instance_is_same(const struct instance *one, const struct instance *other);
 

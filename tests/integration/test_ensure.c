@@ -404,7 +404,7 @@ static void sleep_ns(long ns)
 }
 
 /* At a random time during its start. (What cannot be had otherwise is looked for.) */
-static void kill_the_first(const struct scene *scene, unsigned *seed)
+static int kill_the_first(const struct scene *scene, unsigned *seed)
 {
     const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
     pid_t pid = 0;
@@ -413,10 +413,9 @@ static void kill_the_first(const struct scene *scene, unsigned *seed)
         continue;
     const int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
     sleep_ns(rand_r(seed) % 4000000);
-    if (pidfd >= 0) {
+    if (pidfd >= 0)
         pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-        close(pidfd);
-    }
+    return pidfd;
 }
 
 Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
@@ -431,11 +430,13 @@ Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
         pid_t pid;
 
         let_go(&crowd);
-        kill_the_first(&scene, &seed);
+        const int killed = kill_the_first(&scene, &seed);
         for (size_t i = 0; i < crowd.count; i++)
             cr_assert_eq(code_of(crowd.callers[i]), 0, "seed %u, round %zu: %s", seed, round,
                          process_stderr(crowd.callers[i]));
-        /* (It may have been killed when the last caller had its answer.) */
+        /* It may have been killed when the last caller had its answer. */
+        if (killed >= 0)
+            wait_until_gone(killed);
         ensure_code(&scene);
         cr_expect_eq(daemons_with(scene.config, &pid), 1, "round %zu", round);
         cr_expect_eq(recorded_pid(&scene), pid);
