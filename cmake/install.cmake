@@ -20,11 +20,15 @@ install(TARGETS rpd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtim
 install(TARGETS librpd EXPORT rpdTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS librpd-client EXPORT rpdTargets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS echo LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
 install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
 
 # ---- for find_package(rpd) and pkg-config ------------------------------------------
 set_property(TARGET librpd PROPERTY EXPORT_NAME rpd)
+set_property(TARGET librpd-client PROPERTY EXPORT_NAME client)
 install(EXPORT rpdTargets NAMESPACE rpd:: DESTINATION ${RPD_CMAKE_DIR})
 configure_package_config_file(cmake/rpdConfig.cmake.in ${made}/rpdConfig.cmake
                               INSTALL_DESTINATION ${RPD_CMAKE_DIR}
@@ -36,7 +40,8 @@ install(FILES ${made}/rpdConfig.cmake ${made}/rpdConfigVersion.cmake cmake/rpd_a
 file(RELATIVE_PATH RPD_PREFIX_FROM_PC /${RPD_PC_DIR} /)
 string(REGEX REPLACE "/$" "" RPD_PREFIX_FROM_PC ${RPD_PREFIX_FROM_PC})
 configure_file(cmake/rpd.pc.in ${made}/rpd.pc @ONLY)
-install(FILES ${made}/rpd.pc DESTINATION ${RPD_PC_DIR})
+configure_file(cmake/rpd-client.pc.in ${made}/rpd-client.pc @ONLY)
+install(FILES ${made}/rpd.pc ${made}/rpd-client.pc DESTINATION ${RPD_PC_DIR})
 
 # ---- samples -----------------------------------------------------------------------
 # The configuration names plugins of the build tree; installed, those beside it.

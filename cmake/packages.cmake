@@ -55,7 +55,7 @@ if(DPKG_SHLIBDEPS_PROGRAM)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_BINARY_DIR})
 endif()
 # (CPack's own shlibs would want exactly this version of rpd.)
-file(CONFIGURE OUTPUT packages/control/shlibs CONTENT "librpd 0 rpd\n")
+file(CONFIGURE OUTPUT packages/control/shlibs CONTENT "librpd 0 rpd\nlibrpd-client 0 rpd\n")
 file(CONFIGURE OUTPUT packages/control/triggers CONTENT "activate-noawait ldconfig\n")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_BINARY_DIR}/packages/control/shlibs
     ${CMAKE_CURRENT_BINARY_DIR}/packages/control/triggers)

@@ -809,6 +809,71 @@ ParameterizedTest(size_t *at, exit_codes, row)
     temp_dir_remove(dir);
 }
 
+/* ---- the same through rpdctl ensure ---- */
+
+/* Not what does not fail by itself, and not what ensure understands differently: its own
+ * command line, and names that do not end in .so, which are configurations. */
+static bool fits_ensure(const struct row *row)
+{
+    static const char *const others[] = {
+        "no plugin", "a closed descriptor", "no number",          "nearest option",
+        "two modes", "the name is taken",   "two configurations", "set-uid",
+        "-l alone",  "a directory",         "an executable"};
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(row->name, others[i]) == 0)
+            return false;
+    return row->code != 0 && row->line && !row->until && !row->say;
+}
+
+static struct process *ensure_row(const struct row *row, const char *dir, const char *made)
+{
+    const char *argv[40] = {"rpdctl", "ensure", "--ready"}, *env[8];
+    size_t count = 3;
+
+    if (row->config) {
+        argv[count++] = "-c";
+        argv[count++] = textf("%s/c.json", dir);
+        write_text(argv[4], expand(row->config, dir, made));
+    }
+    split(expand(row->args, dir, made), argv + count, 28);
+    split(textf("XDG_STATE_HOME=%s/state %s", dir, expand(row->env, dir, made)), env, 8);
+    return process_start(&(struct process_options){
+        .argv = argv, .env = env, .runtime_dir = run_dir(dir), .directory = dir});
+}
+
+/* Each failing start arrives at the caller with its code and its line. */
+ParameterizedTestParameters(exit_codes, through_ensure)
+{
+    static size_t at[ROWS];
+    size_t count = 0;
+
+    for (size_t i = 0; i < ROWS; i++)
+        if (fits_ensure(&rows[i]))
+            at[count++] = i;
+    return cr_make_param_array(size_t, at, count);
+}
+
+ParameterizedTest(size_t *at, exit_codes, through_ensure)
+{
+    const struct row *row = &rows[*at];
+    if (row->env && strcmp(row->env, "TEST_CONSTRUCTOR=exit") == 0 &&
+        strstr(build_path(""), "tsan"))
+        cr_skip("ThreadSanitizer does not let a constructor exit");
+    const char *dir = temp_dir_make();
+    mkdir(run_dir(dir), 0700);
+    const char *made = row->prepare ? row->prepare(dir) : "";
+    struct process *rpdctl = ensure_row(row, dir, made);
+    const int code = process_code(process_wait_exit(rpdctl));
+
+    cr_expect_eq(code, row->code, "%s: exit code %d instead of %d:\n%s", row->name, code, row->code,
+                 process_stderr(rpdctl));
+    cr_expect_str_empty(process_stdout(rpdctl), "%s: %s", row->name, process_stdout(rpdctl));
+    check_line(row, process_stderr(rpdctl), dir, made);
+    process_free(rpdctl);
+    temp_dir_remove(dir);
+}
+
 /* The table covers every code of the design. */
 Test(exit_codes, all_have_rows)
 {
