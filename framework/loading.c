@@ -4,6 +4,7 @@
  * asks for a look; look() sees what is true and does what follows. */
 #include "loading.h"
 
+#include "backoff.h"
 #include "clock.h"
 #include "crash.h"
 #include "libevent.h"
@@ -18,8 +19,6 @@
 #include <time.h>
 
 enum {
-    FIRST_RETRY_S = 1,
-    LONGEST_RETRY_S = 60,
     HEED_US = 10 * 1000000, /* a cancelled run that does not return until then is given up */
     ASK_US = 1000000
 };
@@ -264,9 +263,7 @@ static void retry_later(struct rpd_load *run, const char *why)
     struct loading *loading = run->loading;
     struct timeval pause;
 
-    run->retry_s = run->retry_s == 0                    ? FIRST_RETRY_S
-                   : run->retry_s * 2 > LONGEST_RETRY_S ? LONGEST_RETRY_S
-                                                        : run->retry_s * 2;
+    run->retry_s = backoff_s(run->retry_s);
     set_state(run, RPD_PART_PAUSED);
     log_line(RPD_LOG_WARNING, loading->service_name, "load failed: %s; tries again in %u s", why,
              run->retry_s);

@@ -6,6 +6,7 @@
  * called by the loop itself, looks whether the phase is over. */
 #include "service.h"
 
+#include "backoff.h"
 #include "clock.h"
 #include "crash.h"
 #include "libevent.h"
@@ -309,17 +310,12 @@ void service_unhide(struct rpd_service *service)
  * or a directory that has gone, may be over soon, and nobody will tell. */
 static void heal_failed(struct rpd_service *service, const struct error *error)
 {
-    enum { LONGEST_PAUSE_S = 60 };
-    const unsigned twice_s = service->heal_pause_s * 2;
-
     if (error->code == EXIT_RUNNING) {
         service->events->failed(service->daemon, service, error);
         return;
     }
     log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
-    service->heal_pause_s = twice_s == 0                ? 1
-                            : twice_s > LONGEST_PAUSE_S ? LONGEST_PAUSE_S
-                                                        : twice_s;
+    service->heal_pause_s = backoff_s(service->heal_pause_s);
     service->heal_due_us = clock_us() + service->heal_pause_s * UINT64_C(1000000);
 }
 
