@@ -14,6 +14,7 @@
 
 #ifdef RPD_LIBSECCOMP_SONAME
 
+#include "descriptors.h"
 #include "late_library.h"
 #include "registers.h"
 
@@ -495,27 +496,12 @@ void seal_watch(struct seal *seal)
 
 /* ---- telling ------------------------------------------------------------------------ */
 
-static void add_descriptor(struct safe_text *text, int descriptor)
-{
-    char link[64], path[256];
-    ssize_t length;
-
-    safe_text_add(text, "descriptor ");
-    safe_text_add_decimal(text, descriptor);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    length = readlink(link, path, sizeof path - 1);
-    if (length <= 0)
-        return;
-    path[length] = '\0';
-    safe_text_add(text, ", ");
-    safe_text_add(text, path);
-}
-
 void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
 {
     char *name = libseccomp.seccomp_syscall_resolve_num_arch(libseccomp.seccomp_arch_native(),
                                                              breach->call);
     struct safe_text text;
+    char descriptor[300];
 
     safe_text_init(&text, bytes, size);
     safe_text_add(&text, name ? name : "an unknown system call");
@@ -525,7 +511,8 @@ void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
         safe_text_add(&text, breach->path);
         safe_text_add(&text, "\"");
     } else if (breach->has_descriptor) {
-        add_descriptor(&text, breach->descriptor);
+        descriptors_describe(breach->descriptor, descriptor, sizeof descriptor);
+        safe_text_add(&text, descriptor);
     }
     safe_text_add(&text, ")");
     if (breach->trace.count > 0) {
