@@ -10,10 +10,10 @@
  * program, if the time a backend's load takes changes rpd's by more than 10 %,
  * or if rpd could not be measured. */
 #include "../support/process.h"
+#include "rounds.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,7 +41,7 @@ struct subject {
     const char *argv[MAX_ARGS];
     const char *dir, *path, *log;
     const char *left_out; /* why; NULL: measured */
-    double us[MAX_RUNS];  /* sorted in the end */
+    double us[MAX_RUNS];
     long runs;
 };
 
@@ -246,26 +246,26 @@ static void measure(struct subject *list, long runs)
     }
 }
 
-static int compare(const void *a, const void *b)
+static double middle_of(const struct subject *subject)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
+    double us[MAX_RUNS];
 
-    return (x > y) - (x < y);
+    memcpy(us, subject->us, sizeof us);
+    return subject->left_out ? 0 : median(us, subject->runs);
 }
 
-static double median(const struct subject *subject)
+static double least_of(const struct subject *subject)
 {
-    const long middle = subject->runs / 2;
+    double least = subject->us[0];
 
-    if (subject->left_out || subject->runs == 0)
-        return 0;
-    return subject->runs % 2 ? subject->us[middle]
-                             : (subject->us[middle - 1] + subject->us[middle]) / 2;
+    for (long i = 1; i < subject->runs; i++)
+        least = subject->us[i] < least ? subject->us[i] : least;
+    return least;
 }
 
-static void print_table(struct subject *list)
+static void print_table(const struct subject *list)
 {
-    const double minimal = median(&list[MINIMAL]);
+    const double minimal = middle_of(&list[MINIMAL]);
 
     printf("%-28s %10s %10s %10s\n", "exec to first connect", "median us", "min us", "to minimal");
     for (int i = 0; i < SUBJECTS; i++) {
@@ -273,15 +273,15 @@ static void print_table(struct subject *list)
         if (subject->left_out)
             printf("%-28s left out: %s\n", subject->label, subject->left_out);
         else
-            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, median(subject), subject->us[0],
-                   minimal > 0 ? median(subject) / minimal : 0);
+            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, middle_of(subject),
+                   least_of(subject), minimal > 0 ? middle_of(subject) / minimal : 0);
     }
 }
 
 static bool check(const struct subject *list)
 {
-    const double minimal = median(&list[MINIMAL]), hello = median(&list[HELLO]);
-    const double load_0 = median(&list[LOAD_0]), load_10 = median(&list[LOAD_10]);
+    const double minimal = middle_of(&list[MINIMAL]), hello = middle_of(&list[HELLO]);
+    const double load_0 = middle_of(&list[LOAD_0]), load_10 = middle_of(&list[LOAD_10]);
     if (minimal <= 0 || hello <= 0 || load_0 <= 0 || load_10 <= 0) {
         printf("start: rpd was not measured\n");
         return false;
@@ -299,30 +299,13 @@ static bool check(const struct subject *list)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
-                                            {"check", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
     static struct subject list[SUBJECTS];
-    long runs = 51;
-    bool strict = false;
+    struct rounds rounds = {.count = 51, .least = 15, .most = MAX_RUNS};
 
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 'r')
-            runs = strtol(optarg, NULL, 10);
-        else if (option == 'c')
-            strict = true;
-        else
-            return 64;
-    }
-    if (optind != argc || runs < 15 || runs > MAX_RUNS) {
-        fputs("usage: start [--runs N, 15 to 1000] [--check]\n", stderr);
-        return 64;
-    }
+    rounds_parse(&rounds, "start", argc, argv);
     prepare(list);
-    measure(list, runs);
-    for (int i = 0; i < SUBJECTS; i++)
-        qsort(list[i].us, (size_t)list[i].runs, sizeof list[i].us[0], compare);
+    measure(list, rounds.count);
     print_table(list);
     const bool good = check(list);
-    return strict && !good ? 1 : 0;
+    return rounds.is_check && !good ? 1 : 0;
 }
