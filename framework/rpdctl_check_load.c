@@ -131,7 +131,7 @@ static enum verdict check_slow(struct kit *kit)
     if (page.phase >= RPD_PHASE_READY &&
         page.ready_us < page.bound_us + LOAD_SLOW_MS * UINT64_C(1000))
         return kit_failed(kit, "it is ready before its load has returned");
-    if (!has_turned(&page))
+    if (!has_turned(&page) || page.latest_us > RPD_STATE_STALL_US)
         return kit_failed(kit, "the loop stands still while it loads; do not wait for load there");
     if (!stage_is_ready(stage) || !stage_answers(stage))
         return FAILED;
