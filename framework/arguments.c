@@ -111,8 +111,7 @@ static int take_descriptor(int *descriptor, const char *option, const char *text
     return 0;
 }
 
-/* The name of an option that getopt did not take, as the user wrote it. */
-static const char *culprit(char **argv, char letter[3])
+const char *arguments_culprit(char **argv, char letter[3])
 {
     if (optopt <= 0 || optopt > UCHAR_MAX || strncmp(argv[optind - 1], "--", 2) == 0)
         return argv[optind - 1];
@@ -125,7 +124,7 @@ static const char *culprit(char **argv, char letter[3])
 static int refuse_unknown(char **argv, struct error *error)
 {
     char letter[3];
-    const char *name = culprit(argv, letter);
+    const char *name = arguments_culprit(argv, letter);
     struct nearest nearest;
 
     if (optopt > 0 && name != letter)
@@ -145,7 +144,7 @@ static int refuse_missing(char **argv, struct error *error)
 {
     char letter[3];
 
-    return refuse(error, culprit(argv, letter), "needs a value");
+    return refuse(error, arguments_culprit(argv, letter), "needs a value");
 }
 
 static int take(struct arguments *arguments, int option, char **argv, struct error *error)

@@ -25,6 +25,10 @@ struct arguments {
 int arguments_parse(struct arguments *arguments, int argc, char **argv, struct error *error);
 void arguments_finish(struct arguments *arguments);
 
+/* [start] The name of an option that getopt did not take, as the user wrote it: "-x",
+ * which is made in letter, or the word of argv. */
+const char *arguments_culprit(char **argv, char letter[3]);
+
 /* What --help prints. */
 extern const char arguments_help[];
 

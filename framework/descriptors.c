@@ -89,7 +89,7 @@ static const char *kind_of(mode_t mode)
                             : "an event descriptor";
 }
 
-static void describe_open(int fd, char *ret_what, size_t size)
+void descriptors_describe(int fd, char *ret_text, size_t size)
 {
     char link[64], target[256];
     ssize_t length;
@@ -97,7 +97,7 @@ static void describe_open(int fd, char *ret_what, size_t size)
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     length = readlink(link, target, sizeof target - 1);
     target[length > 0 ? length : 0] = '\0';
-    snprintf(ret_what, size, "descriptor %d, %s", fd, target);
+    snprintf(ret_text, size, "descriptor %d%s%s", fd, length > 0 ? ", " : "", target);
 }
 
 enum descriptors_change descriptors_compare(const struct descriptors *before,
@@ -117,7 +117,7 @@ enum descriptors_change descriptors_compare(const struct descriptors *before,
 
         if (fd == except || descriptors_have(before, fd))
             continue;
-        describe_open(fd, ret_what, size);
+        descriptors_describe(fd, ret_what, size);
         return DESCRIPTORS_LEFT_OPEN;
     }
     return DESCRIPTORS_SAME;

@@ -1,4 +1,4 @@
-/* The descriptors that this process has open, listed twice and compared: what
+/* The descriptors that this process has open. Listed twice and compared: what
  * foreign code has opened and left, and what it has closed or replaced. */
 #ifndef FRAMEWORK_DESCRIPTORS_H
 #define FRAMEWORK_DESCRIPTORS_H
@@ -17,17 +17,22 @@ struct descriptors {
     size_t count;
 };
 
-/* [start] Lists what is open. 0, to be freed; -1 and errno. */
+/* [any] Lists what is open, but for what it needs itself. 0, to be freed; -1 and
+ * errno. */
 int descriptors_list(struct descriptors *ret);
 void descriptors_free(struct descriptors *list);
 
 /* [start] Whether this one is in the list, by its number. */
 bool descriptors_have(const struct descriptors *list, int fd);
 
+/* [any] What it is: "descriptor 7, socket:[4711]"; its number alone if that is not
+ * known. */
+void descriptors_describe(int fd, char *ret_text, size_t size);
+
 enum descriptors_change { DESCRIPTORS_SAME, DESCRIPTORS_LEFT_OPEN, DESCRIPTORS_CLOSED };
 
-/* [start] The first difference, and what the descriptor is: "descriptor 7,
- * socket:[4711]". But for one, which may be new. */
+/* [start] The first difference, and what the descriptor is, as above. But for one,
+ * which may be new. */
 enum descriptors_change descriptors_compare(const struct descriptors *before,
                                             const struct descriptors *after, int except,
                                             char *ret_what, size_t size);

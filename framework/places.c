@@ -1,7 +1,8 @@
 /* Places. See places.h. */
 #include "places.h"
 
-#include <dirent.h>
+#include "descriptors.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -24,15 +25,14 @@ struct place {
 static size_t descriptors_in_use(void)
 {
     enum { A_GUESS = 64 };
-    DIR *directory = opendir("/proc/self/fd");
-    size_t count = 0;
+    struct descriptors open;
+    size_t count;
 
-    if (!directory)
+    if (descriptors_list(&open) < 0)
         return A_GUESS;
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count > 3 ? count - 3 : 0; /* ".", "..", and the directory itself */
+    count = open.count;
+    descriptors_free(&open);
+    return count;
 }
 
 static size_t descriptors_for_clients(void)

@@ -1,5 +1,6 @@
 /* rpdctl check: runs a plugin against the contract, and names each breach. The
  * checks are in rpdctl_check_*.c, what they work with is in rpdctl_kit.h. */
+#include "arguments.h"
 #include "clock.h"
 #include "libjansson.h"
 #include "nearest.h"
@@ -108,7 +109,7 @@ static int take(struct request *request, int option, char **argv)
     case JSON: request->format = REPORT_JSON; return 0;
     case JUNIT: request->format = REPORT_JUNIT; return 0;
     default:
-        return rpdctl_refuse(argv[0], "%s: %s", rpdctl_culprit(argv, letter),
+        return rpdctl_refuse(argv[0], "%s: %s", arguments_culprit(argv, letter),
                              option == ':' ? "needs a value" : "unknown option");
     }
 }

@@ -1,8 +1,13 @@
 /* Checks with clients as they are in the field: in pieces, in a hurry, in crowds. */
 #include "rpdctl_checks.h"
 
+#include "clock.h"
+
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +15,8 @@
 enum {
     ANSWER_MS = 3000,
     SETTLE_MS = 3000,
+    SEEN_MS = 20,
+    USED_UP_MS = 200,
     HANG_UPS = 90,
     CROWD = 12,
     ROOM = 8, /* descriptors that the crowd finds; rpd lets the rest in a second later */
@@ -62,14 +69,16 @@ static enum verdict check_single_bytes(struct kit *kit)
 /* The number of descriptors goes back to what it was. */
 static bool settles(struct stage *stage, int before)
 {
-    int now = 0, highest;
+    const uint64_t end_us = clock_us() + SETTLE_MS * UINT64_C(1000);
+    int now, highest;
 
-    for (int waited = 0; waited < SETTLE_MS; waited += 10) {
+    do {
         now = stage_descriptors(stage, &highest);
         if (now <= before)
             return true;
-        kit_sleep_ms(10);
-    }
+    } while (stage_looks_again(stage, end_us));
+    if (!stage_lives(stage))
+        return false;
     kit_failed(stage->kit,
                "%d descriptors are open %d s after the last client left, %d before "
                "the first came; close what belongs to a client in on_close",
@@ -80,6 +89,22 @@ static bool settles(struct stage *stage, int before)
 /* How clients leave: without a word, within a request, or before they have read the
  * answer; unseen, or once what they sent was read (an answer unread is then a reset). */
 enum hang_up { SILENT, WITHIN_REQUEST, BEFORE_ANSWER, HANG_UP_KINDS };
+
+/* Until the daemon has read what the client sent, or has answered. Of a silent one
+ * nothing tells. */
+static void wait_until_seen(struct stage *stage, int fd, enum hang_up kind)
+{
+    const uint64_t end_us = clock_us() + SEEN_MS * UINT64_C(1000);
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    int unread = 0;
+
+    if (kind == BEFORE_ANSWER) {
+        poll(&answer, 1, SEEN_MS);
+        return;
+    }
+    while (stage_looks_again(stage, end_us) && ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0)
+        continue;
+}
 
 static bool hang_up(struct stage *stage, enum hang_up kind, bool is_seen)
 {
@@ -92,7 +117,7 @@ static bool hang_up(struct stage *stage, enum hang_up kind, bool is_seen)
     if (sizes[kind] > 0)
         (void)!send(fd, kit->request, sizes[kind], MSG_NOSIGNAL);
     if (is_seen)
-        kit_sleep_ms(2);
+        wait_until_seen(stage, fd, sizes[kind] > 0 ? kind : SILENT);
     client_close(kit, fd);
     return true;
 }
@@ -104,7 +129,7 @@ static enum verdict check_hang_ups(struct kit *kit)
 
     if (!stage || !stage_answers(stage))
         return FAILED;
-    kit_sleep_ms(50);
+    /* (Who has just left may still be counted: a leak is more than one.) */
     before = stage_descriptors(stage, &highest);
     for (int i = 0; i < HANG_UPS; i++)
         if (!hang_up(stage, (enum hang_up)(i % HANG_UP_KINDS), i % 2)) {
@@ -161,7 +186,6 @@ static enum verdict check_connections(struct kit *kit)
             return FAILED;
     if (!stage)
         return FAILED;
-    kit_sleep_ms(100);
     before = stage_descriptors(stage, &highest);
     memory = stage_memory_kib(stage);
     for (int i = 0; i < count; i++)
@@ -176,6 +200,19 @@ static enum verdict check_connections(struct kit *kit)
                           "a client in on_close",
                           count, memory);
     return kit_passed(kit, "%d of them: %ld KiB", count, memory > 0 ? memory : 0);
+}
+
+/* No descriptor below the limit is free any more. (Where a backend closes clients that
+ * it cannot serve, that may never be.) */
+static void use_up(struct stage *stage, const struct rlimit *limit)
+{
+    const uint64_t end_us = clock_us() + USED_UP_MS * UINT64_C(1000);
+    int highest;
+
+    prlimit(stage->pid, RLIMIT_NOFILE, limit, NULL);
+    while (stage_descriptors(stage, &highest) < (int)limit->rlim_cur &&
+           stage_looks_again(stage, end_us))
+        continue;
 }
 
 static enum verdict check_no_descriptors(struct kit *kit)
@@ -195,11 +232,9 @@ static enum verdict check_no_descriptors(struct kit *kit)
             (kit->request && !client_sends(kit, clients[i], kit->request, kit->request_size)))
             return FAILED;
     }
-    /* One more, for a client who finds none for what is opened besides. */
-    kit_sleep_ms(30);
-    limit.rlim_cur++;
-    prlimit(stage->pid, RLIMIT_NOFILE, &limit, NULL);
-    kit_sleep_ms(170);
+    use_up(stage, &limit);
+    limit.rlim_cur++; /* for a client who finds none for what is opened besides */
+    use_up(stage, &limit);
     if (!stage_lives(stage))
         return FAILED;
     for (int i = 0; i < CROWD; i++)

@@ -9,6 +9,7 @@
  * one service here, so what was there before is kept in one place. */
 #include "plugin.h"
 #include "rpdctl.h"
+#include "rpdctl_checks.h"
 #include "rpdctl_program.h"
 
 #include <rpd/main.h>
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LATE_MS = 700, SERVE_LATE_MS = 300, STEP_MS = 10 };
+enum { SERVE_LATE_MS = 300, STEP_MS = 10 };
 
 static struct {
     const char *wrap; /* NULL: nothing */
@@ -29,8 +30,8 @@ static struct {
 
 static void *load_slowly(struct rpd_load *load)
 {
-    for (unsigned done = 0; done < LATE_MS; done += STEP_MS) {
-        rpd_load_progress(load, done, LATE_MS, "ms");
+    for (unsigned done = 0; done < LOAD_SLOW_MS; done += STEP_MS) {
+        rpd_load_progress(load, done, LOAD_SLOW_MS, "ms");
         if (!rpd_load_wait(load, STEP_MS))
             return NULL;
     }

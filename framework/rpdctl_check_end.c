@@ -36,7 +36,7 @@ static enum verdict check_term_starting(struct kit *kit)
 
         if (!stage)
             return FAILED;
-        kit_sleep_ms(ms);
+        kit_sleep_ms(ms); /* wherever that is */
         stage_signal(stage, SIGTERM);
         if (!stage_ends(stage, 0, END_MS) &&
             !(stage->pid == 0 && WIFSIGNALED(stage->status) && WTERMSIG(stage->status) == SIGTERM &&
@@ -63,8 +63,7 @@ static enum verdict check_term_warming(struct kit *kit)
     stage = stage_start(kit, &(const struct stage_options){.wrap = "load-slow"});
     if (!stage || !stage_is_bound(stage) || client_open(stage) < 0)
         return FAILED;
-    kit_sleep_ms(100);
-    return stage_stops(stage) ? kit_passes(kit) : FAILED;
+    return stage_is_loading(stage) && stage_stops(stage) ? kit_passes(kit) : FAILED;
 }
 
 static enum verdict check_term_ready(struct kit *kit)
@@ -81,7 +80,7 @@ static enum verdict check_term_draining(struct kit *kit)
     if (!stage || client_open(stage) < 0)
         return FAILED;
     stage_signal(stage, SIGTERM);
-    kit_sleep_ms(5);
+    stage_reaches(stage, RPD_PHASE_DRAINING, END_MS); /* (or it is at its end already) */
     return stage_stops(stage) ? kit_passes(kit) : FAILED;
 }
 

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { EARLY_MS = 150, ANSWER_MS = 3000, HEED_MS = 2000 };
+enum { EARLY_MS = 150, ANSWER_MS = 3000, HEED_MS = 2000, TURN_MS = 3000 };
 
 #define SKIP_WITHOUT_LOAD(kit)                                                                     \
     if (!kit_has(kit, "load"))                                                                     \
@@ -65,6 +65,8 @@ static enum verdict check_backlog(struct kit *kit)
 static enum verdict check_serve(struct kit *kit)
 {
     struct stage *stage;
+    char byte;
+    bool ended;
     int fd;
 
     SKIP_WITHOUT_LOAD(kit);
@@ -73,7 +75,7 @@ static enum verdict check_serve(struct kit *kit)
     stage = start_early(kit, "serve", &fd);
     if (!stage)
         return FAILED;
-    kit_sleep_ms(EARLY_MS);
+    client_reads(fd, &byte, 1, EARLY_MS, &ended); /* an answer without the state, maybe */
     if (!stage_is_ready(stage) || !stage_answers(stage))
         return FAILED;
     return kit_passes(kit);
@@ -102,21 +104,34 @@ static enum verdict check_refuse(struct kit *kit)
                       got);
 }
 
+/* The loop does so four times a second, beside the load. */
+static bool has_turned(const struct rpd_state_page *page)
+{
+    return page->turns > 0;
+}
+
 static enum verdict check_slow(struct kit *kit)
 {
     struct stage *stage;
     struct rpd_state_page page;
+    uint64_t end_us;
 
     SKIP_WITHOUT_LOAD(kit);
     stage = stage_start(kit, &(const struct stage_options){.wrap = "load-slow"});
     if (!stage || !stage_is_bound(stage))
         return FAILED;
-    kit_sleep_ms(EARLY_MS);
-    if (!stage_page(stage, &page))
-        return kit_failed(kit, "it has no state page while it loads");
-    if (page.phase >= RPD_PHASE_READY)
+    end_us = clock_us() + TURN_MS * UINT64_C(1000);
+    do
+        if (!stage_page(stage, &page))
+            return stage_lives(stage) ? kit_failed(kit, "it has no state page while it loads")
+                                      : FAILED;
+    while (!has_turned(&page) && page.phase < RPD_PHASE_READY && stage_looks_again(stage, end_us));
+    if (!stage_lives(stage))
+        return FAILED;
+    if (page.phase >= RPD_PHASE_READY &&
+        page.ready_us < page.bound_us + LOAD_SLOW_MS * UINT64_C(1000))
         return kit_failed(kit, "it is ready before its load has returned");
-    if (page.turned_us + RPD_STATE_STALL_US < clock_us())
+    if (!has_turned(&page) || page.latest_us > RPD_STATE_STALL_US)
         return kit_failed(kit, "the loop stands still while it loads; do not wait for load there");
     if (!stage_is_ready(stage) || !stage_answers(stage))
         return FAILED;
@@ -132,7 +147,8 @@ static enum verdict check_cancelled(struct kit *kit)
     stage = stage_start(kit, &(const struct stage_options){.wrap = "load-cancelled"});
     if (!stage || !stage_is_bound(stage))
         return FAILED;
-    kit_sleep_ms(EARLY_MS);
+    if (!stage_is_loading(stage))
+        return FAILED;
     stage_signal(stage, SIGTERM);
     if (!stage_ends(stage, 0, HEED_MS))
         return kit_failed(kit,

@@ -4,6 +4,8 @@
 
 #include "rpdctl_kit.h"
 
+enum { LOAD_SLOW_MS = 700 }; /* what "load-slow" of rpdctl_check_daemon.c takes at least */
+
 struct check {
     const char *id, *title;
     enum verdict (*run)(struct kit *kit);

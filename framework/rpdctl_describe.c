@@ -1,4 +1,5 @@
 /* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
+#include "arguments.h"
 #include "libjansson.h"
 #include "rpdctl.h"
 #include "rpdctl_descriptor.h"
@@ -150,7 +151,7 @@ static int run(int argc, char **argv)
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option != 'j')
-            return rpdctl_refuse(argv[0], "%s: unknown option", rpdctl_culprit(argv, letter));
+            return rpdctl_refuse(argv[0], "%s: unknown option", arguments_culprit(argv, letter));
         as_json = true;
     }
     if (optind + 1 != argc)

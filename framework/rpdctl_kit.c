@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -22,7 +23,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NOTIFY_FD = 3, BOUND_MS = 10000, READY_MS = 20000, STOP_MS = 5000, DRAIN_S = 3 };
+enum {
+    NOTIFY_FD = 3,
+    BOUND_MS = 10000,
+    LOADING_MS = 5000,
+    READY_MS = 20000,
+    STOP_MS = 5000,
+    GONE_MS = 1000, /* between its last descriptor and its end */
+    LOOK_MS = 2,
+    DRAIN_S = 3
+};
 
 /* ---- verdicts ------------------------------------------------------------------------- */
 
@@ -187,7 +197,7 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
     if (kit->stage_count == KIT_STAGES)
         abort(); /* a mistake in a check */
     kit->stage_count++;
-    *stage = (struct stage){.kit = kit, .dirfd = -1, .notify_fd = -1};
+    *stage = (struct stage){.kit = kit, .dirfd = -1, .pidfd = -1, .notify_fd = -1};
     if (!make_directory(stage) || !write_config(stage, options) || pipe2(ends, O_CLOEXEC) < 0) {
         kit_failed(kit, "the kit cannot set a stage in %s: %s", kit->dir, strerror(errno));
         return NULL;
@@ -202,9 +212,8 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
         become_daemon(stage, options->wrap, ends[1]);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
-    if (stage->pid > 0)
+    if (stage->pid > 0 && (stage->pidfd = pidfd_open(stage->pid, 0)) >= 0)
         return stage;
-    stage->pid = 0;
     kit_failed(kit, "the kit cannot start a process: %s", strerror(errno));
     return NULL;
 }
@@ -247,6 +256,21 @@ static void describe_end(const struct stage *stage, char room[64])
         snprintf(room, 64, "ended with %d", WEXITSTATUS(stage->status));
 }
 
+static bool has_ended(struct stage *stage, uint64_t end_us)
+{
+    struct pollfd end = {.fd = stage->pidfd, .events = POLLIN};
+    uint64_t now_us;
+
+    while (!reap(stage, WNOHANG) && (now_us = clock_us()) < end_us)
+        poll(&end, 1, (int)((end_us - now_us + 999) / 1000));
+    return stage->pid == 0;
+}
+
+static uint64_t in_ms(int ms)
+{
+    return clock_us() + (uint64_t)ms * 1000u;
+}
+
 bool stage_lives(struct stage *stage)
 {
     char line[256], end[64];
@@ -258,16 +282,29 @@ bool stage_lives(struct stage *stage)
     return false;
 }
 
+bool stage_stays(struct stage *stage, int ms)
+{
+    has_ended(stage, in_ms(ms));
+    return stage_lives(stage);
+}
+
+bool stage_looks_again(struct stage *stage, uint64_t end_us)
+{
+    return clock_us() < end_us && !has_ended(stage, in_ms(LOOK_MS));
+}
+
 bool stage_is_bound(struct stage *stage)
 {
     struct pollfd input = {.fd = stage->notify_fd, .events = POLLIN};
     char byte, line[256];
 
-    if (poll(&input, 1, BOUND_MS) == 1 && read(stage->notify_fd, &byte, 1) == 1) {
-        stage->bound_us = clock_us();
-        return true;
+    if (poll(&input, 1, BOUND_MS) == 1) {
+        if (read(stage->notify_fd, &byte, 1) == 1) {
+            stage->bound_us = clock_us();
+            return true;
+        }
+        has_ended(stage, in_ms(GONE_MS));
     }
-    kit_sleep_ms(20); /* until it can be waited for */
     if (stage_lives(stage))
         kit_failed(stage->kit, "not bound within %d s: %s", BOUND_MS / 1000,
                    stage_last_line(stage, line));
@@ -284,20 +321,40 @@ bool stage_page(const struct stage *stage, struct rpd_state_page *ret)
     return found;
 }
 
-bool stage_is_ready(struct stage *stage)
+bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms)
 {
-    const uint64_t end_us = clock_us() + READY_MS * UINT64_C(1000);
+    const uint64_t end_us = in_ms(within_ms);
     struct rpd_state_page page;
 
-    while (clock_us() < end_us) {
-        if (!stage_lives(stage))
-            return false;
-        if (stage_page(stage, &page) && page.phase >= RPD_PHASE_READY)
+    do
+        if (stage_page(stage, &page) && page.phase >= phase)
             return true;
-        kit_sleep_ms(2);
-    }
-    kit_failed(stage->kit, "not ready within %d s; set the options that shorten its load (-o)",
-               READY_MS / 1000);
+    while (stage_looks_again(stage, end_us));
+    return false;
+}
+
+bool stage_is_ready(struct stage *stage)
+{
+    if (stage_reaches(stage, RPD_PHASE_READY, READY_MS))
+        return true;
+    if (stage_lives(stage))
+        kit_failed(stage->kit, "not ready within %d s; set the options that shorten its load (-o)",
+                   READY_MS / 1000);
+    return false;
+}
+
+bool stage_is_loading(struct stage *stage)
+{
+    const uint64_t end_us = in_ms(LOADING_MS);
+    struct rpd_state_page page;
+
+    do
+        if (stage_page(stage, &page) && page.part_count > 0 &&
+            page.parts[0].state == RPD_PART_LOADING)
+            return true;
+    while (stage_looks_again(stage, end_us));
+    if (stage_lives(stage))
+        kit_failed(stage->kit, "no worker has begun to load within %d s", LOADING_MS / 1000);
     return false;
 }
 
@@ -318,16 +375,12 @@ void stage_signal(const struct stage *stage, int signal_number)
 
 bool stage_ends(struct stage *stage, int code, int within_ms)
 {
-    const uint64_t end_us = clock_us() + (uint64_t)within_ms * 1000u;
     char line[256], end[64];
 
-    while (!reap(stage, WNOHANG)) {
-        if (clock_us() > end_us) {
-            kit_failed(stage->kit, "it has not ended within %d ms: %s", within_ms,
-                       stage_last_line(stage, line));
-            return false;
-        }
-        kit_sleep_ms(1);
+    if (!has_ended(stage, in_ms(within_ms))) {
+        kit_failed(stage->kit, "it has not ended within %d ms: %s", within_ms,
+                   stage_last_line(stage, line));
+        return false;
     }
     if (WIFEXITED(stage->status) && WEXITSTATUS(stage->status) == code)
         return stage_leaves_nothing(stage);
@@ -441,6 +494,8 @@ void kit_clear(struct kit *kit)
 
         stage_signal(stage, SIGKILL);
         reap(stage, 0);
+        if (stage->pidfd >= 0)
+            close(stage->pidfd);
         if (stage->notify_fd >= 0)
             close(stage->notify_fd);
         if (stage->dirfd >= 0) {

@@ -38,7 +38,7 @@ struct stage {
     char socket[KIT_DIR_MAX + 40]; /* where clients come, unless the options say otherwise */
     int dirfd;
     pid_t pid; /* 0: there is none, or it was waited for */
-    int notify_fd;
+    int pidfd, notify_fd;
     uint64_t started_us, bound_us;
     int status;
 };
@@ -88,15 +88,24 @@ bool kit_has(const struct kit *kit, const char *callback);
 
 struct stage *stage_start(struct kit *kit, const struct stage_options *options);
 
-/* Waits for BOUND; for READY. */
+/* Waits for BOUND; for READY; until a worker runs its load. */
 bool stage_is_bound(struct stage *stage);
 bool stage_is_ready(struct stage *stage);
+bool stage_is_loading(struct stage *stage);
 
 /* Both, of a plain one. */
 struct stage *stage_start_ready(struct kit *kit);
 
 /* Its state page, now: false where there is none. */
 bool stage_page(const struct stage *stage, struct rpd_state_page *ret);
+
+/* Waits until the page shows this phase or a later one; without a text if it does not. */
+bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms);
+
+/* A pause before the next look at what tells nobody when it changes: memory, and /proc.
+ * False if it is the last: the time (of clock_us()) is over, or, at once, the daemon has
+ * ended. */
+bool stage_looks_again(struct stage *stage, uint64_t end_us);
 
 void stage_signal(const struct stage *stage, int signal_number);
 
@@ -107,8 +116,9 @@ bool stage_leaves_nothing(struct stage *stage);
 /* SIGTERM, and so on. */
 bool stage_stops(struct stage *stage);
 
-/* It has not ended. */
+/* It has not ended; it does not end in so long. */
 bool stage_lives(struct stage *stage);
+bool stage_stays(struct stage *stage, int ms);
 
 /* The last line that it wrote. */
 const char *stage_last_line(const struct stage *stage, char room[256]);
@@ -138,6 +148,7 @@ bool client_is_answered(struct kit *kit, int fd, int within_ms);
  * the daemon alive. */
 bool stage_answers(struct stage *stage);
 
+/* For what is slow, or late, on purpose. */
 void kit_sleep_ms(unsigned milliseconds);
 
 #endif

@@ -2,7 +2,6 @@
 #include "rpdctl_program.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,14 +53,4 @@ int rpdctl_beside(const char *program, char ret_path[PATH_MAX], struct error *er
         return error_set(error, EXIT_SYSTEM, "find", ret_path, "%s; install it beside rpdctl",
                          strerror(errno));
     return 0;
-}
-
-const char *rpdctl_culprit(char **argv, char letter[3])
-{
-    if (optopt <= 0 || optopt > UCHAR_MAX || strncmp(argv[optind - 1], "--", 2) == 0)
-        return argv[optind - 1];
-    letter[0] = '-';
-    letter[1] = (char)optopt;
-    letter[2] = '\0';
-    return letter;
 }

@@ -4,8 +4,6 @@
 
 #include "error.h"
 
-#include <stdbool.h>
-
 #include <limits.h>
 
 /* "rpdctl: <formatted>" on stderr. */
@@ -17,8 +15,5 @@ int rpdctl_refuse(const char *command, const char *format, ...)
 
 /* The path of a program that lies beside rpdctl. 0 or -1. */
 int rpdctl_beside(const char *program, char ret_path[PATH_MAX], struct error *error);
-
-/* The short option that getopt() has just stumbled over: "-x", or the word. */
-const char *rpdctl_culprit(char **argv, char letter[3]);
 
 #endif

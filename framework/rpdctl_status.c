@@ -1,5 +1,6 @@
 /* rpdctl status: how services are, without asking them. */
 #include "rpdctl_status.h"
+#include "arguments.h"
 
 #include "clock.h"
 #include "directory.h"
@@ -50,7 +51,7 @@ static int take(struct request *request, int option, char **argv)
     switch (option) {
     case JSON: request->as_json = true; return 0;
     case WATCH: request->watch = true; return 0;
-    default: return rpdctl_refuse(argv[0], "%s: unknown option", rpdctl_culprit(argv, letter));
+    default: return rpdctl_refuse(argv[0], "%s: unknown option", arguments_culprit(argv, letter));
     }
 }
 

@@ -2,6 +2,7 @@
  *
  * The signals go through a pidfd, which is of the very process that was looked at:
  * of this boot, with the start time of its page, while the service's lock is held. */
+#include "arguments.h"
 #include "clock.h"
 #include "instance_wait.h"
 #include "libjansson.h"
@@ -66,7 +67,7 @@ static int take(struct request *request, int option, char **argv)
         request->has_timeout = true;
         return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->timeout_us);
     default:
-        return rpdctl_refuse(argv[0], "%s: %s", rpdctl_culprit(argv, letter),
+        return rpdctl_refuse(argv[0], "%s: %s", arguments_culprit(argv, letter),
                              option == ':' ? "needs a value" : "unknown option");
     }
 }

@@ -1,4 +1,5 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
+#include "arguments.h"
 #include "clock.h"
 #include "directory.h"
 #include "instance_wait.h"
@@ -54,7 +55,7 @@ static int take(struct request *request, int option, char **argv)
         request->has_goal = true;
         return 0;
     default:
-        return rpdctl_refuse(argv[0], "%s: %s", rpdctl_culprit(argv, letter),
+        return rpdctl_refuse(argv[0], "%s: %s", arguments_culprit(argv, letter),
                              option == ':' ? "needs a value" : "unknown option");
     }
 }

@@ -28,7 +28,7 @@ static void leave_when_stopped(struct running *running)
 {
     FOR_EACH_SERVICE(running, service)
         /* (Those behind one whose serve failed were never started.) */
-        if (service->phase != SERVICE_STARTING && service->phase != SERVICE_STOPPED)
+        if (service->phase != RPD_PHASE_STARTING && service->phase != RPD_PHASE_STOPPED)
             return;
     running->stopped = true;
     event_base_loopbreak(running->base);
@@ -178,8 +178,8 @@ static void tell_manager(struct running *running, uint64_t now_us)
     FOR_EACH_SERVICE(running, service) {
         running->moved |= service->loading.moved;
         service->loading.moved = false;
-        warming += service->phase == SERVICE_WARMING;
-        if (service->phase == SERVICE_WARMING)
+        warming += service->phase == RPD_PHASE_WARMING;
+        if (service->phase == RPD_PHASE_WARMING)
             last = service;
     }
     if (!last || !running->moved || now_us - running->last_told_us < TELL_US)
@@ -231,7 +231,7 @@ static void on_ready(void *arg, struct rpd_service *ready)
 
     (void)ready;
     FOR_EACH_SERVICE(running, service) {
-        if (service->phase != SERVICE_READY)
+        if (service->phase != RPD_PHASE_READY)
             return;
         degraded |= service->loading.degraded;
     }

@@ -1,12 +1,8 @@
-/* The seal. See seal.h.
- *
- * The filters are made by libseccomp, which is loaded only where a backend has a
- * bind of its own, and written out as programs for the kernel, so that to seal
- * a thread is two system calls. */
+/* The seal: a thread under it, and what it did that was not allowed. See seal.h; what
+ * is allowed is in seal_filter.c. */
 #include "seal.h"
 
 #include "log.h"
-#include "outcome.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,84 +11,20 @@
 
 #ifdef RPD_LIBSECCOMP_SONAME
 
-#include "late_library.h"
+#include "descriptors.h"
 #include "registers.h"
+#include "seal_filter.h"
 
-#include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <seccomp.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1 /* glibc 2.36 has it in no header that can be included beside <signal.h> */
 #endif
-
-/* clang-format off */
-#define LIBSECCOMP_FUNCTIONS(X) \
-    X(seccomp_init) X(seccomp_release) X(seccomp_rule_add_array) X(seccomp_export_bpf) \
-    X(seccomp_syscall_resolve_num_arch) X(seccomp_arch_native)
-/* clang-format on */
-
-static struct {
-    LIBSECCOMP_FUNCTIONS(LATE_FUNCTION)
-} libseccomp;
-
-/* What a bind needs, and what the C library needs to begin and end a thread. */
-static const int allowed[] = {
-    SCMP_SYS(socket),
-    SCMP_SYS(socketpair),
-    SCMP_SYS(bind),
-    SCMP_SYS(listen),
-    SCMP_SYS(setsockopt),
-    SCMP_SYS(getsockopt),
-    SCMP_SYS(getsockname),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(fchmod), /* of a socket: its mode before it has a name */
-    SCMP_SYS(close),
-    SCMP_SYS(dup),
-    SCMP_SYS(dup3),
-    SCMP_SYS(pipe2),
-    SCMP_SYS(eventfd2),
-    SCMP_SYS(umask),
-    SCMP_SYS(munmap),
-    SCMP_SYS(mprotect),
-    SCMP_SYS(mremap),
-    SCMP_SYS(brk),
-    SCMP_SYS(madvise),
-    SCMP_SYS(futex),
-    SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
-    SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(sigaltstack),
-    SCMP_SYS(set_robust_list),
-    SCMP_SYS(rseq),
-    SCMP_SYS(restart_syscall),
-    SCMP_SYS(sched_yield),
-    SCMP_SYS(sched_getaffinity),
-    SCMP_SYS(gettid),
-    SCMP_SYS(getpid),
-    SCMP_SYS(tgkill),
-    SCMP_SYS(getuid),
-    SCMP_SYS(geteuid),
-    SCMP_SYS(getgid),
-    SCMP_SYS(getegid),
-    SCMP_SYS(clock_gettime),
-    SCMP_SYS(clock_nanosleep), /* to sleep is a matter of the deadline */
-    SCMP_SYS(nanosleep),
-    SCMP_SYS(gettimeofday),
-    SCMP_SYS(getrandom),
-    SCMP_SYS(poll),
-    SCMP_SYS(ppoll),
-};
 
 /* Where a call that is denied has its path or its descriptor. */
 enum argument_kind { PATH, DESCRIPTOR };
@@ -144,152 +76,17 @@ static const struct {
     {SYS_mmap, DESCRIPTOR, 4},
 };
 
-enum { PROGRAM_MAX = 4096 };
-
-/* ThreadSanitizer runs handlers with all signals blocked, and sets the mask there. */
-#if defined(__SANITIZE_THREAD__)
-#define HANDLERS_ARE_WRAPPED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HANDLERS_ARE_WRAPPED 1
-#endif
-#endif
-#ifndef HANDLERS_ARE_WRAPPED
-#define HANDLERS_ARE_WRAPPED 0
-#endif
-
-/* The filters, as programs for the kernel. */
-static struct {
-    struct sock_filter instructions[PROGRAM_MAX];
-    struct sock_fprog program;
-} prepared[SEAL_OFF];
-
 /* The seal of this thread, for the handler. */
 static __thread struct seal *own_seal __attribute__((tls_model("initial-exec")));
-
-/* ---- making the filter ---------------------------------------------------- */
-
-/* (The header's own macros leave a field out, which compilers complain of.) */
-static struct scmp_arg_cmp argument(unsigned at, enum scmp_compare how, uint64_t a, uint64_t b)
-{
-    return (struct scmp_arg_cmp){.arg = at, .op = how, .datum_a = a, .datum_b = b};
-}
-
-static int add_rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp *compare)
-{
-    return libseccomp.seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, compare ? 1 : 0,
-                                             compare);
-}
-
-/* Where a breach is a signal, the kernel kills a process that has it blocked, and
- * one without our handler dies, too. So nobody replaces the handler, and each
- * change of the mask that could block it is made by the handler itself. */
-static int add_signal_rules(scmp_filter_ctx filter, enum config_seal mode)
-{
-    struct scmp_arg_cmp is_other = argument(0, SCMP_CMP_NE, SIGSYS, 0);
-    struct scmp_arg_cmp is_question = argument(1, SCMP_CMP_EQ, 0, 0);
-    struct scmp_arg_cmp is_unblock = argument(0, SCMP_CMP_EQ, SIG_UNBLOCK, 0);
-    int failed = add_rule(filter, SCMP_SYS(rt_sigaction), &is_other);
-
-    failed |= add_rule(filter, SCMP_SYS(rt_sigaction), &is_question);
-    if (mode == SEAL_LOG || HANDLERS_ARE_WRAPPED)
-        return failed | add_rule(filter, SCMP_SYS(rt_sigprocmask), NULL);
-    failed |= add_rule(filter, SCMP_SYS(rt_sigprocmask), &is_unblock);
-    return failed | add_rule(filter, SCMP_SYS(rt_sigprocmask), &is_question);
-}
-
-static int add_rules(scmp_filter_ctx filter, enum config_seal mode)
-{
-    static const unsigned long requests[] = {FIONBIO, FIOCLEX, FIONCLEX};
-    /* (The last is for the crash handler.) */
-    const int outputs[] = {STDOUT_FILENO, STDERR_FILENO, outcome_start_fd()};
-    int failed = add_signal_rules(filter, mode);
-
-    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
-        failed |= add_rule(filter, allowed[i], NULL);
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs && outputs[i] >= 0; i++) {
-        struct scmp_arg_cmp is_fd = argument(0, SCMP_CMP_EQ, (scmp_datum_t)outputs[i], 0);
-
-        failed |= add_rule(filter, SCMP_SYS(write), &is_fd);
-        failed |= add_rule(filter, SCMP_SYS(writev), &is_fd);
-    }
-    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-        struct scmp_arg_cmp is_request = argument(1, SCMP_CMP_EQ, requests[i], 0);
-
-        failed |= add_rule(filter, SCMP_SYS(ioctl), &is_request);
-    }
-    {
-        struct scmp_arg_cmp is_anonymous = argument(3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS,
-                                                    MAP_ANONYMOUS);
-        struct scmp_arg_cmp is_self = argument(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
-
-        failed |= add_rule(filter, SCMP_SYS(mmap), &is_anonymous);
-        /* How the handler reads a path that may be no address. */
-        failed |= add_rule(filter, SCMP_SYS(process_vm_readv), &is_self);
-    }
-    return failed;
-}
-
-/* libseccomp 2.5 writes programs to descriptors only. */
-static int export_program(scmp_filter_ctx filter, enum config_seal mode)
-{
-    struct sock_filter *to = prepared[mode].instructions;
-    const int fd = memfd_create("seal", MFD_CLOEXEC);
-    ssize_t size = -1;
-
-    if (fd >= 0 && libseccomp.seccomp_export_bpf(filter, fd) == 0)
-        size = pread(fd, to, sizeof prepared[mode].instructions, 0);
-    if (fd >= 0)
-        close(fd);
-    if (size <= 0 || (size_t)size == sizeof prepared[mode].instructions)
-        return -1;
-    prepared[mode].program = (struct sock_fprog){
-        .len = (unsigned short)((size_t)size / sizeof *to),
-        .filter = to,
-    };
-    return 0;
-}
-
-static int make_program(enum config_seal mode)
-{
-    scmp_filter_ctx filter = libseccomp.seccomp_init(mode == SEAL_LOG ? SCMP_ACT_NOTIFY
-                                                                      : SCMP_ACT_TRAP);
-    const int failed = !filter || add_rules(filter, mode) != 0 || export_program(filter, mode) < 0;
-
-    if (filter)
-        libseccomp.seccomp_release(filter);
-    return failed ? -1 : 0;
-}
-
-static int load_libseccomp(struct error *error)
-{
-    static const char *const names[] = {LIBSECCOMP_FUNCTIONS(LATE_NAME)};
-    static struct late_library library = {
-        .file = RPD_LIBSECCOMP_SONAME,
-        .name = "libseccomp 2.5",
-        .functions = names,
-        .function_count = sizeof names / sizeof *names,
-        .table = &libseccomp,
-    };
-
-    return late_library_load(&library, error);
-}
 
 enum config_seal seal_prepare(enum config_seal mode, const char *service)
 {
     struct error error;
 
-    if (mode == SEAL_OFF || prepared[mode].program.len > 0)
+    if (mode == SEAL_OFF || seal_filter_prepare(mode, &error) == 0)
         return mode;
-    if (load_libseccomp(&error) < 0) {
-        log_line(RPD_LOG_WARNING, service, "bind() is not sealed: %s", error.text);
-        return SEAL_OFF;
-    }
-    if (make_program(mode) < 0) {
-        log_line(RPD_LOG_WARNING, service, "bind() is not sealed: no filter could be made");
-        return SEAL_OFF;
-    }
-    return mode;
+    log_line(RPD_LOG_WARNING, service, "bind() is not sealed: %s", error.text);
+    return SEAL_OFF;
 }
 
 void seal_init(struct seal *seal, enum config_seal mode)
@@ -300,15 +97,6 @@ void seal_init(struct seal *seal, enum config_seal mode)
 
 /* ---- the sealed thread ------------------------------------------------------ */
 
-static long install(enum config_seal mode)
-{
-    const unsigned flags = mode == SEAL_LOG ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -1;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prepared[mode].program);
-}
-
 bool seal_this_thread(struct seal *seal)
 {
     long result;
@@ -316,7 +104,7 @@ bool seal_this_thread(struct seal *seal)
     if (seal->mode == SEAL_OFF)
         return true;
     own_seal = seal;
-    result = install(seal->mode);
+    result = seal_filter_install(seal->mode);
     if (seal->mode == SEAL_LOG) {
         seal->notify_fd = (int)result;
         sem_post(&seal->begun);
@@ -498,27 +286,11 @@ void seal_watch(struct seal *seal)
 
 /* ---- telling ------------------------------------------------------------------------ */
 
-static void add_descriptor(struct safe_text *text, int descriptor)
-{
-    char link[64], path[256];
-    ssize_t length;
-
-    safe_text_add(text, "descriptor ");
-    safe_text_add_decimal(text, descriptor);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    length = readlink(link, path, sizeof path - 1);
-    if (length <= 0)
-        return;
-    path[length] = '\0';
-    safe_text_add(text, ", ");
-    safe_text_add(text, path);
-}
-
 void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
 {
-    char *name = libseccomp.seccomp_syscall_resolve_num_arch(libseccomp.seccomp_arch_native(),
-                                                             breach->call);
+    char *name = seal_filter_call_name(breach->call);
     struct safe_text text;
+    char descriptor[300];
 
     safe_text_init(&text, bytes, size);
     safe_text_add(&text, name ? name : "an unknown system call");
@@ -528,7 +300,8 @@ void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
         safe_text_add(&text, breach->path);
         safe_text_add(&text, "\"");
     } else if (breach->has_descriptor) {
-        add_descriptor(&text, breach->descriptor);
+        descriptors_describe(breach->descriptor, descriptor, sizeof descriptor);
+        safe_text_add(&text, descriptor);
     }
     safe_text_add(&text, ")");
     if (breach->trace.count > 0) {

@@ -27,15 +27,6 @@
 #include "record.h"
 #include "state_page.h"
 
-enum service_phase {
-    SERVICE_STARTING,
-    SERVICE_WARMING,
-    SERVICE_READY,
-    SERVICE_DRAINING, /* clients finish */
-    SERVICE_STOPPING, /* nobody is served; workers end */
-    SERVICE_STOPPED
-};
-
 /* [loop] */
 struct service_events {
     void (*ready)(void *daemon, struct rpd_service *service);
@@ -61,7 +52,7 @@ struct rpd_service {
     const struct service_events *events;
     void *daemon;
     char name[64];
-    enum service_phase phase;
+    enum rpd_phase phase;
     struct plugin plugin;
     struct claim name_claim;
     struct attachment *attachments;

@@ -56,7 +56,7 @@ static bool is_busy(struct rpd_service *service)
 
     service->accepted_before = service->places.accepted;
     /* (A part that was given up may never end.) */
-    return service->phase != SERVICE_READY ||
+    return service->phase != RPD_PHASE_READY ||
            (service->loading.pending > 0 && !service->loading.degraded) ||
            service->accepted_before != accepted_before || clients_in(service) > 0 ||
            service->hold.count > 0 || service->jobs.count > 0 || accepting_pauses(service);
@@ -78,7 +78,7 @@ static void log_progress(struct rpd_service *service, uint64_t now_us)
 {
     char text[80];
 
-    if (service->phase != SERVICE_WARMING || now_us - service->progress_told_us < TELL_EVERY_US)
+    if (service->phase != RPD_PHASE_WARMING || now_us - service->progress_told_us < TELL_EVERY_US)
         return;
     service->progress_told_us = now_us;
     service_describe_progress(service, text, sizeof text);
@@ -89,7 +89,7 @@ static void log_progress(struct rpd_service *service, uint64_t now_us)
 void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
                    uint64_t late_us)
 {
-    if (service->phase == SERVICE_STARTING || service->phase == SERVICE_STOPPED)
+    if (service->phase == RPD_PHASE_STARTING || service->phase == RPD_PHASE_STOPPED)
         return;
     state_page_turn(&service->state_page, now_us, late_us);
     loading_pulse(&service->loading, passed_us);
@@ -113,5 +113,6 @@ bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
 {
     const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
 
-    return limit_us > 0 && service->phase == SERVICE_READY && now_us - service->busy_us >= limit_us;
+    return limit_us > 0 && service->phase == RPD_PHASE_READY &&
+           now_us - service->busy_us >= limit_us;
 }

@@ -6,6 +6,7 @@
  * called by the loop itself, looks whether the phase is over. */
 #include "service.h"
 
+#include "backoff.h"
 #include "clock.h"
 #include "crash.h"
 #include "libevent.h"
@@ -32,17 +33,11 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
     state_page_set_phase(&service->state_page, phase, clock_us());
 }
 
-static void enter_phase(struct rpd_service *service, enum service_phase phase)
+static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
-    static const enum rpd_phase shown[] = {
-        [SERVICE_STARTING] = RPD_PHASE_STARTING, [SERVICE_WARMING] = RPD_PHASE_WARMING,
-        [SERVICE_READY] = RPD_PHASE_READY,       [SERVICE_DRAINING] = RPD_PHASE_DRAINING,
-        [SERVICE_STOPPING] = RPD_PHASE_STOPPING, [SERVICE_STOPPED] = RPD_PHASE_STOPPING,
-    };
-
     service->phase = phase;
     service_show(service);
-    show_phase(service, shown[phase]);
+    show_phase(service, phase);
 }
 
 /* ---- clients ------------------------------------------------------------------ */
@@ -70,7 +65,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
     struct attachment *attachment = arg;
     struct rpd_service *service = attachment->service;
 
-    if (service->phase == SERVICE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
+    if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
         conn_refuse(&service->conns, take_fd);
         return;
@@ -153,7 +148,7 @@ struct rpd_progress rpd_service_progress(const struct rpd_service *service)
     const struct loading *loading = &service->loading;
 
     return (struct rpd_progress){
-        .ready = service->phase == SERVICE_READY,
+        .ready = service->phase == RPD_PHASE_READY,
         .fraction = loading->fraction,
         .eta_ms = loading->eta_ms == RPD_STATE_UNKNOWN ? -1 : (int64_t)loading->eta_ms,
         .parts = (uint32_t)loading->run_count,
@@ -184,9 +179,9 @@ static void on_ready(struct rpd_service *service)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
 
-    if (service->phase != SERVICE_WARMING)
+    if (service->phase != RPD_PHASE_WARMING)
         return; /* too late: a stop was asked for meanwhile */
-    enter_phase(service, SERVICE_READY);
+    enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
         enter(service);
@@ -230,7 +225,8 @@ static void on_load_cancelled(struct rpd_service *service)
 
 static void on_unloaded(struct rpd_service *service)
 {
-    enter_phase(service, SERVICE_STOPPED);
+    service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
+    service_show(service);
     log_line(RPD_LOG_INFO, service->name, "stopped");
     service->events->stopped(service->daemon, service);
 }
@@ -243,11 +239,11 @@ static void look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (service->phase == SERVICE_DRAINING && !clients) {
-        enter_phase(service, SERVICE_STOPPING);
+    if (service->phase == RPD_PHASE_DRAINING && !clients) {
+        enter_phase(service, RPD_PHASE_STOPPING);
         jobs_cancel(&service->jobs);
     }
-    if (service->phase == SERVICE_STOPPING && service->jobs.count == 0 &&
+    if (service->phase == RPD_PHASE_STOPPING && service->jobs.count == 0 &&
         service->loading.phase != LOADING_CANCELLED)
         loading_cancel(&service->loading);
 }
@@ -273,10 +269,10 @@ void service_drain(struct rpd_service *service)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
 
-    if (service->phase != SERVICE_WARMING && service->phase != SERVICE_READY)
+    if (service->phase != RPD_PHASE_WARMING && service->phase != RPD_PHASE_READY)
         return;
     withdraw(service);
-    enter_phase(service, SERVICE_DRAINING);
+    enter_phase(service, RPD_PHASE_DRAINING);
     hold_drain(&service->hold);
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
@@ -289,7 +285,7 @@ void service_drain(struct rpd_service *service)
 
 void service_cut_off(struct rpd_service *service)
 {
-    if (service->phase != SERVICE_DRAINING)
+    if (service->phase != RPD_PHASE_DRAINING)
         return;
     log_line(RPD_LOG_WARNING, service->name, "drain_s has passed: %zu clients are cut off",
              service->conns.count + service->places.given);
@@ -323,17 +319,12 @@ void service_unhide(struct rpd_service *service)
  * or a directory that has gone, may be over soon, and nobody will tell. */
 static void heal_failed(struct rpd_service *service, const struct error *error)
 {
-    enum { LONGEST_PAUSE_S = 60 };
-    const unsigned twice_s = service->heal_pause_s * 2;
-
     if (error->code == EXIT_RUNNING) {
         service->events->failed(service->daemon, service, error);
         return;
     }
     log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
-    service->heal_pause_s = twice_s == 0                ? 1
-                            : twice_s > LONGEST_PAUSE_S ? LONGEST_PAUSE_S
-                                                        : twice_s;
+    service->heal_pause_s = backoff_s(service->heal_pause_s);
     service->heal_due_us = clock_us() + service->heal_pause_s * UINT64_C(1000000);
 }
 
@@ -397,7 +388,7 @@ void service_heal(struct rpd_service *service, const char *file_name)
 {
     struct error error;
 
-    if ((service->phase != SERVICE_WARMING && service->phase != SERVICE_READY) ||
+    if ((service->phase != RPD_PHASE_WARMING && service->phase != RPD_PHASE_READY) ||
         residue_is_ending())
         return;
     if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
@@ -405,7 +396,7 @@ void service_heal(struct rpd_service *service, const char *file_name)
         heal_failed(service, &error);
     heal_files(service, file_name);
     for (size_t i = 0; i < service->attachment_count; i++)
-        if (service->phase < SERVICE_DRAINING &&
+        if (service->phase < RPD_PHASE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
 }
@@ -500,7 +491,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
     if (prepare(service, loop, pool) < 0)
         return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
     service->warming_since_us = service->progress_told_us = clock_us();
-    enter_phase(service, SERVICE_WARMING);
+    enter_phase(service, RPD_PHASE_WARMING);
     if (service->warmup == RPD_WARMUP_SERVE)
         hold_open(&service->hold);
     if (attach_all(service, error) < 0)

@@ -10,6 +10,7 @@
  * slice counts, so that what else the machine does weighs on both alike.
  * --check: exit 1 if the median of the pairs' ratios is above 1.15. */
 #include "../support/process.h"
+#include "rounds.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -196,19 +197,6 @@ struct subject {
 struct result {
     double cpu_ns, wall_ns, instructions; /* a request; instructions 0: not counted */
 };
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, long count)
-{
-    qsort(values, (size_t)count, sizeof *values, compare);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
 
 static void subject_start(struct subject *subject, enum server which)
 {

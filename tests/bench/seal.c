@@ -8,14 +8,13 @@
  * --check: exit 1 if the median of the first is more than 300 us above the
  * unsealed one, or if nothing could be sealed. */
 #include "../support/process.h"
+#include "rounds.h"
 
 #include "crash.h"
 #include "listener.h"
 #include "seal.h"
 
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,17 +27,9 @@ struct series {
     long count;
 };
 
-static int compare(const void *a, const void *b)
+static double middle_of(struct series *series)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(struct series *series)
-{
-    qsort(series->us, (size_t)series->count, sizeof series->us[0], compare);
-    return series->count > 0 ? series->us[series->count / 2] : 0;
+    return median(series->us, series->count);
 }
 
 /* One bind, made and closed again. */
@@ -99,8 +90,8 @@ static double measure_binds(long runs)
         sealed.us[sealed.count++] = with;
         unsealed.us[unsealed.count++] = without;
     }
-    print_row("own bind, filter prepared", median(&sealed), median(&unsealed));
-    return median(&sealed) - median(&unsealed);
+    print_row("own bind, filter prepared", middle_of(&sealed), middle_of(&unsealed));
+    return middle_of(&sealed) - middle_of(&unsealed);
 }
 
 static void measure_starts(long runs)
@@ -115,41 +106,26 @@ static void measure_starts(long runs)
         sealed.us[sealed.count++] = with;
         unsealed.us[unsealed.count++] = without;
     }
-    print_row("fork to BOUND", median(&sealed), median(&unsealed));
+    print_row("fork to BOUND", middle_of(&sealed), middle_of(&unsealed));
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
-                                            {"check", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
-    long runs = 500;
-    bool strict = false;
+    struct rounds rounds = {.count = 500, .least = 15, .most = MAX_RUNS};
 
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 'r')
-            runs = strtol(optarg, NULL, 10);
-        else if (option == 'c')
-            strict = true;
-        else
-            return 64;
-    }
-    if (optind != argc || runs < 15 || runs > MAX_RUNS) {
-        fputs("usage: seal [--runs N, 15 to 2000] [--check]\n", stderr);
-        return 64;
-    }
+    rounds_parse(&rounds, "seal", argc, argv);
     crash_install();
     crash_except_sigsys(seal_take_signal);
     const int64_t before = now_ns();
     const bool can_seal = seal_prepare(SEAL_ENFORCE, "bench") == SEAL_ENFORCE;
     const double prepare_us = (double)(now_ns() - before) / 1000;
     if (!can_seal)
-        return strict ? 1 : 0;
+        return rounds.is_check ? 1 : 0;
     printf("%-40s %9s %9s %9s\n", "median us", "sealed", "unsealed", "more");
-    const double cost = measure_binds(runs);
-    measure_starts(runs / 10);
+    const double cost = measure_binds(rounds.count);
+    measure_starts(rounds.count / 10);
     printf("seal: to load libseccomp and make the filter, once: %.0f us\n", prepare_us);
     printf("seal: %.0f us more for a bind (at most %d): %s\n", cost, LIMIT_US,
            cost <= LIMIT_US ? "ok" : "too slow");
-    return strict && cost > LIMIT_US ? 1 : 0;
+    return rounds.is_check && cost > LIMIT_US ? 1 : 0;
 }

@@ -5,15 +5,17 @@
  *     start [--runs N] [--check]
  *
  * The runs are interleaved, in another order each time; each subject has one
- * more, uncounted, to warm the page cache. What is not installed is left out
- * with a line. --check: exit 1 if rpd takes more than 1.7 times the least
- * program, if the time a backend's load takes changes rpd's by more than 10 %,
- * or if rpd could not be measured. */
+ * more, uncounted, to warm the page cache. What is compared is a pair: in each
+ * round both run right after each other, either first in turns, and the median
+ * of the rounds' ratios counts, so that what else the machine does weighs on
+ * both alike. What is not installed is left out with a line. --check: exit 1 if
+ * rpd takes more than 1.7 times the least program, if the time a backend's load
+ * takes changes rpd's by more than 10 %, or if rpd could not be measured. */
 #include "../support/process.h"
+#include "rounds.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,7 +43,7 @@ struct subject {
     const char *argv[MAX_ARGS];
     const char *dir, *path, *log;
     const char *left_out; /* why; NULL: measured */
-    double us[MAX_RUNS];  /* sorted in the end */
+    double us[MAX_RUNS];
     long runs;
 };
 
@@ -218,54 +220,69 @@ static void prepare(struct subject *list)
 
 /* ---- Measuring and telling -------------------------------------------- */
 
-static void measure(struct subject *list, long runs)
+static const struct group {
+    int count;
+    enum subject_id members[2]; /* two: a pair */
+} groups[] = {
+    {2, {MINIMAL, HELLO}}, {2, {LOAD_0, LOAD_10}}, {1, {CONSTRUCTOR}},
+    {1, {MEMCACHED}},      {1, {REDIS}},           {1, {NGINX}},
+};
+
+enum { GROUPS = sizeof groups / sizeof *groups };
+
+static void measure_one(struct subject *subject, bool counts)
 {
-    int order[SUBJECTS];
-    for (int i = 0; i < SUBJECTS; i++)
+    const double us = subject->left_out ? 0 : run(subject);
+
+    if (us < 0) {
+        const char *log = file_read(subject->log);
+        subject->left_out = textf("never accepted: %.*s", (int)strcspn(log ? log : "", "\n"),
+                                  log ? log : "");
+    } else if (counts && !subject->left_out) {
+        subject->us[subject->runs++] = us;
+    }
+}
+
+static void measure(struct subject *list, long rounds)
+{
+    int order[GROUPS];
+    for (int i = 0; i < GROUPS; i++)
         order[i] = i;
 
     srand(1);
-    for (long round = -1; round < runs; round++) {
-        for (int left = SUBJECTS; left > 0; left--) {
+    for (long round = 0; round <= rounds; round++) {
+        for (int left = GROUPS; left > 0; left--) {
             /* A neighbour's end must not weigh on the same one each time. */
-            const int chosen = rand() % left, subject_index = order[chosen];
+            const int chosen = rand() % left;
+            const struct group *group = &groups[order[chosen]];
             order[chosen] = order[left - 1];
-            order[left - 1] = subject_index;
-            struct subject *subject = &list[subject_index];
-            if (subject->left_out)
-                continue;
-            const double us = run(subject);
-            if (us < 0) {
-                const char *log = file_read(subject->log);
-                subject->left_out = textf("never accepted: %.*s",
-                                          (int)strcspn(log ? log : "", "\n"), log ? log : "");
-            } else if (round >= 0) {
-                subject->us[subject->runs++] = us;
-            }
+            order[left - 1] = (int)(group - groups);
+            for (int i = 0; i < group->count; i++)
+                measure_one(&list[group->members[(round + i) % group->count]], round > 0);
         }
     }
 }
 
-static int compare(const void *a, const void *b)
+static double middle_of(const struct subject *subject)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
+    double us[MAX_RUNS];
 
-    return (x > y) - (x < y);
+    memcpy(us, subject->us, sizeof us);
+    return subject->left_out ? 0 : median(us, subject->runs);
 }
 
-static double median(const struct subject *subject)
+static double least_of(const struct subject *subject)
 {
-    const long middle = subject->runs / 2;
+    double least = subject->us[0];
 
-    if (subject->left_out || subject->runs == 0)
-        return 0;
-    return subject->runs % 2 ? subject->us[middle]
-                             : (subject->us[middle - 1] + subject->us[middle]) / 2;
+    for (long i = 1; i < subject->runs; i++)
+        least = subject->us[i] < least ? subject->us[i] : least;
+    return least;
 }
 
-static void print_table(struct subject *list)
+static void print_table(const struct subject *list)
 {
-    const double minimal = median(&list[MINIMAL]);
+    const double minimal = middle_of(&list[MINIMAL]);
 
     printf("%-28s %10s %10s %10s\n", "exec to first connect", "median us", "min us", "to minimal");
     for (int i = 0; i < SUBJECTS; i++) {
@@ -273,56 +290,63 @@ static void print_table(struct subject *list)
         if (subject->left_out)
             printf("%-28s left out: %s\n", subject->label, subject->left_out);
         else
-            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, median(subject), subject->us[0],
-                   minimal > 0 ? median(subject) / minimal : 0);
+            printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, middle_of(subject),
+                   least_of(subject), minimal > 0 ? middle_of(subject) / minimal : 0);
     }
+}
+
+/* How often of is as long as to, round by round: the median, and where the middle
+ * half of the rounds is. 0: one of them was not measured. */
+struct ratio {
+    double median, from, until;
+};
+
+static struct ratio ratio_of(const struct subject *of, const struct subject *to)
+{
+    double ratios[MAX_RUNS];
+    const long count = of->runs;
+
+    if (of->left_out || to->left_out || count == 0)
+        return (struct ratio){0};
+    for (long i = 0; i < count; i++)
+        ratios[i] = of->us[i] / to->us[i];
+    const double middle = median(ratios, count);
+    return (struct ratio){middle, ratios[count / 4], ratios[count - 1 - count / 4]};
+}
+
+static void print_ratio(const char *what, struct ratio ratio, const char *limit, bool good)
+{
+    printf("start: %s: %.2f in the median of the rounds, %.2f to %.2f in the middle half (%s): "
+           "%s\n",
+           what, ratio.median, ratio.from, ratio.until, limit, good ? "ok" : "too much");
 }
 
 static bool check(const struct subject *list)
 {
-    const double minimal = median(&list[MINIMAL]), hello = median(&list[HELLO]);
-    const double load_0 = median(&list[LOAD_0]), load_10 = median(&list[LOAD_10]);
-    if (minimal <= 0 || hello <= 0 || load_0 <= 0 || load_10 <= 0) {
+    const struct ratio to_minimal = ratio_of(&list[HELLO], &list[MINIMAL]);
+    const struct ratio of_load = ratio_of(&list[LOAD_10], &list[LOAD_0]);
+    if (to_minimal.median <= 0 || of_load.median <= 0) {
         printf("start: rpd was not measured\n");
         return false;
     }
 
-    const double to_minimal = hello / minimal, of_load = load_10 / load_0;
-    const bool fast = to_minimal <= LIMIT_TO_MINIMAL;
-    const bool same = of_load >= 1 - LIMIT_OF_LOAD && of_load <= 1 + LIMIT_OF_LOAD;
-    printf("start: rpd / minimal: %.2f (at most %.2f): %s\n", to_minimal, LIMIT_TO_MINIMAL,
-           fast ? "ok" : "too slow");
-    printf("start: load_s=10 / load_s=0: %.3f (within %.0f %%): %s\n", of_load, LIMIT_OF_LOAD * 100,
-           same ? "ok" : "off");
+    const bool fast = to_minimal.median <= LIMIT_TO_MINIMAL;
+    const bool same = of_load.median >= 1 - LIMIT_OF_LOAD && of_load.median <= 1 + LIMIT_OF_LOAD;
+    print_ratio("rpd / minimal", to_minimal, textf("at most %.2f", LIMIT_TO_MINIMAL), fast);
+    print_ratio("load_s=10 / load_s=0", of_load,
+                textf("%.2f to %.2f", 1 - LIMIT_OF_LOAD, 1 + LIMIT_OF_LOAD), same);
     return fast && same;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
-                                            {"check", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
     static struct subject list[SUBJECTS];
-    long runs = 51;
-    bool strict = false;
+    struct rounds rounds = {.count = 51, .least = 15, .most = MAX_RUNS};
 
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 'r')
-            runs = strtol(optarg, NULL, 10);
-        else if (option == 'c')
-            strict = true;
-        else
-            return 64;
-    }
-    if (optind != argc || runs < 15 || runs > MAX_RUNS) {
-        fputs("usage: start [--runs N, 15 to 1000] [--check]\n", stderr);
-        return 64;
-    }
+    rounds_parse(&rounds, "start", argc, argv);
     prepare(list);
-    measure(list, runs);
-    for (int i = 0; i < SUBJECTS; i++)
-        qsort(list[i].us, (size_t)list[i].runs, sizeof list[i].us[0], compare);
+    measure(list, rounds.count);
     print_table(list);
     const bool good = check(list);
-    return strict && !good ? 1 : 0;
+    return rounds.is_check && !good ? 1 : 0;
 }

@@ -305,6 +305,7 @@ static const struct breach {
     {.breach = "leaks_descriptors", .id = "client.leaks", .text = "close what belongs"},
     {.breach = "leaks_memory", .id = "client.leaks", .text = "KiB of memory for good"},
     {.breach = "ignores_cancel", .id = "load.cancelled", .text = "rpd_load_cancelled()"},
+    {.breach = "blocks_loop", .id = "load.slow", .text = "the loop stands still"},
     {.breach = "dies_of_hang_ups", .id = "client.hangups", .text = "died of SIGABRT"},
     {.breach = "loses_bytes", .id = "client.bytes", .text = "byte by byte"},
     {.breach = "writes_late", .id = "client.apart", .text = "late"},

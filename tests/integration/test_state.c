@@ -270,6 +270,33 @@ Test(state, follows_the_phases_of_the_service)
     end_scene(&scene);
 }
 
+/* Its end is not a clean one before the whole process has got there. */
+Test(state, a_service_that_has_stopped_before_others_is_stopping)
+{
+    static const char request[] = "id\njob 60000 x\n";
+    struct scene scene = empty_scene();
+    const char *config = textf("%s/rpd.json", scene.dir);
+    const char *text = textf(
+        "{\"services\":["
+        "{\"name\":\"demo\",\"plugin\":\"%s\",\"listen\":[\"unix:%s/x.sock\"]},"
+        "{\"name\":\"busy\",\"plugin\":\"%s\",\"listen\":[\"unix:%s/y.sock\"]}]}",
+        build_path("plugins/echo.so"), scene.dir, test_plugin("talk"), scene.dir);
+    char line[64];
+
+    file_write(config, text, strlen(text));
+    scene.rpd = RPD_START(scene.run, "-c", config);
+    assert_bound(scene.rpd);
+    const int fd = connect_to(textf("unix:%s/y.sock", scene.dir));
+    cr_assert_eq(send_all(fd, request, sizeof request - 1), 0);
+    cr_assert_gt(read_line(fd, line, sizeof line), 0);
+    process_signal(scene.rpd, SIGTERM);
+    assert_line(scene.rpd, "demo: stopped");
+    cr_expect_eq(page_of(&scene).phase, RPD_PHASE_STOPPING);
+    close(fd);
+    assert_ends(scene.rpd, 0);
+    end_scene(&scene);
+}
+
 Test(state, a_service_that_loads_is_warming)
 {
     struct scene scene = empty_scene();

@@ -15,7 +15,7 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
-enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000 };
+enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000 };
 
 struct client {
     int opened; /* a descriptor of its own */
@@ -26,9 +26,13 @@ static char the_state;
 static int closed_fd = -1; /* the last client's */
 static char *volatile leaked;
 
+/* (The signal that asks a thread where it is ends a sleep.) */
 static void sleep_ms(long ms)
 {
-    nanosleep(&(const struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    while (nanosleep(&left, &left) < 0)
+        continue;
 }
 
 __attribute__((constructor)) static void constructor(void)
@@ -66,6 +70,28 @@ static void *load(struct rpd_load *load)
     if (does(service, "leaves_file"))
         leave_file();
     return &the_state;
+}
+
+static void run_nothing(struct rpd_job *job, void *arg)
+{
+    (void)job;
+    (void)arg;
+}
+
+/* On the loop. */
+static void block(struct rpd_service *service, void *arg, bool cancelled)
+{
+    (void)service;
+    (void)arg;
+    if (!cancelled)
+        sleep_ms(BLOCKED_MS);
+}
+
+static int serve(struct rpd_service *service, struct rpd_listener *listener)
+{
+    if (does(service, "blocks_loop") && rpd_job_submit(service, run_nothing, block, NULL) < 0)
+        return rpd_serve_fail(service, "no job can be had");
+    return rpd_serve_connections(service, listener);
 }
 
 static void on_connect(struct rpd_conn *conn, void *state)
@@ -127,5 +153,6 @@ static void stop(struct rpd_service *service, void *state)
 }
 
 RPD_BACKEND(breaches, .summary = "Breaks the contract where it is told to", .options = options,
-            .load = load, .on_connect = on_connect, .on_data = on_data, .on_close = on_close,
-            .stop = stop, .serves_without_state = true, .probe = RPD_PROBE("hello\n", "hello\n"));
+            .load = load, .serve = serve, .on_connect = on_connect, .on_data = on_data,
+            .on_close = on_close, .stop = stop, .serves_without_state = true,
+            .probe = RPD_PROBE("hello\n", "hello\n"));
