@@ -88,6 +88,7 @@ Test(control, answers_while_it_warms)
                             warm.endpoint, warm.tcp));
     make_ready(&warm);
     assert_text(ask(held, "a"), "1 a 0", warm.rpd);
+    wait_page(&warm, page.load_permille == 1000);
     reply = request_once(&warm, STATUS);
     assert_has(reply, "\"phase\":\"ready\"");
     assert_has(reply, "\"clients\":{\"held\":0,\"active\":1,\"accepted\":1}");
@@ -218,11 +219,12 @@ Test(control, watchers_hear_that_it_is_degraded)
 {
     struct warm warm = bound_warm(
         &(struct warm_start){.service = "\"on_load_failure\":\"degraded\",\"warmup\":\"serve\",",
-                             .options = "\"failing\":\"load\","});
+                             .options = "\"parts\":2,\"failing\":\"part-1\","});
     const int fd = control_of(&warm);
 
-    assert_has(request(fd, WATCH), "\"phase\":\"warming\",\"degraded\":false");
+    assert_has(request(fd, WATCH), "\"phase\":\"warming\",");
     open_gate(&warm, "load");
+    open_gate(&warm, "part-0");
     assert_same(next_line(fd),
                 "{\"v\":1,\"event\":\"phase\",\"service\":\"warm\",\"phase\":\"ready\","
                 "\"degraded\":true}",
