@@ -44,6 +44,7 @@ struct daemon {
     size_t claim_count, endpoint_count;
     struct surroundings surroundings;
     struct notify notify;
+    struct control control;
     struct running running;
     int exit_code;
 };
@@ -94,6 +95,7 @@ static void forget(struct daemon *daemon)
         service_finish(service);
     surroundings_finish(&daemon->surroundings);
     free(daemon->services);
+    control_finish(&daemon->control); /* who watches is told last */
 }
 
 /* ---- claim ---- */
@@ -301,6 +303,19 @@ static int load_code(struct daemon *daemon, struct error *error)
     return 0;
 }
 
+/* ---- control ---- */
+
+static int open_control(struct daemon *daemon, struct error *error)
+{
+    return control_open(&daemon->control, daemon->runtime_dirfd, daemon->runtime_dir,
+                        daemon->services[0].name, error);
+}
+
+static void close_control(struct daemon *daemon)
+{
+    control_close(&daemon->control);
+}
+
 /* ---- publish ---- */
 
 /* They inform, and who has none is not worse off. */
@@ -322,7 +337,11 @@ static int publish(struct daemon *daemon, struct error *error)
 {
     char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
     struct record_content common = {
-        .config = daemon->config->path, .config_digest = digest, .boot_id = boot_id};
+        .config = daemon->config->path,
+        .config_digest = digest,
+        .control = daemon->control.path,
+        .boot_id = boot_id,
+    };
     struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
     config_digest(daemon->config, digest);
@@ -355,6 +374,7 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .claims = daemon->claims,
         .claim_count = daemon->claim_count,
         .notify = &daemon->notify,
+        .control = &daemon->control,
     };
     return running_open(&daemon->running, error);
 }
@@ -393,6 +413,7 @@ static int announce(struct daemon *daemon, struct error *error)
         service_sweep(service);
         history_sweep(daemon->runtime_dirfd, service->name);
     }
+    control_sweep(&daemon->control);
     return 0;
 }
 
@@ -418,15 +439,16 @@ static const struct step {
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 } steps[] = {
-    {"inspect",  inspect,    forget},
-    {"claim",    claim,      unclaim},
-    {"bind",     bind_owned, unbind},
-    {"code",     load_code,  NULL},
-    {"own bind", bind_own,   NULL},
-    {"publish",  publish,    unpublish},
-    {"loop",     make_loop,  end_loop},
-    {"announce", announce,   unannounce},
-    {"serve",    serve,      NULL},
+    {"inspect",  inspect,      forget},
+    {"claim",    claim,        unclaim},
+    {"bind",     bind_owned,   unbind},
+    {"code",     load_code,    NULL},
+    {"own bind", bind_own,     NULL},
+    {"control",  open_control, close_control},
+    {"publish",  publish,      unpublish},
+    {"loop",     make_loop,    end_loop},
+    {"announce", announce,     unannounce},
+    {"serve",    serve,        NULL},
 };
 /* clang-format on */
 
@@ -515,6 +537,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
+    control_init(&daemon.control);
     watchdog_begin();
     notify_init(&daemon.notify, notify_fd);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);

@@ -15,7 +15,7 @@
     X(event_base_free) X(event_base_loop) X(event_base_loopbreak) \
     X(event_base_new_with_config) X(event_config_free) X(event_config_new) \
     X(event_config_set_flag) X(event_del) X(event_free) \
-    X(event_get_base) X(event_new) X(event_set_fatal_callback) X(event_set_log_callback) \
+    X(event_get_base) X(event_new) X(event_pending) X(event_set_fatal_callback) X(event_set_log_callback) \
     X(libevent_global_shutdown)
 /* clang-format on */
 
@@ -42,6 +42,7 @@ int libevent_load(struct error *error);
 #define event_free(...) libevent.event_free(__VA_ARGS__)
 #define event_get_base(...) libevent.event_get_base(__VA_ARGS__)
 #define event_new(...) libevent.event_new(__VA_ARGS__)
+#define event_pending(...) libevent.event_pending(__VA_ARGS__)
 #define event_set_fatal_callback(...) libevent.event_set_fatal_callback(__VA_ARGS__)
 #define event_set_log_callback(...) libevent.event_set_log_callback(__VA_ARGS__)
 #define libevent_global_shutdown(...) libevent.libevent_global_shutdown(__VA_ARGS__)

@@ -18,7 +18,7 @@
     X(json_object_iter_value) X(json_object_key_to_iter) X(json_object_seed) \
     X(json_object_set_new) X(json_object_size) X(json_object_update) X(json_pack) \
     X(json_real_value) X(json_string) X(json_string_length) X(json_string_nocheck) \
-    X(json_string_value)
+    X(json_string_value) X(json_true)
 /* clang-format on */
 
 struct libjansson {
@@ -61,5 +61,6 @@ int libjansson_load(struct error *error);
 #define json_string_length(...) libjansson.json_string_length(__VA_ARGS__)
 #define json_string_nocheck(...) libjansson.json_string_nocheck(__VA_ARGS__)
 #define json_string_value(...) libjansson.json_string_value(__VA_ARGS__)
+#define json_true(...) libjansson.json_true(__VA_ARGS__)
 
 #endif

@@ -21,12 +21,11 @@ static json_t *make_json(const struct record_content *content)
 
     for (size_t i = 0; i < content->endpoint_count; i++)
         json_array_append_new(endpoints, json_string(content->endpoints[i]));
-    /* There is no control socket yet; readers find the key all the same. */
-    return json_pack("{s:i, s:s, s:i, s:I, s:s, s:o, s:s, s:s?, s:s, s:n}", "version",
+    return json_pack("{s:i, s:s, s:i, s:I, s:s, s:o, s:s, s:s?, s:s, s:s}", "version",
                      RECORD_VERSION, "service", content->service, "pid", getpid(), "start_time",
                      (json_int_t)content->start_time, "boot_id", content->boot_id, "endpoints",
                      endpoints, "plugin", content->plugin, "config", content->config,
-                     "config_digest", content->config_digest, "control");
+                     "config_digest", content->config_digest, "control", content->control);
 }
 
 static int write_all(int fd, const char *data, size_t size)

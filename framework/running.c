@@ -201,6 +201,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     running->beat_us = now_us;
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
+    control_heal_again(running->control, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -209,6 +210,13 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
 }
 
 /* ---- what services and signals say ------------------------------------------------------ */
+
+static void on_phase(void *arg, struct rpd_service *service, enum rpd_phase phase)
+{
+    const struct running *running = arg;
+
+    control_tell(running->control, service, phase);
+}
 
 static void on_stopped(void *arg, struct rpd_service *service)
 {
@@ -262,6 +270,7 @@ static void on_path_changed(void *arg, const char *name)
 
     FOR_EACH_SERVICE(running, service)
         service_heal(service, name);
+    control_heal(running->control, name);
 }
 
 /* ---- open, serve, close ------------------------------------------------------------------- */
@@ -332,11 +341,14 @@ static int make_events(struct running *running)
 
 int running_open(struct running *running, struct error *error)
 {
+    const struct control_subject subject = {running->services, running->service_count};
+
     if (signals_open(error) < 0)
         return -1;
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
-        conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0)
+        conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0 ||
+        control_start(running->control, running->base, &subject) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
     return pool_create(&running->pool, running->base, running->config->workers, error);
@@ -359,6 +371,7 @@ void running_close(struct running *running)
     FOR_EACH_SERVICE(running, service)
         service_unserve(service);
     place_pool_finish(&running->place_pool);
+    control_stop(running->control);
     free_event(running->hidden_long_enough);
     free_event(running->drain_deadline);
     free_event(running->signal_event);
@@ -368,7 +381,7 @@ void running_close(struct running *running)
 
 int running_serve(struct running *running, struct error *error)
 {
-    static const struct service_events events = {on_ready, on_failed, on_stopped};
+    static const struct service_events events = {on_phase, on_ready, on_failed, on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */

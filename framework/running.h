@@ -5,6 +5,7 @@
 #ifndef FRAMEWORK_RUNNING_H
 #define FRAMEWORK_RUNNING_H
 
+#include "control.h"
 #include "notify.h"
 #include "path_watch.h"
 #include "pulse.h"
@@ -18,6 +19,7 @@ struct running {
     struct claim **claims;
     size_t claim_count;
     struct notify *notify;
+    struct control *control;
 
     struct event_base *base;
     struct event *signal_event, *drain_deadline, *hidden_long_enough;

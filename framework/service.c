@@ -38,7 +38,7 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 static int refuse_runtime_file(const struct rpd_endpoint *endpoint, const char *runtime_dir,
                                struct error *error)
 {
-    static const char *const taken[] = {".json", ".lock", ".state", ".history"};
+    static const char *const taken[] = {".json", ".lock", ".state", ".history", ".control"};
     const char *dot = strrchr(endpoint->name, '.');
 
     if (endpoint->kind != ENDPOINT_PATH || !dot || strcmp(endpoint->directory, runtime_dir) != 0)

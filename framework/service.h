@@ -29,6 +29,8 @@
 
 /* [loop] */
 struct service_events {
+    /* What it shows to others has changed. */
+    void (*phase)(void *daemon, struct rpd_service *service, enum rpd_phase phase);
     void (*ready)(void *daemon, struct rpd_service *service);
     /* It cannot go on: the daemon must stop with this. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);

@@ -30,7 +30,11 @@ static void enter(const struct rpd_service *service)
 /* To those who look from outside. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
+    const bool is_new = state_page_phase(&service->state_page) != phase;
+
     state_page_set_phase(&service->state_page, phase, clock_us());
+    if (is_new)
+        service->events->phase(service->daemon, service, phase);
 }
 
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)

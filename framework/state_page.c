@@ -159,6 +159,17 @@ void state_page_sweep(const struct state_page *page)
     whole_file_sweep(&page->file);
 }
 
+enum rpd_phase state_page_phase(const struct state_page *page)
+{
+    return (enum rpd_phase)LOAD(page->map->phase);
+}
+
+/* (Texts may change meanwhile, but the last byte of each is never written.) */
+void state_page_copy(const struct state_page *page, struct rpd_state_page *ret)
+{
+    copy(ret, page->map);
+}
+
 /* ---- writing to it --------------------------------------------------------------- */
 
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us)

@@ -50,6 +50,10 @@ void state_page_sweep(const struct state_page *page);
 /* [start][loop] The first READY is the one that the page tells the time of. */
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us);
 
+/* [start][loop] What it shows. */
+enum rpd_phase state_page_phase(const struct state_page *page);
+void state_page_copy(const struct state_page *page, struct rpd_state_page *ret);
+
 /* [start][loop] The loop has turned, by so much later than it was meant to. */
 void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us);
 

@@ -233,7 +233,8 @@ Test(distribution, manual_has_all_functions)
 Test(distribution, manual_is_without_warnings)
 {
     const char *pages[] = {RPD_SOURCE_DIR "/man/rpd.8", RPD_SOURCE_DIR "/man/rpdctl.1",
-                           RPD_SOURCE_DIR "/man/rpd-backend.3", RPD_BUILD_DIR "/man/rpd.json.5"};
+                           RPD_SOURCE_DIR "/man/rpd-control.7", RPD_SOURCE_DIR "/man/rpd-backend.3",
+                           RPD_BUILD_DIR "/man/rpd.json.5"};
 
     built_text("man/rpd.json.5");
     if (!is_installed("man"))

@@ -134,6 +134,12 @@ static const char *state_page_is_a_directory(const char *dir)
     return "";
 }
 
+static const char *control_socket_is_a_directory(const char *dir)
+{
+    mkdir(textf("%s/run/echo.control", dir), 0700);
+    return "";
+}
+
 static const char *lock_is_a_directory(const char *dir)
 {
     mkdir(textf("%s/.x.sock.lock", dir), 0700);
@@ -462,6 +468,8 @@ static const struct row rows[] = {
      .line = "publish: $R/echo.json: ", .advice = "RPD_RUNTIME_DIR"},
     {"the state page is a directory", 73, ECHO, .prepare = state_page_is_a_directory,
      .line = "publish: $R/echo.state: ", .advice = "RPD_RUNTIME_DIR"},
+    {"the control socket is a directory", 73, ECHO, .prepare = control_socket_is_a_directory,
+     .line = "control: $R/echo.control: ", .advice = "RPD_RUNTIME_DIR"},
     {"the lock is a directory", 73, ECHO, .prepare = lock_is_a_directory,
      .line = "claim: $D/.x.sock.lock: ", .advice = ";"},
 
