@@ -13,7 +13,6 @@
 #include "clock.h"
 #include "config_digest.h"
 #include "crash_loop.h"
-#include "ensure_start.h"
 #include "history_view.h"
 #include "instance_wait.h"
 #include "libjansson.h"
@@ -57,9 +56,9 @@ static uint64_t wall_ms(void)
 static int inspect(const struct ensure *ensure, size_t index, struct plugin *plugin,
                    struct error *error)
 {
-    const struct config_service *service = &ensure->config->services[index];
+    const struct config_service *service = &ensure->request.config->services[index];
     const struct plugin_search search = {.base = service->plugin_base,
-                                         .dirs = ensure->config->plugin_dirs};
+                                         .dirs = ensure->request.config->plugin_dirs};
 
     *plugin = (struct plugin){.fd = -1};
     return plugin_inspect(plugin, service->plugin, &search, error);
@@ -68,57 +67,59 @@ static int inspect(const struct ensure *ensure, size_t index, struct plugin *plu
 /* A service without one has its backend's. */
 static int find_name(struct ensure *ensure, size_t index, struct error *error)
 {
-    const char *configured = ensure->config->services[index].name;
+    const char *configured = ensure->request.config->services[index].name;
     struct plugin plugin;
     int failed = 0;
 
     if (configured) {
-        snprintf(ensure->names[index], sizeof *ensure->names, "%s", configured);
+        snprintf(ensure->request.names[index], sizeof *ensure->request.names, "%s", configured);
         return 0;
     }
     failed = inspect(ensure, index, &plugin, error);
     if (!failed)
-        snprintf(ensure->names[index], sizeof *ensure->names, "%s", plugin.note.backend);
+        snprintf(ensure->request.names[index], sizeof *ensure->request.names, "%s",
+                 plugin.note.backend);
     plugin_finish(&plugin);
     return failed;
 }
 
 static int prepare(struct ensure *ensure, struct error *error)
 {
-    ensure->dirfd = -1;
+    ensure->request.dirfd = -1;
     ensure->began_ms = wall_ms();
-    ensure->names = calloc(ensure->config->service_count, sizeof *ensure->names);
-    ensure->instances = calloc(ensure->config->service_count, sizeof *ensure->instances);
-    if (!ensure->names || !ensure->instances)
+    ensure->request.names = calloc(ensure->request.config->service_count,
+                                   sizeof *ensure->request.names);
+    ensure->instances = calloc(ensure->request.config->service_count, sizeof *ensure->instances);
+    if (!ensure->request.names || !ensure->instances)
         return error_set(error, EXIT_SYSTEM, "ensure", "services", "out of memory; free some");
-    ensure->count = ensure->config->service_count;
-    for (size_t i = 0; i < ensure->count; i++)
+    ensure->request.count = ensure->request.config->service_count;
+    for (size_t i = 0; i < ensure->request.count; i++)
         if (find_name(ensure, i, error) < 0)
             return -1;
-    ensure->dirfd = directory_open_runtime(ensure->runtime_dir, error);
-    return ensure->dirfd < 0 ? -1 : 0;
+    ensure->request.dirfd = directory_open_runtime(ensure->runtime_dir, error);
+    return ensure->request.dirfd < 0 ? -1 : 0;
 }
 
 void ensure_finish(struct ensure *ensure)
 {
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         instance_finish(&ensure->instances[i]);
     free(ensure->instances);
-    free(ensure->names);
-    if (ensure->dirfd >= 0)
-        close(ensure->dirfd);
+    free(ensure->request.names);
+    if (ensure->request.dirfd >= 0)
+        close(ensure->request.dirfd);
 }
 
 /* ---- waiting ---------------------------------------------------------------------------- */
 
 static bool is_late(const struct ensure *ensure)
 {
-    return clock_us() >= ensure->deadline_us;
+    return clock_us() >= ensure->request.deadline_us;
 }
 
 static int time_out(const struct ensure *ensure, const char *what, struct error *error)
 {
-    error_set(error, EXIT_SYSTEM, "ensure", ensure->names[0],
+    error_set(error, EXIT_SYSTEM, "ensure", ensure->request.names[0],
               "timed out while %s; nothing was stopped; rpdctl status has more", what);
     return ENSURE_TIMED_OUT;
 }
@@ -163,21 +164,22 @@ static bool same_text(const char *one, const char *other)
 /* A process that some other file, or another command line, was the start of. */
 static bool is_from_elsewhere(const struct ensure *ensure, const struct instance *instance)
 {
-    return instance->has_record && !same_text(instance->record.config, ensure->config->path);
+    return instance->has_record &&
+           !same_text(instance->record.config, ensure->request.config->path);
 }
 
 static enum picture judge(const struct ensure *ensure)
 {
     size_t alive = 0;
 
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         if (is_unsettled(&ensure->instances[i]))
             return UNSETTLED;
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         alive += ensure->instances[i].verdict != STATE_DEAD;
     if (alive == 0)
         return ABSENT;
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         if (ensure->instances[i].verdict == STATE_DEAD ||
             !instance_is_same(&ensure->instances[i], &ensure->instances[0]) ||
             is_from_elsewhere(ensure, &ensure->instances[i]))
@@ -187,9 +189,9 @@ static enum picture judge(const struct ensure *ensure)
 
 static enum picture look(struct ensure *ensure)
 {
-    for (size_t i = 0; i < ensure->count; i++) {
+    for (size_t i = 0; i < ensure->request.count; i++) {
         instance_finish(&ensure->instances[i]);
-        instance_look(ensure->dirfd, ensure->names[i], &ensure->instances[i]);
+        instance_look(ensure->request.dirfd, ensure->request.names[i], &ensure->instances[i]);
     }
     return judge(ensure);
 }
@@ -197,7 +199,7 @@ static enum picture look(struct ensure *ensure)
 static const struct instance *first_that(const struct ensure *ensure,
                                          bool (*matches)(const struct instance *instance))
 {
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         if (matches(&ensure->instances[i]))
             return &ensure->instances[i];
     return NULL;
@@ -213,7 +215,7 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
     char who[ERROR_TEXT_MAX / 2] = "";
     size_t used = 0;
 
-    for (size_t i = 0; i < ensure->count && used < sizeof who; i++) {
+    for (size_t i = 0; i < ensure->request.count && used < sizeof who; i++) {
         const struct instance *instance = &ensure->instances[i];
         const char *from = instance->record.config ? instance->record.config : "a command line";
 
@@ -227,7 +229,8 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
                                      (int)instance->pid, instance->has_record ? from : "elsewhere");
     }
     return error_set(error, EXIT_RUNNING, "ensure",
-                     ensure->config->path ? ensure->config->path : ensure->names[0],
+                     ensure->request.config->path ? ensure->request.config->path
+                                                  : ensure->request.names[0],
                      "%s; nothing was started; stop what runs first (rpdctl stop)", who);
 }
 
@@ -235,7 +238,7 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
 static bool is_just_ending(const struct ensure *ensure)
 {
     const struct instance *alive = first_that(ensure, lives);
-    const int pidfd = alive ? instance_open(ensure->dirfd, alive) : -1;
+    const int pidfd = alive ? instance_open(ensure->request.dirfd, alive) : -1;
 
     if (pidfd < 0)
         return alive != NULL;
@@ -269,7 +272,7 @@ static void set_alarm(const struct ensure *ensure, bool on)
     const struct timeval step = {.tv_usec = on ? 50000 : 0};
     const struct itimerval timer = {step, step};
 
-    if (ensure->deadline_us == INSTANCE_FOR_EVER)
+    if (ensure->request.deadline_us == INSTANCE_FOR_EVER)
         return;
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
@@ -281,10 +284,10 @@ static int take_turn(const struct ensure *ensure, struct lock *lock, struct erro
     char name[128];
     int result;
 
-    snprintf(name, sizeof name, "%s.ensure.lock", ensure->names[0]);
+    snprintf(name, sizeof name, "%s.ensure.lock", ensure->request.names[0]);
     set_alarm(ensure, true);
     do
-        result = lock_wait(lock, ensure->dirfd, ensure->runtime_dir, name, error);
+        result = lock_wait(lock, ensure->request.dirfd, ensure->runtime_dir, name, error);
     while (result == 1 && !is_late(ensure));
     set_alarm(ensure, false);
     return result;
@@ -301,7 +304,8 @@ struct past {
 
 static void read_past(const struct ensure *ensure, struct past *ret)
 {
-    const int count = history_view_read(ensure->dirfd, ensure->names[0], ret->entries, ENTRIES);
+    const int count = history_view_read(ensure->request.dirfd, ensure->request.names[0],
+                                        ret->entries, ENTRIES);
 
     ret->count = count > 0 ? (size_t)count : 0;
 }
@@ -313,7 +317,7 @@ static void bury_the_silent(const struct ensure *ensure, struct past *past)
 
     if (!last || last->ended)
         return;
-    ensure_start_bury(ensure, last, &ensure->instances[0]);
+    ensure_start_bury(&ensure->request, last, &ensure->instances[0]);
     read_past(ensure, past);
 }
 
@@ -352,9 +356,9 @@ static uint64_t changed_ms(const char *path)
 /* Of the configuration and the plugins: who mends one need not wait. */
 static uint64_t last_change_ms(const struct ensure *ensure)
 {
-    uint64_t last = changed_ms(ensure->config->path);
+    uint64_t last = changed_ms(ensure->request.config->path);
 
-    for (size_t i = 0; i < ensure->count; i++) {
+    for (size_t i = 0; i < ensure->request.count; i++) {
         struct plugin plugin;
         struct error error;
         uint64_t changed = 0;
@@ -399,7 +403,7 @@ static int start_once(struct ensure *ensure, const struct lock *lock, unsigned s
 {
     struct launch_result result;
 
-    if (ensure_start(ensure, lock->fd, &result, error) < 0)
+    if (ensure_start(&ensure->request, lock->fd, &result, error) < 0)
         return (int)error->code;
     switch (result.outcome) {
     case LAUNCH_LATE: return time_out(ensure, "it starts", error);
@@ -463,7 +467,7 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
             continue;
         }
         if (starts == STARTS_MAX) {
-            error_set(error, EXIT_SYSTEM, "ensure", ensure->names[0],
+            error_set(error, EXIT_SYSTEM, "ensure", ensure->request.names[0],
                       "started %d times, and gone each time; who ends it? see its log", STARTS_MAX);
             return EXIT_SYSTEM;
         }
@@ -479,7 +483,7 @@ static void warn_of_stalls(const struct ensure *ensure)
 {
     char line[256];
 
-    for (size_t i = 0; i < ensure->count; i++) {
+    for (size_t i = 0; i < ensure->request.count; i++) {
         const struct instance *instance = &ensure->instances[i];
 
         if (instance->verdict != STATE_STALLED)
@@ -502,7 +506,7 @@ static void warn_of_difference(const struct ensure *ensure)
 
     if (!theirs || libjansson_load(&error) < 0)
         return;
-    config_digest(ensure->config, ours);
+    config_digest(ensure->request.config, ours);
     if (strcmp(theirs, ours) == 0)
         return;
     snprintf(line, sizeof line,
@@ -534,8 +538,8 @@ static int tell_why_not(const struct ensure *ensure, const struct instance *inst
 {
     struct history_entry end;
 
-    if (history_view_end(ensure->dirfd, instance->service, instance->pid, instance->start_time,
-                         &end)) {
+    if (history_view_end(ensure->request.dirfd, instance->service, instance->pid,
+                         instance->start_time, &end)) {
         if (end.code != 0)
             return tell_end(&end, error);
         error_set(error, EXIT_INTERNAL, "ensure", instance->service,
@@ -554,7 +558,8 @@ static int ready_one(const struct ensure *ensure, struct instance *instance, str
     struct instance seen;
     int code = 0;
 
-    if (instance_wait_ready(ensure->dirfd, instance, ensure->deadline_us, &seen, &outcome) < 0) {
+    if (instance_wait_ready(ensure->request.dirfd, instance, ensure->request.deadline_us, &seen,
+                            &outcome) < 0) {
         error_set(error, EXIT_SYSTEM, "ensure", instance->service, "cannot wait for it: %s",
                   strerror(errno));
         code = EXIT_SYSTEM;
@@ -572,7 +577,7 @@ int ensure_ready(struct ensure *ensure, struct error *error)
 {
     int code = 0;
 
-    for (size_t i = 0; i < ensure->count && code == 0; i++)
+    for (size_t i = 0; i < ensure->request.count && code == 0; i++)
         code = ready_one(ensure, &ensure->instances[i], error);
     return code;
 }

@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "directory.h"
+#include "ensure_start.h"
 #include "error.h"
 #include "instance_wait.h"
 
@@ -18,18 +19,13 @@
 enum { ENSURE_TIMED_OUT = 1 }; /* beside rpd's exit codes */
 
 struct ensure {
-    const struct arguments *arguments;
-    const struct config *config;
-    uint64_t deadline_us;           /* of CLOCK_MONOTONIC, or INSTANCE_FOR_EVER */
+    struct ensure_request request;  /* arguments, config and the deadline are the caller's */
     void (*warn)(const char *line); /* what the user should know, and is no failure */
     /* The result: */
     struct instance *instances; /* of the services, in their order */
-    size_t count;
-    bool started; /* by this call */
+    bool started;               /* by this call */
     /* Private: */
-    char (*names)[64];
     char runtime_dir[RUNTIME_PATH_MAX];
-    int dirfd;
     uint64_t began_ms; /* of CLOCK_REALTIME */
 };
 

@@ -25,16 +25,16 @@ static uint64_t wall_ms(void)
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-static void note(const struct ensure *ensure, int dirfd, const struct history_end *end)
+static void note(const struct ensure_request *request, int dirfd, const struct history_end *end)
 {
-    for (size_t i = 0; i < ensure->count; i++)
-        history_note_end(dirfd, ensure->names[i], end);
+    for (size_t i = 0; i < request->count; i++)
+        history_note_end(dirfd, request->names[i], end);
 }
 
 /* In the starter. A daemon that got so far has done it itself. */
 static void note_failure(void *arg, int dirfd, const struct launch_result *result)
 {
-    const struct ensure *ensure = arg;
+    const struct ensure_request *request = arg;
     const struct history_end end = {.time_ms = wall_ms(),
                                     .pid = result->pid,
                                     .start_time = result->start_time,
@@ -42,9 +42,9 @@ static void note_failure(void *arg, int dirfd, const struct launch_result *resul
                                     .text = result->text};
     struct history_entry known;
 
-    if (history_view_end(dirfd, ensure->names[0], result->pid, result->start_time, &known))
+    if (history_view_end(dirfd, request->names[0], result->pid, result->start_time, &known))
         return;
-    note(ensure, dirfd, &end);
+    note(request, dirfd, &end);
 }
 
 /* When its loop turned for the last time, if its page is still there. */
@@ -59,7 +59,7 @@ static uint64_t last_seen_ms(const struct history_entry *bound, const struct ins
     return now_ms - (now_us - page->turned_us) / 1000;
 }
 
-void ensure_start_bury(const struct ensure *ensure, const struct history_entry *bound,
+void ensure_start_bury(const struct ensure_request *request, const struct history_entry *bound,
                        const struct instance *seen)
 {
     char text[128];
@@ -72,7 +72,7 @@ void ensure_start_bury(const struct ensure *ensure, const struct history_entry *
     snprintf(text, sizeof text,
              "start: pid %d: gone without a word: killed, or the machine went down",
              (int)bound->pid);
-    note(ensure, ensure->dirfd, &end);
+    note(request, request->dirfd, &end);
 }
 
 /* ---- the command line ------------------------------------------------------------------- */
@@ -106,29 +106,28 @@ static void add(struct command_line *line, const char *option, const char *value
     line->arguments[line->count++] = (char *)(uintptr_t)value;
 }
 
-static int write_command_line(const struct ensure *ensure, const char *program,
+static int write_command_line(const struct ensure_request *request, const char *program,
                               struct command_line *ret)
 {
     enum { FIXED = 10 }; /* rpd -c FILE PLUGIN -n NAME --start-fd N NULL, and one */
-    const struct config_request *request = &ensure->arguments->request;
-    const size_t room = FIXED + 2 * (request->listen_count + request->option_count);
+    const struct config_request *given = &request->arguments->request;
+    const size_t room = FIXED + 2 * (given->listen_count + given->option_count);
 
     *ret = (struct command_line){.arguments = calloc(room, sizeof(char *))};
-    if (ensure->config->path)
-        ret->config = strdup(ensure->config->path);
-    if (request->plugin)
-        ret->plugin = strchr(request->plugin, '/') ? absolute(request->plugin)
-                                                   : strdup(request->plugin);
-    if (!ret->arguments || (ensure->config->path && !ret->config) ||
-        (request->plugin && !ret->plugin))
+    if (request->config->path)
+        ret->config = strdup(request->config->path);
+    if (given->plugin)
+        ret->plugin = strchr(given->plugin, '/') ? absolute(given->plugin) : strdup(given->plugin);
+    if (!ret->arguments || (request->config->path && !ret->config) ||
+        (given->plugin && !ret->plugin))
         return -1;
     add(ret, NULL, program);
     add(ret, "-c", ret->config);
-    add(ret, "-n", request->name);
-    for (size_t i = 0; i < request->listen_count; i++)
-        add(ret, "-l", request->listen[i]);
-    for (size_t i = 0; i < request->option_count; i++)
-        add(ret, "-o", request->options[i]);
+    add(ret, "-n", given->name);
+    for (size_t i = 0; i < given->listen_count; i++)
+        add(ret, "-l", given->listen[i]);
+    for (size_t i = 0; i < given->option_count; i++)
+        add(ret, "-o", given->options[i]);
     add(ret, NULL, ret->plugin);
     return 0;
 }
@@ -142,7 +141,7 @@ static void finish_command_line(struct command_line *line)
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
-int ensure_start(const struct ensure *ensure, int lock_fd, struct launch_result *ret,
+int ensure_start(const struct ensure_request *request, int lock_fd, struct launch_result *ret,
                  struct error *error)
 {
     char program[PATH_MAX];
@@ -150,21 +149,21 @@ int ensure_start(const struct ensure *ensure, int lock_fd, struct launch_result 
     struct launch launch = {.program = program,
                             .log_fd = -1,
                             .lock_fd = lock_fd,
-                            .dirfd = ensure->dirfd,
+                            .dirfd = request->dirfd,
                             .failed = note_failure,
-                            .arg = (void *)(uintptr_t)ensure};
+                            .arg = (void *)(uintptr_t)request};
     int failed = rpdctl_beside("rpd", program, error);
 
-    if (!failed && write_command_line(ensure, program, &line) < 0)
+    if (!failed && write_command_line(request, program, &line) < 0)
         failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory; free some");
     if (!failed)
-        failed = (launch.log_fd = daemon_log_open(ensure->config->log_file, ensure->names[0],
+        failed = (launch.log_fd = daemon_log_open(request->config->log_file, request->names[0],
                                                   error)) < 0
                      ? -1
                      : 0;
     launch.arguments = line.arguments;
     if (!failed)
-        failed = launch_daemon(&launch, ensure->deadline_us, ret, error);
+        failed = launch_daemon(&launch, request->deadline_us, ret, error);
     if (launch.log_fd >= 0)
         close(launch.log_fd);
     finish_command_line(&line);

@@ -2,18 +2,29 @@
 #ifndef FRAMEWORK_ENSURE_START_H
 #define FRAMEWORK_ENSURE_START_H
 
-#include "ensure.h"
+#include "arguments.h"
 #include "history_view.h"
+#include "instance.h"
 #include "launch.h"
+
+/* What is to be started. */
+struct ensure_request {
+    const struct arguments *arguments;
+    const struct config *config;
+    char (*names)[64]; /* of the services, in their order */
+    size_t count;
+    int dirfd;            /* the run-time directory */
+    uint64_t deadline_us; /* of CLOCK_MONOTONIC, or UINT64_MAX */
+};
 
 /* Starts rpd, which lives beside rpdctl, with what the caller asked for. lock_fd stays
  * locked until the start is over, even if this process is not there any more. A failed
  * start is in the services' histories by then. 0 with an outcome, or -1. */
-int ensure_start(const struct ensure *ensure, int lock_fd, struct launch_result *ret,
+int ensure_start(const struct ensure_request *request, int lock_fd, struct launch_result *ret,
                  struct error *error);
 
 /* Notes the end of a run that could not do so itself: it was killed. seen: what it left. */
-void ensure_start_bury(const struct ensure *ensure, const struct history_entry *bound,
+void ensure_start_bury(const struct ensure_request *request, const struct history_entry *bound,
                        const struct instance *seen);
 
 #endif

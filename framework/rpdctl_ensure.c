@@ -134,7 +134,7 @@ static void warn(const char *line)
 
 static void print_endpoints(const struct ensure *ensure)
 {
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         for (size_t k = 0; k < ensure->instances[i].record.endpoint_count; k++)
             puts(ensure->instances[i].record.endpoints[k]);
 }
@@ -158,7 +158,7 @@ static int print_json(const struct ensure *ensure)
     if (libjansson_load(&error) < 0)
         return say(&error, (int)error.code);
     services = json_array();
-    for (size_t i = 0; i < ensure->count; i++)
+    for (size_t i = 0; i < ensure->request.count; i++)
         json_array_append_new(services, service_json(&ensure->instances[i]));
     whole = json_pack("{s:i, s:i, s:b, s:o}", "version", 1, "pid", (int)ensure->instances[0].pid,
                       "started", ensure->started, "services", services);
@@ -193,11 +193,12 @@ static int load_and_run(const struct request *request, const struct arguments *a
     struct error *errors;
     size_t count;
     struct ensure ensure = {
-        .arguments = arguments, .config = &config, .warn = warn, .deadline_us = INSTANCE_FOR_EVER};
+        .request = {.arguments = arguments, .config = &config, .deadline_us = INSTANCE_FOR_EVER},
+        .warn = warn};
     int code;
 
     if (request->timeout_s > 0)
-        ensure.deadline_us = clock_us() + (uint64_t)(request->timeout_s * 1e6);
+        ensure.request.deadline_us = clock_us() + (uint64_t)(request->timeout_s * 1e6);
     if (config_load(&config, &arguments->request, &errors, &count) < 0)
         return say_all(errors, count);
     code = run_ensure(request, &ensure);

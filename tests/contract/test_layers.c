@@ -245,15 +245,16 @@ static bool exports(const char *symbols, const char *name)
     return found || strstr(symbols, textf("\n%s@", name));
 }
 
-/* The names that headers declare with RPD_API: what stands before the "(". */
-static size_t declared_names(const char **ret_names, size_t room)
+/* The names that headers declare with RPD_API: what stands before the "(". client.h is
+ * librpd-client's, the others are librpd's. */
+static size_t declared_names(bool of_client, const char **ret_names, size_t room)
 {
     DIR *stream = opendir(RPD_SOURCE_DIR "/include/rpd");
     size_t count = 0;
 
     cr_assert_not_null(stream);
     for (const struct dirent *entry; (entry = readdir(stream));) {
-        if (!is_source(entry->d_name))
+        if (!is_source(entry->d_name) || (strcmp(entry->d_name, "client.h") == 0) != of_client)
             continue;
         const char *text = file_read(textf(RPD_SOURCE_DIR "/include/rpd/%s", entry->d_name));
         for (const char *at = text; (at = strstr(at, "\nRPD_API ")); at++) {
@@ -272,7 +273,7 @@ static size_t declared_names(const char **ret_names, size_t room)
 Test(layers, librpd_exports_the_public_functions)
 {
     const char *names[300];
-    const size_t count = declared_names(names, 300);
+    const size_t count = declared_names(false, names, 300);
     const char *symbols = symbols_of(build_path("librpd.so"));
 
     cr_assert_gt(count, 40, "%zu functions were found in the headers", count);
@@ -280,12 +281,32 @@ Test(layers, librpd_exports_the_public_functions)
         cr_expect(exports(symbols, names[i]), "%s is declared but not exported", names[i]);
 }
 
+/* Whoever connects takes nothing else into their program. */
+Test(layers, librpd_client_stands_on_libc)
+{
+    const char *names[10];
+    const size_t count = declared_names(true, names, 10);
+    const char *symbols = symbols_of(build_path("librpd-client.so"));
+    struct process *readelf = process_start(&(struct process_options){
+        .argv = ARGS("readelf", "-d", build_path("librpd-client.so")), .env = ARGS("LC_ALL=C")});
+
+    cr_assert_eq(process_code(process_wait_exit(readelf)), 0);
+    cr_expect_eq(count, 2);
+    cr_expect_eq(lines_with(symbols, "rpd_"), count, "%s", symbols);
+    for (size_t i = 0; i < count; i++)
+        cr_expect(exports(symbols, names[i]), "%s is declared but not exported", names[i]);
+    if (!is_sanitized())
+        cr_expect_eq(lines_with(process_stdout(readelf), "(NEEDED)"), 1, "%s",
+                     process_stdout(readelf));
+    process_free(readelf);
+}
+
 /* rpd carries librpd's soname: what it exports, plugins find. */
 Test(layers, librpd_and_rpd_export_nothing_else)
 {
     static const char *const files[] = {"librpd.so.0", "rpd"};
     const char *names[300];
-    const size_t count = declared_names(names, 300);
+    const size_t count = declared_names(false, names, 300);
 
     for (size_t f = 0; f < 2; f++) {
         const char *symbols = symbols_of(build_path(files[f]));

@@ -333,12 +333,30 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     const char *dir = directory_to_complete_in();
 
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
-                     "--help\n--version\ncheck\ndescribe\nnew\n");
+                     "--help\n--version\ncheck\ndescribe\nnew\nstatus\nstop\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "o")), "one.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "one.so", "--j")), "--json\n--junit\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")), "--json\n--watch\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "wait", "x", "--s")), "--stopped\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "stop", "x", "--timeout", "")), "");
+}
+
+Test(distribution, completion_offers_services)
+{
+    const char *dir = directory_to_complete_in(), *run = textf("%s/run", dir);
+
+    cr_assert_eq(mkdir(run, 0700), 0);
+    setenv("RPD_RUNTIME_DIR", run, 1);
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "")), "");
+    write_text(textf("%s/demo.lock", run), "");
+    write_text(textf("%s/dull.lock", run), "");
+    write_text(textf("%s/other.lock", run), "");
+    write_text(textf("%s/.x.sock.lock", run), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "d")), "demo\ndull\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "stop", "")), "demo\ndull\nother\n");
 }
 
 /* ---- systemd units ---------------------------------------------------------- */

@@ -1,41 +1,11 @@
 /* rpdctl, as its users see it: describe, new, check. */
-#include "common.h"
+#include "rpdctl_run.h"
 
 #include <jansson.h>
 
 static const char *const shipped[] = {"plugins/echo.so", "samples/hello.so", "samples/index.so",
                                       "samples/slow_start.so", "samples/web.so"};
 enum { SHIPPED = sizeof shipped / sizeof *shipped };
-
-struct outcome {
-    int code;
-    const char *out, *err;
-};
-
-static struct outcome run_in(const char *directory, const char *const *argv, const char *const *env)
-{
-    struct process *process = process_start(
-        &(struct process_options){.argv = argv, .env = env, .directory = directory});
-    struct outcome outcome;
-
-    /* (Longer than one deadline: a whole check, on a machine that does much else.) */
-    for (int i = 0; i < 5 && process_wait_exit(process) == -1; i++)
-        continue;
-    outcome.code = process_code(process_wait_exit(process));
-    outcome.out = textf("%s", process_stdout(process));
-    outcome.err = textf("%s", process_stderr(process));
-    process_free(process);
-    return outcome;
-}
-
-#define RPDCTL(...) run_in(NULL, ARGS("rpdctl", __VA_ARGS__), NULL)
-
-#define assert_code(outcome, wanted)                                                               \
-    cr_assert_eq((outcome).code, (wanted), "exit code %d instead of %d:\n%s%s", (outcome).code,    \
-                 (wanted), (outcome).out, (outcome).err)
-
-#define assert_has(text, part)                                                                     \
-    cr_assert_not_null(strstr((text), (part)), "no \"%s\" in:\n%s", (part), (text))
 
 static json_t *parsed(const char *text)
 {

@@ -90,7 +90,7 @@ Test(history_view, control_bytes_do_not_reach_a_terminal)
 
 Test(history_view, a_long_text_is_cut)
 {
-    cr_assert_eq(read_lines(textf("1 7 1 ended 70 %0700d\n", 5), 1), 1);
+    cr_assert_eq(read_lines(textf("1 7 1 ended 70 %01100d\n", 5), 1), 1);
     cr_expect_eq(strlen(entries[0].text), sizeof entries[0].text - 1);
 }
 

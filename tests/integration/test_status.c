@@ -1,0 +1,439 @@
+/* rpdctl status: what is shown of a service in each of its states, on a terminal, too. */
+#include "rpdctl_run.h"
+
+#include <jansson.h>
+
+static json_t *parsed(const char *text)
+{
+    json_error_t error;
+    json_t *json = json_loads(text, 0, &error);
+
+    cr_assert_not_null(json, "line %d: %s in:\n%s", error.line, error.text, text);
+    return json;
+}
+
+/* What `status SERVICE --json` says of it. */
+static json_t *json_of(const char *run, const char *service)
+{
+    json_t *document = parsed(RPDCTL_ON(run, "status", service, "--json").out);
+    json_t *row = json_array_get(json_object_get(document, "services"), 0);
+
+    cr_assert_not_null(row);
+    json_incref(row);
+    json_decref(document);
+    return row;
+}
+
+static const char *text_at(const json_t *row, const char *key)
+{
+    const char *text = json_string_value(json_object_get(row, key));
+
+    return text ? textf("%s", text) : "(none)";
+}
+
+static const char *state_of(const char *run)
+{
+    json_t *row = json_of(run, "demo");
+    const char *state = text_at(row, "state");
+
+    json_decref(row);
+    return state;
+}
+
+#define assert_state(run, wanted)                                                                  \
+    do {                                                                                           \
+        const char *state_ = state_of(run);                                                        \
+        cr_assert_str_eq(state_, (wanted), "%s instead of %s", state_, (wanted));                  \
+    } while (0)
+
+static void wait_for_state(const char *run, const char *wanted)
+{
+    for (int i = 0; i < 2000 && strcmp(state_of(run), wanted) != 0; i++)
+        poll(NULL, 0, 1);
+    assert_state(run, wanted);
+}
+
+/* ---- what is there ------------------------------------------------------------------------ */
+
+Test(status, nothing_runs_and_nothing_is_made)
+{
+    const char *dir = temp_dir_make(), *run = textf("%s/run", dir);
+    const struct outcome all = RPDCTL_ON(run, "status");
+    const struct outcome one = RPDCTL_ON(run, "status", "demo");
+
+    assert_code(all, 0);
+    cr_assert_str_eq(all.out, "no service runs\n");
+    assert_code(one, 1);
+    cr_assert_str_eq(one.out, "service:   demo\nstate:     dead\n");
+    assert_code(RPDCTL_ON(run, "status", "demo", "--json"), 1);
+    const struct outcome json = RPDCTL_ON(run, "status", "--json");
+    assert_code(json, 0);
+    json_t *document = parsed(json.out);
+    cr_assert_eq(json_integer_value(json_object_get(document, "version")), 1);
+    cr_assert_eq(json_array_size(json_object_get(document, "services")), 0);
+    json_decref(document);
+    assert_empty(dir);
+    temp_dir_remove(dir);
+}
+
+Test(status, a_row_for_each_that_runs)
+{
+    const char *run = make_run(temp_dir_make());
+    struct process *warms = START_DEMO(run, build_path("samples/slow_start.so"), "-o", "load_s=60");
+    struct process *other = RPD_START(run, build_path("plugins/echo.so"), "-n", "other");
+
+    assert_code(RPDCTL_ON(run, "wait", "other", "--ready"), 0);
+    struct outcome all = RPDCTL_ON(run, "status");
+    while (process_alive(warms) && !strstr(all.out, " left")) /* an estimate takes a moment */
+        all = RPDCTL_ON(run, "status");
+    assert_code(all, 0);
+    cr_assert_eq(lines_with(all.out, ""), 3, "%s", all.out);
+    assert_has(all.out, "SERVICE  STATE    PID");
+    assert_has(all.out, textf("demo     warming  %d", (int)process_pid(warms)));
+    assert_has(all.out, "[");
+    assert_has(all.out, " s left  unix:");
+    assert_has(all.out, textf("other    alive    %d", (int)process_pid(other)));
+    assert_has(all.out, textf("unix:%s/other.sock\n", run));
+    /* One that has stopped leaves its lock, and no row. */
+    assert_stops(other);
+    all = RPDCTL_ON(run, "status");
+    assert_has_not(all.out, "other");
+    assert_stops(warms);
+    cr_assert_str_eq(RPDCTL_ON(run, "status").out, "no service runs\n");
+    process_free(warms);
+    process_free(other);
+}
+
+Test(status, all_of_one)
+{
+    const char *run = make_run(temp_dir_make());
+    struct process *rpd = START_DEMO(run, build_path("samples/slow_start.so"), "-o", "load_s=60");
+    const int fd = client(textf("unix:%s/demo.sock", run));
+    json_t *row;
+
+    cr_assert_eq(send_all(fd, "x\n", 2), 0);
+    do { /* it is counted with the loop's next turn */
+        row = json_of(run, "demo");
+        if (json_integer_value(json_object_get(json_object_get(row, "clients"), "held")) == 1)
+            break;
+        json_decref(row);
+    } while (process_alive(rpd));
+    const struct outcome one = RPDCTL_ON(run, "status", "demo");
+    assert_code(one, 0);
+    assert_has(one.out, "service:   demo\nstate:     warming\n");
+    assert_has(one.out, textf("pid:       %d, since ", (int)process_pid(rpd)));
+    assert_has(one.out, "clients:   0 active, 1 held; 1 so far");
+    assert_has(one.out, "  load             loading  [");
+    assert_has(one.out, "of 60.0 k ms");
+    cr_assert_str_eq(text_at(row, "service"), "demo");
+    cr_assert_str_eq(text_at(row, "phase"), "warming");
+    cr_assert_eq(json_integer_value(json_object_get(row, "pid")), process_pid(rpd));
+    cr_assert_eq((unsigned long long)json_integer_value(json_object_get(row, "start_time")),
+                 start_time_of(process_pid(rpd)));
+    const json_t *part = json_array_get(json_object_get(json_object_get(row, "load"), "parts"), 0);
+    cr_assert_str_eq(text_at(part, "name"), "load");
+    cr_assert_eq(json_integer_value(json_object_get(part, "total")), 60000);
+    json_decref(row);
+    close(fd);
+    assert_stops(rpd);
+    process_free(rpd);
+}
+
+Test(status, keys_are_there_in_every_state)
+{
+    static const char *const keys[] = {
+        "service",  "state",  "pid",           "start_time", "uptime_ms", "build",
+        "plugin",   "config", "config_digest", "control",    "endpoints", "unreachable",
+        "last_end", "phase",  "degraded",      "warmup",     "clients",   "load",
+        "loop",     "errors", "last_error"};
+    const char *run = make_run(temp_dir_make());
+    struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
+
+    for (int round = 0; round < 2; round++) {
+        json_t *row = json_of(run, "demo");
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            cr_expect_not_null(json_object_get(row, keys[i]), "%s", keys[i]);
+        cr_expect_eq(json_object_size(row), sizeof keys / sizeof *keys);
+        json_decref(row);
+        if (round == 0)
+            assert_stops(rpd);
+    }
+    process_free(rpd);
+}
+
+/* ---- the dead ------------------------------------------------------------------------------- */
+
+Test(status, one_that_was_killed_is_dead)
+{
+    const char *run = make_run(temp_dir_make());
+    struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
+    const unsigned long long start_time = start_time_of(process_pid(rpd));
+
+    process_signal(rpd, SIGKILL);
+    process_wait_exit(rpd);
+    const struct outcome one = RPDCTL_ON(run, "status", "demo");
+    assert_code(one, 1);
+    assert_has(one.out,
+               textf("end:       ended without a word (pid %d, last seen ", (int)process_pid(rpd)));
+    struct outcome all = RPDCTL_ON(run, "status");
+    assert_code(all, 0);
+    assert_has(all.out, "demo     dead");
+    /* The end of another process is not its end. */
+    put_history(run, "demo", process_pid(rpd), start_time + 1, 69, "load: no; look");
+    assert_has_not(RPDCTL_ON(run, "status").out, "load: no; look");
+    put_history(run, "demo", process_pid(rpd), start_time, 69, "load: \x1b[2Jno; look");
+    all = RPDCTL_ON(run, "status");
+    assert_has(all.out, "  ended with 69: load: ?[2Jno; look (pid ");
+    json_t *row = json_of(run, "demo");
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(row, "last_end"), "code")), 69);
+    json_decref(row);
+    process_free(rpd);
+}
+
+Test(status, a_page_of_another_boot_is_of_a_dead_one)
+{
+    const char *run = make_run(temp_dir_make());
+    struct rpd_state_page page = page_for(getpid(), RPD_PHASE_READY);
+    const int lock = hold_lock(run, "demo");
+
+    put_page(run, "demo", &page);
+    put_record(run, "demo", getpid(), "");
+    assert_state(run, "alive");
+    page.boot_id[3] ^= 0x10;
+    put_page(run, "demo", &page);
+    assert_state(run, "dead");
+    assert_has(RPDCTL_ON(run, "status").out, "before this machine was started");
+    close(lock);
+}
+
+/* ---- what is wrong with it ---------------------------------------------------------------------
+ */
+
+Test(status, a_suspended_process_is_stalled)
+{
+    const char *run = make_run(temp_dir_make());
+    struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
+
+    wait_for_state(run, "alive");
+    process_signal(rpd, SIGSTOP);
+    wait_for_state(run, "stalled");
+    process_signal(rpd, SIGCONT);
+    wait_for_state(run, "alive");
+    assert_stops(rpd);
+    process_free(rpd);
+}
+
+/* Within a second of the moment at which the loop stood still. */
+Test(status, a_frozen_loop_is_shown_within_a_second)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir), *config = textf("%s/rpd.json", dir);
+    char line[16];
+
+    write_text(config, textf("{\"stall_s\":0,\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\","
+                             "\"options\":{\"where\":\"on_data\",\"ms\":2500}}]}",
+                             test_plugin("stalls")));
+    struct process *rpd = RPD_START(run, "-c", config);
+    assert_line(rpd, ": ready ");
+    const int fd = client(textf("unix:%s/demo.sock", run));
+    assert_text(ask(fd, "before"), "before", rpd);
+    assert_state(run, "alive");
+    cr_assert_eq(send_all(fd, "stall\n", 6), 0);
+    const int64_t began = now_ns();
+    poll(NULL, 0, 1000); /* the time is the point here */
+    assert_state(run, "stalled");
+    cr_log_info("looked after %.3f s", (double)(now_ns() - began) / 1e9);
+    cr_assert_eq(read_line(fd, line, sizeof line), 6);
+    wait_for_state(run, "alive");
+    close(fd);
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(status, a_degraded_service_says_so_and_why)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir), *config = textf("%s/rpd.json", dir);
+
+    write_text(config, textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\","
+                             "\"on_load_failure\":\"degraded\","
+                             "\"options\":{\"failing\":\"load\"}}]}",
+                             test_plugin("warm_serve")));
+    struct process *rpd = RPD_START(run, "-c", config);
+    assert_bound(rpd);
+    assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
+    for (int i = 0; i < 2000 && !strstr(RPDCTL_ON(run, "status").out, "degraded"); i++)
+        poll(NULL, 0, 1);
+    const struct outcome all = RPDCTL_ON(run, "status");
+    assert_has(all.out, "alive, degraded");
+    assert_has(all.out, "  last error, ");
+    assert_has(RPDCTL_ON(run, "wait", "demo", "--ready").out, "demo: ready, degraded, pid");
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(status, a_path_that_is_gone_is_unreachable)
+{
+    const char *run = make_run(temp_dir_make());
+    struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
+
+    assert_has_not(RPDCTL_ON(run, "status").out, "unreachable");
+    process_signal(rpd, SIGSTOP); /* it would make it again */
+    cr_assert_eq(unlink(textf("%s/demo.sock", run)), 0);
+    assert_has(RPDCTL_ON(run, "status").out, textf("unix:%s/demo.sock (unreachable)\n", run));
+    process_signal(rpd, SIGCONT);
+    assert_line(rpd, "it is there again");
+    assert_stops(rpd);
+    process_free(rpd);
+}
+
+Test(status, what_a_record_says_does_not_reach_a_terminal_raw)
+{
+    const char *run = make_run(temp_dir_make());
+    const int lock = hold_lock(run, "demo");
+
+    put_record(run, "demo", getpid(),
+               ",\"plugin\":\"a\\u001b[2Jb\",\"endpoints\":[\"x\\u0007\\n\"]");
+    assert_has_not(RPDCTL_ON(run, "status").out, "\a");
+    const struct outcome one = RPDCTL_ON(run, "status", "demo");
+    assert_has(one.out, "plugin:    a?[2Jb\n");
+    assert_has(one.out, "endpoints: x??\n");
+    close(lock);
+}
+
+/* ---- on a terminal
+ * -------------------------------------------------------------------------------- */
+
+/* A terminal of this test's own. */
+struct terminal {
+    const char *socket;
+};
+
+static const char *tmux(const struct terminal *terminal, const char *const *arguments)
+{
+    const char *argv[16] = {"tmux", "-S", terminal->socket, "-f", "/dev/null"};
+
+    for (size_t i = 5; *arguments && i < 15; i++)
+        argv[i] = *arguments++;
+    const struct outcome outcome = run_in(NULL, argv, ARGS("TMUX", "LC_ALL=C.UTF-8"));
+    assert_code(outcome, 0);
+    return outcome.out;
+}
+
+#define TMUX(terminal, ...) tmux((terminal), ARGS(__VA_ARGS__))
+
+static struct terminal open_terminal(const char *dir, const char *run, const char *arguments)
+{
+    const struct terminal terminal = {.socket = textf("%s/tmux", dir)};
+    struct process *probe = process_start(&(struct process_options){.argv = ARGS("tmux", "-V")});
+
+    if (process_code(process_wait_exit(probe)) != 0)
+        cr_skip("tmux is not installed");
+    process_free(probe);
+    TMUX(&terminal, "new-session", "-d", "-x", "120", "-y", "24",
+         textf("RPD_RUNTIME_DIR='%s' '%s' %s; echo \"ended with $?\"; read -r line", run,
+               build_path("rpdctl"), arguments));
+    return terminal;
+}
+
+static const char *shown(const struct terminal *terminal)
+{
+    return TMUX(terminal, "capture-pane", "-p");
+}
+
+static const char *wait_for_shown(const struct terminal *terminal, const char *text)
+{
+    const char *screen = "";
+
+    for (int i = 0; i < 2000; i++) {
+        screen = shown(terminal);
+        if (strstr(screen, text))
+            return screen;
+        poll(NULL, 0, 10);
+    }
+    cr_assert_fail("no \"%s\" on the terminal:\n%s", text, screen);
+    return screen;
+}
+
+static size_t marks_in(const char *screen)
+{
+    size_t marks = 0;
+
+    for (; *screen; screen++)
+        marks += *screen == '#';
+    return marks;
+}
+
+Test(watch, the_bar_of_a_load_grows_until_it_is_ready)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    struct process *rpd = START_DEMO(run, build_path("samples/slow_start.so"), "-o", "load_s=3");
+    const struct terminal terminal = open_terminal(dir, run, "status --watch");
+    size_t marks = 0, steps = 0;
+    const char *screen = wait_for_shown(&terminal, "ENDPOINTS");
+
+    for (int i = 0; i < 2000 && !strstr(screen, "alive"); i++) {
+        const size_t now = marks_in(screen);
+        cr_assert_geq(now, marks, "the bar has shrunk:\n%s", screen);
+        steps += now > marks;
+        marks = now;
+        if (now > 0)
+            assert_has(screen, "demo     warming");
+        /* In place: one heading, one row. */
+        cr_assert_eq(lines_with(screen, "SERVICE"), 1, "%s", screen);
+        cr_assert_eq(lines_with(screen, "demo"), 1, "%s", screen);
+        poll(NULL, 0, 50);
+        screen = shown(&terminal);
+    }
+    cr_assert_geq(steps, 3, "the bar was seen to grow %zu times", steps);
+    assert_has(wait_for_shown(&terminal, "loaded"), "demo     alive");
+    cr_assert_str_eq(TMUX(&terminal, "display-message", "-p", "#{cursor_flag}"), "0\n");
+
+    TMUX(&terminal, "send-keys", "C-c");
+    screen = wait_for_shown(&terminal, "ended with 0");
+    cr_assert_eq(lines_with(screen, "SERVICE"), 1, "%s", screen);
+    cr_assert_str_eq(TMUX(&terminal, "display-message", "-p", "#{cursor_flag}"), "1\n");
+    TMUX(&terminal, "kill-server");
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(watch, follows_the_service_and_the_size_of_the_window)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    const struct terminal terminal = open_terminal(dir, run, "status demo --watch");
+
+    wait_for_shown(&terminal, "state:     dead");
+    struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
+    wait_for_shown(&terminal, "state:     alive");
+    process_signal(rpd, SIGSTOP);
+    wait_for_shown(&terminal, "state:     stalled");
+    process_signal(rpd, SIGCONT);
+    wait_for_shown(&terminal, "state:     alive");
+    TMUX(&terminal, "resize-window", "-x", "16", "-y", "6");
+    const char *screen = wait_for_shown(&terminal, " more)");
+    assert_has(screen, "service:   demo\nstate:     alive\n");
+    TMUX(&terminal, "resize-window", "-x", "120", "-y", "24");
+    assert_has_not(wait_for_shown(&terminal, "jobs:"), "more)");
+    assert_stops(rpd);
+    wait_for_shown(&terminal, "state:     dead");
+    cr_assert_eq(lines_with(shown(&terminal), "pid:"), 0); /* what was there is cleared */
+    TMUX(&terminal, "kill-server");
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* ---- the command line
+ * -------------------------------------------------------------------------------- */
+
+Test(status, refuses_a_wrong_command_line)
+{
+    assert_code(RPDCTL("status", "a", "b"), 64);
+    assert_code(RPDCTL("status", "A"), 64);
+    assert_code(RPDCTL("status", "--jsom"), 64);
+    assert_code(RPDCTL("status", "--json", "--watch"), 64);
+    const struct outcome watch = RPDCTL("status", "--watch");
+    assert_code(watch, 64);
+    assert_has(watch.err, "standard output is no terminal");
+}
