@@ -144,16 +144,11 @@ static int wait_for(pid_t pid)
 
 static int run_rpdctl(struct request *request)
 {
+    char name[] = "rpdctl", command[] = "ensure", file[] = "-c", limit[] = "--timeout";
     char timeout[32];
     const char *configured = getauxval(AT_SECURE) ? NULL : getenv("RPDCTL");
     const char *program = configured && *configured ? configured : "rpdctl";
-    char *arguments[] = {(char[]){"rpdctl"},
-                         (char[]){"ensure"},
-                         (char[]){"-c"},
-                         (char *)(uintptr_t)request->config,
-                         NULL,
-                         NULL,
-                         NULL};
+    char *arguments[] = {name, command, file, (char *)(uintptr_t)request->config, NULL, NULL, NULL};
     const uint64_t now_us = clock_us();
     struct child child;
     int failed, code;
@@ -163,7 +158,7 @@ static int run_rpdctl(struct request *request)
             return time_out(request, "looking for it");
         snprintf(timeout, sizeof timeout, "%.3f",
                  (double)(request->deadline_us - now_us + 999) / 1e6);
-        arguments[4] = (char[]){"--timeout"};
+        arguments[4] = limit;
         arguments[5] = timeout;
     }
     failed = spawn(program, arguments, &child);

@@ -1,0 +1,268 @@
+/* librpd-client: who lives is found without a process, who does not is started, and
+ * errors are what rpd says. */
+#include "common.h"
+
+#include <rpd/client.h>
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+
+struct scene {
+    const char *dir, *config, *endpoint;
+};
+
+static struct scene make_scene(void)
+{
+    struct scene scene = {.dir = temp_dir_make()};
+
+    scene.config = textf("%s/c.json", scene.dir);
+    scene.endpoint = textf("unix:%s/x.sock", scene.dir);
+    cr_assert_eq(mkdir(textf("%s/run", scene.dir), 0700), 0);
+    setenv("RPD_RUNTIME_DIR", textf("%s/run", scene.dir), 1);
+    setenv("XDG_STATE_HOME", textf("%s/state", scene.dir), 1);
+    setenv("RPDCTL", build_path("rpdctl"), 1);
+    return scene;
+}
+
+static void configure(const struct scene *scene, const char *plugin, const char *options)
+{
+    write_text(scene->config, textf("{\"services\":[{\"name\":\"x\",\"plugin\":\"%s\",\"listen\":["
+                                    "\"%s\",\"tcp:127.0.0.1:0\"],\"options\":{%s}}]}",
+                                    build_path(plugin), scene->endpoint, options));
+}
+
+/* By the other end of a unix socket. */
+static pid_t pid_of(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+
+    cr_assert_eq(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size), 0);
+    return peer.pid;
+}
+
+static void end_process(pid_t pid, int signal_number)
+{
+    struct pollfd end = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+
+    cr_assert_geq(end.fd, 0);
+    pidfd_send_signal(end.fd, signal_number, NULL, 0);
+    cr_assert_eq(poll(&end, 1, 60000), 1, "%d does not end", (int)pid);
+    close(end.fd);
+}
+
+static int connected(const struct scene *scene)
+{
+    struct rpd_client_error error;
+    const int fd = rpd_connect(scene->config, "x", 60000, &error);
+
+    cr_assert_geq(fd, 0, "%d: %s", error.code, error.text);
+    return fd;
+}
+
+static void leave(const struct scene *scene, pid_t pid)
+{
+    if (pid > 0)
+        end_process(pid, SIGTERM);
+    temp_dir_remove(scene->dir);
+}
+
+Test(client, starts_then_connects)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+    char answer[16];
+
+    cr_expect_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    cr_expect_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    tell(fd, "hello");
+    cr_expect_eq(read_line(fd, answer, sizeof answer), 6);
+    close(fd);
+    const int again = connected(&scene);
+    cr_expect_eq(pid_of(again), pid);
+    close(again);
+    leave(&scene, pid);
+}
+
+/* No process is started, and no descriptor is left, for one that lives. */
+Test(client, one_that_lives_needs_no_process)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+    close(fd);
+    setenv("RPDCTL", "/nonexistent", 1);
+    const int descriptors = count_fds(getpid());
+
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(rpd_ensure(scene.config, "x", NULL), 0);
+        cr_assert_eq(rpd_ensure(NULL, "x", NULL), 0);
+        close(connected(&scene));
+    }
+    cr_expect_eq(count_fds(getpid()), descriptors);
+    leave(&scene, pid);
+}
+
+Test(client, without_a_configuration_nothing_is_started)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+
+    cr_expect_eq(rpd_ensure(NULL, "x", &error), -1);
+    cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
+    cr_expect(strstr(error.text, "does not run"), "%s", error.text);
+    cr_expect_eq(rpd_connect(NULL, "x", 1000, &error), -1);
+    cr_expect_eq(rpd_connect(NULL, "x", 1000, NULL), -1);
+    leave(&scene, 0);
+}
+
+Test(client, a_failed_start_says_why)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+
+    configure(&scene, "plugins/none.so", "");
+    cr_expect_eq(rpd_ensure(scene.config, "x", &error), -1);
+    cr_expect_eq(error.code, 66);
+    cr_expect(strncmp(error.text, "rpd: inspect: ", 14) == 0, "%s", error.text);
+    configure(&scene, "tests/plugins/misbehave.so", "\"number\":99");
+    cr_expect_eq(rpd_connect(scene.config, "x", 60000, &error), -1);
+    cr_expect_eq(error.code, 78, "%d: %s", error.code, error.text);
+    leave(&scene, 0);
+}
+
+Test(client, bad_arguments_are_told)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+
+    cr_expect_eq(rpd_ensure(scene.config, NULL, &error), -1);
+    cr_expect_eq(error.code, 64);
+    cr_expect_eq(rpd_ensure(NULL, "../x", &error), -1);
+    cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
+    setenv("RPDCTL", "/nonexistent", 1);
+    configure(&scene, "plugins/echo.so", "");
+    cr_expect_eq(rpd_ensure(scene.config, "x", &error), -1);
+    cr_expect(error.code == 71 && strstr(error.text, "RPDCTL"), "%d: %s", error.code, error.text);
+    leave(&scene, 0);
+}
+
+Test(client, a_service_that_the_configuration_does_not_have)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+    configure(&scene, "plugins/echo.so", "");
+
+    cr_expect_eq(rpd_ensure(scene.config, "y", &error), -1);
+    cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
+    cr_expect(strstr(error.text, "has that a service of this name?"), "%s", error.text);
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+    close(fd);
+    leave(&scene, pid);
+}
+
+Test(client, one_that_was_killed_is_started_again)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    int fd = connected(&scene);
+    const pid_t first = pid_of(fd);
+
+    close(fd);
+    end_process(first, SIGKILL);
+    fd = connected(&scene);
+    const pid_t second = pid_of(fd);
+    cr_expect_neq(second, first);
+    close(fd);
+    leave(&scene, second);
+}
+
+/* A full backlog is waited for, and no longer than asked. */
+Test(client, waits_for_room_in_the_backlog)
+{
+    const struct scene scene = make_scene();
+    int fds[64], count = 0;
+    struct rpd_client_error error;
+
+    write_text(scene.config,
+               textf("{\"services\":[{\"name\":\"x\",\"plugin\":\"%s\",\"warmup\":\"backlog\","
+                     "\"listen\":[{\"endpoint\":\"%s\",\"backlog\":1}],"
+                     "\"options\":{\"load_s\":2}}]}",
+                     build_path("samples/slow_start.so"), scene.endpoint));
+    const int first = connected(&scene);
+    const pid_t pid = pid_of(first);
+    while (count < 64 && (fds[count] = rpd_connect(scene.config, "x", 100, &error)) >= 0)
+        count++;
+    cr_assert_lt(count, 64, "the backlog was never full");
+    cr_expect_eq(error.code, RPD_CLIENT_TIMED_OUT, "%d: %s", error.code, error.text);
+    /* It takes connections once it is ready. */
+    const int last = connected(&scene);
+    close(last);
+    while (count > 0)
+        close(fds[--count]);
+    close(first);
+    leave(&scene, pid);
+}
+
+static void *connect_often(void *arg)
+{
+    for (int i = 0; i < 50; i++)
+        close(connected(arg));
+    return NULL;
+}
+
+Test(client, any_thread_may_call)
+{
+    struct scene scene = make_scene();
+    pthread_t threads[8];
+    configure(&scene, "plugins/echo.so", "");
+
+    for (size_t i = 0; i < 8; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, connect_often, &scene), 0);
+    for (size_t i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+    close(fd);
+    leave(&scene, pid);
+}
+
+/* A program that has children of its own, or ignores them, is left alone. */
+Test(client, callers_that_ignore_their_children)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    signal(SIGCHLD, SIG_IGN);
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+
+    signal(SIGCHLD, SIG_DFL);
+    close(fd);
+    leave(&scene, pid);
+}
+
+Test(client, tcp_alone)
+{
+    const struct scene scene = make_scene();
+    struct sockaddr_in peer;
+    socklen_t size = sizeof peer;
+
+    write_text(scene.config, textf("{\"services\":[{\"name\":\"x\",\"plugin\":\"%s\",\"listen\":["
+                                   "\"tcp:*:0\"]}]}",
+                                   build_path("plugins/echo.so")));
+    const int fd = connected(&scene);
+    char answer[8];
+    cr_assert_eq(getpeername(fd, (struct sockaddr *)&peer, &size), 0);
+    cr_expect_eq(peer.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+    tell(fd, "hi");
+    cr_expect_eq(read_line(fd, answer, sizeof answer), 3);
+    close(fd);
+    const char *record = file_read(textf("%s/run/x.json", scene.dir));
+    leave(&scene, atoi(strstr(record, "\"pid\": ") + 7));
+}
