@@ -2,6 +2,7 @@
  * for names that begin like its arguments; where it does not run yet, the first call starts it.
  *
  *     cc -o client client.c $(pkg-config --cflags --libs rpd-client)
+ *     cc -shared -fPIC -o index.so index.c $(pkg-config --cflags --libs rpd)
  *     ./client client.json ls gre
  *
  * In a build tree: RPDCTL=build/rpdctl build/samples/client samples/client.json ls gre */
@@ -22,7 +23,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* one that is gone does not answer: that is seen below */
     fd = rpd_connect(argv[1], "index", 10000, &error);
     if (fd < 0)
-        return fprintf(stderr, "client: %s\n", error.text), error.code;
+        return fprintf(stderr, "%s\n", error.text), error.code;
     answers = fdopen(fd, "r");
     for (int i = 2; i < argc; i++) {
         dprintf(fd, "%s\n", argv[i]);
