@@ -115,9 +115,8 @@ static void describe_silent_end(struct launch_result *result)
 
 static void wait_for_outcome(int start_fd, struct launch_result *result)
 {
-    char line[LAUNCH_TEXT_MAX + 32];
+    char line[LAUNCH_TEXT_MAX + 32] = "", *text = line;
     const int pidfd = pidfd_open(result->pid, 0); /* without it, the pipe's end must do */
-    int at = 0, code;
 
     read_line(start_fd, pidfd, line, sizeof line);
     if (strcmp(line, "bound") == 0) {
@@ -126,8 +125,11 @@ static void wait_for_outcome(int start_fd, struct launch_result *result)
     }
     result->outcome = LAUNCH_ENDED;
     result->code = wait_for_code(result->pid);
-    if (sscanf(line, "ended %d %n", &code, &at) == 1 && at > 0 && strcmp(line + at, "-") != 0)
-        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, line + at);
+    /* (What code it says is what waitpid() says.) */
+    if (strncmp(line, "ended ", 6) == 0)
+        (void)strtol(line + 6, &text, 10);
+    if (*text == ' ' && strcmp(text, " -") != 0)
+        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, text + 1);
     else
         describe_silent_end(result);
 }
