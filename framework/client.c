@@ -266,7 +266,7 @@ static int connect_until_deadline(struct request *request)
 static int run(int (*act)(struct request *request), struct request request,
                struct rpd_client_error *ret_error)
 {
-    struct rpd_client_error unwanted;
+    struct rpd_client_error unwanted = {0};
     int result;
 
     request.error = ret_error ? ret_error : &unwanted;

@@ -49,17 +49,15 @@ static void clean_environment(void)
 
 static _Noreturn void become_daemon(const struct launch *launch, int start_fd)
 {
-    char number[16];
-    size_t count = 0;
+    char option[] = "--start-fd", number[16];
 
     setsid(); /* one of its own: it gets no signal that is meant for ours */
     reset_signals();
     clean_environment();
     snprintf(number, sizeof number, "%d", start_fd);
-    while (launch->arguments[count])
-        count++;
-    launch->arguments[count] = (char[]){"--start-fd"};
-    launch->arguments[count + 1] = number;
+    /* (First: it is to be told of mistakes in what follows, too.) */
+    launch->arguments[1] = option;
+    launch->arguments[2] = number;
     fcntl(start_fd, F_SETFD, 0);
     execv(launch->program, launch->arguments);
     dprintf(start_fd, "ended %d start: %s: cannot be run: %s\n", EXIT_SYSTEM, launch->program,
