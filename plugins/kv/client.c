@@ -219,10 +219,12 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
         *ret_used += request->parsed.size;
         if (call->argc > 0)
             command_run(call);
+        if (call->end == CALL_DONE)
+            continue;
+        reply_flush(call->reply); /* what is finished takes no more */
         if (call->end == CALL_CLOSE)
             rpd_conn_finish(call->conn);
-        if (call->end != CALL_DONE)
-            return BATCH_STOPPED;
+        return BATCH_STOPPED;
     }
     return BATCH_DONE;
 }
@@ -256,9 +258,6 @@ static bool work(struct call *call)
         call->kv->commands_done += batch.count;
     if (end == BATCH_DONE && batch.parsing == RESP_ERROR)
         fail(call, &batch);
-    /* (What was answered already must go out before a client is finished or waits.) */
-    if (end == BATCH_STOPPED)
-        reply_flush(call->reply);
     rpd_conn_consume(call->conn, used);
     return end == BATCH_DONE && batch.parsing == RESP_REQUEST;
 }
