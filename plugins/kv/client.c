@@ -278,8 +278,10 @@ void client_data(struct rpd_conn *conn, void *state)
     reply.protocol = session->protocol;
     reply.write = write_to_conn;
     reply.to = conn;
-    if (kv)
+    if (kv) {
+        kv->service = call.service;
         kv_clock_forget(&kv->store.clock);
+    }
     while (work(&call)) {
         /* A client that does not read its answers is not read: that is seen when
          * they are written. */

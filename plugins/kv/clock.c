@@ -34,29 +34,24 @@ int64_t kv_clock_now(struct kv_clock *clock)
     return clock->now_ms;
 }
 
-static int64_t shift(int64_t time, int64_t by)
+int64_t kv_clock_drift(const struct kv_clock *clock)
 {
-    int64_t result;
+    const int64_t by = kv_clock_monotonic_us() / 1000 + clock->offset_ms - kv_clock_wall_ms();
 
-    if (__builtin_add_overflow(time, by, &result))
-        return by > 0 ? INT64_MAX : INT64_MIN;
-    return result;
-}
-
-/* (Less than a second is how far the two are read apart, and rounding.) */
-static int64_t drift(struct kv_clock *clock)
-{
-    const int64_t by = kv_clock_now(clock) - kv_clock_wall_ms();
-
+    /* (Less is how far apart the two were read, and how clocks are disciplined.) */
     return by > -1000 && by < 1000 ? 0 : by;
 }
 
-int64_t kv_clock_from_wall(struct kv_clock *clock, int64_t wall_ms)
+int64_t kv_clock_shift(int64_t time_ms, int64_t by_ms)
 {
-    return shift(wall_ms, drift(clock));
+    int64_t result;
+
+    if (__builtin_add_overflow(time_ms, by_ms, &result))
+        return by_ms > 0 ? INT64_MAX : INT64_MIN;
+    return result;
 }
 
-int64_t kv_clock_to_wall(struct kv_clock *clock, int64_t ms)
+int64_t kv_clock_from_wall(const struct kv_clock *clock, int64_t wall_ms)
 {
-    return shift(ms, -drift(clock));
+    return kv_clock_shift(wall_ms, kv_clock_drift(clock));
 }

@@ -24,9 +24,13 @@ static inline void kv_clock_forget(struct kv_clock *clock)
 int64_t kv_clock_wall_ms(void);
 int64_t kv_clock_monotonic_us(void);
 
-/* A time of the machine's clock as one of this, and back; the same but where that clock
- * was set since. */
-int64_t kv_clock_from_wall(struct kv_clock *clock, int64_t wall_ms);
-int64_t kv_clock_to_wall(struct kv_clock *clock, int64_t ms);
+/* [any] This clock less the machine's: 0, unless that was set since. */
+int64_t kv_clock_drift(const struct kv_clock *clock);
+
+/* A time of the machine's clock as one of this. */
+int64_t kv_clock_from_wall(const struct kv_clock *clock, int64_t wall_ms);
+
+/* The sum, or the nearest there is to it. */
+int64_t kv_clock_shift(int64_t time_ms, int64_t by_ms);
 
 #endif

@@ -202,6 +202,8 @@ bool command_has_its_data(const struct call *call)
         return true;
     if (!call->kv)
         return false;
+    if (call->command->run == command_flushall && call->kv->is_ready)
+        return true;
     if (call->command->flags & COMMAND_ALL_KEYS)
         return call->store->loaded == UINT64_MAX;
     return has_its_keys(call);

@@ -198,7 +198,10 @@ void command_flushdb(struct call *call)
     flush(call, call_database(call), call_database(call));
 }
 
+/* (Where parts of the snapshot were lost, nothing of them is missed any more.) */
 void command_flushall(struct call *call)
 {
+    if (call->kv->is_ready)
+        call->store->loaded = UINT64_MAX;
     flush(call, 0, STORE_DATABASES - 1);
 }

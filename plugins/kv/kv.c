@@ -40,7 +40,8 @@ void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE])
 
     if (progress.ready)
         snprintf(text, KV_LOADING_SIZE,
-                 "MISCONF a part of the snapshot is damaged, and its keys are lost: see the log");
+                 "MISCONF this part of the snapshot is lost: see the log; "
+                 "FLUSHALL begins anew");
     else
         snprintf(text, KV_LOADING_SIZE, "LOADING kv is loading the dataset in memory: %d%%",
                  (int)(progress.fraction * 100));

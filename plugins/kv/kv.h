@@ -38,10 +38,12 @@ struct kv {
     TAILQ_HEAD(held_sessions, session) held;
     TAILQ_HEAD(trash_list, trash) trash;
     struct event *timer;
-    bool is_ready; /* all that could be loaded is */
+    bool is_ready; /* all that can be loaded is */
     /* Snapshots: */
-    struct snapshot_file *file; /* what is loaded from; NULL when that is over */
-    struct save *save;          /* the one that runs */
+    struct load_file *file; /* what is loaded from; NULL when that is over */
+    uint64_t generation;    /* of the last snapshot */
+    uint32_t epoch;         /* one more with each save */
+    struct save *save;      /* the one that runs */
     int64_t last_save_s, last_try_us;
     uint64_t saved_changes; /* store.changes at the last save */
     bool last_save_failed;
