@@ -173,7 +173,10 @@ void *heap_alloc(struct heap *heap, size_t size)
 
     if (size > HEAP_SMALL) {
         piece = malloc(size);
-        heap->bytes += piece ? heap_round(size) : 0;
+        if (!piece)
+            return NULL;
+        heap->bytes += heap_round(size);
+        heap->large++;
         return piece;
     }
     slab = TAILQ_FIRST(&heap->partial[class]);
@@ -198,6 +201,7 @@ void heap_free(struct heap *heap, void *piece, size_t size)
     heap->bytes -= heap_round(size);
     if (size > HEAP_SMALL) {
         free(piece);
+        heap->large--;
         return;
     }
     slab = slab_of(piece);
@@ -236,6 +240,7 @@ int heap_merge(struct heap *heap, struct heap *from)
     for (size_t i = 0; i < from->region_count; i++)
         heap->regions[heap->region_count++] = from->regions[i];
     heap->bytes += from->bytes;
+    heap->large += from->large;
     free(from->regions);
     heap_init(from);
     return 0;

@@ -30,6 +30,7 @@ struct heap {
     size_t region_count, region_room;
     char *fresh, *fresh_end; /* of the last region: never used yet */
     size_t bytes;            /* given out, rounded up */
+    size_t large;            /* pieces of malloc's */
 };
 
 void heap_init(struct heap *heap);

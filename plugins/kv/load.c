@@ -180,7 +180,7 @@ static void *load_part(struct rpd_load *load)
     part->number = of->number;
     data = snapshot_read_part(file->fd, &file->header, of->number, text);
     why = data ? add_records(load, part, file, data) : text;
-    free(data);
+    snapshot_free_part(data, &file->header, of->number);
     if (!why && !rpd_load_cancelled(load))
         return part;
     discard_part(part);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,11 +158,26 @@ int snapshot_open(const char *path, struct snapshot_header *ret_header,
     return -1;
 }
 
+/* (Not malloc()'s: it might keep so large a piece for ever.) */
+static char *map(size_t size)
+{
+    char *data = mmap(NULL, size + 1, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    return data == MAP_FAILED ? NULL : data;
+}
+
+void snapshot_free_part(char *data, const struct snapshot_header *header, unsigned part)
+{
+    if (data)
+        munmap(data, header->part[part].size + 1);
+}
+
 char *snapshot_read_part(int fd, const struct snapshot_header *header, unsigned part,
                          char ret_why[SNAPSHOT_TEXT_SIZE])
 {
     const struct snapshot_part *of = &header->part[part];
-    char *data = malloc(of->size + 1);
+    char *data = map(of->size);
 
     if (!data) {
         snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "out of memory for %llu bytes",
@@ -175,6 +191,6 @@ char *snapshot_read_part(int fd, const struct snapshot_header *header, unsigned 
         snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "its checksum is wrong: the file is damaged");
     else
         return data;
-    free(data);
+    snapshot_free_part(data, header, part);
     return NULL;
 }

@@ -64,9 +64,11 @@ uint64_t snapshot_checksum(const void *data, size_t size);
 int snapshot_open(const char *path, struct snapshot_header *ret_header,
                   char ret_why[SNAPSHOT_TEXT_SIZE]);
 
-/* [worker] The bytes of a part, checked; to be freed. NULL, and why. */
+/* [worker] The bytes of a part, checked. NULL, and why. */
 char *snapshot_read_part(int fd, const struct snapshot_header *header, unsigned part,
                          char ret_why[SNAPSHOT_TEXT_SIZE]);
+
+void snapshot_free_part(char *data, const struct snapshot_header *header, unsigned part);
 
 /* Takes a record off the front. False: what is there is none. */
 bool snapshot_next(const char **at, const char *end, struct snapshot_record *ret_record);

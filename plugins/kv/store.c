@@ -14,8 +14,8 @@ void store_init(struct store *store, struct sip_key seed)
         heap_init(&store->databases[i].heap);
 }
 
-/* Large entries are malloc's: the heap does not know them. */
-static void free_entries(struct database *database, const struct table *table, uint64_t hash)
+/* Those that are malloc's: the others go with the heap. */
+static void free_large_entries(struct database *database, const struct table *table, uint64_t hash)
 {
     const struct segment *segment;
 
@@ -24,7 +24,8 @@ static void free_entries(struct database *database, const struct table *table, u
         for (size_t i = 0; segment && i < segment->capacity; i++)
             if (segment->slots[i]) {
                 struct entry *entry = table_entry(segment->slots[i]);
-                heap_free(&database->heap, entry, entry_size(entry));
+                if (entry_size(entry) > HEAP_SMALL)
+                    heap_free(&database->heap, entry, entry_size(entry));
             }
         hash = segment ? table_next(segment, hash) : 0;
     } while (hash != 0);
@@ -33,7 +34,9 @@ static void free_entries(struct database *database, const struct table *table, u
 static void finish_database(struct database *database)
 {
     for (unsigned part = 0; part < TABLE_PARTS; part++) {
-        free_entries(database, &database->parts[part], (uint64_t)part << (64 - TABLE_PART_BITS));
+        if (database->heap.large > 0)
+            free_large_entries(database, &database->parts[part],
+                               (uint64_t)part << (64 - TABLE_PART_BITS));
         table_finish(&database->parts[part]);
     }
     heap_finish(&database->heap);
@@ -315,10 +318,15 @@ bool store_delete(struct store *store, unsigned database, const struct store_key
 }
 
 /* Of what waits for a save's end, small entries go with their heap. Large ones are
- * freed as ever. Returns their bytes. */
-static size_t forget_deferred(struct store *store, unsigned database)
+ * freed as ever, through the database's new heap: returns what that must know. */
+struct large {
+    size_t count, bytes;
+};
+
+static struct large forget_deferred(struct store *store, unsigned database)
 {
-    size_t kept = 0, large = 0;
+    struct large large = {0};
+    size_t kept = 0;
 
     for (size_t i = 0; i < store->deferred_count; i++) {
         const struct store_deferred deferred = store->deferred[i];
@@ -327,8 +335,10 @@ static size_t forget_deferred(struct store *store, unsigned database)
             store->deferred_bytes -= heap_round(size);
             continue;
         }
-        if (deferred.database == database)
-            large += heap_round(size);
+        if (deferred.database == database) {
+            large.bytes += heap_round(size);
+            large.count++;
+        }
         store->deferred[kept++] = deferred;
     }
     store->deferred_count = kept;
@@ -339,7 +349,7 @@ struct database *store_detach(struct store *store, unsigned database)
 {
     struct database *in = &store->databases[database];
     struct database *out = malloc(sizeof *out);
-    size_t large;
+    struct large large;
 
     if (!out)
         return NULL;
@@ -352,8 +362,10 @@ struct database *store_detach(struct store *store, unsigned database)
     memset(in->parts, 0, sizeof in->parts);
     in->count = in->expiring = in->table_bytes = 0;
     large = forget_deferred(store, database);
-    out->heap.bytes -= large;
-    in->heap.bytes += large;
+    out->heap.bytes -= large.bytes;
+    out->heap.large -= large.count;
+    in->heap.bytes += large.bytes;
+    in->heap.large += large.count;
     store->changes++;
     return out;
 }
