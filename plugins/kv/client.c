@@ -191,11 +191,14 @@ void client_resume_held(struct kv *kv)
     }
 }
 
+/* (Without a snapshot the state is there in a moment, and -LOADING would be a surprise.) */
 static bool is_to_be_held(const struct call *call)
 {
-    return call->command && (!call->kv || !call->kv->is_ready) && !command_has_its_data(call) &&
-           call->session->is_authenticated &&
-           strcmp(rpd_option_string(call->service, "loading"), "hold") == 0;
+    if (!call->command || (call->kv && call->kv->is_ready) || command_has_its_data(call) ||
+        !call->session->is_authenticated)
+        return false;
+    return strcmp(rpd_option_string(call->service, "loading"), "hold") == 0 ||
+           (!call->kv && !rpd_option_string(call->service, "snapshot"));
 }
 
 enum batch_end { BATCH_DONE, BATCH_STOPPED /* nothing more is read of this client now */ };

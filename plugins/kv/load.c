@@ -214,13 +214,14 @@ static void attach_part(void *state, void *part_)
 
 /* ---- the beginning --------------------------------------------------------------------- */
 
-static struct kv *make_state(struct sip_key seed)
+static struct kv *make_state(const struct rpd_load *load, struct sip_key seed)
 {
     struct kv *kv = calloc(1, sizeof *kv);
 
     if (!kv)
         return NULL;
     store_init(&kv->store, seed);
+    kv->store.limit = (size_t)rpd_option_integer(rpd_load_service(load), "maxmemory");
     command_index_init(&kv->commands);
     TAILQ_INIT(&kv->held);
     TAILQ_INIT(&kv->trash);
@@ -263,13 +264,13 @@ static void *begin_empty(struct rpd_load *load)
 
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return rpd_load_fail(load, "getrandom: %s; nothing can be hashed safely", strerror(errno));
-    kv = make_state(seed);
+    kv = make_state(load, seed);
     return kv ? kv : rpd_load_fail(load, "out of memory; free some");
 }
 
 static void *begin_with(struct rpd_load *load, struct load_file *file)
 {
-    struct kv *kv = make_state(file->header.seed);
+    struct kv *kv = make_state(load, file->header.seed);
 
     if (!kv) {
         close_file(file);
