@@ -23,7 +23,7 @@ install(TARGETS librpd EXPORT rpdTargets
 install(TARGETS librpd-client EXPORT rpdTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS echo LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
+install(TARGETS echo kv LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
 install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
 
 # ---- for find_package(rpd) and pkg-config ------------------------------------------

@@ -150,7 +150,7 @@ static int run_rpdctl(struct request *request)
     const char *program = configured && *configured ? configured : "rpdctl";
     char *arguments[] = {name, command, file, (char *)(uintptr_t)request->config, NULL, NULL, NULL};
     const uint64_t now_us = clock_us();
-    struct child child;
+    struct child child = {.errors = -1};
     int failed, code;
 
     if (request->deadline_us != UINT64_MAX) {
@@ -263,20 +263,19 @@ static int connect_until_deadline(struct request *request)
 
 /* ---- the interface -------------------------------------------------------------------------- */
 
-static int run(struct request *request, int (*act)(struct request *request),
+static int run(int (*act)(struct request *request), struct request request,
                struct rpd_client_error *ret_error)
 {
-    struct rpd_client_error error = {0};
+    struct rpd_client_error unwanted = {0};
     int result;
 
-    request->error = &error;
-    request->dirfd = -1;
-    result = request->service ? act(request)
-                              : fail(request, 64, "client: service: its name is needed");
-    if (request->dirfd >= 0)
-        close(request->dirfd);
-    if (ret_error && result < 0)
-        *ret_error = error;
+    request.error = ret_error ? ret_error : &unwanted;
+    *request.error = (struct rpd_client_error){0};
+    request.dirfd = -1;
+    result = request.service ? act(&request)
+                             : fail(&request, 64, "client: service: its name is needed");
+    if (request.dirfd >= 0)
+        close(request.dirfd);
     return result;
 }
 
@@ -284,7 +283,7 @@ int rpd_ensure(const char *config, const char *service, struct rpd_client_error 
 {
     struct request request = {.config = config, .service = service, .deadline_us = UINT64_MAX};
 
-    return run(&request, ensure, ret_error);
+    return run(ensure, request, ret_error);
 }
 
 int rpd_connect(const char *config, const char *service, int timeout_ms,
@@ -294,5 +293,5 @@ int rpd_connect(const char *config, const char *service, int timeout_ms,
 
     if (timeout_ms >= 0)
         request.deadline_us = clock_us() + 1000 * (uint64_t)timeout_ms;
-    return run(&request, connect_until_deadline, ret_error);
+    return run(connect_until_deadline, request, ret_error);
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +12,11 @@
 
 enum { LOG_MAX_BYTES = 1024 * 1024 };
 
-static const char *home(void)
-{
-    const char *configured = getenv("HOME");
-    const struct passwd *user = configured && *configured == '/' ? NULL : getpwuid(geteuid());
-
-    return user ? user->pw_dir : configured;
-}
-
 /* 0, or -1 where there is no such place. */
 static int default_path(char path[PATH_MAX], const char *service)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *base = state && *state == '/' ? state : home();
+    const char *state = getenv("XDG_STATE_HOME"),
+               *base = state && *state == '/' ? state : getenv("HOME");
     const char *below = base == state ? "" : "/.local/state";
 
     return base && *base == '/' &&

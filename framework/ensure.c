@@ -558,6 +558,8 @@ static int ready_one(const struct ensure *ensure, struct instance *instance, str
     struct instance seen;
     int code = 0;
 
+    if (instance->page.phase == RPD_PHASE_READY)
+        return 0;
     if (instance_wait_ready(ensure->request.dirfd, instance, ensure->request.deadline_us, &seen,
                             &outcome) < 0) {
         error_set(error, EXIT_SYSTEM, "ensure", instance->service, "cannot wait for it: %s",

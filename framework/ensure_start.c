@@ -122,6 +122,7 @@ static int write_command_line(const struct ensure_request *request, const char *
         (given->plugin && !ret->plugin))
         return -1;
     add(ret, NULL, program);
+    ret->count += 2; /* launch.h's */
     add(ret, "-c", ret->config);
     add(ret, "-n", given->name);
     for (size_t i = 0; i < given->listen_count; i++)

@@ -22,15 +22,13 @@ int error_set(struct error *error, enum exit_code code, const char *step, const 
               const char *format, ...)
 {
     va_list arguments;
-    int used;
+    const int used = snprintf(error->text, sizeof error->text, "%s: %s: ", step, object);
 
     error->code = code;
-    used = snprintf(error->text, sizeof error->text, "%s: %s: ", step, object);
-    if (used > 0 && (size_t)used < sizeof error->text) {
-        va_start(arguments, format);
+    va_start(arguments, format);
+    if (used > 0 && (size_t)used < sizeof error->text)
         vsnprintf(error->text + used, sizeof error->text - (size_t)used, format, arguments);
-        va_end(arguments);
-    }
+    va_end(arguments);
     make_one_line(error->text);
     return -1;
 }

@@ -49,17 +49,15 @@ static void clean_environment(void)
 
 static _Noreturn void become_daemon(const struct launch *launch, int start_fd)
 {
-    char number[16];
-    size_t count = 0;
+    char option[] = "--start-fd", number[16];
 
     setsid(); /* one of its own: it gets no signal that is meant for ours */
     reset_signals();
     clean_environment();
     snprintf(number, sizeof number, "%d", start_fd);
-    while (launch->arguments[count])
-        count++;
-    launch->arguments[count] = (char[]){"--start-fd"};
-    launch->arguments[count + 1] = number;
+    /* (First: it is to be told of mistakes in what follows, too.) */
+    launch->arguments[1] = option;
+    launch->arguments[2] = number;
     fcntl(start_fd, F_SETFD, 0);
     execv(launch->program, launch->arguments);
     dprintf(start_fd, "ended %d start: %s: cannot be run: %s\n", EXIT_SYSTEM, launch->program,
@@ -115,9 +113,8 @@ static void describe_silent_end(struct launch_result *result)
 
 static void wait_for_outcome(int start_fd, struct launch_result *result)
 {
-    char line[LAUNCH_TEXT_MAX + 32];
+    char line[LAUNCH_TEXT_MAX + 32] = "", *text = line;
     const int pidfd = pidfd_open(result->pid, 0); /* without it, the pipe's end must do */
-    int at = 0, code;
 
     read_line(start_fd, pidfd, line, sizeof line);
     if (strcmp(line, "bound") == 0) {
@@ -126,8 +123,11 @@ static void wait_for_outcome(int start_fd, struct launch_result *result)
     }
     result->outcome = LAUNCH_ENDED;
     result->code = wait_for_code(result->pid);
-    if (sscanf(line, "ended %d %n", &code, &at) == 1 && at > 0 && strcmp(line + at, "-") != 0)
-        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, line + at);
+    /* (What code it says is what waitpid() says.) */
+    if (strncmp(line, "ended ", 6) == 0)
+        (void)strtol(line + 6, &text, 10);
+    if (*text == ' ' && strcmp(text, " -") != 0)
+        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, text + 1);
     else
         describe_silent_end(result);
 }

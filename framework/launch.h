@@ -31,7 +31,7 @@ struct launch_result {
 
 struct launch {
     const char *program;
-    char **arguments; /* of the program, NULL at the end; room for two more before it */
+    char **arguments; /* of the program, NULL at the end; [1] and [2] are filled in here */
     int log_fd;       /* its standard output and error; not ours */
     int lock_fd;      /* open in the starter, until it ends */
     int dirfd;        /* and this one, for: */

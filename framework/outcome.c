@@ -85,18 +85,16 @@ static void write_line(int fd, struct safe_text *line)
 
 /* ---- where to ---------------------------------------------------------------- */
 
-/* Nobody waits for a launcher that does not read. */
-static void tell_launcher(struct safe_text *line)
+/* Nobody waits for a launcher that does not read. The descriptor that was used, or
+ * -1; it is open. */
+static int tell_launcher(struct safe_text *line)
 {
     const int fd = atomic_exchange(&outcome.start_fd, -1);
     struct pollfd room = {.fd = fd, .events = POLLOUT};
 
-    if (fd < 0)
-        return;
-    if (poll(&room, 1, 0) > 0)
+    if (fd >= 0 && poll(&room, 1, 0) > 0)
         write_line(fd, line);
-    fork_guard_remove(fd);
-    close(fd);
+    return fd;
 }
 
 static bool is_this_process(void)
@@ -141,6 +139,7 @@ void outcome_bound(void)
 {
     char bytes[LINE_SIZE];
     struct safe_text line;
+    int start_fd;
 
     safe_text_init(&line, bytes, sizeof bytes);
     add_who(&line);
@@ -150,7 +149,11 @@ void outcome_bound(void)
         write_line(atomic_load(&history->fd), &line);
     safe_text_init(&line, bytes, sizeof bytes);
     safe_text_add(&line, "bound");
-    tell_launcher(&line);
+    start_fd = tell_launcher(&line);
+    if (start_fd < 0)
+        return;
+    fork_guard_remove(start_fd);
+    close(start_fd);
 }
 
 void outcome_note(const char *text)
@@ -161,8 +164,8 @@ void outcome_note(const char *text)
     outcome.note[size] = '\0';
 }
 
-/* (Whoever comes second finds no descriptor any more. They are left open: the
- * process ends.) */
+/* Whoever comes second finds no descriptor any more. They are left open: the
+ * process ends, and other threads may be anywhere. */
 void outcome_ended(int code, const char *text)
 {
     char bytes[LINE_SIZE];

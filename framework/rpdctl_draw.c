@@ -44,8 +44,8 @@ const char *draw_count(uint64_t count, char ret_text[DRAW_NUMBER_MAX])
         return ret_text;
     }
     /* (What would be rounded to 1000 is one of the next.) */
-    for (; value >= 999.5; value /= 1000)
-        at++;
+    for (; at < sizeof prefixes - 2 && value >= 999.5; at++)
+        value /= 1000;
     snprintf(ret_text, DRAW_NUMBER_MAX, "%.*f %c",
              value < 9.995   ? 2
              : value < 99.95 ? 1

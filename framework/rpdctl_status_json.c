@@ -14,7 +14,7 @@ static json_t *text(const char *value)
     json_t *json = value ? json_string(value) : json_pack("n");
     char *ascii;
 
-    if (json)
+    if (json || !value)
         return json;
     ascii = strdup(value);
     for (char *at = ascii; at && *at; at++)

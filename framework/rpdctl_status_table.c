@@ -7,7 +7,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { CELL_MAX = 96, ENDPOINTS_MAX = 1024, COLUMNS = 6, TABLE_BAR = 16, PART_BAR = 20 };
+enum {
+    CELL_MAX = 96,
+    ENDPOINTS_MAX = 1024,
+    LOAD_MAX = 192,
+    NOTE_MAX = 1024,
+    COLUMNS = 6,
+    TABLE_BAR = 16,
+    PART_BAR = 20
+};
 
 /* ---- words ---------------------------------------------------------------------------- */
 
@@ -61,23 +69,23 @@ static const char *moment(int64_t time_s, char room[CELL_MAX])
 
 /* ---- cells ---------------------------------------------------------------------------- */
 
-static void describe_load(const struct instance *instance, char room[2 * CELL_MAX])
+static void describe_load(const struct instance *instance, char room[LOAD_MAX])
 {
     const struct rpd_state_page *page = &instance->page;
     char bar[DRAW_BAR_MAX], left[CELL_MAX], rate[CELL_MAX] = "";
 
     if (!is_live(instance) || !instance->has_page || page->part_count == 0) {
-        snprintf(room, 2 * CELL_MAX, "-");
+        snprintf(room, LOAD_MAX, "-");
         return;
     }
     /* (The numbers follow the phase with the loop's next turn.) */
     if (page->phase == RPD_PHASE_READY && !is_degraded(instance)) {
-        snprintf(room, 2 * CELL_MAX, "loaded");
+        snprintf(room, LOAD_MAX, "loaded");
         return;
     }
     if (page->part_count == 1)
         rate_of(&page->parts[0], rate);
-    snprintf(room, 2 * CELL_MAX, "%s %3u %%%s%s", draw_bar(page->load_permille, TABLE_BAR, bar),
+    snprintf(room, LOAD_MAX, "%s %3u %%%s%s", draw_bar(page->load_permille, TABLE_BAR, bar),
              page->load_permille / 10, rate, time_left(page->load_eta_ms, left));
 }
 
@@ -116,7 +124,7 @@ static void describe_endpoints(const struct status_row *row, char room[ENDPOINTS
 }
 
 struct cells {
-    char columns[COLUMNS][2 * CELL_MAX];
+    char columns[COLUMNS][LOAD_MAX];
     char endpoints[ENDPOINTS_MAX];
 };
 
@@ -160,26 +168,24 @@ static void describe_last_sight(const struct status *status, const struct instan
 
 /* Of one that is dead: what is known of its end. "": nothing. */
 static void describe_death(const struct status *status, const struct status_row *row,
-                           char room[RPDCTL_TEXT_MAX + CELL_MAX])
+                           char room[NOTE_MAX])
 {
     char text[RPDCTL_TEXT_MAX], when[CELL_MAX];
 
     *room = '\0';
     if (row->end.ended) {
-        snprintf(room, RPDCTL_TEXT_MAX + CELL_MAX, "%s (pid %d, %s)",
-                 rpdctl_describe_end(&row->end, text), (int)row->end.pid,
-                 moment((int64_t)(row->end.time_ms / 1000), when));
+        snprintf(room, NOTE_MAX, "%s (pid %d, %s)", rpdctl_describe_end(&row->end, text),
+                 (int)row->end.pid, moment((int64_t)(row->end.time_ms / 1000), when));
     } else if (row->instance.pid > 0) {
         describe_last_sight(status, &row->instance, when);
-        snprintf(room, RPDCTL_TEXT_MAX + CELL_MAX, "ended without a word (pid %d%s)",
-                 (int)row->instance.pid, when);
+        snprintf(room, NOTE_MAX, "ended without a word (pid %d%s)", (int)row->instance.pid, when);
     }
 }
 
 static void print_note(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct rpd_state_page *page = &row->instance.page;
-    char text[RPDCTL_TEXT_MAX + CELL_MAX], ago[DRAW_NUMBER_MAX];
+    char text[NOTE_MAX], ago[DRAW_NUMBER_MAX];
 
     if (!is_live(&row->instance)) {
         describe_death(status, row, text);
@@ -264,7 +270,7 @@ static void print_page(const struct status *status, const struct instance *insta
 {
     const struct rpd_state_page *page = &instance->page;
     const uint64_t turned_us = page->turned_us < status->now_us ? page->turned_us : status->now_us;
-    char load[2 * CELL_MAX];
+    char load[LOAD_MAX];
 
     fprintf(to,
             "clients:   %llu active, %llu held; %llu so far: %llu refused, %llu left, %llu cut\n",
@@ -299,7 +305,7 @@ static void print_process(const struct status *status, const struct instance *in
 void status_print_detail(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct instance *instance = &row->instance;
-    char text[RPDCTL_TEXT_MAX + CELL_MAX];
+    char text[NOTE_MAX];
 
     fprintf(to, "service:   %s\nstate:     %s%s\n", instance->service,
             state_verdict_text(instance->verdict), is_degraded(instance) ? ", degraded" : "");

@@ -37,16 +37,11 @@ static const char help[] =
     "Exit codes: 0 it has ended, 1 it has not, or it has other services, 64 bad\n"
     "command line.\n";
 
-enum {
-    ALL = 256,
-    FORCE,
-    TIMEOUT,
-    DRAIN_S = 10,
-    LONGER_S = 2,
-    START_S = 6,
-    CONFIG_MAX = 1 << 20,
-    OTHERS_MAX = 512
-};
+enum { ALL = 256, FORCE, TIMEOUT, DRAIN_S = 10, CONFIG_MAX = 1 << 20, OTHERS_MAX = 512 };
+
+static const uint64_t A_SECOND_US = 1000000;
+static const uint64_t LONGER_US = 2000000; /* rpd itself forces the end one second after drain_s */
+static const uint64_t START_US = 6000000;  /* from a lock to a page: rpd's deadlines are shorter */
 
 struct request {
     const char *service;
@@ -119,7 +114,7 @@ static uint64_t timeout_us(const struct request *request, const struct instance 
 
     if (request->has_timeout)
         return request->timeout_us;
-    return ((uint64_t)drain_s_of(config) + LONGER_S) * 1000000u;
+    return (uint64_t)drain_s_of(config) * A_SECOND_US + LONGER_US;
 }
 
 /* ---- what else it does ------------------------------------------------------------------- */
@@ -227,8 +222,8 @@ static int end_it(const struct request *request, int runtime_dirfd, const struct
         if (send_to(instance, pidfd, SIGKILL) < 0)
             return RPDCTL_NO;
         was_killed = true;
-        if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + LONGER_S * 1000000u) < 0)
-            return say_not_ended(instance, limit_us + LONGER_S * 1000000u);
+        if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + LONGER_US) < 0)
+            return say_not_ended(instance, limit_us + LONGER_US);
     }
     return say_ended(runtime_dirfd, instance, others, was_killed);
 }
@@ -280,9 +275,8 @@ static int look(const struct request *request, int runtime_dirfd, struct instanc
         return 0;
     instance_finish(ret);
     if (instance_wait(runtime_dirfd, request->service, INSTANCE_BOUND,
-                      clock_us() +
-                          (request->has_timeout ? request->timeout_us : START_S * 1000000u),
-                      ret, &outcome) < 0) {
+                      clock_us() + (request->has_timeout ? request->timeout_us : START_US), ret,
+                      &outcome) < 0) {
         rpdctl_say("stop: %s: cannot wait: %s", request->service, strerror(errno));
         return -1;
     }

@@ -18,7 +18,7 @@ static const char help[] =
     "\n"
     "Waits for a service. One that is not there yet is waited for, too; of one that\n"
     "dies meanwhile it is told at once. One that drains does not count: the next one\n"
-    "is waited for.\n"
+    "is waited for. One that was dead already may never come: say --timeout.\n"
     "\n"
     "      --bound      until clients can connect\n"
     "      --ready      until its state is loaded\n"

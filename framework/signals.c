@@ -32,13 +32,13 @@ static void wake_loop(void)
 
 static void end_now(void)
 {
-    static const char why[] = "stop: SIGINT: interrupted twice; ended without draining";
-    char line[sizeof "rpd: " + sizeof why];
+#define WHY "stop: SIGINT: interrupted twice; ended without draining"
+    static const char line[] = "rpd: " WHY "\n";
 
     residue_remove();
-    memcpy(mempcpy(mempcpy(line, "rpd: ", 5), why, sizeof why - 1), "\n", 1);
-    output_write(line, 5 + sizeof why);
-    outcome_ended(EXIT_INTERNAL, why);
+    output_write(line, sizeof line - 1);
+    outcome_ended(EXIT_INTERNAL, WHY);
+#undef WHY
     _exit(EXIT_INTERNAL);
 }
 

@@ -127,8 +127,9 @@ Test(life, modes)
     static const struct {
         const char *file;
         mode_t mode;
-    } files[] = {{"x.sock", 0600},        {".x.sock.lock", 0600},  {"run", 0700},
-                 {"run/echo.lock", 0600}, {"run/echo.json", 0644}, {"run/echo.state", 0644}};
+    } files[] = {{"x.sock", 0600},           {".x.sock.lock", 0600},    {"run", 0700},
+                 {"run/echo.lock", 0600},    {"run/echo.json", 0644},   {"run/echo.state", 0644},
+                 {"run/echo.control", 0600}, {"run/echo.history", 0644}};
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct stat status;

@@ -1,6 +1,8 @@
 /* rpdctl wait: each way in which it ends, and that it is woken. */
 #include "rpdctl_run.h"
 
+#include <sys/mman.h>
+
 static const char *slow_start(void)
 {
     return build_path("samples/slow_start.so");
@@ -201,7 +203,7 @@ Test(wait, asks_the_control_socket)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
     const char *path = textf("%s/demo.control", run);
-    struct rpd_state_page page = page_for(getpid(), RPD_PHASE_WARMING);
+    const struct rpd_state_page page = page_for(getpid(), RPD_PHASE_WARMING);
     const int lock = hold_lock(run, "demo"), listener = listen_at(path, SOCK_STREAM, 5);
     char line[256];
 
@@ -216,18 +218,48 @@ Test(wait, asks_the_control_socket)
     const char *reply = "{\"v\":1,\"id\":1,\"ok\":true,\"services\":[]}\n";
     cr_assert_eq(send_all(fd, reply, strlen(reply)), 0);
     assert_waits(waits);
-    page.phase = RPD_PHASE_READY;
-    page.flags = RPD_STATE_DEGRADED;
-    put_page(run, "demo", &page);
+    /* As a daemon does it: a store to memory, of which nobody is told. */
+    const int file = open(textf("%s/demo.state", run), O_RDWR | O_CLOEXEC);
+    struct rpd_state_page *map = mmap(NULL, sizeof *map, PROT_READ | PROT_WRITE, MAP_SHARED, file,
+                                      0);
+    cr_assert_neq(map, MAP_FAILED);
+    map->flags = RPD_STATE_DEGRADED;
+    map->phase = RPD_PHASE_READY;
     const char *event = "{\"v\":1,\"event\":\"phase\",\"service\":\"demo\",\"phase\":\"ready\"}\n";
-    cr_assert_eq(send_all(fd, event, strlen(event)), 0);
+    send_all(fd, event, strlen(event)); /* (or it has just looked, and gone) */
     const struct outcome outcome = outcome_of(waits);
     assert_code(outcome, 0);
     assert_has(outcome.out, "demo: ready, degraded, pid");
     close(fd);
+    close(file);
     close(listener);
     close(lock);
     temp_dir_remove(dir);
+}
+
+static long naps_of(struct process *process)
+{
+    static const char key[] = "\nvoluntary_ctxt_switches:";
+    const char *found = strstr(file_read(textf("/proc/%d/status", (int)process_pid(process))), key);
+
+    cr_assert_not_null(found);
+    return strtol(found + sizeof key - 1, NULL, 10);
+}
+
+/* With a control socket it sleeps until it is woken, but for a look a second. */
+Test(wait, sleeps)
+{
+    const char *run = make_run(temp_dir_make());
+    struct process *rpd = START_DEMO(run, slow_start(), "-o", "load_s=60");
+    struct process *waits = RPDCTL_START(run, "wait", "demo", "--ready");
+
+    assert_waits(waits);
+    const long before = naps_of(waits);
+    poll(NULL, 0, 1500); /* the time is the point here */
+    cr_assert_leq(naps_of(waits) - before, 8);
+    assert_stops(rpd);
+    assert_code(outcome_of(waits), 1);
+    process_free(rpd);
 }
 
 /* ---- the command line ------------------------------------------------------------------------ */

@@ -152,12 +152,15 @@ Test(history, what_killed_starts_left_is_removed)
 
 /* ---- outcomes ------------------------------------------------------------------ */
 
+static int start_fd;
+
 /* The start fd's read end; a history named s. */
 static int begin(void)
 {
     int pair[2];
 
     cr_assert_eq(pipe2(pair, O_CLOEXEC), 0);
+    start_fd = pair[1];
     outcome_set_start_fd(pair[1]);
     cr_assert_eq(outcome_add_history(history_open(dirfd_of_it, "s"), 4711), 0);
     return pair[0];
@@ -167,6 +170,7 @@ static const char *heard(int fd)
 {
     char text[8192];
 
+    close(start_fd); /* (As the end of the process would, if it was not closed before.) */
     cr_assert_geq(read_to_end(fd, text, sizeof text), 0);
     close(fd);
     return textf("%s", text);

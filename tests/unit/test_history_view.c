@@ -97,11 +97,14 @@ Test(history_view, a_long_text_is_cut)
 /* Of a long file the end is read, from a whole line on. */
 Test(history_view, the_end_of_a_long_file_is_enough)
 {
-    char *text = malloc(1 << 20), *at = text;
+    char *text;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
 
     for (int i = 0; i < 30000; i++)
-        at += sprintf(at, "%d 5 6 bound 0 -\n", 100000 + i);
-    const int count = read_text(text, (size_t)(at - text), 1000);
+        fprintf(to, "%d 5 6 bound 0 -\n", 100000 + i);
+    fclose(to);
+    const int count = read_text(text, size, 1000);
     cr_expect_eq(count, 16384 / 21);
     cr_expect_eq(entries[count - 1].time_ms, 129999u);
     cr_expect_eq(entries[0].time_ms, 130000u - 16384 / 21);

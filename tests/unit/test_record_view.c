@@ -116,11 +116,12 @@ Test(record_view, reads_pairs_of_halves)
 Test(record_view, keeps_the_first_endpoints)
 {
     struct record_view view;
-    char text[4096] = "{\"pid\": 1, \"endpoints\": [\"a\"";
+    char text[4096];
+    int used = snprintf(text, sizeof text, "{\"pid\": 1, \"endpoints\": [\"a\"");
 
     for (int i = 0; i < RECORD_VIEW_ENDPOINTS + 5; i++)
-        strcat(text, ",\"b\"");
-    strcat(text, "]}");
+        used += snprintf(text + used, sizeof text - (size_t)used, ",\"b\"");
+    snprintf(text + used, sizeof text - (size_t)used, "]}");
     cr_assert_eq(parse(text, &view), 0);
     cr_expect_eq(view.endpoint_count, RECORD_VIEW_ENDPOINTS);
     record_view_finish(&view);

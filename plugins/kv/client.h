@@ -1,0 +1,15 @@
+/* Clients: their requests are parsed, run and answered. */
+#ifndef KV_CLIENT_H
+#define KV_CLIENT_H
+
+#include "kv.h"
+
+/* [loop] As in struct rpd_backend. */
+void client_connect(struct rpd_conn *conn, void *state);
+void client_data(struct rpd_conn *conn, void *state);
+void client_close(struct rpd_conn *conn, void *state);
+
+/* [loop] The held clients go on: what they wait for may be there now. */
+void client_resume_held(struct kv *kv);
+
+#endif

@@ -1,0 +1,279 @@
+/* The table of commands, and what is checked before one runs. See command.h. */
+#include "command.h"
+
+#include "kv.h"
+#include "number.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* clang-format off */
+#define READ (COMMAND_READ)
+#define READ_FAST (COMMAND_READ | COMMAND_FAST)
+#define WRITE (COMMAND_WRITE)
+#define WRITE_FAST (COMMAND_WRITE | COMMAND_FAST)
+#define GROW (COMMAND_WRITE | COMMAND_GROWS)
+#define GROW_FAST (COMMAND_WRITE | COMMAND_GROWS | COMMAND_FAST)
+#define PLAIN (COMMAND_STATELESS | COMMAND_FAST)
+#define STRANGER (COMMAND_STATELESS | COMMAND_STRANGER | COMMAND_FAST)
+
+static const struct command commands[] = {
+    {"append", 3, GROW_FAST, 1, 1, 1, command_append, "string", "2.0.0", "Append a value to a key"},
+    {"auth", -2, STRANGER, 0, 0, 0, command_auth, "connection", "1.0.0", "Authenticate to the server"},
+    {"bgsave", -1, COMMAND_ADMIN, 0, 0, 0, command_bgsave, "server", "1.0.0", "Save the dataset in the background"},
+    {"client", -2, COMMAND_STATELESS, 0, 0, 0, command_client, "connection", "2.4.0", "About this connection"},
+    {"command", -1, COMMAND_STATELESS, 0, 0, 0, command_command, "server", "2.8.13", "About the commands"},
+    {"config", -2, COMMAND_ADMIN | COMMAND_STATELESS, 0, 0, 0, command_config, "server", "2.0.0", "About the configuration"},
+    {"dbsize", 1, READ_FAST | COMMAND_ALL_KEYS, 0, 0, 0, command_dbsize, "server", "1.0.0", "Return the number of keys in the selected database"},
+    {"decr", 2, GROW_FAST, 1, 1, 1, command_decr, "string", "1.0.0", "Decrement the integer value of a key by one"},
+    {"decrby", 3, GROW_FAST, 1, 1, 1, command_decrby, "string", "1.0.0", "Decrement the integer value of a key by the given number"},
+    {"del", -2, WRITE, 1, -1, 1, command_del, "generic", "1.0.0", "Delete a key"},
+    {"echo", 2, PLAIN, 0, 0, 0, command_echo, "connection", "1.0.0", "Echo the given string"},
+    {"exists", -2, READ_FAST, 1, -1, 1, command_exists, "generic", "1.0.0", "Determine if a key exists"},
+    {"expire", -3, WRITE_FAST, 1, 1, 1, command_expire, "generic", "1.0.0", "Set a key's time to live in seconds"},
+    {"expireat", -3, WRITE_FAST, 1, 1, 1, command_expireat, "generic", "1.2.0", "Set the expiration for a key as a UNIX timestamp"},
+    {"flushall", -1, WRITE | COMMAND_ALL_KEYS, 0, 0, 0, command_flushall, "server", "1.0.0", "Remove all keys from all databases"},
+    {"flushdb", -1, WRITE | COMMAND_ALL_KEYS, 0, 0, 0, command_flushdb, "server", "1.0.0", "Remove all keys from the current database"},
+    {"get", 2, READ_FAST, 1, 1, 1, command_get, "string", "1.0.0", "Get the value of a key"},
+    {"getdel", 2, WRITE_FAST, 1, 1, 1, command_getdel, "string", "6.2.0", "Get the value of a key and delete the key"},
+    {"getex", -2, WRITE_FAST, 1, 1, 1, command_getex, "string", "6.2.0", "Get the value of a key and optionally set its expiration"},
+    {"getrange", 4, READ, 1, 1, 1, command_getrange, "string", "2.4.0", "Get a substring of the string stored at a key"},
+    {"getset", 3, GROW_FAST, 1, 1, 1, command_getset, "string", "1.0.0", "Set the string value of a key and return its old value"},
+    {"hello", -1, STRANGER, 0, 0, 0, command_hello, "connection", "6.0.0", "Handshake with the server"},
+    {"host:", -1, STRANGER, 0, 0, 0, command_close_at_once, NULL, NULL, NULL},
+    {"incr", 2, GROW_FAST, 1, 1, 1, command_incr, "string", "1.0.0", "Increment the integer value of a key by one"},
+    {"incrby", 3, GROW_FAST, 1, 1, 1, command_incrby, "string", "1.0.0", "Increment the integer value of a key by the given amount"},
+    {"incrbyfloat", 3, GROW_FAST, 1, 1, 1, command_incrbyfloat, "string", "2.6.0", "Increment the float value of a key by the given amount"},
+    {"info", -1, 0, 0, 0, 0, command_info, "server", "1.0.0", "Get information and statistics about the server"},
+    {"keys", 2, READ | COMMAND_ALL_KEYS, 0, 0, 0, command_keys, "generic", "1.0.0", "Find all keys matching the given pattern"},
+    {"lastsave", 1, COMMAND_FAST, 0, 0, 0, command_lastsave, "server", "1.0.0", "Get the UNIX time stamp of the last successful save to disk"},
+    {"mget", -2, READ_FAST, 1, -1, 1, command_mget, "string", "1.0.0", "Get the values of all the given keys"},
+    {"mset", -3, GROW, 1, -1, 2, command_mset, "string", "1.0.1", "Set multiple keys to multiple values"},
+    {"msetnx", -3, GROW, 1, -1, 2, command_msetnx, "string", "1.0.1", "Set multiple keys to multiple values, only if none of the keys exist"},
+    {"persist", 2, WRITE_FAST, 1, 1, 1, command_persist, "generic", "2.2.0", "Remove the expiration from a key"},
+    {"pexpire", -3, WRITE_FAST, 1, 1, 1, command_pexpire, "generic", "2.6.0", "Set a key's time to live in milliseconds"},
+    {"pexpireat", -3, WRITE_FAST, 1, 1, 1, command_pexpireat, "generic", "2.6.0", "Set the expiration for a key as a UNIX timestamp specified in milliseconds"},
+    {"ping", -1, PLAIN, 0, 0, 0, command_ping, "connection", "1.0.0", "Ping the server"},
+    {"post", -1, STRANGER, 0, 0, 0, command_close_at_once, NULL, NULL, NULL},
+    {"psetex", 4, GROW, 1, 1, 1, command_psetex, "string", "2.6.0", "Set the value and expiration in milliseconds of a key"},
+    {"pttl", 2, READ_FAST, 1, 1, 1, command_pttl, "generic", "2.6.0", "Get the time to live for a key in milliseconds"},
+    {"quit", -1, STRANGER, 0, 0, 0, command_quit, "connection", "1.0.0", "Close the connection"},
+    {"randomkey", 1, READ | COMMAND_ALL_KEYS, 0, 0, 0, command_randomkey, "generic", "1.0.0", "Return a random key from the keyspace"},
+    {"rename", 3, WRITE, 1, 2, 1, command_rename, "generic", "1.0.0", "Rename a key"},
+    {"save", 1, COMMAND_ADMIN, 0, 0, 0, command_save, "server", "1.0.0", "Save the dataset to disk"},
+    {"scan", -2, READ | COMMAND_ALL_KEYS, 0, 0, 0, command_scan, "generic", "2.8.0", "Incrementally iterate the keys space"},
+    {"select", 2, PLAIN, 0, 0, 0, command_select, "connection", "1.0.0", "Change the selected database for the current connection"},
+    {"set", -3, GROW, 1, 1, 1, command_set, "string", "1.0.0", "Set the string value of a key"},
+    {"setex", 4, GROW, 1, 1, 1, command_setex, "string", "2.0.0", "Set the value and expiration of a key"},
+    {"setnx", 3, GROW_FAST, 1, 1, 1, command_setnx, "string", "1.0.0", "Set the value of a key, only if the key does not exist"},
+    {"setrange", 4, GROW, 1, 1, 1, command_setrange, "string", "2.2.0", "Overwrite part of a string at key starting at the specified offset"},
+    {"strlen", 2, READ_FAST, 1, 1, 1, command_strlen, "string", "2.2.0", "Get the length of the value stored in a key"},
+    {"touch", -2, READ_FAST, 1, -1, 1, command_touch, "generic", "3.2.1", "Alters the last access time of a key(s). Returns the number of existing keys specified."},
+    {"ttl", 2, READ_FAST, 1, 1, 1, command_ttl, "generic", "1.0.0", "Get the time to live for a key in seconds"},
+    {"type", 2, READ_FAST, 1, 1, 1, command_type, "generic", "1.0.0", "Determine the type stored at key"},
+    {"unlink", -2, WRITE_FAST, 1, -1, 1, command_del, "generic", "4.0.0", "Delete a key asynchronously in another thread"},
+};
+/* clang-format on */
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+const struct command *command_table(size_t *ret_count)
+{
+    *ret_count = COMMANDS;
+    return commands;
+}
+
+/* ---- names ------------------------------------------------------------------------ */
+
+#define LOWER_CASE 0x2020202020202020U
+
+/* False: it is too long for a name. (What is no letter may change, but not into one.) */
+static bool fold_name(struct command_name *name, const char *text, size_t size)
+{
+    char copy[16] = {0};
+
+    if (size == 0 || size > sizeof copy)
+        return false;
+    memcpy(copy, text, size);
+    memcpy(name->words, copy, sizeof copy);
+    name->words[0] |= LOWER_CASE;
+    name->words[1] |= LOWER_CASE;
+    name->size = size;
+    return true;
+}
+
+static size_t slot_of(const struct command_name *name)
+{
+    return (size_t)(((name->words[0] ^ name->words[1] >> 3) * 0x9e3779b97f4a7c15U) >> 56);
+}
+
+static bool is_same_name(const struct command_name *a, const struct command_name *b)
+{
+    return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->size == b->size;
+}
+
+void command_index_init(struct command_index *index)
+{
+    memset(index, 0, sizeof *index);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command_name name;
+        fold_name(&name, commands[i].name, strlen(commands[i].name));
+        size_t slot = slot_of(&name);
+        while (index->slots[slot].command)
+            slot = (slot + 1) % COMMAND_SLOTS;
+        index->slots[slot].name = name;
+        index->slots[slot].command = &commands[i];
+    }
+}
+
+static const struct command *find_slowly(const char *name, size_t size)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strlen(commands[i].name) == size && strncasecmp(commands[i].name, name, size) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+const struct command *command_find(const struct command_index *index, const char *name, size_t size)
+{
+    struct command_name folded;
+
+    if (!index)
+        return find_slowly(name, size);
+    if (!fold_name(&folded, name, size))
+        return NULL;
+    for (size_t slot = slot_of(&folded); index->slots[slot].command;
+         slot = (slot + 1) % COMMAND_SLOTS)
+        if (is_same_name(&folded, &index->slots[slot].name))
+            return index->slots[slot].command;
+    return NULL;
+}
+
+/* ---- before it runs ------------------------------------------------------------------ */
+
+static void answer_unknown(struct call *call)
+{
+    const struct rpd_span name = call_arg(call, 0);
+    char arguments[160] = "";
+    size_t size = 0;
+
+    for (uint32_t i = 1; i < call->argc && size < 128; i++) {
+        const struct rpd_span arg = call_arg(call, i);
+        /* As Redis cuts them: 128 bytes altogether, and at a zero byte. */
+        const size_t room = 128 - size;
+        const size_t length = strnlen(arg.data, arg.size < room ? arg.size : room);
+        const int added = snprintf(arguments + size, sizeof arguments - size, "'%.*s' ",
+                                   (int)length, arg.data);
+        size += (size_t)added;
+    }
+    reply_errorf(call->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                 (int)strnlen(name.data, name.size < 128 ? name.size : 128), name.data, arguments);
+}
+
+static bool has_right_arity(const struct call *call)
+{
+    const int arity = call->command->arity;
+
+    return arity > 0 ? call->argc == (uint32_t)arity : call->argc >= (uint32_t)-arity;
+}
+
+/* All keys of a command are in parts that are there. */
+static bool has_its_keys(const struct call *call)
+{
+    const struct command *command = call->command;
+    uint32_t last;
+
+    if (command->first_key == 0 || call->store->loaded == UINT64_MAX)
+        return true;
+    last = command->last_key < 0 ? call->argc - 1 : (uint32_t)command->last_key;
+    for (uint32_t i = (uint32_t)command->first_key; i <= last; i += (uint32_t)command->step) {
+        const struct store_key key = call_key(call, i);
+        if (!store_is_loaded(call->store, &key))
+            return false;
+    }
+    return true;
+}
+
+bool command_has_its_data(const struct call *call)
+{
+    if (call->command->flags & COMMAND_STATELESS)
+        return true;
+    if (!call->kv)
+        return false;
+    if (call->command->run == command_flushall && call->kv->is_ready)
+        return true;
+    if (call->command->flags & COMMAND_ALL_KEYS)
+        return call->store->loaded == UINT64_MAX;
+    return has_its_keys(call);
+}
+
+void command_run(struct call *call)
+{
+    const struct command *command = call->command;
+    char loading[KV_LOADING_SIZE];
+
+    if (!command) {
+        answer_unknown(call);
+    } else if (!has_right_arity(call)) {
+        call_wrong_arity(call, command->name);
+    } else if (!call->session->is_authenticated && !(command->flags & COMMAND_STRANGER)) {
+        reply_error(call->reply, "NOAUTH Authentication required.");
+    } else if (!command_has_its_data(call)) {
+        kv_loading_text(call->service, loading);
+        reply_error(call->reply, loading);
+    } else if ((command->flags & COMMAND_GROWS) && call->store->limit > 0 &&
+               store_keep_limit(call->store) < 0) {
+        reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    } else {
+        command->run(call);
+    }
+}
+
+/* ---- for the commands' functions ------------------------------------------------------- */
+
+bool call_arg_is(const struct call *call, uint32_t i, const char *word)
+{
+    const struct rpd_span arg = call_arg(call, i);
+
+    return strlen(word) == arg.size && strncasecmp(arg.data, word, arg.size) == 0;
+}
+
+unsigned call_database(const struct call *call)
+{
+    return call->session->database;
+}
+
+bool call_integer(struct call *call, uint32_t i, int64_t *ret_value)
+{
+    const struct rpd_span arg = call_arg(call, i);
+
+    if (number_parse(arg.data, arg.size, ret_value))
+        return true;
+    reply_error(call->reply, "ERR value is not an integer or out of range");
+    return false;
+}
+
+void call_wrong_arity(struct call *call, const char *name)
+{
+    reply_errorf(call->reply, "ERR wrong number of arguments for '%s' command", name);
+}
+
+void call_no_memory(struct call *call)
+{
+    reply_error(call->reply, "OOM the machine has no memory left for that; nothing was changed");
+}
+
+void call_unknown_subcommand(struct call *call)
+{
+    const struct rpd_span arg = call_arg(call, 1);
+    char name[32];
+    size_t size = 0;
+
+    for (const char *at = call->command->name; *at && size < sizeof name - 1; at++)
+        name[size++] = (char)toupper((unsigned char)*at);
+    name[size] = '\0';
+    reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                 (int)strnlen(arg.data, arg.size < 128 ? arg.size : 128), arg.data, name);
+}

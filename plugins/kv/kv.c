@@ -1,0 +1,152 @@
+/* kv: a cache that speaks Redis's protocol, and serves while it loads. README.md says how it
+ * is used; kv.h has its state. */
+#include "kv.h"
+
+#include "client.h"
+#include "load.h"
+#include "save.h"
+
+#include <event2/event.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TICK_MS = 50,
+    EXPIRE_US = 1000,      /* of a tick */
+    EXPIRE_BUSY_US = 8000, /* where much has expired */
+    DEFERRED_PER_TICK = 4000
+};
+
+static const struct rpd_option options[] = {
+    RPD_OPTION_INTEGER("maxmemory", 0, 0, 1e15,
+                       "bytes that keys and values may take; beyond it the least recently used "
+                       "are evicted (0: no limit)"),
+    RPD_OPTION_STRING("snapshot", NULL, "the file that is loaded at the start, and saved to"),
+    RPD_OPTION_INTEGER("save_interval_s", 0, 0, 31536000,
+                       "save that often, if anything has changed (0: only when asked)"),
+    RPD_OPTION_BOOLEAN("save_at_stop", 1, "whether a stop saves, if anything has changed"),
+    RPD_OPTION_STRING("loading", "error",
+                      "what a request for keys that are not loaded yet gets: \"error\" "
+                      "(-LOADING), or \"hold\" (it waits)"),
+    RPD_OPTION_STRING("password", NULL, "what clients must give with AUTH or HELLO"),
+    RPD_OPTIONS_END,
+};
+
+void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE])
+{
+    const struct rpd_progress progress = rpd_service_progress(service);
+
+    if (progress.ready)
+        snprintf(text, KV_LOADING_SIZE,
+                 "MISCONF this part of the snapshot is lost: see the log; "
+                 "FLUSHALL begins anew");
+    else
+        snprintf(text, KV_LOADING_SIZE, "LOADING kv is loading the dataset in memory: %d%%",
+                 (int)(progress.fraction * 100));
+}
+
+/* ---- flushing --------------------------------------------------------------------- */
+
+static void destroy(struct rpd_job *job, void *arg)
+{
+    (void)job;
+    database_destroy(arg);
+}
+
+static void destroyed(struct rpd_service *service, void *arg, bool cancelled)
+{
+    (void)service;
+    /* (Cancelled: the process ends, and with it the memory.) */
+    (void)arg;
+    (void)cancelled;
+}
+
+void kv_empty_trash(struct kv *kv)
+{
+    struct trash *trash;
+
+    while (!kv->save && (trash = TAILQ_FIRST(&kv->trash))) {
+        if (rpd_job_submit(kv->service, destroy, destroyed, trash->database) < 0)
+            return; /* the next tick tries again */
+        TAILQ_REMOVE(&kv->trash, trash, link);
+        free(trash);
+    }
+}
+
+static int flush_one(struct kv *kv, unsigned database)
+{
+    struct trash *trash = malloc(sizeof *trash);
+    struct database *detached = trash ? store_detach(&kv->store, database) : NULL;
+
+    if (!detached) {
+        free(trash);
+        return -1;
+    }
+    trash->database = detached;
+    TAILQ_INSERT_TAIL(&kv->trash, trash, link);
+    return 0;
+}
+
+int kv_flush(struct kv *kv, unsigned first, unsigned last)
+{
+    int result = 0;
+
+    save_cancel(kv);
+    for (unsigned i = first; i <= last && result == 0; i++)
+        if (kv->store.databases[i].count > 0)
+            result = flush_one(kv, i);
+    kv_empty_trash(kv);
+    return result;
+}
+
+/* ---- time ------------------------------------------------------------------------- */
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct kv *kv = arg;
+    bool is_busy;
+
+    (void)fd;
+    (void)what;
+    kv_clock_forget(&kv->store.clock);
+    is_busy = store_expire_some(&kv->store, EXPIRE_US);
+    if (is_busy)
+        store_expire_some(&kv->store, EXPIRE_BUSY_US);
+    if (!kv->save)
+        store_free_deferred(&kv->store, DEFERRED_PER_TICK);
+    store_keep_limit(&kv->store);
+    kv_empty_trash(kv);
+    save_tick(kv);
+}
+
+static void on_ready(struct rpd_service *service, void *state)
+{
+    const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    struct kv *kv = state;
+
+    kv->service = service;
+    load_finished(kv);
+    kv->is_ready = true;
+    client_resume_held(kv);
+    kv->timer = event_new(rpd_service_event_base(service), -1, EV_PERSIST, on_tick, kv);
+    if (!kv->timer || event_add(kv->timer, &tick) < 0)
+        rpd_log(service, RPD_LOG_ERROR,
+                "no memory for the timer: keys expire only when they are asked for");
+}
+
+static void on_stop(struct rpd_service *service, void *state)
+{
+    struct kv *kv = state;
+
+    (void)service;
+    if (kv && kv->timer)
+        event_free(kv->timer);
+}
+
+RPD_BACKEND(kv, .summary = "A cache with Redis's protocol, which serves while it loads",
+            .version = "1", .options = options, .load = load_begin, .unload = load_unload,
+            .on_ready = on_ready, .on_connect = client_connect, .on_data = client_data,
+            .on_close = client_close, .stop = on_stop, .warmup = RPD_WARMUP_SERVE,
+            .serves_without_state = true, .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"));

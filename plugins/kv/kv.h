@@ -1,0 +1,67 @@
+/* The service's state, and what each client has of its own. */
+#ifndef KV_KV_H
+#define KV_KV_H
+
+#include "command.h"
+#include "resp.h"
+#include "store.h"
+
+#include <rpd/backend.h>
+
+#include <sys/queue.h>
+
+struct save;
+struct event;
+
+/* What a database was that somebody flushed: freed on a worker, once no save reads it. */
+struct trash {
+    struct database *database;
+    TAILQ_ENTRY(trash) link;
+};
+
+struct session {
+    struct resp_parser parser;
+    struct rpd_conn *conn;
+    uint64_t id;
+    int64_t since_us;
+    char *name;
+    uint8_t database, protocol;
+    bool is_authenticated;
+    bool is_held; /* waits for a part */
+    TAILQ_ENTRY(session) link;
+};
+
+struct kv {
+    struct rpd_service *service; /* NULL until the first callback on the loop */
+    struct store store;
+    struct command_index commands;
+    TAILQ_HEAD(held_sessions, session) held;
+    TAILQ_HEAD(trash_list, trash) trash;
+    struct event *timer;
+    bool is_ready; /* all that can be loaded is */
+    /* Snapshots: */
+    struct load_file *file; /* what is loaded from; NULL when that is over */
+    uint64_t generation;    /* of the last snapshot */
+    uint32_t epoch;         /* one more with each save */
+    struct save *save;      /* the one that runs */
+    int64_t last_save_s, last_try_us;
+    uint64_t saved_changes; /* store.changes at the last save */
+    bool last_save_failed;
+    /* For INFO: */
+    int64_t started_us;
+    uint64_t commands_done, connections, sessions;
+};
+
+enum { KV_LOADING_SIZE = 96 };
+
+/* [loop] "LOADING ...": how far the load is. */
+void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE]);
+
+/* [loop] The databases, or one, are emptied: what was in them is freed later. 0, or -1: no memory.
+ */
+int kv_flush(struct kv *kv, unsigned first, unsigned last);
+
+/* [loop] Frees what was flushed, on a worker. */
+void kv_empty_trash(struct kv *kv);
+
+#endif

@@ -1,0 +1,551 @@
+/* The databases. See store.h. */
+#include "store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLOCK_TICK_MS = 100 };
+
+void store_init(struct store *store, struct sip_key seed)
+{
+    *store = (struct store){.seed = seed, .loaded = UINT64_MAX, .random = seed.low | 1};
+    kv_clock_init(&store->clock);
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        heap_init(&store->databases[i].heap);
+}
+
+/* Those that are malloc's: the others go with the heap. */
+static void free_large_entries(struct database *database, const struct table *table, uint64_t hash)
+{
+    const struct segment *segment;
+
+    do {
+        segment = table_segment(table, hash);
+        for (size_t i = 0; segment && i < segment->capacity; i++)
+            if (segment->slots[i]) {
+                struct entry *entry = table_entry(segment->slots[i]);
+                if (entry_size(entry) > HEAP_SMALL)
+                    heap_free(&database->heap, entry, entry_size(entry));
+            }
+        hash = segment ? table_next(segment, hash) : 0;
+    } while (hash != 0);
+}
+
+static void finish_database(struct database *database)
+{
+    for (unsigned part = 0; part < TABLE_PARTS; part++) {
+        if (database->heap.large > 0)
+            free_large_entries(database, &database->parts[part],
+                               (uint64_t)part << (64 - TABLE_PART_BITS));
+        table_finish(&database->parts[part]);
+    }
+    heap_finish(&database->heap);
+}
+
+void database_destroy(struct database *database)
+{
+    finish_database(database);
+    free(database);
+}
+
+void store_finish(struct store *store)
+{
+    while (store_free_deferred(store, 1000))
+        continue;
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        finish_database(&store->databases[i]);
+    free(store->deferred);
+}
+
+/* ---- the guard --------------------------------------------------------------- */
+
+/* Before anything of a key's segment changes. */
+static inline void before_change(struct store *store, unsigned database, uint64_t hash)
+{
+    store->changes++;
+    if (store->guard && table_part(hash) >= store->guard->handed)
+        store->guard->copy(store->guard, database, hash);
+}
+
+/* Whether a save may still read the entries of this hash. */
+static inline bool is_guarded(const struct store *store, uint64_t hash)
+{
+    return store->guard && table_part(hash) >= store->guard->written;
+}
+
+/* Where there is no memory to note it, it is lost until the end rather than freed
+ * under the saver. */
+static void defer(struct store *store, unsigned database, struct entry *entry)
+{
+    if (store->deferred_count == store->deferred_room) {
+        const size_t room = store->deferred_room ? store->deferred_room * 2 : 1024;
+        struct store_deferred *deferred = realloc(store->deferred, room * sizeof *deferred);
+        if (!deferred)
+            return;
+        store->deferred = deferred;
+        store->deferred_room = room;
+    }
+    store->deferred[store->deferred_count++] = (struct store_deferred){entry, database};
+    store->deferred_bytes += heap_round(entry_size(entry));
+}
+
+static void free_entry(struct store *store, unsigned database, uint64_t hash, struct entry *entry)
+{
+    if (is_guarded(store, hash))
+        defer(store, database, entry);
+    else
+        heap_free(&store->databases[database].heap, entry, entry_size(entry));
+}
+
+bool store_free_deferred(struct store *store, size_t count)
+{
+    while (count-- > 0 && store->deferred_count > 0) {
+        const struct store_deferred *last = &store->deferred[--store->deferred_count];
+        const size_t size = entry_size(last->entry);
+        store->deferred_bytes -= heap_round(size);
+        heap_free(&store->databases[last->database].heap, last->entry, size);
+    }
+    if (store->deferred_count > 0)
+        return true;
+    free(store->deferred);
+    store->deferred = NULL;
+    store->deferred_room = 0;
+    return false;
+}
+
+/* ---- entries -------------------------------------------------------------------- */
+
+static uint32_t use_clock(struct store *store)
+{
+    return (uint32_t)(kv_clock_now(&store->clock) / CLOCK_TICK_MS) & ENTRY_CLOCK_MASK;
+}
+
+static struct table *table_of(struct store *store, unsigned database, uint64_t hash)
+{
+    return &store->databases[database].parts[table_part(hash)];
+}
+
+/* Room for a value of this size, which is not filled in. */
+static struct entry *make_entry(struct store *store, unsigned database, const struct store_key *key,
+                                size_t value_size, int64_t expiry)
+{
+    const bool expires = expiry != STORE_NO_EXPIRY;
+    const size_t size = entry_header_size(expires, key->size) + key->size + value_size;
+    struct entry *entry = heap_alloc(&store->databases[database].heap, size);
+
+    if (!entry)
+        return NULL;
+    entry_init(entry, key->data, key->size, value_size, expires,
+               store->limit ? use_clock(store) : 0);
+    if (expires)
+        entry_set_expiry(entry, expiry);
+    return entry;
+}
+
+static int insert(struct store *store, unsigned database, const struct store_key *key,
+                  struct entry *entry)
+{
+    struct database *in = &store->databases[database];
+    struct table *table = table_of(store, database, key->hash);
+    size_t before;
+
+    before_change(store, database, key->hash);
+    before = table->bytes;
+    if (table_insert(table, store->seed, key->hash, entry) < 0) {
+        heap_free(&in->heap, entry, entry_size(entry));
+        return -1;
+    }
+    in->table_bytes += table->bytes - before;
+    in->count++;
+    in->expiring += entry_expires(entry);
+    return 0;
+}
+
+static void replace(struct store *store, unsigned database, uint64_t hash, table_slot *slot,
+                    struct entry *entry)
+{
+    struct database *in = &store->databases[database];
+    struct entry *old = table_entry(*slot);
+
+    before_change(store, database, hash);
+    in->expiring += (size_t)entry_expires(entry) - (size_t)entry_expires(old);
+    table_replace(slot, entry);
+    free_entry(store, database, hash, old);
+}
+
+static void remove_slot(struct store *store, unsigned database, uint64_t hash, table_slot *slot)
+{
+    struct database *in = &store->databases[database];
+    struct table *table = table_of(store, database, hash);
+    struct entry *entry = table_entry(*slot);
+    const size_t before = table->bytes;
+
+    before_change(store, database, hash);
+    in->count--;
+    in->expiring -= entry_expires(entry);
+    table_remove(table, hash, slot);
+    in->table_bytes += table->bytes - before;
+    free_entry(store, database, hash, entry);
+}
+
+static bool has_expired(struct store *store, const struct entry *entry)
+{
+    return entry_expires(entry) && entry_expiry(entry) <= kv_clock_now(&store->clock);
+}
+
+/* ---- what commands do ------------------------------------------------------------- */
+
+static table_slot *find_slot(struct store *store, unsigned database, const struct store_key *key)
+{
+    table_slot *slot = table_find(table_of(store, database, key->hash), key->hash, key->data,
+                                  key->size);
+
+    if (slot && (*slot & TABLE_SLOT_EXPIRES) && has_expired(store, table_entry(*slot))) {
+        remove_slot(store, database, key->hash, slot);
+        store->expired++;
+        return NULL;
+    }
+    return slot;
+}
+
+struct entry *store_find(struct store *store, unsigned database, const struct store_key *key)
+{
+    table_slot *slot = find_slot(store, database, key);
+
+    return slot ? table_entry(*slot) : NULL;
+}
+
+struct entry *store_use(struct store *store, unsigned database, const struct store_key *key)
+{
+    struct entry *entry = store_find(store, database, key);
+
+    if (!entry) {
+        store->misses++;
+        return NULL;
+    }
+    store->hits++;
+    if (store->limit)
+        entry_set_clock(entry, use_clock(store));
+    return entry;
+}
+
+/* The new value fits where the old one is, and nobody else reads it. */
+static bool fits(const struct store *store, const struct entry *entry, uint64_t hash,
+                 size_t value_size, bool expires)
+{
+    const size_t old = entry_size(entry);
+    const size_t new = old - entry_value_size(entry) + value_size;
+
+    return entry_expires(entry) == expires && !is_guarded(store, hash) &&
+           heap_round(old) == heap_round(new);
+}
+
+int store_set(struct store *store, unsigned database, const struct store_key *key,
+              const char *value, size_t size, int64_t expiry)
+{
+    /* (One that has expired is overwritten as any other.) */
+    table_slot *slot = table_find(table_of(store, database, key->hash), key->hash, key->data,
+                                  key->size);
+    struct entry *entry = slot ? table_entry(*slot) : NULL;
+
+    if (entry && fits(store, entry, key->hash, size, expiry != STORE_NO_EXPIRY)) {
+        store->changes++;
+        entry_set_value_size(entry, (uint32_t)size);
+        memcpy(entry_value(entry), value, size);
+        if (expiry != STORE_NO_EXPIRY)
+            entry_set_expiry(entry, expiry);
+        if (store->limit)
+            entry_set_clock(entry, use_clock(store));
+        return 0;
+    }
+    entry = make_entry(store, database, key, size, expiry);
+    if (!entry)
+        return -1;
+    memcpy(entry_value(entry), value, size);
+    if (!slot)
+        return insert(store, database, key, entry);
+    replace(store, database, key->hash, slot, entry);
+    return 0;
+}
+
+/* One that replaces it, with its value as far as there is room. */
+static struct entry *copy_entry(struct store *store, unsigned database, const struct store_key *key,
+                                struct entry *old, size_t size, int64_t expiry)
+{
+    struct entry *entry = make_entry(store, database, key, size, expiry);
+    const size_t old_size = entry_value_size(old);
+
+    if (!entry)
+        return NULL;
+    memcpy(entry_value(entry), entry_value(old), old_size < size ? old_size : size);
+    replace(store, database, key->hash,
+            table_find(table_of(store, database, key->hash), key->hash, key->data, key->size),
+            entry);
+    return entry;
+}
+
+struct entry *store_resize(struct store *store, unsigned database, const struct store_key *key,
+                           struct entry *entry, size_t size)
+{
+    if (!fits(store, entry, key->hash, size, entry_expires(entry)))
+        return copy_entry(store, database, key, entry, size,
+                          entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY);
+    store->changes++;
+    entry_set_value_size(entry, (uint32_t)size);
+    return entry;
+}
+
+int store_set_expiry(struct store *store, unsigned database, const struct store_key *key,
+                     struct entry *entry, int64_t expiry)
+{
+    if (expiry != STORE_NO_EXPIRY && entry_expires(entry) && !is_guarded(store, key->hash)) {
+        store->changes++;
+        entry_set_expiry(entry, expiry);
+        return 0;
+    }
+    if (expiry == STORE_NO_EXPIRY && !entry_expires(entry))
+        return 0;
+    return copy_entry(store, database, key, entry, entry_value_size(entry), expiry) ? 0 : -1;
+}
+
+bool store_delete(struct store *store, unsigned database, const struct store_key *key)
+{
+    table_slot *slot = find_slot(store, database, key);
+
+    if (slot)
+        remove_slot(store, database, key->hash, slot);
+    return slot;
+}
+
+/* Of what waits for a save's end, small entries go with their heap. Large ones are
+ * freed as ever, through the database's new heap: returns what that must know. */
+struct large {
+    size_t count, bytes;
+};
+
+static struct large forget_deferred(struct store *store, unsigned database)
+{
+    struct large large = {0};
+    size_t kept = 0;
+
+    for (size_t i = 0; i < store->deferred_count; i++) {
+        const struct store_deferred deferred = store->deferred[i];
+        const size_t size = entry_size(deferred.entry);
+        if (deferred.database == database && size <= HEAP_SMALL) {
+            store->deferred_bytes -= heap_round(size);
+            continue;
+        }
+        if (deferred.database == database) {
+            large.bytes += heap_round(size);
+            large.count++;
+        }
+        store->deferred[kept++] = deferred;
+    }
+    store->deferred_count = kept;
+    return large;
+}
+
+struct database *store_detach(struct store *store, unsigned database)
+{
+    struct database *in = &store->databases[database];
+    struct database *out = malloc(sizeof *out);
+    struct large large;
+
+    if (!out)
+        return NULL;
+    heap_init(&out->heap);
+    if (heap_merge(&out->heap, &in->heap) < 0) {
+        free(out);
+        return NULL;
+    }
+    memcpy(out->parts, in->parts, sizeof out->parts);
+    memset(in->parts, 0, sizeof in->parts);
+    in->count = in->expiring = in->table_bytes = 0;
+    large = forget_deferred(store, database);
+    out->heap.bytes -= large.bytes;
+    out->heap.large -= large.count;
+    in->heap.bytes += large.bytes;
+    in->heap.large += large.count;
+    store->changes++;
+    return out;
+}
+
+/* ---- memory ------------------------------------------------------------------------- */
+
+size_t store_memory(const struct store *store)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        bytes += store->databases[i].heap.bytes + store->databases[i].table_bytes;
+    return bytes - store->deferred_bytes;
+}
+
+/* xorshift64* : for samples, not for secrets. */
+static uint64_t next_random(struct store *store)
+{
+    store->random ^= store->random >> 12;
+    store->random ^= store->random << 25;
+    store->random ^= store->random >> 27;
+    return store->random * 0x2545f4914f6cdd1dU;
+}
+
+/* A slot in use, near a random one. */
+static table_slot *random_slot(struct store *store, unsigned database, uint64_t *ret_hash)
+{
+    const struct database *in = &store->databases[database];
+    uint64_t hash = next_random(store);
+
+    while (in->count > 0) {
+        const struct table *table = &in->parts[table_part(hash)];
+        struct segment *segment = table_segment(table, hash);
+        if (segment && segment->count > 0) {
+            size_t at = (size_t)(next_random(store) % segment->capacity);
+            while (!segment->slots[at])
+                at = at + 1 == segment->capacity ? 0 : at + 1;
+            *ret_hash = hash;
+            return &segment->slots[at];
+        }
+        hash = segment && table->count > 0 && table_next(segment, hash)
+                   ? table_next(segment, hash)
+                   : ((uint64_t)table_part(hash) + 1) << (64 - TABLE_PART_BITS);
+    }
+    return NULL;
+}
+
+struct entry *store_random(struct store *store, unsigned database)
+{
+    uint64_t hash;
+    table_slot *slot;
+
+    while ((slot = random_slot(store, database, &hash))) {
+        struct entry *entry = table_entry(*slot);
+        if (!has_expired(store, entry))
+            return entry;
+        remove_slot(store, database, hash, slot);
+        store->expired++;
+    }
+    return NULL;
+}
+
+enum { EVICT_SAMPLES = 8, EVICT_MAX = 2000 };
+
+/* Databases are chosen by how many keys they have. */
+static unsigned random_database(struct store *store)
+{
+    size_t count = 0, chosen;
+
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        count += store->databases[i].count;
+    if (count == 0)
+        return STORE_DATABASES;
+    chosen = (size_t)(next_random(store) % count);
+    for (unsigned i = 0;; i++) {
+        if (chosen < store->databases[i].count)
+            return i;
+        chosen -= store->databases[i].count;
+    }
+}
+
+/* The least recently used of a sample. */
+static bool evict_one(struct store *store)
+{
+    const unsigned database = random_database(store);
+    const uint32_t now = use_clock(store);
+    uint32_t longest = 0;
+    struct entry *victim = NULL;
+
+    if (database == STORE_DATABASES)
+        return false;
+    for (int i = 0; i < EVICT_SAMPLES; i++) {
+        uint64_t hash;
+        struct entry *entry = table_entry(*random_slot(store, database, &hash));
+        const uint32_t idle = (now - entry_clock(entry)) & ENTRY_CLOCK_MASK;
+        if (!victim || idle > longest) {
+            victim = entry;
+            longest = idle;
+        }
+    }
+    const struct store_key key = store_key(store, entry_key(victim), entry_key_size(victim));
+    remove_slot(store, database, key.hash,
+                table_find(table_of(store, database, key.hash), key.hash, key.data, key.size));
+    store->evicted++;
+    return true;
+}
+
+int store_keep_limit(struct store *store)
+{
+    if (store->limit == 0)
+        return 0;
+    for (int i = 0; i < EVICT_MAX && store_memory(store) > store->limit; i++)
+        if (!evict_one(store))
+            return -1;
+    return 0;
+}
+
+/* ---- what has expired ----------------------------------------------------------------- */
+
+/* Of one segment. */
+static size_t expire_segment(struct store *store, unsigned database, uint64_t hash)
+{
+    const struct table *table = table_of(store, database, hash);
+    struct segment *segment = table_segment(table, hash);
+    size_t found = 0;
+
+    for (size_t i = 0; segment && i < segment->capacity;) {
+        table_slot *slot = &segment->slots[i];
+        if (!(*slot & TABLE_SLOT_EXPIRES) || !has_expired(store, table_entry(*slot))) {
+            i++;
+            continue;
+        }
+        remove_slot(store, database, hash, slot);
+        store->expired++;
+        found++;
+        if (table_segment(table, hash) != segment) { /* it shrank */
+            segment = table_segment(table, hash);
+            i = 0;
+        }
+    }
+    return found;
+}
+
+static void go_to_next_database(struct store *store)
+{
+    store->expire_database = (store->expire_database + 1) % STORE_DATABASES;
+    store->expire_hash = 0;
+}
+
+/* Whether the database has no more. */
+static bool go_on_expiring(struct store *store)
+{
+    const struct table *table = table_of(store, store->expire_database, store->expire_hash);
+    const struct segment *segment = table_segment(table, store->expire_hash);
+    uint64_t next = segment ? table_next(segment, store->expire_hash) : 0;
+
+    if (next == 0)
+        next = ((uint64_t)table_part(store->expire_hash) + 1) << (64 - TABLE_PART_BITS);
+    store->expire_hash = next;
+    return next == 0;
+}
+
+bool store_expire_some(struct store *store, int64_t budget_us)
+{
+    const int64_t until = kv_clock_monotonic_us() + budget_us;
+    size_t found = 0;
+
+    for (unsigned seen = 0; seen <= STORE_DATABASES;) {
+        const unsigned database = store->expire_database;
+        bool is_over = store->databases[database].expiring == 0;
+        if (!is_over) {
+            found += expire_segment(store, database, store->expire_hash);
+            is_over = go_on_expiring(store);
+        }
+        if (is_over) {
+            go_to_next_database(store);
+            seen++;
+        }
+        if (kv_clock_monotonic_us() >= until)
+            return found > 100;
+    }
+    return false;
+}

@@ -1,0 +1,34 @@
+/* Random requests, each of which may be asked of kv and of Redis alike. */
+#ifndef TESTS_KV_REQUESTS_H
+#define TESTS_KV_REQUESTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum answer_kind {
+    ANSWER_SAME,
+    ANSWER_SECONDS,      /* a time to live: a second more or less */
+    ANSWER_MILLISECONDS, /* 2 s more or less */
+    ANSWER_ANY_ORDER,    /* an array whose elements may be in another order */
+    ANSWER_ONE_OF,       /* a key, or null in both */
+    ANSWER_LOOSE         /* of the same type */
+};
+
+enum { REQUEST_SIZE = 65536 };
+
+struct request {
+    char data[REQUEST_SIZE];
+    size_t size;
+    enum answer_kind kind;
+    int expires_soon; /* a key does: nothing may be asked until it has */
+};
+
+void requests_seed(uint64_t seed);
+uint64_t requests_random(uint64_t below);
+
+void request_make(struct request *request);
+
+/* A request of the words, for those that are not random. */
+void request_of(struct request *request, enum answer_kind kind, const char *const *words);
+
+#endif

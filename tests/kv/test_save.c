@@ -1,0 +1,208 @@
+/* Saving beside clients: what was acknowledged is there after whatever end, and it is of one
+ * moment. */
+#include "kv_scene.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GROUP = 12 };
+
+#define assert_is(found, wanted)                                                                   \
+    do {                                                                                           \
+        const char *found_ = (found);                                                              \
+        cr_assert_str_eq(found_, (wanted));                                                        \
+    } while (0)
+
+/* The same number in keys that lie all over the store. */
+static const char *group_command(long number)
+{
+    static char text[GROUP * 40];
+    size_t size = (size_t)snprintf(text, sizeof text, "MSET");
+
+    for (int i = 0; i < GROUP; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, " group:%d %ld", i, number);
+    return text;
+}
+
+/* What all of them say. */
+static long read_group(int fd)
+{
+    const long number = atol(scene_ask(fd, "GET group:0"));
+
+    for (int i = 1; i < GROUP; i++)
+        assert_is(scene_ask(fd, "GET group:%d", i), textf("%ld", number));
+    return number;
+}
+
+static void fill(int fd, int keys)
+{
+    for (int i = 0; i < keys; i++)
+        assert_is(scene_ask(fd, "SET filler:%d %0100d", i, i), "+OK");
+}
+
+Test(save, survives_a_stop)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    assert_is(scene_ask(fd, "SET b 2 EX 1000"), "+OK");
+    assert_is(scene_ask(fd, "SELECT 15"), "+OK");
+    assert_is(scene_ask(fd, "SET a \"15 \\x00 \\r\\n\""), "+OK");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    rpd = scene_start(dir, "", "", false);
+    fd = scene_client(dir);
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "GET a"), "1");
+    cr_assert_gt(atol(scene_ask(fd, "TTL b") + 1), 900);
+    assert_is(scene_ask(fd, "SELECT 15"), "+OK");
+    assert_is(scene_ask(fd, "STRLEN a"), ":7");
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, nothing_is_saved_at_a_stop_where_that_is_not_wanted)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", ", \"save_at_stop\": false", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    cr_assert_neq(access(textf("%s/snap", dir), F_OK), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, is_done_from_time_to_time)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", ", \"save_interval_s\": 1", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    cr_assert_eq(process_wait_line(rpd, "saved 1 keys"), 0);
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, a_failure_is_told_and_changes_nothing)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "SAVE"), "-ERR not saved: ", 16), 0);
+    cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "rdb_last_bgsave_status:err"));
+    cr_assert_eq(rmdir(textf("%s/snap.tmp", dir)), 0);
+    assert_is(scene_ask(fd, "SAVE"), "+OK");
+    cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "rdb_last_bgsave_status:ok"));
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, flushing_ends_it)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir), other = scene_client(dir);
+
+    scene_await_ready(rpd);
+    fill(fd, 5000);
+    /* In one piece: the save has begun, and is not over. */
+    cr_assert_eq(send_all(fd, "BGSAVE\r\nFLUSHALL\r\nDBSIZE\r\n", 26), 0);
+    assert_is(scene_read(fd), "+Background saving started");
+    assert_is(scene_read(fd), "+OK");
+    assert_is(scene_read(fd), ":0");
+    assert_is(scene_ask(other, "SET a 1"), "+OK");
+    scene_await_info(fd, "rdb_bgsave_in_progress:0");
+    assert_is(scene_ask(fd, "SAVE"), "+OK");
+    close(fd);
+    close(other);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* While one saves another changes everything, again and again. */
+Test(save, shows_one_moment)
+{
+    const char *dir = temp_dir_make();
+    long number = 0;
+
+    for (int round = 0; round < 5; round++) {
+        struct process *rpd = scene_start(dir, "", "", false);
+        const int fd = scene_client(dir), saver = scene_client(dir);
+        scene_await_ready(rpd);
+        if (round == 0)
+            fill(fd, 5000);
+        else
+            read_group(fd);
+        assert_is(scene_ask(fd, "%s", group_command(++number)), "+OK");
+        for (int i = 0; i < 3; i++) {
+            const long before = number;
+            cr_assert_eq(send_all(saver, "SAVE\r\n", 6), 0);
+            do {
+                assert_is(scene_ask(fd, "%s", group_command(++number)), "+OK");
+                scene_ask(fd, "SET filler:%ld changed", number % 5000);
+                scene_ask(fd, "DEL filler:%ld", number * 7 % 5000);
+                scene_ask(fd, "SET fresh:%ld %ld", number, number);
+            } while (!strstr(scene_ask(fd, "INFO"), "rdb_bgsave_in_progress:0"));
+            assert_is(scene_read(saver), "+OK");
+            cr_assert_gt(number, before);
+        }
+        process_signal(rpd, 9);
+        process_wait_exit(rpd);
+        process_free(rpd);
+        close(fd);
+        close(saver);
+    }
+    temp_dir_remove(dir);
+}
+
+/* $KV_ROUNDS for more. */
+Test(save, what_was_acknowledged_survives_a_kill, .timeout = 600)
+{
+    const char *dir = temp_dir_make();
+    const int rounds = getenv("KV_ROUNDS") ? atoi(getenv("KV_ROUNDS")) : 8;
+    long number = 0, acknowledged = 0;
+
+    srandom(1);
+    for (int round = 0; round < rounds; round++) {
+        struct process *rpd = scene_start(dir, "", "", false);
+        const int fd = scene_client(dir);
+        const int64_t until = now_ns() + 2000000 + random() % 60000000;
+        scene_await_ready(rpd);
+        if (round > 0)
+            cr_assert_geq(read_group(fd), acknowledged, "round %d", round);
+        /* Saves and writes without a pause, and the end somewhere in between. */
+        while (now_ns() < until || acknowledged == 0) {
+            assert_is(scene_ask(fd, "%s", group_command(++number)), "+OK");
+            assert_is(scene_ask(fd, "SAVE"), "+OK");
+            acknowledged = number;
+        }
+        send_all(fd, "BGSAVE\r\n", 8);
+        process_signal(rpd, 9);
+        process_wait_exit(rpd);
+        process_free(rpd);
+        close(fd);
+    }
+    temp_dir_remove(dir);
+}

@@ -1,0 +1,149 @@
+/* What a client meets besides the commands: passwords, limits, floods. */
+#include "kv_scene.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define assert_is(found, wanted)                                                                   \
+    do {                                                                                           \
+        const char *found_ = (found);                                                              \
+        cr_assert_str_eq(found_, (wanted));                                                        \
+    } while (0)
+
+Test(serve, a_password_is_asked_for)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", ", \"password\": \"secret\"", false);
+    int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "GET a"), "-NOAUTH Authentication required.");
+    assert_is(scene_ask(fd, "PING"), "-NOAUTH Authentication required.");
+    cr_assert_eq(strncmp(scene_ask(fd, "HELLO 3"), "-NOAUTH HELLO must be", 21), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "AUTH wrong"), "-WRONGPASS", 10), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "AUTH secre"), "-WRONGPASS", 10), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "AUTH secretsecret"), "-WRONGPASS", 10), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "AUTH other secret"), "-WRONGPASS", 10), 0);
+    assert_is(scene_ask(fd, "AUTH secret"), "+OK");
+    assert_is(scene_ask(fd, "PING"), "+PONG");
+    close(fd);
+    fd = scene_client(dir);
+    cr_assert_eq(*scene_ask(fd, "HELLO 3 AUTH default secret"), '%');
+    assert_is(scene_ask(fd, "GET a"), "(null)");
+    close(fd);
+    /* Before that, nothing large is taken. */
+    fd = scene_client(dir);
+    cr_assert_eq(send_all(fd, "*11\r\n", 5), 0);
+    assert_is(scene_read(fd), "-ERR Protocol error: unauthenticated multibulk length");
+    assert_is(scene_read(fd), "(end)");
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(serve, memory_is_limited)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", ", \"maxmemory\": 3000000", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < 30000; i++)
+        assert_is(scene_ask(fd, "SET key:%d %0200d", i, i), "+OK");
+    const char *info = scene_ask(fd, "INFO");
+    cr_assert_lt(atol(strstr(info, "used_memory:") + 12), 3100000);
+    cr_assert_gt(atol(strstr(info, "evicted_keys:") + 13), 10000);
+    cr_assert_not_null(strstr(scene_ask(fd, "GET key:29999"), "29999"));
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* A megabyte each, asked for a thousand times and never read: that is not gathered. */
+Test(serve, a_client_that_does_not_read_costs_little)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir), other = scene_client(dir);
+    char asks[1000 * 8 + 1];
+    size_t size = 0;
+    long before;
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(other, "SETRANGE big 1000000 x"), ":1000001");
+    before = rss_kib(process_pid(rpd));
+    for (int i = 0; i < 1000; i++)
+        size += (size_t)snprintf(asks + size, sizeof asks - size, "GET big\n");
+    cr_assert_eq(send_all(fd, asks, size), 0);
+    for (int i = 0; i < 100; i++)
+        assert_is(scene_ask(other, "PING"), "+PONG");
+    cr_assert_lt(rss_kib(process_pid(rpd)), before + 20000);
+    /* And when it reads, all is there. */
+    for (int i = 0; i < 20; i++)
+        cr_assert_eq(strlen(scene_read(fd)), 0, "(the value is of zeros)");
+    close(fd);
+    close(other);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(serve, many_keys_and_databases_are_flushed)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2000; i++) {
+            scene_ask(fd, "SELECT %d", i % 16);
+            assert_is(scene_ask(fd, "SET key:%d %0*d", i, i % 100 ? 50 : 3000, i), "+OK");
+        }
+        assert_is(scene_ask(fd, "SELECT 3"), "+OK");
+        assert_is(scene_ask(fd, "DBSIZE"), ":125");
+        assert_is(scene_ask(fd, "FLUSHDB"), "+OK");
+        assert_is(scene_ask(fd, "DBSIZE"), ":0");
+        assert_is(scene_ask(fd, "SELECT 4"), "+OK");
+        assert_is(scene_ask(fd, "DBSIZE"), ":125");
+        assert_is(scene_ask(fd, "FLUSHALL"), "+OK");
+        cr_assert_null(strstr(scene_ask(fd, "INFO keyspace"), "keys="));
+    }
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* SCAN gives each key that is there all the time at least once, whatever else happens. */
+Test(serve, a_scan_misses_nothing)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+    static char seen[20000];
+    unsigned long long cursor = 0;
+    int count = 0, added = 0;
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < 20000; i++)
+        assert_is(scene_ask(fd, "SET key:%d x", i), "+OK");
+    do {
+        const char *answer = scene_ask(fd, "SCAN %llu COUNT 50", cursor);
+        cursor = strtoull(strchr(answer, '\n') + 1 + strcspn(strchr(answer, '\n') + 1, "\n") + 1,
+                          NULL, 10);
+        for (const char *at = answer; (at = strstr(at, "\nkey:")); at += 5)
+            seen[atoi(at + 5)] = 1;
+        for (int i = 0; i < 20; i++)
+            scene_ask(fd, "SET other:%d x", added++);
+    } while (cursor != 0);
+    for (int i = 0; i < 20000; i++)
+        count += seen[i];
+    cr_assert_eq(count, 20000);
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}

@@ -1,0 +1,330 @@
+/* The store: table, heap, expiry, eviction, beside a plain array that knows what must be
+ * in it. */
+#include "store.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t state = 88172645463325252U;
+
+static uint64_t pick(uint64_t below)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % below;
+}
+
+static struct store *make_store(void)
+{
+    struct store *store = malloc(sizeof *store);
+
+    store_init(store, (struct sip_key){1, 2});
+    return store;
+}
+
+static void free_store(struct store *store)
+{
+    store_finish(store);
+    free(store);
+}
+
+static struct store_key numbered(const struct store *store, unsigned number)
+{
+    static char names[4][64];
+    static unsigned next;
+    char *name = names[next++ % 4];
+    const int size = snprintf(name, sizeof names[0], "key:%u", number);
+
+    return store_key(store, name, (size_t)size);
+}
+
+static int put(struct store *store, unsigned number, const char *value, size_t size)
+{
+    const struct store_key key = numbered(store, number);
+
+    return store_set(store, 0, &key, value, size, STORE_NO_EXPIRY);
+}
+
+/* ---- what is put in is found ------------------------------------------------------ */
+
+enum { KEYS = 20000, VALUE = 3000 };
+
+static size_t sizes[KEYS]; /* of the value, and one more; 0: not there */
+
+static void check_one(struct store *store, unsigned number)
+{
+    const struct store_key key = numbered(store, number);
+    struct entry *entry = store_find(store, 0, &key);
+
+    cr_assert_eq(entry != NULL, sizes[number] > 0, "key %u", number);
+    if (!entry)
+        return;
+    cr_assert_eq(entry_value_size(entry), sizes[number] - 1);
+    for (size_t i = 0; i < sizes[number] - 1; i++)
+        cr_assert_eq(entry_value(entry)[i], (char)(number + i), "key %u at %zu", number, i);
+}
+
+static void change_one(struct store *store, unsigned number)
+{
+    const struct store_key key = numbered(store, number);
+    char value[VALUE];
+    const size_t size = pick(20) == 0 ? pick(VALUE) : pick(120);
+
+    if (pick(3) == 0) {
+        cr_assert_eq(store_delete(store, 0, &key), sizes[number] > 0);
+        sizes[number] = 0;
+        return;
+    }
+    for (size_t i = 0; i < size; i++)
+        value[i] = (char)(number + i);
+    cr_assert_eq(store_set(store, 0, &key, value, size, STORE_NO_EXPIRY), 0);
+    sizes[number] = size + 1;
+}
+
+Test(store, keeps_what_it_is_given)
+{
+    struct store *store = make_store();
+    size_t count = 0;
+
+    for (int i = 0; i < 300000; i++) {
+        change_one(store, (unsigned)pick(KEYS));
+        check_one(store, (unsigned)pick(KEYS));
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        check_one(store, i);
+        count += sizes[i] > 0;
+    }
+    cr_assert_eq(store->databases[0].count, count);
+    for (unsigned i = 0; i < KEYS; i++) {
+        const struct store_key key = numbered(store, i);
+        store_delete(store, 0, &key);
+    }
+    cr_assert_eq(store->databases[0].count, 0);
+    cr_assert_eq(store->databases[0].heap.bytes, 0);
+    cr_assert_eq(store->databases[0].heap.large, 0);
+    free_store(store);
+}
+
+/* Each segment once, in the order of hashes, whatever happens in between. */
+static size_t walk(struct store *store, bool changes)
+{
+    uint64_t hash = 0;
+    size_t seen = 0;
+    unsigned added = KEYS * 10;
+
+    do {
+        const struct segment *segment = table_segment(&store->databases[0].parts[table_part(hash)],
+                                                      hash);
+        uint64_t next = 0;
+        for (size_t i = 0; segment && i < segment->capacity; i++)
+            if (segment->slots[i] && entry_value_size(table_entry(segment->slots[i])) == 4)
+                seen++;
+        if (segment)
+            next = table_next(segment, hash);
+        hash = next ? next : ((uint64_t)table_part(hash) + 1) << 58;
+        for (int i = 0; changes && i < 50; i++)
+            cr_assert_eq(put(store, added++, "new", 3), 0);
+    } while (hash != 0);
+    return seen;
+}
+
+Test(store, a_walk_sees_each_key_once)
+{
+    struct store *store = make_store();
+
+    for (unsigned i = 0; i < 100000; i++)
+        cr_assert_eq(put(store, i, "old!", 4), 0);
+    cr_assert_eq(walk(store, false), 100000);
+    cr_assert_eq(walk(store, true), 100000, "while others are put in");
+    free_store(store);
+}
+
+static int64_t thread_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+enum { ROUNDS = 3, INSERTS = 500000 };
+
+/* The same inserts again and again, and of each the shortest time: what the machine does
+ * meanwhile is not at the same place each time, and what the table does is. */
+Test(store, no_insert_takes_long)
+{
+    static int64_t shortest[INSERTS];
+    char value[100] = {0};
+    int64_t longest = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        struct store *store = make_store();
+        for (unsigned i = 0; i < INSERTS; i++) {
+            const int64_t began = thread_ns();
+            cr_assert_eq(put(store, i, value, sizeof value), 0);
+            const int64_t took = thread_ns() - began;
+            if (round == 0 || took < shortest[i])
+                shortest[i] = took;
+        }
+        free_store(store);
+    }
+    for (unsigned i = 0; i < INSERTS; i++)
+        longest = shortest[i] > longest ? shortest[i] : longest;
+    cr_log_info("longest insert: %lld us", (long long)longest / 1000);
+    cr_assert_lt(longest, 1000000, "%lld us", (long long)longest / 1000);
+}
+
+Test(store, an_entry_costs_little)
+{
+    struct store *store = make_store();
+    char name[32], value[100] = {0};
+
+    for (unsigned i = 0; i < 500000; i++) {
+        const struct store_key key = store_key(store, name,
+                                               (size_t)snprintf(name, sizeof name, "key:%012u", i));
+        cr_assert_eq(store_set(store, 0, &key, value, sizeof value, STORE_NO_EXPIRY), 0);
+    }
+    cr_assert_lt(store_memory(store) / 500000, 142);
+    free_store(store);
+}
+
+Test(store, memory_of_other_sizes_is_used_again)
+{
+    struct store *store = make_store();
+    char value[1000] = {0};
+    size_t regions;
+
+    for (unsigned i = 0; i < 50000; i++)
+        put(store, i, value, 100);
+    regions = store->databases[0].heap.region_count;
+    for (unsigned i = 0; i < 50000; i++) {
+        const struct store_key key = numbered(store, i);
+        store_delete(store, 0, &key);
+    }
+    for (unsigned i = 0; i < 5000; i++)
+        put(store, i, value, 900);
+    cr_assert_eq(store->databases[0].heap.region_count, regions);
+    free_store(store);
+}
+
+Test(store, long_keys)
+{
+    struct store *store = make_store();
+    static char name[70000];
+    const size_t lengths[] = {0, 1, 254, 255, 256, 257, 1000, 69999};
+
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        const struct store_key key = store_key(store, name, lengths[i]);
+        cr_assert_eq(store_set(store, 0, &key, "value", 5, 1000 + (int64_t)1e15), 0);
+        struct entry *entry = store_find(store, 0, &key);
+        cr_assert_not_null(entry);
+        cr_assert_eq(entry_key_size(entry), lengths[i]);
+        cr_assert_eq(entry_expiry(entry), 1000 + (int64_t)1e15);
+        cr_assert_eq(memcmp(entry_value(entry), "value", 5), 0);
+    }
+    free_store(store);
+}
+
+/* ---- expiry, eviction ----------------------------------------------------------------- */
+
+Test(store, what_has_expired_goes)
+{
+    struct store *store = make_store();
+    const int64_t now = kv_clock_now(&store->clock);
+
+    for (unsigned i = 0; i < 10000; i++) {
+        const struct store_key key = numbered(store, i);
+        store_set(store, i % 3, &key, "x", 1, i % 2 ? now + 1 : now + 1000000);
+    }
+    store->clock.now_ms = now + 10;
+    for (int i = 0;
+         i < 1000 &&
+         store->databases[0].count + store->databases[1].count + store->databases[2].count > 5000;
+         i++)
+        store_expire_some(store, 1000);
+    cr_assert_eq(store->expired, 5000);
+    const struct store_key gone = numbered(store, 1), stays = numbered(store, 2);
+    cr_assert_null(store_find(store, 1, &gone));
+    cr_assert_not_null(store_find(store, 2, &stays));
+    free_store(store);
+}
+
+Test(store, a_key_that_expires_is_not_found)
+{
+    struct store *store = make_store();
+    const int64_t now = kv_clock_now(&store->clock);
+    const struct store_key key = numbered(store, 1);
+
+    store_set(store, 0, &key, "x", 1, now + 5);
+    cr_assert_not_null(store_find(store, 0, &key));
+    store->clock.now_ms = now + 5;
+    cr_assert_null(store_find(store, 0, &key));
+    cr_assert_eq(store->databases[0].count, 0);
+    cr_assert_eq(store->databases[0].expiring, 0);
+    free_store(store);
+}
+
+Test(store, the_least_recently_used_is_evicted)
+{
+    struct store *store = make_store();
+    char value[200] = {0};
+    size_t kept = 0;
+
+    store->limit = 10 * 1000 * 1000;
+    for (unsigned i = 0; i < 200000; i++) {
+        store->clock.now_ms = 1000000 + i;
+        cr_assert_eq(put(store, i, value, sizeof value), 0);
+        cr_assert_eq(store_keep_limit(store), 0);
+        cr_assert_leq(store_memory(store), store->limit);
+        /* Of the first thousand, half are always in use. */
+        const struct store_key used = numbered(store, i % 500);
+        if (i >= 1000)
+            store_use(store, 0, &used);
+    }
+    for (unsigned i = 0; i < 500; i++) {
+        const struct store_key key = numbered(store, i);
+        kept += store_find(store, 0, &key) != NULL;
+    }
+    cr_assert_gt(kept, 490, "only %zu of 500 that are in use are left", kept);
+    cr_assert_gt(store->evicted, 100000);
+    free_store(store);
+}
+
+Test(store, a_limit_that_cannot_be_kept_is_told)
+{
+    struct store *store = make_store();
+
+    store->limit = 10;
+    put(store, 1, "x", 1);
+    cr_assert_eq(store_keep_limit(store), -1);
+    free_store(store);
+}
+
+/* ---- a heap that is merged ------------------------------------------------------------ */
+
+Test(heap, merges)
+{
+    struct heap heap, other;
+    char *pieces[3000];
+
+    heap_init(&heap);
+    heap_init(&other);
+    for (size_t i = 0; i < 3000; i++) {
+        pieces[i] = heap_alloc(i % 2 ? &heap : &other, i);
+        memset(pieces[i], (int)i, i);
+    }
+    cr_assert_eq(heap_merge(&heap, &other), 0);
+    for (size_t i = 0; i < 3000; i++) {
+        for (size_t j = 0; j < i; j++)
+            cr_assert_eq(pieces[i][j], (char)i);
+        heap_free(&heap, pieces[i], i);
+    }
+    cr_assert_eq(heap.bytes, 0);
+    heap_finish(&heap);
+    heap_finish(&other);
+}
