@@ -411,7 +411,8 @@ static int start_once(struct ensure *ensure, const struct lock *lock, unsigned s
     case LAUNCH_BOUND: ensure->started = true; return -1;
     default: break;
     }
-    if (result.code == KILLED && starts < STARTS_MAX)
+    /* (Whoever was faster has perhaps started the same: if not, the history has this end.) */
+    if ((result.code == KILLED || result.code == EXIT_RUNNING) && starts < STARTS_MAX)
         return -1;
     error->code = (enum exit_code)result.code;
     snprintf(error->text, sizeof error->text, "%s", result.text);

@@ -630,6 +630,26 @@ Test(ensure, leaves_what_runs_elsewhere)
     leave(&scene);
 }
 
+/* By hand, say, or by systemd. Where our own start comes second, theirs will do. */
+Test(ensure, somebody_else_starts_the_same_meanwhile)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+
+    for (int round = 0; round < 20; round++) {
+        struct process *rpd = RPD_START(scene.run, "-c", scene.config);
+        ensure_code(&scene);
+        if (recorded_pid(&scene) == process_pid(rpd)) {
+            cr_assert_eq(process_code(process_stop(rpd)), 0);
+        } else {
+            cr_assert_eq(process_code(process_wait_exit(rpd)), 75, "%s", process_stderr(rpd));
+            end_daemon(&scene);
+        }
+        process_free(rpd);
+    }
+    leave(&scene);
+}
+
 Test(ensure, a_stalled_one_is_left_alone)
 {
     const struct scene scene = make_scene();
