@@ -13,8 +13,8 @@ struct history_entry {
     uint64_t time_ms; /* of CLOCK_REALTIME */
     pid_t pid;
     unsigned long long start_time;
-    bool ended;     /* else it was bound */
-    int code;       /* of the end: the exit code, or 128 + the signal */
+    bool ended;      /* else it was bound */
+    int code;        /* of the end: the exit code, or 128 + the signal */
     char text[1024]; /* the last error, free of control bytes; "": there was none */
 };
 
