@@ -446,6 +446,62 @@ Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
     }
 }
 
+/* The process between a caller and the daemon is the first of its session. */
+static pid_t starter_of(const struct scene *scene)
+{
+    DIR *proc = opendir("/proc");
+    pid_t found = 0;
+
+    for (const struct dirent *entry; !found && (entry = readdir(proc));) {
+        char line[4096];
+        const pid_t pid = atoi(entry->d_name);
+        const int fd = pid > 0 && getsid(pid) == pid
+                           ? open(textf("/proc/%d/cmdline", (int)pid), O_RDONLY | O_CLOEXEC)
+                           : -1;
+        const ssize_t size = fd < 0 ? 0 : read(fd, line, sizeof line);
+
+        if (fd >= 0)
+            close(fd);
+        if (size > 0 && memmem(line, (size_t)size, "ensure", 7) &&
+            memmem(line, (size_t)size, scene->config, strlen(scene->config)))
+            found = pid;
+    }
+    closedir(proc);
+    return found;
+}
+
+/* Then nobody is told how it went, and the daemon comes, or does not. */
+Test(ensure, a_start_whose_starter_is_killed_is_found, .timeout = 1800)
+{
+    const size_t rounds = is_long() ? 100 : is_sanitized() ? 2 : 8;
+    unsigned seed = (unsigned)time(NULL);
+
+    for (size_t round = 0; round < rounds; round++) {
+        const struct scene scene = make_scene();
+        configure(&scene, round % 2 ? "tests/plugins/slow_constructor.so" : "samples/slow_start.so",
+                  "", "", "");
+        struct crowd crowd = gather(&scene, 20, ARGS("--json", scene.config));
+        const int64_t deadline = now_ns() + (int64_t)1000000000;
+        pid_t starter, pid;
+
+        let_go(&crowd);
+        while (!(starter = starter_of(&scene)) && now_ns() < deadline)
+            continue;
+        sleep_ns(rand_r(&seed) % 3000000);
+        if (starter)
+            kill(starter, SIGKILL);
+        for (size_t i = 0; i < crowd.count; i++)
+            cr_assert_eq(code_of(crowd.callers[i]), 0, "seed %u, round %zu: %s", seed, round,
+                         process_stderr(crowd.callers[i]));
+        ensure_code(&scene);
+        cr_expect_eq(daemons_with(scene.config, &pid), 1, "round %zu", round);
+        cr_expect_eq(recorded_pid(&scene), pid);
+        close(client(scene.endpoint));
+        free_crowd(&crowd);
+        leave(&scene);
+    }
+}
+
 /* Two configurations that have a service in common, called at once, again and again. */
 Test(ensure, overlapping_configurations_do_not_starve)
 {
