@@ -407,6 +407,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     const int ended = accept_some(control, fd, ACCEPTED_A_TURN);
 
     (void)what;
+    /* Without a descriptor accept() does not say that nobody is there: one was given for
+     * nothing, and a service's clients would have it next. */
+    refill_spares(control);
     if (ended == 0 || ended == EAGAIN)
         return;
     /* They wait in the queue; to look again and again is of no use. */
