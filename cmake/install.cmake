@@ -44,14 +44,18 @@ configure_file(cmake/rpd-client.pc.in ${made}/rpd-client.pc @ONLY)
 install(FILES ${made}/rpd.pc ${made}/rpd-client.pc DESTINATION ${RPD_PC_DIR})
 
 # ---- samples -----------------------------------------------------------------------
-# The configuration names plugins of the build tree; installed, those beside it.
-file(READ samples/rpd.json sample)
-string(REPLACE "../build/samples/" "./" sample "${sample}")
-string(REPLACE "build/rpd -" "rpd -" sample "${sample}")
-string(REPLACE "samples/rpd.json" "rpd.json" sample "${sample}")
-file(CONFIGURE OUTPUT ${made}/rpd.json CONTENT "${sample}" @ONLY)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS samples/rpd.json)
-install(FILES samples/hello.c samples/index.c samples/slow_start.c samples/web.c ${made}/rpd.json
+# The configurations name plugins of the build tree; installed, those beside them.
+foreach(configuration rpd.json client.json)
+  file(READ samples/${configuration} sample)
+  string(REPLACE "../build/samples/" "./" sample "${sample}")
+  string(REPLACE "RPDCTL=build/rpdctl build/samples/" "./" sample "${sample}")
+  string(REGEX REPLACE "build/(rpd|rpdctl) " "\\1 " sample "${sample}")
+  string(REPLACE "samples/${configuration}" "${configuration}" sample "${sample}")
+  file(CONFIGURE OUTPUT ${made}/${configuration} CONTENT "${sample}" @ONLY)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS samples/${configuration})
+  install(FILES ${made}/${configuration} DESTINATION ${RPD_SAMPLES_DIR})
+endforeach()
+install(FILES samples/client.c samples/hello.c samples/index.c samples/slow_start.c samples/web.c
         DESTINATION ${RPD_SAMPLES_DIR})
 install(DIRECTORY samples/out_of_tree DESTINATION ${RPD_SAMPLES_DIR} PATTERN build EXCLUDE)
 

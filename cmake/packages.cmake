@@ -48,7 +48,9 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "rpd-dev, socat")
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION
 "rpd binds the endpoints of a daemon at once, before anything slow can happen,
 and loads its state while clients are connected already and wait for their
-answer. The daemon itself is a plugin, a shared object.")
+answer. The daemon itself is a plugin, a shared object. rpdctl starts services
+for whoever needs them, looks at them and ends them; the library librpd-client
+does so for programs.")
 find_program(DPKG_SHLIBDEPS_PROGRAM dpkg-shlibdeps)
 if(DPKG_SHLIBDEPS_PROGRAM)
   set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
@@ -65,8 +67,9 @@ set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "rpd (= ${PROJECT_VERSION}), libc6-dev")
 set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "libevent-dev, pkg-config, cmake")
 set(CPACK_DEBIAN_DEV_DESCRIPTION
-"What a C compiler needs to build a plugin for rpd: headers, the link to the
-library, and the manual page rpd-backend(3).")
+"What a C compiler needs to build a plugin for rpd, or a program that uses its
+services: headers, the links to the libraries, samples, and the manual pages
+rpd-backend(3) and rpd-client(3).")
 
 # What Debian wants to find in share/doc of each package.
 configure_file(cmake/changelog.in packages/changelog @ONLY)

@@ -8,6 +8,7 @@
 #include "libjansson.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,13 +103,15 @@ static void add_options(uint64_t *digest, const struct config_service *service)
     add_text(digest, "options", digits);
 }
 
-/* Where it is found depends on what a relative path is relative to. */
+/* A relative path is that of the file that it leads to: ensure hands an absolute one on. */
 static void add_plugin(uint64_t *digest, const struct config_service *service)
 {
     const bool is_relative = service->plugin[0] != '/' && strchr(service->plugin, '/');
+    char path[PATH_MAX];
 
-    add_text(digest, "plugin", service->plugin);
-    add_text(digest, "plugin base", is_relative ? service->plugin_base : NULL);
+    snprintf(path, sizeof path, "%s%s%s", is_relative ? service->plugin_base : "",
+             is_relative ? "/" : "", service->plugin);
+    add_text(digest, "plugin", path);
 }
 
 static void add_service(uint64_t *digest, const struct config_service *service)

@@ -28,7 +28,8 @@ static void print_help(void)
          "      --help     print this; rpdctl help COMMAND has more\n"
          "      --version  print the version\n"
          "\n"
-         "Exit codes: 0 yes or done, 1 no or failed, 64 bad command line.");
+         "Exit codes: 0 yes or done, 1 no or failed, 64 bad command line; of ensure: those of\n"
+         "rpd, and 1 timed out.");
 }
 
 /* NULL after it was said. */

@@ -26,6 +26,7 @@ static const char help[] =
     "      --ready      return when the state is loaded, too\n"
     "      --timeout S  give up waiting after so many seconds; a start goes on\n"
     "      --json       print JSON: pid, services with their endpoints\n"
+    "  -c, -l, -n, -o   as in rpd --help\n"
     "\n"
     "A service that has just failed several times is left alone for a while: then\n"
     "the last error is told again, with the seconds left. What the daemon says goes\n"

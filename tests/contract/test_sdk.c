@@ -1,6 +1,6 @@
 /* The installed rpd: it is written to its prefix and nowhere else, works where
- * it is moved to, and plugins can be built against it, with CMake and with
- * pkg-config, in C and in C++. */
+ * it is moved to, and plugins, and programs that use services, can be built against
+ * it, with CMake and with pkg-config, in C and in C++. */
 #include "../integration/common.h"
 
 #include <ctype.h>
@@ -307,24 +307,38 @@ static void build_by_cmake(const struct sdk *sdk, const char *project, const cha
     run_in(project, env, ARGS(TEST_CMAKE, "--build", "build"));
 }
 
-/* compiler -shared -fPIC -o x.so x.c $(pkg-config --cflags --libs rpd) */
-static void build_by_pkg_config(const struct sdk *sdk, const char *compiler, const char *source,
-                                const char *result)
+/* compiler OPTION... -o result source $(pkg-config --cflags --libs package) */
+static void compile_by_pkg_config(const struct sdk *sdk, const char *const *compiler,
+                                  const char *package, const char *source, const char *result)
 {
-    const char *argv[32] = {compiler, "-shared", "-fPIC", "-o", result, source};
-    size_t count = 6;
+    const char *argv[32];
+    size_t count = 0;
     const char *flags = run_in(
         sdk->dir,
         ARGS(NOTHING_INHERITED, textf("PKG_CONFIG_PATH=%s/" TEST_LIBDIR "/pkgconfig", sdk->prefix)),
-        ARGS(TEST_PKG_CONFIG, "--cflags", "--libs", "rpd"));
+        ARGS(TEST_PKG_CONFIG, "--cflags", "--libs", package));
 
+    while (compiler[count]) {
+        argv[count] = compiler[count];
+        count++;
+    }
+    argv[count++] = "-o";
+    argv[count++] = result;
+    argv[count++] = source;
     for (const char *at = flags + strspn(flags, " \n"); *at; at += strspn(at, " \n")) {
         const size_t size = strcspn(at, " \n");
         cr_assert_lt(count, 31);
         argv[count++] = textf("%.*s", (int)size, at);
         at += size;
     }
+    argv[count] = NULL;
     run_in(sdk->dir, ARGS(NOTHING_INHERITED), argv);
+}
+
+static void build_by_pkg_config(const struct sdk *sdk, const char *compiler, const char *source,
+                                const char *result)
+{
+    compile_by_pkg_config(sdk, ARGS(compiler, "-shared", "-fPIC"), "rpd", source, result);
 }
 
 Test(sdk, cmake_builds_a_plugin)
@@ -429,6 +443,114 @@ Test(sdk, plugins_in_cpp)
     check_cpp_plugin(&sdk, textf("%s/cpp.so", sdk.dir));
 }
 
+/* ---- programs that use a service ---- */
+
+/* (In C and in C++.) */
+static const char TOOL_SOURCE[] =
+    "#include <rpd/client.h>\n"
+    "#include <stdio.h>\n"
+    "int main(int argc, char **argv) {\n"
+    "    struct rpd_client_error error;\n"
+    "    if (argc != 2 || rpd_ensure(argv[1], \"echo\", &error) < 0) {\n"
+    "        fprintf(stderr, \"%s\\n\", argc == 2 ? error.text : \"usage\");\n"
+    "        return 1;\n"
+    "    }\n"
+    "    puts(\"it runs\");\n"
+    "    return 0;\n"
+    "}\n";
+
+/* (A program that is not instrumented itself cannot be linked with a library that is.) */
+#define SKIP_IF_SANITIZED()                                                                        \
+    do {                                                                                           \
+        if (is_sanitized())                                                                        \
+            cr_skip("the library is instrumented");                                                \
+    } while (0)
+
+/* What a user of an installation in a directory of its own has set. */
+static const char *const *user_environment(const struct sdk *sdk)
+{
+    static const char *env[16];
+    const char *const fixed[] = {NOTHING_INHERITED,
+                                 "RPDCTL",
+                                 textf("PATH=%s/bin:%s", sdk->prefix, getenv("PATH")),
+                                 textf("LD_LIBRARY_PATH=%s/" TEST_LIBDIR, sdk->prefix),
+                                 textf("RPD_RUNTIME_DIR=%s/run", sdk->dir),
+                                 textf("XDG_STATE_HOME=%s/state", sdk->dir)};
+
+    memcpy(env, fixed, sizeof fixed);
+    return env;
+}
+
+/* It starts the service, finds it the next time, and needs none of rpd's other libraries.
+ * (If the test fails the service goes by itself.) */
+static void check_tool(const struct sdk *sdk, const char *tool)
+{
+    const char *config = textf("%s/tool.json", sdk->dir);
+    const char *const *env = user_environment(sdk);
+    const char *rpdctl = textf("%s/bin/rpdctl", sdk->prefix);
+
+    write_text(config,
+               textf("{\"services\":[{\"plugin\":\"echo.so\",\"idle_exit_s\":60,\"listen\":["
+                     "\"unix:%s/x.sock\"]}]}",
+                     sdk->dir));
+    cr_assert_str_eq(run_in(sdk->dir, env, ARGS(tool, config)), "it runs\n");
+    const char *record = file_read(textf("%s/run/echo.json", sdk->dir));
+    cr_assert_not_null(record);
+    cr_assert_str_eq(run_in(sdk->dir, env, ARGS(tool, config)), "it runs\n");
+    cr_expect_str_eq(file_read(textf("%s/run/echo.json", sdk->dir)), record, "another daemon");
+    run_in(sdk->dir, env, ARGS(rpdctl, "stop", "echo"));
+    const char *needed = run_in(sdk->dir, NULL, ARGS("readelf", "-d", tool));
+    cr_expect(strstr(needed, "[librpd-client.so.0]"), "%s", needed);
+    cr_expect(!strstr(needed, "[librpd.so.0]"), "%s", needed);
+}
+
+static void check_client_needs_libc_alone(const struct sdk *sdk)
+{
+    const char *library = textf("%s/" TEST_LIBDIR "/librpd-client.so.0", sdk->prefix);
+    const char *needed = run_in(sdk->dir, NULL, ARGS("readelf", "-d", library));
+
+    cr_expect_eq(lines_with(needed, "(NEEDED)"), 1, "%s", needed);
+    cr_expect(strstr(needed, "[libc.so.6]"), "%s", needed);
+}
+
+Test(sdk, cmake_builds_a_tool)
+{
+    SKIP_WITHOUT(TEST_CMAKE);
+    SKIP_IF_SANITIZED();
+    const struct sdk sdk = install_and_move_sdk();
+    const char *project = textf("%s/project", sdk.dir);
+
+    mkdir(project, 0700);
+    write_text(textf("%s/tool.c", project), TOOL_SOURCE);
+    write_text(textf("%s/CMakeLists.txt", project), "cmake_minimum_required(VERSION 3.25)\n"
+                                                    "project(tool LANGUAGES C)\n"
+                                                    "find_package(rpd 0.1 REQUIRED)\n"
+                                                    "add_executable(tool tool.c)\n"
+                                                    "target_link_libraries(tool rpd::client)\n");
+    build_by_cmake(&sdk, project, "-DCMAKE_C_COMPILER=" TEST_CC);
+    check_tool(&sdk, textf("%s/build/tool", project));
+    check_client_needs_libc_alone(&sdk);
+}
+
+Test(sdk, pkg_config_builds_a_tool)
+{
+    SKIP_WITHOUT(TEST_CMAKE);
+    SKIP_WITHOUT(TEST_PKG_CONFIG);
+    SKIP_IF_SANITIZED();
+    const struct sdk sdk = install_and_move_plainly();
+    const char *source = textf("%s/tool.c", sdk.dir), *tool = textf("%s/tool", sdk.dir);
+
+    write_text(source, TOOL_SOURCE);
+    compile_by_pkg_config(&sdk, ARGS(TEST_CC, "-std=c11", "-Wall", "-Wextra", "-Werror"),
+                          "rpd-client", source, tool);
+    check_tool(&sdk, tool);
+    if (!has_program("c++"))
+        return;
+    compile_by_pkg_config(&sdk, ARGS("c++", "-x", "c++", "-Wall", "-Wextra", "-Werror"),
+                          "rpd-client", source, textf("%s++", tool));
+    check_tool(&sdk, textf("%s++", tool));
+}
+
 /* ---- the other samples ---- */
 
 Test(sdk, installed_samples_build_and_run)
@@ -442,7 +564,26 @@ Test(sdk, installed_samples_build_and_run)
     for (size_t i = 0; i < 3; i++)
         build_by_pkg_config(&sdk, TEST_CC, textf("%s/%s.c", copy, names[i]),
                             textf("%s/%s.so", copy, names[i]));
-    run_in(copy, ARGS(textf("RPD_RUNTIME_DIR=%s/run", sdk.dir)),
-           ARGS(textf("%s/bin/rpd", sdk.prefix), "-t", "-c", "rpd.json"));
+    for (size_t i = 0; i < 2; i++)
+        run_in(copy, ARGS(textf("RPD_RUNTIME_DIR=%s/run", sdk.dir)),
+               ARGS(textf("%s/bin/rpd", sdk.prefix), "-t", "-c",
+                    ((const char *[]){"rpd.json", "client.json"})[i]));
     check_is_nowhere(samples_of(&sdk), "../build", true);
+}
+
+Test(sdk, the_sample_of_a_client_builds_and_runs)
+{
+    SKIP_WITHOUT(TEST_CMAKE);
+    SKIP_WITHOUT(TEST_PKG_CONFIG);
+    SKIP_IF_SANITIZED();
+    const struct sdk sdk = install_and_move_plainly();
+    const char *copy = copy_samples(&sdk);
+    const char *const *env = user_environment(&sdk);
+
+    build_by_pkg_config(&sdk, TEST_CC, textf("%s/index.c", copy), textf("%s/index.so", copy));
+    compile_by_pkg_config(&sdk, ARGS(TEST_CC, "-Wall", "-Wextra", "-Werror"), "rpd-client",
+                          textf("%s/client.c", copy), textf("%s/client", copy));
+    const char *answer = run_in(copy, env, ARGS("./client", "client.json", "sh"));
+    run_in(copy, env, ARGS(textf("%s/bin/rpdctl", sdk.prefix), "stop", "index"));
+    cr_expect(strncmp(answer, "sh", 2) == 0 && lines_with(answer, "") == 1, "%s", answer);
 }

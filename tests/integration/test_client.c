@@ -324,3 +324,48 @@ Test(client, tcp_alone)
     const char *record = file_read(textf("%s/run/x.json", scene.dir));
     leave(&scene, atoi(strstr(record, "\"pid\": ") + 7));
 }
+
+/* The sample of a command: its first call starts the service, its second finds it. */
+static const char *run_sample(const struct scene *scene)
+{
+    struct process *sample = process_start(&(struct process_options){
+        .argv = ARGS(build_path("samples/client"), scene->config, "on", "t", "x")});
+
+    cr_assert_eq(process_code(process_wait_exit(sample)), 0, "%s", process_stderr(sample));
+    const char *text = textf("%s", process_stdout(sample));
+    process_free(sample);
+    return text;
+}
+
+Test(client, sample)
+{
+    const struct scene scene = make_scene();
+    const char *names = textf("%s/names", scene.dir);
+
+    cr_assert_eq(mkdir(names, 0700), 0);
+    write_text(textf("%s/one", names), "");
+    write_text(textf("%s/two", names), "");
+    write_text(scene.config,
+               textf("{\"services\":[{\"name\":\"index\",\"plugin\":\"%s\",\"listen\":[\"%s\"],"
+                     "\"options\":{\"directory\":\"%s\"}}]}",
+                     build_path("samples/index.so"), scene.endpoint, names));
+    cr_expect_str_eq(run_sample(&scene), "one\ntwo\n?\n");
+    const char *record = textf("%s/run/index.json", scene.dir);
+    const char *first = file_read(record);
+    cr_assert_not_null(first);
+    cr_expect_str_eq(run_sample(&scene), "one\ntwo\n?\n");
+    cr_expect_str_eq(file_read(record), first, "a second daemon");
+    leave(&scene, atoi(strstr(first, "\"pid\": ") + 7));
+}
+
+Test(client, sample_says_why_not)
+{
+    const struct scene scene = make_scene();
+    struct process *sample = process_start(
+        &(struct process_options){.argv = ARGS(build_path("samples/client"), scene.config, "on")});
+
+    cr_expect_eq(process_code(process_wait_exit(sample)), 66);
+    cr_expect(strstr(process_stderr(sample), scene.config), "%s", process_stderr(sample));
+    process_free(sample);
+    leave(&scene, 0);
+}

@@ -210,10 +210,11 @@ Test(distribution, manual_has_the_keys_of_the_schema)
                  schema_keys(schema));
 }
 
-Test(distribution, manual_has_all_functions)
+/* How many functions the library has; each is in the page. */
+static size_t functions_in_page(const char *library, const char *page_name)
 {
-    const struct output symbols = RUN("nm", "-D", "--defined-only", build_path("librpd.so"));
-    const char *page = source_text("man/rpd-backend.3");
+    const struct output symbols = RUN("nm", "-D", "--defined-only", build_path(library));
+    const char *page = source_text(page_name);
     size_t count = 0;
 
     for (const char *line = symbols.text; *line; line = next_line(line)) {
@@ -225,16 +226,37 @@ Test(distribution, manual_has_all_functions)
             continue;
         count++;
         cr_assert(strstr(page, textf(".Fn %s\n", name)) || strstr(page, textf(".Fn %s ", name)),
-                  "rpd-backend(3) does not name %s()", name);
+                  "%s does not name %s()", page_name, name);
     }
-    cr_assert_gt(count, 40, "%s%s", symbols.text, symbols.errors);
+    return count;
+}
+
+Test(distribution, manual_has_all_functions)
+{
+    cr_assert_gt(functions_in_page("librpd.so", "man/rpd-backend.3"), 40);
+    cr_assert_eq(functions_in_page("librpd-client.so", "man/rpd-client.3"), 2);
+}
+
+/* "[--ready] [--json]": what a command's help has between brackets or before them. */
+Test(distribution, manual_has_the_options_of_ensure)
+{
+    const char *help = RUN("rpdctl", "help", "ensure").text;
+    const char *page = source_text("man/rpdctl.1");
+    size_t count = 0;
+
+    for (const char *at = help; (at = strstr(at, "[-")); at++) {
+        const char *option = textf("%.*s", (int)strcspn(at + 2, " ]"), at + 2);
+        cr_assert_not_null(strstr(page, textf("\n.Op Fl %s", option)), "-%s", option);
+        count++;
+    }
+    cr_assert_gt(count, 6, "%s", help);
 }
 
 Test(distribution, manual_is_without_warnings)
 {
-    const char *pages[] = {RPD_SOURCE_DIR "/man/rpd.8", RPD_SOURCE_DIR "/man/rpdctl.1",
+    const char *pages[] = {RPD_SOURCE_DIR "/man/rpd.8",         RPD_SOURCE_DIR "/man/rpdctl.1",
                            RPD_SOURCE_DIR "/man/rpd-control.7", RPD_SOURCE_DIR "/man/rpd-backend.3",
-                           RPD_BUILD_DIR "/man/rpd.json.5"};
+                           RPD_SOURCE_DIR "/man/rpd-client.3",  RPD_BUILD_DIR "/man/rpd.json.5"};
 
     built_text("man/rpd.json.5");
     if (!is_installed("man"))
@@ -333,7 +355,14 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     const char *dir = directory_to_complete_in();
 
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
-                     "--help\n--version\ncheck\ndescribe\nnew\nstatus\nstop\nwait\n");
+                     "--help\n--version\ncheck\ndescribe\nensure\nnew\nstatus\nstop\nwait\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "")), "a b.json\napart\none.so\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "-c", "")), "a b.json\napart\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "one.so", "-l", "u")), "unix:\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "-l", "unix", ":", "a.")), "a.txt\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--timeout", "")), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "")), "apart\none.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "o")), "one.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "one.so", "--j")), "--json\n--junit\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
@@ -355,6 +384,7 @@ Test(distribution, completion_offers_services)
     write_text(textf("%s/dull.lock", run), "");
     write_text(textf("%s/other.lock", run), "");
     write_text(textf("%s/.x.sock.lock", run), "");
+    write_text(textf("%s/demo.ensure.lock", run), "");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "d")), "demo\ndull\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "stop", "")), "demo\ndull\nother\n");
 }

@@ -199,10 +199,14 @@ Test(ensure, takes_rpds_own_arguments)
     const char *argv[] = {"rpdctl",     "ensure", arguments[0],   arguments[1],
                           arguments[2], "-l",     scene.endpoint, NULL};
     /* A relative path is the caller's; the daemon works elsewhere. */
-    struct process *caller = process_start(&(struct process_options){
-        .argv = argv, .runtime_dir = scene.run, .directory = build_path(".")});
+    struct process *caller = process_start(
+        &(struct process_options){.argv = argv,
+                                  .runtime_dir = scene.run,
+                                  .env = ARGS(textf("XDG_STATE_HOME=%s/state", scene.dir)),
+                                  .directory = build_path(".")});
 
     cr_assert_eq(code_of(caller), 0, "%s", process_stderr(caller));
+    cr_expect_str_empty(process_stderr(caller), "%s", process_stderr(caller));
     close(client(scene.endpoint));
     end_daemon(&scene);
     temp_dir_remove(scene.dir);

@@ -229,3 +229,13 @@ Test(config_digest, names_of_files)
     file_write("sub/rpd.json", text, strlen(text));
     cr_expect_str_eq(digest_of(&(struct config_request){.file = "sub/rpd.json"}), here);
 }
+
+/* The same file, by another path: so ensure names a plugin to the rpd that it starts. */
+Test(config_digest, relative_and_absolute_plugins)
+{
+    const char *here = digest_of(&(struct config_request){.plugin = "./a.so"});
+
+    cr_expect_str_eq(digest_of(&(struct config_request){.plugin = textf("%s/./a.so", dir)}), here);
+    cr_expect_str_neq(digest_of(&(struct config_request){.plugin = "/a.so"}), here);
+    cr_expect_str_neq(digest_of(&(struct config_request){.plugin = "a.so"}), here);
+}
