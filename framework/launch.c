@@ -104,6 +104,10 @@ static void describe_silent_end(struct launch_result *result)
         snprintf(result->text, sizeof result->text,
                  "start: pid %d: killed by signal %d (%s) before it was bound", (int)result->pid,
                  result->code - 128, strsignal(result->code - 128));
+    else if (result->code == 0)
+        snprintf(result->text, sizeof result->text,
+                 "start: pid %d: stopped before it was bound: somebody told it to; try again",
+                 (int)result->pid);
     else
         snprintf(result->text, sizeof result->text,
                  "start: pid %d: ended with code %d before it was bound, without a word; see its "
