@@ -49,13 +49,14 @@ static int time_out(struct request *request, const char *what)
 
 /* ---- looking -------------------------------------------------------------------------- */
 
+/* Only one of our own: in another's, anybody could say that it lives, and where. */
 static void open_directory(struct request *request)
 {
     char path[RUNTIME_PATH_MAX];
     struct error error;
 
-    if (request->dirfd < 0 && directory_runtime_path(path, &error) == 0)
-        request->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (request->dirfd < 0)
+        directory_find_runtime(path, &request->dirfd, &error);
 }
 
 /* Bound, and not on its way out. instance_finish() is due. */
@@ -94,9 +95,10 @@ static int spawn(const char *program, char *const *arguments, struct child *ret)
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_init(&files);
+    /* (First this one: where a caller has no standard streams the pipe is one of them.) */
+    posix_spawn_file_actions_adddup2(&files, pipe_fds[1], STDERR_FILENO);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, pipe_fds[1], STDERR_FILENO);
     failed = posix_spawnp(&ret->pid, program, &files, &attributes, arguments, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
@@ -142,17 +144,25 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+enum { CODE_UNKNOWN = 1 };
+
+/* 0, -1, or CODE_UNKNOWN with what it said, if it said something. */
 static int run_rpdctl(struct request *request)
 {
     char name[] = "rpdctl", command[] = "ensure", file[] = "-c", limit[] = "--timeout";
     char timeout[32];
-    const char *configured = getauxval(AT_SECURE) ? NULL : getenv("RPDCTL");
+    const char *configured = getenv("RPDCTL");
     const char *program = configured && *configured ? configured : "rpdctl";
     char *arguments[] = {name, command, file, (char *)(uintptr_t)request->config, NULL, NULL, NULL};
     const uint64_t now_us = clock_us();
     struct child child = {.errors = -1};
     int failed, code;
 
+    if (getauxval(AT_SECURE))
+        return fail(request, 77,
+                    "client: %s: does not run, and a set-uid program does not start it; start it "
+                    "first",
+                    request->service);
     if (request->deadline_us != UINT64_MAX) {
         if (now_us >= request->deadline_us)
             return time_out(request, "looking for it");
@@ -169,7 +179,7 @@ static int run_rpdctl(struct request *request)
     close(child.errors);
     code = wait_for(child.pid);
     request->error->code = code > 0 ? code : 70;
-    return code > 0 ? -1 : 0;
+    return code == 0 ? 0 : code > 0 ? -1 : CODE_UNKNOWN;
 }
 
 /* -1; errno is ENOENT if it was made sure, and still is not there: it may come back. */
@@ -177,6 +187,7 @@ static int ensure(struct request *request)
 {
     struct instance instance;
     bool is_there = lives(request, &instance);
+    int ran;
 
     instance_finish(&instance);
     if (is_there)
@@ -186,14 +197,16 @@ static int ensure(struct request *request)
         return fail(request, RPD_CLIENT_NOT_RUNNING,
                     "client: %s: does not run; start it, or name its configuration",
                     request->service);
-    if (run_rpdctl(request) < 0) {
+    ran = run_rpdctl(request);
+    is_there = ran >= 0 && lives(request, &instance);
+    if (ran >= 0)
+        instance_finish(&instance);
+    if (is_there)
+        return 0;
+    if (ran < 0 || (ran == CODE_UNKNOWN && *request->error->text)) {
         errno = 0;
         return -1;
     }
-    is_there = lives(request, &instance);
-    instance_finish(&instance);
-    if (is_there)
-        return 0;
     fail(request, RPD_CLIENT_NOT_RUNNING,
          "client: %s: is not there once %s runs; has that a service of this name?",
          request->service, request->config);

@@ -28,7 +28,7 @@ struct control_client {
     TAILQ_ENTRY(control_client) link;
     struct control *control;
     int fd;
-    struct event readable, writable, deadline;
+    struct event readable, writable, again, deadline;
     bool watches;
     bool is_leaving; /* what is left to send is sent, and it is closed */
     char request[CONTROL_REQUEST_MAX];
@@ -168,6 +168,7 @@ static void take_off_loop(struct control_client *client)
 {
     event_del(&client->readable);
     event_del(&client->writable);
+    event_del(&client->again);
     event_del(&client->deadline);
 }
 
@@ -247,28 +248,50 @@ static bool answer_first_request(struct control_client *client, size_t size)
     return say(client, line);
 }
 
-/* Answers the whole requests that are there, but none before the last answer has
+static const char *end_of_request(const struct control_client *client)
+{
+    return memchr(client->request, '\n', client->used);
+}
+
+/* What is there already comes in the next turn of the loop: whoever asks much at once
+ * shall not be in the way of a service's clients. Nothing is read before the last answer has
  * been taken. */
+static int wait_for_more(struct control_client *client)
+{
+    static const struct timeval now;
+
+    if (client->output.size > 0)
+        return 0; /* on_client_writable() goes on */
+    if (!end_of_request(client))
+        return event_add(&client->readable, NULL);
+    event_del(&client->readable);
+    return event_add(&client->again, &now);
+}
+
+/* Answers the first request that is there, if it is whole. */
 static void answer_requests(struct control_client *client)
 {
-    bool some = false;
+    const char *end = end_of_request(client);
 
-    while (client->output.size == 0) {
-        const char *end = memchr(client->request, '\n', client->used);
-
-        if (!end && client->used == sizeof client->request) {
-            client->is_leaving = true;
-            say(client, control_refusal("a request is a line of at most 4096 bytes"));
-            return;
-        }
-        if (!end)
-            break;
-        some = true;
-        if (!answer_first_request(client, (size_t)(end - client->request)))
-            return;
+    if (!end && client->used == sizeof client->request) {
+        client->is_leaving = true;
+        say(client, control_refusal("a request is a line of at most 4096 bytes"));
+        return;
     }
-    if (set_deadline(client, some) < 0)
+    if (end && !answer_first_request(client, (size_t)(end - client->request)))
+        return;
+    if (wait_for_more(client) < 0 || set_deadline(client, end != NULL) < 0)
         close_client(client);
+}
+
+static void on_client_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct control_client *client = arg;
+
+    (void)fd;
+    (void)what;
+    if (client->output.size == 0)
+        answer_requests(client);
 }
 
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
@@ -295,10 +318,7 @@ static void on_client_writable(evutil_socket_t fd, short what, void *arg)
     if (!flush(client) || client->output.size > 0)
         return;
     event_del(&client->writable);
-    if (event_add(&client->readable, NULL) < 0)
-        close_client(client);
-    else
-        answer_requests(client);
+    answer_requests(client);
 }
 
 static void on_client_deadline(evutil_socket_t fd, short what, void *arg)
@@ -323,6 +343,7 @@ static void add_client(struct control *control, int take_fd)
                  on_client_readable, client);
     event_assign(&client->writable, control->base, take_fd, EV_WRITE | EV_PERSIST,
                  on_client_writable, client);
+    evtimer_assign(&client->again, control->base, on_client_again, client);
     evtimer_assign(&client->deadline, control->base, on_client_deadline, client);
     TAILQ_INSERT_TAIL(&control->clients, client, link);
     control->client_count++;
@@ -386,6 +407,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     const int ended = accept_some(control, fd, ACCEPTED_A_TURN);
 
     (void)what;
+    /* Without a descriptor accept() does not say that nobody is there: one was given for
+     * nothing, and a service's clients would have it next. */
+    refill_spares(control);
     if (ended == 0 || ended == EAGAIN)
         return;
     /* They wait in the queue; to look again and again is of no use. */

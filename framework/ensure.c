@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "config_digest.h"
 #include "crash_loop.h"
+#include "ensure_turn.h"
 #include "history_view.h"
 #include "instance_wait.h"
 #include "libjansson.h"
@@ -20,13 +21,13 @@
 #include "plugin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,6 +84,23 @@ static int find_name(struct ensure *ensure, size_t index, struct error *error)
     return failed;
 }
 
+/* Without them nothing can be seen: all would look as if it were about to start. */
+static int check_descriptors(int any_fd, struct error *error)
+{
+    enum { NEEDED = 12 };
+    int fds[NEEDED], count = 0, cause = 0;
+
+    while (count < NEEDED && (fds[count] = fcntl(any_fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+        count++;
+    if (count < NEEDED)
+        cause = errno;
+    while (count > 0)
+        close(fds[--count]);
+    return cause ? error_set(error, EXIT_SYSTEM, "ensure", "descriptors",
+                             "%s; raise the limit of descriptors", strerror(cause))
+                 : 0;
+}
+
 static int prepare(struct ensure *ensure, struct error *error)
 {
     ensure->request.dirfd = -1;
@@ -97,7 +115,7 @@ static int prepare(struct ensure *ensure, struct error *error)
         if (find_name(ensure, i, error) < 0)
             return -1;
     ensure->request.dirfd = directory_open_runtime(ensure->runtime_dir, error);
-    return ensure->request.dirfd < 0 ? -1 : 0;
+    return ensure->request.dirfd < 0 ? -1 : check_descriptors(ensure->request.dirfd, error);
 }
 
 void ensure_finish(struct ensure *ensure)
@@ -161,11 +179,21 @@ static bool same_text(const char *one, const char *other)
     return one == other || (one && other && strcmp(one, other) == 0);
 }
 
+/* It may have several names. */
+static bool same_file(const char *one, const char *other)
+{
+    struct stat first, second;
+
+    return same_text(one, other) ||
+           (one && other && stat(one, &first) == 0 && stat(other, &second) == 0 &&
+            first.st_dev == second.st_dev && first.st_ino == second.st_ino);
+}
+
 /* A process that some other file, or another command line, was the start of. */
 static bool is_from_elsewhere(const struct ensure *ensure, const struct instance *instance)
 {
     return instance->has_record &&
-           !same_text(instance->record.config, ensure->request.config->path);
+           !same_file(instance->record.config, ensure->request.config->path);
 }
 
 static enum picture judge(const struct ensure *ensure)
@@ -258,41 +286,6 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
     return true;
 }
 
-/* ---- our turn to start it ------------------------------------------------------------------ */
-
-static void on_alarm(int number)
-{
-    (void)number;
-}
-
-/* An alarm that comes again: one that came before the wait began would be lost. */
-static void set_alarm(const struct ensure *ensure, bool on)
-{
-    const struct sigaction action = {.sa_handler = on_alarm};
-    const struct timeval step = {.tv_usec = on ? 50000 : 0};
-    const struct itimerval timer = {step, step};
-
-    if (ensure->request.deadline_us == INSTANCE_FOR_EVER)
-        return;
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &timer, NULL);
-}
-
-/* 0: it is our turn; 1: the deadline has passed; -1. */
-static int take_turn(const struct ensure *ensure, struct lock *lock, struct error *error)
-{
-    char name[128];
-    int result;
-
-    snprintf(name, sizeof name, "%s.ensure.lock", ensure->request.names[0]);
-    set_alarm(ensure, true);
-    do
-        result = lock_wait(lock, ensure->request.dirfd, ensure->runtime_dir, name, error);
-    while (result == 1 && !is_late(ensure));
-    set_alarm(ensure, false);
-    return result;
-}
-
 /* ---- what has happened before -------------------------------------------------------------- */
 
 enum { ENTRIES = 32, KILLED = 128 + SIGKILL };
@@ -333,13 +326,14 @@ static int tell_end(const struct history_entry *end, struct error *error)
 }
 
 /* What others have tried while we were waiting for our turn, or what became of
- * our own start once it was bound. (Whoever was killed is started again.) */
+ * our own start once it was bound. (Whoever was killed is started again; and of a clock
+ * that was put back nothing can be said.) */
 static const struct history_entry *failure_since(const struct past *past, uint64_t began_ms)
 {
     const struct history_entry *last = past->count ? &past->entries[past->count - 1] : NULL;
 
     return last && last->ended && last->code != 0 && last->code != KILLED &&
-                   last->time_ms >= began_ms
+                   last->time_ms >= began_ms && last->time_ms <= wall_ms()
                ? last
                : NULL;
 }
@@ -385,7 +379,7 @@ static int refuse_crash_loop(const struct ensure *ensure, const struct past *pas
 
     if (loop.left_ms == 0)
         return 0;
-    for (last = &past->entries[past->count - 1]; !last->ended; last--)
+    for (last = &past->entries[past->count - 1]; !last->ended || last->code == EXIT_RUNNING; last--)
         continue;
     code = tell_end(last, error);
     snprintf(line, sizeof line, "%.*s", (int)sizeof line - 1, error->text);
@@ -397,13 +391,21 @@ static int refuse_crash_loop(const struct ensure *ensure, const struct past *pas
 
 /* ---- our turn -------------------------------------------------------------------------------- */
 
-/* -1: look again. Else the end of it. */
-static int start_once(struct ensure *ensure, const struct lock *lock, unsigned starts,
+/* Somebody else was faster: a service manager, a person, or a start whose starter is
+ * gone. (Who had it may have ended since.) */
+static bool is_there_after_all(struct ensure *ensure, unsigned starts)
+{
+    return starts == 1 || look(ensure) != ABSENT;
+}
+
+/* -1: look again. Else the end of it. The turn is over by then. */
+static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
                       struct error *error)
 {
     struct launch_result result;
 
-    if (ensure_start(&ensure->request, lock->fd, &result, error) < 0)
+    ensure_turn_sign(&ensure->request, lock);
+    if (ensure_start(&ensure->request, lock, &result, error) < 0)
         return (int)error->code;
     switch (result.outcome) {
     case LAUNCH_LATE: return time_out(ensure, "it starts", error);
@@ -411,17 +413,16 @@ static int start_once(struct ensure *ensure, const struct lock *lock, unsigned s
     case LAUNCH_BOUND: ensure->started = true; return -1;
     default: break;
     }
-    /* (Whoever was faster has perhaps started the same: if not, the history has this end.) */
-    if ((result.code == KILLED || result.code == EXIT_RUNNING) && starts < STARTS_MAX)
+    if (starts < STARTS_MAX && (result.code == KILLED || (result.code == EXIT_RUNNING &&
+                                                          is_there_after_all(ensure, starts))))
         return -1;
     error->code = (enum exit_code)result.code;
     snprintf(error->text, sizeof error->text, "%s", result.text);
-    return result.code ? result.code : EXIT_INTERNAL;
+    return result.code;
 }
 
 /* Nobody is there, and nobody else starts it. -1: look again. */
-static int have_turn(struct ensure *ensure, const struct lock *lock, unsigned starts,
-                     struct error *error)
+static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
     const struct history_entry *failure;
     struct past *past = calloc(1, sizeof *past);
@@ -432,7 +433,9 @@ static int have_turn(struct ensure *ensure, const struct lock *lock, unsigned st
                EXIT_SYSTEM;
     read_past(ensure, past);
     bury_the_silent(ensure, past);
-    failure = failure_since(past, ensure->began_ms);
+    failure = ensure_turn_was_anothers(&ensure->request, lock)
+                  ? NULL
+                  : failure_since(past, ensure->began_ms);
     code = failure ? tell_end(failure, error) : refuse_crash_loop(ensure, past, error);
     free(past);
     return code ? code : start_once(ensure, lock, starts + 1, error);
@@ -445,7 +448,7 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
 {
     unsigned starts = 0, disagreements = 0, waits = 0;
 
-    while (!is_late(ensure)) {
+    do {
         int result = -1;
 
         switch (look(ensure)) {
@@ -462,7 +465,7 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
         case ABSENT: break;
         }
         if (lock->fd < 0) {
-            result = take_turn(ensure, lock, error);
+            result = ensure_turn_take(&ensure->request, ensure->runtime_dir, lock, error);
             if (result < 0)
                 return (int)error->code;
             continue;
@@ -475,7 +478,7 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
         result = have_turn(ensure, lock, starts++, error);
         if (result >= 0)
             return result;
-    }
+    } while (!is_late(ensure));
     return time_out(ensure, "waiting for it to be bound", error);
 }
 

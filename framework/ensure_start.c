@@ -142,14 +142,14 @@ static void finish_command_line(struct command_line *line)
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
-int ensure_start(const struct ensure_request *request, int lock_fd, struct launch_result *ret,
-                 struct error *error)
+int ensure_start(const struct ensure_request *request, struct lock *take_lock,
+                 struct launch_result *ret, struct error *error)
 {
     char program[PATH_MAX];
     struct command_line line = {0};
     struct launch launch = {.program = program,
                             .log_fd = -1,
-                            .lock_fd = lock_fd,
+                            .take_lock = take_lock,
                             .dirfd = request->dirfd,
                             .failed = note_failure,
                             .arg = (void *)(uintptr_t)request};

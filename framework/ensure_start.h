@@ -17,11 +17,11 @@ struct ensure_request {
     uint64_t deadline_us; /* of CLOCK_MONOTONIC, or UINT64_MAX */
 };
 
-/* Starts rpd, which lives beside rpdctl, with what the caller asked for. lock_fd stays
- * locked until the start is over, even if this process is not there any more. A failed
- * start is in the services' histories by then. 0 with an outcome, or -1. */
-int ensure_start(const struct ensure_request *request, int lock_fd, struct launch_result *ret,
-                 struct error *error);
+/* Starts rpd, which lives beside rpdctl, with what the caller asked for. The lock is handed
+ * on: it is held until the start is over, and no longer, whatever becomes of this
+ * process. A failed start is in the services' histories by then. 0 with an outcome, or -1. */
+int ensure_start(const struct ensure_request *request, struct lock *take_lock,
+                 struct launch_result *ret, struct error *error);
 
 /* Notes the end of a run that could not do so itself: it was killed. seen: what it left. */
 void ensure_start_bury(const struct ensure_request *request, const struct history_entry *bound,

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { CODE_MAX = 255 }; /* as of any process */
 enum { TAIL_SIZE = 16 * 1024, ENTRIES_MAX = TAIL_SIZE / (int)sizeof "1 1 1 bound 0 -" };
 
 /* ---- a line ---------------------------------------------------------------------- */
@@ -53,7 +54,7 @@ static bool parse_line(const char *line, struct history_entry *ret)
         !take_number(&line, ULLONG_MAX, &ret->start_time))
         return false;
     ret->ended = take_word(&line, "ended");
-    if ((!ret->ended && !take_word(&line, "bound")) || !take_number(&line, INT_MAX, &code))
+    if ((!ret->ended && !take_word(&line, "bound")) || !take_number(&line, CODE_MAX, &code))
         return false;
     ret->time_ms = time_ms;
     ret->pid = (pid_t)pid;

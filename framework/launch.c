@@ -104,11 +104,24 @@ static void describe_silent_end(struct launch_result *result)
         snprintf(result->text, sizeof result->text,
                  "start: pid %d: killed by signal %d (%s) before it was bound", (int)result->pid,
                  result->code - 128, strsignal(result->code - 128));
+    else if (result->code == 0)
+        snprintf(result->text, sizeof result->text,
+                 "start: pid %d: stopped before it was bound: somebody told it to; try again",
+                 (int)result->pid);
     else
         snprintf(result->text, sizeof result->text,
                  "start: pid %d: ended with code %d before it was bound, without a word; see its "
                  "log",
                  (int)result->pid, result->code);
+}
+
+/* Its plugin may have closed what is not its own: then the end of the pipe is no end. */
+static bool lives_on(int pidfd)
+{
+    enum { LONG_ENOUGH_MS = 1000 }; /* from its last descriptor to its end */
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+    return pidfd >= 0 && poll(&end, 1, LONG_ENOUGH_MS) == 0;
 }
 
 static void wait_for_outcome(int start_fd, struct launch_result *result)
@@ -117,10 +130,12 @@ static void wait_for_outcome(int start_fd, struct launch_result *result)
     const int pidfd = pidfd_open(result->pid, 0); /* without it, the pipe's end must do */
 
     read_line(start_fd, pidfd, line, sizeof line);
-    if (strcmp(line, "bound") == 0) {
-        result->outcome = LAUNCH_BOUND;
+    result->outcome = LAUNCH_BOUND;
+    if (strcmp(line, "bound") == 0)
         return;
-    }
+    result->outcome = LAUNCH_LOST;
+    if (!*line && lives_on(pidfd))
+        return;
     result->outcome = LAUNCH_ENDED;
     result->code = wait_for_code(result->pid);
     /* (What code it says is what waitpid() says.) */
@@ -130,6 +145,8 @@ static void wait_for_outcome(int start_fd, struct launch_result *result)
         snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, text + 1);
     else
         describe_silent_end(result);
+    if (result->code == 0) /* it went without being there */
+        result->code = EXIT_INTERNAL;
 }
 
 static unsigned long long start_time_of(pid_t pid)
@@ -145,7 +162,7 @@ static unsigned long long start_time_of(pid_t pid)
  * must not wait for us. */
 static int keep_descriptors(const struct launch *launch, int report_fd)
 {
-    const int kept[] = {report_fd, launch->lock_fd, launch->dirfd, launch->log_fd};
+    const int kept[] = {report_fd, launch->take_lock->fd, launch->dirfd, launch->log_fd};
     int moved[sizeof kept / sizeof *kept], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
@@ -179,13 +196,21 @@ static void start(const struct launch *launch, struct launch_result *result)
     result->pid = fork();
     if (result->pid == 0)
         become_daemon(launch, start_fds[1]);
-    close(start_fds[1]);
     if (result->pid < 0) {
         fail(result, "fork");
         return;
     }
+    close(start_fds[1]);
     result->start_time = start_time_of(result->pid);
     wait_for_outcome(start_fds[0], result);
+}
+
+static _Noreturn void report(const struct launch *launch, int report_fd, int dirfd,
+                             const struct launch_result *result)
+{
+    if (result->outcome == LAUNCH_ENDED && result->pid > 0)
+        launch->failed(launch->arg, dirfd, result);
+    _exit(write(report_fd, result, sizeof *result) < 0 ? EXIT_INTERNAL : 0);
 }
 
 static _Noreturn void be_starter(const struct launch *launch, int report_fd)
@@ -195,15 +220,15 @@ static _Noreturn void be_starter(const struct launch *launch, int report_fd)
     setsid();
     reset_signals();
     signal(SIGPIPE, SIG_IGN); /* the caller may be gone */
-    if (keep_descriptors(launch, report_fd) < 0 || chdir("/") < 0)
+    if (keep_descriptors(launch, report_fd) < 0) {
         fail(&result, "descriptors");
+        report(launch, report_fd, launch->dirfd, &result); /* they are where they were */
+    }
+    if (chdir("/") < 0)
+        fail(&result, "/");
     else
         start(launch, &result);
-    if (result.outcome != LAUNCH_BOUND)
-        launch->failed(launch->arg, STARTER_DIR, &result);
-    if (write(STARTER_REPORT, &result, sizeof result) < 0)
-        _exit(EXIT_INTERNAL);
-    _exit(0);
+    report(launch, STARTER_REPORT, STARTER_DIR, &result);
 }
 
 /* ---- the caller ---------------------------------------------------------------------- */
@@ -255,6 +280,7 @@ int launch_daemon(const struct launch *launch, uint64_t deadline_us, struct laun
     if (starter == 0)
         be_starter(launch, report[1]);
     close(report[1]);
+    lock_release(launch->take_lock);
     if (starter < 0) {
         close(report[0]);
         return error_set(error, EXIT_SYSTEM, "start", "fork", "%s; raise the limit of processes",

@@ -2,12 +2,13 @@
  *
  * Between the caller and the daemon stands a starter, a process of a session
  * of its own: it waits for the start's end even if the caller is gone by then, and
- * holds whatever lock the caller gave it until it knows. It ends when the daemon is
+ * holds whatever lock the caller handed to it until it knows. It ends when the daemon is
  * bound, or has ended. */
 #ifndef FRAMEWORK_LAUNCH_H
 #define FRAMEWORK_LAUNCH_H
 
 #include "error.h"
+#include "lock.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -17,7 +18,7 @@ enum { LAUNCH_TEXT_MAX = ERROR_TEXT_MAX };
 enum launch_outcome {
     LAUNCH_BOUND,
     LAUNCH_ENDED, /* before it was bound */
-    LAUNCH_LOST,  /* nobody knows: the starter was killed */
+    LAUNCH_LOST,  /* nobody knows: the starter was killed, or it is not told */
     LAUNCH_LATE   /* the deadline has passed; it goes on */
 };
 
@@ -25,16 +26,17 @@ struct launch_result {
     enum launch_outcome outcome;
     pid_t pid;
     unsigned long long start_time;
-    int code;                   /* its exit code, or 128 + the signal that ended it */
+    int code;                   /* its exit code (70 for 0), or 128 + the signal that ended it */
     char text[LAUNCH_TEXT_MAX]; /* its last words, as rpd says them without "rpd: " */
 };
 
 struct launch {
     const char *program;
-    char **arguments; /* of the program, NULL at the end; [1] and [2] are filled in here */
-    int log_fd;       /* its standard output and error; not ours */
-    int lock_fd;      /* open in the starter, until it ends */
-    int dirfd;        /* and this one, for: */
+    char **arguments;       /* of the program, NULL at the end; [1] and [2] are filled in here */
+    int log_fd;             /* its standard output and error; not ours */
+    struct lock *take_lock; /* the starter has it until it ends, and the caller no more: one
+                             * that is stopped must not hold up others */
+    int dirfd;              /* and this one, for: */
     /* In the starter, of a start that has failed, before the caller hears of it. */
     void (*failed)(void *arg, int dirfd, const struct launch_result *result);
     void *arg;

@@ -5,8 +5,10 @@
 #include "nearest.h"
 #include "rpdctl_program.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
     &rpdctl_ensure, &rpdctl_status,       &rpdctl_wait,     &rpdctl_stop,
@@ -85,9 +87,22 @@ static int dispatch(int argc, char **argv)
     return command->run(argc - 1, argv + 1);
 }
 
+/* Otherwise what is opened first is printed to. They are opened the wrong way round,
+ * so that whoever closed stdout hears that nothing can be written. */
+static void open_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return; /* who cannot do that will hear of the next thing that fails */
+}
+
 int main(int argc, char **argv)
 {
-    const int code = dispatch(argc, argv);
+    int code;
+
+    open_standard_streams();
+    code = dispatch(argc, argv);
 
     if (fflush(stdout) != 0 && code == 0) {
         rpdctl_say("stdout: cannot write; look where it goes");

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SEND_MS = 3000, ANSWER_MS = 3000, BREAK_MS = 20, SHOWN_BYTES = 40 };
+enum { SEND_MS = 3000, ANSWER_MS = 3000, BREAK_MS = 20, DEATH_MS = 1000, SHOWN_BYTES = 40 };
 
 int client_open(struct stage *stage)
 {
@@ -129,6 +129,8 @@ bool stage_answers(struct stage *stage)
                client_is_answered(kit, fd, ANSWER_MS);
     if (fd >= 0)
         client_close(kit, fd);
+    if (!good) /* perhaps because it is just dying */
+        return stage_stays(stage, DEATH_MS), false;
     /* (Without an answer nothing says whether the client has broken anything.) */
-    return (kit->request ? stage_lives(stage) : stage_stays(stage, BREAK_MS)) && good;
+    return kit->request ? stage_lives(stage) : stage_stays(stage, BREAK_MS);
 }

@@ -6,6 +6,7 @@
 #include "load.h"
 
 #include "client.h"
+#include "load_buffers.h"
 #include "save.h"
 #include "snapshot.h"
 
@@ -30,6 +31,7 @@ struct load_file {
     struct snapshot_header header;
     int64_t now_ms, drift_ms; /* of the store's clock, when the load began */
     struct load_part parts[TABLE_PARTS];
+    struct load_buffers buffers;
 };
 
 /* A database's share of a part. */
@@ -166,6 +168,21 @@ static void *fail_part(struct rpd_load *load, const struct load_file *file, cons
                          file->path, why);
 }
 
+/* NULL: it is all in, or was cancelled; else why not, for which there is room in text. */
+static const char *load_into(struct rpd_load *load, struct loaded_part *part,
+                             struct load_file *file, char text[SNAPSHOT_TEXT_SIZE])
+{
+    char *buffer = load_buffers_take(&file->buffers);
+    const char *why = text;
+
+    if (!buffer)
+        return "out of memory; free some";
+    if (snapshot_read_part(file->fd, &file->header, part->number, buffer, text) == 0)
+        why = add_records(load, part, file, buffer);
+    load_buffers_give_back(&file->buffers, buffer);
+    return why;
+}
+
 static void *load_part(struct rpd_load *load)
 {
     const struct load_part *of = rpd_load_arg(load);
@@ -173,14 +190,11 @@ static void *load_part(struct rpd_load *load)
     struct loaded_part *part = calloc(1, sizeof *part);
     char text[SNAPSHOT_TEXT_SIZE];
     const char *why;
-    char *data;
 
     if (!part)
         return fail_part(load, file, "out of memory; free some");
     part->number = of->number;
-    data = snapshot_read_part(file->fd, &file->header, of->number, text);
-    why = data ? add_records(load, part, file, data) : text;
-    snapshot_free_part(data, &file->header, of->number);
+    why = load_into(load, part, file, text);
     if (!why && !rpd_load_cancelled(load))
         return part;
     discard_part(part);
@@ -235,6 +249,7 @@ static void close_file(struct load_file *file)
     if (!file)
         return;
     close(file->fd);
+    load_buffers_finish(&file->buffers);
     free(file);
 }
 
@@ -300,8 +315,10 @@ void *load_begin(struct rpd_load *load)
         return rpd_load_fail(load, "out of memory; free some");
     file->path = path;
     file->fd = snapshot_open(path, &file->header, why);
-    if (file->fd >= 0)
+    if (file->fd >= 0) {
+        load_buffers_init(&file->buffers, snapshot_largest_part(&file->header));
         return begin_with(load, file);
+    }
     free(file);
     if (errno == ENOENT)
         return begin_empty(load);

@@ -7,9 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -158,39 +156,27 @@ int snapshot_open(const char *path, struct snapshot_header *ret_header,
     return -1;
 }
 
-/* (Not malloc()'s: it might keep so large a piece for ever.) */
-static char *map(size_t size)
+size_t snapshot_largest_part(const struct snapshot_header *header)
 {
-    char *data = mmap(NULL, size + 1, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    uint64_t largest = 0;
 
-    return data == MAP_FAILED ? NULL : data;
+    for (unsigned i = 0; i < SNAPSHOT_PARTS; i++)
+        if (header->part[i].size > largest)
+            largest = header->part[i].size;
+    return largest;
 }
 
-void snapshot_free_part(char *data, const struct snapshot_header *header, unsigned part)
-{
-    if (data)
-        munmap(data, header->part[part].size + 1);
-}
-
-char *snapshot_read_part(int fd, const struct snapshot_header *header, unsigned part,
-                         char ret_why[SNAPSHOT_TEXT_SIZE])
+int snapshot_read_part(int fd, const struct snapshot_header *header, unsigned part, char *buffer,
+                       char ret_why[SNAPSHOT_TEXT_SIZE])
 {
     const struct snapshot_part *of = &header->part[part];
-    char *data = map(of->size);
 
-    if (!data) {
-        snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "out of memory for %llu bytes",
-                 (unsigned long long)of->size);
-        return NULL;
-    }
-    if (!read_all(fd, data, of->size, of->offset))
+    if (!read_all(fd, buffer, of->size, of->offset))
         snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "read: %s",
                  errno ? strerror(errno) : "the file has become shorter");
-    else if (snapshot_checksum(data, of->size) != of->checksum)
+    else if (snapshot_checksum(buffer, of->size) != of->checksum)
         snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "its checksum is wrong: the file is damaged");
     else
-        return data;
-    snapshot_free_part(data, header, part);
-    return NULL;
+        return 0;
+    return -1;
 }

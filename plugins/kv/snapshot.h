@@ -64,11 +64,13 @@ uint64_t snapshot_checksum(const void *data, size_t size);
 int snapshot_open(const char *path, struct snapshot_header *ret_header,
                   char ret_why[SNAPSHOT_TEXT_SIZE]);
 
-/* [worker] The bytes of a part, checked. NULL, and why. */
-char *snapshot_read_part(int fd, const struct snapshot_header *header, unsigned part,
-                         char ret_why[SNAPSHOT_TEXT_SIZE]);
+/* Bytes of the largest part. */
+size_t snapshot_largest_part(const struct snapshot_header *header);
 
-void snapshot_free_part(char *data, const struct snapshot_header *header, unsigned part);
+/* [worker] The bytes of a part, checked, into a buffer of the size of the largest. 0; or -1,
+ * and why. */
+int snapshot_read_part(int fd, const struct snapshot_header *header, unsigned part, char *buffer,
+                       char ret_why[SNAPSHOT_TEXT_SIZE]);
 
 /* Takes a record off the front. False: what is there is none. */
 bool snapshot_next(const char **at, const char *end, struct snapshot_record *ret_record);

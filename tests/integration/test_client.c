@@ -247,6 +247,64 @@ Test(client, callers_that_ignore_their_children)
     leave(&scene, pid);
 }
 
+/* Then its exit code is lost, but not what it said; nor is it run again and again. */
+Test(client, callers_that_ignore_their_children_hear_why)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+
+    configure(&scene, "tests/plugins/misbehave.so", "\"number\":99");
+    signal(SIGCHLD, SIG_IGN);
+    cr_expect_eq(rpd_connect(scene.config, "x", 60000, &error), -1);
+    signal(SIGCHLD, SIG_DFL);
+    cr_expect_eq(error.code, 70);
+    cr_expect(strstr(error.text, "number"), "%s", error.text);
+    cr_expect_eq(lines_with(file_read(textf("%s/run/x.history", scene.dir)), " ended 78 "), 1);
+    leave(&scene, 0);
+}
+
+/* The first descriptors that such a program gets are its standard streams. */
+Test(client, callers_without_streams_hear_why)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+    int saved[3];
+
+    configure(&scene, "plugins/none.so", "");
+    for (int i = 0; i < 3; i++) {
+        saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
+        close(i);
+    }
+    const int failed = rpd_ensure(scene.config, "x", &error);
+    for (int i = 0; i < 3; i++) {
+        dup2(saved[i], i);
+        close(saved[i]);
+    }
+    cr_expect_eq(failed, -1);
+    cr_expect_eq(error.code, 66, "%d", error.code);
+    cr_expect(strncmp(error.text, "rpd: inspect: ", 14) == 0, "%s", error.text);
+    leave(&scene, 0);
+}
+
+/* Whoever owns the directory could say that it lives, and where. */
+Test(client, a_directory_of_somebody_else_is_not_believed)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    if (geteuid() != 0)
+        cr_skip("only root can give a directory away");
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+
+    cr_expect_eq(rpd_ensure(NULL, "x", NULL), 0);
+    cr_assert_eq(chown(textf("%s/run", scene.dir), 65534, 65534), 0);
+    cr_expect_eq(rpd_ensure(NULL, "x", NULL), -1);
+    cr_expect_eq(rpd_connect(NULL, "x", 100, NULL), -1);
+    cr_assert_eq(chown(textf("%s/run", scene.dir), 0, 0), 0);
+    close(fd);
+    leave(&scene, pid);
+}
+
 Test(client, tcp_alone)
 {
     const struct scene scene = make_scene();

@@ -155,6 +155,31 @@ static const char *phase_line(const char *service, const char *phase)
                  phase);
 }
 
+/* Between two answers to one client the loop does what else there is to do: a service's client
+ * comes and goes meanwhile. */
+Test(control, many_requests_do_not_hold_up_others)
+{
+    enum { MANY = 100 };
+    struct warm warm = plain_warm();
+    const int fd = control_of(&warm);
+    const char *first, *last;
+
+    assert_pong(request(fd, PING)); /* it is accepted */
+    cr_assert_eq(process_signal(warm.rpd, SIGSTOP), 0);
+    for (int i = 0; i < MANY; i++)
+        tell(fd, STATUS);
+    close(client_of(warm.endpoint));
+    cr_assert_eq(process_signal(warm.rpd, SIGCONT), 0);
+    first = next_line(fd);
+    for (int i = 0; i < MANY - 2; i++)
+        next_line(fd);
+    last = next_line(fd);
+    cr_expect_str_neq(first, last);
+    assert_has(last, "\"clients\":{\"held\":0,\"active\":0,\"accepted\":1}");
+    close(fd);
+    end_warm(&warm);
+}
+
 Test(control, watchers_hear_every_phase_and_the_end)
 {
     struct warm warm = plain_warm();

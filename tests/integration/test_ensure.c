@@ -450,6 +450,62 @@ Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
     }
 }
 
+/* The process between a caller and the daemon is the first of its session. */
+static pid_t starter_of(const struct scene *scene)
+{
+    DIR *proc = opendir("/proc");
+    pid_t found = 0;
+
+    for (const struct dirent *entry; !found && (entry = readdir(proc));) {
+        char line[4096];
+        const pid_t pid = atoi(entry->d_name);
+        const int fd = pid > 0 && getsid(pid) == pid
+                           ? open(textf("/proc/%d/cmdline", (int)pid), O_RDONLY | O_CLOEXEC)
+                           : -1;
+        const ssize_t size = fd < 0 ? 0 : read(fd, line, sizeof line);
+
+        if (fd >= 0)
+            close(fd);
+        if (size > 0 && memmem(line, (size_t)size, "ensure", 7) &&
+            memmem(line, (size_t)size, scene->config, strlen(scene->config)))
+            found = pid;
+    }
+    closedir(proc);
+    return found;
+}
+
+/* Then nobody is told how it went, and the daemon comes, or does not. */
+Test(ensure, a_start_whose_starter_is_killed_is_found, .timeout = 1800)
+{
+    const size_t rounds = is_long() ? 100 : is_sanitized() ? 2 : 8;
+    unsigned seed = (unsigned)time(NULL);
+
+    for (size_t round = 0; round < rounds; round++) {
+        const struct scene scene = make_scene();
+        configure(&scene, round % 2 ? "tests/plugins/slow_constructor.so" : "samples/slow_start.so",
+                  "", "", "");
+        struct crowd crowd = gather(&scene, 20, ARGS("--json", scene.config));
+        const int64_t deadline = now_ns() + (int64_t)1000000000;
+        pid_t starter, pid;
+
+        let_go(&crowd);
+        while (!(starter = starter_of(&scene)) && now_ns() < deadline)
+            continue;
+        sleep_ns(rand_r(&seed) % 3000000);
+        if (starter)
+            kill(starter, SIGKILL);
+        for (size_t i = 0; i < crowd.count; i++)
+            cr_assert_eq(code_of(crowd.callers[i]), 0, "seed %u, round %zu: %s", seed, round,
+                         process_stderr(crowd.callers[i]));
+        ensure_code(&scene);
+        cr_expect_eq(daemons_with(scene.config, &pid), 1, "round %zu", round);
+        cr_expect_eq(recorded_pid(&scene), pid);
+        close(client(scene.endpoint));
+        free_crowd(&crowd);
+        leave(&scene);
+    }
+}
+
 /* Two configurations that have a service in common, called at once, again and again. */
 Test(ensure, overlapping_configurations_do_not_starve)
 {
@@ -630,26 +686,6 @@ Test(ensure, leaves_what_runs_elsewhere)
     leave(&scene);
 }
 
-/* By hand, say, or by systemd. Where our own start comes second, theirs will do. */
-Test(ensure, somebody_else_starts_the_same_meanwhile)
-{
-    const struct scene scene = make_scene();
-    configure(&scene, "plugins/echo.so", "", "", "");
-
-    for (int round = 0; round < 20; round++) {
-        struct process *rpd = RPD_START(scene.run, "-c", scene.config);
-        ensure_code(&scene);
-        if (recorded_pid(&scene) == process_pid(rpd)) {
-            cr_assert_eq(process_code(process_stop(rpd)), 0);
-        } else {
-            cr_assert_eq(process_code(process_wait_exit(rpd)), 75, "%s", process_stderr(rpd));
-            end_daemon(&scene);
-        }
-        process_free(rpd);
-    }
-    leave(&scene);
-}
-
 Test(ensure, a_stalled_one_is_left_alone)
 {
     const struct scene scene = make_scene();
@@ -714,6 +750,195 @@ Test(ensure, a_killed_caller_stops_nothing)
     cr_expect_eq(code_of(second), 0, "%s", process_stderr(second));
     cr_expect_eq(recorded_pid(&scene), pid);
     cr_expect_eq(count_in_history(&scene, false, 0), 1);
+    leave(&scene);
+}
+
+/* ---- others meanwhile ----------------------------------------------------------------------
+ */
+
+static void write_history(const struct scene *scene, const char *line)
+{
+    write_text(textf("%s/x.history", scene->run), line);
+}
+
+/* A clock that was put back: what lies ahead has not failed while we waited. */
+Test(ensure, a_failure_of_the_future_is_none)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+
+    write_history(&scene,
+                  textf("%lld000 1 1 ended 69 load: x: no\n", (long long)time(NULL) + 3600));
+    ensure_code(&scene);
+    leave(&scene);
+}
+
+/* A service manager, or a person, starts it at the same moment. */
+Test(ensure, one_that_is_started_by_hand_meanwhile_is_found, .timeout = 600)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+
+    for (int round = 0; round < 25; round++) {
+        int gate[2];
+        cr_assert_eq(pipe2(gate, O_CLOEXEC), 0);
+        struct process *caller = call(&scene, ARGS(scene.config), gate[0]);
+        struct process *rpd = process_start(&(struct process_options){
+            .argv = ARGS("rpd", "-c", scene.config), .runtime_dir = scene.run, .gate_fd = gate[0]});
+        close(gate[0]);
+        cr_assert_eq(write(gate[1], "xx", 2), 2);
+        close(gate[1]);
+        cr_assert_eq(code_of(caller), 0, "round %d: %s", round, process_stderr(caller));
+        /* Whoever was second has gone by itself. */
+        end_daemon(&scene);
+        cr_assert_neq(process_code(process_wait_exit(rpd)), -1);
+        process_free(caller);
+        process_free(rpd);
+    }
+    leave(&scene);
+}
+
+/* The same file by another name. */
+Test(ensure, a_configuration_may_have_several_names)
+{
+    const struct scene scene = make_scene();
+    const char *other = textf("%s/other.json", scene.dir);
+    configure(&scene, "plugins/echo.so", "", "", "");
+    ensure_code(&scene);
+
+    cr_assert_eq(symlink(scene.config, other), 0);
+    struct process *caller = CALL(&scene, other);
+    cr_expect_eq(code_of(caller), 0, "%s", process_stderr(caller));
+    leave(&scene);
+}
+
+static struct process *call_program(const struct scene *scene, const char *command)
+{
+    return process_start(
+        &(struct process_options){.argv = ARGS("sh", "-c", command),
+                                  .runtime_dir = scene->run,
+                                  .env = ARGS(textf("XDG_STATE_HOME=%s/state", scene->dir))});
+}
+
+/* Whoever has their turn for longer than we wait: it is held here. */
+static int hold_turn(const struct scene *scene)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const int fd = openat(scene->run_fd, "x.ensure.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    cr_assert_eq(fcntl(fd, F_OFD_SETLK, &whole), 0);
+    return fd;
+}
+
+Test(ensure, gives_up_in_the_queue_whatever_is_blocked)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+    const int turn = hold_turn(&scene);
+    struct process *caller = call_program(
+        &scene, textf("exec env --block-signal %s ensure --timeout 0.2 %s", build_path("rpdctl"),
+                      scene.config));
+
+    cr_expect_eq(code_of(caller), 1, "%s", process_stderr(caller));
+    close(turn);
+    leave(&scene);
+}
+
+Test(ensure, looks_at_least_once)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+    ensure_code(&scene);
+    struct process *caller = CALL(&scene, "--timeout", "0.000001", scene.config);
+
+    cr_expect_eq(code_of(caller), 0, "%s", process_stderr(caller));
+    leave(&scene);
+}
+
+/* It must not wait for ever for what it cannot see, nor speak to who does not ask. */
+Test(ensure, few_descriptors_are_told)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+    if (is_sanitized())
+        cr_skip("a sanitizer needs some of its own");
+    for (int limit = 5; limit < 30; limit++) {
+        struct process *caller = call_program(
+            &scene,
+            textf("ulimit -n %d; exec %s ensure %s", limit, build_path("rpdctl"), scene.config));
+        const int code = code_of(caller);
+
+        cr_expect(code == 71 || code == 0, "%d: %d: %s", limit, code, process_stderr(caller));
+        cr_expect(!strstr(process_stderr(caller), "who ends it"), "%d: %s", limit,
+                  process_stderr(caller));
+        process_free(caller);
+    }
+    /* (All limits had the same last failures: that pauses it.) */
+    write_history(&scene, "");
+    ensure_code(&scene);
+    leave(&scene);
+}
+
+Test(ensure, closed_streams_are_told)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+    struct process *caller = call_program(
+        &scene, textf("exec %s ensure %s <&- >&-", build_path("rpdctl"), scene.config));
+
+    cr_expect_eq(code_of(caller), 1);
+    cr_expect(strstr(process_stderr(caller), "stdout"), "%s", process_stderr(caller));
+    ensure_code(&scene);
+    leave(&scene);
+}
+
+/* One that is suspended at its terminal, say, while it starts the daemon. */
+Test(ensure, a_stopped_caller_holds_up_nobody)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "tests/plugins/slow_constructor.so", "\"code_deadline_ms\":60000,", "", "");
+    struct process *first = CALL(&scene, scene.config);
+    pid_t pid;
+
+    while (daemons_with(scene.config, &pid) == 0)
+        continue;
+    process_signal(first, SIGSTOP);
+    /* A turn that nobody has any more ends, too. */
+    struct process *second = CALL(&scene, scene.config);
+    cr_expect_eq(code_of(second), 0, "%s", process_stderr(second));
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const int fd = openat(scene.run_fd, "x.ensure.lock", O_RDWR | O_CLOEXEC);
+    cr_expect_eq(fcntl(fd, F_OFD_SETLKW, &whole), 0);
+    close(fd);
+    process_signal(first, SIGCONT);
+    cr_expect_eq(code_of(first), 0, "%s", process_stderr(first));
+    leave(&scene);
+}
+
+/* Another configuration with the same service failed while we were waiting for our turn. */
+Test(ensure, the_failure_of_another_configuration_is_not_ours)
+{
+    const struct scene scene = make_scene();
+    const char *bad = textf("%s/bad.json", scene.dir);
+    const char *gate = textf("%s/gate", scene.dir);
+    configure(&scene, "tests/plugins/misbehave.so", "\"code_deadline_ms\":60000,", "",
+              "\"number\":99");
+    cr_assert_eq(rename(scene.config, bad), 0);
+    configure(&scene, "plugins/echo.so", "", "", "");
+    cr_assert_eq(mkfifo(gate, 0600), 0);
+    setenv("TEST_CONSTRUCTOR", "gate", 1);
+    setenv("TEST_GATE", gate, 1);
+    struct process *theirs = CALL(&scene, bad);
+    const int writer = open(gate, O_WRONLY | O_CLOEXEC); /* once it waits there */
+    cr_assert_geq(writer, 0);
+    struct process *ours = CALL(&scene, scene.config);
+    /* It has begun when it has the directory; then it waits for what becomes of theirs. */
+    while (descriptors_to(process_pid(ours), scene.run) == 0)
+        continue;
+    close(writer);
+    cr_expect_eq(code_of(theirs), 78, "%s", process_stderr(theirs));
+    cr_expect_eq(code_of(ours), 0, "%s", process_stderr(ours));
+    unsetenv("TEST_CONSTRUCTOR");
     leave(&scene);
 }
 
