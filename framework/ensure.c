@@ -34,7 +34,7 @@
 enum {
     STARTS_MAX = 5, /* of one call: what is killed from outside again and again is told */
     LOOK_AGAIN_MS = 20,
-    ENDING_WAITS_MAX = 100
+    WAITS_MAX = 100 /* for what takes no time, if all is well */
 };
 
 enum picture {
@@ -262,6 +262,23 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
                      "%s; nothing was started; stop what runs first (rpdctl stop)", who);
 }
 
+static bool has_no_record(const struct instance *instance)
+{
+    return !instance->has_record;
+}
+
+/* Only the record says where clients connect. */
+static int refuse_without_record(const struct ensure *ensure, struct error *error)
+{
+    const struct instance *instance = first_that(ensure, has_no_record);
+
+    return error_set(error, EXIT_RECORD, "ensure", instance->service,
+                     "it runs as pid %d, but its record is gone or cannot be read; free space, or "
+                     "stop it first (rpdctl stop)",
+                     (int)instance->pid),
+           EXIT_RECORD;
+}
+
 /* For a moment some services of a process that ends are dead, and others are not. */
 static bool is_just_ending(const struct ensure *ensure)
 {
@@ -280,7 +297,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
     const struct instance *unsettled = first_that(ensure, is_unsettled);
 
     /* (Or somebody has removed the lock of one that is stopped.) */
-    if (!lives(unsettled) && ++*waits > ENDING_WAITS_MAX)
+    if (!lives(unsettled) && ++*waits > WAITS_MAX)
         return false;
     wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
     return true;
@@ -452,7 +469,13 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
         int result = -1;
 
         switch (look(ensure)) {
-        case RUNS: return 0;
+        case RUNS:
+            if (!first_that(ensure, has_no_record))
+                return 0;
+            if (++waits > WAITS_MAX)
+                return refuse_without_record(ensure, error);
+            wait_for_end(-1, LOOK_AGAIN_MS);
+            continue;
         case UNSETTLED:
             if (!wait_until_settled(ensure, &waits))
                 break;

@@ -703,6 +703,25 @@ Test(ensure, a_stalled_one_is_left_alone)
     leave(&scene);
 }
 
+/* Its endpoints stand nowhere else, and it cannot write them again. */
+Test(ensure, one_without_a_record_is_told)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "", "", "");
+    ensure_code(&scene);
+    const pid_t pid = (pid_t)recorded_pid(&scene);
+
+    kill(pid, SIGSTOP);
+    cr_assert_eq(unlinkat(scene.run_fd, "x.json", 0), 0);
+    struct process *caller = CALL(&scene, scene.config);
+    cr_expect_eq(code_of(caller), 73, "%s", process_stderr(caller));
+    cr_expect(strstr(process_stderr(caller), textf("runs as pid %d", (int)pid)), "%s",
+              process_stderr(caller));
+    kill(pid, SIGCONT);
+    ensure_code(&scene);
+    leave(&scene);
+}
+
 Test(ensure, a_differing_configuration_is_warned_of)
 {
     const struct scene scene = make_scene();
