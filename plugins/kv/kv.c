@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    TICK_MS = 50,
+    TICK_US = 50000,
     EXPIRE_US = 1000,      /* of a tick */
     EXPIRE_BUSY_US = 8000, /* where much has expired */
     DEFERRED_PER_TICK = 4000
@@ -123,7 +123,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void on_ready(struct rpd_service *service, void *state)
 {
-    const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    const struct timeval tick = {.tv_usec = TICK_US};
     struct kv *kv = state;
 
     kv->service = service;

@@ -269,8 +269,8 @@ void save_at_stop(struct kv *kv)
     kv_clock_forget(&kv->store.clock);
     write_all(kv, &writer);
     if (writer.has_failed)
-        rpd_log(kv->service, RPD_LOG_ERROR, "save %s: %s; the last snapshot is as it was",
-                rpd_option_string(kv->service, "snapshot"), writer.why);
+        rpd_unload_fail(kv->service, "save %s: %s; the last snapshot is as it was",
+                        rpd_option_string(kv->service, "snapshot"), writer.why);
     writer_finish(&writer);
 }
 

@@ -65,6 +65,7 @@ static int make_room(struct save_slice *slice, size_t count)
         return 0;
     free(slice->entries);
     slice->room = count + count / 16 + 64;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
     slice->entries = malloc(slice->room * sizeof *slice->entries);
     return slice->entries ? 0 : -1;
 }
