@@ -80,6 +80,7 @@ void reply_errorf(struct reply *reply, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     reply_error(reply, text);
