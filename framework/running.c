@@ -218,10 +218,20 @@ static void on_phase(void *arg, struct rpd_service *service, enum rpd_phase phas
     control_tell(running->control, service, phase);
 }
 
-static void on_stopped(void *arg, struct rpd_service *service)
+/* The reason of the stop, if it has one, is what the process ends with. */
+static void on_stopped(void *arg, struct rpd_service *service, const struct error *error)
 {
+    struct running *running = arg;
+
     (void)service;
-    leave_when_stopped(arg);
+    if (error) {
+        log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+        if (running->exit_code == EXIT_STOPPED) {
+            outcome_note(error->text);
+            running->exit_code = (int)error->code;
+        }
+    }
+    leave_when_stopped(running);
 }
 
 static void on_failed(void *arg, struct rpd_service *service, const struct error *error)

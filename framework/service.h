@@ -34,7 +34,8 @@ struct service_events {
     void (*ready)(void *daemon, struct rpd_service *service);
     /* It cannot go on: the daemon must stop with this. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
-    void (*stopped)(void *daemon, struct rpd_service *service);
+    /* error: of its unload; NULL: it has none. */
+    void (*stopped)(void *daemon, struct rpd_service *service, const struct error *error);
 };
 
 /* A listener and who gets its clients. */
@@ -82,7 +83,8 @@ struct rpd_service {
     bool cut_off;        /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
-    struct error error; /* of the backend's serve */
+    struct error error;        /* of the backend's serve */
+    struct error unload_error; /* a worker's, until it has unloaded; code 0: none */
 };
 
 /* service is the name that the loop declares, which takes no parentheses. */

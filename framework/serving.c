@@ -127,6 +127,17 @@ int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
     return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
 }
 
+void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
+}
+
 const char *rpd_listener_text(const struct rpd_listener *listener)
 {
     return listener->text;
@@ -232,7 +243,8 @@ static void on_unloaded(struct rpd_service *service)
     service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
     service_show(service);
     log_line(RPD_LOG_INFO, service->name, "stopped");
-    service->events->stopped(service->daemon, service);
+    service->events->stopped(service->daemon, service,
+                             service->unload_error.code ? &service->unload_error : NULL);
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)

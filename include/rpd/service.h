@@ -74,5 +74,9 @@ RPD_API int rpd_serve_connections(struct rpd_service *service,
 /* [loop] Says why serve failed. Returns -1, for `return rpd_serve_fail(...)`. */
 RPD_API int rpd_serve_fail(struct rpd_service *service, const char *format, ...) RPD_PRINTF(2, 3);
 
+/* [worker] Called in unload: what had to be kept could not be, and why. The stop goes on, and
+ * the process ends with 71. */
+RPD_API void rpd_unload_fail(struct rpd_service *service, const char *format, ...) RPD_PRINTF(2, 3);
+
 RPD_END
 #endif

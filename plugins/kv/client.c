@@ -13,7 +13,7 @@
 enum {
     BATCH = 24,
     BATCH_ARGS = 4, /* a request with more ends the batch: its arguments stay with the parser */
-    HOLD_AGAIN_MS = 5
+    HOLD_AGAIN_US = 5000
 };
 
 struct request {
@@ -165,7 +165,7 @@ static void on_hold_again(evutil_socket_t fd, short what, void *arg)
  * that takes only moments. */
 static void hold(struct rpd_conn *conn, struct kv *kv)
 {
-    const struct timeval again = {.tv_usec = HOLD_AGAIN_MS * 1000};
+    const struct timeval again = {.tv_usec = HOLD_AGAIN_US};
     struct session *session = rpd_conn_data(conn);
 
     rpd_conn_pause(conn);

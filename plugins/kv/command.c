@@ -92,15 +92,15 @@ const struct command *command_table(size_t *ret_count)
 /* False: it is too long for a name. (What is no letter may change, but not into one.) */
 static bool fold_name(struct command_name *name, const char *text, size_t size)
 {
-    char copy[16] = {0};
+    char copy[sizeof name->words] = {0};
 
+    *name = (struct command_name){.size = size};
     if (size == 0 || size > sizeof copy)
         return false;
     memcpy(copy, text, size);
     memcpy(name->words, copy, sizeof copy);
     name->words[0] |= LOWER_CASE;
     name->words[1] |= LOWER_CASE;
-    name->size = size;
     return true;
 }
 

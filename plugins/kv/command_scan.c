@@ -27,6 +27,7 @@ static void add(struct found *found, struct entry *entry)
 {
     if (found->count == found->room) {
         const size_t room = found->room ? found->room * 2 : 64;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
         struct entry **entries = realloc(found->entries, room * sizeof *entries);
         if (!entries) {
             found->has_failed = true;

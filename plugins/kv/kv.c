@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    TICK_MS = 50,
+    TICK_US = 50000,
     EXPIRE_US = 1000,      /* of a tick */
     EXPIRE_BUSY_US = 8000, /* where much has expired */
     DEFERRED_PER_TICK = 4000
@@ -51,16 +51,24 @@ void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE])
 
 static void destroy(struct rpd_job *job, void *arg)
 {
+    struct trash *trash = arg;
+
     (void)job;
-    database_destroy(arg);
+    database_destroy(trash->database);
+    trash->database = NULL;
 }
 
+/* (Cancelled before it began, it is left to the unload.) */
 static void destroyed(struct rpd_service *service, void *arg, bool cancelled)
 {
-    (void)service;
-    /* (Cancelled: the process ends, and with it the memory.) */
-    (void)arg;
+    struct kv *kv = rpd_service_state(service);
+    struct trash *trash = arg;
+
     (void)cancelled;
+    if (trash->database)
+        TAILQ_INSERT_TAIL(&kv->trash, trash, link);
+    else
+        free(trash);
 }
 
 void kv_empty_trash(struct kv *kv)
@@ -68,10 +76,11 @@ void kv_empty_trash(struct kv *kv)
     struct trash *trash;
 
     while (!kv->save && (trash = TAILQ_FIRST(&kv->trash))) {
-        if (rpd_job_submit(kv->service, destroy, destroyed, trash->database) < 0)
-            return; /* the next tick tries again */
         TAILQ_REMOVE(&kv->trash, trash, link);
-        free(trash);
+        if (rpd_job_submit(kv->service, destroy, destroyed, trash) < 0) {
+            TAILQ_INSERT_HEAD(&kv->trash, trash, link);
+            return; /* the next tick tries again */
+        }
     }
 }
 
@@ -123,7 +132,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void on_ready(struct rpd_service *service, void *state)
 {
-    const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+    const struct timeval tick = {.tv_usec = TICK_US};
     struct kv *kv = state;
 
     kv->service = service;

@@ -56,7 +56,8 @@ void reply_status(struct reply *reply, const char *text)
 
     *at++ = '+';
     memcpy(at, text, size);
-    memcpy(at + size, "\r\n", 2);
+    at[size] = '\r';
+    at[size + 1] = '\n';
     reply->size += size + 3;
 }
 
@@ -68,7 +69,8 @@ void reply_error(struct reply *reply, const char *text)
     *at++ = '-';
     for (size_t i = 0; i < size; i++)
         *at++ = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
-    memcpy(at, "\r\n", 2);
+    at[0] = '\r';
+    at[1] = '\n';
     reply->size += size + 3;
 }
 
@@ -78,6 +80,7 @@ void reply_errorf(struct reply *reply, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     reply_error(reply, text);

@@ -153,7 +153,6 @@ static void step_done(struct rpd_service *service, void *arg, bool cancelled)
     (void)service;
     if (cancelled)
         give_up(save, "the service stops");
-    save_slice_finish(&save->slice);
     if (save->step == SAVE_WRITES)
         save->guard.written = ++save->part;
     if (save->given_up || save->writer.has_failed || save->step == SAVE_COMMITS) {
@@ -243,7 +242,7 @@ static void write_all(struct kv *kv, struct snapshot_writer *writer)
     static const struct segment_copies none = SLIST_HEAD_INITIALIZER(none);
     const int64_t now_ms = kv_clock_now(&kv->store.clock);
     const int64_t wall_offset_ms = -kv_clock_drift(&kv->store.clock);
-    struct save_slice slice;
+    struct save_slice slice = {0};
 
     writer_open(writer, rpd_option_string(kv->service, "snapshot"), kv->store.seed,
                 kv->generation + 1, (uint64_t)(now_ms + wall_offset_ms));
@@ -251,11 +250,11 @@ static void write_all(struct kv *kv, struct snapshot_writer *writer)
         if (save_slice_gather(&slice, &kv->store, part, kv->epoch + 1, &none) < 0) {
             writer->has_failed = true;
             snprintf(writer->why, sizeof writer->why, "out of memory; free some");
-            return;
+            break;
         }
         save_slice_write(&slice, writer, part, now_ms, wall_offset_ms);
-        save_slice_finish(&slice);
     }
+    save_slice_finish(&slice);
     writer_commit(writer);
 }
 
@@ -270,8 +269,8 @@ void save_at_stop(struct kv *kv)
     kv_clock_forget(&kv->store.clock);
     write_all(kv, &writer);
     if (writer.has_failed)
-        rpd_log(kv->service, RPD_LOG_ERROR, "save %s: %s; the last snapshot is as it was",
-                rpd_option_string(kv->service, "snapshot"), writer.why);
+        rpd_unload_fail(kv->service, "save %s: %s; the last snapshot is as it was",
+                        rpd_option_string(kv->service, "snapshot"), writer.why);
     writer_finish(&writer);
 }
 

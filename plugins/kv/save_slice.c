@@ -58,15 +58,26 @@ static void add_segments(struct save_slice *slice, const struct table *table, un
     } while (hash != 0);
 }
 
+/* Some more than this part needs: the next may be larger, and parts are much alike. */
+static int make_room(struct save_slice *slice, size_t count)
+{
+    if (slice->entries && count <= slice->room)
+        return 0;
+    free(slice->entries);
+    slice->room = count + count / 16 + 64;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
+    slice->entries = malloc(slice->room * sizeof *slice->entries);
+    return slice->entries ? 0 : -1;
+}
+
 int save_slice_gather(struct save_slice *slice, const struct store *store, unsigned part,
                       uint32_t epoch, const struct segment_copies *copies)
 {
     const struct segment_copy *copy;
 
-    *slice = (struct save_slice){0};
-    slice->entries = malloc((most_entries(store, part, copies) + 1) * sizeof *slice->entries);
-    if (!slice->entries)
+    if (make_room(slice, most_entries(store, part, copies)) < 0)
         return -1;
+    slice->count = 0;
     for (unsigned i = 0; i < STORE_DATABASES; i++) {
         add_segments(slice, &store->databases[i].parts[part], part, epoch);
         SLIST_FOREACH(copy, copies, link)
@@ -80,7 +91,7 @@ int save_slice_gather(struct save_slice *slice, const struct store *store, unsig
 void save_slice_finish(struct save_slice *slice)
 {
     free(slice->entries);
-    slice->entries = NULL;
+    *slice = (struct save_slice){0};
 }
 
 static void write_entry(struct snapshot_writer *writer, unsigned part, unsigned database,

@@ -19,7 +19,7 @@ SLIST_HEAD(segment_copies, segment_copy);
 
 struct save_slice {
     struct entry **entries;
-    size_t count;
+    size_t count, room;
     size_t ends[STORE_DATABASES]; /* of each database's entries */
 };
 
@@ -27,7 +27,8 @@ struct save_slice {
 struct segment_copy *segment_copy_make(const struct segment *segment, unsigned database);
 void segment_copies_free(struct segment_copies *copies);
 
-/* [loop] All of a part: its copies, and its segments that have none. 0, or -1: no memory. */
+/* [loop] All of a part: its copies, and its segments that have none. A slice is zeroed before
+ * the first part, and used again for the next. 0, or -1: no memory. */
 int save_slice_gather(struct save_slice *slice, const struct store *store, unsigned part,
                       uint32_t epoch, const struct segment_copies *copies);
 void save_slice_finish(struct save_slice *slice);

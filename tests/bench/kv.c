@@ -17,7 +17,19 @@
 
 enum { SKIPPED = 77, ROUNDS_MAX = 15, LATENCIES = 1 << 20 };
 
-enum goal { SET_32, GET_32, SET_1, GET_1, MEMORY, LOAD_RATE, LOAD_P99, SAVE_STALL, REST_P99, REST_STALL, GOALS };
+enum goal {
+    SET_32,
+    GET_32,
+    SET_1,
+    GET_1,
+    MEMORY,
+    LOAD_RATE,
+    LOAD_P99,
+    SAVE_STALL,
+    REST_P99,
+    REST_STALL,
+    GOALS
+};
 
 /* ratio: of kv's number to Redis's; else of kv's alone. */
 static const struct {

@@ -119,6 +119,23 @@ Test(save, a_failure_is_told_and_changes_nothing)
     temp_dir_remove(dir);
 }
 
+Test(save, one_that_fails_at_the_stop_is_told)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    close(fd);
+    cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
+    cr_assert_eq(process_code(process_stop(rpd)), 71, "%s", process_stderr(rpd));
+    cr_assert_not_null(strstr(process_stderr(rpd), "unload: kv: save "), "%s",
+                       process_stderr(rpd));
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(save, flushing_ends_it)
 {
     const char *dir = temp_dir_make();

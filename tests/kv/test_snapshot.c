@@ -36,14 +36,14 @@ static struct store *make_store(unsigned keys)
 static void write_store(const struct store *store, const char *path)
 {
     struct snapshot_writer writer;
-    struct save_slice slice;
+    struct save_slice slice = {0};
 
     writer_open(&writer, path, seed, 7, 1234);
     for (unsigned part = 0; part < TABLE_PARTS; part++) {
         cr_assert_eq(save_slice_gather(&slice, store, part, 1, &no_copies), 0);
         save_slice_write(&slice, &writer, part, 0, 0);
-        save_slice_finish(&slice);
     }
+    save_slice_finish(&slice);
     cr_assert_eq(writer_commit(&writer), 0, "%s", writer.why);
     writer_finish(&writer);
 }
