@@ -432,8 +432,8 @@ Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
         let_go(&crowd);
         const int killed = kill_the_first(&scene, &seed);
         for (size_t i = 0; i < crowd.count; i++)
-            cr_assert_eq(code_of(crowd.callers[i]), 0, "seed %u, round %zu: %s", seed, round,
-                         process_stderr(crowd.callers[i]));
+            cr_assert_eq(code_of(crowd.callers[i]), 0, "%d seed %u, round %zu: %s",
+                         code_of(crowd.callers[i]), seed, round, process_stderr(crowd.callers[i]));
         /* It may have been killed when the last caller had its answer. */
         if (killed >= 0)
             wait_until_gone(killed);
