@@ -155,7 +155,7 @@ static int run_rpdctl(struct request *request)
     const char *program = configured && *configured ? configured : "rpdctl";
     char *arguments[] = {name, command, file, (char *)(uintptr_t)request->config, NULL, NULL, NULL};
     const uint64_t now_us = clock_us();
-    struct child child;
+    struct child child = {.errors = -1};
     int failed, code;
 
     if (getauxval(AT_SECURE))
