@@ -296,6 +296,9 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 {
     const struct instance *unsettled = first_that(ensure, is_unsettled);
 
+    /* It has ended since we looked. */
+    if (!unsettled)
+        return true;
     /* (Or somebody has removed the lock of one that is stopped.) */
     if (!lives(unsettled) && ++*waits > WAITS_MAX)
         return false;

@@ -115,6 +115,17 @@ static void describe_silent_end(struct launch_result *result)
                  (int)result->pid, result->code);
 }
 
+/* Of "ended CODE TEXT"; NULL: it is none. */
+static const char *text_of_end(const char *line)
+{
+    static const char ended[] = "ended ";
+    const char *space = strncmp(line, ended, sizeof ended - 1) == 0
+                            ? strchr(line + sizeof ended - 1, ' ')
+                            : NULL;
+
+    return space ? space + 1 : NULL;
+}
+
 /* Its plugin may have closed what is not its own: then the end of the pipe is no end. */
 static bool lives_on(int pidfd)
 {
@@ -126,8 +137,9 @@ static bool lives_on(int pidfd)
 
 static void wait_for_outcome(int start_fd, struct launch_result *result)
 {
-    char line[LAUNCH_TEXT_MAX + 32] = "", *text = line;
+    char line[LAUNCH_TEXT_MAX + 32] = "";
     const int pidfd = pidfd_open(result->pid, 0); /* without it, the pipe's end must do */
+    const char *text;
 
     read_line(start_fd, pidfd, line, sizeof line);
     result->outcome = LAUNCH_BOUND;
@@ -138,11 +150,9 @@ static void wait_for_outcome(int start_fd, struct launch_result *result)
         return;
     result->outcome = LAUNCH_ENDED;
     result->code = wait_for_code(result->pid);
-    /* (What code it says is what waitpid() says.) */
-    if (strncmp(line, "ended ", 6) == 0)
-        (void)strtol(line + 6, &text, 10);
-    if (*text == ' ' && strcmp(text, " -") != 0)
-        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, text + 1);
+    text = text_of_end(line);
+    if (text && strcmp(text, "-") != 0)
+        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, text);
     else
         describe_silent_end(result);
     if (result->code == 0) /* it went without being there */

@@ -28,9 +28,11 @@ static struct scene make_scene(void)
 
 static void configure(const struct scene *scene, const char *plugin, const char *options)
 {
-    write_text(scene->config, textf("{\"services\":[{\"name\":\"x\",\"plugin\":\"%s\",\"listen\":["
-                                    "\"%s\",\"tcp:127.0.0.1:0\"],\"options\":{%s}}]}",
-                                    build_path(plugin), scene->endpoint, options));
+    write_text(
+        scene->config,
+        textf("{\"services\":[{\"name\":\"x\",\"idle_exit_s\":200,\"plugin\":\"%s\",\"listen\":["
+              "\"%s\",\"tcp:127.0.0.1:0\"],\"options\":{%s}}]}",
+              build_path(plugin), scene->endpoint, options));
 }
 
 /* By the other end of a unix socket. */

@@ -40,10 +40,10 @@ static struct scene make_scene(void)
 static void configure(const struct scene *scene, const char *plugin, const char *top,
                       const char *service, const char *options)
 {
-    write_text(scene->config,
-               textf("{%s\"services\":[{%s\"name\":\"x\",\"plugin\":\"%s\",\"listen\":[\"%s\"],"
-                     "\"options\":{%s}}]}",
-                     top, service, build_path(plugin), scene->endpoint, options));
+    write_text(scene->config, textf("{%s\"services\":[{%s\"name\":\"x\",\"idle_exit_s\":200,"
+                                    "\"plugin\":\"%s\",\"listen\":[\"%s\"],"
+                                    "\"options\":{%s}}]}",
+                                    top, service, build_path(plugin), scene->endpoint, options));
 }
 
 static struct process *call(const struct scene *scene, const char *const *arguments, int gate_fd)
@@ -436,8 +436,8 @@ Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
         let_go(&crowd);
         const int killed = kill_the_first(&scene, &seed);
         for (size_t i = 0; i < crowd.count; i++)
-            cr_assert_eq(code_of(crowd.callers[i]), 0, "seed %u, round %zu: %s", seed, round,
-                         process_stderr(crowd.callers[i]));
+            cr_assert_eq(code_of(crowd.callers[i]), 0, "%d seed %u, round %zu: %s",
+                         code_of(crowd.callers[i]), seed, round, process_stderr(crowd.callers[i]));
         /* It may have been killed when the last caller had its answer. */
         if (killed >= 0)
             wait_until_gone(killed);
