@@ -71,7 +71,7 @@ int record_write(struct record *record, int dirfd, const char *directory,
                   path,
                   "cannot write the record: %s; free space in the run-time directory, or set "
                   "RPD_RUNTIME_DIR",
-                  text ? strerror(errno) : "out of memory");
+                  text ? strerror(errno) : "out of memory, or a path is not UTF-8");
         record_remove(record);
     } else {
         record->text = strdup(text); /* without it, it is not healed */
