@@ -130,8 +130,7 @@ Test(save, one_that_fails_at_the_stop_is_told)
     close(fd);
     cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
     cr_assert_eq(process_code(process_stop(rpd)), 71, "%s", process_stderr(rpd));
-    cr_assert_not_null(strstr(process_stderr(rpd), "unload: kv: save "), "%s",
-                       process_stderr(rpd));
+    cr_assert_not_null(strstr(process_stderr(rpd), "unload: kv: save "), "%s", process_stderr(rpd));
     process_free(rpd);
     temp_dir_remove(dir);
 }
