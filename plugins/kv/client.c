@@ -85,7 +85,8 @@ static bool keep_args(struct request *request)
 
     if (parsed->count > BATCH_ARGS)
         return false;
-    memcpy(request->args, parsed->args, parsed->count * sizeof *request->args);
+    if (parsed->count > 0)
+        memcpy(request->args, parsed->args, parsed->count * sizeof *request->args);
     parsed->args = request->args;
     return true;
 }
