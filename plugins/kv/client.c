@@ -283,7 +283,8 @@ void client_data(struct rpd_conn *conn, void *state)
     reply.write = write_to_conn;
     reply.to = conn;
     if (kv) {
-        kv->service = call.service;
+        if (!kv->service)
+            kv->service = call.service;
         kv_clock_forget(&kv->store.clock);
     }
     while (work(&call)) {
