@@ -85,7 +85,8 @@ static bool keep_args(struct request *request)
 
     if (parsed->count > BATCH_ARGS)
         return false;
-    memcpy(request->args, parsed->args, parsed->count * sizeof *request->args);
+    if (parsed->count > 0)
+        memcpy(request->args, parsed->args, parsed->count * sizeof *request->args);
     parsed->args = request->args;
     return true;
 }
@@ -282,7 +283,8 @@ void client_data(struct rpd_conn *conn, void *state)
     reply.write = write_to_conn;
     reply.to = conn;
     if (kv) {
-        kv->service = call.service;
+        if (!kv->service)
+            kv->service = call.service;
         kv_clock_forget(&kv->store.clock);
     }
     while (work(&call)) {

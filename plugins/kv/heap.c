@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { RESIDENT_MAX = 32 /* unused slabs that keep their memory */ };
+enum {
+    RESIDENT_MAX = 32, /* unused slabs that keep their memory */
+    MALLOC_WORD = 8,   /* what malloc() adds */
+    MALLOC_STEP = 16
+};
 
 struct slab {
     TAILQ_ENTRY(slab) link;
@@ -32,8 +36,9 @@ static size_t class_of(size_t size)
 
 size_t heap_round(size_t size)
 {
-    /* (malloc's own word, and its steps.) */
-    return size <= HEAP_SMALL ? class_of(size) * HEAP_STEP : (size + 8 + 15) / 16 * 16;
+    if (size <= HEAP_SMALL)
+        return class_of(size) * HEAP_STEP;
+    return (size + MALLOC_WORD + MALLOC_STEP - 1) / MALLOC_STEP * MALLOC_STEP;
 }
 
 void heap_init(struct heap *heap)
@@ -172,7 +177,7 @@ void *heap_alloc(struct heap *heap, size_t size)
     void *piece;
 
     if (size > HEAP_SMALL) {
-        piece = malloc(size);
+        piece = malloc(heap_round(size) - MALLOC_WORD);
         if (!piece)
             return NULL;
         heap->bytes += heap_round(size);

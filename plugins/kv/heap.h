@@ -44,7 +44,8 @@ void *heap_alloc(struct heap *heap, size_t size);
 /* size: as it was asked for. */
 void heap_free(struct heap *heap, void *piece, size_t size);
 
-/* What a piece of this size really takes. */
+/* What a piece of this size really takes: one of any other size that rounds to the same may
+ * stay where it is. */
 size_t heap_round(size_t size);
 
 /* Moves all of from into heap; from is empty then. 0, or -1: no memory, nothing

@@ -145,6 +145,15 @@ static void on_ready(struct rpd_service *service, void *state)
                 "no memory for the timer: keys expire only when they are asked for");
 }
 
+/* Under the policy "refuse". */
+static void on_busy(struct rpd_conn *conn)
+{
+    char text[KV_LOADING_SIZE];
+
+    kv_loading_text(rpd_conn_service(conn), text);
+    rpd_conn_printf(conn, "-%s\r\n", text);
+}
+
 static void on_stop(struct rpd_service *service, void *state)
 {
     struct kv *kv = state;
@@ -158,4 +167,5 @@ RPD_BACKEND(kv, .summary = "A cache with Redis's protocol, which serves while it
             .version = "1", .options = options, .load = load_begin, .unload = load_unload,
             .on_ready = on_ready, .on_connect = client_connect, .on_data = client_data,
             .on_close = client_close, .stop = on_stop, .warmup = RPD_WARMUP_SERVE,
-            .serves_without_state = true, .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"));
+            .serves_without_state = true, .on_busy = on_busy,
+            .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"));

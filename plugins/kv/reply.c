@@ -55,6 +55,7 @@ void reply_status(struct reply *reply, const char *text)
     char *at = reserve(reply, size + 3);
 
     *at++ = '+';
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is no string */
     memcpy(at, text, size);
     at[size] = '\r';
     at[size + 1] = '\n';

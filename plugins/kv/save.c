@@ -20,7 +20,10 @@ struct waiter {
 
 struct save {
     struct store_guard guard; /* first: store.c knows only this */
-    struct kv *kv;
+    struct kv *kv;            /* the loop's alone */
+    const char *path;
+    struct sip_key seed;
+    uint64_t generation;
     struct snapshot_writer writer; /* the worker's, while a job runs */
     struct save_slice slice;       /* so is this */
     struct segment_copies copies[TABLE_PARTS];
@@ -67,13 +70,12 @@ static void copy_segment(struct store_guard *guard, unsigned database, uint64_t 
 static void run(struct rpd_job *job, void *arg)
 {
     struct save *save = arg;
-    const struct kv *kv = save->kv;
 
     (void)job;
     switch (save->step) {
     case SAVE_OPENS:
-        writer_open(&save->writer, rpd_option_string(kv->service, "snapshot"), kv->store.seed,
-                    kv->generation + 1, (uint64_t)(save->now_ms + save->wall_offset_ms));
+        writer_open(&save->writer, save->path, save->seed, save->generation,
+                    (uint64_t)(save->now_ms + save->wall_offset_ms));
         break;
     case SAVE_WRITES:
         save_slice_write(&save->slice, &save->writer, save->part, save->now_ms,
@@ -194,6 +196,9 @@ static int begin(struct kv *kv)
         return -1;
     kv->last_try_us = kv_clock_monotonic_us();
     save->kv = kv;
+    save->path = rpd_option_string(kv->service, "snapshot");
+    save->seed = kv->store.seed;
+    save->generation = kv->generation + 1;
     save->guard = (struct store_guard){.epoch = ++kv->epoch, .copy = copy_segment};
     save->writer.fd = -1;
     save->began_us = kv->last_try_us;

@@ -53,6 +53,7 @@ static const struct {
 struct server {
     bool is_kv;
     const char *dir;
+    const char *runtime_dir; /* in memory, as it is where systemd makes it */
     struct process *process;
     const char *endpoint;
     double found[GOALS];
@@ -67,8 +68,11 @@ static void start(struct server *server)
 
     server->endpoint = textf("unix:%s/%s.sock", dir, server->is_kv ? "kv" : "redis");
     if (server->is_kv)
-        server->process = RPD_START(dir, build_path("plugins/kv.so"), "-l", server->endpoint, "-o",
-                                    textf("snapshot=%s/snap", dir));
+        server->process = process_start(&(struct process_options){
+            .argv = ARGS("rpd", build_path("plugins/kv.so"), "-l", server->endpoint, "-o",
+                         textf("snapshot=%s/snap", dir)),
+            .runtime_dir = server->runtime_dir,
+            .notify = true});
     else
         server->process = process_start(&(struct process_options){
             .argv = ARGS("redis-server", "--port", "0", "--save", "", "--dir", dir, "--unixsocket",
@@ -260,6 +264,8 @@ static int print_table(const struct server servers[2])
         const double kv = servers[0].found[i], redis = servers[1].found[i];
         const double judged = goals[i].is_ratio ? kv / redis : kv;
         const bool met = goals[i].at_least ? judged >= goals[i].limit : judged <= goals[i].limit;
+        if (skips_cpu && i <= GET_1)
+            continue;
         missed += !met;
         printf("%-32s %12.2f %12.2f %8.2f", goals[i].what, kv, redis, redis > 0 ? kv / redis : 0);
         if (goals[i].limit < 1e9)
@@ -270,9 +276,22 @@ static int print_table(const struct server servers[2])
     return missed;
 }
 
+/* Not on a disk: the loop writes its state page, which must not wait for the save's fsync. */
+static const char *make_runtime_dir(void)
+{
+    const char *before = getenv("TMPDIR") ? textf("%s", getenv("TMPDIR")) : "/tmp";
+    const char *dir;
+
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 1);
+    dir = temp_dir_make();
+    setenv("TMPDIR", before, 1);
+    return dir;
+}
+
 int main(int argc, char **argv)
 {
-    const char *dir;
+    const char *dir, *runtime_dir;
     int missed;
 
     for (int i = 1; i < argc; i++)
@@ -292,7 +311,9 @@ int main(int argc, char **argv)
     }
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
     dir = temp_dir_make();
-    struct server servers[2] = {{.is_kv = true, .dir = dir}, {.dir = dir}};
+    runtime_dir = make_runtime_dir();
+    struct server servers[2] = {{.is_kv = true, .dir = dir, .runtime_dir = runtime_dir},
+                                {.dir = dir}};
     if (!skips_cpu)
         measure_cpu(servers);
     for (int i = 0; i < 2; i++) {
@@ -302,6 +323,7 @@ int main(int argc, char **argv)
         measure_load(&servers[i]);
     }
     missed = print_table(servers);
+    temp_dir_remove(runtime_dir);
     temp_dir_remove(dir);
     return checks && missed > 0;
 }

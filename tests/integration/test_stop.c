@@ -145,12 +145,23 @@ Test(stop, force_leaves_time_to_end)
     process_free(rpd);
 }
 
+/* (A signal is sent before it has its effect, and nobody is told of that.) */
+static void suspend(struct process *rpd)
+{
+    const char *stat = textf("/proc/%d/stat", (int)process_pid(rpd));
+    const int64_t deadline = now_ns() + INT64_C(60000000000);
+
+    process_signal(rpd, SIGSTOP);
+    while (!strstr(file_read(stat), ") T ") && now_ns() < deadline)
+        continue;
+}
+
 Test(stop, a_suspended_process_is_named)
 {
     const char *run = make_run(temp_dir_make());
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
 
-    process_signal(rpd, SIGSTOP);
+    suspend(rpd);
     const struct outcome asked = RPDCTL_ON(run, "stop", "demo", "--timeout", "0.3");
     assert_code(asked, 1);
     assert_has(asked.err, textf("is suspended, and can end only when it goes on: kill -CONT %d",
@@ -160,7 +171,7 @@ Test(stop, a_suspended_process_is_named)
     process_free(rpd);
 
     rpd = START_DEMO(run, build_path("plugins/echo.so"));
-    process_signal(rpd, SIGSTOP);
+    suspend(rpd);
     assert_code(RPDCTL_ON(run, "stop", "demo", "--timeout", "0.3", "--force"), 0);
     assert_ends(rpd, 128 + SIGKILL);
     process_free(rpd);

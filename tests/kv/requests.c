@@ -41,7 +41,7 @@ static void word(struct request *request, const char *text)
     char copy[64];
     size_t size = 0;
 
-    for (; text[size] && size < sizeof copy; size++)
+    for (; size < sizeof copy && text[size]; size++)
         copy[size] = (char)(requests_random(4) == 0 && text[size] >= 'a' && text[size] <= 'z'
                                 ? text[size] - 32
                                 : text[size]);
@@ -136,7 +136,7 @@ static void plain(struct request *request, const char *text)
 
 static void value(struct request *request)
 {
-    char data[6000];
+    char data[6000] = {0};
     const uint64_t kind = requests_random(10);
     size_t size;
 

@@ -46,11 +46,10 @@ static void read_cut(struct reading *reading, const struct resp_limits *limits, 
     *reading = (struct reading){.size = 0};
     for (size_t i = 0; i < 3; i++) {
         /* What has come is somewhere else each time, and nothing is behind it. */
-        char *come = malloc(ends[i] - at + 1);
+        char *come = malloc(ends[i] > at ? ends[i] - at : 1);
         size_t used = 0;
         enum resp_result result = RESP_REQUEST;
         memcpy(come, data + at, ends[i] - at);
-        come = realloc(come, ends[i] - at > 0 ? ends[i] - at : 1);
         while (result == RESP_REQUEST) {
             result = resp_parse(&parser, limits, come + used, ends[i] - at - used, &request);
             if (result == RESP_REQUEST) {
