@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 1000, TURN_MS = 2000 };
+enum { ANSWER_MS = 200, TURN_MS = 500 };
 
 enum phase { IDLE, ASKED, ANSWERING, ANSWERED, ABANDONED, PHASES };
 

@@ -20,7 +20,8 @@ enum {
     WARN_US = 1000000,
     LONGEST_WAIT_MS = 500,
     WHO_MAX = 512,
-    END_SECONDS = 5 /* an end that takes longer hangs, too */
+    END_SECONDS = 5, /* an end that takes longer hangs, too */
+    QUESTIONS = 4    /* that it is asked, 200 ms each */
 };
 
 static struct {
@@ -99,7 +100,10 @@ static void name_culprit(struct finding *finding)
 /* False: it has gone on meanwhile, and what was found is something else. */
 static bool find_out(struct finding *finding)
 {
-    finding->answered = stack_of_thread(stall.loop, &finding->stack);
+    /* (On a busy machine it may not get a processor in time.) */
+    finding->answered = false;
+    for (int i = 0; i < QUESTIONS && !finding->answered; i++)
+        finding->answered = stack_of_thread(stall.loop, &finding->stack);
     name_culprit(finding);
     return atomic_load(&stall.turned_us) == stall.seen_us && atomic_load(&stall.limit_s) > 0;
 }

@@ -7,6 +7,7 @@
  * where a goal is missed; the goals are in goals[]. Exit code 77: no redis-server here. */
 #include "kv_client.h"
 #include "process.h"
+#include "rounds.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -276,19 +277,6 @@ static int print_table(const struct server servers[2])
     return missed;
 }
 
-/* Not on a disk: the loop writes its state page, which must not wait for the save's fsync. */
-static const char *make_runtime_dir(void)
-{
-    const char *before = getenv("TMPDIR") ? textf("%s", getenv("TMPDIR")) : "/tmp";
-    const char *dir;
-
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 1);
-    dir = temp_dir_make();
-    setenv("TMPDIR", before, 1);
-    return dir;
-}
-
 int main(int argc, char **argv)
 {
     const char *dir, *runtime_dir;
@@ -311,7 +299,8 @@ int main(int argc, char **argv)
     }
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
     dir = temp_dir_make();
-    runtime_dir = make_runtime_dir();
+    /* Not on a disk: the loop writes its state page, which must not wait for the save's fsync. */
+    runtime_dir = rounds_temp_dir_in_memory();
     struct server servers[2] = {{.is_kv = true, .dir = dir, .runtime_dir = runtime_dir},
                                 {.dir = dir}};
     if (!skips_cpu)

@@ -1,9 +1,12 @@
 /* Rounds. See rounds.h. */
 #include "rounds.h"
 
+#include "../support/process.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool take(struct rounds *rounds, int argc, char **argv)
 {
@@ -44,4 +47,16 @@ double median(double *values, long count)
         return 0;
     qsort(values, (size_t)count, sizeof *values, compare);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+const char *rounds_temp_dir_in_memory(void)
+{
+    const char *before = getenv("TMPDIR") ? textf("%s", getenv("TMPDIR")) : "/tmp";
+    const char *dir;
+
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 1);
+    dir = temp_dir_make();
+    setenv("TMPDIR", before, 1);
+    return dir;
 }

@@ -14,6 +14,10 @@ struct rounds {
  * program is called, and exits with 64. */
 void rounds_parse(struct rounds *rounds, const char *program, int argc, char **argv);
 
+/* temp_dir_make() where files are in memory, as those of a run-time directory usually are; on disk
+ * if there is no such place. */
+const char *rounds_temp_dir_in_memory(void);
+
 /* Sorts the values. 0 if there are none. */
 double median(double *values, long count);
 
