@@ -66,6 +66,25 @@ static void stop(struct process *rpd, const char *dir)
     temp_dir_remove(dir);
 }
 
+/* ---- what they ask first, on a machine that has none of them, too ---------------------- */
+
+Test(clients, are_answered_what_they_ask_first)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = start_with_keys(dir, 0);
+    const int fd = scene_client(dir);
+
+    cr_assert_eq(*scene_ask(fd, "COMMAND DOCS"), '*');
+    cr_assert_eq(*scene_ask(fd, "COMMAND"), '*');
+    cr_assert_eq(*scene_ask(fd, "HELLO 2"), '*');
+    cr_assert_str_eq(scene_ask(fd, "CLIENT SETNAME somebody"), "+OK");
+    cr_assert_eq(*scene_ask(fd, "HELLO 3"), '%');
+    cr_assert_eq(*scene_ask(fd, "COMMAND DOCS"), '%');
+    cr_assert_str_eq(scene_ask(fd, "PING"), "+PONG");
+    close(fd);
+    stop(rpd, dir);
+}
+
 /* ---- redis-cli ---------------------------------------------------------------------- */
 
 enum { KEYS = 3000 };
