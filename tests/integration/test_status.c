@@ -1,5 +1,6 @@
 /* rpdctl status: what is shown of a service in each of its states, on a terminal, too. */
 #include "rpdctl_run.h"
+#include "terminal.h"
 
 #include <jansson.h>
 
@@ -304,55 +305,12 @@ Test(status, what_a_record_says_does_not_reach_a_terminal_raw)
 /* ---- on a terminal
  * -------------------------------------------------------------------------------- */
 
-/* A terminal of this test's own. */
-struct terminal {
-    const char *socket;
-};
-
-static const char *tmux(const struct terminal *terminal, const char *const *arguments)
-{
-    const char *argv[16] = {"tmux", "-S", terminal->socket, "-f", "/dev/null"};
-
-    for (size_t i = 5; *arguments && i < 15; i++)
-        argv[i] = *arguments++;
-    const struct outcome outcome = run_in(NULL, argv, ARGS("TMUX", "LC_ALL=C.UTF-8"));
-    assert_code(outcome, 0);
-    return outcome.out;
-}
-
-#define TMUX(terminal, ...) tmux((terminal), ARGS(__VA_ARGS__))
-
 static struct terminal open_terminal(const char *dir, const char *run, const char *arguments)
 {
-    const struct terminal terminal = {.socket = textf("%s/tmux", dir)};
-    struct process *probe = process_start(&(struct process_options){.argv = ARGS("tmux", "-V")});
-
-    if (process_code(process_wait_exit(probe)) != 0)
-        cr_skip("tmux is not installed");
-    process_free(probe);
-    TMUX(&terminal, "new-session", "-d", "-x", "120", "-y", "24",
-         textf("RPD_RUNTIME_DIR='%s' '%s' %s; echo \"ended with $?\"; read -r line", run,
-               build_path("rpdctl"), arguments));
-    return terminal;
-}
-
-static const char *shown(const struct terminal *terminal)
-{
-    return TMUX(terminal, "capture-pane", "-p");
-}
-
-static const char *wait_for_shown(const struct terminal *terminal, const char *text)
-{
-    const char *screen = "";
-
-    for (int i = 0; i < 2000; i++) {
-        screen = shown(terminal);
-        if (strstr(screen, text))
-            return screen;
-        poll(NULL, 0, 10);
-    }
-    cr_assert_fail("no \"%s\" on the terminal:\n%s", text, screen);
-    return screen;
+    if (!terminal_can())
+        cr_skip("tmux 3.3 is not installed");
+    return terminal_open(
+        dir, textf("RPD_RUNTIME_DIR='%s' '%s' %s", run, build_path("rpdctl"), arguments));
 }
 
 static size_t marks_in(const char *screen)
@@ -370,7 +328,7 @@ Test(watch, the_bar_of_a_load_grows_until_it_is_ready)
     struct process *rpd = START_DEMO(run, build_path("samples/slow_start.so"), "-o", "load_s=3");
     const struct terminal terminal = open_terminal(dir, run, "status --watch");
     size_t marks = 0, steps = 0;
-    const char *screen = wait_for_shown(&terminal, "ENDPOINTS");
+    const char *screen = terminal_await(&terminal, "ENDPOINTS");
 
     for (int i = 0; i < 2000 && !strstr(screen, "alive"); i++) {
         const size_t now = marks_in(screen);
@@ -383,17 +341,17 @@ Test(watch, the_bar_of_a_load_grows_until_it_is_ready)
         cr_assert_eq(lines_with(screen, "SERVICE"), 1, "%s", screen);
         cr_assert_eq(lines_with(screen, "demo"), 1, "%s", screen);
         poll(NULL, 0, 50);
-        screen = shown(&terminal);
+        screen = terminal_shown(&terminal);
     }
     cr_assert_geq(steps, 3, "the bar was seen to grow %zu times", steps);
-    assert_has(wait_for_shown(&terminal, "loaded"), "demo     alive");
-    cr_assert_str_eq(TMUX(&terminal, "display-message", "-p", "#{cursor_flag}"), "0\n");
+    assert_has(terminal_await(&terminal, "loaded"), "demo     alive");
+    cr_assert_str_eq(TERMINAL(&terminal, "display-message", "-p", "#{cursor_flag}"), "0\n");
 
-    TMUX(&terminal, "send-keys", "C-c");
-    screen = wait_for_shown(&terminal, "ended with 0");
+    TERMINAL(&terminal, "send-keys", "C-c");
+    screen = terminal_await(&terminal, "ended with 0");
     cr_assert_eq(lines_with(screen, "SERVICE"), 1, "%s", screen);
-    cr_assert_str_eq(TMUX(&terminal, "display-message", "-p", "#{cursor_flag}"), "1\n");
-    TMUX(&terminal, "kill-server");
+    cr_assert_str_eq(TERMINAL(&terminal, "display-message", "-p", "#{cursor_flag}"), "1\n");
+    terminal_close(&terminal);
     assert_stops(rpd);
     process_free(rpd);
     temp_dir_remove(dir);
@@ -404,22 +362,22 @@ Test(watch, follows_the_service_and_the_size_of_the_window)
     const char *dir = temp_dir_make(), *run = make_run(dir);
     const struct terminal terminal = open_terminal(dir, run, "status demo --watch");
 
-    wait_for_shown(&terminal, "state:     dead");
+    terminal_await(&terminal, "state:     dead");
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
-    wait_for_shown(&terminal, "state:     alive");
+    terminal_await(&terminal, "state:     alive");
     process_signal(rpd, SIGSTOP);
-    wait_for_shown(&terminal, "state:     stalled");
+    terminal_await(&terminal, "state:     stalled");
     process_signal(rpd, SIGCONT);
-    wait_for_shown(&terminal, "state:     alive");
-    TMUX(&terminal, "resize-window", "-x", "16", "-y", "6");
-    const char *screen = wait_for_shown(&terminal, " more)");
+    terminal_await(&terminal, "state:     alive");
+    TERMINAL(&terminal, "resize-window", "-x", "16", "-y", "6");
+    const char *screen = terminal_await(&terminal, " more)");
     assert_has(screen, "service:   demo\nstate:     alive\n");
-    TMUX(&terminal, "resize-window", "-x", "120", "-y", "24");
-    assert_has_not(wait_for_shown(&terminal, "jobs:"), "more)");
+    TERMINAL(&terminal, "resize-window", "-x", "120", "-y", "24");
+    assert_has_not(terminal_await(&terminal, "jobs:"), "more)");
     assert_stops(rpd);
-    wait_for_shown(&terminal, "state:     dead");
-    cr_assert_eq(lines_with(shown(&terminal), "pid:"), 0); /* what was there is cleared */
-    TMUX(&terminal, "kill-server");
+    terminal_await(&terminal, "state:     dead");
+    cr_assert_eq(lines_with(terminal_shown(&terminal), "pid:"), 0); /* what was there is cleared */
+    terminal_close(&terminal);
     process_free(rpd);
     temp_dir_remove(dir);
 }

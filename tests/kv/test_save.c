@@ -1,5 +1,5 @@
-/* Saving beside clients: what was acknowledged is there after whatever end, and it is of one
- * moment. */
+/* Saving beside clients: what is saved, and when, and that it is of one moment. (After a kill:
+ * test_kill.c.) */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -189,36 +189,6 @@ Test(save, shows_one_moment)
         process_free(rpd);
         close(fd);
         close(saver);
-    }
-    temp_dir_remove(dir);
-}
-
-/* $KV_ROUNDS for more. */
-Test(save, what_was_acknowledged_survives_a_kill, .timeout = 600)
-{
-    const char *dir = temp_dir_make();
-    const int rounds = getenv("KV_ROUNDS") ? atoi(getenv("KV_ROUNDS")) : 8;
-    long number = 0, acknowledged = 0;
-
-    srandom(1);
-    for (int round = 0; round < rounds; round++) {
-        struct process *rpd = scene_start(dir, "", "", false);
-        const int fd = scene_client(dir);
-        const int64_t until = now_ns() + 2000000 + random() % 60000000;
-        scene_await_ready(rpd);
-        if (round > 0)
-            cr_assert_geq(read_group(fd), acknowledged, "round %d", round);
-        /* Saves and writes without a pause, and the end somewhere in between. */
-        while (now_ns() < until || acknowledged == 0) {
-            assert_is(scene_ask(fd, "%s", group_command(++number)), "+OK");
-            assert_is(scene_ask(fd, "SAVE"), "+OK");
-            acknowledged = number;
-        }
-        send_all(fd, "BGSAVE\r\n", 8);
-        process_signal(rpd, 9);
-        process_wait_exit(rpd);
-        process_free(rpd);
-        close(fd);
     }
     temp_dir_remove(dir);
 }
