@@ -29,22 +29,23 @@ static void append(struct request *request, const char *data, size_t size)
 
 static void bulk(struct request *request, const char *data, size_t size)
 {
-    char header[32];
+    char header[32] = "";
+    const int length = snprintf(header, sizeof header, "$%zu\r\n", size);
 
-    append(request, header, (size_t)snprintf(header, sizeof header, "$%zu\r\n", size));
+    append(request, header, (size_t)length);
     append(request, data, size);
     append(request, "\r\n", 2);
 }
 
 static void word(struct request *request, const char *text)
 {
-    char copy[64];
-    size_t size = 0;
+    char copy[64] = "";
+    const size_t size = strnlen(text, sizeof copy);
 
-    for (; size < sizeof copy && text[size]; size++)
-        copy[size] = (char)(requests_random(4) == 0 && text[size] >= 'a' && text[size] <= 'z'
-                                ? text[size] - 32
-                                : text[size]);
+    for (size_t at = 0; at < size; at++)
+        copy[at] = (char)(requests_random(4) == 0 && text[at] >= 'a' && text[at] <= 'z'
+                              ? text[at] - 32
+                              : text[at]);
     bulk(request, copy, size);
 }
 

@@ -14,7 +14,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { GROUP = 12, RING = 20000, VALUE_MAX = 320, COMMAND_MAX = 1024, COMMANDS_AT_A_TIME = 50 };
+enum {
+    GROUP = 12,
+    RING = 20000,
+    VALUE_MAX = 320,
+    ANSWER_MAX = VALUE_MAX + 16,
+    COMMAND_MAX = 1024,
+    COMMANDS_AT_A_TIME = 50
+};
 
 static bool is_long(void)
 {
@@ -50,17 +57,17 @@ static size_t make_command(long number, char command[COMMAND_MAX])
 }
 
 /* What a GET answers of that text; NULL: there is none. */
-static size_t make_answer(const char *value, char *answer)
+static size_t make_answer(const char *value, char answer[ANSWER_MAX])
 {
-    return (size_t)(value ? sprintf(answer, "$%zu\r\n%s\r\n", strlen(value), value)
-                          : sprintf(answer, "$-1\r\n"));
+    return (size_t)(value ? snprintf(answer, ANSWER_MAX, "$%zu\r\n%s\r\n", strlen(value), value)
+                          : snprintf(answer, ANSWER_MAX, "$-1\r\n"));
 }
 
 /* ---- what is there is what these commands made -------------------------------------- */
 
 static void check_ring(int fd, long last, long from, long to)
 {
-    static char asks[100 * 32], wanted[100 * (VALUE_MAX + 16)], found[sizeof wanted];
+    static char asks[100 * 32], wanted[100 * ANSWER_MAX], found[sizeof wanted];
     size_t asked = 0, size = 0;
 
     for (long i = from; i < to; i++) {
