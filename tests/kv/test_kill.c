@@ -141,9 +141,11 @@ static void writer_receive(struct writer *writer)
 /* ---- who saves ---------------------------------------------------------------------- */
 
 /* With SAVE; or with BGSAVE, and INFO until that is over. (LASTSAVE counts in seconds.) */
+enum saver_step { IDLE, SAVES, BEGINS, LOOKS };
+
 struct saver {
     int fd;
-    enum { IDLE, SAVES, BEGINS, LOOKS } step;
+    enum saver_step step;
     bool background;
     long asked, acknowledged; /* numbers of commands */
     int64_t asked_ns;
@@ -152,7 +154,7 @@ struct saver {
     size_t size;
 };
 
-static void saver_ask(struct saver *saver, const char *text, int step)
+static void saver_ask(struct saver *saver, const char *text, enum saver_step step)
 {
     saver->step = step;
     saver->size = 0;
