@@ -1,10 +1,8 @@
-/* The databases. See store.h. */
-#include "store.h"
+/* The databases: what is put in, found, changed, deleted. See store.h. */
+#include "store_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { CLOCK_TICK_MS = 100 };
 
 void store_init(struct store *store, struct sip_key seed)
 {
@@ -115,16 +113,6 @@ bool store_free_deferred(struct store *store, size_t count)
 
 /* ---- entries -------------------------------------------------------------------- */
 
-static uint32_t use_clock(struct store *store)
-{
-    return (uint32_t)(kv_clock_now(&store->clock) / CLOCK_TICK_MS) & ENTRY_CLOCK_MASK;
-}
-
-static struct table *table_of(struct store *store, unsigned database, uint64_t hash)
-{
-    return &store->databases[database].parts[table_part(hash)];
-}
-
 /* Room for a value of this size, which is not filled in. */
 static struct entry *make_entry(struct store *store, unsigned database, const struct store_key *key,
                                 size_t value_size, int64_t expiry)
@@ -136,7 +124,7 @@ static struct entry *make_entry(struct store *store, unsigned database, const st
     if (!entry)
         return NULL;
     entry_init(entry, key->data, key->size, value_size, expires,
-               store->limit ? use_clock(store) : 0);
+               store->limit ? store_use_clock(store) : 0);
     if (expires)
         entry_set_expiry(entry, expiry);
     return entry;
@@ -146,7 +134,7 @@ static int insert(struct store *store, unsigned database, const struct store_key
                   struct entry *entry)
 {
     struct database *in = &store->databases[database];
-    struct table *table = table_of(store, database, key->hash);
+    struct table *table = store_table(store, database, key->hash);
     size_t before;
 
     before_change(store, database, key->hash);
@@ -173,10 +161,10 @@ static void replace(struct store *store, unsigned database, uint64_t hash, table
     free_entry(store, database, hash, old);
 }
 
-static void remove_slot(struct store *store, unsigned database, uint64_t hash, table_slot *slot)
+void store_remove_slot(struct store *store, unsigned database, uint64_t hash, table_slot *slot)
 {
     struct database *in = &store->databases[database];
-    struct table *table = table_of(store, database, hash);
+    struct table *table = store_table(store, database, hash);
     struct entry *entry = table_entry(*slot);
     const size_t before = table->bytes;
 
@@ -188,20 +176,15 @@ static void remove_slot(struct store *store, unsigned database, uint64_t hash, t
     free_entry(store, database, hash, entry);
 }
 
-static bool has_expired(struct store *store, const struct entry *entry)
-{
-    return entry_expires(entry) && entry_expiry(entry) <= kv_clock_now(&store->clock);
-}
-
 /* ---- what commands do ------------------------------------------------------------- */
 
 static table_slot *find_slot(struct store *store, unsigned database, const struct store_key *key)
 {
-    table_slot *slot = table_find(table_of(store, database, key->hash), key->hash, key->data,
+    table_slot *slot = table_find(store_table(store, database, key->hash), key->hash, key->data,
                                   key->size);
 
-    if (slot && (*slot & TABLE_SLOT_EXPIRES) && has_expired(store, table_entry(*slot))) {
-        remove_slot(store, database, key->hash, slot);
+    if (slot && (*slot & TABLE_SLOT_EXPIRES) && store_has_expired(store, table_entry(*slot))) {
+        store_remove_slot(store, database, key->hash, slot);
         store->expired++;
         return NULL;
     }
@@ -225,7 +208,7 @@ struct entry *store_use(struct store *store, unsigned database, const struct sto
     }
     store->hits++;
     if (store->limit)
-        entry_set_clock(entry, use_clock(store));
+        entry_set_clock(entry, store_use_clock(store));
     return entry;
 }
 
@@ -244,7 +227,7 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
               const char *value, size_t size, int64_t expiry)
 {
     /* (One that has expired is overwritten as any other.) */
-    table_slot *slot = table_find(table_of(store, database, key->hash), key->hash, key->data,
+    table_slot *slot = table_find(store_table(store, database, key->hash), key->hash, key->data,
                                   key->size);
     struct entry *entry = slot ? table_entry(*slot) : NULL;
 
@@ -255,7 +238,7 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
         if (expiry != STORE_NO_EXPIRY)
             entry_set_expiry(entry, expiry);
         if (store->limit)
-            entry_set_clock(entry, use_clock(store));
+            entry_set_clock(entry, store_use_clock(store));
         return 0;
     }
     entry = make_entry(store, database, key, size, expiry);
@@ -279,7 +262,7 @@ static struct entry *copy_entry(struct store *store, unsigned database, const st
         return NULL;
     memcpy(entry_value(entry), entry_value(old), old_size < size ? old_size : size);
     replace(store, database, key->hash,
-            table_find(table_of(store, database, key->hash), key->hash, key->data, key->size),
+            table_find(store_table(store, database, key->hash), key->hash, key->data, key->size),
             entry);
     return entry;
 }
@@ -313,7 +296,7 @@ bool store_delete(struct store *store, unsigned database, const struct store_key
     table_slot *slot = find_slot(store, database, key);
 
     if (slot)
-        remove_slot(store, database, key->hash, slot);
+        store_remove_slot(store, database, key->hash, slot);
     return slot;
 }
 
@@ -368,184 +351,4 @@ struct database *store_detach(struct store *store, unsigned database)
     in->heap.large += large.count;
     store->changes++;
     return out;
-}
-
-/* ---- memory ------------------------------------------------------------------------- */
-
-size_t store_memory(const struct store *store)
-{
-    size_t bytes = 0;
-
-    for (unsigned i = 0; i < STORE_DATABASES; i++)
-        bytes += store->databases[i].heap.bytes + store->databases[i].table_bytes;
-    return bytes - store->deferred_bytes;
-}
-
-/* xorshift64* : for samples, not for secrets. */
-static uint64_t next_random(struct store *store)
-{
-    store->random ^= store->random >> 12;
-    store->random ^= store->random << 25;
-    store->random ^= store->random >> 27;
-    return store->random * 0x2545f4914f6cdd1dU;
-}
-
-/* A slot in use, near a random one. */
-static table_slot *random_slot(struct store *store, unsigned database, uint64_t *ret_hash)
-{
-    const struct database *in = &store->databases[database];
-    uint64_t hash = next_random(store);
-
-    while (in->count > 0) {
-        const struct table *table = &in->parts[table_part(hash)];
-        struct segment *segment = table_segment(table, hash);
-        if (segment && segment->count > 0) {
-            size_t at = (size_t)(next_random(store) % segment->capacity);
-            while (!segment->slots[at])
-                at = at + 1 == segment->capacity ? 0 : at + 1;
-            *ret_hash = hash;
-            return &segment->slots[at];
-        }
-        hash = segment && table->count > 0 && table_next(segment, hash)
-                   ? table_next(segment, hash)
-                   : ((uint64_t)table_part(hash) + 1) << (64 - TABLE_PART_BITS);
-    }
-    return NULL;
-}
-
-struct entry *store_random(struct store *store, unsigned database)
-{
-    uint64_t hash;
-    table_slot *slot;
-
-    while ((slot = random_slot(store, database, &hash))) {
-        struct entry *entry = table_entry(*slot);
-        if (!has_expired(store, entry))
-            return entry;
-        remove_slot(store, database, hash, slot);
-        store->expired++;
-    }
-    return NULL;
-}
-
-enum { EVICT_SAMPLES = 8, EVICT_MAX = 2000 };
-
-/* Databases are chosen by how many keys they have. */
-static unsigned random_database(struct store *store)
-{
-    size_t count = 0, chosen;
-
-    for (unsigned i = 0; i < STORE_DATABASES; i++)
-        count += store->databases[i].count;
-    if (count == 0)
-        return STORE_DATABASES;
-    chosen = (size_t)(next_random(store) % count);
-    for (unsigned i = 0;; i++) {
-        if (chosen < store->databases[i].count)
-            return i;
-        chosen -= store->databases[i].count;
-    }
-}
-
-/* The least recently used of a sample. */
-static bool evict_one(struct store *store)
-{
-    const unsigned database = random_database(store);
-    const uint32_t now = use_clock(store);
-    uint32_t longest = 0;
-    struct entry *victim = NULL;
-
-    if (database == STORE_DATABASES)
-        return false;
-    for (int i = 0; i < EVICT_SAMPLES; i++) {
-        uint64_t hash;
-        struct entry *entry = table_entry(*random_slot(store, database, &hash));
-        const uint32_t idle = (now - entry_clock(entry)) & ENTRY_CLOCK_MASK;
-        if (!victim || idle > longest) {
-            victim = entry;
-            longest = idle;
-        }
-    }
-    const struct store_key key = store_key(store, entry_key(victim), entry_key_size(victim));
-    remove_slot(store, database, key.hash,
-                table_find(table_of(store, database, key.hash), key.hash, key.data, key.size));
-    store->evicted++;
-    return true;
-}
-
-int store_keep_limit(struct store *store)
-{
-    if (store->limit == 0)
-        return 0;
-    for (int i = 0; i < EVICT_MAX && store_memory(store) > store->limit; i++)
-        if (!evict_one(store))
-            return -1;
-    return 0;
-}
-
-/* ---- what has expired ----------------------------------------------------------------- */
-
-/* Of one segment. */
-static size_t expire_segment(struct store *store, unsigned database, uint64_t hash)
-{
-    const struct table *table = table_of(store, database, hash);
-    struct segment *segment = table_segment(table, hash);
-    size_t found = 0;
-
-    for (size_t i = 0; segment && i < segment->capacity;) {
-        table_slot *slot = &segment->slots[i];
-        if (!(*slot & TABLE_SLOT_EXPIRES) || !has_expired(store, table_entry(*slot))) {
-            i++;
-            continue;
-        }
-        remove_slot(store, database, hash, slot);
-        store->expired++;
-        found++;
-        if (table_segment(table, hash) != segment) { /* it shrank */
-            segment = table_segment(table, hash);
-            i = 0;
-        }
-    }
-    return found;
-}
-
-static void go_to_next_database(struct store *store)
-{
-    store->expire_database = (store->expire_database + 1) % STORE_DATABASES;
-    store->expire_hash = 0;
-}
-
-/* Whether the database has no more. */
-static bool go_on_expiring(struct store *store)
-{
-    const struct table *table = table_of(store, store->expire_database, store->expire_hash);
-    const struct segment *segment = table_segment(table, store->expire_hash);
-    uint64_t next = segment ? table_next(segment, store->expire_hash) : 0;
-
-    if (next == 0)
-        next = ((uint64_t)table_part(store->expire_hash) + 1) << (64 - TABLE_PART_BITS);
-    store->expire_hash = next;
-    return next == 0;
-}
-
-bool store_expire_some(struct store *store, int64_t budget_us)
-{
-    const int64_t until = kv_clock_monotonic_us() + budget_us;
-    size_t found = 0;
-
-    for (unsigned seen = 0; seen <= STORE_DATABASES;) {
-        const unsigned database = store->expire_database;
-        bool is_over = store->databases[database].expiring == 0;
-        if (!is_over) {
-            found += expire_segment(store, database, store->expire_hash);
-            is_over = go_on_expiring(store);
-        }
-        if (is_over) {
-            go_to_next_database(store);
-            seen++;
-        }
-        if (kv_clock_monotonic_us() >= until)
-            return found > 100;
-    }
-    return false;
 }
