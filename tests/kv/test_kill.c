@@ -87,7 +87,7 @@ static void check_ring(int fd, long last, long from, long to)
 static long check_all(int fd)
 {
     const char *text = scene_ask(fd, "GET group:0");
-    const long last = atol(text);
+    const long last = strtol(text, NULL, 10);
 
     for (int i = 1; i < GROUP; i++) {
         const char *other = scene_ask(fd, "GET group:%d", i);
