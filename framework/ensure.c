@@ -345,6 +345,19 @@ static int tell_end(const struct history_entry *end, struct error *error)
     return end->code;
 }
 
+/* One that was there when we came, and drained, say. */
+static bool was_bound_before(const struct past *past, const struct history_entry *end,
+                             uint64_t began_ms)
+{
+    for (size_t i = 0; i < past->count; i++) {
+        const struct history_entry *entry = &past->entries[i];
+
+        if (!entry->ended && entry->pid == end->pid && entry->start_time == end->start_time)
+            return entry->time_ms < began_ms;
+    }
+    return false;
+}
+
 /* What others have tried while we were waiting for our turn, or what became of
  * our own start once it was bound. (Whoever was killed is started again; and of a clock
  * that was put back nothing can be said.) */
@@ -353,7 +366,8 @@ static const struct history_entry *failure_since(const struct past *past, uint64
     const struct history_entry *last = past->count ? &past->entries[past->count - 1] : NULL;
 
     return last && last->ended && last->code != 0 && last->code != KILLED &&
-                   last->time_ms >= began_ms && last->time_ms <= wall_ms()
+                   last->time_ms >= began_ms && last->time_ms <= wall_ms() &&
+                   !was_bound_before(past, last, began_ms)
                ? last
                : NULL;
 }
