@@ -1,7 +1,8 @@
-/* Time that only goes forward. */
+/* Time that only goes forward; and the wall clock, for what others read. */
 #ifndef FRAMEWORK_CLOCK_H
 #define FRAMEWORK_CLOCK_H
 
+#include <limits.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -11,6 +12,30 @@ static inline uint64_t clock_us(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* Of CLOCK_REALTIME. */
+static inline uint64_t clock_wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* For poll(): rounded up, so that the deadline has passed when it returns, unless it is more than
+ * INT_MAX milliseconds ahead. UINT64_MAX is no deadline. */
+static inline int clock_ms_until(uint64_t deadline_us)
+{
+    const uint64_t now_us = clock_us();
+
+    if (deadline_us == UINT64_MAX)
+        return -1;
+    if (deadline_us <= now_us)
+        return 0;
+    return deadline_us - now_us > UINT64_C(1000) * INT_MAX
+               ? INT_MAX
+               : (int)((deadline_us - now_us + 999) / 1000);
 }
 
 #endif

@@ -28,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -43,14 +42,6 @@ enum picture {
     ELSEWHERE, /* some live, but not as asked for */
     ABSENT
 };
-
-static uint64_t wall_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
 
 /* ---- names -------------------------------------------------------------------------- */
 
@@ -104,7 +95,7 @@ static int check_descriptors(int any_fd, struct error *error)
 static int prepare(struct ensure *ensure, struct error *error)
 {
     ensure->request.dirfd = -1;
-    ensure->began_ms = wall_ms();
+    ensure->began_ms = clock_wall_ms();
     ensure->request.names = calloc(ensure->request.config->service_count,
                                    sizeof *ensure->request.names);
     ensure->instances = calloc(ensure->request.config->service_count, sizeof *ensure->instances);
@@ -366,7 +357,7 @@ static const struct history_entry *failure_since(const struct past *past, uint64
     const struct history_entry *last = past->count ? &past->entries[past->count - 1] : NULL;
 
     return last && last->ended && last->code != 0 && last->code != KILLED &&
-                   last->time_ms >= began_ms && last->time_ms <= wall_ms() &&
+                   last->time_ms >= began_ms && last->time_ms <= clock_wall_ms() &&
                    !was_bound_before(past, last, began_ms)
                ? last
                : NULL;
@@ -404,7 +395,7 @@ static uint64_t last_change_ms(const struct ensure *ensure)
 static int refuse_crash_loop(const struct ensure *ensure, const struct past *past,
                              struct error *error)
 {
-    const uint64_t now_ms = wall_ms();
+    const uint64_t now_ms = clock_wall_ms();
     const struct crash_loop loop = crash_loop_judge(past->entries, past->count, now_ms,
                                                     last_change_ms(ensure));
     const struct history_entry *last;

@@ -12,18 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- histories ------------------------------------------------------------------------ */
-
-static uint64_t wall_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
 
 static void note(const struct ensure_request *request, int dirfd, const struct history_end *end)
 {
@@ -35,7 +26,7 @@ static void note(const struct ensure_request *request, int dirfd, const struct h
 static void note_failure(void *arg, int dirfd, const struct launch_result *result)
 {
     const struct ensure_request *request = arg;
-    const struct history_end end = {.time_ms = wall_ms(),
+    const struct history_end end = {.time_ms = clock_wall_ms(),
                                     .pid = result->pid,
                                     .start_time = result->start_time,
                                     .code = result->code,
@@ -50,7 +41,7 @@ static void note_failure(void *arg, int dirfd, const struct launch_result *resul
 /* When its loop turned for the last time, if its page is still there. */
 static uint64_t last_seen_ms(const struct history_entry *bound, const struct instance *seen)
 {
-    const uint64_t now_us = clock_us(), now_ms = wall_ms();
+    const uint64_t now_us = clock_us(), now_ms = clock_wall_ms();
     const struct rpd_state_page *page = &seen->page;
 
     if (!*page->magic || (pid_t)page->pid != bound->pid || page->start_time != bound->start_time ||

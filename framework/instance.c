@@ -64,7 +64,7 @@ static bool is_of_this_boot(const struct instance *instance)
     return !*now || !instance->record.boot_id || strcmp(now, instance->record.boot_id) == 0;
 }
 
-static bool has_ended(int pidfd)
+bool instance_has_ended(int pidfd)
 {
     struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
@@ -114,7 +114,7 @@ int instance_open_ending(const struct instance *instance)
     char state;
     const int fd = open_process(instance, &state);
 
-    if (fd < 0 || !has_ended(fd))
+    if (fd < 0 || !instance_has_ended(fd))
         return fd;
     close(fd);
     errno = ESRCH;

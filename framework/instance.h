@@ -35,6 +35,9 @@ int instance_open(int runtime_dirfd, const struct instance *instance);
  * dies loses its locks one after the other, and not before the last of its threads ends. */
 int instance_open_ending(const struct instance *instance);
 
+/* [any] Whether the process of a pidfd has ended, all threads of it. */
+bool instance_has_ended(int pidfd);
+
 /* [any] Whether it is the same process that was seen both times. */
 bool instance_is_same(const struct instance *one, const struct instance *other);
 

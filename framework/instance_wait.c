@@ -49,18 +49,6 @@ struct waiting {
 
 /* ---- time ------------------------------------------------------------------------- */
 
-/* For poll(): rounded up, so that the deadline has passed when it returns. */
-static int milliseconds_to(uint64_t deadline_us)
-{
-    const uint64_t now_us = clock_us();
-
-    if (deadline_us <= now_us)
-        return 0;
-    return deadline_us - now_us > UINT64_C(1000) * INT_MAX
-               ? INT_MAX
-               : (int)((deadline_us - now_us + 999) / 1000);
-}
-
 static uint64_t sooner(uint64_t deadline_us, uint64_t in_us)
 {
     const uint64_t then_us = clock_us() + in_us;
@@ -166,7 +154,7 @@ static int sleep_until(struct waiting *waiting, bool needs_tick, uint64_t deadli
 
     waiting->heard = false;
     for (;;) {
-        const int ready = poll(fds, 3, milliseconds_to(until_us));
+        const int ready = poll(fds, 3, clock_ms_until(until_us));
 
         if (ready < 0 && errno != EINTR)
             return -1;
@@ -181,15 +169,12 @@ static int sleep_until(struct waiting *waiting, bool needs_tick, uint64_t deadli
 
 static void begin(struct waiting *waiting, int runtime_dirfd, const char *service)
 {
-    struct timespec now;
-
     *waiting = (struct waiting){.runtime_dirfd = runtime_dirfd,
                                 .service = service,
                                 .inotify = -1,
                                 .pidfd = -1,
                                 .control = -1};
-    clock_gettime(CLOCK_REALTIME, &now);
-    waiting->began_ms = (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+    waiting->began_ms = clock_wall_ms();
     watch_directory(waiting);
 }
 
@@ -211,7 +196,7 @@ static int await_process(int pidfd, uint64_t deadline_us)
     struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
     for (;;) {
-        const int ready = poll(&end, 1, milliseconds_to(deadline_us));
+        const int ready = poll(&end, 1, clock_ms_until(deadline_us));
 
         if (ready > 0)
             return 0;
@@ -315,13 +300,6 @@ static bool has_reached(const struct instance *instance, enum instance_goal goal
     return goal == INSTANCE_BOUND ? instance->has_record : instance->page.phase == RPD_PHASE_READY;
 }
 
-static bool has_ended(int pidfd)
-{
-    struct pollfd end = {.fd = pidfd, .events = POLLIN};
-
-    return poll(&end, 1, 0) > 0;
-}
-
 /* The pidfd and the control socket are of the process that is there, until one is
  * pinned: one that does not drain. */
 static void follow(struct waiting *waiting)
@@ -330,7 +308,7 @@ static void follow(struct waiting *waiting)
 
     if (!is_there(now)) {
         waiting->was_bare |= waiting->is_locked &&
-                             (waiting->pidfd < 0 || has_ended(waiting->pidfd));
+                             (waiting->pidfd < 0 || instance_has_ended(waiting->pidfd));
         return;
     }
     if (waiting->is_pinned && (now->pid != waiting->pid || now->start_time != waiting->start_time))
@@ -376,7 +354,7 @@ static bool has_died(const struct waiting *waiting)
         return !is_same;
     /* Without its page it may be on its way out: its last word is still to come. */
     if (waiting->is_pinned)
-        return waiting->pidfd < 0 || has_ended(waiting->pidfd);
+        return waiting->pidfd < 0 || instance_has_ended(waiting->pidfd);
     if (is_there(now) || waiting->is_locked)
         return false;
     return waiting->was_signed || (waiting->was_bare && !has_just_ended(waiting));
@@ -490,7 +468,7 @@ static int await_path(int inotify, const char *path, uint64_t deadline_us)
             errno = ETIMEDOUT;
             return -1;
         }
-        poll(&change, 1, milliseconds_to(sooner(deadline_us, SLOW_TICK_US)));
+        poll(&change, 1, clock_ms_until(sooner(deadline_us, SLOW_TICK_US)));
         while (read(inotify, events, sizeof events) > 0)
             continue;
     }

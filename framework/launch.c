@@ -249,11 +249,7 @@ static bool wait_for_report(int fd, uint64_t deadline_us)
     struct pollfd report = {.fd = fd, .events = POLLIN};
 
     for (;;) {
-        const uint64_t now_us = clock_us();
-        const uint64_t left_ms = deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0;
-        const int limit = deadline_us == UINT64_MAX ? -1
-                          : left_ms > INT_MAX       ? INT_MAX
-                                                    : (int)left_ms;
+        const int limit = clock_ms_until(deadline_us);
         const int ready = poll(&report, 1, limit);
 
         if (ready > 0)
