@@ -16,10 +16,10 @@ static enum verdict check_drain(struct kit *kit)
 
     if (!stage || (idle = client_open(stage)) < 0 || (asking = client_open(stage)) < 0)
         return FAILED;
-    if (kit->request && !client_sends(kit, asking, kit->request, kit->request_size))
+    if (!client_asks(stage, asking))
         return FAILED;
     stage_signal(stage, SIGTERM);
-    if (kit->request && !client_is_answered(kit, asking, ANSWER_MS))
+    if (!client_is_answered(stage, asking, ANSWER_MS))
         return FAILED;
     if (!stage_ends(stage, 0, END_MS))
         return FAILED;

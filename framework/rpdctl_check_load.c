@@ -22,7 +22,7 @@ static struct stage *start_early(struct kit *kit, const char *warmup, int *ret_c
 
     if (!stage || !stage_is_bound(stage) || (*ret_client = client_open(stage)) < 0)
         return NULL;
-    if (kit->request && !client_sends(kit, *ret_client, kit->request, kit->request_size))
+    if (!client_asks(stage, *ret_client))
         return NULL;
     return stage;
 }
@@ -46,7 +46,7 @@ static enum verdict check_waiting(struct kit *kit, const char *warmup)
                               ended ? "closed" : "sent something");
         return kit_skipped(kit, "READY came too soon for this machine");
     }
-    if (!stage_is_ready(stage) || (kit->request && !client_is_answered(kit, fd, ANSWER_MS)) ||
+    if (!stage_is_ready(stage) || !client_is_answered(stage, fd, ANSWER_MS) ||
         !stage_answers(stage))
         return FAILED;
     return kit_passes(kit);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,20 @@
 #include <unistd.h>
 
 enum { SEND_MS = 3000, ANSWER_MS = 3000, BREAK_MS = 20, DEATH_MS = 1000, SHOWN_BYTES = 40 };
+
+/* What a client met, unless it is that the daemon is just dying: its end is then the text. */
+__attribute__((format(printf, 2, 3))) static void client_failed(struct stage *stage,
+                                                                const char *format, ...)
+{
+    char text[KIT_TEXT_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (stage_stays(stage, DEATH_MS))
+        kit_failed(stage->kit, "%s", text);
+}
 
 int client_open(struct stage *stage)
 {
@@ -26,7 +41,7 @@ int client_open(struct stage *stage)
         kit->clients[kit->client_count++] = fd;
         return fd;
     }
-    kit_failed(kit, "a client could not connect: %s", strerror(errno));
+    client_failed(stage, "a client could not connect: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -42,7 +57,7 @@ void client_close(struct kit *kit, int fd)
         }
 }
 
-bool client_sends(struct kit *kit, int fd, const void *data, size_t size)
+bool client_sends(struct stage *stage, int fd, const void *data, size_t size)
 {
     const char *at = data;
 
@@ -54,7 +69,7 @@ bool client_sends(struct kit *kit, int fd, const void *data, size_t size)
             at += sent;
             size -= (size_t)sent;
         } else if (errno != EAGAIN || poll(&room, 1, SEND_MS) != 1) {
-            kit_failed(kit, "a client could not send: %s", strerror(errno));
+            client_failed(stage, "a client could not send: %s", strerror(errno));
             return false;
         }
     }
@@ -98,8 +113,17 @@ static const char *shown(const char *bytes, size_t size, char room[4 * SHOWN_BYT
     return room;
 }
 
-bool client_is_answered(struct kit *kit, int fd, int within_ms)
+bool client_asks(struct stage *stage, int fd)
 {
+    const struct kit *kit = stage->kit;
+
+    return !kit->request || client_sends(stage, fd, kit->request, kit->request_size);
+}
+
+/* The probe's answer comes, and begins as it should. */
+static bool reads_answer(struct stage *stage, int fd, int within_ms)
+{
+    const struct kit *kit = stage->kit;
     const size_t size = kit->reply_size > 0 ? kit->reply_size : 1;
     char found[4 * SHOWN_BYTES + 8], wanted[4 * SHOWN_BYTES + 8];
     char *answer = malloc(size);
@@ -108,29 +132,31 @@ bool client_is_answered(struct kit *kit, int fd, int within_ms)
     const bool good = got == size && memcmp(answer, kit->reply, kit->reply_size) == 0;
 
     if (!good && got == 0)
-        kit_failed(kit, "the probe was not answered%s",
-                   ended ? ": the connection was closed instead" : " in time");
+        client_failed(stage, "the probe was not answered%s",
+                      ended ? ": the connection was closed instead" : " in time");
     else if (!good)
-        kit_failed(kit, "the probe was answered by \"%s\"%s instead of \"%s\"",
-                   shown(answer, got, found), ended ? " and the end" : "",
-                   shown(kit->reply, kit->reply_size, wanted));
+        client_failed(stage, "the probe was answered by \"%s\"%s instead of \"%s\"",
+                      shown(answer, got, found), ended ? " and the end" : "",
+                      shown(kit->reply, kit->reply_size, wanted));
     free(answer);
     return good;
+}
+
+bool client_is_answered(struct stage *stage, int fd, int within_ms)
+{
+    return !stage->kit->request || reads_answer(stage, fd, within_ms);
 }
 
 bool stage_answers(struct stage *stage)
 {
     struct kit *kit = stage->kit;
     const int fd = client_open(stage);
-    bool good = fd >= 0;
+    const bool good = fd >= 0 && client_asks(stage, fd) && client_is_answered(stage, fd, ANSWER_MS);
 
-    if (good && kit->request)
-        good = client_sends(kit, fd, kit->request, kit->request_size) &&
-               client_is_answered(kit, fd, ANSWER_MS);
     if (fd >= 0)
         client_close(kit, fd);
-    if (!good) /* perhaps because it is just dying */
-        return stage_stays(stage, DEATH_MS), false;
+    if (!good)
+        return false;
     /* (Without an answer nothing says whether the client has broken anything.) */
     return kit->request ? stage_lives(stage) : stage_stays(stage, BREAK_MS);
 }

@@ -132,17 +132,22 @@ void kit_clear(struct kit *kit);
 
 /* ---- clients ---------------------------------------------------------------------------- */
 
-/* A connected socket that does not block, or -1. */
+/* Where a client fails because the daemon dies, its end is the text.
+ *
+ * A connected socket that does not block, or -1. */
 int client_open(struct stage *stage);
 void client_close(struct kit *kit, int fd);
 
-bool client_sends(struct kit *kit, int fd, const void *data, size_t size);
+bool client_sends(struct stage *stage, int fd, const void *data, size_t size);
+
+/* Sends the probe. True, and nothing is sent, where the plugin has none. */
+bool client_asks(struct stage *stage, int fd);
 
 /* Bytes until so many have come, the end, or the time is over; *ret_ended: it was the end. */
 size_t client_reads(int fd, char *buffer, size_t size, int within_ms, bool *ret_ended);
 
-/* The answer to the probe comes, and begins as it should. */
-bool client_is_answered(struct kit *kit, int fd, int within_ms);
+/* The answer to the probe, if there is one, comes, and begins as it should. */
+bool client_is_answered(struct stage *stage, int fd, int within_ms);
 
 /* A new client, who asks, is answered, and leaves. Without a probe: who connects, and finds
  * the daemon alive. */
