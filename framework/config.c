@@ -71,6 +71,7 @@ static void build_process(struct config *config, const json_t *tree)
     const json_t *log = find(tree, "log");
 
     config->workers = take_integer(tree, "workers");
+    config->loads = find(tree, "workers") ? config->workers : 0;
     config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
     config->log_format = (enum log_format)take_choice(log, "log.format");
     config->notify = (enum config_notify)take_choice(tree, "notify");

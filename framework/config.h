@@ -71,6 +71,7 @@ enum config_notify { NOTIFY_AT_BOUND, NOTIFY_AT_READY };
 struct config {
     char *path; /* absolute path of the file, or NULL */
     int workers;
+    int loads;                /* of them, at once; 0: as many as there are processors */
     const char **plugin_dirs; /* configured ones, made absolute; NULL-terminated */
     enum rpd_log_level log_level;
     enum log_format log_format;

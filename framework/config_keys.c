@@ -38,7 +38,8 @@ const struct config_key config_keys[] = {
     {.path = "", .types = CONFIG_OBJECT,
      .meaning = "Configuration of rpd."},
     {.path = "workers", .types = CONFIG_INTEGER, .preset = "4", .min = 1, .max = 256,
-     .meaning = "Threads that load state and run jobs."},
+     .meaning = "Threads that load state and run jobs. Unless this is set, no more of them "
+                "load at once than there are processors, so that clients are answered."},
     {.path = "plugin_dirs", .types = CONFIG_ARRAY, .preset = "[]",
      .meaning = "Directories in which a plugin named without a slash is looked up first. "
                 "Relative ones are relative to this file."},

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake_worker;
     struct job_list waiting[2], finished; /* under the mutex; waiting: one a kind */
+    int loads, loads_max;                 /* that compute, under the mutex; how many may */
     /* Jobs that wait in job_wait() are few, so all share one condition. It uses
      * the monotonic clock: a changed date neither delays nor hurries a load. */
     pthread_cond_t cancel_changed;
@@ -52,6 +54,18 @@ struct pool {
     struct event *wake_loop;
     LIST_HEAD(workers, worker) workers; /* the loop's, also those that are replaced */
 };
+
+/* With the mutex held. */
+static void count_load(const struct job *job, int more)
+{
+    struct pool *pool = job->pool;
+
+    if (job->kind != JOB_LOAD)
+        return;
+    pool->loads += more;
+    if (pool->loads < pool->loads_max && !TAILQ_EMPTY(&pool->waiting[JOB_LOAD]))
+        pthread_cond_signal(&pool->wake_worker);
+}
 
 bool job_wait(struct job *job, unsigned milliseconds)
 {
@@ -66,8 +80,10 @@ bool job_wait(struct job *job, unsigned milliseconds)
         end.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&job->pool->mutex);
+    count_load(job, -1); /* it does not compute meanwhile */
     while (!atomic_load(&job->cancelled) && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&job->pool->cancel_changed, &job->pool->mutex, &end);
+    count_load(job, 1);
     pthread_mutex_unlock(&job->pool->mutex);
     return !atomic_load(&job->cancelled);
 }
@@ -96,7 +112,7 @@ static struct job *take_waiting(struct pool *pool)
 {
     struct job *job = TAILQ_FIRST(&pool->waiting[JOB_REQUEST]);
 
-    if (!job)
+    if (!job && pool->loads < pool->loads_max)
         job = TAILQ_FIRST(&pool->waiting[JOB_LOAD]);
     if (job)
         stop_waiting(pool, job);
@@ -124,6 +140,7 @@ static void work(void *argument)
         if (!job)
             break;
         worker->job = job;
+        count_load(job, 1);
         pthread_mutex_unlock(&pool->mutex);
         if (!atomic_load(&job->cancelled)) {
             job->has_run = true;
@@ -131,6 +148,8 @@ static void work(void *argument)
         }
         pthread_mutex_lock(&pool->mutex);
         worker->job = NULL;
+        if (!worker->is_replaced)
+            count_load(job, -1);
         finish_job(pool, job);
         if (worker->is_replaced)
             break;
@@ -200,7 +219,17 @@ static void init_cancel_condition(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
-int pool_create(struct pool **ret_pool, struct event_base *base, int workers, struct error *error)
+/* Those that this process may use. */
+static int count_processors(void)
+{
+    cpu_set_t set;
+
+    /* (Where there are more than the set has room for, they are more than enough.) */
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
+}
+
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers, int loads,
+                struct error *error)
 {
     struct pool *pool = calloc(1, sizeof *pool);
     int failed = ENOMEM, count = 0;
@@ -214,6 +243,7 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, st
         TAILQ_INIT(&pool->waiting[JOB_LOAD]);
         TAILQ_INIT(&pool->finished);
         LIST_INIT(&pool->workers);
+        pool->loads_max = loads > 0 ? loads : count_processors();
         pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
     }
@@ -297,8 +327,10 @@ int pool_replace_worker(struct pool *pool, const struct job *job)
         return failed;
     pthread_mutex_lock(&pool->mutex);
     worker = find_worker(pool, job);
-    if (worker) /* else it came back just now: then there is one more */
+    if (worker) { /* else it came back just now: then there is one more */
         worker->is_replaced = true;
+        count_load(job, -1);
+    }
     pthread_mutex_unlock(&pool->mutex);
     return 0;
 }

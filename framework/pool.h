@@ -42,8 +42,12 @@ struct job {
     TAILQ_ENTRY(job) link;
 };
 
-/* Makes the pool, with at least one and at most that many workers. */
-int pool_create(struct pool **ret_pool, struct event_base *base, int workers, struct error *error);
+/* Makes the pool, with at least one and at most that many workers. loads: so many of them compute
+ * loads at once, at most; 0: one a processor. More than those finish none sooner, but were seen to
+ * make the loop, and its clients, wait: p99 of answers 3.6 ms instead of 1.2 ms, 4 of them on 2
+ * processors. One that waits in job_wait() is not counted. */
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers, int loads,
+                struct error *error);
 
 /* [loop] 0, or -1 when the queue is full. */
 int pool_submit(struct pool *pool, struct job *job, enum job_kind kind);

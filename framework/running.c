@@ -361,7 +361,8 @@ int running_open(struct running *running, struct error *error)
         control_start(running->control, running->base, &subject) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
-    return pool_create(&running->pool, running->base, running->config->workers, error);
+    return pool_create(&running->pool, running->base, running->config->workers,
+                       running->config->loads, error);
 }
 
 static void free_event(struct event *event)

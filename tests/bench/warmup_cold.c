@@ -13,7 +13,7 @@
 
 enum {
     PAUSE_US = 500,
-    WORKERS = 4,            /* as by default */
+    WORKERS = 4,
     LONGEST_S = 20,         /* of one measurement */
     COMMAND_TIMEOUT_S = 60, /* of redis-server, making its keys */
     BYTES_A_KEY = 256       /* of memory, and then some */
@@ -116,13 +116,28 @@ static void wait_until_all_burn(const char *dir)
     }
 }
 
+/* As many loads as workers, by name: else no more compute than there are processors. */
+static const char *burn_config(const char *dir, const char *endpoint)
+{
+    const char *path = textf("%s/rpd.json", dir);
+    FILE *file = fopen(path, "we");
+
+    if (!file)
+        test_die("%s: %s", path, strerror(errno));
+    fprintf(
+        file,
+        "{\"workers\":%d,\"services\":[{\"name\":\"burn\",\"plugin\":\"%s\",\"listen\":[\"%s\"],"
+        "\"options\":{\"parts\":%d,\"load_s\":%d}}]}",
+        WORKERS, build_path("tests/plugins/burn.so"), endpoint, WORKERS, 3 * LONGEST_S);
+    fclose(file);
+    return path;
+}
+
 static void measure_rpd(const struct plan *plan)
 {
     const char *dir = temp_dir_make();
     const char *endpoint = textf("unix:%s/s", dir);
-    struct process *rpd = RPD_START(dir, build_path("tests/plugins/burn.so"), "-l", endpoint, "-n",
-                                    "burn", "-o", textf("parts=%d", WORKERS), "-o",
-                                    textf("load_s=%d", 3 * LONGEST_S));
+    struct process *rpd = RPD_START(dir, "-c", burn_config(dir, endpoint));
 
     wait_bound(rpd);
     wait_until_all_burn(dir);

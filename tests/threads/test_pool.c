@@ -119,16 +119,21 @@ static void check_all_done(const char *what, int count)
     check(wrong == 0, "jobs done wrongly", wrong);
 }
 
-static void make(int workers)
+static void make_with(int workers, int loads)
 {
     struct error error;
 
     works = calloc(JOBS, sizeof *works);
     submitted = done_total = 0;
-    if (!works || pool_create(&pool, base, workers, &error) < 0) {
+    if (!works || pool_create(&pool, base, workers, loads, &error) < 0) {
         fprintf(stderr, "%s\n", works ? error.text : "out of memory");
         exit(1);
     }
+}
+
+static void make(int workers)
+{
+    make_with(workers, workers);
 }
 
 static void test_many(int workers)
@@ -223,6 +228,81 @@ static void test_worker_of(void)
     free(works);
 }
 
+/* Loads that compute, or wait in job_wait(), until they are told to end. */
+static sem_t computes, goes_on, waits;
+
+static void compute(struct job *job)
+{
+    (void)job;
+    sem_post(&computes);
+    sem_wait(&goes_on);
+}
+
+static void compute_and_wait(struct job *job)
+{
+    compute(job);
+    sem_post(&waits);
+    job_wait(job, 60000);
+    compute(job);
+}
+
+static void submit(struct work *work, job_run_fn run_, enum job_kind kind)
+{
+    work->job.run = run_;
+    work->job.done = count_done;
+    work->accepted = pool_submit(pool, &work->job, kind) == 0;
+}
+
+static int count_computing(void)
+{
+    int count;
+
+    sem_getvalue(&computes, &count);
+    return count;
+}
+
+static void await_dones(int count)
+{
+    for (int i = 0; i < count; i++)
+        while (works[i].dones == 0)
+            event_base_loop(base, EVLOOP_ONCE);
+}
+
+/* Of 4 loads 2 compute at once; a job goes beside them, and one more load does for each that
+ * waits or is given up. (That a further one does not begin can be seen only where it should
+ * have: after a job that came later is done.) */
+static void test_loads_at_once(void)
+{
+    make_with(5, 2);
+    sem_init(&computes, 0, 0);
+    sem_init(&goes_on, 0, 0);
+    sem_init(&waits, 0, 0);
+    submit(&works[1], compute_and_wait, JOB_LOAD);
+    submit(&works[2], compute_and_wait, JOB_LOAD);
+    sem_wait(&computes);
+    sem_wait(&computes);
+    submit(&works[3], compute, JOB_LOAD);
+    submit(&works[4], compute, JOB_LOAD);
+    submit(&works[0], run, JOB_REQUEST);
+    await_dones(1);
+    check(count_computing() == 0, "no more than two loads compute", count_computing());
+    sem_post(&goes_on);
+    sem_wait(&waits);
+    sem_wait(&computes);
+    check(true, "one that waits lets another compute", 0);
+    check(pool_replace_worker(pool, &works[3].job) == 0, "a worker is replaced", 0);
+    sem_wait(&computes);
+    check(true, "one that is given up lets another compute", 0);
+    for (int i = 0; i < 6; i++)
+        sem_post(&goes_on);
+    for (int i = 1; i <= 2; i++)
+        pool_cancel(pool, &works[i].job);
+    await_dones(5);
+
+    pool_destroy(pool);
+    free(works);
+}
+
 int main(void)
 {
     struct error error;
@@ -242,6 +322,7 @@ int main(void)
     test_destroy(0, true);
     test_bound();
     test_worker_of();
+    test_loads_at_once();
     event_base_free(base);
     libevent_global_shutdown();
     printf("%d passed, %d failed\n", passed, failed);

@@ -136,6 +136,7 @@ Test(config, defaults)
     load(&config, &request);
     cr_assert_null(config.path);
     cr_assert_eq(config.workers, 4);
+    cr_assert_eq(config.loads, 0);
     cr_assert_null(config.plugin_dirs[0]);
     cr_assert_eq((int)config.log_level, RPD_LOG_INFO);
     cr_assert_eq((int)config.log_format, LOG_TEXT);
@@ -180,6 +181,7 @@ Test(config, every_key)
     cr_assert_str_eq(config.path, expected);
     snprintf(expected, sizeof expected, "%s/b", directory);
     cr_assert_eq(config.workers, 256);
+    cr_assert_eq(config.loads, 256);
     cr_assert_str_eq(config.plugin_dirs[0], "/a");
     cr_assert_str_eq(config.plugin_dirs[1], expected);
     cr_assert_null(config.plugin_dirs[2]);
