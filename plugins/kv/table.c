@@ -9,7 +9,8 @@ enum {
     CAPACITY_MAX = 512,
     DEPTH_MAX = 32, /* nobody's hashes share more; then segments grow beyond CAPACITY_MAX */
     CAPACITY_LAST = 0x8000,
-    ADDRESS_BITS = 48
+    ADDRESS_BITS = 48,
+    ARENA_STEP = 120 * 1024 /* less than what malloc() maps, or gives back to the system */
 };
 
 #define ADDRESS_MASK (((uint64_t)1 << ADDRESS_BITS) - 1)
@@ -336,9 +337,21 @@ void table_remove(struct table *table, uint64_t hash, table_slot *slot)
         resize(table, hash, segment, capacity_for(segment->count * 3 / 2));
 }
 
+/* malloc() makes a worker's arena larger by what is asked for, rounded up to a page: each time
+ * with a system call during which no other thread of the process gets a page, nor the loop. So it
+ * is asked for many segments at once; what is given back stays in the arena. */
+static void widen_arena(void)
+{
+    void *volatile piece = malloc(ARENA_STEP);
+
+    free(piece);
+}
+
 /* By splitting empty segments, which costs nothing. */
 int table_reserve(struct table *table, size_t count)
 {
+    size_t capacity;
+
     if (count == 0 || table->count > 0)
         return 0;
     if (!table->directory && make_first(table) < 0)
@@ -347,9 +360,13 @@ int table_reserve(struct table *table, size_t count)
     while (table->depth < DEPTH_MAX - 1 && count >> table->depth > (size_t)CAPACITY_MAX * 3 / 4)
         if (double_directory(table) < 0)
             break;
+    capacity = capacity_for(count >> table->depth);
     for (size_t i = 0; i < (size_t)1 << table->depth; i++) {
-        struct segment *segment = make_segment(table, capacity_for(count >> table->depth),
-                                               table->depth, 0);
+        struct segment *segment;
+
+        if (i % (ARENA_STEP / segment_bytes(capacity)) == 0)
+            widen_arena();
+        segment = make_segment(table, capacity, table->depth, 0);
         if (!segment) {
             for (size_t j = 0; j < i; j++)
                 free_segment(table, segment_of(table->directory[j]));
