@@ -12,16 +12,17 @@ struct event_base;
 typedef void (*pulse_beat_fn)(void *arg, uint64_t now_us, uint64_t late_us);
 
 struct pulse {
+    int fd;
     struct event *timer;
     uint64_t due_us;
     pulse_beat_fn beat;
     void *arg;
 };
 
-/* [loop] 0, or -1 without memory. */
+/* [loop] 0, or -1 without memory or a descriptor. */
 int pulse_start(struct pulse *pulse, struct event_base *base, pulse_beat_fn beat, void *arg);
 
-/* [loop] Legal at any time. */
+/* [loop] Legal at any time, and needed where pulse_start() has failed. */
 void pulse_stop(struct pulse *pulse);
 
 #endif

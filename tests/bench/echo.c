@@ -10,13 +10,13 @@
  * slice counts, so that what else the machine does weighs on both alike.
  * --check: exit 1 if the median of the pairs' ratios is above 1.15. */
 #include "../support/process.h"
+#include "processors.h"
 #include "rounds.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <linux/perf_event.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,28 +34,6 @@ enum { CONNECTIONS = 50, MESSAGE = 64, MAX_PAIRS = 999, MAX_THREADS = 64, SLICES
 enum server { EPOLL, RPD, SERVERS };
 
 static const char *const server_name[SERVERS] = {[EPOLL] = "epoll", [RPD] = "rpd"};
-
-/* ---- Processors ------------------------------------------------------- */
-
-static cpu_set_t allowed;
-
-/* To the n-th of the processors we may use, if there is more than one. */
-static void pin(int n)
-{
-    cpu_set_t one;
-
-    if (CPU_COUNT(&allowed) < 2)
-        return;
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &allowed) || n-- > 0)
-            continue;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        if (sched_setaffinity(0, sizeof one, &one) != 0)
-            fprintf(stderr, "echo: not pinned: %s\n", strerror(errno));
-        return;
-    }
-}
 
 /* ---- Instructions, where the machine lets us count them ---------------- */
 
@@ -204,13 +182,13 @@ static void subject_start(struct subject *subject, enum server which)
     const char *endpoint = textf("unix:%s/s", subject->dir);
     const char *program = which == RPD ? build_path("rpd") : beside_path("epoll_echo");
 
-    pin(1); /* inherited by the server */
+    processors_use_servers();
     subject->server = process_start(&(struct process_options){
         .argv = ARGS(program, build_path("plugins/echo.so"), "-l", endpoint),
         .runtime_dir = subject->dir,
         .notify = true,
     });
-    pin(0);
+    processors_use_clients();
     if (process_wait_bound(subject->server) != 0)
         test_die("%s did not start: %s", program, process_stderr(subject->server));
     load_open(&subject->load, endpoint);
@@ -318,8 +296,6 @@ int main(int argc, char **argv)
         fputs("usage: echo [--pairs N] [--requests N] [--check]\n", stderr);
         return 64;
     }
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        CPU_ZERO(&allowed);
     const double ratio = measure(pairs, requests);
     printf("echo: rpd / epoll: %.3f (at most %.2f): %s\n", ratio, LIMIT,
            ratio <= LIMIT ? "ok" : "too dear");

@@ -16,6 +16,7 @@
  * rpd takes more than 1.7 times the least program, if the time a backend's load
  * takes changes rpd's by more than 10 %, or if rpd could not be measured. */
 #include "../support/process.h"
+#include "processors.h"
 #include "rounds.h"
 
 #include <errno.h>
@@ -53,27 +54,6 @@ struct subject {
 
 /* ---- One run ---------------------------------------------------------- */
 
-/* The client asks without a pause: on the same processor it would take half of the daemon's
- * time, now and then. So each has one of its own, if there are two. */
-static cpu_set_t clients_processor, daemons_processors;
-
-static void share_processors(void)
-{
-    cpu_set_t all;
-    size_t first = 0;
-
-    if (sched_getaffinity(0, sizeof all, &all) != 0)
-        test_die("sched_getaffinity: %s", strerror(errno));
-    daemons_processors = clients_processor = all;
-    if (CPU_COUNT(&all) < 2)
-        return;
-    while (!CPU_ISSET(first, &all))
-        first++;
-    CPU_ZERO(&clients_processor);
-    CPU_SET(first, &clients_processor);
-    CPU_CLR(first, &daemons_processors);
-}
-
 /* The child borrows this process's memory until it calls exec. */
 static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd)
 {
@@ -82,7 +62,7 @@ static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_f
 
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        sched_setaffinity(0, sizeof daemons_processors, &daemons_processors);
+        processors_use_servers();
         if (getppid() != parent || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
             dup2(log_fd, 2) < 0)
             _exit(126);
@@ -217,8 +197,7 @@ static void set_other(struct subject *subject, const char *name, const char *con
 
 static void prepare(struct subject *list)
 {
-    share_processors();
-    sched_setaffinity(0, sizeof clients_processor, &clients_processor);
+    processors_use_clients(); /* who ask without a pause */
     const char *dir = rounds_temp_dir_in_memory();
 
     for (int i = 0; i < SUBJECTS; i++) {
