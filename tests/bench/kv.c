@@ -313,7 +313,6 @@ int main(int argc, char **argv)
     }
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
     dir = temp_dir_make();
-    /* Not on a disk: the loop writes its state page, which must not wait for the save's fsync. */
     runtime_dir = rounds_temp_dir_in_memory();
     struct server servers[2] = {{.is_kv = true, .dir = dir, .runtime_dir = runtime_dir},
                                 {.dir = dir}};
