@@ -116,6 +116,27 @@ Test(redis_cli, finds_the_biggest_key)
     stop(rpd, dir);
 }
 
+/* Its columns: keys, memory, clients, blocked, requests (and those since the last line),
+ * connections. */
+Test(redis_cli, shows_statistics)
+{
+    if (!can_run("redis-cli"))
+        cr_skip("redis-cli is not installed");
+    const char *dir = temp_dir_make();
+    struct process *rpd = start_with_keys(dir, KEYS);
+    /* (It goes on until nobody reads any more.) */
+    const char *out = shell(dir, "$cli -i 0.05 --stat | head -n 4 | tail -n 2");
+    int keys = 0, clients = 0, blocked = -1, requests = 0, more = -1;
+    char memory[32], last[32];
+
+    cr_assert_eq(sscanf(strchr(out, '\n') + 1, "%d %31s %d %d %d (+%d) %31s", &keys, memory,
+                        &clients, &blocked, &requests, &more, last),
+                 7, "%s", out);
+    cr_assert_eq(keys, KEYS, "%s", out);
+    cr_assert(clients >= 1 && blocked == 0 && requests >= KEYS && more >= 0, "%s", out);
+    stop(rpd, dir);
+}
+
 /* Errors are counted, and nothing is lost behind them. */
 Test(redis_cli, pipes_commands_in)
 {
@@ -185,6 +206,28 @@ Test(redis_cli, talks_at_a_terminal)
     type(&terminal, "GET nothing", "\n(nil)\n");
     type(&terminal, "quit", "ended with 0");
     terminal_close(&terminal);
+    stop(rpd, dir);
+}
+
+/* ---- redis-benchmark ------------------------------------------------------------------ */
+
+Test(redis_benchmark, runs_its_tests)
+{
+    if (!can_run("redis-benchmark"))
+        cr_skip("redis-benchmark is not installed");
+    const char *dir = temp_dir_make();
+    struct process *rpd = start_with_keys(dir, 0);
+
+    for (int pipeline = 1; pipeline <= 32; pipeline += 31) {
+        const char *out = shell(dir, textf("redis-benchmark -s %s/kv.sock -n 20000 -r 1000 -P %d "
+                                           "-t ping,set,get,incr,mset --csv | tail -n +2",
+                                           dir, pipeline));
+        /* PING inline and not; a test that meets an error says so instead of its line. */
+        cr_assert_eq(lines_in(out), 6, "%s", out);
+        cr_assert_null(strstr(out, "rror"), "%s", out);
+    }
+    assert_has(shell(dir, "$cli INFO stats"), "total_commands_processed:");
+    cr_assert_str_eq(shell(dir, "$cli STRLEN key:000000000001"), "3\n");
     stop(rpd, dir);
 }
 
