@@ -138,19 +138,24 @@ UNUSED static size_t lines_with(const char *text, const char *part)
     return count;
 }
 
-/* A line is sent; the answer, without its newline. NULL at the end or an error. */
-UNUSED static const char *ask(int fd, const char *line)
+/* The next line, without its newline. NULL at the end or an error. */
+UNUSED static const char *hear_line(int fd)
 {
     static char answer[65536];
-    const char *whole = textf("%s\n", line);
-
-    if (send_all(fd, whole, strlen(whole)) != 0)
-        return NULL;
     const ssize_t got = read_line(fd, answer, sizeof answer);
+
     if (got <= 0 || answer[got - 1] != '\n')
         return NULL;
     answer[got - 1] = '\0';
     return answer;
+}
+
+/* A line is sent; the answer, as above. */
+UNUSED static const char *ask(int fd, const char *line)
+{
+    const char *whole = textf("%s\n", line);
+
+    return send_all(fd, whole, strlen(whole)) == 0 ? hear_line(fd) : NULL;
 }
 
 UNUSED static const char *ask_once(const char *endpoint, const char *line)

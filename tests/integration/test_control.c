@@ -556,15 +556,6 @@ Test(control, is_there_without_descriptors)
 
 #define HEALED "warm.control was removed by somebody; it is there again"
 
-static size_t count_of(const char *text, const char *part)
-{
-    size_t count = 0;
-
-    for (const char *at = text; (at = strstr(at, part)); at++)
-        count++;
-    return count;
-}
-
 Test(control, is_made_again)
 {
     struct warm warm = plain_warm();
@@ -603,7 +594,7 @@ Test(control, is_made_again_later)
         rename(textf("%s/other", warm.run), path_of(&warm));
         process_poll(&warm.rpd, 1, 10 * NS_PER_MS);
     }
-    const size_t healed = count_of(process_stderr(warm.rpd), HEALED); /* where it was quicker */
+    const size_t healed = lines_with(process_stderr(warm.rpd), HEALED); /* where it was quicker */
     rmdir(textf("%s/full", path_of(&warm)));
     rmdir(path_of(&warm));
     cr_assert_eq(process_wait_lines(warm.rpd, HEALED, healed + 1), 0, "%s",
