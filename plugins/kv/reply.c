@@ -4,6 +4,7 @@
 #include "number.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void reply_flush(struct reply *reply)
@@ -62,29 +63,48 @@ void reply_status(struct reply *reply, const char *text)
     reply->size += size + 3;
 }
 
+/* As Redis does: a line's end at the text's end goes, others become spaces. */
+static size_t make_one_line(char *text, size_t size)
+{
+    while (size > 0 && (text[size - 1] == '\r' || text[size - 1] == '\n'))
+        size--;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == '\r' || text[i] == '\n')
+            text[i] = ' ';
+    return size;
+}
+
+static void append_error(struct reply *reply, char *text, size_t size)
+{
+    size = make_one_line(text, size);
+    append(reply, "-", 1);
+    append(reply, text, size);
+    append(reply, "\r\n", 2);
+}
+
 void reply_error(struct reply *reply, const char *text)
 {
-    const size_t size = strnlen(text, REPLY_DIRECT);
-    char *at = reserve(reply, size + 3);
-
-    *at++ = '-';
-    for (size_t i = 0; i < size; i++)
-        *at++ = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
-    at[0] = '\r';
-    at[1] = '\n';
-    reply->size += size + 3;
+    reply_errorf(reply, "%s", text);
 }
 
 void reply_errorf(struct reply *reply, const char *format, ...)
 {
-    char text[1024];
+    char room[512], *text = NULL;
+    int size;
     va_list arguments;
 
     va_start(arguments, format);
     /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
-    vsnprintf(text, sizeof text, format, arguments);
+    size = vsnprintf(room, sizeof room, format, arguments);
     va_end(arguments);
-    reply_error(reply, text);
+    if (size >= (int)sizeof room) { /* with a client's argument in it */
+        va_start(arguments, format);
+        if (vasprintf(&text, format, arguments) < 0)
+            text = NULL;
+        va_end(arguments);
+    }
+    append_error(reply, text ? text : room, strlen(text ? text : room));
+    free(text);
 }
 
 void reply_integer(struct reply *reply, int64_t value)

@@ -23,7 +23,8 @@ void reply_flush(struct reply *reply);
 /* "+OK" and the like. */
 void reply_status(struct reply *reply, const char *text);
 
-/* text: "ERR syntax error". Line ends in it become spaces. */
+/* text: "ERR syntax error". Line ends in it become spaces; at its end they go. Without memory a
+ * long one is cut. */
 void reply_error(struct reply *reply, const char *text);
 void reply_errorf(struct reply *reply, const char *format, ...) RPD_PRINTF(2, 3);
 

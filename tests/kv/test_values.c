@@ -199,6 +199,20 @@ Test(reply, protocols)
     cr_assert_str_eq(text_of(reply), "_\r\n%1\r\n~12\r\n=5\r\ntxt:x\r\n");
 }
 
+Test(reply, errors)
+{
+    static char word[5001];
+    struct reply *reply = make_reply(2);
+
+    reply_errorf(reply, "ERR option %s", "a\rb\n\r\n");
+    cr_assert_str_eq(text_of(reply), "-ERR option a b\r\n");
+    reply = make_reply(2);
+    memset(word, 'x', sizeof word - 1);
+    reply_errorf(reply, "ERR option %s", word);
+    cr_assert_eq(strlen(text_of(reply)), strlen("-ERR option \r\n") + strlen(word));
+    cr_assert(strncmp(text_of(reply), "-ERR option x", 13) == 0 && strstr(written, "x\r\n"));
+}
+
 /* Whatever their sizes, answers come out whole and in order. */
 Test(reply, of_any_size)
 {
