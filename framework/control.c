@@ -3,6 +3,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "endpoint.h"
 #include "fork_guard.h"
 #include "log.h"
 
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -43,56 +43,42 @@ static void private_prefix(const struct control *control, char ret_prefix[NAME_M
     snprintf(ret_prefix, NAME_MAX + 1, ".%.80s.", control->name);
 }
 
-/* In the directory that is open, whatever its path is, and however long. */
-static int bind_in(int dirfd, const char *name, int fd)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int length = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
-                                dirfd, name);
-
-    if ((size_t)length >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return bind(fd, (struct sockaddr *)&address, sizeof address);
-}
-
 /* It appears under its name already listening, over what a killed process may
- * have left there: the service's lock is ours. */
-static int publish(const struct control *control, int fd, struct residue *residue, const char *name)
+ * have left there: the service's lock is ours. 0, or an errno. */
+static int publish(const struct control *control, struct residue *residue, const char *name,
+                   int *ret_fd)
 {
+    struct rpd_endpoint endpoint = {.kind = ENDPOINT_PATH, .backlog = BACKLOG};
+    struct rpd_bound bound;
     struct stat status;
 
-    unlinkat(control->dirfd, name, 0); /* of a killed start that had our pid */
-    if (fchmod(fd, 0600) < 0 || bind_in(control->dirfd, name, fd) < 0 || listen(fd, BACKLOG) < 0 ||
-        fstatat(control->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return -1;
+    endpoint_place_in(&endpoint, control->dirfd, name);
+    bound = rpd_bind_plainly(&endpoint);
+    *ret_fd = bound.fd;
+    if (bound.outcome != RPD_BIND_LISTENING)
+        return bound.error_number;
+    if (fstatat(control->dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno;
     residue_identify(residue, &status);
-    residue_rename(residue, control->name);
-    return renameat(control->dirfd, name, control->dirfd, control->name);
+    return residue_rename(residue, control->name, 0) < 0 ? errno : 0;
 }
 
 /* A socket that listens, and its residue; -1 and errno. */
 static int make_socket(const struct control *control, struct residue **ret_residue)
 {
     char prefix[NAME_MAX + 1], name[NAME_MAX + 1];
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int cause;
+    int fd = -1, cause;
 
-    if (fd < 0)
-        return -1;
     private_prefix(control, prefix);
-    snprintf(name, sizeof name, "%.90s%d.tmp", prefix, getpid());
-    *ret_residue = residue_add(control->dirfd, name);
-    if (!*ret_residue)
-        errno = ENOMEM;
-    if (*ret_residue && publish(control, fd, *ret_residue, name) == 0) {
+    *ret_residue = residue_add(control->dirfd, prefix, name);
+    cause = *ret_residue ? publish(control, *ret_residue, name, &fd) : ENOMEM;
+    if (cause == 0) {
         fork_guard_add(fd);
         return fd;
     }
-    cause = errno;
     residue_remove_one(*ret_residue);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     errno = cause;
     return -1;
 }
