@@ -534,9 +534,7 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     fresh.residue = NULL;
     fresh.fd = -1;
     if (listener_bind_owned(&fresh, error) < 0 || listener_publish(&fresh, error) < 0) {
-        fork_guard_remove(fresh.fd);
-        if (fresh.fd >= 0)
-            close(fresh.fd);
+        fork_guard_close(fresh.fd);
         residue_remove_one(fresh.residue);
         return -1;
     }
@@ -553,9 +551,7 @@ void listener_close(struct rpd_listener *listener)
         return;
     residue_remove_one(listener->residue);
     listener->residue = NULL;
-    fork_guard_remove(listener->fd);
-    if (listener->fd >= 0)
-        close(listener->fd);
+    fork_guard_close(listener->fd);
     listener->fd = -1;
     listener->state = LISTENER_CLOSED;
 }
