@@ -4,28 +4,19 @@
  * answer knows that the loop turns.
  *
  * It is no service: no plugin's code sees its clients, and no limit of a service
- * counts them. They are few, and trusted (the same user and root), but may be
- * broken: requests, answers and time are bounded. */
+ * counts them. They are few, and trusted: the same user, and root (control_client.h). */
 #ifndef FRAMEWORK_CONTROL_H
 #define FRAMEWORK_CONTROL_H
 
-#include "control_reply.h"
+#include "control_client.h"
 #include "directory.h"
 #include "error.h"
 #include "libevent.h"
 #include "residue.h"
+#include "spares.h"
 
 #include <limits.h>
-#include <sys/queue.h>
-
-enum {
-    CONTROL_CLIENTS_MAX = 64,
-    CONTROL_REQUEST_MAX = 4096,      /* bytes of a line */
-    CONTROL_PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
-    CONTROL_SPARES = 4
-};
-
-struct control_client;
+#include <stdint.h>
 
 struct control {
     int dirfd; /* the run-time directory; not ours */
@@ -33,13 +24,11 @@ struct control {
     char path[RUNTIME_PATH_MAX + NAME_MAX + 1]; /* absolute */
     int fd;                                     /* listens; -1: there is none */
     struct residue *residue;
-    struct control_subject subject;
     struct event_base *base; /* NULL: not on the loop (yet, or any more) */
     struct event readable, resume;
-    int spares[CONTROL_SPARES]; /* what is closed to accept where descriptors ran out */
-    uint64_t heal_due_us;       /* it could not be made again, and is tried again; 0: no */
-    TAILQ_HEAD(control_clients, control_client) clients;
-    size_t client_count;
+    struct spares spares; /* to accept where descriptors ran out */
+    uint64_t heal_due_us; /* it could not be made again, and is tried again; 0: no */
+    struct control_clients clients;
 };
 
 /* [start] control_close() and control_finish() are legal from now on. */

@@ -226,6 +226,17 @@ bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint)
            port_of((const struct sockaddr *)&endpoint->address) == 0;
 }
 
+void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+{
+    struct sockaddr_un *address = (struct sockaddr_un *)&endpoint->address;
+
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%.84s", dirfd, name);
+    endpoint->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                           strlen(address->sun_path) + 1);
+}
+
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,
                  socklen_t length)
 {

@@ -33,6 +33,10 @@ struct rpd_endpoint {
 int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
                      const char *runtime_dir, struct error *error);
 
+/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open:
+ * whatever is done to the directory's path meanwhile, and however long that is. */
+void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
+
 /* Writes an address as clients name it, "tcp:127.0.0.1:7007". */
 void endpoint_format(const struct sockaddr *address, socklen_t length,
                      char ret_text[ENDPOINT_TEXT_MAX]);

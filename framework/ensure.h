@@ -7,9 +7,7 @@
 #ifndef FRAMEWORK_ENSURE_H
 #define FRAMEWORK_ENSURE_H
 
-#include "arguments.h"
-#include "directory.h"
-#include "ensure_start.h"
+#include "ensure_request.h"
 #include "error.h"
 #include "instance_wait.h"
 
@@ -25,7 +23,6 @@ struct ensure {
     struct instance *instances; /* of the services, in their order */
     bool started;               /* by this call */
     /* Private: */
-    char runtime_dir[RUNTIME_PATH_MAX];
     uint64_t began_ms; /* of CLOCK_REALTIME */
 };
 

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +56,7 @@ void ensure_start_bury(const struct ensure_request *request, const struct histor
     const struct history_end end = {.time_ms = last_seen_ms(bound, seen),
                                     .pid = bound->pid,
                                     .start_time = bound->start_time,
-                                    .code = 128 + SIGKILL,
+                                    .code = ENSURE_KILLED,
                                     .text = text};
 
     snprintf(text, sizeof text,

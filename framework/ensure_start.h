@@ -2,20 +2,14 @@
 #ifndef FRAMEWORK_ENSURE_START_H
 #define FRAMEWORK_ENSURE_START_H
 
-#include "arguments.h"
+#include "ensure_request.h"
 #include "history_view.h"
 #include "instance.h"
 #include "launch.h"
 
-/* What is to be started. */
-struct ensure_request {
-    const struct arguments *arguments;
-    const struct config *config;
-    char (*names)[64]; /* of the services, in their order */
-    size_t count;
-    int dirfd;            /* the run-time directory */
-    uint64_t deadline_us; /* of CLOCK_MONOTONIC, or UINT64_MAX */
-};
+#include <signal.h>
+
+enum { ENSURE_KILLED = 128 + SIGKILL }; /* the code of who was killed, in the histories, too */
 
 /* Starts rpd, which lives beside rpdctl, with what the caller asked for. The lock is handed
  * on: it is held until the start is over, and no longer, whatever becomes of this

@@ -38,8 +38,7 @@ static void set_alarm(const struct ensure_request *request, bool on)
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-int ensure_turn_take(const struct ensure_request *request, const char *runtime_dir,
-                     struct lock *lock, struct error *error)
+int ensure_turn_take(const struct ensure_request *request, struct lock *lock, struct error *error)
 {
     char name[NAME_MAX + 1];
     int result;
@@ -47,7 +46,7 @@ int ensure_turn_take(const struct ensure_request *request, const char *runtime_d
     snprintf(name, sizeof name, "%s.ensure.lock", request->names[0]);
     set_alarm(request, true);
     do
-        result = lock_wait(lock, request->dirfd, runtime_dir, name, error);
+        result = lock_wait(lock, request->dirfd, request->runtime_dir, name, error);
     while (result == 1 && clock_us() < request->deadline_us);
     set_alarm(request, false);
     return result;

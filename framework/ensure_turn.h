@@ -4,15 +4,14 @@
 #ifndef FRAMEWORK_ENSURE_TURN_H
 #define FRAMEWORK_ENSURE_TURN_H
 
-#include "ensure_start.h"
+#include "ensure_request.h"
 #include "error.h"
 #include "lock.h"
 
 #include <stdbool.h>
 
 /* Waits in the queue. 0: it is our turn; 1: the deadline has passed; -1. */
-int ensure_turn_take(const struct ensure_request *request, const char *runtime_dir,
-                     struct lock *lock, struct error *error);
+int ensure_turn_take(const struct ensure_request *request, struct lock *lock, struct error *error);
 
 /* Notes in the lock that this configuration is started now. */
 void ensure_turn_sign(const struct ensure_request *request, const struct lock *lock);

@@ -49,3 +49,10 @@ void fork_guard_remove(int fd)
     if (fd >= 0)
         replace(fd + 1, 0);
 }
+
+void fork_guard_close(int fd)
+{
+    fork_guard_remove(fd);
+    if (fd >= 0)
+        close(fd);
+}

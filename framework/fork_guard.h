@@ -13,4 +13,7 @@ int fork_guard_install(void);
 void fork_guard_add(int fd);
 void fork_guard_remove(int fd);
 
+/* [start][loop] Removes and closes it; -1 is legal. */
+void fork_guard_close(int fd);
+
 #endif

@@ -13,7 +13,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,17 +26,6 @@ bool listener_needs_claim(const struct rpd_listener *listener)
 }
 
 /* ---- the private name -------------------------------------------------- */
-
-/* An address in the claimed directory, whatever is done to the path meanwhile,
- * and short enough however long the path is. */
-static void address_in(const struct rpd_listener *listener, const char *name,
-                       struct sockaddr_un *ret_address)
-{
-    memset(ret_address, 0, sizeof *ret_address);
-    ret_address->sun_family = AF_UNIX;
-    snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "/proc/self/fd/%d/%.84s",
-             listener->claim.dirfd, name);
-}
 
 /* ".NAME." and ".tmp" frame every private name of this path. A name that would
  * not fit a socket address is cut, and told apart by its lock file's inode. */
@@ -53,15 +41,6 @@ static void private_prefix(const struct rpd_listener *listener, char ret_prefix[
     }
     fstat(listener->claim.lock.fd, &lock);
     snprintf(ret_prefix, NAME_MAX + 1, ".%.40s~%lx.", name, (unsigned long)lock.st_ino);
-}
-
-static void choose_private_name(struct rpd_listener *listener)
-{
-    char prefix[NAME_MAX + 1];
-
-    private_prefix(listener, prefix);
-    snprintf(listener->private_name, sizeof listener->private_name, "%.80s%d.tmp", prefix,
-             getpid());
 }
 
 /* ---- what stands at the public name ------------------------------------ */
@@ -249,14 +228,11 @@ static struct rpd_endpoint endpoint_to_bind(struct rpd_listener *listener)
     struct rpd_endpoint endpoint = listener->endpoint;
 
     if (endpoint.kind == ENDPOINT_PATH) {
-        struct sockaddr_un *address = (struct sockaddr_un *)&endpoint.address;
-        choose_private_name(listener);
-        address_in(listener, listener->private_name, address);
-        endpoint.address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                                              strlen(address->sun_path) + 1);
-        /* A killed start with this very pid may have left one. */
-        unlinkat(listener->claim.dirfd, listener->private_name, 0);
-        listener->residue = residue_add(listener->claim.dirfd, listener->private_name);
+        char prefix[NAME_MAX + 1];
+
+        private_prefix(listener, prefix);
+        listener->residue = residue_add(listener->claim.dirfd, prefix, listener->private_name);
+        endpoint_place_in(&endpoint, listener->claim.dirfd, listener->private_name);
     }
     return endpoint;
 }
@@ -483,12 +459,9 @@ int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *err
 
 int listener_publish(struct rpd_listener *listener, struct error *error)
 {
-    const int dirfd = listener->claim.dirfd;
-
     if (listener->state != LISTENER_BOUND)
         return 0;
-    residue_rename(listener->residue, listener->endpoint.name);
-    if (renameat(dirfd, listener->private_name, dirfd, listener->endpoint.name) < 0)
+    if (residue_rename(listener->residue, listener->endpoint.name, 0) < 0)
         return error_set(
             error, EXIT_SYSTEM, STEP, listener->endpoint.text,
             "cannot give the socket its name: %s; look who else changes that directory",
@@ -517,32 +490,24 @@ static bool is_ours(const struct rpd_listener *listener, const char *name)
 
 void listener_withdraw(struct rpd_listener *listener)
 {
-    const int dirfd = listener->claim.dirfd;
-
     if (listener->state != LISTENER_PUBLIC)
         return;
     listener->state = LISTENER_WITHDRAWN;
     if (!listener_needs_claim(listener) || !is_ours(listener, listener->endpoint.name))
         return;
-    residue_rename(listener->residue, listener->private_name);
-    renameat(dirfd, listener->endpoint.name, dirfd, listener->private_name);
+    residue_rename(listener->residue, listener->private_name, 0);
 }
 
 void listener_restore(struct rpd_listener *listener)
 {
-    const int dirfd = listener->claim.dirfd;
-
     if (listener->state != LISTENER_WITHDRAWN)
         return;
     listener->state = LISTENER_PUBLIC;
     if (!listener_needs_claim(listener) || !is_ours(listener, listener->private_name))
         return;
-    residue_rename(listener->residue, listener->endpoint.name);
     /* Not over what somebody may have put there meanwhile: that is for
      * listener_heal() to judge. */
-    if (renameat2(dirfd, listener->private_name, dirfd, listener->endpoint.name, RENAME_NOREPLACE) <
-        0)
-        residue_rename(listener->residue, listener->private_name);
+    residue_rename(listener->residue, listener->endpoint.name, RENAME_NOREPLACE);
 }
 
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error)
@@ -569,9 +534,7 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     fresh.residue = NULL;
     fresh.fd = -1;
     if (listener_bind_owned(&fresh, error) < 0 || listener_publish(&fresh, error) < 0) {
-        fork_guard_remove(fresh.fd);
-        if (fresh.fd >= 0)
-            close(fresh.fd);
+        fork_guard_close(fresh.fd);
         residue_remove_one(fresh.residue);
         return -1;
     }
@@ -588,9 +551,7 @@ void listener_close(struct rpd_listener *listener)
         return;
     residue_remove_one(listener->residue);
     listener->residue = NULL;
-    fork_guard_remove(listener->fd);
-    if (listener->fd >= 0)
-        close(listener->fd);
+    fork_guard_close(listener->fd);
     listener->fd = -1;
     listener->state = LISTENER_CLOSED;
 }

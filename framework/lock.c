@@ -144,8 +144,6 @@ int lock_wait(struct lock *lock, int dirfd, const char *directory, const char *n
 
 void lock_release(struct lock *lock)
 {
-    fork_guard_remove(lock->fd);
-    if (lock->fd >= 0)
-        close(lock->fd);
+    fork_guard_close(lock->fd);
     lock->fd = -1;
 }

@@ -150,10 +150,7 @@ void outcome_bound(void)
     safe_text_init(&line, bytes, sizeof bytes);
     safe_text_add(&line, "bound");
     start_fd = tell_launcher(&line);
-    if (start_fd < 0)
-        return;
-    fork_guard_remove(start_fd);
-    close(start_fd);
+    fork_guard_close(start_fd);
 }
 
 void outcome_note(const char *text)

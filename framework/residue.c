@@ -6,9 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,15 +55,17 @@ void residue_remove_one(struct residue *residue)
         remove_if_ours(residue, residue->names[i % 2]);
 }
 
-struct residue *residue_add(int dirfd, const char *name)
+struct residue *residue_add(int dirfd, const char *prefix, char ret_name[NAME_MAX + 1])
 {
     struct residue *residue = calloc(1, sizeof *residue);
 
+    snprintf(ret_name, NAME_MAX + 1, "%.240s%d.tmp", prefix, getpid());
+    unlinkat(dirfd, ret_name, 0);
     if (!residue)
         return NULL;
     residue->dirfd = dirfd;
-    snprintf(residue->names[0], sizeof residue->names[0], "%s", name);
-    snprintf(residue->names[1], sizeof residue->names[1], "%s", name);
+    snprintf(residue->names[0], sizeof residue->names[0], "%s", ret_name);
+    snprintf(residue->names[1], sizeof residue->names[1], "%s", ret_name);
     atomic_store(&residue->active, 1);
     residue->next = atomic_load(&residue_list);
     atomic_store(&residue_list, residue);
@@ -80,12 +80,16 @@ void residue_identify(struct residue *residue, const struct stat *status)
     atomic_store(&residue->inode, status->st_ino);
 }
 
-void residue_rename(struct residue *residue, const char *name)
+int residue_rename(struct residue *residue, const char *name, unsigned flags)
 {
-    const int other = 1 - atomic_load(&residue->current);
+    const int now = atomic_load(&residue->current), next = 1 - now;
 
-    snprintf(residue->names[other], sizeof residue->names[other], "%s", name);
-    atomic_store(&residue->current, other);
+    snprintf(residue->names[next], sizeof residue->names[next], "%s", name);
+    atomic_store(&residue->current, next);
+    if (renameat2(residue->dirfd, residue->names[now], residue->dirfd, name, flags) == 0)
+        return 0;
+    atomic_store(&residue->current, now);
+    return -1;
 }
 
 void residue_forget(struct residue *residue)
@@ -106,7 +110,7 @@ void residue_remove(void)
         residue_remove_one(residue);
 }
 
-/* Exactly prefix, pid, ".tmp": ".a." must not match what another process makes
+/* Exactly what residue_add() makes: ".a." must not match what another process makes
  * for "a.sock". */
 static bool is_left_over(const char *name, const char *prefix, const char *keep)
 {

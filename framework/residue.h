@@ -11,22 +11,24 @@
 #ifndef FRAMEWORK_RESIDUE_H
 #define FRAMEWORK_RESIDUE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
 struct residue;
 
-/* [start][loop] Before the file is made, under a name that nobody else makes.
- * dirfd stays open as long as the entry is active. NULL: no memory. */
-struct residue *residue_add(int dirfd, const char *name);
+/* [start][loop] Before the file is made, under a private name: the prefix, our pid and ".tmp".
+ * The caller holds the lock whose holder alone makes such files; one that a killed start with our
+ * pid left is removed. dirfd stays open as long as the entry is active. NULL: no memory. */
+struct residue *residue_add(int dirfd, const char *prefix, char ret_name[NAME_MAX + 1]);
 
 /* [start][loop] It is made, and this is it. Before it gets a name that others
  * may give to files, too. */
 void residue_identify(struct residue *residue, const struct stat *status);
 
-/* [start][loop] The file has this name now. Called before it is renamed there,
- * and again with the old name should that fail: a missing file does no harm. */
-void residue_rename(struct residue *residue, const char *name);
+/* [start][loop] Renames the file, so that at no time it has a name which the entry does not know.
+ * flags: renameat2()'s. 0, or -1 and errno: it has its old name. */
+int residue_rename(struct residue *residue, const char *name, unsigned flags);
 
 /* [start][loop] The file is gone, or has been replaced by what its own entry
  * names. NULL is legal. */
@@ -45,9 +47,8 @@ void residue_remove(void);
  * other thread, and nothing that is found missing shall be made again. */
 bool residue_is_ending(void);
 
-/* [start] Removes from a directory what killed starts left there: files whose
- * names are the prefix, a pid and ".tmp", but keep's. The caller holds
- * the lock whose holder alone makes such files. */
+/* [start] Removes from a directory what killed starts left there: all private names with this
+ * prefix, but keep. The caller holds that lock. */
 void residue_sweep(int dirfd, const char *prefix, const char *keep);
 
 #endif

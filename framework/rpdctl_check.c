@@ -1,19 +1,18 @@
 /* rpdctl check: runs a plugin against the contract, and names each breach. The
  * checks are in rpdctl_check_*.c, what they work with is in rpdctl_kit.h. */
-#include "arguments.h"
 #include "clock.h"
 #include "libjansson.h"
 #include "nearest.h"
 #include "plugin.h"
 #include "rpdctl.h"
 #include "rpdctl_checks.h"
+#include "rpdctl_command_line.h"
 #include "rpdctl_descriptor.h"
 #include "rpdctl_options.h"
 #include "rpdctl_program.h"
 #include "rpdctl_report.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,9 +95,9 @@ static int take_timeout(struct request *request, const char *command, const char
     return 0;
 }
 
-static int take(struct request *request, int option, char **argv)
+static int take(void *arg, int option, char **argv)
 {
-    char letter[3];
+    struct request *request = arg;
 
     switch (option) {
     case 'o': request->options[request->option_count++] = optarg; return 0;
@@ -108,9 +107,7 @@ static int take(struct request *request, int option, char **argv)
     case TIMEOUT: return take_timeout(request, argv[0], optarg);
     case JSON: request->format = REPORT_JSON; return 0;
     case JUNIT: request->format = REPORT_JUNIT; return 0;
-    default:
-        return rpdctl_refuse(argv[0], "%s: %s", arguments_culprit(argv, letter),
-                             option == ':' ? "needs a value" : "unknown option");
+    default: return 0; /* there is no other */
     }
 }
 
@@ -122,18 +119,11 @@ static int parse(struct request *request, int argc, char **argv)
         {"timeout", required_argument, NULL, TIMEOUT}, {"json", no_argument, NULL, JSON},
         {"junit", no_argument, NULL, JUNIT},           {NULL, 0, NULL, 0},
     };
+    const int code = rpdctl_take_options(argc, argv, ":o:c:", options, take, request);
 
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":o:c:", options, NULL)) != -1;) {
-        const int code = take(request, option, argv);
-
-        if (code)
-            return code;
-    }
-    if (optind + 1 != argc)
-        return rpdctl_refuse(argv[0], "one plugin is needed");
-    request->plugin = argv[optind];
-    return 0;
+    if (code)
+        return code;
+    return rpdctl_take_plugin(argc, argv, &request->plugin);
 }
 
 /* ---- what is tested ---------------------------------------------------------------------- */

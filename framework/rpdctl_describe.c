@@ -1,11 +1,10 @@
 /* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
-#include "arguments.h"
 #include "libjansson.h"
 #include "rpdctl.h"
+#include "rpdctl_command_line.h"
 #include "rpdctl_descriptor.h"
 #include "rpdctl_program.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,21 +141,26 @@ static int describe(const char *name, bool as_json)
     return 0;
 }
 
+static int take_json(void *arg, int option, char **argv)
+{
+    bool *as_json = arg;
+
+    (void)option;
+    (void)argv;
+    *as_json = true;
+    return 0;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     bool as_json = false;
-    char letter[3];
+    const char *plugin;
+    int code = rpdctl_take_options(argc, argv, ":", options, take_json, &as_json);
 
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option != 'j')
-            return rpdctl_refuse(argv[0], "%s: unknown option", arguments_culprit(argv, letter));
-        as_json = true;
-    }
-    if (optind + 1 != argc)
-        return rpdctl_refuse(argv[0], "one plugin is needed");
-    return describe(argv[optind], as_json);
+    if (!code)
+        code = rpdctl_take_plugin(argc, argv, &plugin);
+    return code ? code : describe(plugin, as_json);
 }
 
 const struct rpdctl_command rpdctl_describe = {

@@ -4,10 +4,7 @@
 #include "directory.h"
 #include "rpdctl_program.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int rpdctl_find_runtime(int *ret_fd)
@@ -19,32 +16,6 @@ int rpdctl_find_runtime(int *ret_fd)
     if (found < 0)
         rpdctl_say("%s", error.text);
     return found;
-}
-
-int rpdctl_take_service(int argc, char **argv, const char **ret_service)
-{
-    if (optind + 1 != argc)
-        return rpdctl_refuse(argv[0], "one service is needed");
-    *ret_service = argv[optind];
-    if (!state_view_is_name(*ret_service))
-        return rpdctl_refuse(argv[0],
-                             "%s: no service can have that name: expected small letters, "
-                             "digits, - and _",
-                             *ret_service);
-    return 0;
-}
-
-int rpdctl_take_seconds(const char *command, const char *option, const char *text, uint64_t *ret_us)
-{
-    enum { SECONDS_MAX = 30 * 86400 };
-    char *end;
-    const double seconds = strtod(text, &end);
-
-    /* (Not >, so that "nan" is none.) */
-    if (end == text || *end || !(seconds >= 0 && seconds <= SECONDS_MAX))
-        return rpdctl_refuse(command, "%s %s: expected 0 to %d seconds", option, text, SECONDS_MAX);
-    *ret_us = (uint64_t)(seconds * 1e6);
-    return 0;
 }
 
 const char *rpdctl_describe_end(const struct history_entry *end, char ret_text[RPDCTL_TEXT_MAX])

@@ -1,16 +1,15 @@
 /* rpdctl status: how services are, without asking them. */
 #include "rpdctl_status.h"
-#include "arguments.h"
 
 #include "clock.h"
 #include "directory.h"
 #include "rpdctl.h"
+#include "rpdctl_command_line.h"
 #include "rpdctl_program.h"
 #include "rpdctl_screen.h"
 #include "rpdctl_service.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,29 +43,26 @@ struct request {
 
 /* ---- the command line ------------------------------------------------------------------ */
 
-static int take(struct request *request, int option, char **argv)
+static int take(void *arg, int option, char **argv)
 {
-    char letter[3];
+    struct request *request = arg;
 
-    switch (option) {
-    case JSON: request->as_json = true; return 0;
-    case WATCH: request->watch = true; return 0;
-    default: return rpdctl_refuse(argv[0], "%s: unknown option", arguments_culprit(argv, letter));
-    }
+    (void)argv;
+    if (option == JSON)
+        request->as_json = true;
+    else
+        request->watch = true;
+    return 0;
 }
 
 static int parse(struct request *request, int argc, char **argv)
 {
     static const struct option options[] = {
         {"json", no_argument, NULL, JSON}, {"watch", no_argument, NULL, WATCH}, {NULL, 0, NULL, 0}};
+    const int code = rpdctl_take_options(argc, argv, ":", options, take, request);
 
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        const int code = take(request, option, argv);
-
-        if (code)
-            return code;
-    }
+    if (code)
+        return code;
     if (request->as_json && request->watch)
         return rpdctl_refuse(argv[0], "--json and --watch: only one of them");
     if (request->watch && !isatty(STDOUT_FILENO))

@@ -2,19 +2,18 @@
  *
  * The signals go through a pidfd, which is of the very process that was looked at:
  * of this boot, with the start time of its page, while the service's lock is held. */
-#include "arguments.h"
 #include "clock.h"
 #include "instance_wait.h"
 #include "libjansson.h"
 #include "proc.h"
 #include "rpdctl.h"
+#include "rpdctl_command_line.h"
 #include "rpdctl_program.h"
 #include "rpdctl_service.h"
 #include "service_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,9 +50,9 @@ struct request {
 
 /* ---- the command line ------------------------------------------------------------------ */
 
-static int take(struct request *request, int option, char **argv)
+static int take(void *arg, int option, char **argv)
 {
-    char letter[3];
+    struct request *request = arg;
 
     switch (option) {
     case ALL: request->all = true; return 0;
@@ -61,9 +60,7 @@ static int take(struct request *request, int option, char **argv)
     case TIMEOUT:
         request->has_timeout = true;
         return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->timeout_us);
-    default:
-        return rpdctl_refuse(argv[0], "%s: %s", arguments_culprit(argv, letter),
-                             option == ':' ? "needs a value" : "unknown option");
+    default: return 0; /* there is no other */
     }
 }
 
@@ -75,14 +72,10 @@ static int parse(struct request *request, int argc, char **argv)
         {"timeout", required_argument, NULL, TIMEOUT},
         {NULL, 0, NULL, 0},
     };
+    const int code = rpdctl_take_options(argc, argv, ":", options, take, request);
 
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
-        const int code = take(request, option, argv);
-
-        if (code)
-            return code;
-    }
+    if (code)
+        return code;
     return rpdctl_take_service(argc, argv, &request->service);
 }
 

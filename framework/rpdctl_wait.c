@@ -1,14 +1,13 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
-#include "arguments.h"
 #include "clock.h"
 #include "directory.h"
 #include "instance_wait.h"
 #include "rpdctl.h"
+#include "rpdctl_command_line.h"
 #include "rpdctl_program.h"
 #include "rpdctl_service.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,9 +38,9 @@ struct request {
 
 /* ---- the command line ---------------------------------------------------------------- */
 
-static int take(struct request *request, int option, char **argv)
+static int take(void *arg, int option, char **argv)
 {
-    char letter[3];
+    struct request *request = arg;
 
     switch (option) {
     case TIMEOUT: return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->timeout_us);
@@ -54,9 +53,7 @@ static int take(struct request *request, int option, char **argv)
         request->goal = (enum instance_goal)option;
         request->has_goal = true;
         return 0;
-    default:
-        return rpdctl_refuse(argv[0], "%s: %s", arguments_culprit(argv, letter),
-                             option == ':' ? "needs a value" : "unknown option");
+    default: return 0; /* there is no other */
     }
 }
 
@@ -69,14 +66,10 @@ static int parse(struct request *request, int argc, char **argv)
         {"timeout", required_argument, NULL, TIMEOUT},
         {NULL, 0, NULL, 0},
     };
+    const int code = rpdctl_take_options(argc, argv, ":", options, take, request);
 
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
-        const int code = take(request, option, argv);
-
-        if (code)
-            return code;
-    }
+    if (code)
+        return code;
     if (!request->has_goal)
         return rpdctl_refuse(argv[0], "one of --bound, --ready, --stopped is needed");
     return rpdctl_take_service(argc, argv, &request->service);

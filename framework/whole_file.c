@@ -5,26 +5,23 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PRIVATE_NAME_MAX = NAME_MAX + 1 };
-
-static void private_name(const struct whole_file *file, char ret_name[PRIVATE_NAME_MAX])
+static void private_prefix(const struct whole_file *file, char ret_prefix[NAME_MAX + 1])
 {
-    snprintf(ret_name, PRIVATE_NAME_MAX, ".%.200s.%d.tmp", file->name, getpid());
+    snprintf(ret_prefix, NAME_MAX + 1, ".%.200s.", file->name);
 }
 
 int whole_file_create(struct whole_file *file, int dirfd, const char *name)
 {
-    char temporary[PRIVATE_NAME_MAX];
+    char prefix[NAME_MAX + 1], temporary[NAME_MAX + 1];
     struct stat status;
     int fd;
 
     file->dirfd = dirfd;
     snprintf(file->name, sizeof file->name, "%s", name);
-    private_name(file, temporary);
-    file->residue = residue_add(dirfd, temporary);
+    private_prefix(file, prefix);
+    file->residue = residue_add(dirfd, prefix, temporary);
     if (!file->residue)
         return -1;
-    unlinkat(dirfd, temporary, 0); /* of a killed start that had our pid */
     fd = openat(dirfd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return -1;
@@ -38,11 +35,7 @@ int whole_file_create(struct whole_file *file, int dirfd, const char *name)
 
 int whole_file_show(struct whole_file *file)
 {
-    char temporary[PRIVATE_NAME_MAX];
-
-    private_name(file, temporary);
-    residue_rename(file->residue, file->name);
-    return renameat(file->dirfd, temporary, file->dirfd, file->name);
+    return residue_rename(file->residue, file->name, 0);
 }
 
 bool whole_file_is_there(const struct whole_file *file)
@@ -64,8 +57,8 @@ void whole_file_remove(struct whole_file *file)
 
 void whole_file_sweep(const struct whole_file *file)
 {
-    char prefix[NAME_MAX + 3];
+    char prefix[NAME_MAX + 1];
 
-    snprintf(prefix, sizeof prefix, ".%s.", file->name);
+    private_prefix(file, prefix);
     residue_sweep(file->dirfd, prefix, "");
 }

@@ -1,0 +1,24 @@
+/* Spare descriptors: a few that are kept open, to be closed where descriptors have run out
+ * and one is needed. One thread's. */
+#ifndef FRAMEWORK_SPARES_H
+#define FRAMEWORK_SPARES_H
+
+#include <stdbool.h>
+
+enum { SPARES_MAX = 4 };
+
+struct spares {
+    int fds[SPARES_MAX]; /* -1: given away */
+};
+
+void spares_init(struct spares *spares);
+
+/* As far as there are descriptors. */
+void spares_refill(struct spares *spares);
+
+/* Closes one. False: there is none left. */
+bool spares_give(struct spares *spares);
+
+void spares_close(struct spares *spares);
+
+#endif
