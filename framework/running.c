@@ -304,8 +304,8 @@ static void end_for_libevent(int error_number)
     _exit(EXIT_SYSTEM);
 }
 
-/* Without precise timers: libevent would set a timerfd in each turn, which took 4 % of the time of a
- * request. What rpd waits for may come some milliseconds late. */
+/* Without precise timers: libevent would set a timerfd in each turn, which took 4 % of the time of
+ * a request. What rpd waits for may come some milliseconds late. */
 static struct event_base *make_base(void)
 {
     struct event_config *config = event_config_new();

@@ -166,6 +166,18 @@ static void await_verdict(const struct scene *scene, enum state_verdict wanted)
     cr_assert_eq(verdict, wanted, "%s", state_verdict_text(verdict));
 }
 
+/* Until the daemon, whose log is at own.log, has written it. */
+static void await_in_log(const struct scene *scene, const char *text)
+{
+    const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
+    const char *log;
+
+    while (!(log = file_read(textf("%s/own.log", scene->dir))) || !strstr(log, text)) {
+        cr_assert_lt(now_ns(), deadline, "no \"%s\" in %s", text, log ? log : "no log");
+        poll(NULL, 0, 5);
+    }
+}
+
 /* ---- one caller -------------------------------------------------------------------------- */
 
 Test(ensure, starts_then_attaches)
@@ -639,14 +651,14 @@ Test(ensure, mistakes_in_a_configuration_are_all_told)
 Test(ensure, waits_for_a_drain_then_starts)
 {
     const struct scene scene = make_scene();
-    configure(&scene, "tests/plugins/misbehave.so", "\"drain_s\":2,", "", "");
+    configure(&scene, "tests/plugins/misbehave.so", "\"drain_s\":2,\"log\":{\"file\":\"own.log\"},",
+              "", "");
     ensure_code(&scene);
     const long long first = recorded_pid(&scene);
     const int fd = client(scene.endpoint);
-    char answer[8];
 
     tell(fd, "hang_job");
-    cr_assert_gt(read_line(fd, answer, sizeof answer), 0);
+    await_in_log(&scene, "test: a job hangs"); /* (One that only waits would be cancelled.) */
     kill((pid_t)first, SIGTERM);
     await_verdict(&scene, STATE_DRAINING);
     struct process *caller = CALL(&scene, "--json", scene.config);
