@@ -198,7 +198,8 @@ static bool has_its_keys(const struct call *call)
 
 bool command_has_its_data(const struct call *call)
 {
-    if (call->command->flags & COMMAND_STATELESS)
+    /* (What has too few arguments has no keys to look at: it is answered with an error.) */
+    if ((call->command->flags & COMMAND_STATELESS) || !has_right_arity(call))
         return true;
     if (!call->kv)
         return false;

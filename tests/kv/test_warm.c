@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEYS = 1000, PARTS = 64 };
+enum { KEYS = 1000, PARTS = 64, LARGE = 20000000 };
 
 #define assert_is(found, wanted)                                                                   \
     do {                                                                                           \
@@ -145,6 +145,43 @@ Test(warm, no_answer_is_a_guess)
     temp_dir_remove(dir);
 }
 
+/* What a request with too few arguments has behind them is no key. */
+Test(warm, a_request_with_too_few_arguments_is_told_at_once)
+{
+    static const char *const modes[] = {"error", "hold"};
+    const char *dir = temp_dir_make();
+    char *large = malloc(LARGE);
+    int fd;
+
+    make_snapshot(dir);
+    memset(large, 'x', LARGE);
+    for (size_t mode = 0; mode < 2; mode++) {
+        struct process *rpd =
+            start_half(dir, textf(", \"loading\": \"%s\"", modes[mode]), &fd);
+        for (int i = 0; i < 12; i++) {
+            const int other = scene_client(dir);
+            /* (Its argument must not be taken for one of the next request's.) */
+            const char *head = textf("*3\r\n$4\r\nECHO\r\n$1\r\nx\r\n$%d\r\n", LARGE);
+            cr_assert_eq(send_all(fd, head, strlen(head)), 0);
+            cr_assert_eq(send_all(fd, large, LARGE), 0);
+            cr_assert_eq(send_all(fd, "\r\n", 2), 0);
+            assert_begins(scene_read(fd), "-ERR wrong number of arguments for 'echo'");
+            assert_begins(scene_ask(other, "RENAME key:%d", i),
+                          "-ERR wrong number of arguments for 'rename'");
+            close(other);
+        }
+        assert_begins(scene_ask(fd, "GET"), "-ERR wrong number of arguments for 'get'");
+        assert_begins(scene_ask(fd, "DBSIZE x"), "-ERR wrong number of arguments for 'dbsize'");
+        assert_is(scene_ask(fd, "PING"), "+PONG");
+        close(fd);
+        process_signal(rpd, 9);
+        process_wait_exit(rpd);
+        process_free(rpd);
+    }
+    free(large);
+    temp_dir_remove(dir);
+}
+
 Test(warm, held_requests_are_answered_in_order)
 {
     const char *dir = temp_dir_make();
@@ -240,6 +277,7 @@ Test(warm, a_damaged_part_is_served_around_where_that_is_asked_for)
     }
     cr_assert_gt(lost, 0);
     cr_assert_lt(lost, KEYS / 10);
+    assert_begins(scene_ask(fd, "FLUSHALL whatever"), "-ERR syntax error");
     assert_begins(scene_ask(fd, "SAVE"), "-MISCONF ");
     assert_is(scene_ask(fd, "FLUSHALL"), "+OK");
     for (int i = 0; i < KEYS; i++)
