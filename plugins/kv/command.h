@@ -42,7 +42,8 @@ struct call {
     uint32_t argc;
     const struct resp_arg *args;
     const char *base;
-    uint64_t hash; /* of the first key, if it has one */
+    uint64_t hash;     /* of the first key, if it has one */
+    int64_t turn_ends; /* when other clients have waited long enough; see kv_clock_coarse_us() */
     enum call_end end;
 };
 

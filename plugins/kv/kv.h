@@ -27,7 +27,8 @@ struct session {
     char *name;
     uint8_t database, protocol;
     bool is_authenticated;
-    bool is_held; /* waits for a part */
+    bool is_held;        /* waits for a part */
+    struct event *again; /* the client's next turn; NULL until one was cut short */
     TAILQ_ENTRY(session) link;
 };
 

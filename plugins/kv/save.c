@@ -56,12 +56,15 @@ static void copy_segment(struct store_guard *guard, unsigned database, uint64_t 
     table->epoch = guard->epoch;
     if (!segment || segment->epoch == guard->epoch || save->given_up)
         return;
-    copy = segment_copy_make(segment, database);
-    if (!copy) {
-        give_up(save, "out of memory; free some");
-        return;
+    if (table_part(hash) >= guard->handed) {
+        copy = segment_copy_make(segment, database);
+        if (!copy) {
+            give_up(save, "out of memory; free some");
+            return;
+        }
+        SLIST_INSERT_HEAD(&save->copies[table_part(hash)], copy, link);
     }
-    SLIST_INSERT_HEAD(&save->copies[table_part(hash)], copy, link);
+    segment_forget_fresh(segment);
     segment->epoch = guard->epoch;
 }
 
