@@ -234,9 +234,13 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
             hold(call->conn, call->kv);
             return BATCH_STOPPED;
         }
-        *ret_used += request->parsed.size;
         if (call->argc > 0)
             command_run(call);
+        if (call->end == CALL_AGAIN) {
+            go_on_after(call->conn, 0);
+            return BATCH_STOPPED;
+        }
+        *ret_used += request->parsed.size;
         if (call->end == CALL_DONE && kv_clock_coarse_us() < call->turn_ends)
             continue;
         if (call->end == CALL_DONE) {

@@ -28,6 +28,7 @@ enum {
 enum call_end {
     CALL_DONE,
     CALL_CLOSE, /* when the answer is sent */
+    CALL_AGAIN, /* it was not run: later */
     CALL_WAIT   /* the answer comes later; the command has paused the client */
 };
 

@@ -109,7 +109,7 @@ struct entry *store_random(struct store *store, unsigned database);
 size_t store_memory(const struct store *store);
 
 /* Evicts what was not used for long, until the limit is kept, or this turn has done
- * enough. 0, or -1: there is nothing left to evict. */
+ * enough. 0; 1: it is not kept yet; -1: there is nothing left to evict. */
 int store_keep_limit(struct store *store);
 
 /* Deletes some of what has expired, for at most so long. Whether there was much. */

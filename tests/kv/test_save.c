@@ -182,6 +182,7 @@ Test(save, flushing_ends_it)
     assert_is(scene_read(fd), ":0");
     assert_is(scene_ask(other, "SET a 1"), "+OK");
     scene_await_info(fd, "rdb_bgsave_in_progress:0");
+    cr_assert_neq(access(textf("%s/snap.tmp", dir), F_OK), 0);
     assert_is(scene_ask(fd, "SAVE"), "+OK");
     close(fd);
     close(other);

@@ -64,6 +64,30 @@ Test(serve, memory_is_limited)
     temp_dir_remove(dir);
 }
 
+/* A value that takes as much as many thousand keys: they cannot be evicted at once, and so the
+ * next one has to wait. */
+Test(serve, large_values_keep_the_limit_too)
+{
+    enum { SMALL = 30000, PIECES = 60, LIMIT = 3000000 };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", textf(", \"maxmemory\": %d", LIMIT), false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < SMALL; i++)
+        assert_is(scene_ask(fd, "SET key:%d x", i), "+OK");
+    for (int i = 0; i < PIECES; i++) {
+        assert_is(scene_ask(fd, "SETRANGE large:%d 100000 x", i), ":100001");
+        const long used = atol(strstr(scene_ask(fd, "INFO memory"), "used_memory:") + 12);
+        cr_assert_lt(used, LIMIT + 120000, "after %d", i);
+    }
+    assert_is(scene_ask(fd, "STRLEN large:%d", PIECES - 1), ":100001");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* A megabyte each, asked for a thousand times and never read: that is not gathered. */
 Test(serve, a_client_that_does_not_read_costs_little)
 {
