@@ -176,9 +176,11 @@ static const char *add_records(struct rpd_load *load, struct loaded_part *part,
     return done == of->keys ? NULL : "it has fewer records than it should";
 }
 
+/* (The parts are of the file as it was opened: another one in its place is not seen.) */
 static void *fail_part(struct rpd_load *load, const struct load_file *file, const char *why)
 {
-    return rpd_load_fail(load, "%s: %s; restore the file, or remove it to begin without one",
+    return rpd_load_fail(load,
+                         "%s: %s; restore the file, or remove it to begin without one, and restart",
                          file->path, why);
 }
 

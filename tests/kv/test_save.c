@@ -97,7 +97,8 @@ Test(save, what_is_loaded_takes_no_more_memory_than_before)
     fd = scene_client(dir);
     scene_await_ready(rpd);
     assert_is(scene_ask(fd, "DBSIZE"), ":4000");
-    cr_assert_lt(used_memory(fd), before + before / 10, "%ld, before: %ld", used_memory(fd), before);
+    cr_assert_lt(used_memory(fd), before + before / 10, "%ld, before: %ld", used_memory(fd),
+                 before);
     close(fd);
     process_free(rpd);
     temp_dir_remove(dir);

@@ -156,8 +156,7 @@ Test(warm, a_request_with_too_few_arguments_is_told_at_once)
     make_snapshot(dir);
     memset(large, 'x', LARGE);
     for (size_t mode = 0; mode < 2; mode++) {
-        struct process *rpd =
-            start_half(dir, textf(", \"loading\": \"%s\"", modes[mode]), &fd);
+        struct process *rpd = start_half(dir, textf(", \"loading\": \"%s\"", modes[mode]), &fd);
         for (int i = 0; i < 12; i++) {
             const int other = scene_client(dir);
             /* (Its argument must not be taken for one of the next request's.) */
@@ -254,6 +253,7 @@ Test(warm, a_damaged_part_ends_it_where_that_is_asked_for)
     cr_assert_eq(process_code(process_wait_exit(rpd)), 69, "%s", process_stderr(rpd));
     cr_assert_not_null(strstr(process_stderr(rpd), "part-63"), "%s", process_stderr(rpd));
     cr_assert_not_null(strstr(process_stderr(rpd), "checksum"), "%s", process_stderr(rpd));
+    cr_assert_not_null(strstr(process_stderr(rpd), "and restart"), "%s", process_stderr(rpd));
     process_free(rpd);
     temp_dir_remove(dir);
 }
