@@ -34,6 +34,15 @@ struct batch {
 
 /* ---- sessions -------------------------------------------------------------------- */
 
+static void count_session(struct kv *kv, struct session *session)
+{
+    if (!kv || session->is_counted)
+        return;
+    session->is_counted = true;
+    kv->connections++;
+    kv->sessions++;
+}
+
 void client_connect(struct rpd_conn *conn, void *state)
 {
     static _Atomic uint64_t last_id;
@@ -50,10 +59,7 @@ void client_connect(struct rpd_conn *conn, void *state)
     session->protocol = 2;
     session->is_authenticated = !rpd_option_string(rpd_conn_service(conn), "password");
     rpd_conn_set_data(conn, session);
-    if (kv) {
-        kv->connections++;
-        kv->sessions++;
-    }
+    count_session(kv, session);
 }
 
 void client_close(struct rpd_conn *conn, void *state)
@@ -65,7 +71,7 @@ void client_close(struct rpd_conn *conn, void *state)
         return;
     if (kv && session->is_held)
         TAILQ_REMOVE(&kv->held, session, link);
-    if (kv && kv->sessions > 0)
+    if (kv && session->is_counted)
         kv->sessions--;
     if (session->again)
         event_free(session->again);
@@ -308,6 +314,7 @@ void client_data(struct rpd_conn *conn, void *state)
     if (kv) {
         if (!kv->service)
             kv->service = call.service;
+        count_session(kv, session);
         kv_clock_forget(&kv->store.clock);
     }
     while (work(&call)) {

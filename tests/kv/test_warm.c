@@ -288,6 +288,34 @@ Test(warm, a_damaged_part_is_served_around_where_that_is_asked_for)
     temp_dir_remove(dir);
 }
 
+/* Clients that came before there was anything are held, and counted, as any others. */
+Test(warm, clients_that_came_first_are_served_when_the_load_succeeds_at_last)
+{
+    const char *dir = temp_dir_make();
+
+    file_write(textf("%s/snap", dir), "rubbish", 7);
+    struct process *rpd = scene_start(dir, ", \"on_load_failure\": \"retry\"",
+                                      ", \"loading\": \"hold\"", false);
+    const int fd = scene_client(dir), gone = scene_client(dir);
+    cr_assert_eq(process_wait_line(rpd, "tries again"), 0);
+    assert_is(scene_ask(fd, "PING"), "+PONG");
+    assert_is(scene_ask(gone, "PING"), "+PONG");
+    cr_assert_eq(send_all(fd, "SET a 1\r\nGET a\r\n", 16), 0);
+    cr_assert_eq(send_all(gone, "GET a\r\n", 7), 0);
+    cr_assert_eq(unlink(textf("%s/snap", dir)), 0);
+    scene_await_ready(rpd);
+    assert_is(scene_read(fd), "+OK");
+    assert_is(scene_read(fd), "1");
+    scene_read(gone);
+    cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "connected_clients:2\r\n"));
+    close(gone);
+    scene_await_info(fd, "connected_clients:1\r\n");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(warm, a_damaged_header_is_no_empty_start)
 {
     const char *dir = temp_dir_make();
