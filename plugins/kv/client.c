@@ -13,7 +13,8 @@
 enum {
     BATCH = 24,
     BATCH_ARGS = 4, /* a request with more ends the batch: its arguments stay with the parser */
-    HOLD_AGAIN_US = 5000
+    HOLD_AGAIN_US = 5000,
+    TURN_US = 4000 /* then others come first, however much of a client's input is left */
 };
 
 struct request {
@@ -33,6 +34,15 @@ struct batch {
 
 /* ---- sessions -------------------------------------------------------------------- */
 
+static void count_session(struct kv *kv, struct session *session)
+{
+    if (!kv || session->is_counted)
+        return;
+    session->is_counted = true;
+    kv->connections++;
+    kv->sessions++;
+}
+
 void client_connect(struct rpd_conn *conn, void *state)
 {
     static _Atomic uint64_t last_id;
@@ -49,10 +59,7 @@ void client_connect(struct rpd_conn *conn, void *state)
     session->protocol = 2;
     session->is_authenticated = !rpd_option_string(rpd_conn_service(conn), "password");
     rpd_conn_set_data(conn, session);
-    if (kv) {
-        kv->connections++;
-        kv->sessions++;
-    }
+    count_session(kv, session);
 }
 
 void client_close(struct rpd_conn *conn, void *state)
@@ -64,8 +71,10 @@ void client_close(struct rpd_conn *conn, void *state)
         return;
     if (kv && session->is_held)
         TAILQ_REMOVE(&kv->held, session, link);
-    if (kv && kv->sessions > 0)
+    if (kv && session->is_counted)
         kv->sessions--;
+    if (session->again)
+        event_free(session->again);
     resp_finish(&session->parser);
     free(session->name);
     free(session);
@@ -152,33 +161,44 @@ static void write_to_conn(void *conn, const char *data, size_t size)
     rpd_conn_write(conn, data, size);
 }
 
-static void on_hold_again(evutil_socket_t fd, short what, void *arg)
+static void on_again(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
 
     (void)fd;
     (void)what;
     rpd_conn_resume(conn);
-    rpd_conn_release(conn);
+}
+
+/* The client's input is offered anew later. (0 is after what has come of others meanwhile:
+ * event_base_once() would have it before.) */
+static void go_on_after(struct rpd_conn *conn, int64_t wait_us)
+{
+    const struct timeval wait = {.tv_usec = wait_us};
+    struct session *session = rpd_conn_data(conn);
+
+    if (!session->again)
+        session->again = event_new(rpd_service_event_base(rpd_conn_service(conn)), -1, 0, on_again,
+                                   conn);
+    if (session->again && event_add(session->again, &wait) == 0)
+        rpd_conn_pause(conn);
+    else
+        rpd_conn_abort(conn); /* no memory */
 }
 
 /* Until the next part is there; without a state there is no list to be put in, but
  * that takes only moments. */
 static void hold(struct rpd_conn *conn, struct kv *kv)
 {
-    const struct timeval again = {.tv_usec = HOLD_AGAIN_US};
     struct session *session = rpd_conn_data(conn);
 
-    rpd_conn_pause(conn);
-    if (kv) {
-        session->is_held = true;
-        TAILQ_INSERT_TAIL(&kv->held, session, link);
+    if (!kv) {
+        go_on_after(conn, HOLD_AGAIN_US);
         return;
     }
-    rpd_conn_keep(conn);
-    if (event_base_once(rpd_service_event_base(rpd_conn_service(conn)), -1, EV_TIMEOUT,
-                        on_hold_again, conn, &again) < 0)
-        on_hold_again(-1, 0, conn);
+    rpd_conn_pause(conn);
+    session->is_held = true;
+    TAILQ_INSERT_TAIL(&kv->held, session, link);
 }
 
 void client_resume_held(struct kv *kv)
@@ -220,11 +240,19 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
             hold(call->conn, call->kv);
             return BATCH_STOPPED;
         }
-        *ret_used += request->parsed.size;
         if (call->argc > 0)
             command_run(call);
-        if (call->end == CALL_DONE)
+        if (call->end == CALL_AGAIN) {
+            go_on_after(call->conn, 0);
+            return BATCH_STOPPED;
+        }
+        *ret_used += request->parsed.size;
+        if (call->end == CALL_DONE && kv_clock_coarse_us() < call->turn_ends)
             continue;
+        if (call->end == CALL_DONE) {
+            go_on_after(call->conn, 0);
+            return BATCH_STOPPED;
+        }
         reply_flush(call->reply); /* what is finished takes no more */
         if (call->end == CALL_CLOSE)
             rpd_conn_finish(call->conn);
@@ -276,7 +304,8 @@ void client_data(struct rpd_conn *conn, void *state)
                         .service = rpd_conn_service(conn),
                         .session = session,
                         .conn = conn,
-                        .reply = &reply};
+                        .reply = &reply,
+                        .turn_ends = kv_clock_coarse_us() + TURN_US};
 
     reply.size = 0;
     reply.protocol = session->protocol;
@@ -285,6 +314,7 @@ void client_data(struct rpd_conn *conn, void *state)
     if (kv) {
         if (!kv->service)
             kv->service = call.service;
+        count_session(kv, session);
         kv_clock_forget(&kv->store.clock);
     }
     while (work(&call)) {
@@ -294,4 +324,5 @@ void client_data(struct rpd_conn *conn, void *state)
             reply_flush(&reply);
     }
     reply_flush(&reply);
+    resp_rest(&session->parser);
 }

@@ -21,6 +21,11 @@ int64_t kv_clock_monotonic_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+int64_t kv_clock_coarse_us(void)
+{
+    return read_us(CLOCK_MONOTONIC_COARSE);
+}
+
 void kv_clock_init(struct kv_clock *clock)
 {
     clock->offset_ms = kv_clock_wall_ms() - kv_clock_monotonic_us() / 1000;

@@ -198,7 +198,8 @@ static bool has_its_keys(const struct call *call)
 
 bool command_has_its_data(const struct call *call)
 {
-    if (call->command->flags & COMMAND_STATELESS)
+    /* (What has too few arguments has no keys to look at: it is answered with an error.) */
+    if ((call->command->flags & COMMAND_STATELESS) || !has_right_arity(call))
         return true;
     if (!call->kv)
         return false;
@@ -207,6 +208,19 @@ bool command_has_its_data(const struct call *call)
     if (call->command->flags & COMMAND_ALL_KEYS)
         return call->store->loaded == UINT64_MAX;
     return has_its_keys(call);
+}
+
+/* False: it does not run now, or an error has been answered. Who would write more than can be
+ * evicted meanwhile waits. */
+static bool keep_limit(struct call *call)
+{
+    const int result = store_keep_limit(call->store);
+
+    if (result < 0)
+        reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    else if (result > 0)
+        call->end = CALL_AGAIN;
+    return result == 0;
 }
 
 void command_run(struct call *call)
@@ -223,10 +237,7 @@ void command_run(struct call *call)
     } else if (!command_has_its_data(call)) {
         kv_loading_text(call->service, loading);
         reply_error(call->reply, loading);
-    } else if ((command->flags & COMMAND_GROWS) && call->store->limit > 0 &&
-               store_keep_limit(call->store) < 0) {
-        reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
-    } else {
+    } else if (!(command->flags & COMMAND_GROWS) || call->store->limit == 0 || keep_limit(call)) {
         command->run(call);
     }
 }

@@ -28,6 +28,7 @@ enum {
 enum call_end {
     CALL_DONE,
     CALL_CLOSE, /* when the answer is sent */
+    CALL_AGAIN, /* it was not run: later */
     CALL_WAIT   /* the answer comes later; the command has paused the client */
 };
 
@@ -42,7 +43,8 @@ struct call {
     uint32_t argc;
     const struct resp_arg *args;
     const char *base;
-    uint64_t hash; /* of the first key, if it has one */
+    uint64_t hash;     /* of the first key, if it has one */
+    int64_t turn_ends; /* when other clients have waited long enough; see kv_clock_coarse_us() */
     enum call_end end;
 };
 

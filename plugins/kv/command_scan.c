@@ -183,15 +183,20 @@ void command_dbsize(struct call *call)
     reply_integer(call->reply, (int64_t)call->store->databases[call_database(call)].count);
 }
 
-static void flush(struct call *call, unsigned first, unsigned last)
+/* Whether it was done; else an error has been answered. */
+static bool flush(struct call *call, unsigned first, unsigned last)
 {
     if (call->argc > 2 ||
-        (call->argc == 2 && !call_arg_is(call, 1, "sync") && !call_arg_is(call, 1, "async")))
+        (call->argc == 2 && !call_arg_is(call, 1, "sync") && !call_arg_is(call, 1, "async"))) {
         reply_error(call->reply, "ERR syntax error");
-    else if (kv_flush(call->kv, first, last) < 0)
+        return false;
+    }
+    if (kv_flush(call->kv, first, last) < 0) {
         call_no_memory(call);
-    else
-        reply_status(call->reply, "OK");
+        return false;
+    }
+    reply_status(call->reply, "OK");
+    return true;
 }
 
 void command_flushdb(struct call *call)
@@ -199,10 +204,10 @@ void command_flushdb(struct call *call)
     flush(call, call_database(call), call_database(call));
 }
 
-/* (Where parts of the snapshot were lost, nothing of them is missed any more.) */
+/* (Where parts of the snapshot were lost, nothing of them is missed any more: only now, for
+ * until then nothing may be saved over what is left of them.) */
 void command_flushall(struct call *call)
 {
-    if (call->kv->is_ready)
+    if (flush(call, 0, STORE_DATABASES - 1))
         call->store->loaded = UINT64_MAX;
-    flush(call, 0, STORE_DATABASES - 1);
 }

@@ -12,7 +12,8 @@
 enum {
     RESIDENT_MAX = 32, /* unused slabs that keep their memory */
     MALLOC_WORD = 8,   /* what malloc() adds */
-    MALLOC_STEP = 16
+    MALLOC_STEP = 16,
+    GROWTH_BITS = 5 /* a piece has room for up to 1/32 more: values that grow stay where they are */
 };
 
 struct slab {
@@ -36,9 +37,13 @@ static size_t class_of(size_t size)
 
 size_t heap_round(size_t size)
 {
+    size_t step = MALLOC_STEP;
+
     if (size <= HEAP_SMALL)
         return class_of(size) * HEAP_STEP;
-    return (size + MALLOC_WORD + MALLOC_STEP - 1) / MALLOC_STEP * MALLOC_STEP;
+    while (step << (GROWTH_BITS + 1) <= size)
+        step *= 2;
+    return (size + MALLOC_WORD + step - 1) / step * step;
 }
 
 void heap_init(struct heap *heap)
@@ -221,6 +226,17 @@ void heap_free(struct heap *heap, void *piece, size_t size)
         TAILQ_REMOVE(&heap->partial[class], slab, link);
         give_slab_back(heap, slab);
     }
+}
+
+/* (realloc() moves pages of what is large, and no bytes.) */
+void *heap_resize(struct heap *heap, void *piece, size_t size, size_t new_size)
+{
+    void *moved = realloc(piece, heap_round(new_size) - MALLOC_WORD);
+
+    if (!moved && new_size > size)
+        return NULL;
+    heap->bytes += heap_round(new_size) - heap_round(size);
+    return moved ? moved : piece;
 }
 
 /* What is left of from's last region becomes unused slabs: without memory, but for

@@ -44,6 +44,10 @@ void *heap_alloc(struct heap *heap, size_t size);
 /* size: as it was asked for. */
 void heap_free(struct heap *heap, void *piece, size_t size);
 
+/* Both sizes above HEAP_SMALL: the piece gets another size, and perhaps another place, with what
+ * was in it. It is seldom copied for that. NULL: no memory, nothing has changed. */
+void *heap_resize(struct heap *heap, void *piece, size_t size, size_t new_size);
+
 /* What a piece of this size really takes: one of any other size that rounds to the same may
  * stay where it is. */
 size_t heap_round(size_t size);

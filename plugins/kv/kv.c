@@ -16,7 +16,8 @@ enum {
     TICK_US = 50000,
     EXPIRE_US = 1000,      /* of a tick */
     EXPIRE_BUSY_US = 8000, /* where much has expired */
-    DEFERRED_PER_TICK = 4000
+    DEFERRED_AT_ONCE = 500,
+    DEFERRED_US = 2000 /* of a tick */
 };
 
 static const struct rpd_option options[] = {
@@ -112,6 +113,16 @@ int kv_flush(struct kv *kv, unsigned first, unsigned last)
 
 /* ---- time ------------------------------------------------------------------------- */
 
+/* What a save has kept. */
+static void free_deferred(struct kv *kv)
+{
+    const int64_t until = kv_clock_monotonic_us() + DEFERRED_US;
+
+    while (!kv->save && store_free_deferred(&kv->store, DEFERRED_AT_ONCE) &&
+           kv_clock_monotonic_us() < until)
+        continue;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct kv *kv = arg;
@@ -123,8 +134,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     is_busy = store_expire_some(&kv->store, EXPIRE_US);
     if (is_busy)
         store_expire_some(&kv->store, EXPIRE_BUSY_US);
-    if (!kv->save)
-        store_free_deferred(&kv->store, DEFERRED_PER_TICK);
+    free_deferred(kv);
     store_keep_limit(&kv->store);
     kv_empty_trash(kv);
     save_tick(kv);

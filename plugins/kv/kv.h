@@ -27,7 +27,9 @@ struct session {
     char *name;
     uint8_t database, protocol;
     bool is_authenticated;
-    bool is_held; /* waits for a part */
+    bool is_held;        /* waits for a part */
+    bool is_counted;     /* in kv.sessions: it may have come before there was a state */
+    struct event *again; /* the client's next turn; NULL until one was cut short */
     TAILQ_ENTRY(session) link;
 };
 

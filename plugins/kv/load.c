@@ -72,7 +72,20 @@ static void discard_part(void *part_)
     free(part);
 }
 
-static struct loaded *loaded_of(struct loaded_part *part, unsigned database, uint64_t keys)
+/* Records of a database that lie one behind the other: all of it, as a save writes it. */
+static size_t count_run(const char *at, const char *end, unsigned database)
+{
+    struct snapshot_record record;
+    size_t count = 0;
+
+    while (at < end && snapshot_next(&at, end, &record) && record.database == database)
+        count++;
+    return count;
+}
+
+/* at: its first record. */
+static struct loaded *loaded_of(struct loaded_part *part, unsigned database, const char *at,
+                                const char *end)
 {
     struct loaded *loaded = part->databases[database];
 
@@ -82,7 +95,7 @@ static struct loaded *loaded_of(struct loaded_part *part, unsigned database, uin
     if (!loaded)
         return NULL;
     heap_init(&loaded->heap);
-    table_reserve(&loaded->table, keys);
+    table_reserve(&loaded->table, count_run(at, end, database));
     part->databases[database] = loaded;
     return loaded;
 }
@@ -103,9 +116,9 @@ static struct entry *make_entry(struct loaded *loaded, const struct snapshot_rec
     return entry;
 }
 
-/* NULL: it is in; else why not. left: records that may follow. */
+/* NULL: it is in; else why not. at: where it lies. */
 static const char *add_record(struct loaded_part *part, struct load_file *file,
-                              const struct snapshot_record *record, uint64_t left)
+                              const struct snapshot_record *record, const char *at, const char *end)
 {
     const struct sip_key seed = file->header.seed;
     const uint64_t hash = siphash(seed, record->key, record->key_size);
@@ -120,7 +133,7 @@ static const char *add_record(struct loaded_part *part, struct load_file *file,
         if (expiry <= file->now_ms)
             return NULL;
     }
-    loaded = loaded_of(part, record->database, left);
+    loaded = loaded_of(part, record->database, at, end);
     if (!loaded)
         return "out of memory; free some";
     if (table_find(&loaded->table, hash, record->key, record->key_size))
@@ -146,10 +159,11 @@ static const char *add_records(struct rpd_load *load, struct loaded_part *part,
     uint64_t done = 0;
 
     for (const char *at = data; at < end; done++) {
+        const char *const from = at;
         const char *why;
         if (done == of->keys || !snapshot_next(&at, end, &record))
             return "its records are damaged";
-        why = add_record(part, file, &record, of->keys - done);
+        why = add_record(part, file, &record, from, end);
         if (why)
             return why;
         if (done % LOOK_EVERY == 0) {
@@ -162,9 +176,11 @@ static const char *add_records(struct rpd_load *load, struct loaded_part *part,
     return done == of->keys ? NULL : "it has fewer records than it should";
 }
 
+/* (The parts are of the file as it was opened: another one in its place is not seen.) */
 static void *fail_part(struct rpd_load *load, const struct load_file *file, const char *why)
 {
-    return rpd_load_fail(load, "%s: %s; restore the file, or remove it to begin without one",
+    return rpd_load_fail(load,
+                         "%s: %s; restore the file, or remove it to begin without one, and restart",
                          file->path, why);
 }
 

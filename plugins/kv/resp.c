@@ -316,6 +316,12 @@ void resp_reset(struct resp_parser *parser)
     begin_anew(parser);
 }
 
+void resp_rest(struct resp_parser *parser)
+{
+    if (parser->at == 0 && (parser->room > KEPT_ROOM || parser->line))
+        drop_large(parser);
+}
+
 void resp_finish(struct resp_parser *parser)
 {
     free(parser->args);

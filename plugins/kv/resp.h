@@ -63,6 +63,10 @@ enum resp_result resp_parse(struct resp_parser *parser, const struct resp_limits
 /* What was seen of a request is forgotten: it will be given again. */
 void resp_reset(struct resp_parser *parser);
 
+/* Between two requests, large memory that the last one needed is freed: a client that does nothing
+ * costs nothing. */
+void resp_rest(struct resp_parser *parser);
+
 void resp_finish(struct resp_parser *parser);
 
 #endif

@@ -27,7 +27,7 @@ struct save {
     struct snapshot_writer writer; /* the worker's, while a job runs */
     struct save_slice slice;       /* so is this */
     struct segment_copies copies[TABLE_PARTS];
-    enum { SAVE_OPENS, SAVE_WRITES, SAVE_COMMITS } step;
+    enum { SAVE_OPENS, SAVE_WRITES, SAVE_COMMITS, SAVE_CLEANS } step;
     unsigned part;
     int64_t now_ms, wall_offset_ms;
     int64_t began_us, longest_us; /* of what the loop does at a time */
@@ -37,6 +37,7 @@ struct save {
 };
 
 static void go_on(struct save *save);
+static void step_done(struct rpd_service *service, void *arg, bool cancelled);
 
 /* ---- the guard -------------------------------------------------------------------- */
 
@@ -56,12 +57,15 @@ static void copy_segment(struct store_guard *guard, unsigned database, uint64_t 
     table->epoch = guard->epoch;
     if (!segment || segment->epoch == guard->epoch || save->given_up)
         return;
-    copy = segment_copy_make(segment, database);
-    if (!copy) {
-        give_up(save, "out of memory; free some");
-        return;
+    if (table_part(hash) >= guard->handed) {
+        copy = segment_copy_make(segment, database);
+        if (!copy) {
+            give_up(save, "out of memory; free some");
+            return;
+        }
+        SLIST_INSERT_HEAD(&save->copies[table_part(hash)], copy, link);
     }
-    SLIST_INSERT_HEAD(&save->copies[table_part(hash)], copy, link);
+    segment_forget_fresh(segment);
     segment->epoch = guard->epoch;
 }
 
@@ -82,6 +86,7 @@ static void run(struct rpd_job *job, void *arg)
                          save->wall_offset_ms);
         break;
     case SAVE_COMMITS: writer_commit(&save->writer); break;
+    case SAVE_CLEANS: writer_finish(&save->writer); break;
     }
 }
 
@@ -148,6 +153,14 @@ static void end(struct save *save)
     kv_empty_trash(kv);
 }
 
+/* To remove a large file that nobody wants takes long: that, too, is the worker's. */
+static void clean(struct save *save)
+{
+    save->step = SAVE_CLEANS;
+    if (rpd_job_submit(save->kv->service, run, step_done, save) < 0)
+        end(save);
+}
+
 static void step_done(struct rpd_service *service, void *arg, bool cancelled)
 {
     struct save *save = arg;
@@ -157,7 +170,11 @@ static void step_done(struct rpd_service *service, void *arg, bool cancelled)
         give_up(save, "the service stops");
     if (save->step == SAVE_WRITES)
         save->guard.written = ++save->part;
-    if (save->given_up || save->writer.has_failed || save->step == SAVE_COMMITS) {
+    if (save->step != SAVE_CLEANS && (save->given_up || save->writer.has_failed)) {
+        clean(save);
+        return;
+    }
+    if (save->step == SAVE_COMMITS || save->step == SAVE_CLEANS) {
         end(save);
         return;
     }

@@ -137,7 +137,9 @@ int snapshot_open(const char *path, struct snapshot_header *ret_header,
     struct stat status;
 
     if (fd < 0) {
-        snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "open: %s", strerror(errno));
+        snprintf(ret_why, SNAPSHOT_TEXT_SIZE, "open: %s",
+                 errno == ELOOP ? "it is a symbolic link, and those are not followed"
+                                : strerror(errno));
         return -1;
     }
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))

@@ -61,14 +61,18 @@ void store_finish(struct store *store)
 static inline void before_change(struct store *store, unsigned database, uint64_t hash)
 {
     store->changes++;
-    if (store->guard && table_part(hash) >= store->guard->handed)
+    if (store->guard && table_part(hash) >= store->guard->written)
         store->guard->copy(store->guard, database, hash);
 }
 
-/* Whether a save may still read the entries of this hash. */
-static inline bool is_guarded(const struct store *store, uint64_t hash)
+/* Whether a save may still read the entry of this slot. */
+static inline bool is_guarded(struct store *store, unsigned database, uint64_t hash,
+                              table_slot slot)
 {
-    return store->guard && table_part(hash) >= store->guard->written;
+    if (!store->guard || table_part(hash) < store->guard->written)
+        return false;
+    return !(slot & TABLE_SLOT_FRESH) ||
+           table_segment(store_table(store, database, hash), hash)->epoch != store->guard->epoch;
 }
 
 /* Where there is no memory to note it, it is lost until the end rather than freed
@@ -87,9 +91,9 @@ static void defer(struct store *store, unsigned database, struct entry *entry)
     store->deferred_bytes += heap_round(entry_size(entry));
 }
 
-static void free_entry(struct store *store, unsigned database, uint64_t hash, struct entry *entry)
+static void free_entry(struct store *store, unsigned database, bool guarded, struct entry *entry)
 {
-    if (is_guarded(store, hash))
+    if (guarded)
         defer(store, database, entry);
     else
         heap_free(&store->databases[database].heap, entry, entry_size(entry));
@@ -154,11 +158,13 @@ static void replace(struct store *store, unsigned database, uint64_t hash, table
 {
     struct database *in = &store->databases[database];
     struct entry *old = table_entry(*slot);
+    bool guarded;
 
     before_change(store, database, hash);
+    guarded = is_guarded(store, database, hash, *slot);
     in->expiring += (size_t)entry_expires(entry) - (size_t)entry_expires(old);
     table_replace(slot, entry);
-    free_entry(store, database, hash, old);
+    free_entry(store, database, guarded, old);
 }
 
 void store_remove_slot(struct store *store, unsigned database, uint64_t hash, table_slot *slot)
@@ -167,13 +173,15 @@ void store_remove_slot(struct store *store, unsigned database, uint64_t hash, ta
     struct table *table = store_table(store, database, hash);
     struct entry *entry = table_entry(*slot);
     const size_t before = table->bytes;
+    bool guarded;
 
     before_change(store, database, hash);
+    guarded = is_guarded(store, database, hash, *slot);
     in->count--;
     in->expiring -= entry_expires(entry);
     table_remove(table, hash, slot);
     in->table_bytes += table->bytes - before;
-    free_entry(store, database, hash, entry);
+    free_entry(store, database, guarded, entry);
 }
 
 /* ---- what commands do ------------------------------------------------------------- */
@@ -213,14 +221,15 @@ struct entry *store_use(struct store *store, unsigned database, const struct sto
 }
 
 /* The new value fits where the old one is, and nobody else reads it. */
-static bool fits(const struct store *store, const struct entry *entry, uint64_t hash,
+static bool fits(struct store *store, unsigned database, uint64_t hash, table_slot slot,
                  size_t value_size, bool expires)
 {
+    const struct entry *entry = table_entry(slot);
     const size_t old = entry_size(entry);
     const size_t new = old - entry_value_size(entry) + value_size;
 
-    return entry_expires(entry) == expires && !is_guarded(store, hash) &&
-           heap_round(old) == heap_round(new);
+    return entry_expires(entry) == expires && heap_round(old) == heap_round(new) &&
+           !is_guarded(store, database, hash, slot);
 }
 
 int store_set(struct store *store, unsigned database, const struct store_key *key,
@@ -231,7 +240,7 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
                                   key->size);
     struct entry *entry = slot ? table_entry(*slot) : NULL;
 
-    if (entry && fits(store, entry, key->hash, size, expiry != STORE_NO_EXPIRY)) {
+    if (entry && fits(store, database, key->hash, *slot, size, expiry != STORE_NO_EXPIRY)) {
         store->changes++;
         entry_set_value_size(entry, (uint32_t)size);
         memcpy(entry_value(entry), value, size);
@@ -253,26 +262,50 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
 
 /* One that replaces it, with its value as far as there is room. */
 static struct entry *copy_entry(struct store *store, unsigned database, const struct store_key *key,
-                                struct entry *old, size_t size, int64_t expiry)
+                                table_slot *slot, size_t size, int64_t expiry)
 {
+    struct entry *old = table_entry(*slot);
     struct entry *entry = make_entry(store, database, key, size, expiry);
     const size_t old_size = entry_value_size(old);
 
     if (!entry)
         return NULL;
     memcpy(entry_value(entry), entry_value(old), old_size < size ? old_size : size);
-    replace(store, database, key->hash,
-            table_find(store_table(store, database, key->hash), key->hash, key->data, key->size),
-            entry);
+    replace(store, database, key->hash, slot, entry);
+    return entry;
+}
+
+/* Of a large one, which stays large: nothing is copied. */
+static struct entry *resize_large(struct store *store, unsigned database, table_slot *slot,
+                                  size_t size)
+{
+    struct entry *entry = table_entry(*slot);
+    const size_t old = entry_size(entry);
+
+    entry = heap_resize(&store->databases[database].heap, entry, old,
+                        old - entry_value_size(entry) + size);
+    if (!entry)
+        return NULL;
+    table_replace(slot, entry);
     return entry;
 }
 
 struct entry *store_resize(struct store *store, unsigned database, const struct store_key *key,
                            struct entry *entry, size_t size)
 {
-    if (!fits(store, entry, key->hash, size, entry_expires(entry)))
-        return copy_entry(store, database, key, entry, size,
-                          entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY);
+    const size_t old = entry_size(entry);
+    const bool stays_large = old > HEAP_SMALL && old - entry_value_size(entry) + size > HEAP_SMALL;
+    table_slot *slot = table_find(store_table(store, database, key->hash), key->hash, key->data,
+                                  key->size);
+
+    if (!fits(store, database, key->hash, *slot, size, entry_expires(entry))) {
+        if (!stays_large || is_guarded(store, database, key->hash, *slot))
+            return copy_entry(store, database, key, slot, size,
+                              entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY);
+        entry = resize_large(store, database, slot, size);
+        if (!entry)
+            return NULL;
+    }
     store->changes++;
     entry_set_value_size(entry, (uint32_t)size);
     return entry;
@@ -281,14 +314,18 @@ struct entry *store_resize(struct store *store, unsigned database, const struct 
 int store_set_expiry(struct store *store, unsigned database, const struct store_key *key,
                      struct entry *entry, int64_t expiry)
 {
-    if (expiry != STORE_NO_EXPIRY && entry_expires(entry) && !is_guarded(store, key->hash)) {
+    table_slot *slot;
+
+    if (expiry == STORE_NO_EXPIRY && !entry_expires(entry))
+        return 0;
+    slot = table_find(store_table(store, database, key->hash), key->hash, key->data, key->size);
+    if (expiry != STORE_NO_EXPIRY && entry_expires(entry) &&
+        !is_guarded(store, database, key->hash, *slot)) {
         store->changes++;
         entry_set_expiry(entry, expiry);
         return 0;
     }
-    if (expiry == STORE_NO_EXPIRY && !entry_expires(entry))
-        return 0;
-    return copy_entry(store, database, key, entry, entry_value_size(entry), expiry) ? 0 : -1;
+    return copy_entry(store, database, key, slot, entry_value_size(entry), expiry) ? 0 : -1;
 }
 
 bool store_delete(struct store *store, unsigned database, const struct store_key *key)

@@ -5,7 +5,8 @@
  * one, and keys of those that are not there yet are not to be asked for.
  *
  * While a save runs, a guard keeps what it has not written: entries are neither
- * changed nor freed, and segments are copied before they change. See save.h. */
+ * changed nor freed, and segments are copied before they change. Entries that are made
+ * meanwhile are changed and freed as ever. See save.h. */
 #ifndef KV_STORE_H
 #define KV_STORE_H
 
@@ -32,7 +33,8 @@ struct database {
 struct store_guard {
     uint32_t epoch;           /* segments of this epoch need no copy */
     unsigned handed, written; /* parts below are copied; and written */
-    /* Copies the segment of this hash. */
+    /* Copies the segment of this hash, if it must. What becomes fresh in it then is none of the
+     * save's. */
     void (*copy)(struct store_guard *guard, unsigned database, uint64_t hash);
 };
 
@@ -107,7 +109,7 @@ struct entry *store_random(struct store *store, unsigned database);
 size_t store_memory(const struct store *store);
 
 /* Evicts what was not used for long, until the limit is kept, or this turn has done
- * enough. 0, or -1: there is nothing left to evict. */
+ * enough. 0; 1: it is not kept yet; -1: there is nothing left to evict. */
 int store_keep_limit(struct store *store);
 
 /* Deletes some of what has expired, for at most so long. Whether there was much. */

@@ -57,7 +57,7 @@ struct entry *store_random(struct store *store, unsigned database)
     return NULL;
 }
 
-enum { EVICT_SAMPLES = 8, EVICT_MAX = 2000 };
+enum { EVICT_SAMPLES = 8, EVICT_MAX = 500 /* a millisecond or less */ };
 
 /* Databases are chosen by how many keys they have. */
 static unsigned random_database(struct store *store)
@@ -107,8 +107,11 @@ int store_keep_limit(struct store *store)
 {
     if (store->limit == 0)
         return 0;
-    for (int i = 0; i < EVICT_MAX && store_memory(store) > store->limit; i++)
+    for (int i = 0; store_memory(store) > store->limit; i++) {
+        if (i == EVICT_MAX)
+            return 1;
         if (!evict_one(store))
             return -1;
+    }
     return 0;
 }

@@ -18,8 +18,8 @@ enum {
 
 static inline table_slot make_slot(uint64_t tag, const struct entry *entry)
 {
-    return tag << (64 - TABLE_TAG_BITS) | (entry_expires(entry) ? TABLE_SLOT_EXPIRES : 0) |
-           (uint64_t)(uintptr_t)entry >> 3;
+    return tag << (64 - TABLE_TAG_BITS) | TABLE_SLOT_FRESH |
+           (entry_expires(entry) ? TABLE_SLOT_EXPIRES : 0) | (uint64_t)(uintptr_t)entry >> 3;
 }
 
 static inline uint64_t tag_of(table_slot slot)
@@ -305,6 +305,12 @@ int table_insert(struct table *table, struct sip_key key, uint64_t hash, struct 
 void table_replace(table_slot *slot, struct entry *entry)
 {
     *slot = make_slot(tag_of(*slot), entry);
+}
+
+void segment_forget_fresh(struct segment *segment)
+{
+    for (size_t i = 0; i < segment->capacity; i++)
+        segment->slots[i] &= ~TABLE_SLOT_FRESH;
 }
 
 /* Those that follow move up, where that brings them nearer to where their probing

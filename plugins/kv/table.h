@@ -22,14 +22,16 @@
 enum {
     TABLE_PART_BITS = 6,
     TABLE_PARTS = 1 << TABLE_PART_BITS,
-    TABLE_TAG_BITS = 19,
+    TABLE_TAG_BITS = 18,
     TABLE_POINTER_BITS = 44 /* of an address, without its lowest three */
 };
 
-/* A slot: the hash's last bits, whether the entry expires, its address. 0: empty. */
+/* A slot: the hash's last bits, whether the entry was put in since the segment forgot what is
+ * fresh, whether it expires, its address. 0: empty. */
 typedef uint64_t table_slot;
 
 #define TABLE_SLOT_EXPIRES ((table_slot)1 << TABLE_POINTER_BITS)
+#define TABLE_SLOT_FRESH (TABLE_SLOT_EXPIRES << 1)
 
 struct segment {
     uint32_t count;
@@ -72,6 +74,9 @@ int table_insert(struct table *table, struct sip_key key, uint64_t hash, struct 
 void table_replace(table_slot *slot, struct entry *entry);
 
 void table_remove(struct table *table, uint64_t hash, table_slot *slot);
+
+/* From now on only what is put in or replaced is fresh. */
+void segment_forget_fresh(struct segment *segment);
 
 /* Makes room for a number of entries that are going to come. */
 int table_reserve(struct table *table, size_t count);

@@ -71,6 +71,39 @@ Test(save, survives_a_stop)
     temp_dir_remove(dir);
 }
 
+static long used_memory(int fd)
+{
+    return atol(strstr(scene_ask(fd, "INFO memory"), "used_memory:") + 12);
+}
+
+/* However many databases there are. (Else maxmemory would evict what it had kept before.) */
+Test(save, what_is_loaded_takes_no_more_memory_than_before)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    int fd = scene_client(dir);
+    long before;
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < 16; i++) {
+        assert_is(scene_ask(fd, "SELECT %d", i), "+OK");
+        fill(fd, 4000);
+    }
+    before = used_memory(fd);
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    rpd = scene_start(dir, "", "", false);
+    fd = scene_client(dir);
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "DBSIZE"), ":4000");
+    cr_assert_lt(used_memory(fd), before + before / 10, "%ld, before: %ld", used_memory(fd),
+                 before);
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(save, nothing_is_saved_at_a_stop_where_that_is_not_wanted)
 {
     const char *dir = temp_dir_make();
@@ -150,6 +183,7 @@ Test(save, flushing_ends_it)
     assert_is(scene_read(fd), ":0");
     assert_is(scene_ask(other, "SET a 1"), "+OK");
     scene_await_info(fd, "rdb_bgsave_in_progress:0");
+    cr_assert_neq(access(textf("%s/snap.tmp", dir), F_OK), 0);
     assert_is(scene_ask(fd, "SAVE"), "+OK");
     close(fd);
     close(other);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define assert_is(found, wanted)                                                                   \
@@ -63,6 +64,30 @@ Test(serve, memory_is_limited)
     temp_dir_remove(dir);
 }
 
+/* A value that takes as much as many thousand keys: they cannot be evicted at once, and so the
+ * next one has to wait. */
+Test(serve, large_values_keep_the_limit_too)
+{
+    enum { SMALL = 30000, PIECES = 60, LIMIT = 3000000 };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", textf(", \"maxmemory\": %d", LIMIT), false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < SMALL; i++)
+        assert_is(scene_ask(fd, "SET key:%d x", i), "+OK");
+    for (int i = 0; i < PIECES; i++) {
+        assert_is(scene_ask(fd, "SETRANGE large:%d 100000 x", i), ":100001");
+        const long used = atol(strstr(scene_ask(fd, "INFO memory"), "used_memory:") + 12);
+        cr_assert_lt(used, LIMIT + 120000, "after %d", i);
+    }
+    assert_is(scene_ask(fd, "STRLEN large:%d", PIECES - 1), ":100001");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* A megabyte each, asked for a thousand times and never read: that is not gathered. */
 Test(serve, a_client_that_does_not_read_costs_little)
 {
@@ -91,6 +116,83 @@ Test(serve, a_client_that_does_not_read_costs_little)
     }
     close(fd);
     close(other);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+enum { FILLED = 20000, SLOW = 400, BIG = 120000 };
+
+/* How many of A's answers had come when B was answered: each is "*0\r\n". B asks when the
+ * first of A's requests, which has a large answer, was answered. */
+static long slow_answers_before(int a, int b)
+{
+    static char big[9 + BIG + 2];
+    char *asks = malloc(SLOW * 16 + 16), answers[SLOW * 4];
+    size_t size = (size_t)sprintf(asks, "GET big\r\n");
+    ssize_t got;
+
+    for (int i = 0; i < SLOW; i++)
+        size += (size_t)snprintf(asks + size, 16, "KEYS no:*\r\n");
+    cr_assert_eq(send_all(a, asks, size), 0);
+    cr_assert_eq(read_exactly(a, big, sizeof big), (ssize_t)sizeof big);
+    assert_is(scene_ask(b, "PING"), "+PONG");
+    got = recv(a, answers, sizeof answers, MSG_DONTWAIT);
+    got = got > 0 ? got : 0;
+    cr_assert_eq(read_exactly(a, answers, sizeof answers - (size_t)got),
+                 (ssize_t)sizeof answers - got);
+    free(asks);
+    return got / 4;
+}
+
+/* However much one has asked for. (The test itself may have been late: it has three tries.) */
+Test(serve, who_asks_for_much_leaves_others_their_turn)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int a = scene_client(dir), b = scene_client(dir);
+    long fewest = SLOW;
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < FILLED; i++)
+        assert_is(scene_ask(a, "SET key:%d x", i), "+OK");
+    assert_is(scene_ask(a, "SETRANGE big 0 %05000d", 0), ":5000");
+    for (int i = 5000; i < BIG; i += 5000)
+        assert_is(scene_ask(a, "APPEND big %05000d", 0), textf(":%d", i + 5000));
+    for (int i = 0; i < 3 && fewest == SLOW; i++)
+        fewest = slow_answers_before(a, b);
+    cr_assert_lt(fewest, SLOW / 2);
+    close(a);
+    close(b);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* A request with half a million arguments is not remembered. */
+Test(serve, an_idle_client_costs_little)
+{
+    enum { CLIENTS = 24, ARGUMENTS = 500000 };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    char *request = malloc(16 + ARGUMENTS * 7 + 16);
+    size_t size = (size_t)sprintf(request, "*%d\r\n$6\r\nEXISTS\r\n", ARGUMENTS + 1);
+    int clients[CLIENTS];
+    long before = 0;
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < ARGUMENTS; i++)
+        size += (size_t)sprintf(request + size, "$1\r\nx\r\n");
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = scene_client(dir);
+        cr_assert_eq(send_all(clients[i], request, size), 0);
+        assert_is(scene_read(clients[i]), ":0");
+        if (i == 0)
+            before = rss_kib(process_pid(rpd));
+    }
+    cr_assert_lt(rss_kib(process_pid(rpd)), before + 40000);
+    for (int i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    free(request);
     process_free(rpd);
     temp_dir_remove(dir);
 }

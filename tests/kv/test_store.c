@@ -216,6 +216,98 @@ Test(store, memory_of_other_sizes_is_used_again)
     free_store(store);
 }
 
+static void fill_in(struct entry *entry, size_t from)
+{
+    for (size_t i = from; i < entry_value_size(entry); i++)
+        entry_value(entry)[i] = (char)(i * 7 >> 3);
+}
+
+enum { GROWN = 32 * 1024 * 1024, GROWTH = 100, GROWTHS = 2000 };
+
+/* What grows a little at a time is not copied each time. */
+Test(store, a_large_value_grows_in_little_time)
+{
+    struct store *store = make_store();
+    const struct store_key key = numbered(store, 1);
+    struct entry *entry;
+    int64_t began, took;
+
+    cr_assert_eq(store_set(store, 0, &key, "", 0, STORE_NO_EXPIRY), 0);
+    entry = store_resize(store, 0, &key, store_find(store, 0, &key), GROWN);
+    fill_in(entry, 0);
+    began = thread_ns();
+    for (int i = 0; i < GROWTHS; i++) {
+        const size_t size = entry_value_size(entry);
+        entry = store_resize(store, 0, &key, entry, size + GROWTH);
+        cr_assert_not_null(entry);
+        cr_assert_eq(entry, store_find(store, 0, &key));
+        fill_in(entry, size);
+    }
+    took = thread_ns() - began;
+    cr_assert_eq(entry_value_size(entry), GROWN + GROWTH * GROWTHS);
+    for (size_t i = 0; i < entry_value_size(entry); i++)
+        if (entry_value(entry)[i] != (char)(i * 7 >> 3))
+            cr_assert_fail("byte %zu", i);
+    cr_assert_lt(took, 1000000000, "%lld us", (long long)took / 1000);
+    store_delete(store, 0, &key);
+    cr_assert_eq(store->databases[0].heap.bytes, 0);
+    cr_assert_eq(store->databases[0].heap.large, 0);
+    free_store(store);
+}
+
+/* ---- while a save runs -------------------------------------------------------------------- */
+
+static struct store *guarded;
+
+static void copy_nothing(struct store_guard *guard, unsigned database, uint64_t hash)
+{
+    struct table *table = &guarded->databases[database].parts[table_part(hash)];
+    struct segment *segment = table_segment(table, hash);
+
+    table->epoch = guard->epoch;
+    if (segment && segment->epoch != guard->epoch) {
+        segment_forget_fresh(segment);
+        segment->epoch = guard->epoch;
+    }
+}
+
+/* What is written again and again is kept once, as it was when the save began. */
+Test(store, a_save_keeps_each_entry_once)
+{
+    struct store *store = make_store();
+    struct store_guard guard = {.epoch = 1, .handed = 5, .written = 4, .copy = copy_nothing};
+    char value[2000] = {0};
+    struct entry *entry;
+
+    for (unsigned i = 0; i < 1000; i++)
+        put(store, i, "old", 3);
+    guarded = store;
+    store->guard = &guard;
+    for (unsigned round = 0; round < 199; round++)
+        for (unsigned i = 0; i < 1100; i++) {
+            const struct store_key key = numbered(store, i);
+            if (round % 7 == 3)
+                store_delete(store, 0, &key);
+            else
+                put(store, i, value, round * 10 % sizeof value);
+            entry = store_find(store, 0, &key);
+            if (entry)
+                cr_assert_eq(store_set_expiry(store, 0, &key, entry, (int64_t)1e15), 0);
+        }
+    cr_assert_leq(store->deferred_count, 1000);
+    cr_assert_gt(store->deferred_count, 800);
+    for (size_t i = 0; i < store->deferred_count; i++)
+        cr_assert_eq(memcmp(entry_value(store->deferred[i].entry), "old", 3), 0);
+    /* The next one keeps what this one did not. */
+    const size_t kept = store->deferred_count;
+    guard = (struct store_guard){.epoch = 2, .copy = copy_nothing};
+    for (unsigned i = 0; i < 1100; i++)
+        put(store, i, "newer", 5);
+    cr_assert_eq(store->deferred_count, kept + 1100);
+    store->guard = NULL;
+    free_store(store);
+}
+
 Test(store, long_keys)
 {
     struct store *store = make_store();

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEYS = 1000, PARTS = 64 };
+enum { KEYS = 1000, PARTS = 64, LARGE = 20000000 };
 
 #define assert_is(found, wanted)                                                                   \
     do {                                                                                           \
@@ -145,6 +145,42 @@ Test(warm, no_answer_is_a_guess)
     temp_dir_remove(dir);
 }
 
+/* What a request with too few arguments has behind them is no key. */
+Test(warm, a_request_with_too_few_arguments_is_told_at_once)
+{
+    static const char *const modes[] = {"error", "hold"};
+    const char *dir = temp_dir_make();
+    char *large = malloc(LARGE);
+    int fd;
+
+    make_snapshot(dir);
+    memset(large, 'x', LARGE);
+    for (size_t mode = 0; mode < 2; mode++) {
+        struct process *rpd = start_half(dir, textf(", \"loading\": \"%s\"", modes[mode]), &fd);
+        for (int i = 0; i < 12; i++) {
+            const int other = scene_client(dir);
+            /* (Its argument must not be taken for one of the next request's.) */
+            const char *head = textf("*3\r\n$4\r\nECHO\r\n$1\r\nx\r\n$%d\r\n", LARGE);
+            cr_assert_eq(send_all(fd, head, strlen(head)), 0);
+            cr_assert_eq(send_all(fd, large, LARGE), 0);
+            cr_assert_eq(send_all(fd, "\r\n", 2), 0);
+            assert_begins(scene_read(fd), "-ERR wrong number of arguments for 'echo'");
+            assert_begins(scene_ask(other, "RENAME key:%d", i),
+                          "-ERR wrong number of arguments for 'rename'");
+            close(other);
+        }
+        assert_begins(scene_ask(fd, "GET"), "-ERR wrong number of arguments for 'get'");
+        assert_begins(scene_ask(fd, "DBSIZE x"), "-ERR wrong number of arguments for 'dbsize'");
+        assert_is(scene_ask(fd, "PING"), "+PONG");
+        close(fd);
+        process_signal(rpd, 9);
+        process_wait_exit(rpd);
+        process_free(rpd);
+    }
+    free(large);
+    temp_dir_remove(dir);
+}
+
 Test(warm, held_requests_are_answered_in_order)
 {
     const char *dir = temp_dir_make();
@@ -217,6 +253,7 @@ Test(warm, a_damaged_part_ends_it_where_that_is_asked_for)
     cr_assert_eq(process_code(process_wait_exit(rpd)), 69, "%s", process_stderr(rpd));
     cr_assert_not_null(strstr(process_stderr(rpd), "part-63"), "%s", process_stderr(rpd));
     cr_assert_not_null(strstr(process_stderr(rpd), "checksum"), "%s", process_stderr(rpd));
+    cr_assert_not_null(strstr(process_stderr(rpd), "and restart"), "%s", process_stderr(rpd));
     process_free(rpd);
     temp_dir_remove(dir);
 }
@@ -240,12 +277,41 @@ Test(warm, a_damaged_part_is_served_around_where_that_is_asked_for)
     }
     cr_assert_gt(lost, 0);
     cr_assert_lt(lost, KEYS / 10);
+    assert_begins(scene_ask(fd, "FLUSHALL whatever"), "-ERR syntax error");
     assert_begins(scene_ask(fd, "SAVE"), "-MISCONF ");
     assert_is(scene_ask(fd, "FLUSHALL"), "+OK");
     for (int i = 0; i < KEYS; i++)
         assert_is(scene_ask(fd, "GET key:%d", i), "(null)");
     assert_is(scene_ask(fd, "SAVE"), "+OK");
     close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* Clients that came before there was anything are held, and counted, as any others. */
+Test(warm, clients_that_came_first_are_served_when_the_load_succeeds_at_last)
+{
+    const char *dir = temp_dir_make();
+
+    file_write(textf("%s/snap", dir), "rubbish", 7);
+    struct process *rpd = scene_start(dir, ", \"on_load_failure\": \"retry\"",
+                                      ", \"loading\": \"hold\"", false);
+    const int fd = scene_client(dir), gone = scene_client(dir);
+    cr_assert_eq(process_wait_line(rpd, "tries again"), 0);
+    assert_is(scene_ask(fd, "PING"), "+PONG");
+    assert_is(scene_ask(gone, "PING"), "+PONG");
+    cr_assert_eq(send_all(fd, "SET a 1\r\nGET a\r\n", 16), 0);
+    cr_assert_eq(send_all(gone, "GET a\r\n", 7), 0);
+    cr_assert_eq(unlink(textf("%s/snap", dir)), 0);
+    scene_await_ready(rpd);
+    assert_is(scene_read(fd), "+OK");
+    assert_is(scene_read(fd), "1");
+    scene_read(gone);
+    cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "connected_clients:2\r\n"));
+    close(gone);
+    scene_await_info(fd, "connected_clients:1\r\n");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
     process_free(rpd);
     temp_dir_remove(dir);
 }
