@@ -29,12 +29,6 @@ UNUSED static const char *test_plugin(const char *name)
     return build_path(textf("tests/plugins/%s.so", name));
 }
 
-/* Sanitized daemons are slower, larger, and cannot be copied set-uid. */
-UNUSED static bool is_sanitized(void)
-{
-    return strstr(build_path(""), "asan") || strstr(build_path(""), "tsan");
-}
-
 /* Whether a build tree somewhere below /root, say, can be used by another user. */
 UNUSED static bool others_reach_the_build(void)
 {

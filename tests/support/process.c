@@ -232,6 +232,11 @@ const char *build_path(const char *relative)
     return textf("%s/%s", build, relative);
 }
 
+bool is_sanitized(void)
+{
+    return strstr(build_path(""), "asan") || strstr(build_path(""), "tsan");
+}
+
 const char *beside_path(const char *name)
 {
     char path[4096];

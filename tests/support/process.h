@@ -48,6 +48,9 @@ void temp_dir_remove(const char *dir);
  * $RPD_BUILD, else RPD_BUILD_DIR as compiled in. */
 const char *build_path(const char *relative);
 
+/* Sanitized daemons are slower, larger, and cannot be copied set-uid. */
+bool is_sanitized(void);
+
 /* A file beside the running program, for a test's own helpers. */
 const char *beside_path(const char *name);
 
