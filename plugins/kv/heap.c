@@ -233,10 +233,12 @@ void *heap_resize(struct heap *heap, void *piece, size_t size, size_t new_size)
 {
     void *moved = realloc(piece, heap_round(new_size) - MALLOC_WORD);
 
-    if (!moved && new_size > size)
+    if (moved)
+        piece = moved;
+    else if (new_size > size)
         return NULL;
     heap->bytes += heap_round(new_size) - heap_round(size);
-    return moved ? moved : piece;
+    return piece;
 }
 
 /* What is left of from's last region becomes unused slabs: without memory, but for

@@ -128,7 +128,7 @@ static long slow_answers_before(int a, int b)
 {
     static char big[9 + BIG + 2];
     char *asks = malloc(SLOW * 16 + 16), answers[SLOW * 4];
-    size_t size = (size_t)sprintf(asks, "GET big\r\n");
+    size_t size = (size_t)snprintf(asks, 16, "GET big\r\n");
     ssize_t got;
 
     for (int i = 0; i < SLOW; i++)
@@ -174,14 +174,14 @@ Test(serve, an_idle_client_costs_little)
     enum { CLIENTS = 24, ARGUMENTS = 500000 };
     const char *dir = temp_dir_make();
     struct process *rpd = scene_start(dir, "", "", false);
-    char *request = malloc(16 + ARGUMENTS * 7 + 16);
-    size_t size = (size_t)sprintf(request, "*%d\r\n$6\r\nEXISTS\r\n", ARGUMENTS + 1);
+    char *request = malloc(32 + ARGUMENTS * 8);
+    size_t size = (size_t)snprintf(request, 32, "*%d\r\n$6\r\nEXISTS\r\n", ARGUMENTS + 1);
     int clients[CLIENTS];
     long before = 0;
 
     scene_await_ready(rpd);
     for (int i = 0; i < ARGUMENTS; i++)
-        size += (size_t)sprintf(request + size, "$1\r\nx\r\n");
+        size += (size_t)snprintf(request + size, 8, "$1\r\nx\r\n");
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = scene_client(dir);
         cr_assert_eq(send_all(clients[i], request, size), 0);
