@@ -120,16 +120,12 @@ static void wait_until_all_burn(const char *dir)
 static const char *burn_config(const char *dir, const char *endpoint)
 {
     const char *path = textf("%s/rpd.json", dir);
-    FILE *file = fopen(path, "we");
+    const char *text = textf("{\"workers\":%d,\"services\":[{\"name\":\"burn\",\"plugin\":\"%s\","
+                             "\"listen\":[\"%s\"],\"options\":{\"parts\":%d,\"load_s\":%d}}]}",
+                             WORKERS, build_path("tests/plugins/burn.so"), endpoint, WORKERS,
+                             3 * LONGEST_S);
 
-    if (!file)
-        test_die("%s: %s", path, strerror(errno));
-    fprintf(
-        file,
-        "{\"workers\":%d,\"services\":[{\"name\":\"burn\",\"plugin\":\"%s\",\"listen\":[\"%s\"],"
-        "\"options\":{\"parts\":%d,\"load_s\":%d}}]}",
-        WORKERS, build_path("tests/plugins/burn.so"), endpoint, WORKERS, 3 * LONGEST_S);
-    fclose(file);
+    file_write(path, text, strlen(text));
     return path;
 }
 

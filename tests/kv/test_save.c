@@ -45,6 +45,18 @@ static void fill(int fd, int keys)
         assert_is(scene_ask(fd, "SET filler:%d %0100d", i, i), "+OK");
 }
 
+/* A stop and a start; the client, too, is a new one. */
+static struct process *start_again(struct process *rpd, const char *dir, int *fd)
+{
+    close(*fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    rpd = scene_start(dir, "", "", false);
+    *fd = scene_client(dir);
+    scene_await_ready(rpd);
+    return rpd;
+}
+
 Test(save, survives_a_stop)
 {
     const char *dir = temp_dir_make();
@@ -56,12 +68,7 @@ Test(save, survives_a_stop)
     assert_is(scene_ask(fd, "SET b 2 EX 1000"), "+OK");
     assert_is(scene_ask(fd, "SELECT 15"), "+OK");
     assert_is(scene_ask(fd, "SET a \"15 \\x00 \\r\\n\""), "+OK");
-    close(fd);
-    cr_assert_eq(process_code(process_stop(rpd)), 0);
-    process_free(rpd);
-    rpd = scene_start(dir, "", "", false);
-    fd = scene_client(dir);
-    scene_await_ready(rpd);
+    rpd = start_again(rpd, dir, &fd);
     assert_is(scene_ask(fd, "GET a"), "1");
     cr_assert_gt(atol(scene_ask(fd, "TTL b") + 1), 900);
     assert_is(scene_ask(fd, "SELECT 15"), "+OK");
@@ -90,12 +97,7 @@ Test(save, what_is_loaded_takes_no_more_memory_than_before)
         fill(fd, 4000);
     }
     before = used_memory(fd);
-    close(fd);
-    cr_assert_eq(process_code(process_stop(rpd)), 0);
-    process_free(rpd);
-    rpd = scene_start(dir, "", "", false);
-    fd = scene_client(dir);
-    scene_await_ready(rpd);
+    rpd = start_again(rpd, dir, &fd);
     assert_is(scene_ask(fd, "DBSIZE"), ":4000");
     cr_assert_lt(used_memory(fd), before + before / 10, "%ld, before: %ld", used_memory(fd),
                  before);
