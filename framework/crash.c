@@ -67,8 +67,13 @@ const struct crash_context *crash_context_here(void)
 
 struct crash_place crash_place_of(const struct crash_context *context)
 {
-    if (atomic_load_explicit(&context->depth, memory_order_relaxed) <= 0)
+    if ((uint32_t)atomic_load_explicit(&context->calls, memory_order_relaxed) == 0)
         return (struct crash_place){NULL, NULL};
+    return crash_last_place_of(context);
+}
+
+struct crash_place crash_last_place_of(const struct crash_context *context)
+{
     return (struct crash_place){
         atomic_load_explicit(&context->service, memory_order_relaxed),
         atomic_load_explicit(&context->plugin, memory_order_relaxed),
@@ -401,7 +406,7 @@ void crash_thread_begin(const char *thread_name)
 
 void crash_thread_end(void)
 {
-    atomic_store(&crash_context_.depth, 0);
+    atomic_store(&crash_context_.calls, 0);
     crash_context_.thread = NULL;
     if (!own_stack.mapping)
         return;

@@ -21,16 +21,21 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What the line says of a thread. Other threads may read it, too: one that does
  * not answer is named by it. initial-exec: to read it in a signal handler must
  * not call the loader, which may allocate. */
 struct crash_context {
-    _Atomic(const char *) service; /* meaningful while depth > 0 */
+    _Atomic(const char *) service; /* of the callback that runs, else of the last one */
     _Atomic(const char *) plugin;
-    atomic_int depth;
+    /* How many callbacks the thread is in, and above that how often it has entered or left
+     * one: by which the watchdog sees that it gets on. */
+    _Atomic uint64_t calls;
     const char *thread;
 };
+
+#define CRASH_CROSSING (UINT64_C(1) << 32)
 
 extern __thread struct crash_context crash_context_
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -43,6 +48,15 @@ struct crash_place {
 /* [any], async-signal-safe. Of the thread that calls; of any that lives. */
 const struct crash_context *crash_context_here(void);
 struct crash_place crash_place_of(const struct crash_context *context);
+
+/* [any] Of that thread, the callback that runs, or else the last one. */
+struct crash_place crash_last_place_of(const struct crash_context *context);
+
+/* [any] How often that thread has entered or left a callback. Wraps around. */
+static inline uint32_t crash_crossings_of(const struct crash_context *context)
+{
+    return (uint32_t)(atomic_load_explicit(&context->calls, memory_order_relaxed) >> 32);
+}
 
 /* [start] Installs the handlers, for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
  * SIGSYS and SIGTRAP. Early in main(), and again after dlopen: a constructor
@@ -71,19 +85,19 @@ void crash_set_step(const char *literal);
 static inline void crash_enter(const char *service, const char *plugin)
 {
     struct crash_context *here = &crash_context_;
-    const int depth = atomic_load_explicit(&here->depth, memory_order_relaxed);
+    const uint64_t calls = atomic_load_explicit(&here->calls, memory_order_relaxed);
 
     atomic_store_explicit(&here->service, service, memory_order_relaxed);
     atomic_store_explicit(&here->plugin, plugin, memory_order_relaxed);
-    atomic_store_explicit(&here->depth, depth + 1, memory_order_relaxed);
+    atomic_store_explicit(&here->calls, calls + CRASH_CROSSING + 1, memory_order_relaxed);
 }
 
 static inline void crash_leave(void)
 {
     struct crash_context *here = &crash_context_;
-    const int depth = atomic_load_explicit(&here->depth, memory_order_relaxed);
+    const uint64_t calls = atomic_load_explicit(&here->calls, memory_order_relaxed);
 
-    atomic_store_explicit(&here->depth, depth - 1, memory_order_relaxed);
+    atomic_store_explicit(&here->calls, calls + CRASH_CROSSING - 1, memory_order_relaxed);
 }
 
 /* [start] From now on exit(), on whichever thread, prints a line, calls
