@@ -87,10 +87,9 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
     if (control->fd >= 0)
         return 0;
     return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "control",
-                     control->path,
-                     "cannot make the control socket: %s; free space in the run-time directory, or "
-                     "set RPD_RUNTIME_DIR",
-                     strerror(errno));
+                     control->path, "cannot make the control socket: %s; %s", strerror(errno),
+                     error_remedy(errno, "free space in the run-time directory, or set "
+                                         "RPD_RUNTIME_DIR"));
 }
 
 void control_sweep(const struct control *control)

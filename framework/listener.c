@@ -79,7 +79,8 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
         return 0;
     if (error_is_shortage(cause))
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot look who listens there: %s; raise the limits", strerror(cause));
+                         "cannot look who listens there: %s; %s", strerror(cause),
+                         error_remedy(cause, ""));
     if (cause == EACCES || cause == EPERM)
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
@@ -204,12 +205,13 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
                          "already bound: somebody alive listens there; stop it or use another "
                          "endpoint");
     case RPD_BIND_IO:
-        return error_set(error, EXIT_SYSTEM, STEP, object, "the system refused: %s%s",
-                         strerror(bound->error_number),
-                         bound->error_number == EACCES ? "; ports below 1024 need a privilege"
-                         : bound->error_number == EADDRNOTAVAIL
-                             ? "; this machine has no such address, choose one that it has"
-                             : "; mend that, or use another endpoint");
+        return error_set(
+            error, EXIT_SYSTEM, STEP, object, "the system refused: %s; %s",
+            strerror(bound->error_number),
+            bound->error_number == EACCES ? "ports below 1024 need a privilege"
+            : bound->error_number == EADDRNOTAVAIL
+                ? "this machine has no such address, choose one that it has"
+                : error_remedy(bound->error_number, "mend that, or use another endpoint"));
     case RPD_BIND_OTHER:
         return error_set(
             error, EXIT_SYSTEM, STEP, object,

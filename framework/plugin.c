@@ -173,8 +173,8 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
                          error_is_shortage(errno) ? EXIT_SYSTEM
                          : errno == EACCES        ? EXIT_SECURITY
                                                   : EXIT_MISSING_FILE,
-                         INSPECT, plugin->path, "cannot open it: %s; make that possible",
-                         strerror(errno));
+                         INSPECT, plugin->path, "cannot open it: %s; %s", strerror(errno),
+                         error_remedy(errno, "make that possible"));
     if (check_file(plugin, error) < 0)
         return -1;
     return elf_read_plugin(plugin->fd, plugin->path, &plugin->note, error);
@@ -313,8 +313,9 @@ int plugin_load(struct plugin *plugin, struct error *error)
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;
-        return error_set(error, EXIT_PLUGIN, "code", plugin->path,
-                         "cannot load it: %s; link it with what it needs", cause);
+        return error_set(error, error_shortage_in(cause) ? EXIT_SYSTEM : EXIT_PLUGIN, "code",
+                         plugin->path, "cannot load it: %s; %s", cause,
+                         error_remedy(error_shortage_in(cause), "link it with what it needs"));
     }
     if (check_same_file(plugin, error) < 0 || check_backend(plugin, error) < 0 ||
         check_bind(plugin, error) < 0)

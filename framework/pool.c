@@ -228,27 +228,44 @@ static int count_processors(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
 }
 
+/* Without workers. NULL and errno. */
+static struct pool *make_pool(struct event_base *base, int loads)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    int cause;
+
+    if (!pool)
+        return NULL;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake_worker, NULL);
+    init_cancel_condition(&pool->cancel_changed);
+    TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
+    TAILQ_INIT(&pool->waiting[JOB_LOAD]);
+    TAILQ_INIT(&pool->finished);
+    LIST_INIT(&pool->workers);
+    pool->loads_max = loads > 0 ? loads : count_processors();
+    pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    cause = pool->wake_fd < 0 ? errno : ENOMEM;
+    if (pool->wake_fd >= 0)
+        pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
+    if (pool->wake_loop && event_add(pool->wake_loop, NULL) == 0)
+        return pool;
+    pool_destroy(pool);
+    errno = cause;
+    return NULL;
+}
+
 int pool_create(struct pool **ret_pool, struct event_base *base, int workers, int loads,
                 struct error *error)
 {
-    struct pool *pool = calloc(1, sizeof *pool);
-    int failed = ENOMEM, count = 0;
+    struct pool *pool = make_pool(base, loads);
+    int failed, count;
 
     *ret_pool = pool;
-    if (pool) {
-        pthread_mutex_init(&pool->mutex, NULL);
-        pthread_cond_init(&pool->wake_worker, NULL);
-        init_cancel_condition(&pool->cancel_changed);
-        TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
-        TAILQ_INIT(&pool->waiting[JOB_LOAD]);
-        TAILQ_INIT(&pool->finished);
-        LIST_INIT(&pool->workers);
-        pool->loads_max = loads > 0 ? loads : count_processors();
-        pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
-    }
-    if (pool && pool->wake_fd >= 0 && pool->wake_loop && event_add(pool->wake_loop, NULL) == 0)
-        count = start_threads(pool, workers, &failed);
+    if (!pool)
+        return error_set(error, EXIT_SYSTEM, "workers", "worker pool", "cannot make it: %s; %s",
+                         strerror(errno), error_remedy(errno, "raise the limits"));
+    count = start_threads(pool, workers, &failed);
     if (count == 0) {
         pool_destroy(pool);
         *ret_pool = NULL;
