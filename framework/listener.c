@@ -335,7 +335,7 @@ static void run_bind(void *argument)
 
     if (!seal_this_thread(&call->seal))
         call->seal_error = errno;
-    crash_enter(call->how->service, call->how->plugin);
+    crash_enter(call->how->service, call->how->plugin, (crash_code)call->how->bind);
     call->bound = call->how->bind(call->endpoint);
     crash_leave();
 }
@@ -523,7 +523,7 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     claimed = claim_heal(&listener->claim, error);
     if (claimed != 0)
         return -1;
-    if (is_ours(listener, listener->endpoint.name))
+    if (listener->fd >= 0 && is_ours(listener, listener->endpoint.name))
         return 0;
     if (listener->way == LISTENER_OWN) {
         listener->unreachable = true;

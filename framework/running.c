@@ -2,6 +2,8 @@
 #include "running.h"
 
 #include "clock.h"
+#include "crash.h"
+#include "fork_guard.h"
 #include "libevent.h"
 #include "log.h"
 #include "outcome.h"
@@ -202,6 +204,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
+    intact_look(running, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -287,8 +290,11 @@ static void on_path_changed(void *arg, const char *name)
 
 static void log_for_libevent(int severity, const char *message)
 {
+    const int saved = errno; /* it is asked for the cause, after this */
+
     log_line(severity >= EVENT_LOG_WARN ? RPD_LOG_WARNING : RPD_LOG_DEBUG, NULL, "libevent: %s",
              message);
+    errno = saved;
 }
 
 /* libevent would call exit(), which is what plugins are blamed for. */
@@ -336,6 +342,22 @@ static int watch_paths(struct running *running)
     return started;
 }
 
+int running_watch_paths_again(struct running *running)
+{
+    path_watch_stop(&running->path_watch);
+    return watch_paths(running);
+}
+
+int running_reopen_signals(struct running *running)
+{
+    if (signals_reopen() < 0)
+        return -1;
+    event_del(running->signal_event);
+    event_assign(running->signal_event, running->base, signals_fd(), EV_READ | EV_PERSIST,
+                 on_signal, running);
+    return event_add(running->signal_event, NULL);
+}
+
 static int make_events(struct running *running)
 {
     running->signal_event = event_new(running->base, signals_fd(), EV_READ | EV_PERSIST, on_signal,
@@ -356,6 +378,7 @@ int running_open(struct running *running, struct error *error)
 
     if (signals_open(error) < 0)
         return -1;
+    crash_thread_is_loop();
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0 ||
@@ -376,6 +399,8 @@ void running_close(struct running *running)
 {
     if (!running->base)
         return;
+    fork_guard_leave_loop(NULL, NULL);
+    intact_end(running);
     pulse_stop(&running->pulse);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
@@ -391,12 +416,32 @@ void running_close(struct running *running)
     libevent_global_shutdown();
 }
 
+static int tell_failed_loop(const struct running *running, int cause, struct error *error)
+{
+    char suspect[640];
+
+    if (cause != EBADF && cause != EINVAL)
+        return error_set(error, EXIT_SYSTEM, "loop", "event loop",
+                         "it failed: %s; free memory or descriptors", strerror(cause));
+    intact_name_suspect(running, suspect, sizeof suspect);
+    return error_set(error, EXIT_INTERNAL, "loop", "event loop",
+                     "%s closed its descriptor; ended: a plugin must close only what it has opened",
+                     suspect);
+}
+
+static void leave_loop(void *base)
+{
+    event_base_loopbreak(base);
+}
+
 int running_serve(struct running *running, struct error *error)
 {
     static const struct service_events events = {on_phase, on_ready, on_failed, on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
+    fork_guard_leave_loop(leave_loop, running->base);
+    intact_begin(running);
     place_pool_init(&running->place_pool, running->base);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;
@@ -413,9 +458,13 @@ int running_serve(struct running *running, struct error *error)
     on_path_changed(running, NULL);
     /* Until we say so: a plugin may break the loop, too, and a break that comes
      * before the loop is forgotten. */
-    while (!running->stopped)
-        if (event_base_loop(running->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-            return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                             "it failed: %s; free memory or descriptors", strerror(errno));
+    while (!running->stopped) {
+        const int ended = event_base_loop(running->base, EVLOOP_NO_EXIT_ON_EMPTY);
+
+        if (fork_guard_is_child())
+            crash_leave_forked();
+        if (ended < 0)
+            return tell_failed_loop(running, errno, error);
+    }
     return 0;
 }

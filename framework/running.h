@@ -6,6 +6,7 @@
 #define FRAMEWORK_RUNNING_H
 
 #include "control.h"
+#include "intact.h"
 #include "notify.h"
 #include "path_watch.h"
 #include "pulse.h"
@@ -28,6 +29,7 @@ struct running {
     struct pool *pool;
     struct path_watch path_watch;
     struct pulse pulse;
+    struct intact intact;
     uint64_t beat_us, last_hangup_us, last_told_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */
@@ -42,5 +44,9 @@ void running_close(struct running *running);
 
 /* [loop] Serves; returns when every service has stopped. */
 int running_serve(struct running *running, struct error *error);
+
+/* [loop] A plugin has closed what they read: once more. 0, or -1 and errno. */
+int running_reopen_signals(struct running *running);
+int running_watch_paths_again(struct running *running);
 
 #endif

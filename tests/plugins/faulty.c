@@ -19,6 +19,7 @@
 #include <rpd/backend.h>
 
 #include "acts.h"
+#include "offences.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -145,8 +146,9 @@ __attribute__((noinline)) static int do_act(const struct rpd_service *service, c
         failed_assertion();
     else if (strcmp(what, "read") == 0)
         return read_all(rpd_option_string(service, "path"));
-    else
+    else if (!offend(service, what))
         act("faulty", what);
+    calls++;
     return 0;
 }
 
