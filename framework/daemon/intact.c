@@ -6,7 +6,6 @@
 
 #include "base/fork_guard.h"
 #include "base/log.h"
-#include "daemon/running.h"
 #include "guard/crash.h"
 #include "guard/signals.h"
 
@@ -25,17 +24,17 @@ struct suspect {
     char text[640];
 };
 
-static void list_services(const struct running *running, char *ret, size_t size)
+static void list_services(const struct intact *intact, char *ret, size_t size)
 {
     size_t used = 0;
 
-    FOR_EACH_SERVICE(running, service)
+    FOR_EACH_SERVICE(intact, service)
         if (used < size)
             used += (size_t)snprintf(ret + used, size - used, "%s%s", used > 0 ? ", " : "",
                                      service->name);
 }
 
-static struct suspect suspect_of(const struct running *running)
+static struct suspect suspect_of(const struct intact *intact)
 {
     const struct crash_place place = crash_last_place_of(crash_context_here());
     const char *last;
@@ -43,23 +42,23 @@ static struct suspect suspect_of(const struct running *running)
     struct suspect suspect = {.subject = NULL};
 
     last = place.service ? crash_callback_name(place.callback, name, sizeof name) : "a callback";
-    if (running->service_count == 1) {
-        suspect.subject = running->services[0].name;
+    if (intact->service_count == 1) {
+        suspect.subject = intact->services[0].name;
         snprintf(suspect.text, sizeof suspect.text,
                  "%.300s: its %s, or other code of the last second,",
-                 running->services[0].plugin.path, last);
+                 intact->services[0].plugin.path, last);
         return suspect;
     }
-    list_services(running, services, sizeof services);
+    list_services(intact, services, sizeof services);
     snprintf(suspect.text, sizeof suspect.text,
              "loop: code of one of the services %s (the last that ran is %s of %s)", services, last,
              place.service ? place.service : "none");
     return suspect;
 }
 
-void intact_name_suspect(const struct running *running, char *ret, size_t size)
+void intact_name_suspect(const struct intact *intact, char *ret, size_t size)
 {
-    const struct suspect suspect = suspect_of(running);
+    const struct suspect suspect = suspect_of(intact);
 
     snprintf(ret, size, "%s", suspect.text);
 }
@@ -67,10 +66,9 @@ void intact_name_suspect(const struct running *running, char *ret, size_t size)
 /* ---- signals ----------------------------------------------------------------------- */
 
 /* (A plugin that does it again and again is named once.) */
-static void look_at_signals(struct running *running)
+static void look_at_signals(struct intact *intact)
 {
-    struct intact *intact = &running->intact;
-    const struct suspect suspect = suspect_of(running);
+    const struct suspect suspect = suspect_of(intact);
     char changes[sizeof intact->told_signals];
 
     if (!surroundings_put_back_signals(&intact->saved, changes, sizeof changes) ||
@@ -109,9 +107,9 @@ static bool is_anonymous(const struct intact *intact, int fd)
            status.st_ino == intact->anonymous_inode;
 }
 
-static void tell_lost(const struct running *running, int fd, const char *what, const char *object)
+static void tell_lost(const struct intact *intact, int fd, const char *what, const char *object)
 {
-    const struct suspect suspect = suspect_of(running);
+    const struct suspect suspect = suspect_of(intact);
 
     log_line(RPD_LOG_WARNING, suspect.subject,
              "%s closed descriptor %d, %s%s; a plugin must close only what it has opened",
@@ -119,20 +117,20 @@ static void tell_lost(const struct running *running, int fd, const char *what, c
 }
 
 /* Whether it is gone; then it is forgotten. */
-static bool lose(const struct running *running, int *fd, bool is_there, const char *what,
+static bool lose(const struct intact *intact, int *fd, bool is_there, const char *what,
                  const char *object)
 {
     if (*fd < 0 || is_there)
         return false;
-    tell_lost(running, *fd, what, object);
+    tell_lost(intact, *fd, what, object);
     fork_guard_remove(*fd);
     *fd = -1;
     return true;
 }
 
-static bool lose_lock(const struct running *running, struct claim *claim)
+static bool lose_lock(const struct intact *intact, struct claim *claim)
 {
-    return lose(running, &claim->lock.fd, is_held(&claim->lock), "the lock of ", claim->object);
+    return lose(intact, &claim->lock.fd, is_held(&claim->lock), "the lock of ", claim->object);
 }
 
 /* Whether one of it cannot be had again. */
@@ -144,17 +142,17 @@ static bool lacks_listener(const struct rpd_service *service)
     return false;
 }
 
-static void look_at_service(const struct running *running, struct rpd_service *service)
+static void look_at_service(const struct intact *intact, struct rpd_service *service)
 {
-    bool lost = lose_lock(running, &service->name_claim);
+    bool lost = lose_lock(intact, &service->name_claim);
     struct error error;
 
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct rpd_listener *listener = &service->attachments[i].listener;
 
         if (listener_needs_claim(listener))
-            lost |= lose_lock(running, &listener->claim);
-        lost |= lose(running, &listener->fd, listens(listener->fd), "the listener of ",
+            lost |= lose_lock(intact, &listener->claim);
+        lost |= lose(intact, &listener->fd, listens(listener->fd), "the listener of ",
                      listener->text);
     }
     if (!lost)
@@ -169,36 +167,34 @@ static void look_at_service(const struct running *running, struct rpd_service *s
 }
 
 /* What wakes the loop. */
-static void look_at_loop(struct running *running)
+static void look_at_loop(struct intact *intact)
 {
-    const struct intact *intact = &running->intact;
     int fd = signals_fd();
 
-    if (lose(running, &fd, is_anonymous(intact, fd), "the loop's, for signals", "") &&
-        running_reopen_signals(running) < 0)
+    if (lose(intact, &fd, is_anonymous(intact, fd), "the loop's, for signals", "") &&
+        intact->open_signals(intact->arg) < 0)
         log_line(RPD_LOG_ERROR, NULL, "loop: signals: cannot be heard any more: %s",
                  strerror(errno));
-    fd = pool_wake_fd(running->pool);
-    if (lose(running, &fd, is_anonymous(intact, fd), "the loop's, for workers", "") &&
-        pool_make_wake_fd_again(running->pool) < 0)
+    fd = pool_wake_fd(intact->pool);
+    if (lose(intact, &fd, is_anonymous(intact, fd), "the loop's, for workers", "") &&
+        pool_make_wake_fd_again(intact->pool) < 0)
         log_line(RPD_LOG_ERROR, NULL, "loop: workers: cannot be heard any more: %s",
                  strerror(errno));
-    if (lose(running, &running->path_watch.fd,
-             running->path_watch.fd < 0 || is_anonymous(intact, running->path_watch.fd),
+    if (lose(intact, &intact->path_watch->fd,
+             intact->path_watch->fd < 0 || is_anonymous(intact, intact->path_watch->fd),
              "the loop's, for changes of files", "") &&
-        running_watch_paths_again(running) < 0)
+        intact->watch_paths(intact->arg) < 0)
         log_line(RPD_LOG_ERROR, NULL, "loop: files: cannot be watched any more: %s",
                  strerror(errno));
-    if (lose(running, &running->control->fd, listens(running->control->fd), "the control socket ",
-             running->control->path))
-        control_heal(running->control, NULL);
+    if (lose(intact, &intact->control->fd, listens(intact->control->fd), "the control socket ",
+             intact->control->path))
+        control_heal(intact->control, NULL);
 }
 
 /* ---- the look ---------------------------------------------------------------------- */
 
-void intact_begin(struct running *running)
+void intact_begin(struct intact *intact)
 {
-    struct intact *intact = &running->intact;
     struct stat status;
 
     surroundings_save(&intact->saved);
@@ -208,23 +204,21 @@ void intact_begin(struct running *running)
     intact->anonymous_inode = status.st_ino;
 }
 
-void intact_end(struct running *running)
+void intact_end(struct intact *intact)
 {
-    surroundings_finish(&running->intact.saved);
+    surroundings_finish(&intact->saved);
 }
 
-void intact_look(struct running *running, uint64_t now_us)
+void intact_look(struct intact *intact, uint64_t now_us, bool signals_only)
 {
-    struct intact *intact = &running->intact;
-
     if (now_us - intact->looked_us < LOOK_US)
         return;
     intact->looked_us = now_us;
-    look_at_signals(running);
-    if (running->stopping || running->hidden)
+    look_at_signals(intact);
+    if (signals_only)
         return;
-    look_at_loop(running);
-    FOR_EACH_SERVICE(running, service)
+    look_at_loop(intact);
+    FOR_EACH_SERVICE(intact, service)
         if (service->phase == RPD_PHASE_WARMING || service->phase == RPD_PHASE_READY)
-            look_at_service(running, service);
+            look_at_service(intact, service);
 }

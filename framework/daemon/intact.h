@@ -10,13 +10,27 @@
 #ifndef FRAMEWORK_INTACT_H
 #define FRAMEWORK_INTACT_H
 
+#include "control/control.h"
+#include "daemon/path_watch.h"
 #include "plugin/surroundings.h"
+#include "service/service.h"
+#include "work/pool.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-struct running;
-
 struct intact {
+    /* The owner's to set before: */
+    struct rpd_service *services;
+    size_t service_count;
+    struct control *control;
+    struct pool *pool;
+    struct path_watch *path_watch;
+    /* Make again what was closed: 0, or -1 and errno. */
+    int (*open_signals)(void *arg);
+    int (*watch_paths)(void *arg);
+    void *arg;
+
     struct surroundings saved;
     dev_t anonymous_device; /* of eventfds and the like, which all have one inode */
     ino_t anonymous_inode;
@@ -25,14 +39,14 @@ struct intact {
 };
 
 /* [loop] Before any callback. All that is looked at is open. */
-void intact_begin(struct running *running);
-void intact_end(struct running *running);
+void intact_begin(struct intact *intact);
+void intact_end(struct intact *intact);
 
-/* [loop] From time to time. */
-void intact_look(struct running *running, uint64_t now_us);
+/* [loop] From time to time. signals_only: descriptors are being closed now. */
+void intact_look(struct intact *intact, uint64_t now_us, bool signals_only);
 
 /* [loop] Who may have done what is only found afterwards: "/p/kv.so: its on_data, or other code of
  * the last second,". */
-void intact_name_suspect(const struct running *running, char *ret, size_t size);
+void intact_name_suspect(const struct intact *intact, char *ret, size_t size);
 
 #endif

@@ -204,7 +204,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
-    intact_look(running, now_us);
+    intact_look(&running->intact, now_us, running->stopping || running->hidden);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -342,14 +342,18 @@ static int watch_paths(struct running *running)
     return started;
 }
 
-int running_watch_paths_again(struct running *running)
+static int watch_paths_again(void *arg)
 {
+    struct running *running = arg;
+
     path_watch_stop(&running->path_watch);
     return watch_paths(running);
 }
 
-int running_reopen_signals(struct running *running)
+static int open_signals_again(void *arg)
 {
+    struct running *running = arg;
+
     if (signals_reopen() < 0)
         return -1;
     event_del(running->signal_event);
@@ -400,7 +404,7 @@ void running_close(struct running *running)
     if (!running->base)
         return;
     forked_leaves_loop(NULL, NULL);
-    intact_end(running);
+    intact_end(&running->intact);
     pulse_stop(&running->pulse);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
@@ -423,10 +427,25 @@ static int tell_failed_loop(const struct running *running, int cause, struct err
     if (cause != EBADF && cause != EINVAL)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "it failed: %s; free memory or descriptors", strerror(cause));
-    intact_name_suspect(running, suspect, sizeof suspect);
+    intact_name_suspect(&running->intact, suspect, sizeof suspect);
     return error_set(error, EXIT_INTERNAL, "loop", "event loop",
                      "%s closed its descriptor; ended: a plugin must close only what it has opened",
                      suspect);
+}
+
+static void begin_intact(struct running *running)
+{
+    running->intact = (struct intact){
+        .services = running->services,
+        .service_count = running->service_count,
+        .control = running->control,
+        .pool = running->pool,
+        .path_watch = &running->path_watch,
+        .open_signals = open_signals_again,
+        .watch_paths = watch_paths_again,
+        .arg = running,
+    };
+    intact_begin(&running->intact);
 }
 
 static void leave_loop(void *base)
@@ -441,7 +460,7 @@ int running_serve(struct running *running, struct error *error)
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
     forked_leaves_loop(leave_loop, running->base);
-    intact_begin(running);
+    begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;

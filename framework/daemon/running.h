@@ -45,8 +45,4 @@ void running_close(struct running *running);
 /* [loop] Serves; returns when every service has stopped. */
 int running_serve(struct running *running, struct error *error);
 
-/* [loop] A plugin has closed what they read: once more. 0, or -1 and errno. */
-int running_reopen_signals(struct running *running);
-int running_watch_paths_again(struct running *running);
-
 #endif
