@@ -204,6 +204,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
+    log_tell_left_out(false);
     intact_look(&running->intact, now_us, running->stopping || running->hidden);
     if (running->stopping || running->hidden)
         return;

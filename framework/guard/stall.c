@@ -185,6 +185,7 @@ static void end_process(int limit_s)
     signal(SIGALRM, SIG_DFL);
     alarm(END_SECONDS);
     residue_remove();
+    log_tell_left_out(true);
     error_set(&error, EXIT_INTERNAL, "loop", finding.who, "stood still for %d s in %s%s; ended",
               limit_s, where(&finding), advice(&finding));
     log_line(RPD_LOG_ERROR, NULL, "%s", error.text);

@@ -66,3 +66,16 @@ void provoke_fatal_closing(struct stage *stage, const char *variant)
     process_wait_exit(stage->rpd);
     witness_end(&stage->witness);
 }
+
+/* The cause is limited, and no other. */
+void provoke_log(struct stage *stage, const char *variant)
+{
+    const int64_t began = now_ns();
+
+    do_now(stage, variant);
+    assert_line(stage->rpd, "test: another cause");
+    const int64_t took_s = (now_ns() - began) / 1000000000 + 1;
+    const size_t lines = lines_with(process_stderr(stage->rpd), "faulty: warning: test line ");
+    cr_assert(lines >= 50 && lines <= 50 + (size_t)(10 * took_s), "%zu lines in %ld s", lines,
+              (long)took_s);
+}

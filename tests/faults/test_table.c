@@ -52,6 +52,13 @@ enum { VARIANTS = -1 };
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
+#define IS_COUNTED(...)                                                                            \
+    {                                                                                              \
+        "counted", GOES_ON, 0,                                                                     \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define STOPS_WITH(exit_code, ...)                                                                 \
     {                                                                                              \
         "S", ENDS, exit_code,                                                                      \
@@ -407,6 +414,16 @@ static const struct row table[] = {
         [DRAINING] = {arrange_offence, provoke_offence, {"loop throw", "worker throw"},
             .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
                 "service faulty")}}},
+    {66, "a cause 10,000 times a second", {
+        [LOADING] = {NULL, provoke_log, {"worker log"}, .setup = {.options = LOAD_DOES},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")},
+        [SERVING] = {NULL, provoke_log, {"loop log", "worker log"},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")},
+        [DRAINING] = {arrange_offence, provoke_log, {"loop log", "worker log"},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")}}},
 };
 /* clang-format on */
 
@@ -552,7 +569,7 @@ ParameterizedTest(struct place *place, fault, cell)
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
 static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28,
-                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 64};
+                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 64, 66};
 
 static bool has_cell(int number, enum phase phase)
 {

@@ -128,6 +128,13 @@ __attribute__((noinline)) static int read_all(const char *path)
     return got < 0 ? errno : 0;
 }
 
+static void log_much(const struct rpd_service *service)
+{
+    for (int i = 0; i < 10000; i++)
+        rpd_log(service, RPD_LOG_WARNING, "test line %d", i);
+    rpd_log(service, RPD_LOG_INFO, "test: another cause");
+}
+
 __attribute__((noinline)) static int do_act(const struct rpd_service *service, const char *what)
 {
     if (strcmp(what, "sleep") == 0)
@@ -146,6 +153,8 @@ __attribute__((noinline)) static int do_act(const struct rpd_service *service, c
         failed_assertion();
     else if (strcmp(what, "read") == 0)
         return read_all(rpd_option_string(service, "path"));
+    else if (strcmp(what, "log") == 0)
+        log_much(service);
     else if (!offend(service, what))
         act("faulty", what);
     calls++;
