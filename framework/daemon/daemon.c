@@ -538,6 +538,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
+    process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
     notify_init(&daemon.notify, notify_fd);
