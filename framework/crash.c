@@ -5,6 +5,7 @@
  * what is there already is still written. */
 #include "crash.h"
 
+#include "crash_chain.h"
 #include "error.h"
 #include "outcome.h"
 #include "registers.h"
@@ -338,6 +339,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
     int teller = 0;
 
     if (number == SIGSYS && take_sigsys && take_sigsys(info, context))
+        return;
+    if (crash_chain_take(number, info, context))
         return;
     if (!atomic_compare_exchange_strong(&telling_thread, &teller, me)) {
         if (teller != me)

@@ -2,6 +2,8 @@
 #include "plugin.h"
 
 #include "directory.h"
+#include "libevent.h"
+#include "libjansson.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -302,13 +304,34 @@ static int check_bind(struct plugin *plugin, struct error *error)
     return 0;
 }
 
+/* A plugin may call libevent without being linked with it: it used to find rpd's.
+ * (What is opened RTLD_LOCAL finds the program's and libc's names, its own, and
+ * those of what it is linked with, in this order.) NULL: dlopen's error is returned. */
+static void *open_code(struct plugin *plugin, const char **ret_cause)
+{
+    const char *lent;
+    void *handle;
+
+    do {
+        handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+        *ret_cause = handle ? NULL : dlerror();
+        lent = handle ? NULL : libevent_lend(*ret_cause);
+        if (!handle && !lent)
+            lent = libjansson_lend(*ret_cause);
+        if (lent)
+            plugin->borrowed = lent;
+    } while (lent);
+    return handle;
+}
+
 int plugin_load(struct plugin *plugin, struct error *error)
 {
+    const char *cause;
+
     if (check_same_path(plugin, error) < 0)
         return -1;
-    plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+    plugin->handle = open_code(plugin, &cause);
     if (!plugin->handle) {
-        const char *cause = dlerror();
         const size_t prefix = strlen(plugin->path);
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')

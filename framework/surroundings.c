@@ -1,6 +1,7 @@
 /* The process around foreign code. See surroundings.h. */
 #include "surroundings.h"
 
+#include "crash_chain.h"
 #include "log.h"
 #include "stack.h"
 #include "symbol.h"
@@ -114,6 +115,8 @@ static void put_back_actions(const struct surroundings *saved, struct safe_text 
         sigaction(own_signal(i), &saved->actions[i], NULL);
         add(changes, "the handler of SIG");
         safe_text_add(changes, sigabbrev_np(own_signal(i)) ? sigabbrev_np(own_signal(i)) : "RT");
+        if (crash_chain_add(own_signal(i), &now))
+            safe_text_add(changes, " (stays for faults in its own code)");
     }
 }
 
