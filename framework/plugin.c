@@ -22,6 +22,8 @@
 #define RPD_PLUGIN_SUBDIR "../lib/rpd/plugins"
 #endif
 
+enum { CAUSE_MAX = ERROR_TEXT_MAX };
+
 static const char INSPECT[] = "inspect";
 
 /* ---- finding ------------------------------------------------------------- */
@@ -307,17 +309,20 @@ static int check_bind(struct plugin *plugin, struct error *error)
 /* A plugin may call libevent without being linked with it: it used to find rpd's.
  * (What is opened RTLD_LOCAL finds the program's and libc's names, its own, and
  * those of what it is linked with, in this order.) NULL: dlopen's error is returned. */
-static void *open_code(struct plugin *plugin, const char **ret_cause)
+static void *open_code(struct plugin *plugin, char ret_cause[CAUSE_MAX])
 {
     const char *lent;
     void *handle;
 
     do {
         handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
-        *ret_cause = handle ? NULL : dlerror();
-        lent = handle ? NULL : libevent_lend(*ret_cause);
+        lent = NULL;
+        if (!handle) {
+            snprintf(ret_cause, CAUSE_MAX, "%s", dlerror()); /* dlsym() would clear it */
+            lent = libevent_lend(ret_cause);
+        }
         if (!handle && !lent)
-            lent = libjansson_lend(*ret_cause);
+            lent = libjansson_lend(ret_cause);
         if (lent)
             plugin->borrowed = lent;
     } while (lent);
@@ -326,13 +331,14 @@ static void *open_code(struct plugin *plugin, const char **ret_cause)
 
 int plugin_load(struct plugin *plugin, struct error *error)
 {
-    const char *cause;
+    char room[CAUSE_MAX];
 
     if (check_same_path(plugin, error) < 0)
         return -1;
-    plugin->handle = open_code(plugin, &cause);
+    plugin->handle = open_code(plugin, room);
     if (!plugin->handle) {
         const size_t prefix = strlen(plugin->path);
+        const char *cause = room;
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;

@@ -332,7 +332,7 @@ static const struct fault faults[] = {
     CHANGES("umask", "changed the umask; put back"),
     CHANGES("mask_signals", "changed the signal mask; put back"),
     CHANGES("handle_sigterm", "changed the handler of SIGTERM; put back"),
-    CHANGES("handle_sigsegv", "changed the handler of SIGSEGV; put back"),
+    CHANGES("handle_sigsegv", "changed the handler of SIGSEGV (stays for faults in its own code); put back"),
     CHANGES("handle_sigsys", "changed the handler of SIGSYS; put back"),
     CHANGES("limit", "changed RLIMIT_NOFILE; put back"),
     CHANGES("locale", "changed the locale; put back"),
