@@ -6,6 +6,7 @@
 #include "rpdctl_program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,6 +103,7 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
+    signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
     if (fflush(stdout) != 0 && code == 0) {

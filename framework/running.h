@@ -7,6 +7,7 @@
 
 #include "control.h"
 #include "notify.h"
+#include "orphans.h"
 #include "path_watch.h"
 #include "pulse.h"
 #include "service.h"
@@ -28,6 +29,7 @@ struct running {
     struct pool *pool;
     struct path_watch path_watch;
     struct pulse pulse;
+    struct orphans orphans;
     uint64_t beat_us, last_hangup_us, last_told_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */
