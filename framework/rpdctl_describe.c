@@ -1,5 +1,6 @@
 /* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
 #include "libjansson.h"
+#include "option_table.h"
 #include "rpdctl.h"
 #include "rpdctl_command_line.h"
 #include "rpdctl_descriptor.h"
@@ -33,7 +34,7 @@ static const char *cell(const json_t *value, char room[CELL_MAX])
     else if (json_is_integer(value))
         snprintf(room, CELL_MAX, "%lld", (long long)json_integer_value(value));
     else if (json_is_real(value))
-        snprintf(room, CELL_MAX, "%g", json_real_value(value));
+        option_number(json_real_value(value), room);
     else if (json_is_boolean(value))
         snprintf(room, CELL_MAX, "%s", json_is_true(value) ? "true" : "false");
     else

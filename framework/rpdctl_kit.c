@@ -241,6 +241,27 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     return room;
 }
 
+/* The last line that says why a load failed, from its subject on; "": there is none. */
+static const char *load_failure(const struct stage *stage, char room[256])
+{
+    enum { LOG_MAX = 65536 };
+    char *log = malloc(LOG_MAX), *found = NULL;
+    const int fd = log ? openat(stage->dirfd, "log", O_RDONLY | O_CLOEXEC) : -1;
+    const ssize_t size = fd < 0 ? -1 : read(fd, log, LOG_MAX - 1);
+
+    room[0] = '\0';
+    if (log)
+        log[size > 0 ? size : 0] = '\0';
+    for (char *at = log; at && (at = strstr(at, "load failed: ")); at++)
+        found = at;
+    if (found)
+        snprintf(room, 256, "%.*s", (int)strcspn(found, "\n"), found);
+    if (fd >= 0)
+        close(fd);
+    free(log);
+    return room;
+}
+
 static bool reap(struct stage *stage, int options)
 {
     if (stage->pid > 0 && waitpid(stage->pid, &stage->status, options) == stage->pid)
@@ -335,9 +356,16 @@ bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms)
 
 bool stage_is_ready(struct stage *stage)
 {
+    char line[256];
+
     if (stage_reaches(stage, RPD_PHASE_READY, READY_MS))
         return true;
-    if (stage_lives(stage))
+    if (!stage_lives(stage))
+        return false;
+    if (*load_failure(stage, line))
+        kit_failed(stage->kit, "not ready within %d s: %s; set the options that it needs (-o)",
+                   READY_MS / 1000, line);
+    else
         kit_failed(stage->kit, "not ready within %d s; set the options that shorten its load (-o)",
                    READY_MS / 1000);
     return false;
