@@ -220,6 +220,16 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
 
 /* ---- what it says ---------------------------------------------------------------------- */
 
+/* What every end says, whatever it came from. */
+static bool is_of_any_end(const char *line)
+{
+    static const char stopped[] = ": stopped", stopping[] = "rpd: stopping: ";
+    const size_t size = strlen(line);
+
+    return strncmp(line, stopping, sizeof stopping - 1) == 0 ||
+           (size >= sizeof stopped - 1 && strcmp(line + size - (sizeof stopped - 1), stopped) == 0);
+}
+
 const char *stage_last_line(const struct stage *stage, char room[256])
 {
     const int fd = openat(stage->dirfd, "log", O_RDONLY | O_CLOEXEC);
@@ -233,11 +243,15 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     lseek(fd, -(off_t)(sizeof tail - 1), SEEK_END); /* (Where it is shorter, from its beginning.) */
     size = read(fd, tail, sizeof tail - 1);
     close(fd);
-    while (size > 0 && tail[size - 1] == '\n')
-        size--;
-    tail[size > 0 ? size : 0] = '\0';
-    line = strrchr(tail, '\n');
-    snprintf(room, 256, "%.250s", line ? line + 1 : tail);
+    do {
+        while (size > 0 && tail[size - 1] == '\n')
+            size--;
+        tail[size > 0 ? size : 0] = '\0';
+        line = strrchr(tail, '\n');
+        line = line ? line + 1 : tail;
+        snprintf(room, 256, "%.250s", line);
+        size = line - tail;
+    } while (size > 0 && is_of_any_end(room));
     return room;
 }
 
