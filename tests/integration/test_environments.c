@@ -192,3 +192,23 @@ Test(environments, listeners_of_a_wrapper_are_named)
     cr_assert_eq(lines_with(process_stderr(plain), "LISTEN_FDS"), 0, "%s", process_stderr(plain));
     temp_dir_remove(dir);
 }
+
+/* ---- kernels ------------------------------------------------------------------------------- */
+
+Test(environments, a_kernel_that_lacks_something_is_named)
+{
+    const char *dir = temp_dir_make();
+
+    if (is_sanitized())
+        cr_skip("a sanitizer's library comes first");
+    struct process *rpd = start_within(
+        dir, ARGS("env"), build_path("samples/hello.so"),
+        ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/old_kernel.so"))));
+    assert_ends(rpd, 71);
+    cr_assert_eq(lines_with(process_stderr(rpd), "rpd: start: kernel: Linux "), 1, "%s",
+                 process_stderr(rpd));
+    cr_assert_eq(lines_with(process_stderr(rpd), "rpd needs Linux 5.9 or newer"), 1, "%s",
+                 process_stderr(rpd));
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
