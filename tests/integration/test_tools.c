@@ -3,7 +3,6 @@
  * the build is sanitized and would not bear it. */
 #include "rpdctl_run.h"
 
-
 static bool is_there(const char *program)
 {
     return access(textf("/usr/bin/%s", program), X_OK) == 0;
