@@ -157,6 +157,8 @@ static int adopt(struct daemon *daemon, struct error *error)
         FOR_EACH_SERVICE(daemon, service)
             if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
                 return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        service_drop_seconds(service);
     return adoption_end(&daemon->adoption, error);
 }
 

@@ -42,6 +42,7 @@ struct service_events {
 struct attachment {
     struct rpd_listener listener; /* first: rpd_accept() is given this */
     struct rpd_service *service;
+    bool is_second; /* of the two addresses of tcp:localhost: the one before it is the first */
     struct acceptor acceptor;
     rpd_accept_fn accept; /* NULL: connection callbacks */
     void *accept_arg;
@@ -105,6 +106,9 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error);
 int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
                   struct error *error);
+/* Of an address of tcp:localhost that was inherited the second is not wanted, unless it
+ * was inherited, too. */
+void service_drop_seconds(struct rpd_service *service);
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error);
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
