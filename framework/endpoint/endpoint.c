@@ -184,12 +184,17 @@ static bool machine_has(const struct rpd_endpoint *endpoint)
     return has;
 }
 
-bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
-                     struct rpd_endpoint *ret_second)
+bool endpoint_is_two(const struct config_listen *listen)
 {
     static const char localhost[] = "tcp:localhost:";
 
-    if (strncmp(listen->endpoint, localhost, sizeof localhost - 1) != 0)
+    return strncmp(listen->endpoint, localhost, sizeof localhost - 1) == 0;
+}
+
+bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
+                     struct rpd_endpoint *ret_second)
+{
+    if (!endpoint_is_two(listen))
         return false;
     *ret_second = *first;
     memset(&ret_second->address, 0, sizeof ret_second->address);

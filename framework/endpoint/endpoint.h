@@ -46,6 +46,8 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,
                  socklen_t length);
 
+bool endpoint_is_two(const struct config_listen *listen);
+
 /* tcp:localhost names two addresses where the machine has ::1. Makes the second endpoint;
  * false if there is none. */
 bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,

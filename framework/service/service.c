@@ -19,15 +19,26 @@ enum { PORT_TRIES = 16 };
 
 /* ---- inspect ---------------------------------------------------------------- */
 
+/* Both name the same plugin, from the same place. */
+static bool is_asked_alike(const struct config_service *a, const struct config_service *b)
+{
+    const char *base_a = a->plugin_base ? a->plugin_base : "";
+    const char *base_b = b->plugin_base ? b->plugin_base : "";
+
+    return strcmp(a->plugin, b->plugin) == 0 && strcmp(base_a, base_b) == 0;
+}
+
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
-                    struct error *error)
+                    const struct rpd_service *before, struct error *error)
 {
     const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
     state_page_init(&service->state_page);
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
-    if (plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
+    if ((!before || !is_asked_alike(service->config, before->config) ||
+         plugin_inspect_as(&service->plugin, &before->plugin) < 0) &&
+        plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
         return -1;
     snprintf(service->name, sizeof service->name, "%s",
              service->config->name ? service->config->name : service->plugin.note.backend);
@@ -127,12 +138,15 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
 {
     const struct config_service *config = service->config;
     const size_t count = config->listen_count > 0 ? config->listen_count : 1;
+    size_t room = count;
     char text[sizeof service->name + 16];
     const struct config_listen preset = {
         .endpoint = text, .backlog = 4096, .mode = 0600, .origin = NULL};
 
     snprintf(text, sizeof text, "unix:%s.sock", service->name);
-    service->attachments = calloc(2 * count, sizeof *service->attachments);
+    for (size_t i = 0; i < config->listen_count; i++)
+        room += endpoint_is_two(&config->listen[i]);
+    service->attachments = calloc(room, sizeof *service->attachments);
     if (!service->attachments)
         return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
     for (size_t i = 0; i < count; i++)
@@ -291,17 +305,19 @@ void service_unbind(struct rpd_service *service)
 /* ---- code -------------------------------------------------------------------------- */
 
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
-                      struct error *error)
+                      const struct rpd_service *before, struct error *error)
 {
+    const bool runs_code = !before || !plugin_is_same(&service->plugin, &before->plugin);
     int loaded;
 
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
     crash_enter(service->name, service->plugin.path);
-    loaded = plugin_load(&service->plugin, error);
+    loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
     crash_leave();
-    surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
+    if (runs_code)
+        surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     return loaded;
 }
 

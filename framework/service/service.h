@@ -99,7 +99,7 @@ struct rpd_service {
 
 /* The plugin is found and judged; the service gets its name. */
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
-                    struct error *error);
+                    const struct rpd_service *before, struct error *error);
 
 /* Its endpoints; those that were inherited; and what it must claim for the
  * others: at most one more than it has endpoints. */
@@ -119,7 +119,7 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
-                      struct error *error);
+                      const struct rpd_service *before, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
 /* What clients get until READY; whether its backend can do what is configured. */
