@@ -153,12 +153,12 @@ static struct json_place member_place(const struct item *parent, const char *nam
     return place;
 }
 
-/* A mode of a TCP endpoint would be a line that says something untrue. */
+/* A mode of a TCP endpoint would be a line that is not true. */
 static bool is_of_use(const struct config_key *key, const json_t *object)
 {
     const char *endpoint = json_string_value(json_object_get(object, "endpoint"));
 
-    return !key->of_unix_path || (endpoint && config_is_unix_path(endpoint));
+    return config_key_is_of(key, endpoint);
 }
 
 static void print_member(struct printer *printer, const struct item *parent,

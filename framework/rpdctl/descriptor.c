@@ -164,7 +164,7 @@ static json_t *read_plugin(const char *name, struct error *error)
     if (plugin_inspect(&plugin, name, &search, error) < 0 || libevent_load(error) < 0)
         return NULL;
     started_us = clock_us();
-    if (plugin_load(&plugin, error) < 0 ||
+    if (plugin_load(&plugin, NULL, error) < 0 ||
         option_table_check(plugin.backend.options, plugin.path, error) < 0)
         return NULL;
     object = plugin_object(&plugin, clock_us() - started_us);
