@@ -330,7 +330,7 @@ Test(bounds, a_client_that_reads_gets_all_its_answers)
     send_value(scene.fd, "SET", "a", value, SIZE);
     assert_is(scene_read(scene.fd), "+OK");
     for (int i = 0; i < ANSWERS; i++)
-        add(&text, "GET a\r\n", 7);
+        add(&text, "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", 20);
     send_text(reader, &text);
     for (int i = 0; i < 50; i++) /* it has been at work for a while */
         assert_is(scene_ask(scene.fd, "PING"), "+PONG");
