@@ -45,6 +45,9 @@ RPD_API struct rpd_span rpd_conn_input(const struct rpd_conn *conn);
  * seen again, with what follows, in the next on_data. */
 RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
 
+/* [loop] limits.input_bytes: a request with more bytes is never seen whole. */
+RPD_API size_t rpd_conn_input_limit(const struct rpd_conn *conn);
+
 /* [loop] Takes one line from the input, without its "\n" or "\r\n". False if
  * there is no whole line yet; when the input has ended, what is left is a line.
  * The line is valid until the callback returns. */
