@@ -206,6 +206,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     control_heal_again(running->control, now_us);
     log_tell_left_out(false);
     intact_look(&running->intact, now_us, running->stopping || running->hidden);
+    orphans_reap(&running->orphans, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
