@@ -2,6 +2,7 @@
 #include "claim.h"
 
 #include "directory.h"
+#include "residue.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -156,6 +157,91 @@ int claim_heal(struct claim *claim, struct error *error)
     claim->lock = fresh;
     lock_sign(&claim->lock, claim->identity);
     return 0;
+}
+
+/* ---- where the directories are ----------------------------------------------- */
+
+bool claim_is_displaced(const struct claim *claim)
+{
+    struct stat status;
+
+    return stat(claim->directory, &status) < 0 || status.st_dev != claim->device ||
+           status.st_ino != claim->inode;
+}
+
+/* The same claim, in the directory that its path leads to now. */
+static int reopen(const struct claim *claim, int fresh_runtime_dirfd, struct claim *ret_fresh,
+                  struct error *error)
+{
+    int dirfd = fresh_runtime_dirfd;
+
+    *ret_fresh = *claim;
+    ret_fresh->serialises = false;
+    if (claim->is_path)
+        dirfd = directory_open(claim->directory, "claim", EXIT_SYSTEM, error);
+    else if (dirfd < 0)
+        error_set(error, EXIT_SYSTEM, "claim", claim->directory,
+                  "the directory was replaced at this very moment");
+    return prepare(ret_fresh, claim->directory, dirfd, claim->identity);
+}
+
+static int take_anew(struct claim **claims, size_t count, int fresh_runtime_dirfd,
+                     struct claim *fresh, struct claim **list, struct error *error)
+{
+    size_t displaced = 0;
+    int failed = 0;
+
+    for (size_t i = 0; i < count && !failed; i++)
+        if (claim_is_displaced(claims[i])) {
+            failed = reopen(claims[i], fresh_runtime_dirfd, &fresh[i], error);
+            list[displaced++] = &fresh[i];
+        }
+    if (!failed)
+        failed = claim_take_all(list, displaced, error);
+    for (size_t i = 0; failed && i < displaced; i++)
+        claim_release(list[i]);
+    return failed;
+}
+
+/* Whoever has the number of the old one has the new one from now on. */
+static void replace_directory(int dirfd, int fresh_dirfd)
+{
+    residue_leave(dirfd);
+    dup3(fresh_dirfd, dirfd, O_CLOEXEC); /* (of two open ones: it cannot fail) */
+}
+
+static void take_over(struct claim *claim, struct claim *fresh)
+{
+    if (claim->is_path) {
+        replace_directory(claim->dirfd, fresh->dirfd);
+        close(fresh->dirfd);
+    }
+    lock_release(&claim->lock);
+    claim->lock = fresh->lock;
+    claim->lock.dirfd = claim->dirfd;
+    claim->serialises = fresh->serialises;
+    claim->device = fresh->device;
+    claim->inode = fresh->inode;
+}
+
+int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh_runtime_dirfd,
+               struct error *error)
+{
+    struct claim *fresh = calloc(count, sizeof *fresh);
+    struct claim **list = calloc(count, sizeof *list);
+    const int failed = !fresh || !list
+                           ? error_set(error, EXIT_SYSTEM, "claim", "services",
+                                       "out of memory; free some")
+                           : take_anew(claims, count, fresh_runtime_dirfd, fresh, list, error);
+
+    if (!failed && fresh_runtime_dirfd >= 0)
+        replace_directory(runtime_dirfd, fresh_runtime_dirfd);
+    for (size_t i = 0; !failed && i < count; i++)
+        if (fresh[i].directory)
+            take_over(claims[i], &fresh[i]);
+    free(list);
+    free(fresh);
+    return failed;
 }
 
 void claim_release(struct claim *claim)

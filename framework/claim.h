@@ -11,6 +11,7 @@
 #include "error.h"
 #include "lock.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -48,6 +49,17 @@ void claim_settled(struct claim **claims, size_t count);
 /* The lock file has gone or has been replaced: takes it again. 0: it is ours
  * (again). 1: another process has it now. -1: error. */
 int claim_heal(struct claim *claim, struct error *error);
+
+/* Whether its directory is no longer what its path leads to: removed, moved, mounted over. */
+bool claim_is_displaced(const struct claim *claim);
+
+/* Takes the claims that are displaced anew, in the directories that their paths lead to now: all
+ * of them, or none. fresh_runtime_dirfd: the new run-time directory; -1: that has stayed. Every
+ * number of a directory's descriptor stays, and leads to the new one; files of residue.h are
+ * removed from the old one, and due in the new one. claim_settled() is due when they are there.
+ * 0, or -1; 75 names who holds one. */
+int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh_runtime_dirfd,
+               struct error *error);
 
 void claim_release(struct claim *claim);
 

@@ -231,16 +231,14 @@ static int make_again(struct control *control)
     return listen_on_loop(control);
 }
 
-void control_heal(struct control *control, const char *file_name)
+/* Whether it had to be made, and is there. */
+static bool make_if_missing(struct control *control)
 {
-    if (!control->base || (file_name && strcmp(file_name, control->name) != 0) ||
-        residue_is_ending() || residue_is_there(control->residue))
-        return;
+    if (!control->base || residue_is_ending() || residue_is_there(control->residue))
+        return false;
     if (make_again(control) == 0) {
         control->heal_due_us = 0;
-        log_line(RPD_LOG_WARNING, NULL, "%s was removed by somebody; it is there again",
-                 control->name);
-        return;
+        return true;
     }
     if (control->heal_due_us == 0)
         log_line(RPD_LOG_ERROR, NULL,
@@ -248,6 +246,19 @@ void control_heal(struct control *control, const char *file_name)
                  "space",
                  control->path, strerror(errno));
     control->heal_due_us = clock_us() + HEAL_AGAIN_US;
+    return false;
+}
+
+void control_heal(struct control *control, const char *file_name)
+{
+    if ((!file_name || strcmp(file_name, control->name) == 0) && make_if_missing(control))
+        log_line(RPD_LOG_WARNING, NULL, "%s was removed by somebody; it is there again",
+                 control->name);
+}
+
+void control_move(struct control *control)
+{
+    make_if_missing(control);
 }
 
 void control_heal_again(struct control *control, uint64_t now_us)

@@ -55,6 +55,9 @@ void control_tell(struct control *control, const struct rpd_service *service, en
  * again if it was removed. */
 void control_heal(struct control *control, const char *file_name);
 
+/* [loop] The run-time directory is another one now: makes the socket there. */
+void control_move(struct control *control);
+
 /* [loop] Tries again, if it could not be made and that is due. */
 void control_heal_again(struct control *control, uint64_t now_us);
 

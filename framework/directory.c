@@ -89,31 +89,46 @@ static int check_runtime(int fd, const char *path, struct error *error)
     return directory_check(&status, path, "claim", error);
 }
 
-int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error)
+bool directory_is_at(const char *path, int dirfd)
 {
-    *ret_fd = -1;
-    if (directory_runtime_path(ret_path, error) < 0)
-        return -1;
-    *ret_fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat named, held;
+
+    return stat(path, &named) == 0 && fstat(dirfd, &held) == 0 && named.st_dev == held.st_dev &&
+           named.st_ino == held.st_ino;
+}
+
+int directory_find_at(const char *path, int *ret_fd, struct error *error)
+{
+    *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (*ret_fd < 0)
-        return errno == ENOENT ? 1 : cannot_open(ret_path, error);
-    if (check_runtime(*ret_fd, ret_path, error) == 0)
+        return errno == ENOENT ? 1 : cannot_open(path, error);
+    if (check_runtime(*ret_fd, path, error) == 0)
         return 0;
     close(*ret_fd);
     *ret_fd = -1;
     return -1;
 }
 
-int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+int directory_open_at(const char *path, struct error *error)
 {
     int fd, found;
 
-    if (directory_runtime_path(ret_path, error) < 0)
-        return -1;
-    if (mkdir(ret_path, 0700) < 0 && errno != EEXIST)
-        return error_set(error, EXIT_RECORD, "claim", ret_path,
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_set(error, EXIT_RECORD, "claim", path,
                          "cannot make the run-time directory: %s; set RPD_RUNTIME_DIR",
                          strerror(errno));
-    found = directory_find_runtime(ret_path, &fd, error);
-    return found > 0 ? cannot_open(ret_path, error) : fd;
+    found = directory_find_at(path, &fd, error);
+    return found > 0 ? cannot_open(path, error) : fd;
+}
+
+int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error)
+{
+    *ret_fd = -1;
+    return directory_runtime_path(ret_path, error) < 0 ? -1
+                                                       : directory_find_at(ret_path, ret_fd, error);
+}
+
+int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+{
+    return directory_runtime_path(ret_path, error) < 0 ? -1 : directory_open_at(ret_path, error);
 }

@@ -4,6 +4,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 /* Whether what lies in this directory can be trusted to stay: root or the user
@@ -23,6 +24,16 @@ enum { RUNTIME_PATH_MAX = 4096 };
 /* Where the run-time directory is: $RPD_RUNTIME_DIR, else /run/rpd for root,
  * $XDG_RUNTIME_DIR/rpd, or one of the user's own under /tmp. */
 int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error);
+
+/* Whether the path leads to the directory that is open, and to no other. */
+bool directory_is_at(const char *path, int dirfd);
+
+/* Opens the run-time directory at a path, as directory_open() does, if it is there. 0, or 1: it is
+ * not there. */
+int directory_find_at(const char *path, int *ret_fd, struct error *error);
+
+/* The same; makes it if it is not there, with mode 0700. Returns its descriptor, or -1. */
+int directory_open_at(const char *path, struct error *error);
 
 /* Opens it, as directory_open() does, if it is there. 1: it is not there, and nothing runs. */
 int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error);

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const ino_t NO_INODE = (ino_t)-1; /* of no file: it was left behind */
+
 struct residue {
     struct residue *next;
     int dirfd;
@@ -96,6 +98,17 @@ void residue_forget(struct residue *residue)
 {
     if (residue)
         atomic_store(&residue->active, 0);
+}
+
+void residue_leave(int dirfd)
+{
+    for (struct residue *residue = atomic_load(&residue_list); residue; residue = residue->next) {
+        if (!atomic_load(&residue->active) || residue->dirfd != dirfd)
+            continue;
+        for (int i = 0; i < 2; i++)
+            remove_if_ours(residue, residue->names[i]);
+        atomic_store(&residue->inode, NO_INODE);
+    }
 }
 
 bool residue_is_ending(void)

@@ -38,6 +38,10 @@ void residue_forget(struct residue *residue);
  * made. */
 bool residue_is_there(const struct residue *residue);
 
+/* [loop] The maker moves to another directory, whose descriptor will have this number: the files of
+ * the old one are removed, and none is there any more. */
+void residue_leave(int dirfd);
+
 /* [any], async-signal-safe. Removes one, if it is still what was made; NULL is
  * legal. Removes all. */
 void residue_remove_one(struct residue *residue);

@@ -80,7 +80,8 @@ struct rpd_service {
     uint64_t progress_told_us;
     uint64_t heal_due_us; /* what could not be made again is tried again; 0: there is nothing */
     unsigned heal_pause_s;
-    bool cut_off;        /* the drain deadline has passed */
+    bool moves;   /* its files are due in another directory: that they are missing is no news */
+    bool cut_off; /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
     struct error error;        /* of the backend's serve */
@@ -173,6 +174,13 @@ void service_cut_off(struct rpd_service *service);
 /* Something happened to a file of this name (NULL: unknown); makes lost locks
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
+
+/* The directory of its files, or of its sockets, is another one now: makes them there. */
+void service_move(struct rpd_service *service);
+
+/* Whether a socket of it stays behind where its directory has gone: only its backend could make it
+ * again. */
+bool service_cannot_move(const struct rpd_service *service);
 
 /* Tries again what could not be made again, if that is due. */
 void service_heal_again(struct rpd_service *service, uint64_t now_us);

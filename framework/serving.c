@@ -350,6 +350,13 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
            strcmp(file_name, listener->claim.lock_name) == 0;
 }
 
+static void tell_healed(const struct rpd_service *service, const char *what)
+{
+    if (!service->moves)
+        log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
+                 what);
+}
+
 static void heal_listener(struct rpd_service *service, struct attachment *attachment)
 {
     struct error error;
@@ -360,8 +367,7 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         heal_failed(service, &error);
     if (healed <= 0)
         return;
-    log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
-             attachment->listener.text);
+    tell_healed(service, attachment->listener.text);
     /* (Under the policy "backlog" they now wait in the hold for what they waited
      * for there.) */
     if (attachment->attached)
@@ -378,8 +384,7 @@ static void heal_file(struct rpd_service *service, const struct whole_file *file
     struct error error;
 
     if (healed > 0)
-        log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
-                 file->name);
+        tell_healed(service, file->name);
     if (healed >= 0)
         return;
     error_set(&error, EXIT_RECORD, "publish", file->name,
@@ -415,6 +420,29 @@ void service_heal(struct rpd_service *service, const char *file_name)
         if (service->phase < RPD_PHASE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
+}
+
+/* Of one that drains or stops others still read how it is. */
+void service_move(struct rpd_service *service)
+{
+    if (service->phase == RPD_PHASE_STARTING || residue_is_ending())
+        return;
+    service->moves = true;
+    heal_files(service, NULL);
+    service_heal(service, NULL);
+    service->moves = false;
+}
+
+bool service_cannot_move(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->way == LISTENER_OWN && listener->state == LISTENER_PUBLIC &&
+            listener_needs_claim(listener) && claim_is_displaced(&listener->claim))
+            return true;
+    }
+    return false;
 }
 
 void service_heal_again(struct rpd_service *service, uint64_t now_us)
