@@ -338,6 +338,18 @@ static int load_code(struct daemon *daemon, struct error *error)
     return 0;
 }
 
+/* ---- state ---- */
+
+static int claim_state(struct daemon *daemon, struct error *error)
+{
+    watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_claim_state(service, &daemon->surroundings, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
+    return 0;
+}
+
 /* ---- control ---- */
 
 static int open_control(struct daemon *daemon, struct error *error)
@@ -468,8 +480,8 @@ static int serve(struct daemon *daemon, struct error *error)
 
 /* ---- the order ---- */
 
-/* What is bound by "own bind" is unbound with the rest; serve returns when all
- * services have stopped. */
+/* What is claimed by "state" is unclaimed, and what is bound by "own bind" unbound, with the rest;
+ * serve returns when all services have stopped. */
 /* clang-format off */
 static const struct step {
     const char *name;
@@ -480,6 +492,7 @@ static const struct step {
     {"claim",    claim,        unclaim},
     {"bind",     bind_owned,   unbind},
     {"code",     load_code,    NULL},
+    {"state",    claim_state,  NULL},
     {"own bind", bind_own,     NULL},
     {"control",  open_control, close_control},
     {"publish",  publish,      unpublish},

@@ -85,9 +85,15 @@ static void lock_directory(struct claim *claim)
 
 static int refuse_held(const struct claim *claim, const char *holder, struct error *error)
 {
+    const char *who = *holder ? holder : "another process";
+
+    if (claim->is_state)
+        return error_set(error, EXIT_RUNNING, "claim", claim->object,
+                         "this state is in use: %s has it; give each service its own, or stop "
+                         "that one first",
+                         who);
     return error_set(error, EXIT_RUNNING, "claim", claim->object,
-                     "already running: %s has it; use that one, or stop it first",
-                     *holder ? holder : "another process");
+                     "already running: %s has it; use that one, or stop it first", who);
 }
 
 static int take(struct claim *claim, struct error *error)

@@ -20,8 +20,8 @@ struct claim {
     const char *directory; /* not ours */
     char lock_name[NAME_MAX + 1];
     char identity[LOCK_HOLDER_MAX]; /* what to tell others who find it held */
-    bool is_path;
-    int dirfd; /* -1: not prepared; of a name it is not ours */
+    bool is_path, is_state;         /* state is a path, too */
+    int dirfd;                      /* -1: not prepared; of a name it is not ours */
     dev_t device;
     ino_t inode; /* of the directory */
     bool serialises;

@@ -24,6 +24,7 @@
 #include "plugin/plugin.h"
 #include "publish/record.h"
 #include "publish/state_page.h"
+#include "service/state_claims.h"
 #include "work/jobs.h"
 #include "work/loading.h"
 
@@ -58,6 +59,7 @@ struct rpd_service {
     enum rpd_phase phase;
     struct plugin plugin;
     struct claim name_claim;
+    struct state_claims state_claims;
     struct attachment *attachments;
     size_t attachment_count;
     struct options options;
@@ -115,6 +117,11 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
  * say by whom. */
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
+/* "pid 12 (service echo)", for those who find a lock of it held. */
+void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX]);
+/* What its backend wants to own of its state, before anybody is told that it is there. */
+int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
+                        struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
                       struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,

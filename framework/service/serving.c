@@ -215,11 +215,20 @@ static void on_load_trouble(struct rpd_service *service, const char *what)
     state_page_error(&service->state_page, what);
 }
 
+static bool on_load_refused(struct rpd_service *service, struct error *ret)
+{
+    return state_claims_failure(&service->state_claims, ret);
+}
+
 static void on_load_failed(struct rpd_service *service, const char *why)
 {
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
+    if (service->loading.refusal) { /* told as it is */
+        error.code = EXIT_RUNNING;
+        snprintf(error.text, sizeof error.text, "%s", why);
+    }
     service->events->failed(service->daemon, service, &error);
 }
 
@@ -494,6 +503,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
         .ready = on_ready,
         .trouble = on_load_trouble,
         .failed = on_load_failed,
+        .refused = on_load_refused,
         .cancelled = on_load_cancelled,
         .unloaded = on_unloaded,
     };
