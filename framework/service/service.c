@@ -10,6 +10,7 @@
 #include "plugin/surroundings.h"
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -447,4 +448,24 @@ double rpd_option_number(const struct rpd_service *service, const char *name)
 bool rpd_option_boolean(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
+}
+
+/* (To the backend its service is const; this part of it is not.) */
+static struct state_claims *claims_of(const struct rpd_service *service)
+{
+    return &((struct rpd_service *)(uintptr_t)service)->state_claims;
+}
+
+int rpd_claim_state(const struct rpd_service *service, const char *path)
+{
+    char identity[LOCK_HOLDER_MAX];
+    struct error error;
+
+    service_identity(service, identity);
+    return state_claims_take(claims_of(service), path, identity, &error);
+}
+
+bool rpd_owns_state(const struct rpd_service *service, const char *path)
+{
+    return state_claims_hold(claims_of(service), path);
 }

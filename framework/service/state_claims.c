@@ -2,11 +2,9 @@
 #include "service/state_claims.h"
 
 #include "endpoint/claim.h"
-#include "service/service.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,26 +237,4 @@ void state_claims_release(struct state_claims *claims)
         claims->list = state->next;
         discard(state);
     }
-}
-
-/* ---- the backend's side ------------------------------------------------------------------- */
-
-/* (To the backend its service is const; this part of it is not.) */
-static struct state_claims *claims_of(const struct rpd_service *service)
-{
-    return &((struct rpd_service *)(uintptr_t)service)->state_claims;
-}
-
-int rpd_claim_state(const struct rpd_service *service, const char *path)
-{
-    char identity[LOCK_HOLDER_MAX];
-    struct error error;
-
-    service_identity(service, identity);
-    return state_claims_take(claims_of(service), path, identity, &error);
-}
-
-bool rpd_owns_state(const struct rpd_service *service, const char *path)
-{
-    return state_claims_hold(claims_of(service), path);
 }
