@@ -36,6 +36,9 @@ provoke_fn provoke_splits;
 provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
 provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
 
+/* ---- provoke_files.c: rows 54 and 63 ---- */
+provoke_fn provoke_lost_directory, provoke_mounts, provoke_held_state;
+
 /* ---- shared ---- */
 
 /* The signal that an act of plugins/faulty.c ends in. */

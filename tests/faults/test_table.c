@@ -315,6 +315,25 @@ static const struct row table[] = {
         [SERVING] = {NULL, provoke_flood, {"flood"}, .expect = FAILS_ALONE},
         [DRAINING] = {arrange_flood, provoke_after_flood, {"flood"},
             .expect = STOPS_WITH(0, "test: faulty: jobs accepted ")}}},
+    {54, "the run-time directory, or an endpoint's, is removed, moved", {
+        [LOADING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT}}},
+    {54, "the run-time directory, or an endpoint's, is mounted over, unmounted", {
+        [LOADING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT}}},
+    {63, "two services with one state file", {
+        [LOADING] = {NULL, provoke_held_state, {"retry", "exit"},
+            .setup = {.service = "\"on_load_failure\":\"$\",", .options = "\"load\":\"claim\","},
+            .expect = STOPS_WITH(75, "rpd: claim: ", "this state is in use: pid 1 (service other)",
+                " has it")}}},
 };
 /* clang-format on */
 
@@ -459,8 +478,8 @@ ParameterizedTest(struct place *place, fault, cell)
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27,
-                                28, 30, 31, 33, 34, 35, 36, 37, 39, 40, 42};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28,
+                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 54, 63};
 
 static bool has_cell(int number, enum phase phase)
 {

@@ -15,9 +15,8 @@ struct scene {
 
 static struct process *start(const struct scene *scene)
 {
-    return process_start(&(struct process_options){.argv = ARGS("rpd", "-c", scene->config),
-                                                   .runtime_dir = scene->run,
-                                                   .notify = true});
+    return process_start(&(struct process_options){
+        .argv = ARGS("rpd", "-c", scene->config), .runtime_dir = scene->run, .notify = true});
 }
 
 static struct scene make_scene(const char *plugin, const char *service_more)
@@ -234,17 +233,18 @@ Test(moving, while_it_loads)
 /* Who looks sees that it drains, and ensure waits for its end. */
 Test(moving, while_it_drains)
 {
-    struct scene scene = make_scene(build_path("samples/slow_start.so"),
-                                    ",\"options\":{\"load_s\":0.01}");
+    const char *go = textf("%s/go", temp_dir_make());
+    struct scene scene = make_scene(test_plugin("faulty"),
+                                    textf(",\"options\":{\"go\":\"%s\"}", go));
     int code;
 
     scene.rpd = start(&scene);
     assert_line(scene.rpd, "ready (");
     const int guest = client(scene.near);
-    cr_assert_eq(send_all(guest, "half", 4), 0); /* a request that is not whole */
-    for (int64_t began = now_ns();; ) {
+    tell(guest, "wait none");
+    for (int64_t began = now_ns();;) {
         const char *text = output_of(&scene, ARGS("status", "x"), &code);
-        if (strstr(text, " 1/0"))
+        if (strstr(text, "1 now, 0 refused"))
             break;
         cr_assert_lt(now_ns() - began, 20 * INT64_C(1000000000), "%s", text);
     }
@@ -254,6 +254,8 @@ Test(moving, while_it_drains)
     assert_line(scene.rpd, "directories are all there again");
     const char *text = output_of(&scene, ARGS("status", "x"), &code);
     cr_assert(strstr(text, "draining"), "%s\n%s", text, process_stderr(scene.rpd));
+    write_text(go, "");
+    assert_text(hear_line(guest), "did none", scene.rpd);
     close(guest);
     assert_ends(scene.rpd, 0);
     assert_empty(scene.run);
