@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 int directory_check(const struct stat *status, const char *path, const char *step,
@@ -95,6 +96,12 @@ bool directory_is_at(const char *path, int dirfd)
 
     return stat(path, &named) == 0 && fstat(dirfd, &held) == 0 && named.st_dev == held.st_dev &&
            named.st_ino == held.st_ino;
+}
+
+void directory_keep(int dirfd)
+{
+    while (flock(dirfd, LOCK_SH | LOCK_NB) < 0 && errno == EINTR)
+        continue;
 }
 
 int directory_find_at(const char *path, int *ret_fd, struct error *error)

@@ -28,6 +28,11 @@ int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
 /* Whether the path leads to the directory that is open, and to no other. */
 bool directory_is_at(const char *path, int dirfd);
 
+/* Cleaners of old files, such as systemd-tmpfiles, leave a directory alone in which somebody holds
+ * a lock: takes a shared one, which lasts as long as the descriptor. (One that is at work just now
+ * has it alone: call this again some time.) */
+void directory_keep(int dirfd);
+
 /* Opens the run-time directory at a path, as directory_open() does, if it is there. 0, or 1: it is
  * not there. */
 int directory_find_at(const char *path, int *ret_fd, struct error *error);

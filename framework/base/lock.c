@@ -87,6 +87,14 @@ bool lock_in_place(const struct lock *lock)
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
+void lock_touch(const struct lock *lock)
+{
+    static const struct timespec times[] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+
+    if (lock->fd >= 0)
+        futimens(lock->fd, times);
+}
+
 /* command: F_OFD_SETLK or F_OFD_SETLKW. */
 static int take(struct lock *lock, int command, int dirfd, const char *directory, const char *name,
                 char ret_holder[LOCK_HOLDER_MAX], struct error *error)

@@ -39,8 +39,8 @@ static int publish(const struct control *control, struct residue *residue, const
     struct rpd_bound bound;
     struct stat status;
 
-    endpoint_place_in(&endpoint, control->dirfd, name);
-    bound = rpd_bind_plainly(&endpoint);
+    endpoint_place_in(&endpoint, control->dirfd, control->runtime_dir, name);
+    bound = endpoint_bind_in(&endpoint, control->dirfd, name);
     *ret_fd = bound.fd;
     if (bound.outcome != RPD_BIND_LISTENING)
         return bound.error_number;
@@ -81,6 +81,7 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
                  const char *service, struct error *error)
 {
     control->dirfd = runtime_dirfd;
+    control->runtime_dir = runtime_dir;
     snprintf(control->name, sizeof control->name, "%s.control", service);
     snprintf(control->path, sizeof control->path, "%s/%s", runtime_dir, control->name);
     control->fd = make_socket(control, &control->residue);
@@ -254,6 +255,12 @@ void control_heal(struct control *control, const char *file_name)
     if ((!file_name || strcmp(file_name, control->name) == 0) && make_if_missing(control))
         log_line(RPD_LOG_WARNING, NULL, "%s was removed by somebody; it is there again",
                  control->name);
+}
+
+void control_touch(const struct control *control)
+{
+    if (control->base && residue_is_there(control->residue))
+        utimensat(control->dirfd, control->name, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 void control_move(struct control *control)

@@ -203,6 +203,7 @@ static int claim(struct daemon *daemon, struct error *error)
     if (!daemon->claims)
         return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     for (int i = 0; i < TRIES; i++) {
+        directory_keep(daemon->runtime_dirfd);
         if (take_claims(daemon, error) < 0)
             return -1;
         if (!is_displaced(daemon))

@@ -72,6 +72,8 @@ static int move_claims(struct moving *moving)
             return refuse_own_bind(service, &moving->error);
     if (find_runtime(moving, &fresh_fd) < 0)
         return -1;
+    if (fresh_fd >= 0)
+        directory_keep(fresh_fd);
     moved = claim_move(moving->claims, moving->claim_count, moving->runtime_dirfd, fresh_fd,
                        &moving->error);
     if (fresh_fd >= 0)

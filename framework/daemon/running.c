@@ -2,6 +2,7 @@
 #include "daemon/running.h"
 
 #include "base/clock.h"
+#include "base/directory.h"
 #include "base/log.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
@@ -335,6 +336,20 @@ static int start_moving(struct running *running)
     return moving_start(&running->moving, running->base);
 }
 
+/* As PostgreSQL does: cleaners remove what was not used for some days. */
+static void touch_files(struct running *running, uint64_t now_us)
+{
+    enum { AN_HOUR_S = 3600 };
+
+    if (now_us - running->touched_us < AN_HOUR_S * UINT64_C(1000000))
+        return;
+    running->touched_us = now_us;
+    directory_keep(running->runtime_dirfd);
+    FOR_EACH_SERVICE(running, service)
+        service_touch(service);
+    control_touch(running->control);
+}
+
 /* ---- the beat ------------------------------------------------------------------------ */
 
 static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
@@ -347,6 +362,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
     look_at_directories(running);
+    touch_files(running, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -398,7 +414,7 @@ static int make_events(struct running *running)
                                       running);
     running->drain_deadline = evtimer_new(running->base, on_drain_deadline, running);
     running->hidden_long_enough = evtimer_new(running->base, on_hidden_long_enough, running);
-    running->beat_us = clock_us();
+    running->beat_us = running->touched_us = clock_us();
     return running->signal_event && running->drain_deadline && running->hidden_long_enough &&
                    event_add(running->signal_event, NULL) == 0 &&
                    pulse_start(&running->pulse, running->base, on_beat, running) == 0

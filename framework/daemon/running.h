@@ -32,7 +32,7 @@ struct running {
     struct path_watch path_watch;
     struct moving moving;
     struct pulse pulse;
-    uint64_t beat_us, last_hangup_us, last_told_us;
+    uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */
     bool hidden;                          /* an idle exit is being tried */

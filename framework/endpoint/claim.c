@@ -68,19 +68,46 @@ static int compare(const void *left, const void *right)
     return strcmp(a->lock_name, b->lock_name);
 }
 
-/* A help, not the proof: anybody who can read the directory can hold this
- * lock, so it is waited for only briefly. */
-static void lock_directory(struct claim *claim)
+/* -1: this is no run-time directory. */
+static int open_serial(const struct claim *claim, bool is_runtime)
+{
+    struct stat status;
+    const int fd = openat(claim->dirfd, CLAIM_SERIAL,
+                          O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (is_runtime ? O_CREAT : 0),
+                          0600);
+
+    if (fd < 0 ||
+        (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid()))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A help, not the proof: others may be able to hold this lock, so it is waited for only
+ * briefly. */
+static void lock_directory(struct claim *claim, bool is_runtime)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
+    const int serial_fd = open_serial(claim, is_runtime);
 
+    claim->serial_fd = serial_fd;
     for (int waited = 0; waited < DIRECTORY_WAIT_MS; waited++) {
-        if (flock(claim->dirfd, LOCK_EX | LOCK_NB) == 0) {
+        if (flock(serial_fd >= 0 ? serial_fd : claim->dirfd, LOCK_EX | LOCK_NB) == 0) {
             claim->serialises = true;
             return;
         }
         nanosleep(&pause, NULL);
     }
+    if (serial_fd >= 0)
+        close(serial_fd);
+}
+
+static bool is_in_runtime(const struct claim *claim, struct claim *const *claims, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!claims[i]->is_path && same_directory(claims[i], claim))
+            return true;
+    return false;
 }
 
 static int refuse_held(const struct claim *claim, const char *holder, struct error *error)
@@ -108,7 +135,9 @@ static int take(struct claim *claim, struct error *error)
 static void end_serialising(struct claim **claims, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (claims[i]->serialises)
+        if (claims[i]->serialises && claims[i]->serial_fd >= 0)
+            close(claims[i]->serial_fd);
+        else if (claims[i]->serialises)
             flock(claims[i]->dirfd, LOCK_UN);
         claims[i]->serialises = false;
     }
@@ -127,9 +156,10 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
             return error_set(error, EXIT_CONFIG, "config", claim->object,
                              "it is listed twice, in two spellings; take one out");
         }
-        if (claim->is_path && (!serialising || !same_directory(serialising, claim))) {
+        if (claim->is_path && !claim->is_state &&
+            (!serialising || !same_directory(serialising, claim))) {
             serialising = claim;
-            lock_directory(claim);
+            lock_directory(claim, is_in_runtime(claim, claims, count));
         }
         if (take(claim, error) < 0) {
             end_serialising(claims, count);
@@ -226,6 +256,7 @@ static void take_over(struct claim *claim, struct claim *fresh)
     claim->lock = fresh->lock;
     claim->lock.dirfd = claim->dirfd;
     claim->serialises = fresh->serialises;
+    claim->serial_fd = fresh->serial_fd;
     claim->device = fresh->device;
     claim->inode = fresh->inode;
 }

@@ -15,6 +15,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* In a run-time directory claims serialise by this file, as the directory itself is locked for
+ * life by those who live there (directory_keep()). No service and no socket can have
+ * the name. */
+#define CLAIM_SERIAL "_claims.lock"
+
 struct claim {
     char object[160];      /* for messages: "service echo", "unix:/run/x.sock" */
     const char *directory; /* not ours */
@@ -25,6 +30,7 @@ struct claim {
     dev_t device;
     ino_t inode; /* of the directory */
     bool serialises;
+    int serial_fd; /* of the file that it serialises by; -1: by the directory */
     struct lock lock;
 };
 
@@ -40,8 +46,8 @@ int claim_prepare_path(struct claim *claim, const char *directory, const char *n
 
 /* Takes all or none. 75 names who holds one. Sorts the array. While claims are
  * being taken and until claim_settled(), each directory of a path is also
- * locked, so that the check for a stale socket and its replacement are not
- * interleaved with another start. claim_settled() also writes into the lock
+ * locked, by CLAIM_SERIAL in a run-time directory, so that the check for a stale socket and its
+ * replacement are not interleaved with another start. claim_settled() also writes into the lock
  * files who holds them: until then others are only told that somebody does. */
 int claim_take_all(struct claim **claims, size_t count, struct error *error);
 void claim_settled(struct claim **claims, size_t count);

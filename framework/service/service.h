@@ -182,6 +182,9 @@ void service_cut_off(struct rpd_service *service);
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
 
+/* So that no cleaner takes its files for ones that nobody uses. */
+void service_touch(const struct rpd_service *service);
+
 /* The directory of its files, or of its sockets, is another one now: makes them there. */
 void service_move(struct rpd_service *service);
 

@@ -10,11 +10,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
+#include "guard/outcome.h"
 #include "library/libevent.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void look_later(struct rpd_service *service)
@@ -429,6 +431,19 @@ void service_heal(struct rpd_service *service, const char *file_name)
         if (service->phase < RPD_PHASE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
+}
+
+void service_touch(const struct rpd_service *service)
+{
+    const int history = outcome_history(service->name);
+
+    lock_touch(&service->name_claim.lock);
+    whole_file_touch(&service->record.file);
+    whole_file_touch(&service->state_page.file);
+    if (history >= 0)
+        futimens(history, NULL);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_touch(&service->attachments[i].listener);
 }
 
 /* Of one that drains or stops others still read how it is. */

@@ -653,10 +653,16 @@ static long count_alive(const struct race *race)
     return alive;
 }
 
+/* (The control never leaves.) */
+static int64_t patience(const struct race *race)
+{
+    return race->broken ? 1500 * MS : 20000 * MS;
+}
+
 /* Until at most one is left, and none is on its way. */
 static void await_one(struct race *race)
 {
-    const int64_t began = now_ns(), deadline = began + 20000 * MS;
+    const int64_t began = now_ns(), deadline = began + patience(race);
 
     while ((count_alive(race) > 1 || !settled(race)) && now_ns() < deadline)
         attend(race, now_ns() + 5 * MS);
@@ -699,7 +705,7 @@ static bool has_record(const struct race *race, const struct starter *starter)
 
 static void check_survivor(struct race *race, struct starter *starter)
 {
-    const int64_t deadline = now_ns() + 20000 * MS;
+    const int64_t deadline = now_ns() + patience(race);
 
     while ((!is_reached(race, starter->process) || (!race->broken && !has_record(race, starter))) &&
            process_alive(starter->process) && now_ns() < deadline)
