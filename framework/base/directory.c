@@ -49,6 +49,24 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
     return fd;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+const char *directory_runtime_warning(void)
+{
+    const char *chosen = getenv("RPD_RUNTIME_DIR");
+    const char *session = getenv("XDG_RUNTIME_DIR");
+
+    return (!chosen || !*chosen) && geteuid() != 0 && session && *session && !is_directory(session)
+               ? "XDG_RUNTIME_DIR names a directory that is not there: uses one under /tmp; log in "
+                 "anew, or set RPD_RUNTIME_DIR"
+               : NULL;
+}
+
 int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
 {
     const char *chosen = getenv("RPD_RUNTIME_DIR");
@@ -59,7 +77,7 @@ int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "%s", chosen);
     else if (geteuid() == 0)
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "/run/rpd");
-    else if (session && *session)
+    else if (session && *session && is_directory(session))
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "%s/rpd", session);
     else
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "/tmp/rpd-%u", geteuid());
@@ -120,7 +138,12 @@ int directory_open_at(const char *path, struct error *error)
 {
     int fd, found;
 
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+    const int made = mkdir(path, 0700);
+
+    /* (The mode is ours, and not what the umask of whoever is first has left of it.) */
+    if (made == 0 && chmod(path, 0700) < 0)
+        return cannot_open(path, error);
+    if (made < 0 && errno != EEXIST)
         return error_set(error, EXIT_RECORD, "claim", path,
                          "cannot make the run-time directory: %s; set RPD_RUNTIME_DIR",
                          strerror(errno));

@@ -22,8 +22,12 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
 enum { RUNTIME_PATH_MAX = 4096 };
 
 /* Where the run-time directory is: $RPD_RUNTIME_DIR, else /run/rpd for root,
- * $XDG_RUNTIME_DIR/rpd, or one of the user's own under /tmp. */
+ * $XDG_RUNTIME_DIR/rpd if there is an $XDG_RUNTIME_DIR, or one of the user's own under /tmp. */
 int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error);
+
+/* Why the directory under /tmp is used though $XDG_RUNTIME_DIR names another, as a warning; NULL:
+ * it is not. */
+const char *directory_runtime_warning(void);
 
 /* Whether the path leads to the directory that is open, and to no other. */
 bool directory_is_at(const char *path, int dirfd);

@@ -14,10 +14,28 @@
 
 static const char STEP[] = "claim";
 
+/* With the mode 0600, whatever the umask is of whoever makes it, or was. */
+static int open_for_us(int dirfd, const char *name)
+{
+    enum { MODE = 0600, FLAGS = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+    struct stat status;
+    int fd = openat(dirfd, name, FLAGS, MODE);
+
+    if (fd < 0 && errno == EACCES && fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+        fchmodat(dirfd, name, MODE, 0) == 0)
+        fd = openat(dirfd, name, FLAGS, MODE);
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        status.st_uid == geteuid() && (status.st_mode & 07777) != MODE && fchmod(fd, MODE) < 0) {
+        /* then it is as it is, and we have it */
+    }
+    return fd;
+}
+
 static int open_lock_file(int dirfd, const char *path, const char *name, struct error *error)
 {
     struct stat status;
-    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    int fd = open_for_us(dirfd, name);
 
     if (fd < 0)
         return error_set(error,

@@ -196,6 +196,8 @@ static int claim(struct daemon *daemon, struct error *error)
 {
     enum { TRIES = 10 };
 
+    if (directory_runtime_warning())
+        log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
     daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
     if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
         return -1;
@@ -324,6 +326,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_install();
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
+    crash_except_sigbus(state_page_take_signal);
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);

@@ -7,7 +7,7 @@
  *
  * A file is only removed while it is still the one that was made. Entries are
  * never freed, so that a signal handler can walk them at any time; that is a
- * few hundred bytes a socket. */
+ * few hundred bytes a socket. One that is forgotten is used for another file. */
 #ifndef FRAMEWORK_RESIDUE_H
 #define FRAMEWORK_RESIDUE_H
 

@@ -125,7 +125,9 @@ int instance_open(int runtime_dirfd, const struct instance *instance)
 
     if (fd < 0)
         return -1;
-    if (state != 'Z' && state != 'X' && state_view_is_locked(runtime_dirfd, instance->service))
+    if (state != 'Z' && state != 'X' &&
+        (state_view_is_locked(runtime_dirfd, instance->service) ||
+         state_view_has_lost_lock(runtime_dirfd, instance->service, &instance->page)))
         return fd;
     close(fd);
     errno = ESRCH;

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +28,49 @@ static struct rpd_state_page unread_page;
 void state_page_init(struct state_page *page)
 {
     *page = (struct state_page){.map = &unread_page};
+}
+
+/* ---- files that are cut off --------------------------------------------------------- */
+
+/* Where pages are mapped. The list only grows, so that a signal handler can walk it. */
+struct mapping {
+    struct mapping *next;
+    _Atomic(struct rpd_state_page *) map; /* NULL: it is mapped no more */
+};
+
+static _Atomic(struct mapping *) mappings;
+
+static void note_mapping(struct rpd_state_page *map)
+{
+    struct mapping *mapping = malloc(sizeof *mapping);
+
+    if (!mapping)
+        return; /* then a file that is cut off is a crash */
+    atomic_init(&mapping->map, map);
+    mapping->next = atomic_load(&mappings);
+    atomic_store(&mappings, mapping);
+}
+
+static void forget_mapping(const struct rpd_state_page *map)
+{
+    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next)
+        if (atomic_load(&mapping->map) == map)
+            atomic_store(&mapping->map, NULL);
+}
+
+bool state_page_take_signal(siginfo_t *info, void *context)
+{
+    const uintptr_t at = (uintptr_t)info->si_addr;
+
+    (void)context;
+    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next) {
+        struct rpd_state_page *map = atomic_load(&mapping->map);
+
+        if (map && at >= (uintptr_t)map && at < (uintptr_t)map + RPD_STATE_SIZE)
+            return mmap(map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)map;
+    }
+    return false;
 }
 
 /* ---- making it ------------------------------------------------------------------ */
@@ -73,16 +119,23 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
     if (!map)
         return -1;
     page->map = map;
+    note_mapping(map);
+    page->shadow = malloc(RPD_STATE_SIZE);
     fill(map, identity);
+    if (page->shadow)
+        memcpy(page->shadow, map, RPD_STATE_SIZE);
     return whole_file_show(&page->file);
 }
 
 static void take_back(struct state_page *page)
 {
     whole_file_remove(&page->file);
+    forget_mapping(page->map);
     if (page->map != &unread_page)
         munmap(page->map, RPD_STATE_SIZE);
     page->map = &unread_page;
+    free(page->shadow);
+    page->shadow = NULL;
 }
 
 int state_page_create(struct state_page *page, int dirfd, const char *directory,
@@ -126,14 +179,36 @@ static bool move_to(struct state_page *page, int fd)
     return false;
 }
 
+static bool is_whole(const struct state_page *page)
+{
+    struct stat status;
+
+    return !page->file.residue ||
+           (fstatat(page->file.dirfd, page->file.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_size == RPD_STATE_SIZE &&
+            memcmp(page->map->magic, RPD_STATE_MAGIC, sizeof page->map->magic) == 0);
+}
+
+bool state_page_keep(struct state_page *page)
+{
+    if (!is_whole(page))
+        return false;
+    if (page->shadow)
+        copy(page->shadow, page->map);
+    return true;
+}
+
 int state_page_heal(struct state_page *page)
 {
     struct whole_file fresh = {0};
     int fd;
     bool moved;
 
-    if (whole_file_is_there(&page->file))
+    if (whole_file_is_there(&page->file) && is_whole(page))
         return 0;
+    if (page->shadow && memcmp(page->map->magic, RPD_STATE_MAGIC, sizeof page->map->magic) != 0)
+        copy(page->map, page->shadow);
+    STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
     moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
     if (fd >= 0)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
@@ -102,6 +103,8 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
+    umask(umask(077) &
+          077); /* what is made is the user's to read and write, whatever the mask says */
     code = dispatch(argc, argv);
 
     if (fflush(stdout) != 0 && code == 0) {

@@ -82,6 +82,8 @@ struct rpd_service {
     uint64_t progress_told_us;
     uint64_t heal_due_us; /* what could not be made again is tried again; 0: there is nothing */
     unsigned heal_pause_s;
+    uint64_t healed_us; /* when the first line of this burst was written... */
+    unsigned healed;    /* ...and how often files were made again since */
     bool moves;   /* its files are due in another directory: that they are missing is no news */
     bool cut_off; /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
@@ -181,6 +183,9 @@ void service_cut_off(struct rpd_service *service);
 /* Something happened to a file of this name (NULL: unknown); makes lost locks
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
+
+/* Keeps what its state page says, and makes that again if its file was damaged. */
+void service_keep_page(struct rpd_service *service);
 
 /* So that no cleaner takes its files for ones that nobody uses. */
 void service_touch(const struct rpd_service *service);

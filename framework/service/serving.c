@@ -361,9 +361,22 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
            strcmp(file_name, listener->claim.lock_name) == 0;
 }
 
-static void tell_healed(const struct rpd_service *service, const char *what)
+/* Whoever removes files again and again does not fill the log. */
+static void tell_healed(struct rpd_service *service, const char *what)
 {
-    if (!service->moves)
+    enum { A_SECOND_US = 1000000, LINES = 10 };
+    const uint64_t now_us = clock_us();
+
+    if (service->moves)
+        return;
+    if (now_us - service->healed_us > A_SECOND_US) {
+        if (service->healed > LINES)
+            log_line(RPD_LOG_WARNING, service->name, "%u more files were removed by somebody",
+                     service->healed - LINES);
+        service->healed_us = now_us;
+        service->healed = 0;
+    }
+    if (service->healed++ < LINES)
         log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
                  what);
 }
@@ -431,6 +444,15 @@ void service_heal(struct rpd_service *service, const char *file_name)
         if (service->phase < RPD_PHASE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
+}
+
+/* (What cannot be made again is tried when that is due.) */
+void service_keep_page(struct rpd_service *service)
+{
+    if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
+        return;
+    heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
+    state_page_set_phase(&service->state_page, service->phase, clock_us());
 }
 
 void service_touch(const struct rpd_service *service)

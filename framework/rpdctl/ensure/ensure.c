@@ -319,6 +319,8 @@ int ensure_bound(struct ensure *ensure, struct error *error)
         return (int)error->code;
     code = settle(ensure, &lock, error);
     lock_release(&lock);
+    if (directory_runtime_warning())
+        ensure->warn(directory_runtime_warning());
     if (code == 0) {
         warn_of_stalls(ensure);
         warn_of_difference(ensure);
