@@ -58,6 +58,13 @@ static void forget_mapping(const struct rpd_state_page *map)
             atomic_store(&mapping->map, NULL);
 }
 
+/* Of its own, all zero. */
+static bool put_memory_at(struct rpd_state_page *map)
+{
+    return mmap(map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)map;
+}
+
 bool state_page_take_signal(siginfo_t *info, void *context)
 {
     const uintptr_t at = (uintptr_t)info->si_addr;
@@ -67,8 +74,7 @@ bool state_page_take_signal(siginfo_t *info, void *context)
         struct rpd_state_page *map = atomic_load(&mapping->map);
 
         if (map && at >= (uintptr_t)map && at < (uintptr_t)map + RPD_STATE_SIZE)
-            return mmap(map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)map;
+            return put_memory_at(map);
     }
     return false;
 }
@@ -106,6 +112,19 @@ static struct rpd_state_page *allocate_and_map(int fd)
     return map == MAP_FAILED ? NULL : map;
 }
 
+static void make_shadow(struct state_page *page)
+{
+    page->shadow = malloc(RPD_STATE_SIZE);
+    page->spare = malloc(RPD_STATE_SIZE);
+    if (page->shadow && page->spare) {
+        memcpy(page->shadow, page->map, RPD_STATE_SIZE);
+        return;
+    }
+    free(page->shadow);
+    free(page->spare);
+    page->shadow = page->spare = NULL;
+}
+
 static int make_file(struct state_page *page, int dirfd, const char *name,
                      const struct state_page_identity *identity)
 {
@@ -120,10 +139,8 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
         return -1;
     page->map = map;
     note_mapping(map);
-    page->shadow = malloc(RPD_STATE_SIZE);
     fill(map, identity);
-    if (page->shadow)
-        memcpy(page->shadow, map, RPD_STATE_SIZE);
+    make_shadow(page);
     return whole_file_show(&page->file);
 }
 
@@ -135,7 +152,8 @@ static void take_back(struct state_page *page)
         munmap(page->map, RPD_STATE_SIZE);
     page->map = &unread_page;
     free(page->shadow);
-    page->shadow = NULL;
+    free(page->spare);
+    page->shadow = page->spare = NULL;
 }
 
 int state_page_create(struct state_page *page, int dirfd, const char *directory,
@@ -179,22 +197,35 @@ static bool move_to(struct state_page *page, int fd)
     return false;
 }
 
+static bool has_magic(const struct rpd_state_page *map)
+{
+    return memcmp(map->magic, RPD_STATE_MAGIC, sizeof map->magic) == 0;
+}
+
+/* What was cut off reads as zeros, also when the file is long again. */
 static bool is_whole(const struct state_page *page)
 {
     struct stat status;
 
     return !page->file.residue ||
            (fstatat(page->file.dirfd, page->file.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            status.st_size == RPD_STATE_SIZE &&
-            memcmp(page->map->magic, RPD_STATE_MAGIC, sizeof page->map->magic) == 0);
+            status.st_size == RPD_STATE_SIZE && has_magic(page->map));
 }
 
+/* (It may be cut off while it is copied.) */
 bool state_page_keep(struct state_page *page)
 {
+    struct rpd_state_page *const old = page->shadow;
+
     if (!is_whole(page))
         return false;
-    if (page->shadow)
-        copy(page->shadow, page->map);
+    if (!old)
+        return true;
+    copy(page->spare, page->map);
+    if (!is_whole(page) || !has_magic(page->spare))
+        return false;
+    page->shadow = page->spare;
+    page->spare = old;
     return true;
 }
 
@@ -206,7 +237,7 @@ int state_page_heal(struct state_page *page)
 
     if (whole_file_is_there(&page->file) && is_whole(page))
         return 0;
-    if (page->shadow && memcmp(page->map->magic, RPD_STATE_MAGIC, sizeof page->map->magic) != 0)
+    if (page->shadow && !is_whole(page) && put_memory_at(page->map))
         copy(page->map, page->shadow);
     STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);

@@ -20,6 +20,7 @@ struct state_page {
     struct rpd_state_page *map;
     struct whole_file file;
     struct rpd_state_page *shadow; /* what was in it when it was last whole; NULL: no memory */
+    struct rpd_state_page *spare;  /* for the next shadow */
 };
 
 struct state_page_identity {
