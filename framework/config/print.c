@@ -43,8 +43,26 @@ static char *string_text(const char *string)
     return text;
 }
 
+/* What is printed goes into logs, and over shoulders. rpd does not know which of a
+ * backend's options are secrets, so it goes by their names. */
+static bool is_secret(const struct item *item)
+{
+    static const char *const words[] = {"pass",        "secret",  "token",  "credential",
+                                        "private_key", "api_key", "apikey", "access_key"};
+    const char *name = item->path ? item->path->key : NULL;
+
+    if (!name || item->key != config_key_at("services[].options.*") || !item->value)
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasestr(name, words[i]))
+            return true;
+    return false;
+}
+
 static char *value_text(const struct item *item)
 {
+    if (is_secret(item))
+        return strdup("\"(secret)\"");
     if (json_is_string(item->value))
         return string_text(json_string_value(item->value));
     if (item->value)

@@ -363,6 +363,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     control_heal_again(running->control, now_us);
     look_at_directories(running);
     touch_files(running, now_us);
+    orphans_reap(&running->orphans, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);

@@ -465,10 +465,11 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
     if (listener->state != LISTENER_BOUND)
         return 0;
     if (residue_rename(listener->residue, listener->endpoint.name, 0) < 0)
-        return error_set(
-            error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-            "cannot give the socket its name: %s; look who else changes that directory",
-            strerror(errno));
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "cannot give the socket its name: %s; %s", strerror(errno),
+                         errno == EBUSY
+                             ? "something is mounted on that path: mount its directory instead"
+                             : "look who else changes that directory");
     listener->state = LISTENER_PUBLIC;
     return 0;
 }

@@ -2,6 +2,8 @@
 #include "plugin/plugin.h"
 
 #include "base/directory.h"
+#include "library/libevent.h"
+#include "library/libjansson.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,6 +21,8 @@
 #ifndef RPD_PLUGIN_SUBDIR
 #define RPD_PLUGIN_SUBDIR "../lib/rpd/plugins"
 #endif
+
+enum { CAUSE_MAX = ERROR_TEXT_MAX };
 
 static const char INSPECT[] = "inspect";
 
@@ -302,14 +306,39 @@ static int check_bind(struct plugin *plugin, struct error *error)
     return 0;
 }
 
+/* A plugin may call libevent without being linked with it: it used to find rpd's.
+ * (What is opened RTLD_LOCAL finds the program's and libc's names, its own, and
+ * those of what it is linked with, in this order.) NULL: dlopen's error is returned. */
+static void *open_code(struct plugin *plugin, char ret_cause[CAUSE_MAX])
+{
+    const char *lent;
+    void *handle;
+
+    do {
+        handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+        lent = NULL;
+        if (!handle) {
+            snprintf(ret_cause, CAUSE_MAX, "%s", dlerror()); /* dlsym() would clear it */
+            lent = libevent_lend(ret_cause);
+        }
+        if (!handle && !lent)
+            lent = libjansson_lend(ret_cause);
+        if (lent)
+            plugin->borrowed = lent;
+    } while (lent);
+    return handle;
+}
+
 int plugin_load(struct plugin *plugin, struct error *error)
 {
+    char room[CAUSE_MAX];
+
     if (check_same_path(plugin, error) < 0)
         return -1;
-    plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+    plugin->handle = open_code(plugin, room);
     if (!plugin->handle) {
-        const char *cause = dlerror();
         const size_t prefix = strlen(plugin->path);
+        const char *cause = room;
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;

@@ -19,6 +19,7 @@ struct plugin {
     void *handle;
     struct rpd_backend backend; /* as far as the plugin knows it; the rest is 0 */
     rpd_bind_fn bind;           /* NULL: rpd binds */
+    const char *borrowed;       /* a library that it calls and is not linked with; or NULL */
 };
 
 /* Where to look. */
@@ -32,7 +33,9 @@ struct plugin_search {
 int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_search *search,
                    struct error *error);
 
-/* [start] dlopen, and the checks of the descriptor. Its constructors run. */
+/* [start] dlopen, and the checks of the descriptor. Its constructors run. rpd's own
+ * libraries are loaded already; a plugin that calls one and is not linked with it is
+ * given it. */
 int plugin_load(struct plugin *plugin, struct error *error);
 
 /* Forgets it. Code that ran is never unloaded: its threads and thread-local

@@ -6,14 +6,16 @@
 #include "rpdctl/program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_ensure, &rpdctl_status,       &rpdctl_wait,     &rpdctl_stop,
-    &rpdctl_check,  &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
+    &rpdctl_ensure,       &rpdctl_status,   &rpdctl_health, &rpdctl_wait,
+    &rpdctl_stop,         &rpdctl_restart,  &rpdctl_forget, &rpdctl_check,
+    &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -103,8 +105,9 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
-    umask(umask(077) &
-          077); /* what is made is the user's to read and write, whatever the mask says */
+    /* What is made is the user's to read and write, whatever the mask says. */
+    umask(umask(077) & 077);
+    signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
     if (fflush(stdout) != 0 && code == 0) {

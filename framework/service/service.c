@@ -232,6 +232,17 @@ void service_unbind(struct rpd_service *service)
 
 /* ---- code -------------------------------------------------------------------------- */
 
+static void warn_of_borrowing(const struct rpd_service *service)
+{
+    const struct plugin *plugin = &service->plugin;
+
+    if (plugin->borrowed)
+        log_line(RPD_LOG_WARNING, service->name,
+                 "%s: it calls %s and is not linked with it; rpd's own was lent to it, and to all "
+                 "plugins after it: link it",
+                 plugin->path, plugin->borrowed);
+}
+
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
                       struct error *error)
 {
@@ -244,6 +255,7 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     loaded = plugin_load(&service->plugin, error);
     crash_leave();
     surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
+    warn_of_borrowing(service);
     return loaded;
 }
 
