@@ -212,6 +212,12 @@ static bool is_whole(const struct state_page *page)
             status.st_size == RPD_STATE_SIZE && has_magic(page->map));
 }
 
+/* One that is only gone is still whole in memory. */
+static bool is_damaged(const struct state_page *page)
+{
+    return !has_magic(page->map) || (whole_file_is_there(&page->file) && !is_whole(page));
+}
+
 /* (It may be cut off while it is copied.) */
 bool state_page_keep(struct state_page *page)
 {
@@ -237,7 +243,7 @@ int state_page_heal(struct state_page *page)
 
     if (whole_file_is_there(&page->file) && is_whole(page))
         return 0;
-    if (page->shadow && !is_whole(page) && put_memory_at(page->map))
+    if (page->shadow && is_damaged(page) && put_memory_at(page->map))
         copy(page->map, page->shadow);
     STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
@@ -278,12 +284,20 @@ void state_page_copy(const struct state_page *page, struct rpd_state_page *ret)
 
 /* ---- writing to it --------------------------------------------------------------- */
 
+static void set_phase(struct rpd_state_page *map, enum rpd_phase phase, uint64_t now_us)
+{
+    STORE(map->phase_us, now_us);
+    if (phase == RPD_PHASE_READY && LOAD(map->ready_us) == 0)
+        STORE(map->ready_us, now_us);
+    STORE(map->phase, phase);
+}
+
+/* (What is put back must not be of an earlier phase.) */
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us)
 {
-    STORE(page->map->phase_us, now_us);
-    if (phase == RPD_PHASE_READY && LOAD(page->map->ready_us) == 0)
-        STORE(page->map->ready_us, now_us);
-    STORE(page->map->phase, phase);
+    set_phase(page->map, phase, now_us);
+    if (page->shadow)
+        set_phase(page->shadow, phase, now_us);
 }
 
 void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)

@@ -454,7 +454,6 @@ void service_keep_page(struct rpd_service *service)
     if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
         return;
     heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
-    state_page_set_phase(&service->state_page, service->phase, clock_us());
 }
 
 void service_touch(const struct rpd_service *service)
