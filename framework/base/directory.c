@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 int directory_check(const struct stat *status, const char *path, const char *step,
@@ -49,6 +50,24 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
     return fd;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+const char *directory_runtime_warning(void)
+{
+    const char *chosen = getenv("RPD_RUNTIME_DIR");
+    const char *session = getenv("XDG_RUNTIME_DIR");
+
+    return (!chosen || !*chosen) && geteuid() != 0 && session && *session && !is_directory(session)
+               ? "XDG_RUNTIME_DIR names a directory that is not there: uses one under /tmp; log in "
+                 "anew, or set RPD_RUNTIME_DIR"
+               : NULL;
+}
+
 int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
 {
     const char *chosen = getenv("RPD_RUNTIME_DIR");
@@ -59,7 +78,7 @@ int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "%s", chosen);
     else if (geteuid() == 0)
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "/run/rpd");
-    else if (session && *session)
+    else if (session && *session && is_directory(session))
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "%s/rpd", session);
     else
         length = snprintf(ret_path, RUNTIME_PATH_MAX, "/tmp/rpd-%u", geteuid());
@@ -90,31 +109,57 @@ static int check_runtime(int fd, const char *path, struct error *error)
     return directory_check(&status, path, "claim", error);
 }
 
-int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error)
+bool directory_is_at(const char *path, int dirfd)
 {
-    *ret_fd = -1;
-    if (directory_runtime_path(ret_path, error) < 0)
-        return -1;
-    *ret_fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat named, held;
+
+    return stat(path, &named) == 0 && fstat(dirfd, &held) == 0 && named.st_dev == held.st_dev &&
+           named.st_ino == held.st_ino;
+}
+
+void directory_keep(int dirfd)
+{
+    while (flock(dirfd, LOCK_SH | LOCK_NB) < 0 && errno == EINTR)
+        continue;
+}
+
+int directory_find_at(const char *path, int *ret_fd, struct error *error)
+{
+    *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (*ret_fd < 0)
-        return errno == ENOENT ? 1 : cannot_open(ret_path, error);
-    if (check_runtime(*ret_fd, ret_path, error) == 0)
+        return errno == ENOENT ? 1 : cannot_open(path, error);
+    if (check_runtime(*ret_fd, path, error) == 0)
         return 0;
     close(*ret_fd);
     *ret_fd = -1;
     return -1;
 }
 
-int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+int directory_open_at(const char *path, struct error *error)
 {
     int fd, found;
 
-    if (directory_runtime_path(ret_path, error) < 0)
-        return -1;
-    if (mkdir(ret_path, 0700) < 0 && errno != EEXIST)
-        return error_set(error, EXIT_RECORD, "claim", ret_path,
+    const int made = mkdir(path, 0700);
+
+    /* (The mode is ours, and not what the umask of whoever is first has left of it.) */
+    if (made == 0 && chmod(path, 0700) < 0)
+        return cannot_open(path, error);
+    if (made < 0 && errno != EEXIST)
+        return error_set(error, EXIT_RECORD, "claim", path,
                          "cannot make the run-time directory: %s; %s", strerror(errno),
                          error_remedy(errno, "set RPD_RUNTIME_DIR"));
-    found = directory_find_runtime(ret_path, &fd, error);
-    return found > 0 ? cannot_open(ret_path, error) : fd;
+    found = directory_find_at(path, &fd, error);
+    return found > 0 ? cannot_open(path, error) : fd;
+}
+
+int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error)
+{
+    *ret_fd = -1;
+    return directory_runtime_path(ret_path, error) < 0 ? -1
+                                                       : directory_find_at(ret_path, ret_fd, error);
+}
+
+int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
+{
+    return directory_runtime_path(ret_path, error) < 0 ? -1 : directory_open_at(ret_path, error);
 }

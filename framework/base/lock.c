@@ -14,10 +14,28 @@
 
 static const char STEP[] = "claim";
 
+/* With the mode 0600, whatever the umask is of whoever makes it, or was. */
+static int open_for_us(int dirfd, const char *name)
+{
+    enum { MODE = 0600, FLAGS = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+    struct stat status;
+    int fd = openat(dirfd, name, FLAGS, MODE);
+
+    if (fd < 0 && errno == EACCES && fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+        fchmodat(dirfd, name, MODE, 0) == 0)
+        fd = openat(dirfd, name, FLAGS, MODE);
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        status.st_uid == geteuid() && (status.st_mode & 07777) != MODE && fchmod(fd, MODE) < 0) {
+        /* then it is as it is, and we have it */
+    }
+    return fd;
+}
+
 static int open_lock_file(int dirfd, const char *path, const char *name, struct error *error)
 {
     struct stat status;
-    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    int fd = open_for_us(dirfd, name);
 
     if (fd < 0)
         return error_set(error,
@@ -84,6 +102,14 @@ bool lock_in_place(const struct lock *lock)
     return fstat(lock->fd, &held) == 0 &&
            fstatat(lock->dirfd, lock->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+void lock_touch(const struct lock *lock)
+{
+    static const struct timespec times[] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+
+    if (lock->fd >= 0)
+        futimens(lock->fd, times);
 }
 
 /* command: F_OFD_SETLK or F_OFD_SETLKW. */

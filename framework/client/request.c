@@ -45,6 +45,11 @@ static void open_directory(struct client_request *request)
     char path[RUNTIME_PATH_MAX];
     struct error error;
 
+    if (request->dirfd >= 0 &&
+        (directory_runtime_path(path, &error) < 0 || !directory_is_at(path, request->dirfd))) {
+        close(request->dirfd); /* it was replaced meanwhile */
+        request->dirfd = -1;
+    }
     if (request->dirfd < 0)
         directory_find_runtime(path, &request->dirfd, &error);
 }

@@ -39,8 +39,8 @@ static int publish(const struct control *control, struct residue *residue, const
     struct rpd_bound bound;
     struct stat status;
 
-    endpoint_place_in(&endpoint, control->dirfd, name);
-    bound = rpd_bind_plainly(&endpoint);
+    endpoint_place_in(&endpoint, control->dirfd, control->runtime_dir, name);
+    bound = endpoint_bind_in(&endpoint, control->dirfd, name);
     *ret_fd = bound.fd;
     if (bound.outcome != RPD_BIND_LISTENING)
         return bound.error_number;
@@ -81,6 +81,7 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
                  const char *service, struct error *error)
 {
     control->dirfd = runtime_dirfd;
+    control->runtime_dir = runtime_dir;
     snprintf(control->name, sizeof control->name, "%s.control", service);
     snprintf(control->path, sizeof control->path, "%s/%s", runtime_dir, control->name);
     control->fd = make_socket(control, &control->residue);
@@ -230,18 +231,15 @@ static int make_again(struct control *control)
     return listen_on_loop(control);
 }
 
-void control_heal(struct control *control, const char *file_name)
+/* Whether it had to be made, and is there. */
+static bool make_if_missing(struct control *control)
 {
-    const bool was_closed = control->fd < 0;
-
-    if (!control->base || (file_name && strcmp(file_name, control->name) != 0) ||
-        residue_is_ending() || (control->fd >= 0 && residue_is_there(control->residue)))
-        return;
+    if (!control->base || residue_is_ending() ||
+        (control->fd >= 0 && residue_is_there(control->residue)))
+        return false;
     if (make_again(control) == 0) {
         control->heal_due_us = 0;
-        log_line(RPD_LOG_WARNING, NULL, "%s was %s; it is there again", control->name,
-                 was_closed ? "closed" : "removed by somebody");
-        return;
+        return true;
     }
     if (control->heal_due_us == 0)
         log_line(RPD_LOG_ERROR, NULL,
@@ -249,6 +247,27 @@ void control_heal(struct control *control, const char *file_name)
                  "space",
                  control->path, strerror(errno));
     control->heal_due_us = clock_us() + HEAL_AGAIN_US;
+    return false;
+}
+
+void control_heal(struct control *control, const char *file_name)
+{
+    const bool was_closed = control->fd < 0;
+
+    if ((!file_name || strcmp(file_name, control->name) == 0) && make_if_missing(control))
+        log_line(RPD_LOG_WARNING, NULL, "%s was %s; it is there again", control->name,
+                 was_closed ? "closed" : "removed by somebody");
+}
+
+void control_touch(const struct control *control)
+{
+    if (control->base && residue_is_there(control->residue))
+        utimensat(control->dirfd, control->name, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+void control_move(struct control *control)
+{
+    make_if_missing(control);
 }
 
 void control_heal_again(struct control *control, uint64_t now_us)

@@ -165,16 +165,10 @@ static int adopt(struct daemon *daemon, struct error *error)
     return adoption_end(&daemon->adoption, error);
 }
 
-static int claim(struct daemon *daemon, struct error *error)
+static int take_claims(struct daemon *daemon, struct error *error)
 {
     size_t count = 0;
 
-    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
-    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
-        return -1;
-    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
-    if (!daemon->claims)
-        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     FOR_EACH_SERVICE(daemon, service) {
         if (service_prepare_claims(service, daemon->runtime_dir, daemon->runtime_dirfd, error) < 0)
             return -1;
@@ -184,14 +178,58 @@ static int claim(struct daemon *daemon, struct error *error)
     return claim_take_all(daemon->claims, count, error);
 }
 
+static void release_claims(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unclaim(service);
+    if (daemon->runtime_dirfd >= 0)
+        close(daemon->runtime_dirfd);
+    daemon->runtime_dirfd = -1;
+}
+
+static bool is_displaced(const struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->claim_count; i++)
+        if (claim_is_displaced(daemon->claims[i]))
+            return true;
+    return false;
+}
+
+/* A directory may be replaced just when it has been opened: a lock in it is then found by nobody.
+ * (From serve on moving.h looks after that.) */
+static int claim(struct daemon *daemon, struct error *error)
+{
+    enum { TRIES = 10 };
+
+    if (directory_runtime_warning())
+        log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
+    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
+    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
+        return -1;
+    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
+    if (!daemon->claims)
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
+    for (int i = 0; i < TRIES; i++) {
+        directory_keep(daemon->runtime_dirfd);
+        if (take_claims(daemon, error) < 0)
+            return -1;
+        if (!is_displaced(daemon))
+            return 0;
+        release_claims(daemon);
+        daemon->runtime_dirfd = directory_open_at(daemon->runtime_dir, error);
+        if (daemon->runtime_dirfd < 0)
+            return -1;
+    }
+    return error_set(error, EXIT_RECORD, "claim", daemon->runtime_dir,
+                     "this directory, or an endpoint's, is replaced again and again; find out by "
+                     "whom");
+}
+
 static void unclaim(struct daemon *daemon)
 {
     outcome_ended(daemon->exit_code, NULL); /* while the histories are ours */
-    FOR_EACH_SERVICE(daemon, service)
-        service_unclaim(service);
+    release_claims(daemon);
     free(daemon->claims);
-    if (daemon->runtime_dirfd >= 0)
-        close(daemon->runtime_dirfd);
 }
 
 /* ---- bind ---- */
@@ -293,6 +331,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_install();
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
+    crash_except_sigbus(state_page_take_signal);
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
@@ -308,6 +347,18 @@ static int load_code(struct daemon *daemon, struct error *error)
     FOR_EACH_SERVICE(daemon, service)
         if (service_settle_warmup(service, error) < 0)
             return -1;
+    return 0;
+}
+
+/* ---- state ---- */
+
+static int claim_state(struct daemon *daemon, struct error *error)
+{
+    watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_claim_state(service, &daemon->surroundings, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
     return 0;
 }
 
@@ -336,7 +387,7 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
             log_line(RPD_LOG_WARNING, service->name,
                      "cannot open %s/%s.history: %s; how it ends will not be noted",
                      daemon->runtime_dir, service->name, strerror(errno));
-        else if (outcome_add_history(fd, start_time) < 0)
+        else if (outcome_add_history(fd, service->name, start_time) < 0)
             log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
     }
 }
@@ -383,6 +434,8 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .claim_count = daemon->claim_count,
         .notify = &daemon->notify,
         .control = &daemon->control,
+        .runtime_dir = daemon->runtime_dir,
+        .runtime_dirfd = daemon->runtime_dirfd,
     };
     return running_open(&daemon->running, error);
 }
@@ -441,8 +494,8 @@ static int serve(struct daemon *daemon, struct error *error)
 
 /* ---- the order ---- */
 
-/* What is bound by "own bind" is unbound with the rest; serve returns when all
- * services have stopped. */
+/* What is claimed by "state" is unclaimed, and what is bound by "own bind" unbound, with the rest;
+ * serve returns when all services have stopped. */
 /* clang-format off */
 static const struct step {
     const char *name;
@@ -453,6 +506,7 @@ static const struct step {
     {"claim",    claim,        unclaim},
     {"bind",     bind_owned,   unbind},
     {"code",     load_code,    NULL},
+    {"state",    claim_state,  NULL},
     {"own bind", bind_own,     NULL},
     {"control",  open_control, close_control},
     {"publish",  publish,      unpublish},

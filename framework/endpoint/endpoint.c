@@ -1,8 +1,11 @@
 /* Endpoints. See endpoint.h. */
 #include "endpoint/endpoint.h"
 
+#include "base/directory.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -10,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char EXPECTED[] = "expected unix:/path, unix:name, unix:@name, tcp:127.0.0.1:7007, "
@@ -275,15 +279,53 @@ bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint)
            port_of((const struct sockaddr *)&endpoint->address) == 0;
 }
 
-void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+/* False: it does not fit. */
+static bool set_path(struct rpd_endpoint *endpoint, const char *directory, const char *name)
 {
     struct sockaddr_un *address = (struct sockaddr_un *)&endpoint->address;
+    const char *slash = strcmp(directory, "/") == 0 ? "" : "/";
+    int length;
 
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
-    snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%.84s", dirfd, name);
+    length = snprintf(address->sun_path, sizeof address->sun_path, "%s%s%.84s", directory, slash,
+                      name);
     endpoint->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
                                            strlen(address->sun_path) + 1);
+    return length >= 0 && (size_t)length < sizeof address->sun_path;
+}
+
+void endpoint_place_by_descriptor(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+{
+    char directory[32];
+
+    snprintf(directory, sizeof directory, "/proc/self/fd/%d", dirfd);
+    set_path(endpoint, directory, name);
+}
+
+bool endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *directory,
+                       const char *name)
+{
+    if (set_path(endpoint, directory, name) && directory_is_at(directory, dirfd))
+        return true;
+    endpoint_place_by_descriptor(endpoint, dirfd, name);
+    return false;
+}
+
+struct rpd_bound endpoint_bind_in(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+{
+    const char *path = ((struct sockaddr_un *)&endpoint->address)->sun_path;
+    struct rpd_bound bound = rpd_bind_plainly(endpoint);
+    struct stat status;
+
+    if (bound.outcome != RPD_BIND_LISTENING ||
+        fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return bound;
+    /* The path was made to lead elsewhere just now, and the socket is there. */
+    unlink(path);
+    close(bound.fd);
+    endpoint_place_by_descriptor(endpoint, dirfd, name);
+    return rpd_bind_plainly(endpoint);
 }
 
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,

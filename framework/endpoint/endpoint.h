@@ -8,6 +8,7 @@
 #include <rpd/endpoint.h>
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/un.h>
 
 enum endpoint_kind { ENDPOINT_PATH, ENDPOINT_ABSTRACT, ENDPOINT_TCP };
@@ -34,9 +35,18 @@ struct rpd_endpoint {
 int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
                      const char *runtime_dir, struct error *error);
 
-/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open:
- * whatever is done to the directory's path meanwhile, and however long that is. */
-void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
+/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open.
+ * Others see it as it was bound, so it has the directory's path, where that fits and leads
+ * there. True: it has; the path may lead elsewhere when it is bound. */
+bool endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *directory,
+                       const char *name);
+
+/* The same by the descriptor, whatever is done to the directory's path meanwhile, and however
+ * long that is. */
+void endpoint_place_by_descriptor(struct rpd_endpoint *endpoint, int dirfd, const char *name);
+
+/* Binds what endpoint_place_in() has placed, in the very directory that is open. */
+struct rpd_bound endpoint_bind_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
 
 /* Writes an address as clients name it, "tcp:127.0.0.1:7007". */
 void endpoint_format(const struct sockaddr *address, socklen_t length,

@@ -243,7 +243,8 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
             strerror(bound->error_number),
             bound->error_number == EACCES ? "ports below 1024 need a privilege"
             : bound->error_number == EADDRNOTAVAIL
-                ? "this machine has no such address: use one that it has, or set \"freebind\" if it "
+                ? "this machine has no such address: use one that it has, or set \"freebind\" if "
+                  "it "
                   "comes with the network later"
                 : error_remedy(bound->error_number, "mend that, or use another endpoint"));
     case RPD_BIND_OTHER:
@@ -268,7 +269,8 @@ static struct rpd_endpoint endpoint_to_bind(struct rpd_listener *listener)
 
         private_prefix(listener, prefix);
         listener->residue = residue_add(listener->claim.dirfd, prefix, listener->private_name);
-        endpoint_place_in(&endpoint, listener->claim.dirfd, listener->private_name);
+        endpoint_place_in(&endpoint, listener->claim.dirfd, listener->claim.directory,
+                          listener->private_name);
     }
     return endpoint;
 }
@@ -349,7 +351,9 @@ int listener_bind_owned(struct rpd_listener *listener, struct error *error)
     if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
         return -1;
     endpoint = endpoint_to_bind(listener);
-    bound = rpd_bind_plainly(&endpoint);
+    bound = endpoint.kind == ENDPOINT_PATH
+                ? endpoint_bind_in(&endpoint, listener->claim.dirfd, listener->private_name)
+                : rpd_bind_plainly(&endpoint);
     return accept_bound(listener, &endpoint, &bound, error);
 }
 
@@ -593,6 +597,15 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     residue_forget(listener->residue);
     *listener = fresh;
     return 1;
+}
+
+void listener_touch(const struct rpd_listener *listener)
+{
+    if (!listener_needs_claim(listener) || listener->state != LISTENER_PUBLIC)
+        return;
+    lock_touch(&listener->claim.lock);
+    if (is_ours(listener, listener->endpoint.name))
+        utimensat(listener->claim.dirfd, listener->endpoint.name, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 void listener_close(struct rpd_listener *listener)

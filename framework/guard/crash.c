@@ -55,6 +55,7 @@ static char line_bytes[LINE_SIZE];
 static struct safe_text line;
 
 static bool (*take_sigsys)(siginfo_t *info, void *context);
+static bool (*take_sigbus)(siginfo_t *info, void *context);
 static void (*exit_cleanup)(void);
 static pid_t guarded_process;
 static atomic_bool exit_is_guarded;
@@ -390,7 +391,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
     const int me = gettid();
     int teller = 0;
 
-    if (number == SIGSYS && take_sigsys && take_sigsys(info, context))
+    if ((number == SIGSYS && take_sigsys && take_sigsys(info, context)) ||
+        (number == SIGBUS && take_sigbus && take_sigbus(info, context)))
         return;
     if (crash_chain_take(number, info, context))
         return;
@@ -424,6 +426,11 @@ void crash_install(void)
 void crash_except_sigsys(bool (*take)(siginfo_t *info, void *context))
 {
     take_sigsys = take;
+}
+
+void crash_except_sigbus(bool (*take)(siginfo_t *info, void *context))
+{
+    take_sigbus = take;
 }
 
 void crash_prepare_backtrace(void)

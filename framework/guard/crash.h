@@ -76,6 +76,9 @@ void crash_install(void);
  * async-signal-safe. */
 void crash_except_sigsys(bool (*take)(siginfo_t *info, void *context));
 
+/* [start] The same of a SIGBUS. */
+void crash_except_sigbus(bool (*take)(siginfo_t *info, void *context));
+
 /* [start] Loads what a backtrace needs, which takes some 200 us: after bind.
  * Until then a line names only the place of the crash itself. */
 void crash_prepare_backtrace(void);

@@ -23,6 +23,7 @@ enum {
 /* The list only grows at its head; readers follow it without a lock. */
 struct history {
     struct history *next;
+    const char *service;
     atomic_int fd; /* -1: its end is noted */
 };
 
@@ -119,7 +120,7 @@ int outcome_start_fd(void)
     return atomic_load(&outcome.start_fd);
 }
 
-int outcome_add_history(int take_fd, unsigned long long start_time)
+int outcome_add_history(int take_fd, const char *service, unsigned long long start_time)
 {
     struct history *history = malloc(sizeof *history);
 
@@ -130,10 +131,41 @@ int outcome_add_history(int take_fd, unsigned long long start_time)
     outcome.process = getpid();
     outcome.start_time = start_time;
     atomic_init(&history->fd, take_fd);
+    history->service = service;
     history->next = atomic_load(&outcome.histories);
     atomic_store(&outcome.histories, history);
     fork_guard_add(take_fd);
     return 0;
+}
+
+static struct history *history_of(const char *service)
+{
+    struct history *history = atomic_load(&outcome.histories);
+
+    while (history && strcmp(history->service, service) != 0)
+        history = history->next;
+    return history;
+}
+
+int outcome_history(const char *service)
+{
+    const struct history *history = history_of(service);
+
+    return history ? atomic_load(&history->fd) : -1;
+}
+
+/* (An end that is being noted on another thread has taken the old one: it is then left open.) */
+void outcome_replace_history(const char *service, int take_fd)
+{
+    struct history *history = history_of(service);
+    int old_fd = history ? atomic_load(&history->fd) : -1;
+
+    if (old_fd < 0 || !atomic_compare_exchange_strong(&history->fd, &old_fd, take_fd)) {
+        close(take_fd);
+        return;
+    }
+    fork_guard_add(take_fd);
+    fork_guard_close(old_fd);
 }
 
 /* ---- what happens -------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  *
  * A file is only removed while it is still the one that was made. Entries are
  * never freed, so that a signal handler can walk them at any time; that is a
- * few hundred bytes a socket. */
+ * few hundred bytes a socket. One that is forgotten is used for another file. */
 #ifndef FRAMEWORK_RESIDUE_H
 #define FRAMEWORK_RESIDUE_H
 
@@ -37,6 +37,10 @@ void residue_forget(struct residue *residue);
 /* [start][loop] Under the name that it has now there is still the file that was
  * made. */
 bool residue_is_there(const struct residue *residue);
+
+/* [loop] The maker moves to another directory, whose descriptor will have this number: the files of
+ * the old one are removed, and none is there any more. */
+void residue_leave(int dirfd);
 
 /* [any], async-signal-safe. Removes one, if it is still what was made; NULL is
  * legal. Removes all. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A record that was left by one that was killed may lie beside the page of the next. */
@@ -47,6 +48,28 @@ void instance_look(int runtime_dirfd, const char *service, struct instance *ret)
 void instance_finish(struct instance *instance)
 {
     record_view_finish(&instance->record);
+}
+
+bool instance_is_path_lost(const char *endpoint)
+{
+    static const char prefix[] = "unix:/";
+    struct stat status;
+
+    if (strncmp(endpoint, prefix, sizeof prefix - 1) != 0)
+        return false;
+    if (stat(endpoint + sizeof prefix - 2, &status) == 0)
+        return !S_ISSOCK(status.st_mode);
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+}
+
+const char *instance_unreachable(const struct instance *instance)
+{
+    if (instance->verdict == STATE_DEAD || instance->verdict == STATE_DRAINING)
+        return NULL;
+    for (size_t i = 0; i < instance->record.endpoint_count; i++)
+        if (instance_is_path_lost(instance->record.endpoints[i]))
+            return instance->record.endpoints[i];
+    return NULL;
 }
 
 bool instance_is_same(const struct instance *one, const struct instance *other)
@@ -102,7 +125,9 @@ int instance_open(int runtime_dirfd, const struct instance *instance)
 
     if (fd < 0)
         return -1;
-    if (state != 'Z' && state != 'X' && state_view_is_locked(runtime_dirfd, instance->service))
+    if (state != 'Z' && state != 'X' &&
+        (state_view_is_locked(runtime_dirfd, instance->service) ||
+         state_view_has_lost_lock(runtime_dirfd, instance->service, &instance->page)))
         return fd;
     close(fd);
     errno = ESRCH;

@@ -38,6 +38,13 @@ int instance_open_ending(const struct instance *instance);
 /* [any] Whether the process of a pidfd has ended, all threads of it. */
 bool instance_has_ended(int pidfd);
 
+/* [any] Whether an endpoint is a unix path at which there is no socket, seen from here. */
+bool instance_is_path_lost(const char *endpoint);
+
+/* [any] The first endpoint of one that lives that cannot be reached, as that is; NULL: there is
+ * none. Of one that drains no path is expected. */
+const char *instance_unreachable(const struct instance *instance);
+
 /* [any] Whether it is the same process that was seen both times. */
 bool instance_is_same(const struct instance *one, const struct instance *other);
 

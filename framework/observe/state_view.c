@@ -184,12 +184,25 @@ static enum process_state process_of(const struct rpd_state_page *page)
     return stat.state == 'T' || stat.state == 't' ? PROCESS_STOPPED : PROCESS_RUNS;
 }
 
+bool state_view_has_lost_lock(int runtime_dirfd, const char *service,
+                              const struct rpd_state_page *page)
+{
+    char name[NAME_MAX + 1];
+    struct stat status;
+
+    snprintf(name, sizeof name, "%s.lock", service);
+    return state_view_is_name(service) && page->start_time != 0 &&
+           fstatat(runtime_dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
                                     const struct rpd_state_page *page, uint64_t now_us)
 {
     enum process_state process;
 
-    if (!state_view_is_locked(runtime_dirfd, service) || state_view_is_of_another_boot(page))
+    if ((!state_view_is_locked(runtime_dirfd, service) &&
+         !state_view_has_lost_lock(runtime_dirfd, service, page)) ||
+        state_view_is_of_another_boot(page))
         return STATE_DEAD;
     process = process_of(page);
     if (process == PROCESS_GONE)

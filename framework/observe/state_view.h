@@ -31,6 +31,12 @@ int state_view_open(int runtime_dirfd, const char *service, const char *suffix);
 /* [any] Whether somebody holds the service's lock. True also if it cannot be asked. */
 bool state_view_is_locked(int runtime_dirfd, const char *service);
 
+/* [any] Whether the lock file is missing: somebody has removed it, and its holder, who
+ * still has it open, cannot make it again, as there is no space, say. Then the process of the
+ * page decides. */
+bool state_view_has_lost_lock(int runtime_dirfd, const char *service,
+                              const struct rpd_state_page *page);
+
 /* [any] False also if one of the two is not known. */
 bool state_view_is_of_another_boot(const struct rpd_state_page *page);
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
@@ -104,6 +105,8 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
+    /* What is made is the user's to read and write, whatever the mask says. */
+    umask(umask(077) & 077);
     signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 

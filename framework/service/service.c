@@ -10,6 +10,7 @@
 #include "plugin/surroundings.h"
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
     const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
     state_page_init(&service->state_page);
+    state_claims_init(&service->state_claims);
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
     if ((!before || !is_asked_alike(service->config, before->config) ||
@@ -156,12 +158,17 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
     return 0;
 }
 
+void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX])
+{
+    snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", getpid(), service->name);
+}
+
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error)
 {
     char identity[LOCK_HOLDER_MAX];
 
-    snprintf(identity, sizeof identity, "pid %d (service %s)", getpid(), service->name);
+    service_identity(service, identity);
     claim_prepare_name(&service->name_claim, runtime_dir, runtime_dirfd, service->name, identity);
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct rpd_listener *listener = &service->attachments[i].listener;
@@ -188,6 +195,7 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
 
 void service_unclaim(struct rpd_service *service)
 {
+    state_claims_release(&service->state_claims);
     claim_release(&service->name_claim);
     for (size_t i = 0; i < service->attachment_count; i++)
         claim_release(&service->attachments[i].listener.claim);
@@ -338,6 +346,35 @@ int service_check_options(struct rpd_service *service, const struct config *conf
 {
     return options_make(&service->options, service->plugin.backend.options, service->plugin.path,
                         config, service->config, ret_errors, ret_count);
+}
+
+/* A failure that the backend can do without is none. */
+int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
+                        struct error *error)
+{
+    int (*const claim)(struct rpd_service * service) = service->plugin.backend.claim;
+    struct error failure;
+    bool is_known;
+    int claimed;
+
+    if (!claim)
+        return 0;
+    watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "claim", service->plugin.path,
+                      "its claim() has not returned within code_deadline_ms; it must load nothing");
+    crash_enter(service->name, service->plugin.path, (crash_code)claim);
+    claimed = claim(service);
+    crash_leave();
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "claim()");
+    is_known = state_claims_failure(&service->state_claims, &failure);
+    if (claimed == 0)
+        return 0;
+    if (is_known)
+        *error = failure;
+    else
+        error_set(error, EXIT_CONTRACT, "claim", service->plugin.path,
+                  "its claim() returned %d, and rpd_claim_state() has not failed; return 0",
+                  claimed);
+    return -1;
 }
 
 static const char *warmup_name(enum rpd_warmup warmup)
@@ -505,4 +542,24 @@ double rpd_option_number(const struct rpd_service *service, const char *name)
 bool rpd_option_boolean(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
+}
+
+/* (To the backend its service is const; this part of it is not.) */
+static struct state_claims *claims_of(const struct rpd_service *service)
+{
+    return &((struct rpd_service *)(uintptr_t)service)->state_claims;
+}
+
+int rpd_claim_state(const struct rpd_service *service, const char *path)
+{
+    char identity[LOCK_HOLDER_MAX];
+    struct error error;
+
+    service_identity(service, identity);
+    return state_claims_take(claims_of(service), path, identity, &error);
+}
+
+bool rpd_owns_state(const struct rpd_service *service, const char *path)
+{
+    return state_claims_hold(claims_of(service), path);
 }

@@ -24,6 +24,7 @@
 #include "plugin/plugin.h"
 #include "publish/record.h"
 #include "publish/state_page.h"
+#include "service/state_claims.h"
 #include "work/jobs.h"
 #include "work/loading.h"
 
@@ -59,6 +60,7 @@ struct rpd_service {
     enum rpd_phase phase;
     struct plugin plugin;
     struct claim name_claim;
+    struct state_claims state_claims;
     struct attachment *attachments;
     size_t attachment_count;
     struct options options;
@@ -81,7 +83,10 @@ struct rpd_service {
     uint64_t progress_told_us;
     uint64_t heal_due_us; /* what could not be made again is tried again; 0: there is nothing */
     unsigned heal_pause_s;
-    bool cut_off;        /* the drain deadline has passed */
+    uint64_t healed_us; /* when the first line of this burst was written... */
+    unsigned healed;    /* ...and how often files were made again since */
+    bool moves;   /* its files are due in another directory: that they are missing is no news */
+    bool cut_off; /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
     struct error error;        /* of the backend's serve */
@@ -118,6 +123,11 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
  * say by whom. */
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
+/* "pid 12 (service echo)", for those who find a lock of it held. */
+void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX]);
+/* What its backend wants to own of its state, before anybody is told that it is there. */
+int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
+                        struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
                       const struct rpd_service *before, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
@@ -177,6 +187,19 @@ void service_cut_off(struct rpd_service *service);
 /* Something happened to a file of this name (NULL: unknown); makes lost locks
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
+
+/* Keeps what its state page says, and makes that again if its file was damaged. */
+void service_keep_page(struct rpd_service *service);
+
+/* So that no cleaner takes its files for ones that nobody uses. */
+void service_touch(const struct rpd_service *service);
+
+/* The directory of its files, or of its sockets, is another one now: makes them there. */
+void service_move(struct rpd_service *service);
+
+/* Whether a socket of it stays behind where its directory has gone: only its backend could make it
+ * again. */
+bool service_cannot_move(const struct rpd_service *service);
 
 /* Tries again what could not be made again, if that is due. */
 void service_heal_again(struct rpd_service *service, uint64_t now_us);

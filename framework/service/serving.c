@@ -11,11 +11,13 @@
 #include "base/log.h"
 #include "guard/crash.h"
 #include "guard/loop_only.h"
+#include "guard/outcome.h"
 #include "library/libevent.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void look_later(struct rpd_service *service)
@@ -232,11 +234,20 @@ static void on_load_trouble(struct rpd_service *service, const char *what)
     state_page_error(&service->state_page, what);
 }
 
+static bool on_load_refused(struct rpd_service *service, struct error *ret)
+{
+    return state_claims_failure(&service->state_claims, ret);
+}
+
 static void on_load_failed(struct rpd_service *service, const char *why)
 {
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
+    if (service->loading.refusal) { /* told as it is */
+        error.code = EXIT_RUNNING;
+        snprintf(error.text, sizeof error.text, "%s", why);
+    }
     service->events->failed(service->daemon, service, &error);
 }
 
@@ -367,6 +378,25 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
            strcmp(file_name, listener->claim.lock_name) == 0;
 }
 
+/* Whoever removes files again and again does not fill the log. */
+static void tell_healed(struct rpd_service *service, const char *what, const char *how)
+{
+    enum { A_SECOND_US = 1000000, LINES = 10 };
+    const uint64_t now_us = clock_us();
+
+    if (service->moves)
+        return;
+    if (now_us - service->healed_us > A_SECOND_US) {
+        if (service->healed > LINES)
+            log_line(RPD_LOG_WARNING, service->name, "%u more files were removed by somebody",
+                     service->healed - LINES);
+        service->healed_us = now_us;
+        service->healed = 0;
+    }
+    if (service->healed++ < LINES)
+        log_line(RPD_LOG_WARNING, service->name, "%s was %s; it is there again", what, how);
+}
+
 static void heal_listener(struct rpd_service *service, struct attachment *attachment)
 {
     const bool was_closed = attachment->listener.fd < 0;
@@ -378,8 +408,7 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         heal_failed(service, &error);
     if (healed <= 0)
         return;
-    log_line(RPD_LOG_WARNING, service->name, "%s was %s; it is there again",
-             attachment->listener.text, was_closed ? "closed" : "removed by somebody");
+    tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed by somebody");
     /* (Under the policy "backlog" they now wait in the hold for what they waited
      * for there.) */
     if (attachment->attached)
@@ -396,8 +425,7 @@ static void heal_file(struct rpd_service *service, const struct whole_file *file
     struct error error;
 
     if (healed > 0)
-        log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
-                 file->name);
+        tell_healed(service, file->name, "removed by somebody");
     if (healed >= 0)
         return;
     error_set(&error, EXIT_RECORD, "publish", file->name,
@@ -433,6 +461,50 @@ void service_heal(struct rpd_service *service, const char *file_name)
         if (service->phase < RPD_PHASE_DRAINING &&
             concerns(&service->attachments[i].listener, file_name))
             heal_listener(service, &service->attachments[i]);
+}
+
+/* (What cannot be made again is tried when that is due.) */
+void service_keep_page(struct rpd_service *service)
+{
+    if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
+        return;
+    heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
+}
+
+void service_touch(const struct rpd_service *service)
+{
+    const int history = outcome_history(service->name);
+
+    lock_touch(&service->name_claim.lock);
+    whole_file_touch(&service->record.file);
+    whole_file_touch(&service->state_page.file);
+    if (history >= 0)
+        futimens(history, NULL);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_touch(&service->attachments[i].listener);
+}
+
+/* Of one that drains or stops others still read how it is. */
+void service_move(struct rpd_service *service)
+{
+    if (service->phase == RPD_PHASE_STARTING || residue_is_ending())
+        return;
+    service->moves = true;
+    heal_files(service, NULL);
+    service_heal(service, NULL);
+    service->moves = false;
+}
+
+bool service_cannot_move(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->way == LISTENER_OWN && listener->state == LISTENER_PUBLIC &&
+            listener_needs_claim(listener) && claim_is_displaced(&listener->claim))
+            return true;
+    }
+    return false;
 }
 
 void service_heal_again(struct rpd_service *service, uint64_t now_us)
@@ -484,6 +556,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
         .ready = on_ready,
         .trouble = on_load_trouble,
         .failed = on_load_failed,
+        .refused = on_load_refused,
         .cancelled = on_load_cancelled,
         .unloaded = on_unloaded,
     };

@@ -256,11 +256,34 @@ void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
     look_later(loading);
 }
 
+/* Another owner has the state: to try again, or to go on without, would be wrong. */
+static void refuse(struct rpd_load *run, const char *why)
+{
+    struct loading *loading = run->loading;
+
+    set_state(run, RPD_PART_FAILED);
+    if (!loading->over) {
+        snprintf(loading->failure, sizeof loading->failure, "%.500s", why);
+        loading->refusal = true;
+    }
+    loading->over = true;
+    loading->events->trouble(loading->service, why);
+    look_later(loading);
+}
+
 static void fail_with_its_reason(struct rpd_load *run)
 {
+    struct error refusal;
+    const bool is_refused = run->loading->events->refused(run->loading->service, &refusal);
     const char *reason = "it returned no state and no reason; it should call rpd_load_fail()";
     char stalled[80];
 
+    if (is_refused && refusal.code == EXIT_RUNNING) {
+        refuse(run, refusal.text);
+        return;
+    }
+    if (is_refused && !run->failed)
+        reason = refusal.text;
     if (run->job.was_left) {
         reason = "it called pthread_exit(); it should return";
     } else if (state_of(run) == RPD_PART_STALLED) {

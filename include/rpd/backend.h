@@ -10,6 +10,7 @@
  *   claim      -         none                       73, 75
  *   bind       [start]   none, or bind()            71, 75, 78; 76 if it breaks the contract
  *   code       [start]   its constructors           65, 78 (options); 76 if too slow
+ *   state      [start]   none, or claim()           75; 71, 73, 77, 78
  *   publish    -         none                       73
  *   BOUND      -         clients connect from here on
  *   serve      [loop]    none, or serve()           71; 76 if it does not attach
@@ -138,6 +139,10 @@ struct rpd_backend {
     void (*on_busy)(struct rpd_conn *conn);
     /* For `rpdctl check`. */
     struct rpd_probe probe;
+    /* [start] Claims state that must be this service's alone, with rpd_claim_state().
+     * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
+     * a claim has failed: then the start fails, before the service is announced. */
+    int (*claim)(struct rpd_service *service);
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

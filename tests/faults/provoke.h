@@ -42,6 +42,8 @@ provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
 provoke_fn provoke_offence, arrange_offence;
 provoke_fn provoke_log;
 provoke_fn provoke_closing, provoke_fatal_closing;
+/* ---- provoke_files.c: rows 54 and 63 ---- */
+provoke_fn provoke_lost_directory, provoke_mounts, provoke_held_state;
 
 /* ---- shared ---- */
 

@@ -1,7 +1,9 @@
 /* A stage for faults. See stage.h. */
 #include "stage.h"
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 
 const char *const phase_names[PHASES] = {[LOADING] = "LD", [SERVING] = "SRV", [DRAINING] = "DRN"};
 
@@ -44,15 +46,20 @@ struct stage *stage_make(enum phase phase, const struct setup *setup)
 
     stage->phase = phase;
     stage->setup = *setup;
+    if (setup->has_mounts &&
+        (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0))
+        cr_skip_test("it needs mounts of its own: %s", strerror(errno));
     stage->dir = temp_dir_make();
+    stage->ep = textf("%s/ep", stage->dir);
     stage->run = textf("%s/run", stage->dir);
     stage->config = textf("%s/c.json", stage->dir);
     stage->gate = textf("%s/gate", stage->dir);
     stage->go = textf("%s/go", stage->dir);
     stage->path = textf("%s/data", stage->dir);
-    stage->endpoint = textf("unix:%s/x.sock", stage->dir);
-    stage->witness_endpoint = textf("unix:%s/w.sock", stage->dir);
+    stage->endpoint = textf("unix:%s/x.sock", stage->ep);
+    stage->witness_endpoint = textf("unix:%s/w.sock", stage->ep);
     stage->guest = -1;
+    cr_assert_eq(mkdir(stage->ep, 0700), 0);
     cr_assert_eq(mkdir(stage->run, 0700), 0);
     stage->run_fd = open(stage->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cr_assert_geq(stage->run_fd, 0);
@@ -428,7 +435,8 @@ void stage_assert_clean(struct stage *stage)
     unlink(stage->path);
     unlink(textf("%s/fault", stage->dir));
     const char *left = listing(stage->dir);
-    cr_assert_str_eq(left, textf("%s/run/\n", stage->dir), "left behind:\n%s", left);
+    cr_assert_str_eq(left, textf("%s/ep/\n%s/run/\n", stage->dir, stage->dir), "left behind:\n%s",
+                     left);
 }
 
 void stage_assert_next_start_wins(struct stage *stage)

@@ -41,6 +41,7 @@ struct setup {
     const char *listen;  /* of its listeners, after the endpoint: ",\"backlog\":4" */
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
+    bool has_mounts;     /* it and the test have mounts of their own; needs root */
     const char *tool;    /* of row 59: what it runs within */
 };
 
@@ -48,6 +49,7 @@ struct stage {
     enum phase phase;
     struct setup setup;
     const char *dir, *run, *config;
+    const char *ep;   /* the directory of its unix sockets */
     const char *gate; /* make it: the load goes on */
     const char *go;   /* make it: the jobs go on */
     const char *path; /* that the act "read" reads */

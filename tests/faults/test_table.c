@@ -355,6 +355,20 @@ static const struct row table[] = {
         [SERVING] = {NULL, provoke_flood, {"flood"}, .expect = FAILS_ALONE},
         [DRAINING] = {arrange_flood, provoke_after_flood, {"flood"},
             .expect = STOPS_WITH(0, "test: faulty: jobs accepted ")}}},
+    {54, "the run-time directory, or an endpoint's, is removed, moved", {
+        [LOADING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT}}},
+    {54, "the run-time directory, or an endpoint's, is mounted over, unmounted", {
+        [LOADING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT}}},
     {58, "a plugin's own names equal libevent's, jansson's, librpd's", {
         [LOADING] = {NULL, provoke_names, {"load names"},
             .setup = {.options = LOAD_DOES}, .expect = ITS_OWN_WIN},
@@ -366,6 +380,11 @@ static const struct row table[] = {
         [SERVING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
         [DRAINING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"},
             .expect = WORKS}}},
+    {63, "two services with one state file", {
+        [LOADING] = {NULL, provoke_held_state, {"retry", "exit"},
+            .setup = {.service = "\"on_load_failure\":\"$\",", .options = "\"load\":\"claim\","},
+            .expect = STOPS_WITH(75, "rpd: claim: ", "this state is in use: pid 1 (service other)",
+                " has it")}}},
     {64, "a plugin forks and returns", {
         [LOADING] = {NULL, provoke_offence, {"loop fork", "worker fork"},
             .setup = {.options = LOAD_DOES},
@@ -601,8 +620,8 @@ ParameterizedTest(struct place *place, fault, cell)
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28,
-                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 58, 59, 64, 66};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31,
+                                33, 34, 35, 36, 37, 39, 40, 42, 54, 58, 59, 63, 64, 66};
 
 static bool has_cell(int number, enum phase phase)
 {

@@ -13,7 +13,7 @@
  *     gate=FILE    load waits until it is there; with reports=true it tells progress meanwhile
  *     load=ACT     then it does that; where the act fails, so does the load
  *     drain=ACT, unload=ACT   in on_drain; in unload
- *     go=FILE, path=FILE      for the above and for the act "read"
+ *     go=FILE, path=FILE      for the above and for the acts "read" and "claim"
  *
  * At stop it says on stderr how many jobs and connections began and ended. */
 #include <rpd/backend.h>
@@ -187,6 +187,8 @@ __attribute__((noinline)) static int do_act(const struct rpd_service *service, c
         illegal_instruction();
     else if (strcmp(what, "assert") == 0)
         failed_assertion();
+    else if (strcmp(what, "claim") == 0)
+        return rpd_claim_state(service, rpd_option_string(service, "path")) == 0 ? 0 : EBUSY;
     else if (strcmp(what, "names") == 0)
         return call_names();
     else if (strcmp(what, "read") == 0)

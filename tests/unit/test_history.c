@@ -162,7 +162,7 @@ static int begin(void)
     cr_assert_eq(pipe2(pair, O_CLOEXEC), 0);
     start_fd = pair[1];
     outcome_set_start_fd(pair[1]);
-    cr_assert_eq(outcome_add_history(history_open(dirfd_of_it, "s"), 4711), 0);
+    cr_assert_eq(outcome_add_history(history_open(dirfd_of_it, "s"), "s", 4711), 0);
     return pair[0];
 }
 

@@ -606,6 +606,12 @@ Test(judge, without_its_lock_it_is_dead)
     close(lock_fd);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     unlink(path_of("demo.lock"));
+    /* Somebody has removed it, and its holder has had no room to make it again: its process
+     * decides. */
+    expect_verdict(&living, living.turned_us, STATE_ALIVE);
+    living.start_time++;
+    expect_verdict(&living, living.turned_us, STATE_DEAD);
+    living.start_time = 0;
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     cr_assert_eq(symlink("elsewhere", path_of("demo.lock")), 0);
     expect_verdict(&living, living.turned_us, STATE_DEAD);

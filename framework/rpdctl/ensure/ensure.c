@@ -106,21 +106,28 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
                      "%s; nothing was started; stop what runs first (rpdctl stop)", who);
 }
 
-static bool has_no_record(const struct instance *instance)
+static bool cannot_be_used(const struct instance *instance)
 {
-    return !instance->has_record;
+    return !instance->has_record || instance_unreachable(instance) != NULL;
 }
 
-/* Only the record says where clients connect. */
-static int refuse_without_record(const struct ensure *ensure, struct error *error)
+/* Only the record says where clients connect; and a socket that was removed is made again at once,
+ * where that is possible. */
+static int refuse_unusable(const struct ensure *ensure, struct error *error)
 {
-    const struct instance *instance = first_that(ensure, has_no_record);
+    const struct instance *instance = first_that(ensure, cannot_be_used);
 
-    return error_set(error, EXIT_RECORD, "ensure", instance->service,
-                     "it runs as pid %d, but its record is gone or cannot be read; free space, or "
-                     "stop it first (rpdctl stop)",
-                     (int)instance->pid),
-           EXIT_RECORD;
+    if (instance->has_record)
+        error_set(error, EXIT_RUNNING, "ensure", instance->service,
+                  "it runs as pid %d, but is unreachable: there is no socket at %.160s; stop it "
+                  "first (rpdctl stop)",
+                  (int)instance->pid, instance_unreachable(instance));
+    else
+        error_set(error, EXIT_RECORD, "ensure", instance->service,
+                  "it runs as pid %d, but its record is gone or cannot be read; free space, or "
+                  "stop it first (rpdctl stop)",
+                  (int)instance->pid);
+    return (int)error->code;
 }
 
 /* For a moment some services of a process that ends are dead, and others are not. */
@@ -225,6 +232,16 @@ static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, 
 
 /* ---- until it is bound ------------------------------------------------------------------- */
 
+/* A turn in a directory that is gone is none. */
+static int follow_directory(struct ensure *ensure, struct lock *lock, struct error *error)
+{
+    const int moved = ensure_request_follow(&ensure->request, error);
+
+    if (moved > 0)
+        lock_release(lock);
+    return moved;
+}
+
 static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
 {
     unsigned starts = 0, disagreements = 0, waits = 0;
@@ -232,12 +249,14 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
     do {
         int result = -1;
 
+        if (follow_directory(ensure, lock, error) < 0)
+            return (int)error->code;
         switch (ensure_look(&ensure->request, ensure->instances)) {
         case ENSURE_RUNS:
-            if (!first_that(ensure, has_no_record))
+            if (!first_that(ensure, cannot_be_used))
                 return 0;
             if (++waits > WAITS_MAX)
-                return refuse_without_record(ensure, error);
+                return refuse_unusable(ensure, error);
             wait_for_end(-1, LOOK_AGAIN_MS);
             continue;
         case ENSURE_UNSETTLED:
@@ -330,6 +349,8 @@ int ensure_bound(struct ensure *ensure, struct error *error)
     if (!code)
         code = settle(ensure, &lock, error);
     lock_release(&lock);
+    if (directory_runtime_warning())
+        ensure->warn(directory_runtime_warning());
     if (code == 0) {
         warn_of_stalls(ensure);
         warn_of_difference(ensure);

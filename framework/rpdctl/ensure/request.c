@@ -68,6 +68,20 @@ int ensure_request_prepare(struct ensure_request *request, struct error *error)
     return request->dirfd < 0 ? -1 : check_descriptors(request->dirfd, error);
 }
 
+int ensure_request_follow(struct ensure_request *request, struct error *error)
+{
+    int fresh;
+
+    if (directory_is_at(request->runtime_dir, request->dirfd))
+        return 0;
+    fresh = directory_open_at(request->runtime_dir, error);
+    if (fresh < 0)
+        return -1;
+    dup3(fresh, request->dirfd, O_CLOEXEC); /* (of two open ones: it cannot fail) */
+    close(fresh);
+    return 1;
+}
+
 void ensure_request_finish(struct ensure_request *request)
 {
     free(request->names);

@@ -4,20 +4,9 @@
 #include "observe/service_names.h"
 #include "rpdctl/status/status.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static bool path_is_gone(const char *endpoint)
-{
-    static const char prefix[] = "unix:/";
-    struct stat status;
-
-    return strncmp(endpoint, prefix, sizeof prefix - 1) == 0 &&
-           stat(endpoint + sizeof prefix - 2, &status) < 0 && errno == ENOENT;
-}
 
 static void look(int runtime_dirfd, const char *service, struct status_row *row)
 {
@@ -30,7 +19,7 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
     if (instance->verdict == STATE_DRAINING)
         return;
     for (size_t i = 0; i < instance->record.endpoint_count; i++)
-        row->is_gone[i] = path_is_gone(instance->record.endpoints[i]);
+        row->is_gone[i] = instance_is_path_lost(instance->record.endpoints[i]);
 }
 
 /* Locks stay for ever; a record or a page that stays is one of a crash. */
