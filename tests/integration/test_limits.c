@@ -1,6 +1,7 @@
 /* Limits of a service, as clients see them: each bites, is counted in one line a
  * second, and leaves a well-behaved client beside it alone. */
 #include "common.h"
+#include "state_view.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -650,6 +651,52 @@ Test(limits, what_accept_lacks_is_waited_for)
         close(fd);
         end_server(&server);
     }
+}
+
+/* A client that comes while accept() lacks something waits, and is served once that is there. */
+static void lack_and_have_again(struct server *server, const char *file, size_t times)
+{
+    write_text(file, "");
+    const int fd = client(server->endpoint);
+    tell(fd, "echo x");
+    cr_assert_eq(process_wait_lines(server->rpd, "cannot accept clients (", times), 0, "%s",
+                 process_stderr(server->rpd));
+    assert_quiet(fd, 0);
+    unlink(file);
+    cr_assert(something_comes(fd, 20000), "%s", process_stderr(server->rpd));
+    cr_assert_eq(process_wait_lines(server->rpd, "accepts clients again", times), 0, "%s",
+                 process_stderr(server->rpd));
+    close(fd);
+}
+
+static void wait_for_accept_pauses(const struct server *server, uint64_t wanted)
+{
+    const int dirfd = open(textf("%s/run", server->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int64_t deadline = now_ns() + INT64_C(20000000000);
+    struct rpd_state_page page;
+
+    do
+        cr_assert_eq(state_view_read(dirfd, "talk", &page), 0, "%s", strerror(errno));
+    while (page.accept_pauses != wanted && now_ns() < deadline);
+    cr_assert_eq(page.accept_pauses, wanted, "%lu", (unsigned long)page.accept_pauses);
+    close(dirfd);
+}
+
+/* (That the second begins again at 10 ms: unit/test_acceptor.c.) */
+Test(limits, each_shortage_is_told_and_counted)
+{
+    struct server server = serve_with_accept_error(EMFILE, "lacking");
+    const char *file = textf("%s/lacking", server.dir);
+
+    assert_bound(server.rpd);
+    wait_for_accept_pauses(&server, 0);
+    for (size_t times = 1; times <= 3; times++) {
+        lack_and_have_again(&server, file, times);
+        wait_for_accept_pauses(&server, times);
+    }
+    cr_assert_eq(lines_with(process_stderr(server.rpd), "cannot accept"), 3, "%s",
+                 process_stderr(server.rpd));
+    end_server(&server);
 }
 
 Test(limits, who_leaves_the_queue_harms_nobody)
