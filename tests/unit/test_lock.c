@@ -112,6 +112,21 @@ Test(lock, one_that_nobody_touches_is_taken_at_once)
     lock_release(&lock);
 }
 
+/* Who has the other name could hold it, too, and is not kept out of it. */
+Test(lock, a_file_of_two_names_is_refused)
+{
+    struct lock lock;
+    struct error error;
+
+    file_write(textf("%s/%s", dir, NAME), "", 0);
+    cr_assert_eq(linkat(dirfd, NAME, dirfd, "other", 0), 0);
+    cr_assert_eq(take(&lock, &error), -1);
+    cr_assert_eq(error.code, EXIT_SECURITY);
+    cr_assert_eq(unlinkat(dirfd, "other", 0), 0);
+    cr_assert_eq(take(&lock, &error), 0);
+    lock_release(&lock);
+}
+
 static void assert_taken_after(int times, bool replaces)
 {
     struct lock lock;

@@ -53,6 +53,23 @@ Test(texts, a_line_of_the_log)
     cr_assert_eq(logged(1025), 1024);
 }
 
+Test(texts, control_bytes_are_escaped)
+{
+    const int saved = dup(STDERR_FILENO);
+    char line[200] = "";
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    log_line(RPD_LOG_INFO, "name", "a\nb\x1b[1mc\x1f \x7e\x7f");
+    dup2(saved, STDERR_FILENO);
+    close(ends[1]);
+    close(saved);
+    cr_assert_gt(read(ends[0], line, sizeof line - 1), 0);
+    close(ends[0]);
+    cr_assert_str_eq(line, "rpd: name: a\\x0ab\\x1b[1mc\\x1f ~\\x7f\n");
+}
+
 /* rpd/load.h: 15 bytes of a unit. */
 static size_t unit_shown(size_t count)
 {
