@@ -307,6 +307,37 @@ Test(client, a_directory_of_somebody_else_is_not_believed)
     leave(&scene, pid);
 }
 
+static bool user_finds_it(uid_t user)
+{
+    const pid_t child = fork();
+    int status = -1;
+
+    if (child == 0)
+        _exit(setresgid(user, user, user) == 0 && setresuid(user, user, user) == 0
+                  ? rpd_ensure(NULL, "x", NULL) == 0
+                  : 2);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2, "status %d", status);
+    return WEXITSTATUS(status) == 1;
+}
+
+/* Not even root's, where it is not ours. */
+Test(client, a_directory_of_root_is_not_believed_by_others)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    if (geteuid() != 0)
+        cr_skip("only root can become somebody else");
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+
+    cr_assert(chmod(scene.dir, 0755) == 0 && chmod(textf("%s/run", scene.dir), 0755) == 0);
+    cr_expect(user_finds_it(0));
+    cr_expect(!user_finds_it(65534));
+    close(fd);
+    leave(&scene, pid);
+}
+
 Test(client, tcp_alone)
 {
     const struct scene scene = make_scene();

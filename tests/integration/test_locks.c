@@ -104,3 +104,19 @@ Test(locks, a_caller_of_ensure_starts_nothing_without_one)
     cr_assert_neq(access(textf("%s/demo.history", run), F_OK), 0, "it was started");
     temp_dir_remove(dir);
 }
+
+/* Text does not tell that they are one: the directory does. */
+Test(locks, a_path_in_two_spellings_is_refused)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir), *link = textf("%s/link", dir);
+
+    cr_assert_eq(symlink(dir, link), 0);
+    struct process *rpd = RPD_START(run, build_path("plugins/echo.so"), "-l",
+                                    textf("unix:%s/x.sock", dir), "-l",
+                                    textf("unix:%s/x.sock", link));
+    assert_ends(rpd, 78);
+    assert_has(process_stderr(rpd), "it is listed twice, in two spellings");
+    assert_empty(run);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
