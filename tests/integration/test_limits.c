@@ -1,7 +1,7 @@
 /* Limits of a service, as clients see them: each bites, is counted in one line a
  * second, and leaves a well-behaved client beside it alone. */
 #include "common.h"
-#include "state_view.h"
+#include "observe/state_view.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -825,6 +825,23 @@ Test(limits, lingering_is_bounded)
     for (size_t i = 0; i < CLIENTS; i++)
         close(fds[i]);
     free(fds);
+    end_server(&server);
+}
+
+/* One that has its answer, and goes on sending a byte now and then, has had its time. */
+Test(limits, who_drips_does_not_linger)
+{
+    struct server server = serve_talk("");
+    const int fd = client(server.endpoint);
+    const int64_t deadline = now_ns() + INT64_C(15000000000);
+    char text[8];
+
+    tell(fd, "finish 3");
+    cr_assert_eq(read_to_end(fd, text, sizeof text), 3);
+    while (send(fd, "x", 1, MSG_NOSIGNAL) == 1 && now_ns() < deadline)
+        poll(NULL, 0, 100);
+    cr_assert_lt(now_ns(), deadline, "it lingers: %s", process_stderr(server.rpd));
+    close(fd);
     end_server(&server);
 }
 

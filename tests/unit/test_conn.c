@@ -1,6 +1,6 @@
 /* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
  * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
-#include "conn.h"
+#include "clients/conn.h"
 
 #include "process.h"
 

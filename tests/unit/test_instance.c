@@ -1,7 +1,7 @@
 /* Opening a process to signal it: its number alone is never believed. */
-#include "instance.h"
+#include "observe/instance.h"
 
-#include "proc.h"
+#include "base/proc.h"
 #include "process.h"
 
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* Texts of a backend have the lengths that the public headers promise: as long is whole, a byte
  * more is cut. */
-#include "load_progress.h"
-#include "log.h"
+#include "base/log.h"
+#include "work/load_progress.h"
 
 #include <rpd/endpoint.h>
 
