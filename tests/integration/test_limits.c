@@ -653,6 +653,23 @@ Test(limits, what_accept_lacks_is_waited_for)
     }
 }
 
+/* Such a name has no mode that would keep others out. */
+Test(limits, an_abstract_name_is_for_its_user_alone)
+{
+    if (geteuid() != 0)
+        cr_skip("only root can be somebody else");
+    const char *dir = temp_dir_make(), *endpoint = textf("unix:@%s/x", dir);
+    struct process *rpd = RPD_START(textf("%s/run", dir), test_plugin("talk"), "-l", endpoint);
+
+    assert_bound(rpd);
+    assert_text(ask_once(endpoint, "echo x"), "x", rpd);
+    cr_assert_neq(ask_as_nobody(endpoint), 0, "%s", process_stderr(rpd));
+    assert_text(ask_once(endpoint, "echo y"), "y", rpd);
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* A client that comes while accept() lacks something waits, and is served once that is there. */
 static void lack_and_have_again(struct server *server, const char *file, size_t times)
 {
@@ -708,6 +725,7 @@ Test(limits, who_leaves_the_queue_harms_nobody)
         assert_bound(server.rpd);
         for (int k = 0; k < 20; k++)
             assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+        assert_stops(server.rpd);
         cr_assert(!strstr(process_stderr(server.rpd), "cannot accept"), "%s",
                   process_stderr(server.rpd));
         end_server(&server);

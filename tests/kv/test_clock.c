@@ -153,6 +153,9 @@ Test(clock, time_goes_on_while_it_does_not_run)
     set_clock(&scene, YEAR + 2 * HOUR);
     start(&scene);
     assert_left(&scene, "a", TTL - 2 * HOUR);
+    /* It is not there at all, not even to expire. */
+    assert_is(scene_ask(scene.fd, "DBSIZE"), ":1");
+    cr_assert_not_null(strstr(scene_ask(scene.fd, "INFO"), "expired_keys:0\r"));
     assert_is(scene_ask(scene.fd, "GET b"), "(null)");
     end(&scene);
 }
