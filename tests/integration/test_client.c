@@ -288,6 +288,31 @@ Test(client, callers_without_streams_hear_why)
     leave(&scene, 0);
 }
 
+/* It takes nobody any more, however long its clients may need. */
+Test(client, one_that_drains_is_not_there)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+    struct process *rpd = process_start(&(struct process_options){
+        .argv = ARGS("rpd", test_plugin("talk"), "-n", "x", "-l", scene.endpoint),
+        .runtime_dir = textf("%s/run", scene.dir)});
+
+    assert_line(rpd, ": ready ");
+    const int fd = client(scene.endpoint);
+    tell(fd, "job 3000000 never");
+    assert_text(ask(fd, "echo x"), "x", rpd);
+    cr_assert_eq(rpd_ensure(NULL, "x", &error), 0, "%s", error.text);
+    process_signal(rpd, SIGTERM);
+    /* (Nobody is told when its page says so.) */
+    for (int i = 0; rpd_ensure(NULL, "x", &error) == 0 && i < 8000; i++)
+        poll(NULL, 0, 1);
+    cr_assert(process_alive(rpd), "%s", process_stderr(rpd));
+    cr_assert_eq(error.code, RPD_CLIENT_NOT_RUNNING, "%d: %s", error.code, error.text);
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(scene.dir);
+}
+
 /* Whoever owns the directory could say that it lives, and where. */
 Test(client, a_directory_of_somebody_else_is_not_believed)
 {
