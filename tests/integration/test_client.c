@@ -1,6 +1,7 @@
 /* librpd-client: who lives is found without a process, who does not is started, and
  * errors are what rpd says. */
 #include "common.h"
+#include "observe/state_view.h"
 
 #include <rpd/client.h>
 
@@ -288,26 +289,39 @@ Test(client, callers_without_streams_hear_why)
     leave(&scene, 0);
 }
 
+static uint32_t phase_of(const struct scene *scene)
+{
+    const int dirfd = open(textf("%s/run", scene->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct rpd_state_page page;
+
+    cr_assert_eq(state_view_read(dirfd, "x", &page), 0, "%s", strerror(errno));
+    close(dirfd);
+    return page.phase;
+}
+
 /* It takes nobody any more, however long its clients may need. */
 Test(client, one_that_drains_is_not_there)
 {
     const struct scene scene = make_scene();
     struct rpd_client_error error;
-    struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS("rpd", test_plugin("talk"), "-n", "x", "-l", scene.endpoint),
-        .runtime_dir = textf("%s/run", scene.dir)});
 
+    write_text(scene.config,
+               textf("{\"drain_s\":100,\"services\":[{\"name\":\"x\",\"plugin\":\"%s\","
+                     "\"listen\":[\"%s\"]}]}",
+                     test_plugin("talk"), scene.endpoint));
+    struct process *rpd = RPD_START(textf("%s/run", scene.dir), "-c", scene.config);
     assert_line(rpd, ": ready ");
     const int fd = client(scene.endpoint);
     tell(fd, "job 3000000 never");
     assert_text(ask(fd, "echo x"), "x", rpd);
     cr_assert_eq(rpd_ensure(NULL, "x", &error), 0, "%s", error.text);
     process_signal(rpd, SIGTERM);
-    /* (Nobody is told when its page says so.) */
-    for (int i = 0; rpd_ensure(NULL, "x", &error) == 0 && i < 8000; i++)
-        poll(NULL, 0, 1);
-    cr_assert(process_alive(rpd), "%s", process_stderr(rpd));
+    for (int i = 0; phase_of(&scene) < RPD_PHASE_DRAINING && i < 20000; i++)
+        poll(NULL, 0, 1); /* nobody is told */
+    cr_assert_eq(phase_of(&scene), RPD_PHASE_DRAINING);
+    cr_assert_eq(rpd_ensure(NULL, "x", &error), -1);
     cr_assert_eq(error.code, RPD_CLIENT_NOT_RUNNING, "%d: %s", error.code, error.text);
+    cr_assert_eq(phase_of(&scene), RPD_PHASE_DRAINING);
     close(fd);
     process_free(rpd);
     temp_dir_remove(scene.dir);
