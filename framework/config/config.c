@@ -74,6 +74,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->loads = find(tree, "workers") ? config->workers : 0;
     config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
     config->log_format = (enum log_format)take_choice(log, "log.format");
+    config->log_limit = take_integer(log, "log.limit");
     config->notify = (enum config_notify)take_choice(tree, "notify");
     config->endpoint_deadline_ms = take_integer(tree, "endpoint_deadline_ms");
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");

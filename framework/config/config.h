@@ -76,6 +76,7 @@ struct config {
     const char **plugin_dirs; /* configured ones, made absolute; NULL-terminated */
     enum rpd_log_level log_level;
     enum log_format log_format;
+    int log_limit;        /* lines of a cause a second; 0: any */
     const char *log_file; /* rpdctl's: absolute, "none", or NULL: the default */
     enum config_notify notify;
     int endpoint_deadline_ms;

@@ -139,6 +139,7 @@ static void add_process(uint64_t *digest, const struct config *config)
         add_text(digest, "plugin_dir", *dir);
     add_number(digest, "log.level", (int)config->log_level);
     add_number(digest, "log.format", (int)config->log_format);
+    add_number(digest, "log.limit", config->log_limit);
     add_text(digest, "log.file", config->log_file);
     add_number(digest, "notify", (int)config->notify);
     add_number(digest, "endpoint_deadline_ms", config->endpoint_deadline_ms);

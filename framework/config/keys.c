@@ -51,6 +51,10 @@ const struct config_key config_keys[] = {
      .meaning = "The least important lines that are still written."},
     {.path = "log.format", .types = CONFIG_STRING, .preset = "\"text\"", .choices = log_formats,
      .meaning = "Plain lines, or one JSON object a line."},
+    {.path = "log.limit", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 1000000,
+     .meaning = "Lines of one cause a second, after as many at once as come in five: a cause is a "
+                "service and what its line says, without what is filled in. What is beyond is "
+                "counted, and the count is written. 0: no limit."},
     {.path = "log.file", .types = CONFIG_STRING, .min_size = 1,
      .meaning = "The file to which rpdctl ensure appends standard output and error of the daemon "
                 "that it starts, relative to this file; none: they go nowhere. Only ensure uses "

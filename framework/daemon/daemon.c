@@ -16,6 +16,7 @@
 #include "daemon/running.h"
 #include "endpoint/adopt.h"
 #include "guard/crash.h"
+#include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/signals.h"
@@ -286,7 +287,7 @@ static int load_code(struct daemon *daemon, struct error *error)
         return -1;
     output_open();
     signals_tolerate_others();
-    if (fork_guard_install() < 0)
+    if (fork_guard_install() < 0 || forked_install() < 0)
         return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
     crash_thread_begin("loop");
     crash_install();
@@ -546,6 +547,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
+    process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
     notify_init(&daemon.notify, notify_fd);

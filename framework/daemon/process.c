@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -124,4 +126,20 @@ void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_st
     proc_boot_id(ret_boot_id);
     proc_read_stat("self", &stat);
     *ret_start_time = stat.start_time;
+}
+
+/* glibc raises its threshold for mmap up to 32 MiB with what is freed, and what is below it stays
+ * where anything small lies behind it: after 100 clients with 15 MiB each 800 MiB did. With fixed
+ * ones it all went back. Lower than this, answers of 1 MiB took twice as long or more, for the
+ * pages that come and go; those beyond it are slower for that. */
+void process_give_memory_back(void)
+{
+    enum { MMAP_THRESHOLD = 4 << 20, TRIM_THRESHOLD = 16 << 20 };
+    const char *tunables = getenv("GLIBC_TUNABLES");
+
+    if (getenv("MALLOC_MMAP_THRESHOLD_") || getenv("MALLOC_TRIM_THRESHOLD_") ||
+        (tunables && strstr(tunables, "glibc.malloc.")))
+        return;
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
 }

@@ -79,7 +79,8 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
         return 0;
     if (error_is_shortage(cause))
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot look who listens there: %s; raise the limits", strerror(cause));
+                         "cannot look who listens there: %s; %s", strerror(cause),
+                         error_remedy(cause, ""));
     if (cause == EACCES || cause == EPERM)
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
@@ -237,13 +238,14 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
                          "already bound: somebody alive listens there; stop it or use another "
                          "endpoint");
     case RPD_BIND_IO:
-        return error_set(error, EXIT_SYSTEM, STEP, object, "the system refused: %s%s",
-                         strerror(bound->error_number),
-                         bound->error_number == EACCES ? "; ports below 1024 need a privilege"
-                         : bound->error_number == EADDRNOTAVAIL
-                             ? "; this machine has no such address: use one that it has, or set "
-                               "\"freebind\" if it comes with the network later"
-                             : "; mend that, or use another endpoint");
+        return error_set(
+            error, EXIT_SYSTEM, STEP, object, "the system refused: %s; %s",
+            strerror(bound->error_number),
+            bound->error_number == EACCES ? "ports below 1024 need a privilege"
+            : bound->error_number == EADDRNOTAVAIL
+                ? "this machine has no such address: use one that it has, or set \"freebind\" if it "
+                  "comes with the network later"
+                : error_remedy(bound->error_number, "mend that, or use another endpoint"));
     case RPD_BIND_OTHER:
         return error_set(
             error, EXIT_SYSTEM, STEP, object,
@@ -380,7 +382,7 @@ static void run_bind(void *argument)
 
     if (!seal_this_thread(&call->seal))
         call->seal_error = errno;
-    crash_enter(call->how->service, call->how->plugin);
+    crash_enter(call->how->service, call->how->plugin, (crash_code)call->how->bind);
     call->bound = call->how->bind(call->endpoint);
     crash_leave();
 }
@@ -569,7 +571,7 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     claimed = claim_heal(&listener->claim, error);
     if (claimed != 0)
         return -1;
-    if (is_ours(listener, listener->endpoint.name))
+    if (listener->fd >= 0 && is_ours(listener, listener->endpoint.name))
         return 0;
     if (listener->way == LISTENER_OWN) {
         listener->unreachable = true;

@@ -78,10 +78,10 @@ void listener_withdraw(struct rpd_listener *listener);
 /* [loop] WITHDRAWN → PUBLIC: the exit was called off. */
 void listener_restore(struct rpd_listener *listener);
 
-/* [loop] Its path has gone or been replaced. 0: nothing was wrong. 1: it is
- * public again, on a new socket; the old one is in ret_old_fd, whose queued
- * clients the caller accepts before closing it. -1: another has it, or it
- * cannot be made again: error. */
+/* [loop] Its path has gone or been replaced, or its socket was closed by a plugin (fd is -1). 0:
+ * nothing was wrong. 1: it is public again, on a new socket; the old one is in ret_old_fd, whose
+ * queued clients the caller accepts before closing it. -1: another has it, or it cannot be made
+ * again: error. */
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error);
 
 /* From any state to CLOSED. */

@@ -15,14 +15,22 @@ struct beginning {
     void *arg;
 };
 
+static void end(void *unused)
+{
+    (void)unused;
+    crash_thread_end();
+}
+
+/* (Foreign code may call pthread_exit().) */
 static void *begin(void *argument)
 {
     const struct beginning beginning = *(struct beginning *)argument;
 
     free(argument);
     crash_thread_begin(beginning.name);
+    pthread_cleanup_push(end, NULL);
     beginning.run(beginning.arg);
-    crash_thread_end();
+    pthread_cleanup_pop(1);
     return NULL;
 }
 

@@ -5,6 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+static int cannot_load(const struct late_library *library, struct error *error)
+{
+    const char *cause = dlerror();
+    char install[80];
+
+    snprintf(install, sizeof install, "install %s", library->name);
+    return error_set(error, EXIT_SYSTEM, "code", library->file, "cannot load it: %s; %s", cause,
+                     error_remedy(error_shortage_in(cause), install));
+}
+
 int late_library_load(struct late_library *library, struct error *error)
 {
     void *handle;
@@ -13,8 +23,7 @@ int late_library_load(struct late_library *library, struct error *error)
         return 0;
     handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL);
     if (!handle)
-        return error_set(error, EXIT_SYSTEM, "code", library->file,
-                         "cannot load it: %s; install %s", dlerror(), library->name);
+        return cannot_load(library, error);
     for (size_t i = 0; i < library->function_count; i++) {
         void *function = dlsym(handle, library->functions[i]);
 

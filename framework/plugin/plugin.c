@@ -182,8 +182,8 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
                          error_is_shortage(errno) ? EXIT_SYSTEM
                          : errno == EACCES        ? EXIT_SECURITY
                                                   : EXIT_MISSING_FILE,
-                         INSPECT, plugin->path, "cannot open it: %s; make that possible",
-                         strerror(errno));
+                         INSPECT, plugin->path, "cannot open it: %s; %s", strerror(errno),
+                         error_remedy(errno, "make that possible"));
     if (check_file(plugin, error) < 0)
         return -1;
     return elf_read_plugin(plugin->fd, plugin->path, &plugin->note, error);
@@ -364,8 +364,9 @@ int plugin_load(struct plugin *plugin, const struct plugin *before, struct error
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;
-        return error_set(error, EXIT_PLUGIN, "code", plugin->path,
-                         "cannot load it: %s; link it with what it needs", cause);
+        return error_set(error, error_shortage_in(cause) ? EXIT_SYSTEM : EXIT_PLUGIN, "code",
+                         plugin->path, "cannot load it: %s; %s", cause,
+                         error_remedy(error_shortage_in(cause), "link it with what it needs"));
     }
     /* (What was loaded before was compared then.) */
     if (((!before || before->handle != plugin->handle) && check_same_file(plugin, error) < 0) ||

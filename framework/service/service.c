@@ -324,7 +324,7 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
-    crash_enter(service->name, service->plugin.path);
+    crash_enter(service->name, service->plugin.path, NULL);
     loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
     crash_leave();
     if (runs_code)

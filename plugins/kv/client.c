@@ -8,6 +8,8 @@
  * each turn; then it does not matter how long it takes, nor whether its client goes. */
 #include "client.h"
 
+#include "multi.h"
+#include "pubsub.h"
 #include "request_copy.h"
 #include "steps.h"
 
@@ -51,6 +53,7 @@ static void count_session(struct kv *kv, struct session *session)
     session->is_counted = true;
     kv->connections++;
     kv->sessions++;
+    TAILQ_INSERT_TAIL(&kv->all, session, all_link);
 }
 
 void client_connect(struct rpd_conn *conn, void *state)
@@ -65,7 +68,9 @@ void client_connect(struct rpd_conn *conn, void *state)
     }
     session->conn = conn;
     session->id = ++last_id;
-    session->since_us = kv_clock_monotonic_us();
+    session->since_us = session->used_us = kv_clock_monotonic_us();
+    LIST_INIT(&session->watches);
+    TAILQ_INIT(&session->subscriptions);
     session->protocol = 2;
     session->is_authenticated = !rpd_option_string(rpd_conn_service(conn), "password");
     rpd_conn_set_data(conn, session);
@@ -81,18 +86,24 @@ void client_close(struct rpd_conn *conn, void *state)
         return;
     if (kv && session->is_held)
         TAILQ_REMOVE(&kv->held, session, link);
-    if (kv && session->is_counted)
+    if (kv && session->is_counted) {
         kv->sessions--;
+        TAILQ_REMOVE(&kv->all, session, all_link);
+    }
     if (session->again)
         event_free(session->again);
     session->again = NULL;
     session->is_closed = true;
     if (!session->has_steps)
-        client_free(session);
+        client_free(kv, session);
 }
 
-void client_free(struct session *session)
+void client_free(struct kv *kv, struct session *session)
 {
+    if (kv) {
+        multi_discard(kv, session);
+        pubsub_forget(kv, session);
+    }
     request_copy_free(session->copy);
     resp_finish(&session->parser);
     free(session->name);
@@ -272,15 +283,31 @@ static enum batch_end begin_copy(struct call *call, const struct request *reques
     return BATCH_STOPPED;
 }
 
+/* CLIENT REPLY OFF and SKIP: it runs, but what it answers is dropped. */
+static void mute(struct call *call)
+{
+    struct session *session = call->session;
+    const bool is_muted = session->is_muted || session->skips > 0;
+
+    session->skips = 0;
+    if (call->reply->is_muted == is_muted)
+        return;
+    reply_flush(call->reply);
+    call->reply->is_muted = is_muted;
+}
+
 /* Runs a request. Whether the next one may follow. */
 static bool run(struct call *call)
 {
     call->end = CALL_DONE;
     call->step_ends = 0;
     call->progress = (struct progress){0};
+    mute(call);
     command_run(call);
     if (call->kv)
         call->kv->commands_done++;
+    if (call->command)
+        call->session->last_command = call->command->name;
     return call->end == CALL_DONE;
 }
 
@@ -423,7 +450,7 @@ static bool begin_turn(struct call *call, struct reply *reply)
     struct session *session = call->session;
 
     reply->size = 0;
-    reply->has_written = false;
+    reply->has_written = reply->is_muted = false;
     reply->protocol = session->protocol;
     reply->write = write_to_conn;
     reply->to = call->conn;
@@ -437,6 +464,7 @@ static bool begin_turn(struct call *call, struct reply *reply)
         return false;
     }
     kv_clock_forget(&kv->store.clock);
+    session->used_us = call->turn_ends - TURN_US;
     return true;
 }
 

@@ -13,6 +13,6 @@ void client_close(struct rpd_conn *conn, void *state);
 void client_resume_held(struct kv *kv);
 
 /* [loop] A session whose client has gone. */
-void client_free(struct session *session);
+void client_free(struct kv *kv, struct session *session);
 
 #endif

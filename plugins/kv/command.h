@@ -22,7 +22,11 @@ enum {
     COMMAND_ALL_KEYS = 16,  /* needs all parts */
     COMMAND_STATELESS = 32, /* can do without a state: call->kv may be NULL */
     COMMAND_STRANGER = 64,  /* also of those who have not authenticated */
-    COMMAND_ADMIN = 128
+    COMMAND_ADMIN = 128,
+    COMMAND_AT_ONCE = 256,   /* between MULTI and EXEC, too */
+    COMMAND_NO_MULTI = 512,  /* refused there */
+    COMMAND_LISTENER = 1024, /* also of those who listen to channels, in RESP2 */
+    COMMAND_REFUSED = 2048   /* there is none, but clients ask for it */
 };
 
 enum call_end {
@@ -140,6 +144,16 @@ unsigned call_database(const struct call *call);
 bool call_integer(struct call *call, uint32_t i, int64_t *ret_value);
 
 void call_wrong_arity(struct call *call, const char *name);
+void call_wrong_arity_of(struct call *call, const char *subcommand);
+
+/* False: an error has been answered. */
+bool call_set_name(struct call *call, struct rpd_span name);
+
+/* The entry with this size, unless it is larger; new bytes are zero. entry: NULL, or the key's.
+ * NULL: it is not done yet, or there was no memory, which has been answered. */
+struct entry *call_grow(struct call *call, const struct store_key *key, struct entry *entry,
+                        size_t size);
+
 void call_no_memory(struct call *call);
 
 /* Of commands with subcommands: "unknown subcommand ...". */
@@ -174,6 +188,9 @@ COMMAND(msetnx);
 COMMAND(strlen);
 
 COMMAND(append);
+COMMAND(setbit);
+COMMAND(getbit);
+COMMAND(bitcount);
 COMMAND(getrange);
 COMMAND(setrange);
 COMMAND(incr);
@@ -187,8 +204,14 @@ COMMAND(exists);
 COMMAND(touch);
 COMMAND(type);
 COMMAND(rename);
+COMMAND(renamenx);
+COMMAND(copy);
+COMMAND(move);
+COMMAND(object);
 
 COMMAND(ttl);
+COMMAND(expiretime);
+COMMAND(pexpiretime);
 COMMAND(pttl);
 COMMAND(expire);
 COMMAND(pexpire);
@@ -202,6 +225,25 @@ COMMAND(scan);
 COMMAND(randomkey);
 COMMAND(flushdb);
 COMMAND(flushall);
+
+COMMAND(multi);
+COMMAND(exec);
+COMMAND(discard);
+COMMAND(watch);
+COMMAND(unwatch);
+
+COMMAND(subscribe);
+COMMAND(unsubscribe);
+COMMAND(psubscribe);
+COMMAND(punsubscribe);
+COMMAND(publish);
+COMMAND(pubsub);
+
+COMMAND(reset);
+COMMAND(time);
+COMMAND(latency);
+COMMAND(slowlog);
+COMMAND(no_scripts);
 
 COMMAND(save);
 COMMAND(bgsave);

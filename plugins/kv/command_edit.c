@@ -119,10 +119,8 @@ void command_getrange(struct call *call)
         call_answer(call, entry_value(entry) + start, (size_t)(end - start) + 1);
 }
 
-/* The entry with this size, unless it is larger; new bytes are zero. NULL: it is not done yet, or
- * there was no memory, which has been answered. */
-static struct entry *grow(struct call *call, const struct store_key *key, struct entry *entry,
-                          size_t size)
+struct entry *call_grow(struct call *call, const struct store_key *key, struct entry *entry,
+                        size_t size)
 {
     size_t old, zero;
 
@@ -160,7 +158,7 @@ void command_setrange(struct call *call)
     if (!may_be_so_large(call, offset, (int64_t)value.size))
         return;
     if (call->progress.stage != EDIT_COPIES)
-        entry = grow(call, &key, entry, (size_t)offset + value.size);
+        entry = call_grow(call, &key, entry, (size_t)offset + value.size);
     if (!entry)
         return;
     call->progress.stage = EDIT_COPIES;

@@ -46,7 +46,7 @@ void command_type(struct call *call)
                  store_find(call->store, call_database(call), &key) ? "string" : "none");
 }
 
-void command_rename(struct call *call)
+static void rename_key(struct call *call, bool replaces)
 {
     const unsigned database = call_database(call);
     const struct store_key from = call_key(call, 1), to = call_key(call, 2);
@@ -57,6 +57,10 @@ void command_rename(struct call *call)
         reply_error(call->reply, "ERR no such key");
         return;
     }
+    if (!replaces && store_find(call->store, database, &to)) {
+        reply_integer(call->reply, 0);
+        return;
+    }
     if (a.size != b.size || memcmp(a.data, b.data, a.size) != 0) {
         if (store_alias(call->store, database, entry, &to) < 0) {
             call_no_memory(call);
@@ -64,7 +68,20 @@ void command_rename(struct call *call)
         }
         store_delete(call->store, database, &from);
     }
-    reply_status(call->reply, "OK");
+    if (replaces)
+        reply_status(call->reply, "OK");
+    else
+        reply_integer(call->reply, 1);
+}
+
+void command_rename(struct call *call)
+{
+    rename_key(call, true);
+}
+
+void command_renamenx(struct call *call)
+{
+    rename_key(call, false);
 }
 
 /* ---- time to live ---------------------------------------------------------------- */
@@ -91,6 +108,31 @@ void command_ttl(struct call *call)
 void command_pttl(struct call *call)
 {
     reply_integer(call->reply, time_to_live(call));
+}
+
+/* Unix time in milliseconds, or -2, or -1 as above. */
+static int64_t end_of_life(struct call *call)
+{
+    const struct store_key key = call_key(call, 1);
+    const struct entry *entry = store_find(call->store, call_database(call), &key);
+
+    if (!entry)
+        return -2;
+    return entry_expires(entry)
+               ? kv_clock_shift(entry_expiry(entry), -kv_clock_drift(&call->store->clock))
+               : -1;
+}
+
+void command_expiretime(struct call *call)
+{
+    const int64_t end = end_of_life(call);
+
+    reply_integer(call->reply, end < 0 ? end : end / 1000 + (end % 1000 >= 500));
+}
+
+void command_pexpiretime(struct call *call)
+{
+    reply_integer(call->reply, end_of_life(call));
 }
 
 enum { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };

@@ -390,18 +390,6 @@ void *heap_resize(struct heap *heap, void *piece, size_t size, size_t new_size, 
     return moved;
 }
 
-void heap_hand_over(struct heap *from, struct heap *to, size_t size)
-{
-    const size_t rounded = heap_round(size);
-
-    from->bytes -= rounded;
-    from->resident -= rounded;
-    from->mappings--;
-    to->bytes += rounded;
-    to->resident += rounded;
-    to->mappings++;
-}
-
 size_t heap_resident(const struct heap *heap)
 {
     return heap->resident + heap_runs_resident(&heap->runs);

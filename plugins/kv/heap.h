@@ -71,9 +71,6 @@ void heap_free(struct heap *heap, void *piece, size_t size);
  * has changed. */
 void *heap_resize(struct heap *heap, void *piece, size_t size, size_t new_size, size_t *ret_zero);
 
-/* A piece above HEAP_RUN_MAX becomes the other heap's. */
-void heap_hand_over(struct heap *from, struct heap *to, size_t size);
-
 /* Gives back what it keeps for what comes next. */
 void heap_trim(struct heap *heap);
 

@@ -4,6 +4,7 @@
 
 #include "client.h"
 #include "load.h"
+#include "multi.h"
 #include "save.h"
 #include "steps.h"
 
@@ -114,6 +115,7 @@ int kv_flush(struct kv *kv, unsigned first, unsigned last)
     int result = 0;
 
     save_cancel(kv);
+    watch_flush(kv, first, last);
     for (unsigned i = first; i <= last && result == 0; i++)
         if (kv->store.databases[i].count > 0)
             result = flush_one(kv, i);

@@ -13,6 +13,12 @@
 struct save;
 struct steps;
 struct request_copy;
+struct multi;
+struct watch;
+struct watch_table;
+struct channel_table;
+struct subscription;
+struct channel;
 struct event;
 
 /* What a database was that somebody flushed: freed on a worker, once no save reads it. */
@@ -33,8 +39,19 @@ struct session {
     bool is_counted;           /* in kv.sessions: it may have come before there was a state */
     bool has_steps;            /* its command is kv.steps */
     bool is_closed;            /* the client has gone, but its command goes on */
+    bool is_muted;             /* CLIENT REPLY OFF */
+    uint8_t skips;             /* CLIENT REPLY SKIP: this answer and the next, or the next */
     struct request_copy *copy; /* of a large request, until it is run */
-    struct event *again;       /* the client's next turn; NULL until one was cut short */
+    struct multi *multi;       /* between MULTI and EXEC */
+    LIST_HEAD(watches, watch) watches;
+    uint32_t watch_count;
+    bool has_lost; /* a watched key has changed */
+    TAILQ_HEAD(subscriptions, subscription) subscriptions;
+    uint32_t channels, patterns; /* of subscriptions */
+    const char *last_command;
+    int64_t used_us;
+    TAILQ_ENTRY(session) all_link; /* if it is counted */
+    struct event *again;           /* the client's next turn; NULL until one was cut short */
     TAILQ_ENTRY(session) link;
 };
 
@@ -43,6 +60,9 @@ struct kv {
     struct store store;
     struct command_index commands;
     TAILQ_HEAD(held_sessions, session) held;
+    TAILQ_HEAD(all_sessions, session) all;
+    struct watch_table *watch_table;
+    struct channel_table *channel_table;
     TAILQ_HEAD(trash_list, trash) trash;
     struct steps *steps;     /* a command that takes several turns; NULL: none */
     int64_t longest_step_us; /* of the loop's time, by one step or one tick */
@@ -60,6 +80,7 @@ struct kv {
     /* For INFO: */
     int64_t started_us;
     uint64_t commands_done, connections, sessions;
+    size_t peak_memory;
 };
 
 enum { KV_LOADING_SIZE = 96 };

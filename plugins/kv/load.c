@@ -7,6 +7,8 @@
 
 #include "client.h"
 #include "load_buffers.h"
+#include "multi.h"
+#include "pubsub.h"
 #include "save.h"
 #include "snapshot.h"
 
@@ -251,6 +253,7 @@ static struct kv *make_state(const struct rpd_load *load, struct sip_key seed)
     kv->store.limit = (size_t)rpd_option_integer(rpd_load_service(load), "maxmemory");
     command_index_init(&kv->commands);
     TAILQ_INIT(&kv->held);
+    TAILQ_INIT(&kv->all);
     TAILQ_INIT(&kv->trash);
     heap_init(&kv->copies);
     kv->started_us = kv->last_try_us = kv_clock_monotonic_us();
@@ -360,6 +363,8 @@ void load_unload(void *state)
         free(trash);
     }
     close_file(kv->file);
+    watch_finish(kv);
+    pubsub_finish(kv);
     store_finish(&kv->store);
     heap_finish(&kv->copies);
     free(kv);

@@ -7,12 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void write(struct reply *reply, const char *data, size_t size)
+{
+    if (reply->is_muted)
+        return;
+    reply->write(reply->to, data, size);
+    reply->has_written = true;
+}
+
 void reply_flush(struct reply *reply)
 {
     if (reply->size == 0)
         return;
-    reply->write(reply->to, reply->data, reply->size);
-    reply->has_written = true;
+    write(reply, reply->data, reply->size);
     reply->size = 0;
 }
 
@@ -28,8 +35,7 @@ static void append(struct reply *reply, const char *data, size_t size)
 {
     if (size > REPLY_DIRECT) {
         reply_flush(reply);
-        reply->write(reply->to, data, size);
-        reply->has_written = true;
+        write(reply, data, size);
         return;
     }
     memcpy(reserve(reply, size), data, size);
@@ -147,6 +153,19 @@ void reply_text(struct reply *reply, const char *text)
 void reply_array(struct reply *reply, size_t count)
 {
     append_header(reply, '*', (int64_t)count);
+}
+
+void reply_null_array(struct reply *reply)
+{
+    if (reply->protocol >= 3)
+        append(reply, "_\r\n", 3);
+    else
+        append(reply, "*-1\r\n", 5);
+}
+
+void reply_push(struct reply *reply, size_t count)
+{
+    append_header(reply, reply->protocol >= 3 ? '>' : '*', (int64_t)count);
 }
 
 void reply_set(struct reply *reply, size_t count)

@@ -34,7 +34,7 @@ static void end(struct steps *steps)
     reply_flush(&steps->reply);
     request_copy_free(steps->copy);
     if (session->is_closed) {
-        client_free(session);
+        client_free(kv, session);
     } else if (steps->call.end == CALL_CLOSE) {
         rpd_conn_finish(conn);
     } else if (steps->call.end != CALL_WAIT) {
@@ -123,6 +123,7 @@ void steps_begin(struct call *call, struct request_copy *copy)
     }
     steps->kv = call->kv;
     steps->call = *call;
+    steps->reply.is_muted = call->reply->is_muted;
     steps->reply.protocol = call->reply->protocol;
     steps->reply.write = write_to_conn;
     steps->reply.to = call->conn;

@@ -71,7 +71,19 @@ void store_finish(struct store *store)
 
 /* ---- the guard --------------------------------------------------------------- */
 
-/* Before anything of a key's segment changes. */
+static inline void touch(struct store *store, unsigned database, uint64_t hash)
+{
+    if (store->touch)
+        store->touch(store, database, hash);
+}
+
+static inline void note_change(struct store *store, unsigned database, uint64_t hash)
+{
+    store->changes++;
+    touch(store, database, hash);
+}
+
+/* Before anything of a key's segment changes. hash: of any key of it. */
 static inline void before_change(struct store *store, unsigned database, uint64_t hash)
 {
     store->changes++;
@@ -166,6 +178,7 @@ static int insert(struct store *store, unsigned database, const struct store_key
     size_t before;
 
     before_change(store, database, key->hash);
+    touch(store, database, key->hash);
     before = table->bytes;
     if (table_insert(table, store->seed, key->hash, entry) < 0) {
         entry_free(&in->heap, entry);
@@ -185,6 +198,7 @@ static void replace(struct store *store, unsigned database, uint64_t hash, table
     bool guarded;
 
     before_change(store, database, hash);
+    touch(store, database, hash);
     guarded = is_guarded(store, database, hash, *slot);
     in->expiring += (size_t)entry_expires(entry) - (size_t)entry_expires(old);
     table_replace(slot, entry);
@@ -200,6 +214,8 @@ void store_remove_slot(struct store *store, unsigned database, uint64_t hash, ta
     bool guarded;
 
     before_change(store, database, hash);
+    if (store->touch)
+        touch(store, database, siphash(store->seed, entry_key(entry), entry_key_size(entry)));
     guarded = is_guarded(store, database, hash, *slot);
     in->count--;
     in->expiring -= entry_expires(entry);
@@ -293,7 +309,7 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
     struct entry *entry = slot ? table_entry(*slot) : NULL;
 
     if (entry && fits(store, database, key->hash, *slot, size, expiry != STORE_NO_EXPIRY)) {
-        store->changes++;
+        note_change(store, database, key->hash);
         entry_set_value_size(entry, (uint32_t)size);
         memcpy(entry_value(entry), value, size);
         if (expiry != STORE_NO_EXPIRY)
@@ -354,7 +370,7 @@ struct entry *store_resize(struct store *store, unsigned database, const struct 
         return copy_entry(store, database, key, slot, size, ret_zero);
     else if (entry_resize_block(&store->databases[database].heap, entry, size, ret_zero) < 0)
         return NULL;
-    store->changes++;
+    note_change(store, database, key->hash);
     return entry;
 }
 
@@ -381,7 +397,7 @@ int store_set_expiry(struct store *store, unsigned database, const struct store_
     slot = slot_of(store, database, key);
     if (expiry != STORE_NO_EXPIRY && entry_expires(entry) &&
         !is_guarded(store, database, key->hash, *slot)) {
-        store->changes++;
+        note_change(store, database, key->hash);
         entry_set_expiry(entry, expiry);
         return 0;
     }

@@ -59,6 +59,8 @@ struct store {
     unsigned expire_database;
     uint64_t expire_hash;
     uint64_t changes; /* so far */
+    /* NULL, or is told of each key that changes, by its hash, before or after it does. */
+    void (*touch)(struct store *store, unsigned database, uint64_t hash);
     uint64_t expired, evicted, hits, misses;
 };
 

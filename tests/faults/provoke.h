@@ -38,6 +38,11 @@ provoke_fn provoke_splits;
 provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
 provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
 
+/* ---- provoke_offences.c: rows 64 and 66 ---- */
+provoke_fn provoke_offence, arrange_offence;
+provoke_fn provoke_log;
+provoke_fn provoke_closing, provoke_fatal_closing;
+
 /* ---- shared ---- */
 
 /* The signal that an act of plugins/faulty.c ends in. */

@@ -38,6 +38,27 @@ enum { VARIANTS = -1 };
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
+#define IS_NAMED(...)                                                                              \
+    {                                                                                              \
+        "named", GOES_ON, 0,                                                                       \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define IS_NAMED_AND_ENDED(...)                                                                    \
+    {                                                                                              \
+        "named; ended where it cannot go on", ENDS, 70,                                            \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define IS_COUNTED(...)                                                                            \
+    {                                                                                              \
+        "counted", GOES_ON, 0,                                                                     \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define STOPS_WITH(exit_code, ...)                                                                 \
     {                                                                                              \
         "S", ENDS, exit_code,                                                                      \
@@ -345,6 +366,94 @@ static const struct row table[] = {
         [SERVING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
         [DRAINING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"},
             .expect = WORKS}}},
+    {64, "a plugin forks and returns", {
+        [LOADING] = {NULL, provoke_offence, {"loop fork", "worker fork"},
+            .setup = {.options = LOAD_DOES},
+            .expect = IS_NAMED("rpd: ", "faulty.so: its ", " forked a child that returned to rpd")},
+        [SERVING] = {NULL, provoke_offence, {"loop fork", "worker fork"},
+            .expect = IS_NAMED("rpd: faulty: ", "faulty.so: its ",
+                " forked a child that returned to rpd")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"loop fork", "worker fork"},
+            .expect = IS_NAMED("rpd: faulty: ", "faulty.so: its ",
+                " forked a child that returned to rpd")}}},
+    {64, "changes signals on the loop", {
+        [LOADING] = {NULL, provoke_offence, {"loop signals"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness", " changed ", "handler of SIGTERM",
+                "put back")},
+        [SERVING] = {NULL, provoke_offence, {"loop signals"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness",
+                " changed the signal mask, the handler of SIGTERM", "put back")}}},
+    {64, "closes rpd's descriptors", {
+        [LOADING] = {NULL, provoke_closing, {"loop close:unix:x.sock", "loop close:unix:faulty.control",
+                "loop close:/faulty.lock", "loop close:/.x.sock.lock",
+                "loop close:inotify"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness",
+                " closed descriptor ")},
+        [SERVING] = {NULL, provoke_closing, {"loop close:unix:x.sock", "loop close:unix:faulty.control",
+                "loop close:/faulty.lock", "loop close:/.x.sock.lock", "loop close:inotify",
+                "worker close:unix:x.sock"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness", " closed descriptor ")}}},
+    {64, "closes what wakes the loop", {
+        [LOADING] = {NULL, provoke_closing, {"loop close:[eventfd]"},
+            .expect = IS_NAMED("rpd: warning: loop: ", " closed descriptor ",
+                ", the loop's, for workers")},
+        [SERVING] = {NULL, provoke_closing, {"loop close:[eventfd]"},
+            .expect = IS_NAMED("rpd: warning: loop: ", " closed descriptor ",
+                ", the loop's, for signals")}}},
+    {64, "closes the loop's epoll descriptor", {
+        [LOADING] = {NULL, provoke_fatal_closing, {"loop close:[eventpoll]"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: event loop: ", "services faulty, witness",
+                " closed its descriptor; ended")},
+        [SERVING] = {NULL, provoke_fatal_closing, {"loop close:[eventpoll]"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: event loop: ", "services faulty, witness",
+                " closed its descriptor; ended")}}},
+    {64, "closes a listener that cannot be made again", {
+        [LOADING] = {NULL, provoke_fatal_closing, {"loop close:tcp"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: faulty: a listener was closed, and cannot be "
+                "made again")},
+        [SERVING] = {NULL, provoke_fatal_closing, {"loop close:tcp"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: faulty: a listener was closed, and cannot be "
+                "made again")}}},
+    {64, "calls [loop] from a worker", {
+        [LOADING] = {NULL, provoke_offence, {"worker foreign"}, .setup = {.options = LOAD_DOES},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "called rpd_conn_write() on the thread of "
+                "a worker; refused")},
+        [SERVING] = {NULL, provoke_offence, {"worker foreign"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "called rpd_conn_write() on the thread of "
+                "a worker; refused")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"worker foreign"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "called rpd_conn_write() on the thread of "
+                "a worker; refused")}}},
+    {64, "ends its worker", {
+        [LOADING] = {NULL, provoke_offence, {"worker leave"},
+            .setup = {.service = "\"on_load_failure\":\"retry\",",
+             .options = LOAD_DOES},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "its load called pthread_exit()")},
+        [SERVING] = {NULL, provoke_offence, {"worker leave"}, .setup = {.top = "\"workers\":1,"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "its run called pthread_exit()")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"worker leave"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "its run called pthread_exit()")}}},
+    {64, "throws", {
+        [LOADING] = {NULL, provoke_offence, {"loop throw", "worker throw"},
+            .setup = {.options = LOAD_DOES},
+            .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
+                "service ", "faulty.so")},
+        [SERVING] = {NULL, provoke_offence, {"loop throw", "worker throw"},
+            .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
+                "service faulty")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"loop throw", "worker throw"},
+            .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
+                "service faulty")}}},
+    {66, "a cause 10,000 times a second", {
+        [LOADING] = {NULL, provoke_log, {"worker log"}, .setup = {.options = LOAD_DOES},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")},
+        [SERVING] = {NULL, provoke_log, {"loop log", "worker log"},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")},
+        [DRAINING] = {arrange_offence, provoke_log, {"loop log", "worker log"},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")}}},
 };
 /* clang-format on */
 
@@ -493,7 +602,7 @@ ParameterizedTest(struct place *place, fault, cell)
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
 static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28,
-                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 58, 59};
+                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 58, 59, 64, 66};
 
 static bool has_cell(int number, enum phase phase)
 {

@@ -19,6 +19,7 @@
 #include <rpd/backend.h>
 
 #include "acts.h"
+#include "offences.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -127,6 +128,13 @@ __attribute__((noinline)) static int read_all(const char *path)
     return got < 0 ? errno : 0;
 }
 
+static void log_much(const struct rpd_service *service)
+{
+    for (int i = 0; i < 10000; i++)
+        rpd_log(service, RPD_LOG_WARNING, "test line %d", i);
+    rpd_log(service, RPD_LOG_INFO, "test: another cause");
+}
+
 /* Names of libevent, of jansson, of libc and of rpd, which are its own here. */
 RPD_API int event_new(void);
 RPD_API int json_object_get(void);
@@ -183,8 +191,11 @@ __attribute__((noinline)) static int do_act(const struct rpd_service *service, c
         return call_names();
     else if (strcmp(what, "read") == 0)
         return read_all(rpd_option_string(service, "path"));
-    else
+    else if (strcmp(what, "log") == 0)
+        log_much(service);
+    else if (!offend(service, what))
         act("faulty", what);
+    calls++;
     return 0;
 }
 

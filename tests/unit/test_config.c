@@ -745,6 +745,7 @@ Test(config, print_config)
         "plugin_dirs[0] = \"/d\"                              # rpd.json:1:31\n"
         "log.level = \"info\"                                 # default\n"
         "log.format = \"text\"                                # default\n"
+        "log.limit = 10                                     # default\n"
         "log.file = null                                    # default\n"
         "notify = \"bound\"                                   # default\n"
         "endpoint_deadline_ms = 500                         # default\n"

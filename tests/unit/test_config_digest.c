@@ -81,6 +81,7 @@ static const struct {
     {"plugin_dirs[]", DOCUMENT, "\"plugin_dirs\":[\"d\"]"},
     {"log.level", LOG, "\"level\":\"error\""},
     {"log.format", LOG, "\"format\":\"json\""},
+    {"log.limit", LOG, "\"limit\":11"},
     {"log.file", LOG, "\"file\":\"none\""},
     {"notify", DOCUMENT, "\"notify\":\"ready\""},
     {"endpoint_deadline_ms", DOCUMENT, "\"endpoint_deadline_ms\":501"},
