@@ -1,6 +1,7 @@
 /* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
  * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
 #include "clients/conn.h"
+#include "guard/crash.h"
 
 #include "process.h"
 
@@ -123,6 +124,7 @@ static void begin(void)
     struct error error;
     struct event_config *config;
 
+    crash_context_.is_loop = true;
     cr_assert_eq(libevent_load(&error), 0);
     config = event_config_new();
     base = event_base_new_with_config(config);
