@@ -622,7 +622,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
      * who takes something now has not stalled. */
     if ((what & EV_TIMEOUT) && sent == 0)
         cut(conn, CONN_LIMIT_WRITE_STALL);
-    if (!conn->broken && conn->choked && conn->out.size <= conn->group->output_low) {
+    if (!conn->broken && conn->choked && conn->out.size < conn->group->output_low) {
         conn->choked = false;
         if (!conn->refused)
             call(conn, conn->group->backend->on_writable);

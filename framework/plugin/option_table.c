@@ -113,7 +113,7 @@ const struct rpd_option *option_table_find(const struct rpd_option *table, const
 
 const char *option_number(double number, char text[OPTION_NUMBER_MAX])
 {
-    const bool is_whole = fabs(number) < 1e16 && trunc(number) == number;
+    const bool is_whole = fabs(number) < 1e16 && (double)(int64_t)number == number;
 
     snprintf(text, OPTION_NUMBER_MAX, is_whole ? "%.0f" : "%.15g", number);
     return text;

@@ -1,6 +1,7 @@
 /* librpd-client: who lives is found without a process, who does not is started, and
  * errors are what rpd says. */
 #include "common.h"
+#include "observe/state_view.h"
 
 #include <rpd/client.h>
 
@@ -288,6 +289,44 @@ Test(client, callers_without_streams_hear_why)
     leave(&scene, 0);
 }
 
+static uint32_t phase_of(const struct scene *scene)
+{
+    const int dirfd = open(textf("%s/run", scene->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct rpd_state_page page;
+
+    cr_assert_eq(state_view_read(dirfd, "x", &page), 0, "%s", strerror(errno));
+    close(dirfd);
+    return page.phase;
+}
+
+/* It takes nobody any more, however long its clients may need. */
+Test(client, one_that_drains_is_not_there)
+{
+    const struct scene scene = make_scene();
+    struct rpd_client_error error;
+
+    write_text(scene.config,
+               textf("{\"drain_s\":100,\"services\":[{\"name\":\"x\",\"plugin\":\"%s\","
+                     "\"listen\":[\"%s\"]}]}",
+                     test_plugin("talk"), scene.endpoint));
+    struct process *rpd = RPD_START(textf("%s/run", scene.dir), "-c", scene.config);
+    assert_line(rpd, ": ready ");
+    const int fd = client(scene.endpoint);
+    tell(fd, "job 3000000 never");
+    assert_text(ask(fd, "echo x"), "x", rpd);
+    cr_assert_eq(rpd_ensure(NULL, "x", &error), 0, "%s", error.text);
+    process_signal(rpd, SIGTERM);
+    for (int i = 0; phase_of(&scene) < RPD_PHASE_DRAINING && i < 20000; i++)
+        poll(NULL, 0, 1); /* nobody is told */
+    cr_assert_eq(phase_of(&scene), RPD_PHASE_DRAINING);
+    cr_assert_eq(rpd_ensure(NULL, "x", &error), -1);
+    cr_assert_eq(error.code, RPD_CLIENT_NOT_RUNNING, "%d: %s", error.code, error.text);
+    cr_assert_eq(phase_of(&scene), RPD_PHASE_DRAINING);
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(scene.dir);
+}
+
 /* Whoever owns the directory could say that it lives, and where. */
 Test(client, a_directory_of_somebody_else_is_not_believed)
 {
@@ -303,6 +342,37 @@ Test(client, a_directory_of_somebody_else_is_not_believed)
     cr_expect_eq(rpd_ensure(NULL, "x", NULL), -1);
     cr_expect_eq(rpd_connect(NULL, "x", 100, NULL), -1);
     cr_assert_eq(chown(textf("%s/run", scene.dir), 0, 0), 0);
+    close(fd);
+    leave(&scene, pid);
+}
+
+static bool user_finds_it(uid_t user)
+{
+    const pid_t child = fork();
+    int status = -1;
+
+    if (child == 0)
+        _exit(setresgid(user, user, user) == 0 && setresuid(user, user, user) == 0
+                  ? rpd_ensure(NULL, "x", NULL) == 0
+                  : 2);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2, "status %d", status);
+    return WEXITSTATUS(status) == 1;
+}
+
+/* Not even root's, where it is not ours. */
+Test(client, a_directory_of_root_is_not_believed_by_others)
+{
+    const struct scene scene = make_scene();
+    configure(&scene, "plugins/echo.so", "");
+    if (geteuid() != 0)
+        cr_skip("only root can become somebody else");
+    const int fd = connected(&scene);
+    const pid_t pid = pid_of(fd);
+
+    cr_assert(chmod(scene.dir, 0755) == 0 && chmod(textf("%s/run", scene.dir), 0755) == 0);
+    cr_expect(user_finds_it(0));
+    cr_expect(!user_finds_it(65534));
     close(fd);
     leave(&scene, pid);
 }

@@ -108,7 +108,7 @@ Test(wait, bound_is_not_said_of_one_that_drains)
     cr_assert_eq(send_all(fd, "job 4000 x\n", 11), 0);
     assert_text(ask(fd, "echo y"), "y", rpd);
     process_signal(rpd, SIGTERM);
-    assert_line(rpd, "stopping");
+    await_draining(run, "demo");
     struct process *waits = RPDCTL_START(run, "wait", "demo", "--bound");
     assert_waits(waits);
     assert_code(RPDCTL_ON(run, "wait", "demo", "--bound", "--timeout", "0.1"), 1);

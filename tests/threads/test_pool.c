@@ -196,6 +196,32 @@ static void test_bound(void)
 static sem_t begins;
 static pthread_t running_on;
 
+/* A job that is cancelled while it waits needs no worker to be done. */
+static void test_cancel_waiting(void)
+{
+    enum { WORKERS = 2, WAITING = 50 };
+    static const struct timeval a_while = {.tv_sec = 20};
+
+    make(WORKERS);
+    for (int i = 0; i < WORKERS + WAITING; i++) {
+        works[i].waits = true;
+        submit_one(&works[i]);
+    }
+    /* (Whichever two a worker has taken, the others wait until the end.) */
+    for (int i = WORKERS; i < WORKERS + WAITING; i++)
+        pool_cancel(pool, &works[i].job);
+    event_base_loopexit(base, &a_while);
+    while (done_total < WAITING && event_base_loop(base, EVLOOP_ONCE) == 0 &&
+           !event_base_got_exit(base))
+        continue;
+    check(done_total == WAITING, "done without a worker", done_total);
+    for (int i = 0; i < WORKERS; i++)
+        pool_cancel(pool, &works[i].job);
+    pool_destroy(pool);
+    check_all_done("cancelled while they wait", WORKERS + WAITING);
+    free(works);
+}
+
 static void run_and_say_where(struct job *job)
 {
     running_on = pthread_self();
@@ -349,6 +375,7 @@ int main(void)
     test_destroy(5000, true);
     test_destroy(0, true);
     test_bound();
+    test_cancel_waiting();
     test_worker_of();
     test_loads_at_once();
     test_threads_that_leave();
