@@ -49,22 +49,22 @@ static int time_out(struct request *request, const char *what)
 
 /* ---- looking -------------------------------------------------------------------------- */
 
-/* Only one of our own: in another's, anybody could say that it lives, and where. */
-static void open_directory(struct request *request)
+/* Only one that is to be believed: in another, anybody could say that it lives, and where. */
+static int open_directory(struct request *request)
 {
     char path[RUNTIME_PATH_MAX];
     struct error error;
 
-    if (request->dirfd < 0)
-        directory_find_runtime(path, &request->dirfd, &error);
+    if (request->dirfd >= 0 || directory_find_runtime(path, &request->dirfd, &error) >= 0)
+        return 0;
+    return fail(request, (int)error.code, "%s", error.text);
 }
 
 /* Bound, and not on its way out. instance_finish() is due. */
 static bool lives(struct request *request, struct instance *ret)
 {
     memset(ret, 0, sizeof *ret);
-    open_directory(request);
-    if (request->dirfd < 0)
+    if (open_directory(request) < 0 || request->dirfd < 0)
         return false;
     instance_look(request->dirfd, request->service, ret);
     return ret->verdict != STATE_DEAD && ret->has_record && *ret->page.magic &&
@@ -186,9 +186,13 @@ static int run_rpdctl(struct request *request)
 static int ensure(struct request *request)
 {
     struct instance instance;
-    bool is_there = lives(request, &instance);
+    bool is_there;
     int ran;
 
+    errno = 0;
+    if (open_directory(request) < 0)
+        return -1;
+    is_there = lives(request, &instance);
     instance_finish(&instance);
     if (is_there)
         return 0;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A record that was left by one that was killed may lie beside the page of the next. */
@@ -95,17 +96,39 @@ static int open_process(const struct instance *instance, char *ret_state)
     return -1;
 }
 
+/* A page may name any process; its lock can only be made by the daemon's own user. */
+static bool is_of_the_locks_user(int runtime_dirfd, const struct instance *instance)
+{
+    char pid[16];
+    struct stat lock;
+    uid_t user;
+    const int fd = state_view_open(runtime_dirfd, instance->service, ".lock");
+    bool is_same;
+
+    snprintf(pid, sizeof pid, "%d", (int)instance->pid);
+    is_same = fd >= 0 && fstat(fd, &lock) == 0 && proc_read_user(pid, &user) == 0 &&
+              user == lock.st_uid;
+    if (fd >= 0)
+        close(fd);
+    return is_same;
+}
+
 int instance_open(int runtime_dirfd, const struct instance *instance)
 {
     char state;
     const int fd = open_process(instance, &state);
 
+    int cause = ESRCH;
+
     if (fd < 0)
         return -1;
-    if (state != 'Z' && state != 'X' && state_view_is_locked(runtime_dirfd, instance->service))
-        return fd;
+    if (state != 'Z' && state != 'X' && state_view_is_locked(runtime_dirfd, instance->service)) {
+        if (is_of_the_locks_user(runtime_dirfd, instance))
+            return fd;
+        cause = EPERM;
+    }
     close(fd);
-    errno = ESRCH;
+    errno = cause;
     return -1;
 }
 

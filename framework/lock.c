@@ -3,6 +3,7 @@
 #include "lock.h"
 
 #include "fork_guard.h"
+#include "owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
                              : "cannot open the lock file: %s; make the directory writable, or "
                                "use another",
                          strerror(errno));
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && owner_is_us(status.st_uid) &&
         status.st_nlink <= 1)
         return fd;
     close(fd);

@@ -75,3 +75,22 @@ int proc_read_stat(const char *pid, struct proc_stat *ret)
     errno = EPROTO;
     return -1;
 }
+
+int proc_read_user(const char *pid, uid_t *ret)
+{
+    char path[64], text[4096];
+    const char *at;
+    unsigned user;
+
+    snprintf(path, sizeof path, "/proc/%.20s/status", pid);
+    if (read_file(path, text, sizeof text) < 0)
+        return -1;
+    /* Real, effective, saved, of the file system. */
+    at = strstr(text, "\nUid:");
+    if (!at || sscanf(at, "\nUid: %*u %u", &user) != 1) {
+        errno = EPROTO;
+        return -1;
+    }
+    *ret = user;
+    return 0;
+}

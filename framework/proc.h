@@ -4,6 +4,7 @@
 #define FRAMEWORK_PROC_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { BOOT_ID_SIZE = 37, BOOT_ID_BYTES = 16 };
 
@@ -21,5 +22,8 @@ void proc_parse_boot_id(const char *text, uint8_t ret_id[BOOT_ID_BYTES]);
 /* [any] pid: its digits, or "self". 0; -1 and errno, which is ENOENT (or ESRCH)
  * if there is no such process. */
 int proc_read_stat(const char *pid, struct proc_stat *ret);
+
+/* [any] Its effective user, in the same way. */
+int proc_read_user(const char *pid, uid_t *ret);
 
 #endif

@@ -239,6 +239,12 @@ static int stop(const struct request *request, int runtime_dirfd, const struct i
         return RPDCTL_NO;
     }
     pidfd = instance_open(runtime_dirfd, instance);
+    if (pidfd < 0 && errno == EPERM) {
+        rpdctl_say("stop: %s: its page names process %d, which is not of the user to whom its lock "
+                   "belongs; nothing was ended",
+                   request->service, (int)instance->pid);
+        return RPDCTL_NO;
+    }
     if (pidfd < 0 && errno != ESRCH) {
         rpdctl_say("stop: %s: process %d: %s", request->service, (int)instance->pid,
                    strerror(errno));

@@ -1,6 +1,7 @@
 /* Reading state pages. See state_view.h. */
 #include "state_view.h"
 
+#include "directory.h"
 #include "proc.h"
 #include "safe_text.h"
 
@@ -32,6 +33,18 @@ bool state_view_is_name(const char *name)
            strspn(name, allowed) == size && *name != '_' && *name != '-';
 }
 
+/* Where somebody else could make files once, theirs may lie there still. */
+static int keep_if_believed(int runtime_dirfd, int fd)
+{
+    struct stat status;
+
+    if (fd < 0 || (fstat(fd, &status) == 0 && directory_believes(runtime_dirfd, status.st_uid)))
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
+}
+
 int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
 {
     char name[NAME_MAX + 1];
@@ -41,7 +54,7 @@ int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
         return -1;
     }
     snprintf(name, sizeof name, "%s%s", service, suffix);
-    return openat(runtime_dirfd, name, OPEN_FLAGS);
+    return keep_if_believed(runtime_dirfd, openat(runtime_dirfd, name, OPEN_FLAGS));
 }
 
 /* How much there is, up to the size of a page; -1 and errno. */
@@ -147,7 +160,8 @@ bool state_view_is_locked(int runtime_dirfd, const char *service)
     bool is_locked;
 
     if (fd < 0)
-        return errno != ENOENT && errno != EINVAL && errno != ELOOP && errno != ENXIO;
+        return errno != ENOENT && errno != EINVAL && errno != ELOOP && errno != ENXIO &&
+               errno != EPERM;
     is_locked = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
     close(fd);
     return is_locked;

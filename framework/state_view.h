@@ -25,7 +25,7 @@ bool state_view_is_name(const char *name);
 
 /* [any] Opens one of the service's run-time files for reading: nothing that stands
  * there can hold us up, or lead elsewhere. -1 and errno: EINVAL if no service can have
- * that name. */
+ * that name; EPERM if it belongs to a user who is not believed, see directory.h. */
 int state_view_open(int runtime_dirfd, const char *service, const char *suffix);
 
 /* [any] Whether somebody holds the service's lock. True also if it cannot be asked. */
