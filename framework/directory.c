@@ -156,7 +156,7 @@ static int check_to_look(int fd, const char *path, struct error *error)
     return check_writable_by_owner_alone(&status, path, error);
 }
 
-static int check_to_start(int fd, const char *path, struct error *error)
+int directory_check_to_start(int fd, const char *path, struct error *error)
 {
     struct stat status;
 
@@ -185,12 +185,17 @@ static int open_runtime(const char *path, int *ret_fd,
     return -1;
 }
 
+int directory_look(const char *path, int *ret_fd, struct error *error)
+{
+    return open_runtime(path, ret_fd, check_to_look, error);
+}
+
 int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error)
 {
     *ret_fd = -1;
     if (directory_runtime_path(ret_path, error) < 0)
         return -1;
-    return open_runtime(ret_path, ret_fd, check_to_look, error);
+    return directory_look(ret_path, ret_fd, error);
 }
 
 int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
@@ -203,15 +208,8 @@ int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
         return error_set(error, EXIT_RECORD, "claim", ret_path,
                          "cannot make the run-time directory: %s; set RPD_RUNTIME_DIR",
                          strerror(errno));
-    found = open_runtime(ret_path, &fd, check_to_start, error);
+    found = open_runtime(ret_path, &fd, directory_check_to_start, error);
     return found > 0 ? cannot_open(ret_path, error) : fd;
-}
-
-bool directory_is_ours(int dirfd)
-{
-    struct stat status;
-
-    return fstat(dirfd, &status) == 0 && owner_is_us(status.st_uid);
 }
 
 bool directory_believes(int dirfd, uid_t owner)

@@ -4,6 +4,8 @@
 #include "proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,18 +101,14 @@ static int open_process(const struct instance *instance, char *ret_state)
 /* A page may name any process; its lock can only be made by the daemon's own user. */
 static bool is_of_the_locks_user(int runtime_dirfd, const struct instance *instance)
 {
-    char pid[16];
+    char pid[16], name[NAME_MAX + 1];
     struct stat lock;
     uid_t user;
-    const int fd = state_view_open(runtime_dirfd, instance->service, ".lock");
-    bool is_same;
 
     snprintf(pid, sizeof pid, "%d", (int)instance->pid);
-    is_same = fd >= 0 && fstat(fd, &lock) == 0 && proc_read_user(pid, &user) == 0 &&
-              user == lock.st_uid;
-    if (fd >= 0)
-        close(fd);
-    return is_same;
+    snprintf(name, sizeof name, "%s.lock", instance->service);
+    return fstatat(runtime_dirfd, name, &lock, AT_SYMLINK_NOFOLLOW) == 0 &&
+           proc_read_user(pid, &user) == 0 && user == lock.st_uid;
 }
 
 int instance_open(int runtime_dirfd, const struct instance *instance)

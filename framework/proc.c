@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static ssize_t read_file(const char *path, char *to, size_t room)
@@ -93,4 +95,30 @@ int proc_read_user(const char *pid, uid_t *ret)
     }
     *ret = user;
     return 0;
+}
+
+/* "1: OFDLCK ADVISORY  WRITE -1 00:1a:42 0 EOF"; those who wait for one have "->" before its kind.
+ * (Whose it is the kernel says of POSIX locks alone: it is -1 here.) */
+static bool is_lock_on(const char *line, dev_t device, ino_t inode)
+{
+    unsigned device_major, device_minor;
+    unsigned long long number;
+
+    return sscanf(line, "%*d: OFDLCK %*s WRITE %*d %x:%x:%llu", &device_major, &device_minor,
+                  &number) == 3 &&
+           device_major == major(device) && device_minor == minor(device) && number == inode;
+}
+
+int proc_is_locked(dev_t device, ino_t inode)
+{
+    FILE *locks = fopen("/proc/locks", "re");
+    char line[256];
+    int is_locked = 0;
+
+    if (!locks)
+        return -1;
+    while (!is_locked && fgets(line, sizeof line, locks))
+        is_locked = is_lock_on(line, device, inode);
+    fclose(locks);
+    return is_locked;
 }

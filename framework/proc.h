@@ -23,6 +23,10 @@ void proc_parse_boot_id(const char *text, uint8_t ret_id[BOOT_ID_BYTES]);
  * if there is no such process. */
 int proc_read_stat(const char *pid, struct proc_stat *ret);
 
+/* [any] Whether any process holds a lock for writing on that file, by /proc/locks. -1: that
+ * cannot be read. */
+int proc_is_locked(dev_t device, ino_t inode);
+
 /* [any] Its effective user, in the same way. */
 int proc_read_user(const char *pid, uid_t *ret);
 

@@ -1,17 +1,15 @@
 /* What commands share that look at running services. See rpdctl_service.h. */
 #include "rpdctl_service.h"
 
-#include "directory.h"
 #include "rpdctl_program.h"
 
 #include <stdio.h>
 #include <string.h>
 
-int rpdctl_find_runtime(int *ret_fd)
+int rpdctl_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd)
 {
-    char path[RUNTIME_PATH_MAX];
     struct error error;
-    const int found = directory_find_runtime(path, ret_fd, &error);
+    const int found = directory_find_runtime(ret_path, ret_fd, &error);
 
     if (found < 0)
         rpdctl_say("%s", error.text);

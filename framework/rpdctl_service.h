@@ -3,13 +3,14 @@
 #ifndef FRAMEWORK_RPDCTL_SERVICE_H
 #define FRAMEWORK_RPDCTL_SERVICE_H
 
+#include "directory.h"
 #include "history_view.h"
 #include "instance.h"
 
 enum { RPDCTL_TEXT_MAX = 1152 }; /* an error's line, and some words */
 
 /* Opens the run-time directory, if it is there. 1: nothing runs; -1: it was said why. */
-int rpdctl_find_runtime(int *ret_fd);
+int rpdctl_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd);
 
 /* "ended with 69: load: ..." or "died of SIGSEGV: ..."; returns the text. */
 const char *rpdctl_describe_end(const struct history_entry *end, char ret_text[RPDCTL_TEXT_MAX]);

@@ -121,8 +121,8 @@ static json_t *service(const struct status *status, const struct status_row *row
     const uint64_t uptime_ms = status_uptime_ms(status, instance);
     json_t *page = page_of(status, row);
     json_t *json = json_pack(
-        "{ss ss so so so so so so so so so so so}", "service", instance->service, "state",
-        state_verdict_text(instance->verdict), "pid",
+        "{ss so ss so so so so so so so so so so so}", "service", instance->service, "runtime_dir",
+        text(row->directory), "state", state_verdict_text(instance->verdict), "pid",
         number_or_null(instance->pid > 0, (uint64_t)instance->pid), "start_time",
         number_or_null(instance->start_time > 0, instance->start_time), "uptime_ms",
         number_or_null(uptime_ms > 0, uptime_ms), "build",

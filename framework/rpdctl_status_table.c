@@ -229,6 +229,11 @@ void status_print_table(const struct status *status, FILE *to)
     }
     print_row(&headings, widths, to);
     for (size_t at = 0; at < status->count; at++) {
+        const char *directory = status->rows[at].directory;
+
+        if (status->is_of_all_users &&
+            (at == 0 || strcmp(directory, status->rows[at - 1].directory) != 0))
+            fprintf(to, "%s:\n", directory);
         fill_cells(status, &status->rows[at], &cells);
         print_row(&cells, widths, to);
         print_note(status, &status->rows[at], to);

@@ -288,13 +288,14 @@ static int look(const struct request *request, int runtime_dirfd, struct instanc
 
 static int run(int argc, char **argv)
 {
+    char path[RUNTIME_PATH_MAX];
     struct request request = {0};
     struct instance instance;
     int code = parse(&request, argc, argv), runtime_dirfd, found;
 
     if (code)
         return code;
-    found = rpdctl_find_runtime(&runtime_dirfd);
+    found = rpdctl_find_runtime(path, &runtime_dirfd);
     if (found)
         return found < 0 ? RPDCTL_NO : say_not_running(&request);
     code = RPDCTL_NO;

@@ -1,6 +1,5 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
 #include "clock.h"
-#include "directory.h"
 #include "instance_wait.h"
 #include "rpdctl.h"
 #include "rpdctl_command_line.h"
@@ -126,12 +125,10 @@ static int answer(const struct request *request, int runtime_dirfd, const struct
 static int find_runtime(const struct request *request, int *ret_fd)
 {
     char path[RUNTIME_PATH_MAX];
-    struct error error;
     int found;
 
-    while ((found = rpdctl_find_runtime(ret_fd)) > 0 && request->goal != INSTANCE_ENDED) {
-        if (directory_runtime_path(path, &error) == 0 &&
-            instance_wait_directory(path, request->deadline_us) == 0)
+    while ((found = rpdctl_find_runtime(path, ret_fd)) > 0 && request->goal != INSTANCE_ENDED) {
+        if (instance_wait_directory(path, request->deadline_us) == 0)
             continue;
         if (errno != ETIMEDOUT)
             rpdctl_say("wait: %s: cannot be watched: %s; make it first", path, strerror(errno));

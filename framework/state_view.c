@@ -152,19 +152,32 @@ int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_pag
 
 /* ---- judging ---------------------------------------------------------------------- */
 
+/* Without opening it: other users may not, nor who must ask the kernel in another way. */
+static bool is_listed_as_locked(int runtime_dirfd, const char *service)
+{
+    char name[NAME_MAX + 1];
+    struct stat status;
+
+    snprintf(name, sizeof name, "%s.lock", service);
+    if (fstatat(runtime_dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno != ENOENT;
+    return S_ISREG(status.st_mode) && directory_believes(runtime_dirfd, status.st_uid) &&
+           proc_is_locked(status.st_dev, status.st_ino) != 0;
+}
+
 /* Asks; for whom a lock is only tested, a descriptor for reading will do. */
 bool state_view_is_locked(int runtime_dirfd, const char *service)
 {
     struct flock probe = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int fd = state_view_open(runtime_dirfd, service, ".lock");
-    bool is_locked;
+    int fd, asked;
 
-    if (fd < 0)
-        return errno != ENOENT && errno != EINVAL && errno != ELOOP && errno != ENXIO &&
-               errno != EPERM;
-    is_locked = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
-    close(fd);
-    return is_locked;
+    if (!state_view_is_name(service))
+        return false;
+    fd = state_view_open(runtime_dirfd, service, ".lock");
+    asked = fd < 0 ? -1 : fcntl(fd, F_OFD_GETLK, &probe);
+    if (fd >= 0)
+        close(fd);
+    return asked < 0 ? is_listed_as_locked(runtime_dirfd, service) : probe.l_type != F_UNLCK;
 }
 
 bool state_view_is_of_another_boot(const struct rpd_state_page *page)

@@ -28,7 +28,8 @@ bool state_view_is_name(const char *name);
  * that name; EPERM if it belongs to a user who is not believed, see directory.h. */
 int state_view_open(int runtime_dirfd, const char *service, const char *suffix);
 
-/* [any] Whether somebody holds the service's lock. True also if it cannot be asked. */
+/* [any] Whether the service's lock is held. Who may not open it finds it in /proc/locks. True also
+ * if neither can be asked. */
 bool state_view_is_locked(int runtime_dirfd, const char *service);
 
 /* [any] False also if one of the two is not known. */

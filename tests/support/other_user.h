@@ -14,12 +14,17 @@
 
 enum { OTHER_USER = 12345, THIRD_USER = 23456, OTHER_GROUP = 34567 };
 
-/* In the child: becomes that user, with this group and no other. */
-__attribute__((unused)) static void become_user(uid_t user, gid_t group)
+/* In the child: becomes that user, with this group and no other but, if it is not 0, one more. */
+__attribute__((unused)) static void become_member(uid_t user, gid_t group, gid_t more)
 {
-    if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0 ||
+    if (setgroups(more != 0, &more) != 0 || setresgid(group, group, group) != 0 ||
         setresuid(user, user, user) != 0)
         test_die("cannot become user %d: %s", (int)user, strerror(errno));
+}
+
+__attribute__((unused)) static void become_user(uid_t user, gid_t group)
+{
+    become_member(user, group, 0);
 }
 
 /* A process of that user that runs act(arg) and stays until it is killed. It is there,
