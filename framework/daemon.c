@@ -164,6 +164,10 @@ static int claim(struct daemon *daemon, struct error *error)
 {
     size_t count = 0;
 
+    if (!proc_is_there())
+        return error_set(error, EXIT_RECORD, "claim", "/proc",
+                         "it is not there, and without it nobody could tell what runs: mount -t "
+                         "proc proc /proc");
     daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
     if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
         return -1;
@@ -176,7 +180,11 @@ static int claim(struct daemon *daemon, struct error *error)
         count += service_list_claims(service, daemon->claims + count);
     }
     daemon->claim_count = count;
-    return claim_take_all(daemon->claims, count, error);
+    if (claim_take_all(daemon->claims, count, error) < 0)
+        return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        service_clear_remains(service, daemon->runtime_dirfd);
+    return 0;
 }
 
 static void unclaim(struct daemon *daemon)

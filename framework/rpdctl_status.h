@@ -40,6 +40,9 @@ int status_read(const char *runtime_dir, int runtime_dirfd, const char *service,
 int status_read_all_users(struct status *ret);
 void status_finish(struct status *status);
 
+/* Whether its times are of our clock, in this boot. */
+bool status_knows_times(const struct instance *instance);
+
 /* How long the process runs, in milliseconds; 0: not known. */
 uint64_t status_uptime_ms(const struct status *status, const struct instance *instance);
 

@@ -174,11 +174,21 @@ void status_finish(struct status *status)
     *status = (struct status){0};
 }
 
+bool status_knows_times(const struct instance *instance)
+{
+    const struct rpd_state_page *page = &instance->page;
+
+    return !*page->magic ||
+           (state_view_has_our_clock(page) &&
+            (instance->verdict == STATE_ELSEWHERE || !state_view_is_of_another_boot(page)));
+}
+
 uint64_t status_uptime_ms(const struct status *status, const struct instance *instance)
 {
     uint64_t start_ms;
 
-    if (instance->verdict == STATE_DEAD || instance->start_time == 0 || status->ticks_a_second <= 0)
+    if (instance->verdict == STATE_DEAD || !status_knows_times(instance) ||
+        instance->start_time == 0 || status->ticks_a_second <= 0)
         return 0;
     start_ms = instance->start_time * 1000u / (uint64_t)status->ticks_a_second;
     return status->boot_ms > start_ms ? status->boot_ms - start_ms : 0;

@@ -157,9 +157,9 @@ static void describe_last_sight(const struct status *status, const struct instan
     const uint64_t turned_us = instance->page.turned_us;
     char ago[DRAW_NUMBER_MAX];
 
-    if (*instance->page.magic && state_view_is_of_another_boot(&instance->page))
+    if (instance->place == STATE_OTHER_BOOT_ID)
         snprintf(room, CELL_MAX, ", before this machine was started");
-    else if (turned_us > 0 && turned_us <= status->now_us)
+    else if (turned_us > 0 && turned_us <= status->now_us && status_knows_times(instance))
         snprintf(room, CELL_MAX, ", last seen %s ago",
                  draw_duration((status->now_us - turned_us) / 1000, ago));
     else
@@ -182,6 +182,21 @@ static void describe_death(const struct status *status, const struct status_row 
     }
 }
 
+/* Of one that is elsewhere: why no more is known, and what is. */
+static void describe_place(const struct status *status, const struct instance *instance,
+                           char room[NOTE_MAX])
+{
+    const struct rpd_state_page *page = &instance->page;
+    char turned[CELL_MAX] = "";
+
+    if (status_knows_times(instance) && page->turned_us <= status->now_us)
+        snprintf(turned, sizeof turned, ", its loop turned %.1f s ago",
+                 (double)(status->now_us - page->turned_us) / 1e6);
+    snprintf(room, NOTE_MAX, "in %s (pid:[%u], time:[%u]), phase %s%s",
+             state_place_text(instance->place), page->pid_namespace, page->time_namespace,
+             status_phase_text(page->phase), turned);
+}
+
 static void print_note(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct rpd_state_page *page = &row->instance.page;
@@ -191,7 +206,13 @@ static void print_note(const struct status *status, const struct status_row *row
         describe_death(status, row, text);
         if (*text)
             fprintf(to, "  %s\n", text);
-    } else if (page->errors > 0 && *page->error) {
+        return;
+    }
+    if (row->instance.verdict == STATE_ELSEWHERE) {
+        describe_place(status, &row->instance, text);
+        fprintf(to, "  %s\n", text);
+    }
+    if (page->errors > 0 && *page->error) {
         const int64_t past_s = status->time_s - page->error_time_s;
 
         fprintf(to, "  last error, %s ago: %s\n",
@@ -283,8 +304,9 @@ static void print_page(const struct status *status, const struct instance *insta
             (unsigned long long)page->clients_accepted, (unsigned long long)page->clients_refused,
             (unsigned long long)page->clients_left, (unsigned long long)page->clients_cut);
     fprintf(to, "warm-up:   %s\n", status_warmup_text(page->warmup));
-    fprintf(to, "loop:      turned %.1f s ago; at most %.1f ms late\n",
-            (double)(status->now_us - turned_us) / 1e6, (double)page->latest_us / 1e3);
+    if (status_knows_times(instance))
+        fprintf(to, "loop:      turned %.1f s ago; at most %.1f ms late\n",
+                (double)(status->now_us - turned_us) / 1e6, (double)page->latest_us / 1e3);
     fprintf(to, "jobs:      %llu now, %llu refused so far\n", (unsigned long long)page->jobs,
             (unsigned long long)page->jobs_refused);
     describe_load(instance, load);

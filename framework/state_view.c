@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -193,7 +194,35 @@ bool state_view_is_of_another_boot(const struct rpd_state_page *page)
            memcmp(page->boot_id, now, sizeof now) != 0;
 }
 
+enum state_place state_view_place(const struct rpd_state_page *page)
+{
+    struct proc_namespaces ours;
+
+    if (!proc_is_ours())
+        return STATE_WITHOUT_PROC;
+    proc_namespaces(&ours);
+    if (page->pid_namespace != 0 && page->pid_namespace != ours.pid)
+        return STATE_OTHER_PID_NAMESPACE;
+    if (page->pid_namespace != 0 && page->time_namespace != ours.time)
+        return STATE_OTHER_TIME_NAMESPACE;
+    return state_view_is_of_another_boot(page) ? STATE_OTHER_BOOT_ID : STATE_HERE;
+}
+
+bool state_view_has_our_clock(const struct rpd_state_page *page)
+{
+    struct proc_namespaces ours;
+
+    proc_namespaces(&ours);
+    return page->pid_namespace == 0 || page->time_namespace == ours.time;
+}
+
 enum process_state { PROCESS_GONE, PROCESS_STOPPED, PROCESS_RUNS };
+
+/* /proc may be hidden, of other users at least. */
+static bool is_there(pid_t pid)
+{
+    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
 
 /* Of the process that made the page. One whose first thread is a zombie has no
  * loop any more, whoever still holds its lock. */
@@ -204,7 +233,8 @@ static enum process_state process_of(const struct rpd_state_page *page)
 
     snprintf(pid, sizeof pid, "%u", page->pid);
     if (proc_read_stat(pid, &stat) < 0)
-        return errno == ENOENT || errno == ESRCH ? PROCESS_GONE : PROCESS_RUNS;
+        return (errno == ENOENT || errno == ESRCH) && !is_there((pid_t)page->pid) ? PROCESS_GONE
+                                                                                  : PROCESS_RUNS;
     if ((page->start_time != 0 && page->start_time != stat.start_time) || stat.state == 'Z' ||
         stat.state == 'X')
         return PROCESS_GONE;
@@ -216,8 +246,10 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
 {
     enum process_state process;
 
-    if (!state_view_is_locked(runtime_dirfd, service) || state_view_is_of_another_boot(page))
+    if (!state_view_is_locked(runtime_dirfd, service))
         return STATE_DEAD;
+    if (state_view_place(page) != STATE_HERE)
+        return STATE_ELSEWHERE;
     process = process_of(page);
     if (process == PROCESS_GONE)
         return STATE_DEAD;
@@ -256,7 +288,17 @@ int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_pag
 
 const char *state_verdict_text(enum state_verdict verdict)
 {
-    static const char *const texts[] = {"dead", "stalled", "draining", "warming", "alive"};
+    static const char *const texts[] = {"dead",    "stalled", "draining",
+                                        "warming", "alive",   "alive, elsewhere"};
 
     return (size_t)verdict < sizeof texts / sizeof *texts ? texts[verdict] : "unknown";
+}
+
+const char *state_place_text(enum state_place place)
+{
+    static const char *const texts[] = {"here", "another pid namespace", "another time namespace",
+                                        "a system that shows another boot id in /proc",
+                                        "a place that cannot be looked at without its /proc"};
+
+    return (size_t)place < sizeof texts / sizeof *texts ? texts[place] : "unknown";
 }

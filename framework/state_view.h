@@ -9,7 +9,23 @@
 
 #include <stdbool.h>
 
-enum state_verdict { STATE_DEAD, STATE_STALLED, STATE_DRAINING, STATE_WARMING, STATE_ALIVE };
+enum state_verdict {
+    STATE_DEAD,
+    STATE_STALLED,
+    STATE_DRAINING,
+    STATE_WARMING,
+    STATE_ALIVE,
+    STATE_ELSEWHERE /* its lock is held; its process cannot be looked at from here */
+};
+
+/* From where a page was written, as seen from here. */
+enum state_place {
+    STATE_HERE,
+    STATE_OTHER_PID_NAMESPACE,
+    STATE_OTHER_TIME_NAMESPACE,
+    STATE_OTHER_BOOT_ID, /* another /proc, or this machine's earlier life */
+    STATE_WITHOUT_PROC   /* /proc is not there, or is that of another pid namespace */
+};
 
 /* [any] A copy of the page, in which every text ends, and is free of control
  * bytes, and part_count is no more than RPD_STATE_PARTS. 0, or -1 and errno:
@@ -35,6 +51,12 @@ bool state_view_is_locked(int runtime_dirfd, const char *service);
 /* [any] False also if one of the two is not known. */
 bool state_view_is_of_another_boot(const struct rpd_state_page *page);
 
+/* [any] By its first 64 bytes. */
+enum state_place state_view_place(const struct rpd_state_page *page);
+
+/* [any] Whether its times are of our CLOCK_MONOTONIC. */
+bool state_view_has_our_clock(const struct rpd_state_page *page);
+
 /* [any] The first 64 bytes of the page are enough. now_us: of CLOCK_MONOTONIC,
  * from just before the page was read. If the lock or /proc cannot be asked (no descriptors, say),
  * the rest decides. */
@@ -48,7 +70,10 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
 int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_page *ret,
                     enum state_verdict *ret_verdict);
 
-/* [any] "dead", "stalled", "draining", "warming", "alive". */
+/* [any] "dead", "stalled", "draining", "warming", "alive", "alive, elsewhere". */
 const char *state_verdict_text(enum state_verdict verdict);
+
+/* [any] "another pid namespace", and so on; "here". */
+const char *state_place_text(enum state_place place);
 
 #endif
