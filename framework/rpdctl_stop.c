@@ -237,9 +237,8 @@ static int say_elsewhere(const struct instance *instance)
 
     if (here > 0)
         rpdctl_say("stop: %s: it is alive in another pid namespace, as pid %d there and %d here; "
-                   "nothing was ended; stop it from there: nsenter --target %d --all rpdctl stop "
-                   "%s",
-                   instance->service, (int)instance->pid, (int)here, (int)here, instance->service);
+                   "nothing was ended; stop it from there, or from here with: kill %d",
+                   instance->service, (int)instance->pid, (int)here, (int)here);
     else
         rpdctl_say("stop: %s: it is alive, as pid %d, in %s (pid:[%u], time:[%u]), and cannot be "
                    "signalled from here; nothing was ended; stop it from there",

@@ -76,7 +76,7 @@ static struct process *start_system_service(const struct place *place)
     make_directory(SYSTEM_RUN, OTHER_USER, 0755);
     struct process *rpd = start_as(OTHER_USER, OTHER_GROUP, SYSTEM_RUN, true,
                                    ARGS(place->rpd, "-c", place->config));
-    assert_bound(rpd);
+    assert_line(rpd, ": ready (");
     return rpd;
 }
 
