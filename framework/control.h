@@ -8,6 +8,7 @@
 #ifndef FRAMEWORK_CONTROL_H
 #define FRAMEWORK_CONTROL_H
 
+#include "accept_client.h"
 #include "control_client.h"
 #include "directory.h"
 #include "error.h"
@@ -26,6 +27,8 @@ struct control {
     struct residue *residue;
     struct event_base *base; /* NULL: not on the loop (yet, or any more) */
     struct event readable, resume;
+    struct accept_errors errors;
+    bool is_refused;      /* accept() says so, and it was told */
     struct spares spares; /* to accept where descriptors ran out */
     uint64_t heal_due_us; /* it could not be made again, and is tried again; 0: no */
     struct control_clients clients;

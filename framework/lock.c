@@ -88,6 +88,16 @@ bool lock_in_place(const struct lock *lock)
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
+static int refuse_lock(const char *path, int command, int cause, struct error *error)
+{
+    const bool is_denied = cause == EPERM || cause == ENOSYS;
+
+    return error_set(error, EXIT_RECORD, STEP, path,
+                     is_denied ? "cannot lock it: fcntl(%s): %s; let the sandbox allow that"
+                               : "cannot lock it: fcntl(%s): %s; use a file system that has locks",
+                     command == F_OFD_SETLK ? "F_OFD_SETLK" : "F_OFD_SETLKW", strerror(cause));
+}
+
 /* command: F_OFD_SETLK or F_OFD_SETLKW. */
 static int take(struct lock *lock, int command, int dirfd, const char *directory, const char *name,
                 char ret_holder[LOCK_HOLDER_MAX], struct error *error)
@@ -115,9 +125,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
             close(fd);
             if (cause == EAGAIN || cause == EACCES || cause == EINTR)
                 return 1;
-            return error_set(error, EXIT_RECORD, STEP, path,
-                             "cannot lock it: %s; use a file system that has locks",
-                             strerror(cause));
+            return refuse_lock(path, command, cause, error);
         }
         lock->fd = fd;
         fork_guard_add(fd);

@@ -1,6 +1,8 @@
 /* The process's surroundings. See process.h. */
 #include "process.h"
 
+#include "descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -34,10 +36,10 @@ static void close_inherited(int listen_fds, int a, int b)
         if (kept[i] < (int)first)
             continue;
         if ((unsigned)kept[i] > first)
-            close_range(first, (unsigned)kept[i] - 1, 0);
+            descriptors_close(first, (unsigned)kept[i] - 1);
         first = (unsigned)kept[i] + 1;
     }
-    close_range(first, ~0U, 0);
+    descriptors_close(first, ~0U);
 }
 
 static void raise_descriptor_limit(void)
