@@ -115,15 +115,15 @@ Test(denied, descriptors_are_closed_one_by_one)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
     struct process *rpd = process_start(&(struct process_options){
-        .argv = ARGS(DENY("EPERM", "close_range"), "sh", "-c",
-                     "exec 8</dev/null 9</dev/null; exec \"$@\"", "sh", build_path("rpd"),
+        .argv = ARGS(DENY("EPERM", "close_range"), "bash", "-c",
+                     "exec 60</dev/null 200</dev/null; exec \"$@\"", "sh", build_path("rpd"),
                      build_path("plugins/echo.so"), "-n", "demo"),
         .runtime_dir = run,
         .notify = true});
 
     assert_line(rpd, ": ready (");
-    cr_assert_not(has_descriptor(rpd, 8));
-    cr_assert_not(has_descriptor(rpd, 9));
+    cr_assert_not(has_descriptor(rpd, 60));
+    cr_assert_not(has_descriptor(rpd, 200));
     assert_stops(rpd);
     process_free(rpd);
     temp_dir_remove(dir);
