@@ -36,6 +36,9 @@ provoke_fn provoke_splits;
 provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
 provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
 
+/* ---- provoke_places.c: rows 55 to 57 ---- */
+provoke_fn provoke_forgery, provoke_elsewhere, provoke_denied;
+
 /* ---- shared ---- */
 
 /* The signal that an act of plugins/faulty.c ends in. */

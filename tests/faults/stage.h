@@ -41,6 +41,7 @@ struct setup {
     const char *listen;  /* of its listeners, after the endpoint: ",\"backlog\":4" */
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
+    const char *denied;  /* the calls that it is denied: "close_range" */
 };
 
 struct stage {

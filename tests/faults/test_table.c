@@ -315,6 +315,29 @@ static const struct row table[] = {
         [SERVING] = {NULL, provoke_flood, {"flood"}, .expect = FAILS_ALONE},
         [DRAINING] = {arrange_flood, provoke_after_flood, {"flood"},
             .expect = STOPS_WITH(0, "test: faulty: jobs accepted ")}}},
+    {55, "another user writes in the run-time directory", {
+        [LOADING] = {NULL, provoke_forgery, {"lock", "page", "record", "history", "service"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_forgery, {"lock", "page", "record", "history", "service"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_forgery, {"service"}, .expect = HAS_NO_EFFECT}}},
+    {56, "daemon and observer in different namespaces, other boot id, no /proc", {
+        [LOADING] = {NULL, provoke_elsewhere, {"pid", "time", "user", "mount", "boot-id", "no-proc"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_elsewhere, {"pid", "time", "user", "mount", "boot-id", "no-proc"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_elsewhere,
+            {"pid", "time", "user", "mount", "boot-id", "no-proc"}, .expect = HAS_NO_EFFECT}}},
+    {57, "a system call is denied by the sandbox", {
+        [LOADING] = {NULL, provoke_denied,
+            {"close_range", "accept4", "inotify_init1", "pidfd_open", "F_OFD_GETLK"},
+            .setup = {.denied = "$"}, .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_accept_error, {"ECONNABORTED", "EPROTO"},
+            .setup = {.has_shim = true},
+            .expect = IS_SHED("faulty: warning: cannot accept clients (accept: ")},
+        [DRAINING] = {NULL, provoke_denied,
+            {"close_range", "accept4", "inotify_init1", "pidfd_open", "F_OFD_GETLK"},
+            .setup = {.denied = "$"}, .expect = HAS_NO_EFFECT}}},
 };
 /* clang-format on */
 
@@ -346,6 +369,7 @@ static struct setup setup_of(const struct setup *setup, const char *variant)
     result.top = of_variant(setup->top, '$', last_word(variant));
     result.service = of_variant(setup->service, '$', last_word(variant));
     result.options = of_variant(setup->options, '$', last_word(variant));
+    result.denied = of_variant(setup->denied, '$', last_word(variant));
     return result;
 }
 
@@ -460,7 +484,7 @@ ParameterizedTest(struct place *place, fault, cell)
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
 static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27,
-                                28, 30, 31, 33, 34, 35, 36, 37, 39, 40, 42};
+                                28, 30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 55, 56, 57};
 
 static bool has_cell(int number, enum phase phase)
 {
