@@ -156,6 +156,7 @@ Test(namespaces, a_daemon_in_another_pid_namespace)
     struct scene scene = START_IN(PID_NAMESPACE);
 
     assert_elsewhere(&scene, HERE, "another pid namespace");
+    assert_has(rpdctl_in(&scene, HERE, ARGS("status", "demo")).out, "its loop turned 0.");
     const struct outcome stop = RPDCTL_ON(scene.run, "stop", "demo");
     struct process *waiter = RPDCTL_START(scene.run, "wait", "demo", "--stopped", "--timeout",
                                           "20");
@@ -253,6 +254,7 @@ Test(namespaces, a_daemon_in_another_time_namespace)
     struct scene scene = START_IN(TIME_NAMESPACE);
 
     assert_elsewhere(&scene, HERE, "another time namespace");
+    assert_has_not(rpdctl_in(&scene, HERE, ARGS("status", "demo")).out, "turned");
     assert_code(rpdctl_in(&scene, HERE, ARGS("wait", "demo", "--bound")), 0);
     end_scene(&scene);
 }
