@@ -92,7 +92,7 @@ static int refuse_lock(const char *path, int command, int cause, struct error *e
 {
     const bool is_denied = cause == EPERM || cause == ENOSYS;
 
-    return error_set(error, EXIT_RECORD, STEP, path,
+    return error_set(error, is_denied ? EXIT_SYSTEM : EXIT_RECORD, STEP, path,
                      is_denied ? "cannot lock it: fcntl(%s): %s; let the sandbox allow that"
                                : "cannot lock it: fcntl(%s): %s; use a file system that has locks",
                      command == F_OFD_SETLK ? "F_OFD_SETLK" : "F_OFD_SETLKW", strerror(cause));

@@ -38,7 +38,9 @@ void instance_look(int runtime_dirfd, const char *service, struct instance *ret)
     memset(ret, 0, sizeof *ret);
     snprintf(ret->service, sizeof ret->service, "%s", service);
     ret->has_page = state_view_look(runtime_dirfd, service, &ret->page, &ret->verdict) == 0;
-    ret->place = *ret->page.magic ? state_view_place(&ret->page) : STATE_HERE;
+    /* (All other verdicts are of processes that were looked at.) */
+    if (*ret->page.magic && (ret->verdict == STATE_DEAD || ret->verdict == STATE_ELSEWHERE))
+        ret->place = state_view_place(&ret->page);
     look_at_record(runtime_dirfd, ret);
     if (*ret->page.magic) {
         ret->pid = (pid_t)ret->page.pid;

@@ -201,9 +201,11 @@ enum state_place state_view_place(const struct rpd_state_page *page)
     if (!proc_is_ours())
         return STATE_WITHOUT_PROC;
     proc_namespaces(&ours);
-    if (page->pid_namespace != 0 && page->pid_namespace != ours.pid)
+    if (page->namespaces[RPD_STATE_PID_NAMESPACE] != 0 &&
+        page->namespaces[RPD_STATE_PID_NAMESPACE] != ours.pid)
         return STATE_OTHER_PID_NAMESPACE;
-    if (page->pid_namespace != 0 && page->time_namespace != ours.time)
+    if (page->namespaces[RPD_STATE_PID_NAMESPACE] != 0 &&
+        page->namespaces[RPD_STATE_TIME_NAMESPACE] != ours.time)
         return STATE_OTHER_TIME_NAMESPACE;
     return state_view_is_of_another_boot(page) ? STATE_OTHER_BOOT_ID : STATE_HERE;
 }
@@ -213,7 +215,8 @@ bool state_view_has_our_clock(const struct rpd_state_page *page)
     struct proc_namespaces ours;
 
     proc_namespaces(&ours);
-    return page->pid_namespace == 0 || page->time_namespace == ours.time;
+    return page->namespaces[RPD_STATE_PID_NAMESPACE] == 0 ||
+           page->namespaces[RPD_STATE_TIME_NAMESPACE] == ours.time;
 }
 
 enum process_state { PROCESS_GONE, PROCESS_STOPPED, PROCESS_RUNS };

@@ -40,8 +40,8 @@ static void fill(struct rpd_state_page *map, const struct state_page_identity *i
     map->phase = RPD_PHASE_STARTING;
     map->start_time = identity->start_time;
     proc_namespaces(&namespaces);
-    map->pid_namespace = namespaces.pid;
-    map->time_namespace = namespaces.time;
+    map->namespaces[RPD_STATE_PID_NAMESPACE] = namespaces.pid;
+    map->namespaces[RPD_STATE_TIME_NAMESPACE] = namespaces.time;
     proc_parse_boot_id(identity->boot_id, map->boot_id);
     snprintf(map->service, sizeof map->service, "%s", identity->service);
     build_text(map->build, sizeof map->build);

@@ -232,7 +232,8 @@ static int say_elsewhere(const struct instance *instance)
 {
     const struct rpd_state_page *page = &instance->page;
     const pid_t here = instance->place == STATE_OTHER_PID_NAMESPACE
-                           ? proc_find_in_namespace(page->pid_namespace, instance->pid)
+                           ? proc_find_in_namespace(page->namespaces[RPD_STATE_PID_NAMESPACE],
+                                                    instance->pid)
                            : 0;
 
     if (here > 0)
@@ -243,7 +244,8 @@ static int say_elsewhere(const struct instance *instance)
         rpdctl_say("stop: %s: it is alive, as pid %d, in %s (pid:[%u], time:[%u]), and cannot be "
                    "signalled from here; nothing was ended; stop it from there",
                    instance->service, (int)instance->pid, state_place_text(instance->place),
-                   page->pid_namespace, page->time_namespace);
+                   page->namespaces[RPD_STATE_PID_NAMESPACE],
+                   page->namespaces[RPD_STATE_TIME_NAMESPACE]);
     return RPDCTL_NO;
 }
 

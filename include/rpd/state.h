@@ -12,8 +12,8 @@
  *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
  *              look for it in /proc/locks)
  *   alive, elsewhere
- *              it is held, but pid cannot be looked at from here: pid_namespace,
- *              time_namespace or boot_id are not yours (0 there: not known), or there is no
+ *              it is held, but pid cannot be looked at from here: its namespaces
+ *              or its boot_id are not yours (0 there: not known), or there is no
  *              /proc. Numbers of the page still count, but times only in its time namespace
  *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
  *              zombie: the lock is about to be free, or a new start has it
@@ -34,6 +34,9 @@ RPD_BEGIN
 
 #define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
 #define RPD_STATE_STALL_US 900000  /* an idle loop turns every 250 ms */
+
+/* Of namespaces of the page. */
+enum { RPD_STATE_PID_NAMESPACE = 0, RPD_STATE_TIME_NAMESPACE = 1 };
 
 enum { RPD_STATE_LAYOUT = 1, RPD_STATE_SIZE = 16384, RPD_STATE_PARTS = 120 };
 
@@ -87,11 +90,14 @@ struct rpd_state_page {
     uint32_t layout;
     uint32_t size; /* of the file */
     uint32_t pid;
-    uint32_t phase;                         /* enum rpd_phase */
-    uint64_t start_time;                    /* of pid: field 22 of /proc/PID/stat */
-    uint64_t turned_us;                     /* the loop's last turn */
-    uint8_t boot_id[16];                    /* /proc/sys/kernel/random/boot_id, in binary */
-    uint32_t pid_namespace, time_namespace; /* inodes of /proc/self/ns/pid and time */
+    uint32_t phase;      /* enum rpd_phase */
+    uint64_t start_time; /* of pid: field 22 of /proc/PID/stat */
+    uint64_t turned_us;  /* the loop's last turn */
+    uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, in binary */
+    union {
+        uint64_t reserved_for_ever; /* the name of both, when they were reserved */
+        uint32_t namespaces[2];     /* inodes of /proc/self/ns/pid and .../time; 0: not known */
+    };
 
     /* Layout 1: */
     char service[64];

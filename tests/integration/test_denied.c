@@ -181,10 +181,10 @@ Test(denied, without_locks_one_line_names_the_call)
     const struct outcome ensure = RPDCTL_DENIED(run, "ENOSYS", "F_OFD_SETLKW", "ensure",
                                                 build_path("plugins/echo.so"), "-n", "demo");
 
-    assert_code(rpd, 73);
+    assert_code(rpd, 71);
     assert_has(rpd.err, "fcntl(F_OFD_SETLK): Operation not permitted; let the sandbox allow that");
     cr_assert_eq(lines_with(rpd.err, ""), 1, "%s", rpd.err);
-    assert_code(ensure, 73);
+    assert_code(ensure, 71);
     assert_has(ensure.err, "fcntl(F_OFD_SETLKW): Function not implemented");
     assert_empty(run);
     temp_dir_remove(dir);

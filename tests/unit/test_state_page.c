@@ -44,8 +44,8 @@ static const struct {
     FIELD(rpd_state_page, start_time, 24, 8),
     FIELD(rpd_state_page, turned_us, 32, 8),
     FIELD(rpd_state_page, boot_id, 40, 16),
-    FIELD(rpd_state_page, pid_namespace, 56, 4),
-    FIELD(rpd_state_page, time_namespace, 60, 4),
+    FIELD(rpd_state_page, reserved_for_ever, 56, 8),
+    FIELD(rpd_state_page, namespaces, 56, 8),
     FIELD(rpd_state_page, service, 64, 64),
     FIELD(rpd_state_page, build, 128, 64),
     FIELD(rpd_state_page, bound_us, 192, 8),
@@ -649,16 +649,16 @@ Test(judge, of_another_namespace_it_is_elsewhere)
     struct rpd_state_page other = living;
 
     proc_namespaces(&ours);
-    other.pid_namespace = ours.pid;
-    other.time_namespace = ours.time;
+    other.namespaces[RPD_STATE_PID_NAMESPACE] = ours.pid;
+    other.namespaces[RPD_STATE_TIME_NAMESPACE] = ours.time;
     expect_verdict(&other, other.turned_us, STATE_ALIVE);
-    other.pid_namespace++;
+    other.namespaces[RPD_STATE_PID_NAMESPACE]++;
     other.pid = UINT32_MAX;
     expect_verdict(&other, other.turned_us + 10 * RPD_STATE_STALL_US, STATE_ELSEWHERE);
     cr_expect_eq(state_view_place(&other), STATE_OTHER_PID_NAMESPACE);
     cr_expect(state_view_has_our_clock(&other));
-    other.pid_namespace = ours.pid;
-    other.time_namespace++;
+    other.namespaces[RPD_STATE_PID_NAMESPACE] = ours.pid;
+    other.namespaces[RPD_STATE_TIME_NAMESPACE]++;
     other.start_time++;
     expect_verdict(&other, other.turned_us + 10 * RPD_STATE_STALL_US, STATE_ELSEWHERE);
     cr_expect_eq(state_view_place(&other), STATE_OTHER_TIME_NAMESPACE);

@@ -193,8 +193,8 @@ static void describe_place(const struct status *status, const struct instance *i
         snprintf(turned, sizeof turned, ", its loop turned %.1f s ago",
                  (double)(status->now_us - page->turned_us) / 1e6);
     snprintf(room, NOTE_MAX, "in %s (pid:[%u], time:[%u]), phase %s%s",
-             state_place_text(instance->place), page->pid_namespace, page->time_namespace,
-             status_phase_text(page->phase), turned);
+             state_place_text(instance->place), page->namespaces[RPD_STATE_PID_NAMESPACE],
+             page->namespaces[RPD_STATE_TIME_NAMESPACE], status_phase_text(page->phase), turned);
 }
 
 static void print_note(const struct status *status, const struct status_row *row, FILE *to)
