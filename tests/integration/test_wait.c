@@ -108,6 +108,9 @@ Test(wait, bound_is_not_said_of_one_that_drains)
     assert_text(ask(fd, "echo y"), "y", rpd);
     process_signal(rpd, SIGTERM);
     assert_line(rpd, "stopping");
+    /* (Its page says so a moment later.) */
+    for (int i = 0; i < 1000 && !strstr(RPDCTL_ON(run, "status", "demo").out, "draining"); i++)
+        poll(NULL, 0, 1);
     struct process *waits = RPDCTL_START(run, "wait", "demo", "--bound");
     assert_waits(waits);
     assert_code(RPDCTL_ON(run, "wait", "demo", "--bound", "--timeout", "0.1"), 1);
