@@ -483,8 +483,8 @@ ParameterizedTest(struct place *place, fault, cell)
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27,
-                                28, 30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 55, 56, 57};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30,
+                                31, 33, 34, 35, 36, 37, 39, 40, 42, 55, 56, 57};
 
 static bool has_cell(int number, enum phase phase)
 {
