@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 enum { FIRST_INHERITED = 3 };
@@ -40,6 +42,26 @@ static void close_inherited(int listen_fds, int a, int b)
         first = (unsigned)kept[i] + 1;
     }
     descriptors_close(first, ~0U);
+}
+
+/* close_range() came with it: the newest of the calls that rpd cannot do without where no sandbox
+ * denies them. */
+static bool is_old(const struct utsname *kernel)
+{
+    unsigned major, minor;
+
+    return sscanf(kernel->release, "%u.%u", &major, &minor) == 2 &&
+           (major < 5 || (major == 5 && minor < 9));
+}
+
+static int check_kernel(struct error *error)
+{
+    struct utsname kernel;
+
+    if (uname(&kernel) < 0 || !is_old(&kernel))
+        return 0;
+    return error_set(error, EXIT_SYSTEM, "start", "kernel",
+                     "Linux %s has no close_range(); rpd needs Linux 5.9 or newer", kernel.release);
 }
 
 static void raise_descriptor_limit(void)
@@ -98,6 +120,8 @@ int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error 
     if (take_descriptors(listen_fds, notify_fd, start_fd, error) < 0)
         return -1;
     close_inherited(listen_fds, *notify_fd, *start_fd);
+    if (check_kernel(error) < 0)
+        return -1;
     raise_descriptor_limit();
     return 0;
 }

@@ -6,7 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-int rpdctl_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd)
+int rpdctl_find_runtime(int *ret_fd)
+{
+    char path[RUNTIME_PATH_MAX];
+
+    return rpdctl_find_runtime_path(path, ret_fd);
+}
+
+int rpdctl_find_runtime_path(char ret_path[RUNTIME_PATH_MAX], int *ret_fd)
 {
     struct error error;
     const int found = directory_find_runtime(ret_path, ret_fd, &error);

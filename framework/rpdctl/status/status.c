@@ -37,7 +37,7 @@ static const char help[] =
     "      --json       print JSON\n"
     "      --watch      show it again and again, on a terminal, until Ctrl-C\n"
     "\n"
-    "Exit codes: 0 done, 1 NAME is dead, 64 bad command line.\n";
+    "Exit codes: 0 done, 1 NAME is dead or stalled, 64 bad command line.\n";
 
 enum { JSON = 256, WATCH, ALL_USERS, WATCH_US = 250000 };
 
@@ -90,7 +90,7 @@ static int look(const struct request *request, struct status *ret)
     int runtime_dirfd = -1, failed;
 
     *ret = (struct status){0};
-    if (!request->all_users && rpdctl_find_runtime(path, &runtime_dirfd) < 0)
+    if (!request->all_users && rpdctl_find_runtime_path(path, &runtime_dirfd) < 0)
         return -1;
     failed = request->all_users ? status_read_all_users(ret)
                                 : status_read(path, runtime_dirfd, request->service, ret);
@@ -127,13 +127,15 @@ static int show(const struct request *request)
 {
     struct status status;
     int failed = look(request, &status);
-    bool is_dead;
+    bool serves_not;
 
     if (!failed)
         failed = print(request, &status);
-    is_dead = !failed && request->service && status.rows->instance.verdict == STATE_DEAD;
+    serves_not = !failed && request->service &&
+                 (status.rows->instance.verdict == STATE_DEAD ||
+                  status.rows->instance.verdict == STATE_STALLED);
     status_finish(&status);
-    return failed || is_dead ? RPDCTL_NO : 0;
+    return failed || serves_not ? RPDCTL_NO : 0;
 }
 
 /* ---- again and again ----------------------------------------------------------------------- */
