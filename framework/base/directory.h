@@ -37,18 +37,31 @@ bool directory_is_at(const char *path, int dirfd);
  * has it alone: call this again some time.) */
 void directory_keep(int dirfd);
 
-/* Opens the run-time directory at a path, as directory_open() does, if it is there. 0, or 1: it is
+/* Opens the run-time directory at a path to start services in it, if it is there. 0, or 1: it is
  * not there. */
 int directory_find_at(const char *path, int *ret_fd, struct error *error);
 
 /* The same; makes it if it is not there, with mode 0700. Returns its descriptor, or -1. */
 int directory_open_at(const char *path, struct error *error);
 
-/* Opens it, as directory_open() does, if it is there. 1: it is not there, and nothing runs. */
+/* Opens the directory at this path to look at what runs, if it is there. 1: it is not there, and
+ * nothing runs. -1: 77 where it is not to be believed. Its owner alone may write to it, sticky or
+ * not; the owner is root, we, or, for root, any user; or one for whom root has made it: in a place
+ * where only root can write, such as /run. */
+int directory_look(const char *path, int *ret_fd, struct error *error);
+
+/* The same of the one where directory_runtime_path() says. */
 int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error);
 
-/* The same; makes it if it is not there, with mode 0700. Returns its descriptor, and its path in
- * ret_path; or -1. */
+/* Opens it to start services in it; makes it if it is not there, with mode 0700. It is our own, and
+ * nobody else can write to it. Returns its descriptor, and its path in ret_path; or -1. */
 int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error);
+
+/* Whether services can be started in the run-time directory that was opened, as above: 0, or 77. */
+int directory_check_to_start(int dirfd, const char *path, struct error *error);
+
+/* [any] Whether what a file in the run-time directory says is believed, by the file's owner: root,
+ * we, or the directory's owner. */
+bool directory_believes(int dirfd, uid_t owner);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/lock.h"
 
 #include "base/fork_guard.h"
+#include "base/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,7 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
                                         : "cannot open the lock file: %s; %s",
                          strerror(errno),
                          error_remedy(errno, "make the directory writable, or use another"));
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && owner_is_us(status.st_uid) &&
         status.st_nlink <= 1)
         return fd;
     close(fd);
@@ -112,6 +113,16 @@ void lock_touch(const struct lock *lock)
         futimens(lock->fd, times);
 }
 
+static int refuse_lock(const char *path, int command, int cause, struct error *error)
+{
+    const bool is_denied = cause == EPERM || cause == ENOSYS;
+
+    return error_set(error, is_denied ? EXIT_SYSTEM : EXIT_RECORD, STEP, path,
+                     is_denied ? "cannot lock it: fcntl(%s): %s; let the sandbox allow that"
+                               : "cannot lock it: fcntl(%s): %s; use a file system that has locks",
+                     command == F_OFD_SETLK ? "F_OFD_SETLK" : "F_OFD_SETLKW", strerror(cause));
+}
+
 /* command: F_OFD_SETLK or F_OFD_SETLKW. */
 static int take(struct lock *lock, int command, int dirfd, const char *directory, const char *name,
                 char ret_holder[LOCK_HOLDER_MAX], struct error *error)
@@ -139,9 +150,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
             close(fd);
             if (cause == EAGAIN || cause == EACCES || cause == EINTR)
                 return 1;
-            return error_set(error, EXIT_RECORD, STEP, path,
-                             "cannot lock it: %s; use a file system that has locks",
-                             strerror(cause));
+            return refuse_lock(path, command, cause, error);
         }
         lock->fd = fd;
         fork_guard_add(fd);

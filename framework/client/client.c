@@ -32,9 +32,13 @@ static int run_and_wait(struct client_request *request)
 static int ensure(struct client_request *request)
 {
     struct instance instance;
-    bool is_there = client_lives(request, &instance);
+    bool is_there;
     int ran;
 
+    errno = 0;
+    if (client_open_directory(request) < 0)
+        return -1;
+    is_there = client_lives(request, &instance);
     instance_finish(&instance);
     if (is_there)
         return 0;

@@ -39,8 +39,7 @@ int client_time_out(struct client_request *request, const char *what)
 
 /* ---- looking -------------------------------------------------------------------------- */
 
-/* Only one of our own: in another's, anybody could say that it lives, and where. */
-static void open_directory(struct client_request *request)
+int client_open_directory(struct client_request *request)
 {
     char path[RUNTIME_PATH_MAX];
     struct error error;
@@ -50,16 +49,16 @@ static void open_directory(struct client_request *request)
         close(request->dirfd); /* it was replaced meanwhile */
         request->dirfd = -1;
     }
-    if (request->dirfd < 0)
-        directory_find_runtime(path, &request->dirfd, &error);
+    if (request->dirfd >= 0 || directory_find_runtime(path, &request->dirfd, &error) >= 0)
+        return 0;
+    return client_fail(request, (int)error.code, "%s", error.text);
 }
 
 /* Bound, and not on its way out. instance_finish() is due. */
 bool client_lives(struct client_request *request, struct instance *ret)
 {
     memset(ret, 0, sizeof *ret);
-    open_directory(request);
-    if (request->dirfd < 0)
+    if (client_open_directory(request) < 0 || request->dirfd < 0)
         return false;
     instance_look(request->dirfd, request->service, ret);
     return ret->verdict != STATE_DEAD && ret->has_record && *ret->page.magic &&

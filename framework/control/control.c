@@ -123,9 +123,9 @@ static void turn_away(int take_fd)
     close(take_fd);
 }
 
-static int accept_client(struct control *control, int fd)
+static int accept_one(struct control *control, int fd)
 {
-    const int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int client = accept_client(&control->errors, fd, NULL, NULL);
 
     if (client < 0)
         return -1;
@@ -142,7 +142,7 @@ static int accept_client(struct control *control, int fd)
 static int accept_some(struct control *control, int fd, int most)
 {
     for (int i = 0; i < most; i++) {
-        if (accept_client(control, fd) == 0 || errno == ECONNABORTED || errno == EINTR)
+        if (accept_one(control, fd) == 0 || accept_can_go_on(&control->errors, errno))
             continue;
         if ((errno != EMFILE && errno != ENFILE) || !spares_give(&control->spares))
             return errno;
@@ -160,8 +160,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     /* Without a descriptor accept() does not say that nobody is there: one was given for
      * nothing, and a service's clients would have it next. */
     spares_refill(&control->spares);
-    if (ended == 0 || ended == EAGAIN)
+    if (ended == 0 || ended == EAGAIN) {
+        control->is_refused = false;
         return;
+    }
+    /* (Of a shortage the services say so.) */
+    if (!control->is_refused && !error_is_shortage(ended))
+        log_line(RPD_LOG_WARNING, control->name,
+                 "cannot accept clients of the control socket (accept: %s); they wait until it is "
+                 "possible again",
+                 strerror(ended));
+    control->is_refused = true;
     /* They wait in the queue; to look again and again is of no use. */
     event_del(&control->readable);
     event_add(&control->resume, &pause);

@@ -10,6 +10,7 @@
 
 #include "base/directory.h"
 #include "base/error.h"
+#include "clients/accept_client.h"
 #include "control/client.h"
 #include "control/spares.h"
 #include "guard/residue.h"
@@ -27,6 +28,8 @@ struct control {
     struct residue *residue;
     struct event_base *base; /* NULL: not on the loop (yet, or any more) */
     struct event readable, resume;
+    struct accept_errors errors;
+    bool is_refused;      /* accept() says so, and it was told */
     struct spares spares; /* to accept where descriptors ran out */
     uint64_t heal_due_us; /* it could not be made again, and is tried again; 0: no */
     struct control_clients clients;

@@ -195,12 +195,22 @@ static bool is_displaced(const struct daemon *daemon)
     return false;
 }
 
+static void clear_remains(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_clear_remains(service, daemon->runtime_dirfd);
+}
+
 /* A directory may be replaced just when it has been opened: a lock in it is then found by nobody.
  * (From serve on moving.h looks after that.) */
 static int claim(struct daemon *daemon, struct error *error)
 {
     enum { TRIES = 10 };
 
+    if (!proc_is_there())
+        return error_set(error, EXIT_RECORD, "claim", "/proc",
+                         "it is not there, and without it nobody could tell what runs: mount -t "
+                         "proc proc /proc");
     if (directory_runtime_warning())
         log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
     daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
@@ -213,8 +223,10 @@ static int claim(struct daemon *daemon, struct error *error)
         directory_keep(daemon->runtime_dirfd);
         if (take_claims(daemon, error) < 0)
             return -1;
-        if (!is_displaced(daemon))
+        if (!is_displaced(daemon)) {
+            clear_remains(daemon);
             return 0;
+        }
         release_claims(daemon);
         daemon->runtime_dirfd = directory_open_at(daemon->runtime_dir, error);
         if (daemon->runtime_dirfd < 0)

@@ -1,9 +1,12 @@
 /* The process's surroundings. See process.h. */
 #include "daemon/process.h"
 
+#include "base/descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -27,8 +30,8 @@ static int open_standard_streams(struct error *error)
     return 0;
 }
 
-/* All but the listeners and these two, each of which may be -1. errno, or 0. */
-static int close_inherited(int listen_fds, int a, int b)
+/* All but the listeners and these two, each of which may be -1. */
+static void close_inherited(int listen_fds, int a, int b)
 {
     const int kept[] = {a < b ? a : b, a < b ? b : a};
     unsigned first = FIRST_INHERITED + (unsigned)listen_fds;
@@ -37,22 +40,30 @@ static int close_inherited(int listen_fds, int a, int b)
         if (kept[i] < (int)first)
             continue;
         if ((unsigned)kept[i] > first)
-            close_range(first, (unsigned)kept[i] - 1, 0);
+            descriptors_close(first, (unsigned)kept[i] - 1);
         first = (unsigned)kept[i] + 1;
     }
-    return close_range(first, ~0U, 0) < 0 ? errno : 0;
+    descriptors_close(first, ~0U);
 }
 
-/* The newest of the calls that rpd cannot do without, so it stands for all of them. */
-static int refuse_kernel(int cause, struct error *error)
+/* close_range() came with it: the newest of the calls that rpd cannot do without where no sandbox
+ * denies them. */
+static bool is_old(const struct utsname *kernel)
 {
-    struct utsname name = {.release = "?"};
+    unsigned major, minor;
 
-    uname(&name);
+    return sscanf(kernel->release, "%u.%u", &major, &minor) == 2 &&
+           (major < 5 || (major == 5 && minor < 9));
+}
+
+static int check_kernel(struct error *error)
+{
+    struct utsname kernel;
+
+    if (uname(&kernel) < 0 || !is_old(&kernel))
+        return 0;
     return error_set(error, EXIT_SYSTEM, "start", "kernel",
-                     "Linux %s has no close_range() (%s); rpd needs Linux 5.9 or newer, and in a "
-                     "container a sandbox that lets it through",
-                     name.release, strerror(cause));
+                     "Linux %s has no close_range(); rpd needs Linux 5.9 or newer", kernel.release);
 }
 
 static void raise_descriptor_limit(void)
@@ -101,8 +112,6 @@ static int take_descriptors(int listen_fds, int *notify_fd, int *start_fd, struc
 
 int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error *error)
 {
-    int failed;
-
     if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
         return error_set(error, EXIT_SECURITY, "start", "rpd",
                          "refuses to run set-uid, set-gid or with file capabilities; start it as "
@@ -112,9 +121,9 @@ int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error 
         return -1;
     if (take_descriptors(listen_fds, notify_fd, start_fd, error) < 0)
         return -1;
-    failed = close_inherited(listen_fds, *notify_fd, *start_fd);
-    if (failed)
-        return refuse_kernel(failed, error);
+    close_inherited(listen_fds, *notify_fd, *start_fd);
+    if (check_kernel(error) < 0)
+        return -1;
     raise_descriptor_limit();
     return 0;
 }

@@ -1,7 +1,8 @@
 /* Plugins. See plugin.h. */
 #include "plugin/plugin.h"
 
-#include "base/directory.h"
+#include "base/owner.h"
+#include "base/trusted_path.h"
 #include "library/libevent.h"
 #include "library/libjansson.h"
 
@@ -108,7 +109,8 @@ static __attribute__((noinline)) int find_by_name(const char *name,
 static int find(struct plugin *plugin, const char *name, const struct plugin_search *search,
                 struct error *error)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], resolved[PATH_MAX];
+    int cause;
 
     if (!strchr(name, '/')) {
         if (find_by_name(name, search, path, error) < 0)
@@ -118,35 +120,21 @@ static int find(struct plugin *plugin, const char *name, const struct plugin_sea
         return error_set(error, EXIT_MISSING_FILE, INSPECT, name,
                          "the path is too long; use a shorter one");
     }
-    plugin->path = realpath(path, NULL);
+    cause = trusted_path_resolve(path, resolved, INSPECT, error);
+    if (cause < 0)
+        return -1;
+    plugin->path = cause == 0 ? strdup(resolved) : NULL;
     if (plugin->path)
         return 0;
-    return error_set(error, errno == EACCES ? EXIT_SECURITY : EXIT_MISSING_FILE, INSPECT, name,
-                     "cannot find it: %s; there is no %s", strerror(errno), path);
+    cause = cause ? cause : ENOMEM;
+    return error_set(error,
+                     cause == EACCES            ? EXIT_SECURITY
+                     : error_is_shortage(cause) ? EXIT_SYSTEM
+                                                : EXIT_MISSING_FILE,
+                     INSPECT, name, "cannot find it: %s; there is no %s", strerror(cause), path);
 }
 
 /* ---- judging the file ------------------------------------------------------ */
-
-static int check_directories(const char *path, struct error *error)
-{
-    char directory[PATH_MAX];
-    char *slash;
-    struct stat status;
-
-    snprintf(directory, sizeof directory, "%s", path);
-    while ((slash = strrchr(directory, '/'))) {
-        slash[slash == directory] = '\0';
-        if (stat(directory, &status) < 0)
-            return error_set(error, EXIT_SECURITY, INSPECT, directory,
-                             "cannot look at it: %s; make it readable for yourself",
-                             strerror(errno));
-        if (directory_check(&status, directory, INSPECT, error) < 0)
-            return -1;
-        if (slash == directory)
-            break;
-    }
-    return 0;
-}
 
 static int check_file(struct plugin *plugin, struct error *error)
 {
@@ -155,7 +143,9 @@ static int check_file(struct plugin *plugin, struct error *error)
     if (fstat(plugin->fd, &status) < 0 || !S_ISREG(status.st_mode))
         return error_set(error, EXIT_PLUGIN, INSPECT, plugin->path,
                          "not a regular file; name the plugin's .so file");
-    if (status.st_uid != 0 && status.st_uid != geteuid())
+    if (owner_is_unmapped(status.st_uid) && !owner_is_the_systems(plugin->path))
+        return error_set(error, EXIT_SECURITY, INSPECT, plugin->path, OWNER_UNMAPPED_ADVICE);
+    if (status.st_uid != 0 && !owner_is_us(status.st_uid) && !owner_is_unmapped(status.st_uid))
         return error_set(error, EXIT_SECURITY, INSPECT, plugin->path,
                          "the plugin belongs to user %u, not to root or to you (%u); chown it",
                          status.st_uid, geteuid());
@@ -174,7 +164,7 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
 {
     plugin->fd = -1;
     plugin->path = NULL;
-    if (find(plugin, name, search, error) < 0 || check_directories(plugin->path, error) < 0)
+    if (find(plugin, name, search, error) < 0)
         return -1;
     plugin->fd = open(plugin->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (plugin->fd < 0)

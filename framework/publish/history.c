@@ -1,6 +1,7 @@
 /* Histories. See history.h. */
 #include "publish/history.h"
 
+#include "base/directory.h"
 #include "publish/whole_file.h"
 
 #include <errno.h>
@@ -12,10 +13,22 @@
 
 enum { MODE = 0644 };
 
+/* One that somebody else made, when the directory was open to others, is replaced. */
+static int open_believed(int dirfd, const char *name)
+{
+    const int flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    struct stat status;
+    const int fd = openat(dirfd, name, flags, MODE);
+
+    if (fd < 0 || fstat(fd, &status) < 0 || directory_believes(dirfd, status.st_uid))
+        return fd;
+    close(fd);
+    return unlinkat(dirfd, name, 0) == 0 ? openat(dirfd, name, flags | O_EXCL, MODE) : -1;
+}
+
 static int open_file(int dirfd, const char *name, struct stat *ret_status)
 {
-    const int fd = openat(dirfd, name,
-                          O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
+    const int fd = open_believed(dirfd, name);
 
     if (fd < 0)
         return -1;

@@ -83,12 +83,17 @@ bool state_page_take_signal(siginfo_t *info, void *context)
 
 static void fill(struct rpd_state_page *map, const struct state_page_identity *identity)
 {
+    struct proc_namespaces namespaces;
+
     memcpy(map->magic, RPD_STATE_MAGIC, sizeof map->magic);
     map->layout = RPD_STATE_LAYOUT;
     map->size = RPD_STATE_SIZE;
     map->pid = (uint32_t)getpid();
     map->phase = RPD_PHASE_STARTING;
     map->start_time = identity->start_time;
+    proc_namespaces(&namespaces);
+    map->namespaces[RPD_STATE_PID_NAMESPACE] = namespaces.pid;
+    map->namespaces[RPD_STATE_TIME_NAMESPACE] = namespaces.time;
     proc_parse_boot_id(identity->boot_id, map->boot_id);
     snprintf(map->service, sizeof map->service, "%s", identity->service);
     build_text(map->build, sizeof map->build);

@@ -46,23 +46,32 @@ static enum health judge(const struct status_row *row, const char **ret_why)
                : instance->page.flags & RPD_STATE_DEGRADED ? (*ret_why = "degraded", HEALTH_SERVES)
                                                            : HEALTH_SERVES;
     case STATE_WARMING: return *ret_why ? HEALTH_NO_ANSWER : HEALTH_STARTS;
+    case STATE_ELSEWHERE:
+        if (instance_is_draining(instance))
+            break;
+        return *ret_why                                  ? HEALTH_NO_ANSWER
+               : instance->page.phase == RPD_PHASE_READY ? HEALTH_SERVES
+                                                         : HEALTH_STARTS;
     case STATE_DEAD: *ret_why = "it does not run"; return HEALTH_NO_ANSWER;
     case STATE_STALLED: *ret_why = "its loop stands still"; return HEALTH_NO_ANSWER;
-    default: *ret_why = "it drains"; return HEALTH_NO_ANSWER;
+    default: break;
     }
+    *ret_why = "it drains";
+    return HEALTH_NO_ANSWER;
 }
 
 static enum health look(const char *service, bool quiet)
 {
     static const char *const texts[] = {"serves", "starts", "no answer"};
+    char path[RUNTIME_PATH_MAX];
     struct status status;
     int runtime_dirfd;
     const char *why;
     enum health health;
 
-    if (rpdctl_find_runtime(&runtime_dirfd) < 0)
+    if (rpdctl_find_runtime_path(path, &runtime_dirfd) < 0)
         return HEALTH_NOT_TRIED;
-    if (status_read(runtime_dirfd, service, &status) < 0) {
+    if (status_read(path, runtime_dirfd, service, &status) < 0) {
         rpdctl_say("health: %s: cannot look at it: %s", service, strerror(errno));
         health = HEALTH_NOT_TRIED;
     } else {

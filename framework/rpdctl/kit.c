@@ -2,6 +2,7 @@
 #include "rpdctl/kit.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "library/libjansson.h"
 #include "observe/state_view.h"
 #include "rpdctl/descriptor.h"
@@ -164,7 +165,7 @@ static void become_daemon(const struct stage *stage, const char *wrap, int notif
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
     dup2(notify_fd, NOTIFY_FD);
-    close_range(NOTIFY_FD + 1, ~0U, 0);
+    descriptors_close(NOTIFY_FD + 1, ~0U);
     if (wrap)
         execle(stage->kit->self, "rpdctl", "check-daemon", wrap, "-c", config, "--notify-fd",
                number, (char *)NULL, environment);
@@ -212,7 +213,8 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
         become_daemon(stage, options->wrap, ends[1]);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
-    if (stage->pid > 0 && (stage->pidfd = pidfd_open(stage->pid, 0)) >= 0)
+    stage->pidfd = stage->pid > 0 ? pidfd_open(stage->pid, 0) : -1;
+    if (stage->pidfd >= 0 || (stage->pid > 0 && (errno == ENOSYS || errno == EPERM)))
         return stage;
     kit_failed(kit, "the kit cannot start a process: %s", strerror(errno));
     return NULL;
@@ -296,8 +298,12 @@ static bool has_ended(struct stage *stage, uint64_t end_us)
     struct pollfd end = {.fd = stage->pidfd, .events = POLLIN};
     uint64_t now_us;
 
-    while (!reap(stage, WNOHANG) && (now_us = clock_us()) < end_us)
-        poll(&end, 1, (int)((end_us - now_us + 999) / 1000));
+    while (!reap(stage, WNOHANG) && (now_us = clock_us()) < end_us) {
+        const int left_ms = (int)((end_us - now_us + 999) / 1000);
+
+        /* (Where a sandbox gives no pidfd, it is looked at again and again.) */
+        poll(&end, 1, stage->pidfd < 0 && left_ms > LOOK_MS ? LOOK_MS : left_ms);
+    }
     return stage->pid == 0;
 }
 

@@ -166,6 +166,8 @@ static int restart(struct request *request, const struct instance *instance)
 
     if (instance->verdict == STATE_DEAD || instance->pid <= 0) {
         code = refuse(request, "it does not run; start it (rpdctl ensure)");
+    } else if (instance->verdict == STATE_ELSEWHERE) {
+        code = refuse(request, "it is alive, elsewhere: restart it from there");
     } else if (!arguments || !environment || size == 0 || !is_rpd(instance)) {
         code = refuse(request, "it cannot be seen how its process was started, or that is not rpd; "
                                "stop it, and start it as it was started");

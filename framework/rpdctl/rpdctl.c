@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,13 +22,15 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
 {
-    puts("Usage: rpdctl COMMAND [ARGUMENT]...\n"
+    puts("Usage: rpdctl [-d DIR] COMMAND [ARGUMENT]...\n"
          "\n"
          "Starts services of rpd, looks at them and ends them; helps to write plugins.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         if (commands[i]->summary)
             printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts("\n"
+         "  -d DIR         before the command: the run-time directory, instead of that of\n"
+         "                 $RPD_RUNTIME_DIR, or the user's own\n"
          "      --help     print this; rpdctl help COMMAND has more\n"
          "      --version  print the version\n"
          "\n"
@@ -67,11 +70,31 @@ static int help_on(const char *name)
     return 0;
 }
 
+/* What is started is to have it, too. */
+static int choose_directory(const char *path)
+{
+    char *here = *path == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
+    int failed = *path == '/' ? setenv("RPD_RUNTIME_DIR", path, 1) : -1;
+
+    if (*path && here && asprintf(&whole, "%s/%s", here, path) >= 0)
+        failed = setenv("RPD_RUNTIME_DIR", whole, 1);
+    free(here);
+    free(whole);
+    if (failed)
+        rpdctl_say("-d '%s': no directory can have that path; name another", path);
+    return failed;
+}
+
 static int dispatch(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct rpdctl_command *command;
 
+    if (strcmp(name, "-d") == 0) {
+        if (argc < 3)
+            return rpdctl_refuse("", "-d: needs a value");
+        return choose_directory(argv[2]) < 0 ? EXIT_COMMAND_LINE : dispatch(argc - 2, argv + 2);
+    }
     if (argc < 2)
         return rpdctl_refuse("", "a command is needed");
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

@@ -156,9 +156,9 @@ static bool is_stopped(const struct instance *instance)
     return proc_read_stat(pid, &stat) == 0 && (stat.state == 'T' || stat.state == 't');
 }
 
-static int send_to(const struct instance *instance, int pidfd, int number)
+static int send_to(int runtime_dirfd, const struct instance *instance, int pidfd, int number)
 {
-    if (pidfd_send_signal(pidfd, number, NULL, 0) == 0 || errno == ESRCH)
+    if (instance_signal(runtime_dirfd, instance, pidfd, number) == 0 || errno == ESRCH)
         return 0;
     rpdctl_say("stop: %s: cannot end process %d: %s", instance->service, (int)instance->pid,
                strerror(errno));
@@ -199,7 +199,7 @@ static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
     const uint64_t limit_us = timeout_us(request, instance);
     bool was_killed = false;
 
-    if (send_to(instance, pidfd, SIGTERM) < 0)
+    if (send_to(runtime_dirfd, instance, pidfd, SIGTERM) < 0)
         return RPDCTL_NO;
     if (is_stopped(instance))
         rpdctl_say("stop: %s: process %d is suspended, and can end only when it goes on: kill "
@@ -208,7 +208,7 @@ static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
     if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + limit_us) < 0) {
         if (errno != ETIMEDOUT || !request->force)
             return say_not_ended(instance, limit_us);
-        if (send_to(instance, pidfd, SIGKILL) < 0)
+        if (send_to(runtime_dirfd, instance, pidfd, SIGKILL) < 0)
             return RPDCTL_NO;
         was_killed = true;
         if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + LONGER_US) < 0)
@@ -221,6 +221,49 @@ static int say_not_running(const struct rpdctl_stop_request *request)
 {
     printf("%s: not running\n", request->service);
     return 0;
+}
+
+/* Where it can be stopped from. */
+static int say_elsewhere(const struct instance *instance)
+{
+    const struct rpd_state_page *page = &instance->page;
+    const pid_t here = instance->place == STATE_OTHER_PID_NAMESPACE
+                           ? proc_find_in_namespace(page->namespaces[RPD_STATE_PID_NAMESPACE],
+                                                    instance->pid)
+                           : 0;
+
+    if (here > 0)
+        rpdctl_say("stop: %s: it is alive in another pid namespace, as pid %d there and %d here; "
+                   "nothing was ended; stop it from there, or from here with: kill %d",
+                   instance->service, (int)instance->pid, (int)here, (int)here);
+    else
+        rpdctl_say("stop: %s: it is alive, as pid %d, in %s (pid:[%u], time:[%u]), and cannot be "
+                   "signalled from here; nothing was ended; stop it from there",
+                   instance->service, (int)instance->pid, state_place_text(instance->place),
+                   page->namespaces[RPD_STATE_PID_NAMESPACE],
+                   page->namespaces[RPD_STATE_TIME_NAMESPACE]);
+    return RPDCTL_NO;
+}
+
+static int say_cannot_signal(const struct rpdctl_stop_request *request, int runtime_dirfd,
+                             const struct instance *instance, int cause)
+{
+    if (cause == ESRCH && !state_view_is_locked(runtime_dirfd, request->service))
+        return say_not_running(request);
+    if (cause == EXDEV)
+        return say_elsewhere(instance);
+    if (cause == ESRCH)
+        rpdctl_say("stop: %s: its lock is held, but not by process %d, which its page names; "
+                   "nothing was ended",
+                   request->service, (int)instance->pid);
+    else if (cause == EPERM)
+        rpdctl_say("stop: %s: its page names process %d, which is not of the user to whom its lock "
+                   "belongs; nothing was ended",
+                   request->service, (int)instance->pid);
+    else
+        rpdctl_say("stop: %s: process %d: %s", request->service, (int)instance->pid,
+                   strerror(cause));
+    return RPDCTL_NO;
 }
 
 static int stop(const struct rpdctl_stop_request *request, int runtime_dirfd,
@@ -236,21 +279,11 @@ static int stop(const struct rpdctl_stop_request *request, int runtime_dirfd,
         return RPDCTL_NO;
     }
     pidfd = instance_open(runtime_dirfd, instance);
-    if (pidfd < 0 && errno != ESRCH) {
-        rpdctl_say("stop: %s: process %d: %s", request->service, (int)instance->pid,
-                   strerror(errno));
-        return RPDCTL_NO;
-    }
-    if (pidfd < 0 && state_view_is_locked(runtime_dirfd, request->service)) {
-        rpdctl_say("stop: %s: its lock is held, but not by process %d, which its page names; "
-                   "nothing was ended",
-                   request->service, (int)instance->pid);
-        return RPDCTL_NO;
-    }
-    if (pidfd < 0)
-        return say_not_running(request);
+    if (pidfd < 0 && errno != ENOSYS)
+        return say_cannot_signal(request, runtime_dirfd, instance, errno);
     code = end_it(request, runtime_dirfd, instance, others, pidfd);
-    close(pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
     return code;
 }
 

@@ -1,6 +1,5 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
 #include "base/clock.h"
-#include "base/directory.h"
 #include "observe/instance_wait.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
@@ -144,16 +143,15 @@ static void say_what_for(const struct request *request, const struct instance *i
 static int find_runtime(const struct request *request, int *ret_fd)
 {
     char path[RUNTIME_PATH_MAX];
-    struct error error;
     bool is_said = false;
     int found;
 
-    while ((found = rpdctl_find_runtime(ret_fd)) > 0 && request->goal != INSTANCE_ENDED) {
+    while ((found = rpdctl_find_runtime_path(path, ret_fd)) > 0 &&
+           request->goal != INSTANCE_ENDED) {
         if (!is_said)
             say_what_for(request, NULL);
         is_said = true;
-        if (directory_runtime_path(path, &error) == 0 &&
-            instance_wait_directory(path, request->deadline_us) == 0)
+        if (instance_wait_directory(path, request->deadline_us) == 0)
             continue;
         if (errno != ETIMEDOUT)
             rpdctl_say("wait: %s: cannot be watched: %s; make it first", path, strerror(errno));

@@ -10,6 +10,7 @@
 #include "plugin/surroundings.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -464,6 +465,18 @@ void service_warn_of_backlogs(const struct rpd_service *service)
                      "%s: a backlog of %d is more than the kernel gives: it is %d; raise "
                      "net.core.somaxconn, or lower \"backlog\"",
                      listener->text, listener->endpoint.backlog, most);
+    }
+}
+
+void service_clear_remains(const struct rpd_service *service, int runtime_dirfd)
+{
+    static const char *const suffixes[] = {"state", "json"};
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char name[NAME_MAX + 1];
+
+        snprintf(name, sizeof name, "%s.%s", service->name, suffixes[i]);
+        unlinkat(runtime_dirfd, name, 0);
     }
 }
 

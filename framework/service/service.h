@@ -147,6 +147,10 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd, const
 /* Says which backlogs are more than the kernel gives. */
 void service_warn_of_backlogs(const struct rpd_service *service);
 
+/* [start] Removes the page and the record that a dead one has left: its name is claimed, and
+ * whoever cannot see that its process is gone would take them for the new one's. */
+void service_clear_remains(const struct rpd_service *service, int runtime_dirfd);
+
 /* Removes what killed starts left beside the sockets, the record and the state page. */
 void service_sweep(const struct rpd_service *service);
 

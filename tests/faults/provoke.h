@@ -44,6 +44,8 @@ provoke_fn provoke_log;
 provoke_fn provoke_closing, provoke_fatal_closing;
 /* ---- provoke_files.c: rows 54 and 63 ---- */
 provoke_fn provoke_lost_directory, provoke_mounts, provoke_held_state;
+/* ---- provoke_places.c: rows 55 to 57 ---- */
+provoke_fn provoke_forgery, provoke_elsewhere, provoke_denied;
 
 /* ---- shared ---- */
 

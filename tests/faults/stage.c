@@ -156,10 +156,16 @@ static struct process *start(struct stage *stage, bool has_shim)
         textf("LD_PRELOAD=%s", shim_path()), textf("TEST_ACCEPT_FAULT=%s/fault", stage->dir),
         textf("ASAN_OPTIONS=%s:verify_asan_link_order=0", or_nothing(getenv("ASAN_OPTIONS"))));
 
+    const char *const *denied = ARGS(RPD_BUILD_DIR "/tests/support/deny", "EPERM",
+                                     or_nothing(stage->setup.denied), build_path("rpd"), "-c",
+                                     stage->config);
+
     if (stage->setup.tool && has_shim == stage->setup.has_shim && !stage->rpd)
         return start_within(stage);
     return process_start(&(struct process_options){
-        .argv = stage->setup.nofile ? limited : plain,
+        .argv = stage->setup.denied   ? denied
+                : stage->setup.nofile ? limited
+                                      : plain,
         .runtime_dir = stage->run,
         .env = has_shim ? preload : NULL,
         .notify = true,

@@ -42,6 +42,7 @@ struct setup {
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
     bool has_mounts;     /* it and the test have mounts of their own; needs root */
+    const char *denied;  /* the calls that it is denied: "close_range" */
     const char *tool;    /* of row 59: what it runs within */
 };
 

@@ -369,6 +369,29 @@ static const struct row table[] = {
             .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
         [DRAINING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
             .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT}}},
+    {55, "another user writes in the run-time directory", {
+        [LOADING] = {NULL, provoke_forgery, {"lock", "page", "record", "history", "service"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_forgery, {"lock", "page", "record", "history", "service"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_forgery, {"service"}, .expect = HAS_NO_EFFECT}}},
+    {56, "daemon and observer in different namespaces, other boot id, no /proc", {
+        [LOADING] = {NULL, provoke_elsewhere, {"pid", "time", "user", "mount", "boot-id", "no-proc"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_elsewhere, {"pid", "time", "user", "mount", "boot-id", "no-proc"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_elsewhere,
+            {"pid", "time", "user", "mount", "boot-id", "no-proc"}, .expect = HAS_NO_EFFECT}}},
+    {57, "a system call is denied by the sandbox", {
+        [LOADING] = {NULL, provoke_denied,
+            {"close_range", "accept4", "inotify_init1", "pidfd_open", "F_OFD_GETLK"},
+            .setup = {.denied = "$"}, .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_accept_error, {"ECONNABORTED", "EPROTO"},
+            .setup = {.has_shim = true},
+            .expect = IS_SHED("faulty: warning: cannot accept clients (accept: ")},
+        [DRAINING] = {NULL, provoke_denied,
+            {"close_range", "accept4", "inotify_init1", "pidfd_open", "F_OFD_GETLK"},
+            .setup = {.denied = "$"}, .expect = HAS_NO_EFFECT}}},
     {58, "a plugin's own names equal libevent's, jansson's, librpd's", {
         [LOADING] = {NULL, provoke_names, {"load names"},
             .setup = {.options = LOAD_DOES}, .expect = ITS_OWN_WIN},
@@ -504,6 +527,7 @@ static struct setup setup_of(const struct setup *setup, const char *variant)
     result.top = of_variant(setup->top, '$', last_word(variant));
     result.service = of_variant(setup->service, '$', last_word(variant));
     result.options = of_variant(setup->options, '$', last_word(variant));
+    result.denied = of_variant(setup->denied, '$', last_word(variant));
     result.tool = of_variant(setup->tool, '$', last_word(variant));
     return result;
 }
@@ -621,7 +645,7 @@ ParameterizedTest(struct place *place, fault, cell)
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
 static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31,
-                                33, 34, 35, 36, 37, 39, 40, 42, 54, 58, 59, 63, 64, 66};
+                                33, 34, 35, 36, 37, 39, 40, 42, 54, 55, 56, 57, 58, 59, 63, 64, 66};
 
 static bool has_cell(int number, enum phase phase)
 {

@@ -3,6 +3,8 @@
 #include "common.h"
 #include "observe/state_view.h"
 
+#include "other_user.h"
+
 #include <rpd/client.h>
 
 #include <netinet/in.h>
@@ -327,21 +329,42 @@ Test(client, one_that_drains_is_not_there)
     temp_dir_remove(scene.dir);
 }
 
-/* Whoever owns the directory could say that it lives, and where. */
-Test(client, a_directory_of_somebody_else_is_not_believed)
+/* What a third user is told of the service: RPD_CLIENT_ codes, or 0. */
+static int code_for_user(uid_t user)
+{
+    int status;
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        struct rpd_client_error error = {0};
+
+        become_user(user, user);
+        _exit(rpd_ensure(NULL, "x", &error) == 0 ? 0 : error.code);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+/* Whoever owns the directory could say that it lives, and where. Root believes every user of
+ * theirs; others believe root, and themselves. */
+Test(client, a_directory_of_another_user_is_not_believed)
 {
     const struct scene scene = make_scene();
+    const char *run = textf("%s/run", scene.dir);
     configure(&scene, "plugins/echo.so", "");
     if (geteuid() != 0)
         cr_skip("only root can give a directory away");
     const int fd = connected(&scene);
     const pid_t pid = pid_of(fd);
 
+    cr_assert_eq(chmod(scene.dir, 0755), 0);
+    cr_assert_eq(chmod(run, 0755), 0);
     cr_expect_eq(rpd_ensure(NULL, "x", NULL), 0);
-    cr_assert_eq(chown(textf("%s/run", scene.dir), 65534, 65534), 0);
-    cr_expect_eq(rpd_ensure(NULL, "x", NULL), -1);
-    cr_expect_eq(rpd_connect(NULL, "x", 100, NULL), -1);
-    cr_assert_eq(chown(textf("%s/run", scene.dir), 0, 0), 0);
+    cr_expect_eq(code_for_user(OTHER_USER), 0, "root's is believed");
+    cr_assert_eq(chown(run, OTHER_USER, OTHER_USER), 0);
+    cr_expect_eq(rpd_ensure(NULL, "x", NULL), 0);
+    cr_expect_eq(code_for_user(THIRD_USER), 77);
+    cr_assert_eq(chown(run, 0, 0), 0);
     close(fd);
     leave(&scene, pid);
 }

@@ -363,6 +363,9 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
         "--help\n--"
         "version\ncheck\ndescribe\nensure\nforget\nhealth\nnew\nrestart\nstatus\nstop\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
+                     "--all-users\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "")), "a b.json\napart\none.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "-c", "")), "a b.json\napart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "one.so", "-l", "u")), "unix:\n");
@@ -374,7 +377,8 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")), "--json\n--watch\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")),
+                     "--all-users\n--json\n--watch\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "wait", "x", "--s")), "--stopped\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "stop", "x", "--timeout", "")), "");
 }

@@ -560,7 +560,7 @@ static const struct row rows[] = {
     {"a stranger's directory", 77, "echo.so -l unix:$X/x.sock", .prepare = directory_of_a_stranger,
      .line = "claim: $X: ", .advice = "chown"},
     {"open run-time directory", 77, ECHO, .prepare = run_dir_open,
-     .line = "claim: $R: ", .advice = "chmod o-w"},
+     .line = "claim: $R: ", .advice = "chmod go-w"},
     {"a stranger's run-time directory", 77, ECHO, .prepare = run_dir_of_a_stranger,
      .line = "claim: $R: ", .advice = "RPD_RUNTIME_DIR"},
     {"the lock is a link", 77, ECHO, .prepare = lock_is_a_link,

@@ -270,6 +270,8 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
             return EXIT_RUNNING;
         case ENSURE_ABSENT: break;
         }
+        if (directory_check_to_start(ensure->request.dirfd, ensure->request.runtime_dir, error) < 0)
+            return (int)error->code;
         if (lock->fd < 0) {
             result = ensure_turn_take(&ensure->request, lock, error);
             if (result < 0)

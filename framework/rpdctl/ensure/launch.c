@@ -7,6 +7,7 @@
 #include "rpdctl/ensure/launch.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/proc.h"
 
 #include <errno.h>
@@ -220,7 +221,8 @@ static int keep_descriptors(const struct launch *launch, int report_fd)
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (dup3(moved[i], STARTER_REPORT + (int)i, O_CLOEXEC) < 0)
             return -1;
-    return close_range(STARTER_FREE, ~0U, 0);
+    descriptors_close(STARTER_FREE, ~0U);
+    return 0;
 }
 
 static void fail(struct launch_result *result, const char *what)

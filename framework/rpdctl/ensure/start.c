@@ -45,7 +45,7 @@ static uint64_t last_seen_ms(const struct history_entry *bound, const struct ins
     const struct rpd_state_page *page = &seen->page;
 
     if (!*page->magic || (pid_t)page->pid != bound->pid || page->start_time != bound->start_time ||
-        state_view_is_of_another_boot(page) || page->turned_us > now_us)
+        seen->place != STATE_HERE || page->turned_us > now_us)
         return now_ms;
     return now_ms - (now_us - page->turned_us) / 1000;
 }
