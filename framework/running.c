@@ -54,6 +54,8 @@ static void await_drain_deadline(struct running *running, uint64_t now_us)
     const struct timeval left = {.tv_sec = (time_t)(left_us / 1000000),
                                  .tv_usec = (suseconds_t)(left_us % 1000000)};
 
+    FOR_EACH_SERVICE(running, service)
+        atomic_store(&service->stop_due_us, running->drain_due_us);
     event_add(running->drain_deadline, &left);
 }
 
@@ -242,19 +244,49 @@ static void on_failed(void *arg, struct rpd_service *service, const struct error
     begin_stop(arg, (int)error->code, "a service cannot go on");
 }
 
-static void on_ready(void *arg, struct rpd_service *ready)
+static bool all_are_ready(const struct running *running)
 {
-    struct running *running = arg;
+    FOR_EACH_SERVICE(running, service)
+        if (service->phase != RPD_PHASE_READY)
+            return false;
+    return true;
+}
+
+/* Of services that are ready. What a backend says of itself is worth more than that parts are
+ * missing. */
+static void tell_ready(const struct running *running)
+{
     bool degraded = false;
 
-    (void)ready;
     FOR_EACH_SERVICE(running, service) {
-        if (service->phase != RPD_PHASE_READY)
+        if (*service->trouble) {
+            notify_status(running->notify, "ready, degraded: %s: %s", service->name,
+                          service->trouble);
             return;
-        degraded |= service->loading.degraded;
+        }
+        degraded |= service_is_degraded(service);
     }
     notify_status(running->notify, degraded ? "ready, degraded" : "ready");
+}
+
+static void on_ready(void *arg, struct rpd_service *ready)
+{
+    const struct running *running = arg;
+
+    (void)ready;
+    if (!all_are_ready(running))
+        return;
+    tell_ready(running);
     notify_ready(running->notify);
+}
+
+static void on_degraded(void *arg, struct rpd_service *service)
+{
+    const struct running *running = arg;
+
+    (void)service;
+    if (!running->stopping && all_are_ready(running))
+        tell_ready(running);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
@@ -393,7 +425,8 @@ void running_close(struct running *running)
 
 int running_serve(struct running *running, struct error *error)
 {
-    static const struct service_events events = {on_phase, on_ready, on_failed, on_stopped};
+    static const struct service_events events = {on_phase, on_ready, on_degraded, on_failed,
+                                                 on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */

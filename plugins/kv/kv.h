@@ -40,7 +40,8 @@ struct kv {
     TAILQ_HEAD(held_sessions, session) held;
     TAILQ_HEAD(trash_list, trash) trash;
     struct event *timer;
-    bool is_ready; /* all that can be loaded is */
+    bool is_ready;    /* all that can be loaded is */
+    bool is_draining; /* a stop is under way */
     /* Snapshots: */
     struct load_file *file; /* what is loaded from; NULL when that is over */
     uint64_t generation;    /* of the last snapshot */
@@ -49,6 +50,8 @@ struct kv {
     int64_t last_save_s, last_try_us;
     uint64_t saved_changes; /* store.changes at the last save */
     bool last_save_failed;
+    bool refuses_writes; /* because of that */
+    char save_failure[160];
     /* For INFO: */
     int64_t started_us;
     uint64_t commands_done, connections, sessions;

@@ -15,8 +15,9 @@ struct snapshot_writer {
     uint64_t offset;            /* of what is in the buffer */
     struct sip_stream checksum; /* of the part, without what is in the buffer */
     char *buffer;
-    size_t size;     /* of what is in it */
-    bool has_failed; /* and why: */
+    size_t size;       /* of what is in it */
+    bool has_replaced; /* the old file: the new one has its name */
+    bool has_failed;   /* and why: */
     char why[SNAPSHOT_TEXT_SIZE];
 };
 

@@ -29,11 +29,17 @@ void scene_open_gate(const char *dir, int parts)
 
 struct process *scene_start(const char *dir, const char *service, const char *options, bool gated)
 {
+    return scene_start_with(dir, "", service, options, gated);
+}
+
+struct process *scene_start_with(const char *dir, const char *top, const char *service,
+                                 const char *options, bool gated)
+{
     const char *config = textf("%s/config.json", dir);
     const char *text = textf(
-        "{\"workers\": 2, \"services\": [{\"name\": \"kv\", \"plugin\": \"%s\", "
+        "{\"workers\": 2, %s\"services\": [{\"name\": \"kv\", \"plugin\": \"%s\", "
         "\"listen\": [\"%s\"]%s, \"options\": {\"snapshot\": \"%s/snap\"%s}}]}",
-        build_path("plugins/kv.so"), scene_endpoint(dir), service, dir, options);
+        top, build_path("plugins/kv.so"), scene_endpoint(dir), service, dir, options);
 
     file_write(config, text, strlen(text));
     if (gated)
