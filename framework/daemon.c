@@ -386,6 +386,18 @@ static void end_loop(struct daemon *daemon)
 
 /* ---- announce ---- */
 
+static void warn_of_watchdog(const struct daemon *daemon)
+{
+    enum { SHORT_US = 1000000 };
+    const uint64_t period_us = daemon->notify.watchdog_us;
+
+    if (period_us > 0 && period_us < SHORT_US)
+        log_line(RPD_LOG_WARNING, NULL,
+                 "announce: WATCHDOG_USEC: a watchdog of %llu us may end a daemon that is well: "
+                 "the loop says four times a second that it turns; set WatchdogSec= to 2 s or more",
+                 (unsigned long long)period_us);
+}
+
 static void announce_service(const struct daemon *daemon, const struct rpd_service *service)
 {
     char endpoints[1024] = "";
@@ -408,6 +420,7 @@ static int announce(struct daemon *daemon, struct error *error)
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
     /* Nobody waits for this any more. */
+    warn_of_watchdog(daemon);
     FOR_EACH_SERVICE(daemon, service) {
         service_warn_of_backlogs(service);
         service_sweep(service);
@@ -415,11 +428,6 @@ static int announce(struct daemon *daemon, struct error *error)
     }
     control_sweep(&daemon->control);
     return 0;
-}
-
-static void unannounce(struct daemon *daemon)
-{
-    notify_finish(&daemon->notify);
 }
 
 /* ---- serve ---- */
@@ -447,7 +455,7 @@ static const struct step {
     {"control",  open_control, close_control},
     {"publish",  publish,      unpublish},
     {"loop",     make_loop,    end_loop},
-    {"announce", announce,     unannounce},
+    {"announce", announce,     NULL},
     {"serve",    serve,        NULL},
 };
 /* clang-format on */
@@ -478,6 +486,14 @@ static void stop(struct daemon *daemon, size_t begun)
             steps[begun].stop(daemon);
 }
 
+static void log_early_stop(void)
+{
+    char sender[SIGNALS_TEXT_MAX];
+
+    signals_describe_stop(sender);
+    log_line(RPD_LOG_INFO, NULL, "stopping: during the start, by %s", sender);
+}
+
 static int run(struct daemon *daemon)
 {
     struct error error;
@@ -492,7 +508,7 @@ static int run(struct daemon *daemon)
     if (result < 0)
         say(&error);
     else if (begun < STEP_COUNT)
-        log_line(RPD_LOG_INFO, NULL, "stopping: a signal came during the start");
+        log_early_stop();
     daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
     stop(daemon, begun);
     return daemon->exit_code;
@@ -542,6 +558,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     notify_init(&daemon.notify, notify_fd);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
     watchdog_destroy();
+    notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
     crash_allow_exit();

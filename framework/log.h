@@ -5,7 +5,8 @@
  * json:  {"time":"2026-01-02T03:04:05.678Z","level":"info","subject":"echo","message":"bound ..."}
  *
  * Each line is one write(2), so that lines of several threads never mix. Where
- * nobody reads them, lines are lost (output.h).
+ * nobody reads them, lines are lost; where the journal or a file does, they begin
+ * with a priority, or the time (output.h).
  * Functions here are [any]. */
 #ifndef FRAMEWORK_LOG_H
 #define FRAMEWORK_LOG_H

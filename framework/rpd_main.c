@@ -8,6 +8,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "outcome.h"
+#include "output.h"
 #include "signals.h"
 
 #include <stdbool.h>
@@ -58,6 +59,7 @@ int rpd_main(int argc, char **argv)
     bool failed;
 
     signals_install();
+    output_begin();
     failed = arguments_parse(&arguments, argc, argv, &error) < 0;
     outcome_set_start_fd(arguments.start_fd);
     if (failed)

@@ -204,6 +204,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
+    notify_turn(running->notify, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -289,21 +290,32 @@ static void on_degraded(void *arg, struct rpd_service *service)
         tell_ready(running);
 }
 
+static void stop_by_signal(struct running *running)
+{
+    char why[SIGNALS_TEXT_MAX + 16], sender[SIGNALS_TEXT_MAX];
+
+    signals_describe_stop(sender);
+    snprintf(why, sizeof why, "told to by %s", sender);
+    begin_stop(running, EXIT_STOPPED, why);
+}
+
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
     enum { A_SECOND_US = 1000000 };
     struct running *running = arg;
+    char sender[SIGNALS_TEXT_MAX];
 
     (void)fd;
     (void)what;
     signals_clear();
     if (signals_take_hangups() > 0 && clock_us() - running->last_hangup_us > A_SECOND_US) {
         running->last_hangup_us = clock_us();
+        signals_describe_hangup(sender);
         log_line(RPD_LOG_WARNING, NULL,
-                 "SIGHUP is ignored: the configuration cannot be reloaded; restart instead");
+                 "%s is ignored: the configuration cannot be reloaded; restart instead", sender);
     }
     if (signals_stop_requested())
-        begin_stop(running, EXIT_STOPPED, "told to by a signal");
+        stop_by_signal(running);
 }
 
 static void on_path_changed(void *arg, const char *name)
@@ -441,7 +453,7 @@ int running_serve(struct running *running, struct error *error)
         }
     }
     if (signals_stop_requested())
-        begin_stop(running, EXIT_STOPPED, "told to by a signal");
+        stop_by_signal(running);
     /* What was removed before the watch began. */
     on_path_changed(running, NULL);
     /* Until we say so: a plugin may break the loop, too, and a break that comes
