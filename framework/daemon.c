@@ -19,6 +19,7 @@
 #include "outcome.h"
 #include "output.h"
 #include "process.h"
+#include "restart.h"
 #include "running.h"
 #include "seal.h"
 #include "signals.h"
@@ -316,7 +317,7 @@ static void close_control(struct daemon *daemon)
     control_close(&daemon->control);
 }
 
-/* ---- publish ---- */
+/* ---- recall ---- */
 
 /* They inform, and who has none is not worse off. */
 static void open_histories(const struct daemon *daemon, unsigned long long start_time)
@@ -332,6 +333,53 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
             log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
     }
 }
+
+/* A manager that starts us again and again wants to know why each time. */
+static bool is_managed(const struct daemon *daemon)
+{
+    return daemon->notify.socket >= 0;
+}
+
+static uint64_t last_change_ms(const struct daemon *daemon)
+{
+    uint64_t last_ms = restart_changed_ms(daemon->config->path);
+
+    FOR_EACH_SERVICE(daemon, service) {
+        const uint64_t changed_ms = restart_changed_ms(service->plugin.path);
+
+        if (changed_ms > last_ms)
+            last_ms = changed_ms;
+    }
+    return last_ms;
+}
+
+/* Under a manager the endpoints are up while we wait: so clients do, too. */
+static int recall(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE];
+    unsigned long long start_time;
+    struct restart restart;
+
+    (void)error;
+    if (!is_managed(daemon))
+        return 0;
+    watchdog_disarm(WATCHDOG_START);
+    process_identity(boot_id, &start_time);
+    FOR_EACH_SERVICE(daemon, service) {
+        const int kept = restart_recall(daemon->runtime_dirfd, service->name);
+
+        if (kept >= 0 && outcome_add_history(kept, start_time) < 0)
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not kept");
+    }
+    open_histories(daemon, start_time);
+    restart = restart_judge(daemon->runtime_dirfd, daemon->services[0].name,
+                            last_change_ms(daemon));
+    if (restart.left_ms > 0)
+        restart_wait(&restart, &daemon->notify);
+    return 0;
+}
+
+/* ---- publish ---- */
 
 static int publish(struct daemon *daemon, struct error *error)
 {
@@ -353,7 +401,8 @@ static int publish(struct daemon *daemon, struct error *error)
             service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
-    open_histories(daemon, common.start_time);
+    if (!is_managed(daemon))
+        open_histories(daemon, common.start_time);
     return 0;
 }
 
@@ -450,6 +499,7 @@ static const struct step {
     {"inspect",  inspect,      forget},
     {"claim",    claim,        unclaim},
     {"bind",     bind_owned,   unbind},
+    {"recall",   recall,       NULL},
     {"code",     load_code,    NULL},
     {"own bind", bind_own,     NULL},
     {"control",  open_control, close_control},
@@ -486,6 +536,13 @@ static void stop(struct daemon *daemon, size_t begun)
             steps[begun].stop(daemon);
 }
 
+static void turn_away(const struct daemon *daemon)
+{
+    adoption_turn_all_away(&daemon->adoption);
+    FOR_EACH_SERVICE(daemon, service)
+        service_turn_away(service);
+}
+
 static void log_early_stop(void)
 {
     char sender[SIGNALS_TEXT_MAX];
@@ -505,10 +562,13 @@ static int run(struct daemon *daemon)
     watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
     begun = start(daemon, &error, &result);
     watchdog_disarm(WATCHDOG_START);
-    if (result < 0)
+    if (result < 0) {
         say(&error);
-    else if (begun < STEP_COUNT)
+        if (adoption_is_hopeless((int)error.code))
+            turn_away(daemon);
+    } else if (begun < STEP_COUNT) {
         log_early_stop();
+    }
     daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
     stop(daemon, begun);
     return daemon->exit_code;
@@ -550,6 +610,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     outcome_set_start_fd(start_fd);
     if (failed) {
         say(&error);
+        adoption_turn_all_away(&daemon.adoption);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }

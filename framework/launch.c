@@ -41,7 +41,8 @@ static void reset_signals(void)
 static void clean_environment(void)
 {
     static const char *const names[] = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
-                                        "NOTIFY_SOCKET"};
+                                        "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+                                        "INVOCATION_ID", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);

@@ -1,6 +1,7 @@
 /* All of the `rpd` command: reads what it is told, and runs it. */
 #include <rpd/main.h>
 
+#include "adopt.h"
 #include "arguments.h"
 #include "build.h"
 #include "clock.h"
@@ -73,6 +74,8 @@ int rpd_main(int argc, char **argv)
     else
         code = run(&arguments, started_us);
     arguments_finish(&arguments);
+    if (adoption_is_hopeless(code))
+        adoption_turn_away_early();
     if (fflush(stdout) != 0 && code == 0) {
         log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; look where it goes");
         code = EXIT_SYSTEM;

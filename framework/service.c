@@ -216,6 +216,16 @@ int service_publish_paths(struct rpd_service *service, struct error *error)
     return 0;
 }
 
+void service_turn_away(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->way == LISTENER_ADOPTED && listener->fd >= 0)
+            adoption_turn_away(listener->fd);
+    }
+}
+
 void service_unbind(struct rpd_service *service)
 {
     for (size_t i = 0; i < service->attachment_count; i++)

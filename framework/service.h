@@ -136,6 +136,9 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
 
+/* Who waits at its adopted listeners is turned away: adoption_turn_away(). */
+void service_turn_away(const struct rpd_service *service);
+
 /* Says which backlogs are more than the kernel gives. */
 void service_warn_of_backlogs(const struct rpd_service *service);
 

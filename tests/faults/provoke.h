@@ -36,6 +36,10 @@ provoke_fn provoke_splits;
 provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
 provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
 
+/* ---- provoke_manager.c: row 65 ---- */
+provoke_fn provoke_slow_manager, provoke_watchdog;
+provoke_fn arrange_slow_manager, provoke_after_slow_manager;
+
 /* ---- shared ---- */
 
 /* The signal that an act of plugins/faulty.c ends in. */

@@ -41,6 +41,7 @@ struct setup {
     const char *listen;  /* of its listeners, after the endpoint: ",\"backlog\":4" */
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
+    bool has_manager;    /* a service manager's socket and watchdog */
 };
 
 struct stage {
@@ -58,6 +59,7 @@ struct stage {
     bool spared;            /* it ended before it could be killed */
     unsigned round;         /* of the long form, from 0 */
     int guest;
+    int manager; /* the socket on which it hears, where there is one */
     struct witness witness;
 };
 
@@ -85,6 +87,7 @@ void stage_drain(struct stage *stage);
 void stage_open_gate(struct stage *stage); /* the load goes on */
 void stage_go(struct stage *stage);        /* the jobs go on */
 
+const char *stage_manager_path(const struct stage *stage);
 int stage_client(const char *endpoint);
 void stage_say(int fd, const char *line);
 void stage_expect_line(struct stage *stage, int fd, const char *wanted);

@@ -315,6 +315,15 @@ static const struct row table[] = {
         [SERVING] = {NULL, provoke_flood, {"flood"}, .expect = FAILS_ALONE},
         [DRAINING] = {arrange_flood, provoke_after_flood, {"flood"},
             .expect = STOPS_WITH(0, "test: faulty: jobs accepted ")}}},
+    {65, "service manager does not read for 10 s; watchdog configured", {
+        [LOADING] = {NULL, provoke_slow_manager, {"it does not read"},
+            .setup = {.top = "\"notify\":\"ready\",", .has_manager = true},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_watchdog, {"it reads", "it does not read"},
+            .setup = {.has_manager = true}, .expect = HAS_NO_EFFECT},
+        [DRAINING] = {arrange_slow_manager, provoke_after_slow_manager, {"it does not read"},
+            .setup = {.top = "\"drain_s\":60,", .has_manager = true},
+            .expect = HAS_NO_EFFECT}}},
 };
 /* clang-format on */
 
@@ -459,8 +468,8 @@ ParameterizedTest(struct place *place, fault, cell)
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27,
-                                28, 30, 31, 33, 34, 35, 36, 37, 39, 40, 42};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28,
+                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 65};
 
 static bool has_cell(int number, enum phase phase)
 {
