@@ -408,6 +408,11 @@ const char *rpd_option_string(const struct rpd_service *service, const char *nam
     return option(service, name, RPD_OPTION_STRING_TYPE)->string;
 }
 
+const char *rpd_option_secret(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_SECRET_TYPE)->string;
+}
+
 int64_t rpd_option_integer(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_INTEGER_TYPE)->integer;

@@ -35,8 +35,16 @@ static const struct rpd_option options[] = {
                       "what a request for keys that are not loaded yet gets: \"error\" "
                       "(-LOADING), or \"hold\" (it waits)"),
     RPD_OPTION_STRING("password", NULL, "what clients must give with AUTH or HELLO"),
+    RPD_OPTION_SECRET("password_file", "a file with the password, in place of \"password\""),
     RPD_OPTIONS_END,
 };
+
+const char *kv_password(const struct rpd_service *service)
+{
+    const char *secret = rpd_option_secret(service, "password_file");
+
+    return secret ? secret : rpd_option_string(service, "password");
+}
 
 void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE])
 {

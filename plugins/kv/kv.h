@@ -57,6 +57,9 @@ struct kv {
     uint64_t commands_done, connections, sessions;
 };
 
+/* [any] What clients must give; NULL: nothing. */
+const char *kv_password(const struct rpd_service *service);
+
 enum { KV_LOADING_SIZE = 96 };
 
 /* [loop] "LOADING ...": how far the load is. */
