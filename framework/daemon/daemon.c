@@ -56,6 +56,12 @@ static void say(const struct error *error)
     outcome_note(error->text);
 }
 
+/* By a service manager, that is. */
+static bool is_managed(const struct daemon *daemon)
+{
+    return daemon->notify.socket >= 0;
+}
+
 /* ---- inspect ---- */
 
 static int refuse_same_name(const struct daemon *daemon, const struct rpd_service *service,
@@ -161,6 +167,18 @@ static int adopt(struct daemon *daemon, struct error *error)
     return adoption_end(&daemon->adoption, error);
 }
 
+/* A manager has started the service alone: where it may not make a socket itself, that is what its
+ * socket unit is for. */
+static void hint_at_socket_unit(const struct daemon *daemon, struct error *error)
+{
+    const size_t used = strlen(error->text);
+
+    if (error->code == EXIT_RECORD && is_managed(daemon) && daemon->adoption.count == 0)
+        snprintf(error->text + used, sizeof error->text - used,
+                 "; or start its socket unit, which passes the socket on (rpd@%s.socket)",
+                 daemon->services[0].name);
+}
+
 static int claim(struct daemon *daemon, struct error *error)
 {
     size_t count = 0;
@@ -177,7 +195,10 @@ static int claim(struct daemon *daemon, struct error *error)
         count += service_list_claims(service, daemon->claims + count);
     }
     daemon->claim_count = count;
-    return claim_take_all(daemon->claims, count, error);
+    if (claim_take_all(daemon->claims, count, error) == 0)
+        return 0;
+    hint_at_socket_unit(daemon, error);
+    return -1;
 }
 
 static void unclaim(struct daemon *daemon)
@@ -332,12 +353,6 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
         else if (outcome_add_history(fd, start_time) < 0)
             log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
     }
-}
-
-/* A manager that starts us again and again wants to know why each time. */
-static bool is_managed(const struct daemon *daemon)
-{
-    return daemon->notify.socket >= 0;
 }
 
 static uint64_t last_change_ms(const struct daemon *daemon)

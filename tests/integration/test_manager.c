@@ -10,7 +10,7 @@ static bool is_long(void)
     return getenv("RPD_TEST_LONG") != NULL;
 }
 
-/* ---- the manager's socket -------------------------------------------------------------- */
+/* ---- the manager's socket ---- */
 
 struct manager {
     const char *path;
@@ -169,7 +169,7 @@ Test(manager, that_was_started_anew_is_told)
     temp_dir_remove(dir);
 }
 
-/* ---- its watchdog ------------------------------------------------------------------------ */
+/* ---- its watchdog ---- */
 
 /* What it hears of a daemon that loads for 1.2 s, is ready, and stops. */
 static const char *heard_of_a_life(const char *more)
@@ -264,7 +264,7 @@ Test(manager, with_a_watchdog_that_is_too_short_is_warned_of)
     temp_dir_remove(dir);
 }
 
-/* ---- what a backend cannot do ---------------------------------------------------------------- */
+/* ---- what a backend cannot do ---- */
 
 Test(manager, hears_what_a_backend_cannot_do)
 {
@@ -483,8 +483,7 @@ Test(manager, is_named_when_it_sends_a_signal)
     temp_dir_remove(dir);
 }
 
-/* ---- its listeners
- * -------------------------------------------------------------------------------- */
+/* ---- its listeners ---- */
 
 struct waiting {
     const char *endpoint;
@@ -574,6 +573,27 @@ Test(manager, with_clients_that_wait_has_them_closed_where_another_has_the_name)
     temp_dir_remove(dir);
 }
 
+/* It has started the service without its socket unit: that is what is missing. (/proc is a
+ * directory in which not even root makes a file.) */
+Test(manager, without_a_socket_unit_is_told_of_it)
+{
+    const char *dir = temp_dir_make();
+    const struct manager manager = manager_in(dir);
+    struct process *rpd = start_managed(dir, &manager,
+                                        "X=", ARGS("rpd", "echo.so", "-l", "unix:/proc/x.sock"));
+
+    assert_ends(rpd, 73);
+    cr_assert_not_null(strstr(process_stderr(rpd), "; or start its socket unit"), "%s",
+                       process_stderr(rpd));
+    process_free(rpd);
+    rpd = RPD_START(textf("%s/run", dir), "echo.so", "-l", "unix:/proc/x.sock");
+    assert_ends(rpd, 73);
+    cr_assert_null(strstr(process_stderr(rpd), "socket unit"), "%s", process_stderr(rpd));
+    process_free(rpd);
+    close(manager.fd);
+    temp_dir_remove(dir);
+}
+
 /* What may succeed the next time finds them there. */
 Test(manager, with_clients_that_wait_keeps_them_where_a_start_has_hope)
 {
@@ -594,8 +614,7 @@ Test(manager, with_clients_that_wait_keeps_them_where_a_start_has_hope)
     temp_dir_remove(dir);
 }
 
-/* ---- restarts
- * ----------------------------------------------------------------------------------------- */
+/* ---- restarts ---- */
 
 static void crash_once(const char *dir, const struct manager *manager)
 {

@@ -5,6 +5,8 @@
 #include "rpdctl/status/status.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +21,19 @@ static bool path_is_gone(const char *endpoint)
            stat(endpoint + sizeof prefix - 2, &status) < 0 && errno == ENOENT;
 }
 
+/* An upgrade puts another file in place of that which runs. (/proc tells its owner and root.) */
+static bool runs_a_file_that_is_gone(pid_t pid)
+{
+    static const char suffix[] = " (deleted)";
+    char path[32], target[PATH_MAX];
+    ssize_t size;
+
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    size = readlink(path, target, sizeof target);
+    return size >= (ssize_t)sizeof suffix - 1 &&
+           memcmp(target + size - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+}
+
 static void look(int runtime_dirfd, const char *service, struct status_row *row)
 {
     struct instance *instance = &row->instance;
@@ -26,6 +41,8 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
     instance_look(runtime_dirfd, service, instance);
     history_view_end(runtime_dirfd, service, instance->verdict == STATE_DEAD ? instance->pid : 0,
                      instance->start_time, &row->end);
+    row->is_old = instance->verdict != STATE_DEAD && instance->pid > 0 &&
+                  runs_a_file_that_is_gone(instance->pid);
     /* While it drains its paths are withdrawn. */
     if (instance->verdict == STATE_DRAINING)
         return;
