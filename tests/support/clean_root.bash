@@ -1,6 +1,7 @@
 # For tests/packages and tests/systemd: the packages, and a new Debian to try them on. Sourced by a
 # script that has set top (the tree) and build (a build tree of its own).
 
+# shellcheck disable=SC2154 # top and build
 root= # the new system; removed at the end
 
 skip() {
@@ -15,7 +16,7 @@ clean_up() { [[ -z $root ]] || rm -rf --one-file-system -- "$root"; }
 skip_unless_possible() {
     local program
     ((EUID == 0)) || skip "not root"
-    for program in debootstrap unshare dpkg-shlibdeps "$@"; do
+    for program in "$@"; do
         command -v "$program" >/dev/null || skip "$program is not installed"
     done
     suite=$(
