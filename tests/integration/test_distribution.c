@@ -399,8 +399,8 @@ Test(distribution, completion_offers_services)
  * which need not be installed. */
 static const char *units(void)
 {
-    static const char *const names[] = {"rpd@.service", "rpd-tcp@.service", "rpd@.socket", "rpd-tcp@.socket",
-                                        "user/rpd@.service"};
+    static const char *const names[] = {"rpd@.service", "rpd-tcp@.service", "rpd@.socket",
+                                        "rpd-tcp@.socket", "user/rpd@.service"};
     const char *dir = temp_dir_make();
 
     mkdir(textf("%s/user", dir), 0700);
