@@ -99,6 +99,7 @@ static bool owes_anything(const struct notify *notify)
 static void send_owed(struct notify *notify)
 {
     char message[MESSAGE_MAX], extend[64] = "";
+    size_t length;
 
     if (notify->socket < 0 || !owes_anything(notify))
         return;
@@ -108,6 +109,9 @@ static void send_owed(struct notify *notify)
     snprintf(message, sizeof message, "%s%s%s%s%s", notify->owes_ready ? "READY=1\n" : "",
              notify->owes_stopping ? "STOPPING=1\n" : "", extend,
              notify->owes_status ? "STATUS=" : "", notify->owes_status ? notify->status : "");
+    length = strlen(message);
+    if (message[length - 1] == '\n')
+        message[length - 1] = '\0';
     if (!send_message(notify, message))
         return;
     notify->owes_ready = notify->owes_stopping = notify->owes_status = false;
