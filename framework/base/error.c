@@ -1,16 +1,11 @@
 /* Fills errors. See error.h for the convention. */
 #include "base/error.h"
 
+#include "base/safe_text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-static void make_one_line(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
 
 bool error_is_shortage(int error_number)
 {
@@ -29,6 +24,6 @@ int error_set(struct error *error, enum exit_code code, const char *step, const 
     if (used > 0 && (size_t)used < sizeof error->text)
         vsnprintf(error->text + used, sizeof error->text - (size_t)used, format, arguments);
     va_end(arguments);
-    make_one_line(error->text);
+    safe_text(error->text);
     return -1;
 }

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/output.h"
+#include "base/safe_text.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,18 +36,23 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
 {
     size_t used = 0;
 
-    for (; *from && used + 7 < room; from++) {
+    while (*from && used + 9 < room) {
         const unsigned char byte = (unsigned char)*from;
+        bool is_control;
+        const size_t size = safe_text_character(from, &is_control);
 
-        if (byte < 0x20 || byte == 0x7f)
+        if (is_control) /* (of two bytes, the second is its number) */
             used += (size_t)snprintf(to + used, room - used,
-                                     format == LOG_JSON ? "\\u%04x" : "\\x%02x", byte);
+                                     format == LOG_JSON ? "\\u%04x" : "\\x%02x",
+                                     (unsigned char)from[size - 1]);
         else if (format == LOG_JSON && (byte == '"' || byte == '\\')) {
             to[used++] = '\\';
             to[used++] = (char)byte;
         } else {
-            to[used++] = (char)byte;
+            memcpy(to + used, from, size);
+            used += size;
         }
+        from += size;
     }
     to[used] = '\0';
     return used;

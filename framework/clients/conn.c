@@ -292,6 +292,11 @@ void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
     conn->scanned -= bytes < conn->scanned ? bytes : conn->scanned;
 }
 
+size_t rpd_conn_input_limit(const struct rpd_conn *conn)
+{
+    return (size_t)conn->group->limits->input_bytes;
+}
+
 bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
 {
     const struct rpd_span input = rpd_conn_input(conn);

@@ -23,6 +23,7 @@ struct config_listen {
     int backlog;          /* of listen(2) */
     mode_t mode;          /* of the socket file of a unix path */
     const char *group;    /* its group's name, or NULL */
+    bool freebind;        /* TCP: also where the machine does not have the address */
     char *origin;         /* "rpd.json:5:39", "command line" or "default" */
 };
 
@@ -43,7 +44,7 @@ enum { WARMUP_OF_BACKEND = -1 }; /* not configured */
 /* What a client may take; 0 is no limit. */
 struct config_limits {
     int clients, clients_per_peer;
-    int first_byte_s, request_s, idle_s, write_stall_s;
+    int first_byte_s, request_s, idle_s, write_stall_s, keepalive_s;
     int output_bytes, input_bytes;
 };
 

@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 enum { FIRST_INHERITED = 3 };
@@ -24,8 +25,8 @@ static int open_standard_streams(struct error *error)
     return 0;
 }
 
-/* All but the listeners and these two, each of which may be -1. */
-static void close_inherited(int listen_fds, int a, int b)
+/* All but the listeners and these two, each of which may be -1. errno, or 0. */
+static int close_inherited(int listen_fds, int a, int b)
 {
     const int kept[] = {a < b ? a : b, a < b ? b : a};
     unsigned first = FIRST_INHERITED + (unsigned)listen_fds;
@@ -37,7 +38,19 @@ static void close_inherited(int listen_fds, int a, int b)
             close_range(first, (unsigned)kept[i] - 1, 0);
         first = (unsigned)kept[i] + 1;
     }
-    close_range(first, ~0U, 0);
+    return close_range(first, ~0U, 0) < 0 ? errno : 0;
+}
+
+/* The newest of the calls that rpd cannot do without, so it stands for all of them. */
+static int refuse_kernel(int cause, struct error *error)
+{
+    struct utsname name = {.release = "?"};
+
+    uname(&name);
+    return error_set(error, EXIT_SYSTEM, "start", "kernel",
+                     "Linux %s has no close_range() (%s); rpd needs Linux 5.9 or newer, and in a "
+                     "container a sandbox that lets it through",
+                     name.release, strerror(cause));
 }
 
 static void raise_descriptor_limit(void)
@@ -86,6 +99,8 @@ static int take_descriptors(int listen_fds, int *notify_fd, int *start_fd, struc
 
 int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error *error)
 {
+    int failed;
+
     if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
         return error_set(error, EXIT_SECURITY, "start", "rpd",
                          "refuses to run set-uid, set-gid or with file capabilities; start it as "
@@ -95,7 +110,9 @@ int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error 
         return -1;
     if (take_descriptors(listen_fds, notify_fd, start_fd, error) < 0)
         return -1;
-    close_inherited(listen_fds, *notify_fd, *start_fd);
+    failed = close_inherited(listen_fds, *notify_fd, *start_fd);
+    if (failed)
+        return refuse_kernel(failed, error);
     raise_descriptor_limit();
     return 0;
 }

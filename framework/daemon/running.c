@@ -205,6 +205,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
     notify_turn(running->notify, now_us);
+    orphans_reap(&running->orphans, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);

@@ -36,6 +36,7 @@ struct rpd_listener {
     enum listener_state state;
     enum listener_way way;
     int fd;
+    int keepalive_s;  /* TCP; 0: the kernel does not ask clients whether they are there */
     bool unreachable; /* its path is lost, and it cannot be made again */
     /* A unix path that is not adopted: */
     struct claim claim;
@@ -59,6 +60,10 @@ int listener_bind_owned(struct rpd_listener *listener, struct error *error);
 int listener_bind_own(struct rpd_listener *listener, const struct listener_bind *bind,
                       struct error *error);
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error);
+
+/* [start] Where the endpoint takes any port: it takes the one that the first has got.
+ * Returns whether that was so. */
+bool listener_follow(struct rpd_listener *listener, const struct rpd_listener *first);
 
 /* [start] BOUND → PUBLIC. */
 int listener_publish(struct rpd_listener *listener, struct error *error);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/output.h"
+#include "guard/crash_chain.h"
 #include "guard/outcome.h"
 #include "guard/registers.h"
 #include "guard/symbol.h"
@@ -343,6 +344,8 @@ static void on_crash(int number, siginfo_t *info, void *context)
     int teller = 0;
 
     if (number == SIGSYS && take_sigsys && take_sigsys(info, context))
+        return;
+    if (crash_chain_take(number, info, context))
         return;
     if (!atomic_compare_exchange_strong(&telling_thread, &teller, me)) {
         if (teller != me)

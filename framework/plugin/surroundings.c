@@ -2,6 +2,7 @@
 #include "plugin/surroundings.h"
 
 #include "base/log.h"
+#include "guard/crash_chain.h"
 #include "guard/stack.h"
 #include "guard/symbol.h"
 
@@ -114,6 +115,8 @@ static void put_back_actions(const struct surroundings *saved, struct safe_text 
         sigaction(own_signal(i), &saved->actions[i], NULL);
         add(changes, "the handler of SIG");
         safe_text_add(changes, sigabbrev_np(own_signal(i)) ? sigabbrev_np(own_signal(i)) : "RT");
+        if (crash_chain_add(own_signal(i), &now))
+            safe_text_add(changes, " (stays for faults in its own code)");
     }
 }
 

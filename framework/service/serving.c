@@ -40,6 +40,8 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
+    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+        loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
 }

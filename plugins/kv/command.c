@@ -179,6 +179,9 @@ static bool has_right_arity(const struct call *call)
     return arity > 0 ? call->argc == (uint32_t)arity : call->argc >= (uint32_t)-arity;
 }
 
+/* (To look at each of very many keys would take long.) */
+enum { KEYS_LOOKED_AT = 1024 };
+
 /* All keys of a command are in parts that are there. */
 static bool has_its_keys(const struct call *call)
 {
@@ -187,6 +190,8 @@ static bool has_its_keys(const struct call *call)
 
     if (command->first_key == 0 || call->store->loaded == UINT64_MAX)
         return true;
+    if (call->argc > KEYS_LOOKED_AT)
+        return false;
     last = command->last_key < 0 ? call->argc - 1 : (uint32_t)command->last_key;
     for (uint32_t i = (uint32_t)command->first_key; i <= last; i += (uint32_t)command->step) {
         const struct store_key key = call_key(call, i);
@@ -223,6 +228,19 @@ static bool keep_limit(struct call *call)
     return result == 0;
 }
 
+static bool has_short_keys(const struct call *call)
+{
+    const struct command *command = call->command;
+    const uint32_t last = command->last_key < 0 ? call->argc - 1 : (uint32_t)command->last_key;
+
+    if (command->first_key == 0)
+        return true;
+    for (uint32_t i = (uint32_t)command->first_key; i <= last; i += (uint32_t)command->step)
+        if (call->args[i].size > CALL_KEY_MAX)
+            return false;
+    return true;
+}
+
 void command_run(struct call *call)
 {
     const struct command *command = call->command;
@@ -234,6 +252,8 @@ void command_run(struct call *call)
         call_wrong_arity(call, command->name);
     } else if (!call->session->is_authenticated && !(command->flags & COMMAND_STRANGER)) {
         reply_error(call->reply, "NOAUTH Authentication required.");
+    } else if (!has_short_keys(call)) {
+        reply_errorf(call->reply, "ERR a key has more than %d bytes", CALL_KEY_MAX);
     } else if (!command_has_its_data(call)) {
         kv_loading_text(call->service, loading);
         reply_error(call->reply, loading);
@@ -246,6 +266,59 @@ void command_run(struct call *call)
 }
 
 /* ---- for the commands' functions ------------------------------------------------------- */
+
+enum { STEP_US = 1000 };
+
+bool call_is_late(struct call *call)
+{
+    const int64_t now_us = kv_clock_monotonic_us();
+
+    if (call->step_ends == 0)
+        call->step_ends = now_us + STEP_US;
+    if (now_us < call->step_ends)
+        return false;
+    call->end = CALL_GO_ON;
+    return true;
+}
+
+bool call_copy(struct call *call, char *to, const char *from, size_t size)
+{
+    struct progress *progress = &call->progress;
+
+    while (progress->at < size) {
+        const size_t left = size - progress->at;
+        const size_t piece = left < CALL_PIECE ? left : CALL_PIECE;
+        memcpy(to + progress->at, from + progress->at, piece);
+        progress->at += piece;
+        if (progress->at < size && call_is_late(call))
+            return false;
+    }
+    progress->at = 0;
+    return true;
+}
+
+bool call_answer(struct call *call, const char *data, size_t size)
+{
+    struct progress *progress = &call->progress;
+
+    if (size < CALL_LARGE) {
+        reply_bulk(call->reply, data, size);
+        return true;
+    }
+    if (progress->at == 0)
+        reply_bulk_begin(call->reply, size);
+    while (progress->at < size) {
+        const size_t left = size - progress->at;
+        const size_t piece = left < CALL_PIECE ? left : CALL_PIECE;
+        reply_bytes(call->reply, data + progress->at, piece);
+        progress->at += piece;
+        if (progress->at < size && call_is_late(call))
+            return false;
+    }
+    progress->at = 0;
+    reply_bytes(call->reply, "\r\n", 2);
+    return true;
+}
 
 bool call_arg_is(const struct call *call, uint32_t i, const char *word)
 {

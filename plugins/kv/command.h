@@ -29,7 +29,23 @@ enum call_end {
     CALL_DONE,
     CALL_CLOSE, /* when the answer is sent */
     CALL_AGAIN, /* it was not run: later */
-    CALL_WAIT   /* the answer comes later; the command has paused the client */
+    CALL_WAIT,  /* the answer comes later; the command has paused the client */
+    CALL_GO_ON  /* it has not done all: its function is called again, with the same progress */
+};
+
+enum {
+    CALL_KEY_MAX = 1024 * 1024, /* bytes of a key */
+    CALL_PIECE = 256 * 1024,    /* bytes that are copied between two looks at the clock */
+    CALL_LARGE = 1024 * 1024    /* values from here on are copied in steps */
+};
+
+/* How far a command is that takes several turns. Zeroed before its first. */
+struct progress {
+    unsigned stage;
+    uint32_t arg;
+    size_t at; /* bytes, or elements */
+    int64_t count;
+    void *data; /* of the command's; freed by it before its last turn ends */
 };
 
 struct call {
@@ -45,6 +61,8 @@ struct call {
     const char *base;
     uint64_t hash;     /* of the first key, if it has one */
     int64_t turn_ends; /* when other clients have waited long enough; see kv_clock_coarse_us() */
+    int64_t step_ends; /* when the command has; 0: the clock was not looked at */
+    struct progress progress;
     enum call_end end;
 };
 
@@ -101,6 +119,17 @@ static inline struct store_key call_key(const struct call *call, uint32_t i)
     return i == 1 ? (struct store_key){arg.data, arg.size, call->hash}
                   : store_key(call->store, arg.data, arg.size);
 }
+
+/* Whether the command has run long enough: then it sets CALL_GO_ON, and returns. (From then on no
+ * other client is served until it is done: what it does is done at one moment. See steps.h.) Asked
+ * for each CALL_PIECE bytes, or 64 keys. */
+bool call_is_late(struct call *call);
+
+/* The next piece of a copy, as far as progress.at; false: it is not done, CALL_GO_ON is set. */
+bool call_copy(struct call *call, char *to, const char *from, size_t size);
+
+/* Answers a value. False: it is not done, CALL_GO_ON is set. */
+bool call_answer(struct call *call, const char *data, size_t size);
 
 /* Without regard to case. */
 bool call_arg_is(const struct call *call, uint32_t i, const char *word);

@@ -1,17 +1,21 @@
 /* Commands about keys, whatever their values, and about their time to live. */
 #include "command.h"
 
+enum { LOOK_EVERY = 64 /* keys */ };
+
 /* For how many of the keys. */
 static void answer_count(struct call *call, bool (*what)(struct store *store, unsigned database,
                                                          const struct store_key *key))
 {
-    int64_t count = 0;
+    struct progress *progress = &call->progress;
 
-    for (uint32_t i = 1; i < call->argc; i++) {
-        const struct store_key key = call_key(call, i);
-        count += what(call->store, call_database(call), &key);
+    while (progress->arg + 1 < call->argc) {
+        const struct store_key key = call_key(call, ++progress->arg);
+        progress->count += what(call->store, call_database(call), &key);
+        if (progress->arg % LOOK_EVERY == 0 && call_is_late(call))
+            return;
     }
-    reply_integer(call->reply, count);
+    reply_integer(call->reply, progress->count);
 }
 
 static bool exists(struct store *store, unsigned database, const struct store_key *key)
@@ -54,9 +58,7 @@ void command_rename(struct call *call)
         return;
     }
     if (a.size != b.size || memcmp(a.data, b.data, a.size) != 0) {
-        const int64_t expiry = entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY;
-        if (store_set(call->store, database, &to, entry_value(entry), entry_value_size(entry),
-                      expiry) < 0) {
+        if (store_alias(call->store, database, entry, &to) < 0) {
             call_no_memory(call);
             return;
         }

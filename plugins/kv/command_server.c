@@ -239,14 +239,30 @@ static void add_clients(struct info *info, const struct call *call)
         (unsigned long long)call->kv->sessions);
 }
 
+/* Of the whole process. */
+static size_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long pages = 0;
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%*u %lu", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static void add_memory(struct info *info, const struct call *call)
 {
-    const size_t used = store_memory(call->store);
+    const size_t used = store_memory(call->store), rss = resident_bytes();
 
     add(info,
-        "used_memory:%zu\r\nused_memory_human:%.2fM\r\nmaxmemory:%zu\r\n"
-        "maxmemory_policy:allkeys-lru\r\n",
-        used, (double)used / 1048576, call->store->limit);
+        "used_memory:%zu\r\nused_memory_human:%.2fM\r\nused_memory_rss:%zu\r\n"
+        "used_memory_dataset:%zu\r\nmaxmemory:%zu\r\n"
+        "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\n",
+        used, (double)used / 1048576, rss, store_data(call->store), call->store->limit,
+        used > 0 ? (double)rss / (double)used : 0);
 }
 
 static void add_persistence(struct info *info, const struct call *call)
@@ -274,10 +290,11 @@ static void add_stats(struct info *info, const struct call *call)
     add(info,
         "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
         "expired_keys:%llu\r\nevicted_keys:%llu\r\nkeyspace_hits:%llu\r\n"
-        "keyspace_misses:%llu\r\n",
+        "keyspace_misses:%llu\r\nkv_longest_step_us:%lld\r\n",
         (unsigned long long)call->kv->connections, (unsigned long long)call->kv->commands_done,
         (unsigned long long)store->expired, (unsigned long long)store->evicted,
-        (unsigned long long)store->hits, (unsigned long long)store->misses);
+        (unsigned long long)store->hits, (unsigned long long)store->misses,
+        (long long)call->kv->longest_step_us);
 }
 
 static void add_replication(struct info *info, const struct call *call)

@@ -11,6 +11,8 @@
 #include <sys/queue.h>
 
 struct save;
+struct steps;
+struct request_copy;
 struct event;
 
 /* What a database was that somebody flushed: freed on a worker, once no save reads it. */
@@ -27,9 +29,12 @@ struct session {
     char *name;
     uint8_t database, protocol;
     bool is_authenticated;
-    bool is_held;        /* waits for a part */
-    bool is_counted;     /* in kv.sessions: it may have come before there was a state */
-    struct event *again; /* the client's next turn; NULL until one was cut short */
+    bool is_held;              /* waits for a part */
+    bool is_counted;           /* in kv.sessions: it may have come before there was a state */
+    bool has_steps;            /* its command is kv.steps */
+    bool is_closed;            /* the client has gone, but its command goes on */
+    struct request_copy *copy; /* of a large request, until it is run */
+    struct event *again;       /* the client's next turn; NULL until one was cut short */
     TAILQ_ENTRY(session) link;
 };
 
@@ -39,6 +44,9 @@ struct kv {
     struct command_index commands;
     TAILQ_HEAD(held_sessions, session) held;
     TAILQ_HEAD(trash_list, trash) trash;
+    struct steps *steps;     /* a command that takes several turns; NULL: none */
+    int64_t longest_step_us; /* of the loop's time, by one step or one tick */
+    struct heap copies;      /* of large requests */
     struct event *timer;
     bool is_ready;    /* all that can be loaded is */
     bool is_draining; /* a stop is under way */
@@ -65,9 +73,15 @@ enum { KV_LOADING_SIZE = 96 };
 /* [loop] "LOADING ...": how far the load is. */
 void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE]);
 
+/* [loop] A step ends that began at kv_clock_thread_us(). */
+void kv_note_step(struct kv *kv, int64_t began_us);
+
 /* [loop] The databases, or one, are emptied: what was in them is freed later. 0, or -1: no memory.
  */
 int kv_flush(struct kv *kv, unsigned first, unsigned last);
+
+/* [loop] Gives large mappings that are no longer used back to the system, on a worker. */
+void kv_unmap_discarded(struct kv *kv);
 
 /* [loop] Frees what was flushed, on a worker. */
 void kv_empty_trash(struct kv *kv);

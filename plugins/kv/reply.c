@@ -12,6 +12,7 @@ void reply_flush(struct reply *reply)
     if (reply->size == 0)
         return;
     reply->write(reply->to, reply->data, reply->size);
+    reply->has_written = true;
     reply->size = 0;
 }
 
@@ -28,6 +29,7 @@ static void append(struct reply *reply, const char *data, size_t size)
     if (size > REPLY_DIRECT) {
         reply_flush(reply);
         reply->write(reply->to, data, size);
+        reply->has_written = true;
         return;
     }
     memcpy(reserve(reply, size), data, size);
@@ -125,6 +127,16 @@ void reply_bulk(struct reply *reply, const char *data, size_t size)
     append_header(reply, '$', (int64_t)size);
     append(reply, data, size);
     append(reply, "\r\n", 2);
+}
+
+void reply_bulk_begin(struct reply *reply, size_t size)
+{
+    append_header(reply, '$', (int64_t)size);
+}
+
+void reply_bytes(struct reply *reply, const char *data, size_t size)
+{
+    append(reply, data, size);
 }
 
 void reply_text(struct reply *reply, const char *text)

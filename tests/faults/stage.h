@@ -42,6 +42,7 @@ struct setup {
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
     bool has_manager;    /* a service manager's socket and watchdog */
+    const char *tool;    /* of row 59: what it runs within */
 };
 
 struct stage {
@@ -70,6 +71,9 @@ bool is_tsan(void);
 bool is_slow(void);
 
 /* ---- into the phase ---------------------------------------------------------- */
+
+/* Whether a tool of row 59 is here, and the build bears it. */
+bool stage_has_tool(const char *tool);
 
 struct stage *stage_make(enum phase phase, const struct setup *setup);
 

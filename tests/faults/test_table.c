@@ -87,6 +87,20 @@ enum { VARIANTS = -1 };
             NULL                                                                                   \
         }                                                                                          \
     }
+#define ITS_OWN_WIN                                                                                \
+    {                                                                                              \
+        "its own win", GOES_ON, 0,                                                                 \
+        {                                                                                          \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
+#define WORKS                                                                                      \
+    {                                                                                              \
+        "works", GOES_ON, 0,                                                                       \
+        {                                                                                          \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
 #define WAITS                                                                                      \
     {                                                                                              \
         "W", GOES_ON, 0,                                                                           \
@@ -119,6 +133,11 @@ struct row {
 #define DRAINS_1_S "\"drain_s\":1,"
 #define STALL_TEXT "faulty.so): stood still for 2 s in "
 #define FORCED "rpd: stop: drain: not over one second after drain_s had passed"
+
+#define TOOLS "valgrind", "strace", "malloc", "tls", "sigchld"
+/* Within a tool it is slow, and that is not what is tested. */
+#define PATIENT                                                                                    \
+    "\"endpoint_deadline_ms\":20000,\"code_deadline_ms\":60000,\"stall_s\":0,\"drain_s\":60,"
 
 /* clang-format off */
 static const struct row table[] = {
@@ -315,6 +334,17 @@ static const struct row table[] = {
         [SERVING] = {NULL, provoke_flood, {"flood"}, .expect = FAILS_ALONE},
         [DRAINING] = {arrange_flood, provoke_after_flood, {"flood"},
             .expect = STOPS_WITH(0, "test: faulty: jobs accepted ")}}},
+    {58, "a plugin's own names equal libevent's, jansson's, librpd's", {
+        [LOADING] = {NULL, provoke_names, {"load names"},
+            .setup = {.options = LOAD_DOES}, .expect = ITS_OWN_WIN},
+        [SERVING] = {NULL, provoke_names, {"loop names", "worker names"}, .expect = ITS_OWN_WIN},
+        [DRAINING] = {NULL, provoke_names, {"drain names"},
+            .setup = {.options = "\"drain\":\"$\","}, .expect = ITS_OWN_WIN}}},
+    {59, "valgrind, strace, preloaded malloc, large static TLS, inherited SIGCHLD=ignore", {
+        [LOADING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
+        [SERVING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
+        [DRAINING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"},
+            .expect = WORKS}}},
     {65, "service manager does not read for 10 s; watchdog configured", {
         [LOADING] = {NULL, provoke_slow_manager, {"it does not read"},
             .setup = {.top = "\"notify\":\"ready\",", .has_manager = true},
@@ -355,6 +385,7 @@ static struct setup setup_of(const struct setup *setup, const char *variant)
     result.top = of_variant(setup->top, '$', last_word(variant));
     result.service = of_variant(setup->service, '$', last_word(variant));
     result.options = of_variant(setup->options, '$', last_word(variant));
+    result.tool = of_variant(setup->tool, '$', last_word(variant));
     return result;
 }
 
@@ -462,14 +493,16 @@ ParameterizedTest(struct place *place, fault, cell)
         cr_skip("%s", cell->not_under_tsan);
     cr_log_info("row %d, %s, %s: %s, as %s", row->number, row->fault, phase_names[place->phase],
                 variant, cell->expect.legend);
+    if (cell->setup.tool && !stage_has_tool(variant))
+        cr_skip("%s is not here, or a sanitizer does not bear it", variant);
     for (unsigned round = 0; round < rounds; round++)
         run_cell(cell, place->phase, variant, round);
 }
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28,
-                                30, 31, 33, 34, 35, 36, 37, 39, 40, 42, 65};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30,
+                                31, 33, 34, 35, 36, 37, 39, 40, 42, 58, 59, 65};
 
 static bool has_cell(int number, enum phase phase)
 {
