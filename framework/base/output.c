@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -34,11 +35,11 @@ static atomic_long zone_offset_s;
 static bool is_the_journal(const struct stat *status)
 {
     const char *text = getenv("JOURNAL_STREAM");
-    unsigned long long device, inode;
-    char rest;
+    char own[48];
 
-    return text && sscanf(text, "%llu:%llu%c", &device, &inode, &rest) == 2 &&
-           status->st_dev == (dev_t)device && status->st_ino == (ino_t)inode;
+    snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)status->st_dev,
+             (unsigned long long)status->st_ino);
+    return text && strcmp(text, own) == 0;
 }
 
 void output_begin(void)

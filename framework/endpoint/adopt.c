@@ -146,21 +146,22 @@ static void see_off(int fd)
     char bytes[4096];
 
     shutdown(fd, SHUT_WR);
-    for (int i = 0; i < SEEN_OFF_READS && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
-        continue;
+    for (int reads = 0; reads < SEEN_OFF_READS; reads++)
+        if (recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) <= 0)
+            break;
     close(fd);
 }
 
 void adoption_turn_away(int listener_fd)
 {
     const int flags = fcntl(listener_fd, F_GETFL);
-    int fd;
 
     /* (It may block, and whoever shares it be quicker.) */
     if (flags < 0 || fcntl(listener_fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return;
     for (int i = 0; i < TURNED_AWAY_MAX; i++) {
-        fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC);
+        const int fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC);
+
         if (fd < 0 && errno != EINTR && errno != ECONNABORTED)
             return;
         if (fd >= 0)
