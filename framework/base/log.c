@@ -31,6 +31,8 @@ void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_
 {
     log_state.level = level;
     log_state.format = format;
+    if (format == LOG_JSON)
+        output_without_time();
     log_state.limit.a_second = a_second;
     pthread_atfork(NULL, NULL, free_mutex_in_child); /* without memory: a child may hang */
 }
@@ -103,18 +105,26 @@ static size_t format_json(char *line, size_t room, enum rpd_log_level level, con
     return size;
 }
 
+static enum output_priority priority_of(enum rpd_log_level level)
+{
+    static const enum output_priority priorities[] = {OUTPUT_ERROR, OUTPUT_WARNING, OUTPUT_INFO,
+                                                      OUTPUT_DEBUG};
+
+    return (unsigned)level < 4 ? priorities[level] : OUTPUT_INFO;
+}
+
 /* What does not fit is dropped, and counted. */
-static void write_or_drop(const char *line, size_t size)
+static void write_or_drop(enum rpd_log_level level, const char *line, size_t size)
 {
     static atomic_uint dropped;
     const unsigned count = atomic_exchange(&dropped, 0);
     char note[64];
 
     if (count > 0 && log_state.format == LOG_TEXT &&
-        !output_write(note,
+        !output_write(OUTPUT_WARNING, note,
                       (size_t)snprintf(note, sizeof note, "rpd: %u lines were lost\n", count)))
         atomic_fetch_add(&dropped, count);
-    if (!output_write(line, size))
+    if (!output_write(priority_of(level), line, size))
         atomic_fetch_add(&dropped, 1);
 }
 
@@ -128,7 +138,8 @@ static void write_message(enum rpd_log_level level, const char *subject, const c
     else
         size = format_text(line, sizeof line, level, subject, message);
     line[size++] = '\n';
-    write_or_drop(line, size);
+    output_note_zone();
+    write_or_drop(level, line, size);
 }
 
 /* Why the daemon ends must be seen, whatever else was. */

@@ -8,12 +8,54 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A description of the same pipe that does not block; -1: none. */
 static atomic_int output_pipe = -1;
+
+/* Set before other threads exist: */
+static bool is_journal; /* lines begin with their priority */
+static bool is_file;    /* and text lines with the time */
+
+/* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
+static atomic_long zone_offset_s;
+
+/* ---- where lines go ---------------------------------------------------------- */
+
+/* systemd names the socket that it made stderr: whoever has put something else there since
+ * then does not get priorities. */
+static bool is_the_journal(const struct stat *status)
+{
+    const char *text = getenv("JOURNAL_STREAM");
+    char own[48];
+
+    snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)status->st_dev,
+             (unsigned long long)status->st_ino);
+    return text && strcmp(text, own) == 0;
+}
+
+void output_begin(void)
+{
+    struct stat status;
+
+    if (fstat(STDERR_FILENO, &status) != 0)
+        return;
+    is_file = S_ISREG(status.st_mode);
+    is_journal = is_the_journal(&status);
+}
+
+void output_without_time(void)
+{
+    is_file = false;
+}
 
 void output_open(void)
 {
@@ -24,19 +66,106 @@ void output_open(void)
                      open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 }
 
-bool output_write(const char *line, size_t size)
+/* ---- how lines begin ----------------------------------------------------------- */
+
+void output_note_zone(void)
+{
+    const time_t now = time(NULL);
+    struct tm local;
+
+    if (is_file && localtime_r(&now, &local))
+        atomic_store(&zone_offset_s, local.tm_gmtoff);
+}
+
+static void put_number(char **at, unsigned number, int digits)
+{
+    for (int i = digits; i-- > 0; number /= 10)
+        (*at)[i] = (char)('0' + number % 10);
+    *at += digits;
+}
+
+/* The calendar's date of a day since 1970, without a library. */
+static void put_date(char **at, long days)
+{
+    const long shifted = days + 719468; /* since 1 March of the year 0 */
+    const long era = shifted / 146097, of_era = shifted % 146097;
+    const long year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    const long of_year = of_era - (365 * year + year / 4 - year / 100);
+    const long from_march = (5 * of_year + 2) / 153;
+    const long month = from_march < 10 ? from_march + 3 : from_march - 9;
+
+    put_number(at, (unsigned)(year + era * 400 + (month <= 2)), 4);
+    *(*at)++ = '-';
+    put_number(at, (unsigned)month, 2);
+    *(*at)++ = '-';
+    put_number(at, (unsigned)(of_year - (153 * from_march + 2) / 5 + 1), 2);
+}
+
+static void put_time_of_day(char **at, long seconds)
+{
+    put_number(at, (unsigned)(seconds / 3600), 2);
+    *(*at)++ = ':';
+    put_number(at, (unsigned)(seconds / 60 % 60), 2);
+    *(*at)++ = ':';
+    put_number(at, (unsigned)(seconds % 60), 2);
+}
+
+/* "2026-01-02T03:04:05.678+01:00 " */
+static size_t time_head(char *head)
+{
+    enum { DAY_S = 86400 };
+    const long offset_s = atomic_load(&zone_offset_s);
+    const unsigned minutes = (unsigned)(offset_s < 0 ? -offset_s : offset_s) / 60;
+    struct timespec now;
+    char *at = head;
+    long local_s;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    local_s = now.tv_sec + offset_s;
+    put_date(&at, local_s / DAY_S);
+    *at++ = 'T';
+    put_time_of_day(&at, local_s % DAY_S);
+    *at++ = '.';
+    put_number(&at, (unsigned)(now.tv_nsec / 1000000), 3);
+    *at++ = offset_s < 0 ? '-' : '+';
+    put_number(&at, minutes / 60, 2);
+    *at++ = ':';
+    put_number(&at, minutes % 60, 2);
+    *at++ = ' ';
+    return (size_t)(at - head);
+}
+
+size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX])
+{
+    if (is_journal) {
+        head[0] = '<';
+        head[1] = (char)('0' + (int)priority);
+        head[2] = '>';
+        return 3;
+    }
+    return is_file ? time_head(head) : 0;
+}
+
+/* ---- writing -------------------------------------------------------------------- */
+
+bool output_write(enum output_priority priority, const char *line, size_t size)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char head[OUTPUT_HEAD_MAX];
+    struct iovec parts[] = {{.iov_base = head}, {.iov_base = (char *)(uintptr_t)line}};
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     const int pipe = atomic_load(&output_pipe);
     const int saved = errno;
     ssize_t written;
 
+    parts[0].iov_len = output_head(priority, head);
+    parts[1].iov_len = size;
     if (pipe >= 0) {
-        written = write(pipe, line, size);
+        written = writev(pipe, parts, 2);
     } else {
-        written = send(STDERR_FILENO, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        written = sendmsg(STDERR_FILENO, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (written < 0 && errno == ENOTSOCK && poll(&room, 1, 0) != 0)
-            written = write(STDERR_FILENO, line, size);
+            written = writev(STDERR_FILENO, parts, 2);
     }
     errno = saved;
     return written >= 0;

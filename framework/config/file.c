@@ -54,6 +54,13 @@ static int find_directory(struct config_file *file, const char *path)
     return 0;
 }
 
+/* Of the range that systemd takes the users of DynamicUser= from. To give such a user a file would
+ * give it to whoever has the number next. */
+static bool is_dynamic(uid_t user)
+{
+    return user >= 61184 && user <= 65519;
+}
+
 static int explain_open(const char *name, int reason, struct error_list *errors)
 {
     switch (reason) {
@@ -69,6 +76,11 @@ static int explain_open(const char *name, int reason, struct error_list *errors)
                               "is not a regular file; name one");
     case EACCES:
     case EPERM:
+        if (is_dynamic(geteuid()))
+            return error_list_add(errors, EXIT_SECURITY, step_name, name,
+                                  "%s; this user exists only while the service runs: pass the "
+                                  "file with LoadCredential=, or chmod a+r it",
+                                  strerror(reason));
         return error_list_add(errors, EXIT_SECURITY, step_name, name,
                               "%s; chmod u+r it, or chown it to user %u", strerror(reason),
                               (unsigned)geteuid());

@@ -81,7 +81,7 @@ static json_t *text_of(const char *text)
 static json_t *phase_of(const struct rpd_service *service, enum rpd_phase phase)
 {
     return json_pack("{s:s, s:s, s:b}", "name", service->name, "phase", NAME_OF(phase_names, phase),
-                     "degraded", service->loading.degraded);
+                     "degraded", service_is_degraded(service));
 }
 
 static json_t *endpoints_of(const struct rpd_service *service)
@@ -216,7 +216,7 @@ char *control_event(const struct rpd_service *service, enum rpd_phase phase)
     json_t *event = json_pack("{s:i, s:s, s:s, s:s}", "v", VERSION, "event", "phase", "service",
                               service->name, "phase", NAME_OF(phase_names, phase));
 
-    if (event && service->loading.degraded)
+    if (event && service_is_degraded(service))
         json_object_set_new(event, "degraded", json_boolean(true));
     return line_of(event);
 }

@@ -13,6 +13,7 @@
 #include "base/output.h"
 #include "config/digest.h"
 #include "daemon/process.h"
+#include "daemon/restart.h"
 #include "daemon/running.h"
 #include "endpoint/adopt.h"
 #include "guard/crash.h"
@@ -55,6 +56,12 @@ static void say(const struct error *error)
 {
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
     outcome_note(error->text);
+}
+
+/* By a service manager, that is. */
+static bool is_managed(const struct daemon *daemon)
+{
+    return daemon->notify.socket >= 0;
 }
 
 /* ---- inspect ---- */
@@ -165,6 +172,18 @@ static int adopt(struct daemon *daemon, struct error *error)
     return adoption_end(&daemon->adoption, error);
 }
 
+/* A manager has started the service alone: where it may not make a socket itself, that is what its
+ * socket unit is for. */
+static void hint_at_socket_unit(const struct daemon *daemon, struct error *error)
+{
+    const size_t used = strlen(error->text);
+
+    if (error->code == EXIT_RECORD && is_managed(daemon) && daemon->adoption.count == 0)
+        snprintf(error->text + used, sizeof error->text - used,
+                 "; or start its socket unit, which passes the socket on (rpd@%s.socket)",
+                 daemon->services[0].name);
+}
+
 static int take_claims(struct daemon *daemon, struct error *error)
 {
     size_t count = 0;
@@ -175,7 +194,10 @@ static int take_claims(struct daemon *daemon, struct error *error)
         count += service_list_claims(service, daemon->claims + count);
     }
     daemon->claim_count = count;
-    return claim_take_all(daemon->claims, count, error);
+    if (claim_take_all(daemon->claims, count, error) == 0)
+        return 0;
+    hint_at_socket_unit(daemon, error);
+    return -1;
 }
 
 static void release_claims(struct daemon *daemon)
@@ -387,7 +409,7 @@ static void close_control(struct daemon *daemon)
     control_close(&daemon->control);
 }
 
-/* ---- publish ---- */
+/* ---- recall ---- */
 
 /* They inform, and who has none is not worse off. */
 static void open_histories(const struct daemon *daemon, unsigned long long start_time)
@@ -403,6 +425,48 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
             log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
     }
 }
+
+static uint64_t last_change_ms(const struct daemon *daemon)
+{
+    uint64_t last_ms = restart_changed_ms(daemon->config->path);
+
+    FOR_EACH_SERVICE(daemon, service) {
+        const uint64_t changed_ms = restart_changed_ms(service->plugin.path);
+
+        if (changed_ms > last_ms)
+            last_ms = changed_ms;
+    }
+    return last_ms;
+}
+
+/* Under a manager the endpoints are up while we wait: so clients do, too. */
+static int recall(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE];
+    unsigned long long start_time;
+    struct restart restart;
+
+    (void)error;
+    if (!is_managed(daemon))
+        return 0;
+    watchdog_disarm(WATCHDOG_START);
+    process_identity(boot_id, &start_time);
+    FOR_EACH_SERVICE(daemon, service) {
+        /* (It has no name here: a history that is moved or made again is not this one.) */
+        const int kept = restart_recall(daemon->runtime_dirfd, service->name);
+
+        if (kept >= 0 && outcome_add_history(kept, "", start_time) < 0)
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not kept");
+    }
+    open_histories(daemon, start_time);
+    restart = restart_judge(daemon->runtime_dirfd, daemon->services[0].name,
+                            last_change_ms(daemon));
+    if (restart.left_ms > 0)
+        restart_wait(&restart, &daemon->notify);
+    return 0;
+}
+
+/* ---- publish ---- */
 
 static int publish(struct daemon *daemon, struct error *error)
 {
@@ -424,7 +488,8 @@ static int publish(struct daemon *daemon, struct error *error)
             service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
-    open_histories(daemon, common.start_time);
+    if (!is_managed(daemon))
+        open_histories(daemon, common.start_time);
     return 0;
 }
 
@@ -459,6 +524,18 @@ static void end_loop(struct daemon *daemon)
 
 /* ---- announce ---- */
 
+static void warn_of_watchdog(const struct daemon *daemon)
+{
+    enum { SHORT_US = 1000000 };
+    const uint64_t period_us = daemon->notify.watchdog_us;
+
+    if (period_us > 0 && period_us < SHORT_US)
+        log_line(RPD_LOG_WARNING, NULL,
+                 "announce: WATCHDOG_USEC: a watchdog of %llu us may end a daemon that is well: "
+                 "the loop says four times a second that it turns; set WatchdogSec= to 2 s or more",
+                 (unsigned long long)period_us);
+}
+
 static void announce_service(const struct daemon *daemon, const struct rpd_service *service)
 {
     char endpoints[1024] = "";
@@ -481,6 +558,7 @@ static int announce(struct daemon *daemon, struct error *error)
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
     /* Nobody waits for this any more. */
+    warn_of_watchdog(daemon);
     residue_sweep_begin();
     FOR_EACH_SERVICE(daemon, service) {
         service_warn_of_backlogs(service);
@@ -490,11 +568,6 @@ static int announce(struct daemon *daemon, struct error *error)
     control_sweep(&daemon->control);
     residue_sweep_end();
     return 0;
-}
-
-static void unannounce(struct daemon *daemon)
-{
-    notify_finish(&daemon->notify);
 }
 
 /* ---- serve ---- */
@@ -517,13 +590,14 @@ static const struct step {
     {"inspect",  inspect,      forget},
     {"claim",    claim,        unclaim},
     {"bind",     bind_owned,   unbind},
+    {"recall",   recall,       NULL},
     {"code",     load_code,    NULL},
     {"state",    claim_state,  NULL},
     {"own bind", bind_own,     NULL},
     {"control",  open_control, close_control},
     {"publish",  publish,      unpublish},
     {"loop",     make_loop,    end_loop},
-    {"announce", announce,     unannounce},
+    {"announce", announce,     NULL},
     {"serve",    serve,        NULL},
 };
 /* clang-format on */
@@ -554,6 +628,21 @@ static void stop(struct daemon *daemon, size_t begun)
             steps[begun].stop(daemon);
 }
 
+static void turn_away(const struct daemon *daemon)
+{
+    adoption_turn_all_away(&daemon->adoption);
+    FOR_EACH_SERVICE(daemon, service)
+        service_turn_away(service);
+}
+
+static void log_early_stop(void)
+{
+    char sender[SIGNALS_TEXT_MAX];
+
+    signals_describe_stop(sender);
+    log_line(RPD_LOG_INFO, NULL, "stopping: during the start, by %s", sender);
+}
+
 static int run(struct daemon *daemon)
 {
     struct error error;
@@ -565,10 +654,13 @@ static int run(struct daemon *daemon)
     watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
     begun = start(daemon, &error, &result);
     watchdog_disarm(WATCHDOG_START);
-    if (result < 0)
+    if (result < 0) {
         say(&error);
-    else if (begun < STEP_COUNT)
-        log_line(RPD_LOG_INFO, NULL, "stopping: a signal came during the start");
+        if (adoption_is_hopeless((int)error.code))
+            turn_away(daemon);
+    } else if (begun < STEP_COUNT) {
+        log_early_stop();
+    }
     daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
     stop(daemon, begun);
     return daemon->exit_code;
@@ -610,6 +702,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     outcome_set_start_fd(start_fd);
     if (failed) {
         say(&error);
+        adoption_turn_all_away(&daemon.adoption);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
@@ -619,6 +712,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     notify_init(&daemon.notify, notify_fd);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
     watchdog_destroy();
+    notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
     crash_allow_exit();

@@ -1,61 +1,127 @@
 /* sd_notify and the notification descriptor. See notify.h. */
 #include "daemon/notify.h"
 
+#include "base/clock.h"
+
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-static int connect_to_manager(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const size_t length = strlen(path);
-    int fd;
+enum { MESSAGE_MAX = NOTIFY_STATUS_MAX + 128, REST_MS = 10 };
 
-    if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path)
-        return -1;
-    memcpy(address.sun_path, path, length);
+/* ---- the manager's socket ------------------------------------------------------- */
+
+static bool take_address(struct notify *notify, const char *path)
+{
+    const size_t length = strlen(path);
+
+    if ((path[0] != '/' && path[0] != '@') || length >= sizeof notify->address.sun_path)
+        return false;
+    notify->address.sun_family = AF_UNIX;
+    memcpy(notify->address.sun_path, path, length);
     if (path[0] == '@')
-        address.sun_path[0] = '\0';
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address,
-                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0) {
-        close(fd);
-        fd = -1;
+        notify->address.sun_path[0] = '\0';
+    notify->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    return true;
+}
+
+static bool connect_to_manager(const struct notify *notify)
+{
+    return connect(notify->socket, (const struct sockaddr *)&notify->address,
+                   notify->address_length) == 0;
+}
+
+static void open_socket(struct notify *notify, const char *path)
+{
+    if (!take_address(notify, path))
+        return;
+    notify->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (notify->socket >= 0 && !connect_to_manager(notify)) {
+        close(notify->socket);
+        notify->socket = -1;
     }
-    return fd;
+}
+
+/* A number of microseconds, if it is meant for this process. */
+static uint64_t watchdog_period_us(void)
+{
+    const char *pid = getenv("WATCHDOG_PID"), *period = getenv("WATCHDOG_USEC");
+    char *end;
+    unsigned long long us;
+
+    if (!period || *period < '0' || *period > '9' || (pid && strtol(pid, NULL, 10) != getpid()))
+        return 0;
+    errno = 0;
+    us = strtoull(period, &end, 10);
+    return *end || errno ? 0 : us;
 }
 
 void notify_init(struct notify *notify, int take_ready_fd)
 {
     const char *path = getenv("NOTIFY_SOCKET");
 
-    notify->ready_fd = take_ready_fd;
-    notify->told = false;
-    notify->socket = path ? connect_to_manager(path) : -1;
+    *notify = (struct notify){.socket = -1, .ready_fd = take_ready_fd};
+    if (path)
+        open_socket(notify, path);
+    notify->watchdog_us = watchdog_period_us();
     if (path)
         unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_PID");
+    unsetenv("WATCHDOG_USEC");
 }
 
-static void tell_manager(const struct notify *notify, const char *message)
+/* ---- messages ---------------------------------------------------------------------- */
+
+/* True: it has arrived, or never will. (A manager that was started anew listens on the same path
+ * with another socket.) */
+static bool send_message(const struct notify *notify, const char *message)
 {
-    if (notify->socket >= 0)
-        send(notify->socket, message, strlen(message), MSG_NOSIGNAL);
+    ssize_t sent = send(notify->socket, message, strlen(message), MSG_NOSIGNAL);
+
+    if (sent < 0 && (errno == ECONNREFUSED || errno == ENOTCONN) && connect_to_manager(notify))
+        sent = send(notify->socket, message, strlen(message), MSG_NOSIGNAL);
+    return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM &&
+                         errno != ECONNREFUSED && errno != ENOTCONN && errno != ENOENT);
 }
 
-void notify_ready(struct notify *notify)
+static bool owes_anything(const struct notify *notify)
+{
+    return notify->owes_ready || notify->owes_stopping || notify->owes_status ||
+           notify->extend_us > 0;
+}
+
+/* All in one, so that it arrives in the order in which it came to be. */
+static void send_owed(struct notify *notify)
+{
+    char message[MESSAGE_MAX], extend[64] = "";
+    size_t length;
+
+    if (notify->socket < 0 || !owes_anything(notify))
+        return;
+    if (notify->extend_us > 0)
+        snprintf(extend, sizeof extend, "EXTEND_TIMEOUT_USEC=%llu\n",
+                 (unsigned long long)notify->extend_us);
+    snprintf(message, sizeof message, "%s%s%s%s%s", notify->owes_ready ? "READY=1\n" : "",
+             notify->owes_stopping ? "STOPPING=1\n" : "", extend,
+             notify->owes_status ? "STATUS=" : "", notify->owes_status ? notify->status : "");
+    length = strlen(message);
+    if (message[length - 1] == '\n')
+        message[length - 1] = '\0';
+    if (!send_message(notify, message))
+        return;
+    notify->owes_ready = notify->owes_stopping = notify->owes_status = false;
+    notify->extend_us = 0;
+}
+
+static void write_ready_fd(struct notify *notify)
 {
     struct pollfd room = {.fd = notify->ready_fd, .events = POLLOUT};
 
-    if (notify->told)
-        return;
-    notify->told = true;
-    tell_manager(notify, "READY=1");
     if (notify->ready_fd < 0)
         return;
     /* (A pipe that is full has been told enough.) */
@@ -66,36 +132,76 @@ void notify_ready(struct notify *notify)
     notify->ready_fd = -1;
 }
 
+void notify_ready(struct notify *notify)
+{
+    if (notify->told)
+        return;
+    notify->told = notify->owes_ready = true;
+    send_owed(notify);
+    write_ready_fd(notify);
+}
+
 void notify_status(struct notify *notify, const char *format, ...)
 {
-    char message[512] = "STATUS=";
     va_list arguments;
 
     if (notify->socket < 0)
         return;
     va_start(arguments, format);
-    vsnprintf(message + 7, sizeof message - 7, format, arguments);
+    vsnprintf(notify->status, sizeof notify->status, format, arguments);
     va_end(arguments);
-    tell_manager(notify, message);
+    notify->owes_status = true;
+    send_owed(notify);
 }
 
-void notify_extend(const struct notify *notify, uint64_t patience_us)
+void notify_extend(struct notify *notify, uint64_t patience_us)
 {
-    char message[64];
-
-    snprintf(message, sizeof message, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)patience_us);
-    tell_manager(notify, message);
+    notify->extend_us = patience_us;
+    send_owed(notify);
 }
 
 void notify_stopping(struct notify *notify)
 {
-    tell_manager(notify, "STOPPING=1");
+    notify->owes_stopping = true;
+    send_owed(notify);
 }
 
-void notify_finish(struct notify *notify)
+/* ---- from time to time --------------------------------------------------------------- */
+
+static void ping(struct notify *notify, uint64_t now_us)
 {
-    if (notify->socket >= 0)
+    if (notify->socket < 0 || notify->watchdog_us == 0 ||
+        now_us - notify->pinged_us < notify->watchdog_us / 3)
+        return;
+    if (send_message(notify, "WATCHDOG=1"))
+        notify->pinged_us = now_us;
+}
+
+void notify_turn(struct notify *notify, uint64_t now_us)
+{
+    send_owed(notify);
+    ping(notify, now_us);
+}
+
+static void wait_until_taken(struct notify *notify, int patience_ms)
+{
+    const uint64_t until_us = clock_us() + (uint64_t)patience_ms * 1000;
+    struct pollfd room = {.fd = notify->socket, .events = POLLOUT};
+
+    while ((notify->owes_ready || notify->owes_stopping) && clock_us() < until_us) {
+        /* (Others may fill it again, or there is no manager any more.) */
+        if (poll(&room, 1, clock_ms_until(until_us)) > 0)
+            poll(NULL, 0, REST_MS);
+        send_owed(notify);
+    }
+}
+
+void notify_finish(struct notify *notify, int patience_ms)
+{
+    if (notify->socket >= 0) {
+        wait_until_taken(notify, patience_ms);
         close(notify->socket);
+    }
     if (notify->ready_fd >= 0)
         close(notify->ready_fd);
     notify->socket = notify->ready_fd = -1;

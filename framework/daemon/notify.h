@@ -1,20 +1,36 @@
-/* Telling whoever started us: systemd's sd_notify protocol on $NOTIFY_SOCKET,
- * and a newline on --notify-fd in the way of s6. Functions here are [start] or
- * [loop]; what cannot be delivered is not worth stopping for. */
+/* Telling whoever started us: systemd's sd_notify protocol on $NOTIFY_SOCKET, its watchdog
+ * ($WATCHDOG_USEC), and a newline on --notify-fd in the way of s6. Functions here are [start] or
+ * [loop].
+ *
+ * Nothing here waits for the manager but notify_finish(). What it has no room for is kept and
+ * sent with the next message, or by notify_again(), until it arrives: that we are ready, or stop,
+ * at all; of status and time-out the last word. */
 #ifndef FRAMEWORK_NOTIFY_H
 #define FRAMEWORK_NOTIFY_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { NOTIFY_STATUS_MAX = 512 };
 
 struct notify {
-    int socket;   /* to systemd, or -1 */
+    int socket; /* to systemd, or -1 */
+    struct sockaddr_un address;
+    socklen_t address_length;
     int ready_fd; /* -1: not given, or used */
-    bool told;    /* READY=1 has been sent */
+    bool told;    /* READY=1 is said, and has been sent or will be */
+    /* What is still to be sent: */
+    bool owes_ready, owes_stopping, owes_status;
+    uint64_t extend_us; /* 0: nothing */
+    char status[NOTIFY_STATUS_MAX];
+    /* The manager's watchdog: */
+    uint64_t watchdog_us, pinged_us; /* 0: it has none */
 };
 
-/* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET out of the
- * environment: a plugin's children must not speak for us. */
+/* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET, WATCHDOG_USEC and
+ * WATCHDOG_PID out of the environment: a plugin's children must not speak for us. */
 void notify_init(struct notify *notify, int take_ready_fd);
 
 /* READY=1, and the newline, the first time it is called. */
@@ -23,8 +39,14 @@ void notify_ready(struct notify *notify);
 void notify_status(struct notify *notify, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The manager's time-out for what is under way begins anew, with this length. */
-void notify_extend(const struct notify *notify, uint64_t patience_us);
+void notify_extend(struct notify *notify, uint64_t patience_us);
 void notify_stopping(struct notify *notify);
-void notify_finish(struct notify *notify);
+
+/* [loop] The loop turns: what is owed is sent, if there is room now, and the watchdog is told
+ * three times in its period. */
+void notify_turn(struct notify *notify, uint64_t now_us);
+
+/* Waits that long for the manager to take what must arrive. */
+void notify_finish(struct notify *notify, int patience_ms);
 
 #endif

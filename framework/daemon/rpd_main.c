@@ -4,9 +4,11 @@
 #include "base/build.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "config/arguments.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "endpoint/adopt.h"
 #include "guard/outcome.h"
 #include "guard/signals.h"
 
@@ -58,6 +60,7 @@ int rpd_main(int argc, char **argv)
     bool failed;
 
     signals_install();
+    output_begin();
     failed = arguments_parse(&arguments, argc, argv, &error) < 0;
     outcome_set_start_fd(arguments.start_fd);
     if (failed)
@@ -71,6 +74,8 @@ int rpd_main(int argc, char **argv)
     else
         code = run(&arguments, started_us);
     arguments_finish(&arguments);
+    if (adoption_is_hopeless(code))
+        adoption_turn_away_early();
     if (fflush(stdout) != 0 && code == 0) {
         log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; look where it goes");
         code = EXIT_SYSTEM;

@@ -57,6 +57,8 @@ static void await_drain_deadline(struct running *running, uint64_t now_us)
     const struct timeval left = {.tv_sec = (time_t)(left_us / 1000000),
                                  .tv_usec = (suseconds_t)(left_us % 1000000)};
 
+    FOR_EACH_SERVICE(running, service)
+        atomic_store(&service->stop_due_us, running->drain_due_us);
     event_add(running->drain_deadline, &left);
 }
 
@@ -227,36 +229,77 @@ static void on_failed(void *arg, struct rpd_service *service, const struct error
     begin_stop(arg, (int)error->code, "a service cannot go on");
 }
 
-static void on_ready(void *arg, struct rpd_service *ready)
+static bool all_are_ready(const struct running *running)
 {
-    struct running *running = arg;
+    FOR_EACH_SERVICE(running, service)
+        if (service->phase != RPD_PHASE_READY)
+            return false;
+    return true;
+}
+
+/* Of services that are ready. What a backend says of itself is worth more than that parts are
+ * missing. */
+static void tell_ready(const struct running *running)
+{
     bool degraded = false;
 
-    (void)ready;
     FOR_EACH_SERVICE(running, service) {
-        if (service->phase != RPD_PHASE_READY)
+        if (*service->trouble) {
+            notify_status(running->notify, "ready, degraded: %s: %s", service->name,
+                          service->trouble);
             return;
-        degraded |= service->loading.degraded;
+        }
+        degraded |= service_is_degraded(service);
     }
     notify_status(running->notify, degraded ? "ready, degraded" : "ready");
+}
+
+static void on_ready(void *arg, struct rpd_service *ready)
+{
+    const struct running *running = arg;
+
+    (void)ready;
+    if (!all_are_ready(running))
+        return;
+    tell_ready(running);
     notify_ready(running->notify);
+}
+
+static void on_degraded(void *arg, struct rpd_service *service)
+{
+    const struct running *running = arg;
+
+    (void)service;
+    if (!running->stopping && all_are_ready(running))
+        tell_ready(running);
+}
+
+static void stop_by_signal(struct running *running)
+{
+    char why[SIGNALS_TEXT_MAX + 16], sender[SIGNALS_TEXT_MAX];
+
+    signals_describe_stop(sender);
+    snprintf(why, sizeof why, "told to by %s", sender);
+    begin_stop(running, EXIT_STOPPED, why);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
     enum { A_SECOND_US = 1000000 };
     struct running *running = arg;
+    char sender[SIGNALS_TEXT_MAX];
 
     (void)fd;
     (void)what;
     signals_clear();
     if (signals_take_hangups() > 0 && clock_us() - running->last_hangup_us > A_SECOND_US) {
         running->last_hangup_us = clock_us();
+        signals_describe_hangup(sender);
         log_line(RPD_LOG_WARNING, NULL,
-                 "SIGHUP is ignored: the configuration cannot be reloaded; restart instead");
+                 "%s is ignored: the configuration cannot be reloaded; restart instead", sender);
     }
     if (signals_stop_requested())
-        begin_stop(running, EXIT_STOPPED, "told to by a signal");
+        stop_by_signal(running);
 }
 
 /* ---- files and directories ------------------------------------------------------------ */
@@ -363,6 +406,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
+    notify_turn(running->notify, now_us);
     log_tell_left_out(false);
     look_at_directories(running);
     intact_look(&running->intact, now_us, running->stopping || running->hidden);
@@ -530,7 +574,8 @@ static void leave_loop(void *base)
 
 int running_serve(struct running *running, struct error *error)
 {
-    static const struct service_events events = {on_phase, on_ready, on_failed, on_stopped};
+    static const struct service_events events = {on_phase, on_ready, on_degraded, on_failed,
+                                                 on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
@@ -547,7 +592,7 @@ int running_serve(struct running *running, struct error *error)
         }
     }
     if (signals_stop_requested())
-        begin_stop(running, EXIT_STOPPED, "told to by a signal");
+        stop_by_signal(running);
     /* What was removed before the watch began. */
     on_path_changed(running, NULL);
     /* Until we say so: a plugin may break the loop, too, and a break that comes

@@ -3,12 +3,20 @@
 
 #include "base/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST_FD = 3, SOCKETS_MAX = 1024 };
+enum {
+    FIRST_FD = 3,
+    SOCKETS_MAX = 1024,
+    TURNED_AWAY_MAX = 65536, /* of one listener: others may connect as fast as we accept */
+    SEEN_OFF_READS = 16
+};
 
 struct adopted {
     int fd; /* -1: taken */
@@ -118,6 +126,65 @@ int adoption_end(const struct adoption *adoption, struct error *error)
                          text);
     }
     return 0;
+}
+
+bool adoption_is_hopeless(int code)
+{
+    static const enum exit_code codes[] = {EXIT_COMMAND_LINE, EXIT_PLUGIN,  EXIT_MISSING_FILE,
+                                           EXIT_RECORD,       EXIT_RUNNING, EXIT_SECURITY,
+                                           EXIT_CONFIG};
+
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (code == (int)codes[i])
+            return true;
+    return false;
+}
+
+/* What the client has sent is read, or it would get a reset in place of an end of file. */
+static void see_off(int fd)
+{
+    char bytes[4096];
+
+    shutdown(fd, SHUT_WR);
+    for (int reads = 0; reads < SEEN_OFF_READS; reads++)
+        if (recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) <= 0)
+            break;
+    close(fd);
+}
+
+void adoption_turn_away(int listener_fd)
+{
+    const int flags = fcntl(listener_fd, F_GETFL);
+
+    /* (It may block, and whoever shares it be quicker.) */
+    if (flags < 0 || fcntl(listener_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return;
+    for (int i = 0; i < TURNED_AWAY_MAX; i++) {
+        const int fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd < 0 && errno != EINTR && errno != ECONNABORTED)
+            return;
+        if (fd >= 0)
+            see_off(fd);
+    }
+}
+
+void adoption_turn_all_away(const struct adoption *adoption)
+{
+    for (size_t i = 0; i < adoption->count; i++)
+        if (adoption->sockets[i].fd >= 0)
+            adoption_turn_away(adoption->sockets[i].fd);
+}
+
+void adoption_turn_away_early(void)
+{
+    struct adoption adoption;
+    struct error error;
+
+    if (adoption_begin(&adoption, &error) < 0)
+        return;
+    adoption_turn_all_away(&adoption);
+    adoption_finish(&adoption);
 }
 
 void adoption_finish(struct adoption *adoption)

@@ -6,6 +6,7 @@
 #include "guard/crash.h"
 
 #include "base/error.h"
+#include "base/output.h"
 #include "guard/crash_chain.h"
 #include "guard/outcome.h"
 #include "guard/registers.h"
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
@@ -240,15 +242,18 @@ static void add_context(struct safe_text *text, uintptr_t blamed)
 static void write_line(struct safe_text *text)
 {
     struct pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char head[OUTPUT_HEAD_MAX];
+    struct iovec parts[] = {{head, output_head(OUTPUT_ERROR, head)}, {text->bytes, 0}};
     ssize_t written;
 
     if (text->used >= text->size)
         text->used = text->size - 1;
     text->bytes[text->used] = '\n';
+    parts[1].iov_len = text->used + 1;
     if (poll(&stderr_poll, 1, STDERR_WAIT_MS) == 0)
         return;
     do
-        written = write(STDERR_FILENO, text->bytes, text->used + 1);
+        written = writev(STDERR_FILENO, parts, 2);
     while (written < 0 && errno == EINTR);
 }
 

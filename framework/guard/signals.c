@@ -3,22 +3,39 @@
 #include "guard/signals.h"
 
 #include "base/output.h"
+#include "base/safe_text.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
+#include "guard/symbol.h"
 #include "guard/watchdog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+enum { SENDER_NONE, SENDER_IS_WRITTEN, SENDER_IS_KNOWN };
+
+/* Who sent a signal. A handler fills it, and the loop reads it, as the state allows. */
+struct sender {
+    atomic_int state; /* one of these */
+    int number;
+    bool is_process; /* not the kernel, for a terminal */
+    pid_t pid;
+    uid_t uid;
+    char command[17];
+};
 
 static struct {
     atomic_int stops, interrupts, hangups;
     atomic_int stop_limit_ms;
     atomic_int fd;
+    struct sender stop, hangup; /* whose signal it was */
 } signals = {.fd = -1};
 
 static void wake_loop(void)
@@ -36,21 +53,63 @@ static void end_now(void)
     static const char line[] = "rpd: " WHY "\n";
 
     residue_remove();
-    output_write(line, sizeof line - 1);
+    output_write(OUTPUT_ERROR, line, sizeof line - 1);
     outcome_ended(EXIT_INTERNAL, WHY);
 #undef WHY
     _exit(EXIT_INTERNAL);
 }
 
-static void on_signal(int number)
+/* While it lives: `kill` is gone by the time the loop turns. "": /proc does not say. */
+static void read_command(pid_t pid, char command[17])
+{
+    char path[32];
+    struct safe_text text;
+    ssize_t got = -1;
+    int fd;
+
+    safe_text_init(&text, path, sizeof path - 1);
+    safe_text_add(&text, "/proc/");
+    safe_text_add_decimal(&text, pid);
+    safe_text_add(&text, "/comm");
+    path[text.used] = '\0';
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        got = read(fd, command, 16);
+        close(fd);
+    }
+    if (got > 0 && command[got - 1] == '\n')
+        got--;
+    command[got > 0 ? got : 0] = '\0';
+}
+
+static void note_sender(struct sender *sender, const siginfo_t *info)
+{
+    int none = SENDER_NONE;
+
+    if (!atomic_compare_exchange_strong(&sender->state, &none, SENDER_IS_WRITTEN))
+        return;
+    sender->number = info->si_signo;
+    sender->is_process = info->si_code <= 0;
+    sender->pid = sender->is_process ? info->si_pid : 0;
+    sender->uid = sender->is_process ? info->si_uid : 0;
+    sender->command[0] = '\0';
+    if (sender->pid > 0)
+        read_command(sender->pid, sender->command);
+    atomic_store(&sender->state, SENDER_IS_KNOWN);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
 {
     const int saved = errno;
 
+    (void)context;
     if (number == SIGHUP) {
+        note_sender(&signals.hangup, info);
         atomic_fetch_add(&signals.hangups, 1);
     } else {
         if (number == SIGINT && atomic_fetch_add(&signals.interrupts, 1) > 0)
             end_now();
+        note_sender(&signals.stop, info);
         if (atomic_fetch_add(&signals.stops, 1) == 0 && atomic_load(&signals.stop_limit_ms) > 0)
             watchdog_arm(WATCHDOG_STOP, atomic_load(&signals.stop_limit_ms));
     }
@@ -78,15 +137,16 @@ void signals_tolerate_others(void)
 void signals_install(void)
 {
     static const int handled[] = {SIGTERM, SIGINT, SIGHUP};
-    struct sigaction action = {.sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_flags = SA_RESTART | SA_SIGINFO};
     sigset_t all;
 
     sigfillset(&action.sa_mask);
-    action.sa_handler = on_signal;
+    action.sa_sigaction = on_signal;
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
         sigaction(handled[i], &action, NULL);
     /* A handler that does nothing, where SIG_IGN would be inherited by programs
      * that a plugin starts. */
+    action.sa_flags = SA_RESTART;
     action.sa_handler = on_nothing;
     sigaction(SIGPIPE, &action, NULL);
     /* Ignored, as some shells and supervisors leave it, a plugin's system() and
@@ -125,6 +185,37 @@ bool signals_stop_requested(void)
 int signals_take_hangups(void)
 {
     return atomic_exchange(&signals.hangups, 0);
+}
+
+static void describe(struct sender *sender, char ret_text[SIGNALS_TEXT_MAX])
+{
+    const bool is_known = atomic_load(&sender->state) == SENDER_IS_KNOWN;
+    const char *name = is_known ? sigabbrev_np(sender->number) : NULL;
+
+    if (!name) {
+        snprintf(ret_text, SIGNALS_TEXT_MAX, "a signal");
+        return;
+    }
+    safe_text(sender->command); /* a process calls itself what it likes */
+    if (!sender->is_process)
+        snprintf(ret_text, SIGNALS_TEXT_MAX, "SIG%s from the kernel (for a terminal)", name);
+    else if (sender->pid == 0)
+        snprintf(ret_text, SIGNALS_TEXT_MAX, "SIG%s from outside of this pid namespace", name);
+    else
+        snprintf(ret_text, SIGNALS_TEXT_MAX, "SIG%s from pid %d (%s), uid %u", name,
+                 (int)sender->pid, *sender->command ? sender->command : "its command is hidden",
+                 (unsigned)sender->uid);
+}
+
+void signals_describe_stop(char ret_text[SIGNALS_TEXT_MAX])
+{
+    describe(&signals.stop, ret_text);
+}
+
+void signals_describe_hangup(char ret_text[SIGNALS_TEXT_MAX])
+{
+    describe(&signals.hangup, ret_text);
+    atomic_store(&signals.hangup.state, SENDER_NONE);
 }
 
 int signals_fd(void)

@@ -27,6 +27,13 @@ bool signals_stop_requested(void);
 /* [loop] The SIGHUPs since the last call. */
 int signals_take_hangups(void);
 
+enum { SIGNALS_TEXT_MAX = 96 };
+
+/* [loop] "SIGTERM from pid 4711 (kill), uid 1000": the first that asked for a stop; the first
+ * SIGHUP since this was last asked. */
+void signals_describe_stop(char ret_text[SIGNALS_TEXT_MAX]);
+void signals_describe_hangup(char ret_text[SIGNALS_TEXT_MAX]);
+
 /* [loop] Readable when a signal has come; signals_clear() makes it quiet. */
 int signals_fd(void);
 void signals_clear(void);

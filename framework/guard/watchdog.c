@@ -57,7 +57,7 @@ static void end_process(enum watchdog_slot slot)
     safe_text_add(&line, ": ");
     safe_text_add(&line, atomic_load(&watchdog.slots[slot].cause));
     bytes[line.used] = '\n';
-    output_write(bytes, line.used + 1);
+    output_write(OUTPUT_ERROR, bytes, line.used + 1);
     bytes[line.used] = '\0';
     outcome_ended(atomic_load(&watchdog.slots[slot].code), bytes);
     _exit(atomic_load(&watchdog.slots[slot].code));

@@ -60,6 +60,7 @@ static const char *type_mistake(const struct rpd_option *row)
 {
     switch (row->type) {
     case RPD_OPTION_STRING_TYPE: return NULL;
+    case RPD_OPTION_SECRET_TYPE: return row->string_default ? "a secret can have no default" : NULL;
     case RPD_OPTION_BOOLEAN_TYPE:
         return row->default_value == 0 || row->default_value == 1
                    ? NULL

@@ -4,6 +4,7 @@
 #include "base/nearest.h"
 #include "library/libjansson.h"
 #include "plugin/option_table.h"
+#include "plugin/secret.h"
 
 #include <errno.h>
 #include <math.h>
@@ -99,6 +100,7 @@ static void expected(const struct rpd_option *row, bool is_text, char text[SHOWN
     case RPD_OPTION_BOOLEAN_TYPE:
         snprintf(text, SHOWN_MAX, "true or false%s", is_text ? " (or yes, no, on, off, 1, 0)" : "");
         break;
+    case RPD_OPTION_SECRET_TYPE: snprintf(text, SHOWN_MAX, "the name of a file"); break;
     case RPD_OPTION_STRING_TYPE:
     case RPD_OPTION_END: snprintf(text, SHOWN_MAX, "a string");
     }
@@ -133,6 +135,7 @@ static bool take(struct option_value *value, const struct config_option *option)
                value->number <= row->max;
     case RPD_OPTION_BOOLEAN_TYPE: return read_boolean(option, &value->boolean);
     case RPD_OPTION_STRING_TYPE:
+    case RPD_OPTION_SECRET_TYPE:
     case RPD_OPTION_END: break;
     }
     return string_of(option) != NULL;
@@ -202,6 +205,23 @@ static int set_string(struct option_value *value, const char *string, struct err
     return 0;
 }
 
+/* The mistake is where the file is named; its code says what is wrong with the file. */
+static void set_secret(const struct making *making, struct option_value *value,
+                       const struct config_option *option)
+{
+    const size_t before = making->errors->count;
+    enum exit_code code = EXIT_CONFIG;
+    char why[SECRET_WHY_MAX] = "";
+
+    secret_free(value->string);
+    value->string = secret_read(string_of(option), &code, why);
+    if (value->string)
+        return;
+    config_option_mistake(making->config, making->service, option, JSON_VALUE, why, making->errors);
+    if (making->errors->count > before)
+        making->errors->items[before].code = code;
+}
+
 static void apply(const struct making *making, const struct config_option *option)
 {
     const struct rpd_option *row = option_table_find(making->table, option->name);
@@ -217,6 +237,8 @@ static void apply(const struct making *making, const struct config_option *optio
         wrong(making, row, option);
     else if (row->type == RPD_OPTION_STRING_TYPE)
         set_string(value, string_of(option), making->errors);
+    else if (row->type == RPD_OPTION_SECRET_TYPE)
+        set_secret(making, value, option);
 }
 
 static int set_defaults(struct options *options, const struct rpd_option *table,
@@ -277,7 +299,10 @@ int options_make(struct options *options, const struct rpd_option *table, const 
 void options_finish(struct options *options)
 {
     for (size_t i = 0; options->values && i < options->count; i++)
-        free(options->values[i].string);
+        if (options->values[i].row && options->values[i].row->type == RPD_OPTION_SECRET_TYPE)
+            secret_free(options->values[i].string);
+        else
+            free(options->values[i].string);
     free(options->values);
     memset(options, 0, sizeof *options);
 }

@@ -10,7 +10,7 @@
 struct option_value {
     const struct rpd_option *row;
     bool is_default;
-    char *string; /* of a string; NULL: unset */
+    char *string; /* of a string or, as it was read, a secret; NULL: unset */
     int64_t integer;
     double number;
     bool boolean;
@@ -25,7 +25,7 @@ struct options {
 /* table: the backend's, or NULL; it must outlive the options. plugin: its name
  * for errors. service: one of the configuration's. On failure returns -1 with
  * the errors, to be freed by free(): one about the table (65), or all mistakes
- * of the user (78). The options need no finish then. */
+ * of the user (78; of a secret's file 66, 71 or 77). The options need no finish then. */
 int options_make(struct options *options, const struct rpd_option *table, const char *plugin,
                  const struct config *config, const struct config_service *service,
                  struct error **ret_errors, size_t *ret_count);

@@ -63,6 +63,10 @@ static json_t *option_object(const struct rpd_option *row)
         json_object_set_new(object, "type", json_string("string"));
         json_object_set_new(object, "default", text(row->string_default));
         break;
+    case RPD_OPTION_SECRET_TYPE:
+        json_object_set_new(object, "type", json_string("secret"));
+        json_object_set_new(object, "default", json_pack("n"));
+        break;
     case RPD_OPTION_INTEGER_TYPE:
         json_object_set_new(object, "type", json_string("integer"));
         json_object_set_new(object, "default", json_integer(row->integer_default));

@@ -28,7 +28,7 @@ void service_show(struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
 
-    STORE(page->flags, service->loading.degraded ? (uint32_t)RPD_STATE_DEGRADED : 0);
+    STORE(page->flags, service_is_degraded(service) ? (uint32_t)RPD_STATE_DEGRADED : 0);
     STORE(page->clients_held, service->hold.count);
     STORE(page->clients_active, clients_in(service));
     STORE(page->clients_accepted, service->places.accepted);

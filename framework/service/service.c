@@ -305,6 +305,16 @@ int service_publish_paths(struct rpd_service *service, struct error *error)
     return 0;
 }
 
+void service_turn_away(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->way == LISTENER_ADOPTED && listener->fd >= 0)
+            adoption_turn_away(listener->fd);
+    }
+}
+
 void service_unbind(struct rpd_service *service)
 {
     for (size_t i = 0; i < service->attachment_count; i++)
@@ -540,6 +550,11 @@ static const struct option_value *option(const struct rpd_service *service, cons
 const char *rpd_option_string(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_STRING_TYPE)->string;
+}
+
+const char *rpd_option_secret(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_SECRET_TYPE)->string;
 }
 
 int64_t rpd_option_integer(const struct rpd_service *service, const char *name)

@@ -28,11 +28,15 @@
 #include "work/jobs.h"
 #include "work/loading.h"
 
+#include <stdatomic.h>
+
 /* [loop] */
 struct service_events {
     /* What it shows to others has changed. */
     void (*phase)(void *daemon, struct rpd_service *service, enum rpd_phase phase);
     void (*ready)(void *daemon, struct rpd_service *service);
+    /* What it cannot do has changed. */
+    void (*degraded)(void *daemon, struct rpd_service *service);
     /* It cannot go on: the daemon must stop with this. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
     /* error: of its unload; NULL: it has none. */
@@ -89,8 +93,10 @@ struct rpd_service {
     bool cut_off; /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
-    struct error error;        /* of the backend's serve */
-    struct error unload_error; /* a worker's, until it has unloaded; code 0: none */
+    char trouble[256];            /* what the backend cannot do now; "": nothing */
+    _Atomic uint64_t stop_due_us; /* when drain_s is over; 0: no stop is under way */
+    struct error error;           /* of the backend's serve */
+    struct error unload_error;    /* a worker's, until it has unloaded; code 0: none */
 };
 
 /* service is the name that the loop declares, which takes no parentheses. */
@@ -144,6 +150,9 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
 
+/* Who waits at its adopted listeners is turned away: adoption_turn_away(). */
+void service_turn_away(const struct rpd_service *service);
+
 /* Says which backlogs are more than the kernel gives. */
 void service_warn_of_backlogs(const struct rpd_service *service);
 
@@ -160,6 +169,9 @@ void service_sweep(const struct rpd_service *service);
  * drained and stopped through events->stopped. */
 int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
                   struct error *error);
+
+/* Its backend or its load has said that not all of it works. */
+bool service_is_degraded(const struct rpd_service *service);
 
 /* Takes no new clients and lets those in flight finish; then stops. */
 void service_drain(struct rpd_service *service);

@@ -151,6 +151,32 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
     error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
 }
 
+int rpd_unload_time_left_ms(const struct rpd_service *service)
+{
+    const uint64_t due_us = atomic_load(&service->stop_due_us);
+    const uint64_t now_us = clock_us();
+
+    return due_us > now_us ? (int)((due_us - now_us) / 1000) : 0;
+}
+
+void rpd_service_set_degraded(struct rpd_service *service, const char *reason)
+{
+    const char *text = reason ? reason : "";
+
+    if (strncmp(service->trouble, text, sizeof service->trouble - 1) == 0)
+        return;
+    snprintf(service->trouble, sizeof service->trouble, "%s", text);
+    if (*text)
+        state_page_error(&service->state_page, text);
+    service_show(service);
+    service->events->degraded(service->daemon, service);
+}
+
+bool service_is_degraded(const struct rpd_service *service)
+{
+    return service->loading.degraded || *service->trouble;
+}
+
 const char *rpd_listener_text(const struct rpd_listener *listener)
 {
     loop_only_warns();

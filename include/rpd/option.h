@@ -14,7 +14,8 @@ enum rpd_option_type {
     RPD_OPTION_STRING_TYPE,
     RPD_OPTION_INTEGER_TYPE,
     RPD_OPTION_NUMBER_TYPE,
-    RPD_OPTION_BOOLEAN_TYPE
+    RPD_OPTION_BOOLEAN_TYPE,
+    RPD_OPTION_SECRET_TYPE
 };
 
 /* One row. Use the macros. */
@@ -37,6 +38,11 @@ struct rpd_option {
     { name, meaning, RPD_OPTION_NUMBER_TYPE, NULL, preset, min, max, 0 }
 #define RPD_OPTION_BOOLEAN(name, preset, meaning) \
     { name, meaning, RPD_OPTION_BOOLEAN_TYPE, NULL, (preset) ? 1 : 0, 0, 1, 0 }
+/* The name of a file that has a secret in it, such as "password_file". rpd reads it before any
+ * client is served, and takes none that another user could read, or owns. A name without a slash
+ * is that of a credential of systemd's (LoadCredential=). Unset unless the user sets it. */
+#define RPD_OPTION_SECRET(name, meaning) \
+    { name, meaning, RPD_OPTION_SECRET_TYPE, NULL, 0, 0, 0, 0 }
 #define RPD_OPTIONS_END \
     { NULL, NULL, RPD_OPTION_END, NULL, 0, 0, 0, 0 }
 /* clang-format on */
@@ -49,6 +55,8 @@ RPD_API const char *rpd_option_string(const struct rpd_service *service, const c
 RPD_API int64_t rpd_option_integer(const struct rpd_service *service, const char *name);
 RPD_API double rpd_option_number(const struct rpd_service *service, const char *name);
 RPD_API bool rpd_option_boolean(const struct rpd_service *service, const char *name);
+/* What is in the file, without the newline at its end; NULL: unset. */
+RPD_API const char *rpd_option_secret(const struct rpd_service *service, const char *name);
 
 RPD_END
 #endif

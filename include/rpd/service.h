@@ -96,9 +96,19 @@ RPD_API int rpd_serve_connections(struct rpd_service *service,
 /* [loop] Says why serve failed. Returns -1, for `return rpd_serve_fail(...)`. */
 RPD_API int rpd_serve_fail(struct rpd_service *service, const char *format, ...) RPD_PRINTF(2, 3);
 
+/* [loop] What the service cannot do now, in one line such as "cannot save: No space left on
+ * device"; NULL: it can do everything again. `rpdctl status` shows the service as degraded, with
+ * this as its last error, and the service manager's status has the line, too. The text is copied,
+ * 255 bytes at most; nothing is logged. The same text again changes nothing. */
+RPD_API void rpd_service_set_degraded(struct rpd_service *service, const char *reason);
+
 /* [worker] Called in unload: what had to be kept could not be, and why. The stop goes on, and
  * the process ends with 71. */
 RPD_API void rpd_unload_fail(struct rpd_service *service, const char *format, ...) RPD_PRINTF(2, 3);
+
+/* [worker] Called in unload: the milliseconds until drain_s is over, for what failed and may be
+ * tried again; 0: it is over. A second later the end is forced (70). */
+RPD_API int rpd_unload_time_left_ms(const struct rpd_service *service);
 
 RPD_END
 #endif

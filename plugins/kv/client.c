@@ -72,7 +72,7 @@ void client_connect(struct rpd_conn *conn, void *state)
     LIST_INIT(&session->watches);
     TAILQ_INIT(&session->subscriptions);
     session->protocol = 2;
-    session->is_authenticated = !rpd_option_string(rpd_conn_service(conn), "password");
+    session->is_authenticated = !kv_password(rpd_conn_service(conn));
     rpd_conn_set_data(conn, session);
     count_session(kv, session);
 }

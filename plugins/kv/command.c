@@ -315,6 +315,9 @@ static bool is_allowed(struct call *call)
     } else if (!command_has_its_data(call)) {
         kv_loading_text(call->service, loading);
         reply_error(call->reply, loading);
+    } else if (command->flags & COMMAND_WRITE && call->kv->refuses_writes) {
+        reply_error(call->reply, "MISCONF the last save failed, and writes are refused until one "
+                                 "succeeds (stop_writes_on_save_error): INFO persistence says why");
     } else {
         return true;
     }

@@ -82,7 +82,7 @@ static bool is_password(const char *password, struct rpd_span given)
 
 static bool authenticate(struct call *call, struct rpd_span user, struct rpd_span given)
 {
-    const char *password = rpd_option_string(call->service, "password");
+    const char *password = kv_password(call->service);
     const bool is_known = user.size == 7 && memcmp(user.data, "default", 7) == 0;
 
     if (is_known && (!password || is_password(password, given))) {
@@ -99,7 +99,7 @@ void command_auth(struct call *call)
 
     if (call->argc > 3)
         reply_error(call->reply, "ERR syntax error");
-    else if (call->argc == 2 && !rpd_option_string(call->service, "password"))
+    else if (call->argc == 2 && !kv_password(call->service))
         reply_error(call->reply,
                     "ERR AUTH <password> called without any password configured for the default "
                     "user. Are you sure your configuration is correct?");

@@ -129,6 +129,8 @@ static void add_persistence(struct info *info, const struct call *call)
         "aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
         !kv->is_ready, (unsigned long long)(kv->store.changes - kv->saved_changes),
         kv->save != NULL, (long long)kv->last_save_s, kv->last_save_failed ? "err" : "ok");
+    if (kv->last_save_failed)
+        add(info, "kv_last_save_error:%s\r\n", kv->save_failure);
     add_zeros(info, "async_loading current_cow_peak current_cow_size current_cow_size_age "
                     "current_fork_perc current_save_keys_processed current_save_keys_total "
                     "rdb_saves rdb_last_cow_size rdb_last_load_keys_expired "

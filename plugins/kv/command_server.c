@@ -138,7 +138,7 @@ void command_command(struct call *call)
 
 /* ---- CONFIG ---------------------------------------------------------------------- */
 
-enum { SETTINGS = 8 };
+enum { SETTINGS = 9 };
 
 struct setting {
     const char *name;
@@ -150,6 +150,7 @@ static void describe_settings(const struct call *call, struct setting settings[S
     const char *snapshot = rpd_option_string(call->service, "snapshot");
     const int64_t limit = rpd_option_integer(call->service, "maxmemory");
     const int64_t every = rpd_option_integer(call->service, "save_interval_s");
+    const bool stops_writes = rpd_option_boolean(call->service, "stop_writes_on_save_error");
     size_t at = 0;
 
     settings[at++] = (struct setting){"appendonly", "no"};
@@ -164,6 +165,8 @@ static void describe_settings(const struct call *call, struct setting settings[S
     if (every > 0)
         snprintf(settings[at].value, sizeof settings->value, "%lld 1", (long long)every);
     at++;
+    settings[at] = (struct setting){"stop-writes-on-bgsave-error", ""};
+    snprintf(settings[at++].value, sizeof settings->value, "%s", stops_writes ? "yes" : "no");
     settings[at] = (struct setting){"timeout", "0"};
 }
 

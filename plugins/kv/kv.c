@@ -31,12 +31,23 @@ static const struct rpd_option options[] = {
     RPD_OPTION_INTEGER("save_interval_s", 0, 0, 31536000,
                        "save that often, if anything has changed (0: only when asked)"),
     RPD_OPTION_BOOLEAN("save_at_stop", 1, "whether a stop saves, if anything has changed"),
+    RPD_OPTION_BOOLEAN("stop_writes_on_save_error", 1,
+                       "whether writes are refused (-MISCONF) after a save that failed, until one "
+                       "succeeds"),
     RPD_OPTION_STRING("loading", "error",
                       "what a request for keys that are not loaded yet gets: \"error\" "
                       "(-LOADING), or \"hold\" (it waits)"),
     RPD_OPTION_STRING("password", NULL, "what clients must give with AUTH or HELLO"),
+    RPD_OPTION_SECRET("password_file", "a file with the password, in place of \"password\""),
     RPD_OPTIONS_END,
 };
+
+const char *kv_password(const struct rpd_service *service)
+{
+    const char *secret = rpd_option_secret(service, "password_file");
+
+    return secret ? secret : rpd_option_string(service, "password");
+}
 
 void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE])
 {
@@ -223,6 +234,15 @@ static void on_busy(struct rpd_conn *conn)
     rpd_conn_printf(conn, "-%s\r\n", text);
 }
 
+static void on_drain(struct rpd_service *service, void *state)
+{
+    struct kv *kv = state;
+
+    (void)service;
+    if (kv)
+        kv->is_draining = true;
+}
+
 static void on_stop(struct rpd_service *service, void *state)
 {
     struct kv *kv = state;
@@ -237,6 +257,6 @@ static void on_stop(struct rpd_service *service, void *state)
 RPD_BACKEND(kv, .summary = "A cache with Redis's protocol, which serves while it loads",
             .version = "1", .options = options, .claim = owner_claim, .load = load_begin,
             .unload = load_unload, .on_ready = on_ready, .on_connect = client_connect,
-            .on_data = client_data, .on_close = client_close, .stop = on_stop,
+            .on_data = client_data, .on_close = client_close, .on_drain = on_drain, .stop = on_stop,
             .warmup = RPD_WARMUP_SERVE, .serves_without_state = true, .on_busy = on_busy,
             .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"));

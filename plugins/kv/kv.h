@@ -69,7 +69,8 @@ struct kv {
     int64_t longest_step_us; /* of the loop's time, by one step or one tick */
     struct heap copies;      /* of large requests */
     struct event *timer;
-    bool is_ready; /* all that can be loaded is */
+    bool is_ready;    /* all that can be loaded is */
+    bool is_draining; /* a stop is under way */
     /* Snapshots: */
     struct load_file *file; /* what is loaded from; NULL when that is over */
     struct file_mark mark;  /* of the last snapshot */
@@ -79,11 +80,16 @@ struct kv {
     int64_t last_save_s, last_try_us;
     uint64_t saved_changes; /* store.changes at the last save */
     bool last_save_failed;
+    bool refuses_writes; /* because of that */
+    char save_failure[160];
     /* For INFO: */
     int64_t started_us;
     uint64_t commands_done, connections, sessions;
     size_t peak_memory;
 };
+
+/* [any] What clients must give; NULL: nothing. */
+const char *kv_password(const struct rpd_service *service);
 
 enum { KV_LOADING_SIZE = 96 };
 

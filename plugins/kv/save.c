@@ -6,11 +6,16 @@
 
 #include "save_slice.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { RETRY_US = 10 * 1000000 /* after one that has failed */ };
+enum {
+    RETRY_US = 10 * 1000000, /* after one that has failed */
+    STOP_RETRY_MS = 200      /* the same at a stop */
+};
 
 /* A client that waits for the end of its SAVE. */
 struct waiter {
@@ -34,6 +39,7 @@ struct save {
     int64_t began_us, longest_us; /* of what the loop does at a time */
     uint64_t changes;             /* of the store, when it began */
     const char *given_up;         /* NULL, or why */
+    bool is_called_off;           /* so nothing is wrong */
     SLIST_HEAD(waiters, waiter) waiters;
 };
 
@@ -46,6 +52,13 @@ static void give_up(struct save *save, const char *why)
 {
     if (!save->given_up)
         save->given_up = why;
+}
+
+static void call_off(struct save *save, const char *why)
+{
+    if (!save->given_up)
+        save->is_called_off = true;
+    give_up(save, why);
 }
 
 static void copy_segment(struct store_guard *guard, unsigned database, uint64_t hash)
@@ -130,6 +143,23 @@ static void answer_waiters(struct save *save, const char *failure)
     }
 }
 
+static const char *what_is_there(const struct snapshot_writer *writer)
+{
+    return writer->has_replaced ? "" : "; the last snapshot is as it was";
+}
+
+/* To whoever writes, and whoever looks: what is written now may be lost. */
+static void set_failure(struct kv *kv, const char *failure)
+{
+    char reason[sizeof kv->save_failure + 16];
+
+    kv->last_save_failed = failure;
+    kv->refuses_writes = failure && rpd_option_boolean(kv->service, "stop_writes_on_save_error");
+    snprintf(kv->save_failure, sizeof kv->save_failure, "%.150s", failure ? failure : "");
+    snprintf(reason, sizeof reason, "cannot save: %s", kv->save_failure);
+    rpd_service_set_degraded(kv->service, failure ? reason : NULL);
+}
+
 static void log_end(const struct save *save, const char *failure)
 {
     const struct kv *kv = save->kv;
@@ -138,9 +168,12 @@ static void log_end(const struct save *save, const char *failure)
 
     for (unsigned i = 0; i < SNAPSHOT_PARTS; i++)
         keys += save->writer.header.part[i].keys;
-    if (failure)
-        rpd_log(kv->service, RPD_LOG_ERROR, "save %s: %s; the snapshot is as it was",
-                rpd_option_string(kv->service, "snapshot"), failure);
+    if (save->is_called_off)
+        rpd_log(kv->service, RPD_LOG_INFO, "a save is called off: %s", failure);
+    else if (failure)
+        rpd_log(kv->service, RPD_LOG_ERROR, "save %s: %s%s; tried again in %d s%s", save->path,
+                failure, what_is_there(&save->writer), RETRY_US / 1000000,
+                kv->refuses_writes ? ", and until one succeeds writes are refused" : "");
     else
         rpd_log(kv->service, RPD_LOG_INFO,
                 "saved %llu keys, %llu bytes in %.3f s (longest step of the loop: %.3f ms)",
@@ -157,7 +190,8 @@ static void end(struct save *save)
 
     kv->store.guard = NULL;
     kv->save = NULL;
-    kv->last_save_failed = failure;
+    if (!save->is_called_off)
+        set_failure(kv, failure);
     log_end(save, failure);
     if (!failure) {
         kv->last_save_s = kv_clock_wall_ms() / 1000;
@@ -188,7 +222,7 @@ static void step_done(struct rpd_service *service, void *arg, bool cancelled)
 
     (void)service;
     if (cancelled)
-        give_up(save, "the service stops");
+        call_off(save, "the service stops");
     if (save->step == SAVE_WRITES)
         save->guard.written = ++save->part;
     if (save->step != SAVE_CLEANS && (save->given_up || save->writer.has_failed)) {
@@ -218,8 +252,12 @@ static void go_on(struct save *save)
     took_us = kv_clock_monotonic_us() - began_us;
     if (took_us > save->longest_us)
         save->longest_us = took_us;
-    if (!save->given_up && rpd_job_submit(save->kv->service, run, step_done, save) < 0)
-        give_up(save, "too many jobs wait, or the service stops");
+    if (!save->given_up && rpd_job_submit(save->kv->service, run, step_done, save) < 0) {
+        if (save->kv->is_draining)
+            call_off(save, "the service stops");
+        else
+            give_up(save, "too many jobs wait");
+    }
     if (save->given_up)
         end(save);
 }
@@ -267,16 +305,18 @@ void save_tick(struct kv *kv)
     const int64_t every_us = rpd_option_integer(kv->service, "save_interval_s") * 1000000;
     const int64_t waited_us = kv_clock_monotonic_us() - kv->last_try_us;
 
-    if (every_us == 0 || kv->save || refusal(kv) || kv->store.changes == kv->saved_changes)
+    if (kv->save || refusal(kv))
         return;
-    if (waited_us >= every_us || (kv->last_save_failed && waited_us >= RETRY_US))
+    if (kv->last_save_failed
+            ? waited_us >= RETRY_US
+            : every_us > 0 && waited_us >= every_us && kv->store.changes != kv->saved_changes)
         begin(kv);
 }
 
 void save_cancel(struct kv *kv)
 {
     if (kv->save)
-        give_up(kv->save, "the databases were flushed meanwhile");
+        call_off(kv->save, "the databases were flushed meanwhile");
 }
 
 /* ---- at the stop ------------------------------------------------------------------------- */
@@ -302,10 +342,39 @@ static void write_all(struct kv *kv, struct snapshot_writer *writer)
     writer_commit(writer);
 }
 
+/* Says what is lost. */
+static void fail_at_stop(const struct kv *kv, const struct snapshot_writer *writer)
+{
+    const int64_t saved_s = kv->last_save_s;
+    char when[40] = "the start";
+    struct tm local;
+    const time_t at = (time_t)saved_s;
+
+    if (saved_s > 0 && localtime_r(&at, &local))
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S%z", &local);
+    rpd_unload_fail(kv->service, "save %s: %s%s; %llu changes since %s are lost",
+                    rpd_option_string(kv->service, "snapshot"), writer->why, what_is_there(writer),
+                    (unsigned long long)(kv->store.changes - kv->saved_changes), when);
+}
+
+/* Whether it is worth another try: a disk that was full may have room soon. */
+static bool may_try_again(const struct kv *kv, const struct snapshot_writer *writer, int tries)
+{
+    if (!writer->has_failed || rpd_unload_time_left_ms(kv->service) < STOP_RETRY_MS)
+        return false;
+    if (tries == 1)
+        rpd_log(kv->service, RPD_LOG_WARNING, "save %s: %s; tried again until drain_s is over",
+                rpd_option_string(kv->service, "snapshot"), writer->why);
+    poll(NULL, 0, STOP_RETRY_MS);
+    return true;
+}
+
 void save_at_stop(struct kv *kv)
 {
     struct snapshot_writer writer;
     const char *refused;
+    int tries = 0;
+    bool again;
 
     /* (It was never ready: not all of the last snapshot may be there.) */
     if (!kv->service || refusal(kv) || kv->store.changes == kv->saved_changes ||
@@ -313,15 +382,19 @@ void save_at_stop(struct kv *kv)
         return;
     kv_clock_forget(&kv->store.clock);
     refused = owner_refusal(kv->service, rpd_option_string(kv->service, "snapshot"), &kv->mark);
-    writer = (struct snapshot_writer){.fd = -1};
-    if (refused)
-        writer_refuse(&writer, refused);
-    else
-        write_all(kv, &writer);
-    if (writer.has_failed)
-        rpd_unload_fail(kv->service, "save %s: %s; the snapshot is as it was",
-                        rpd_option_string(kv->service, "snapshot"), writer.why);
-    writer_finish(&writer);
+    do {
+        writer = (struct snapshot_writer){.fd = -1};
+        if (refused)
+            writer_refuse(&writer, refused);
+        else
+            write_all(kv, &writer);
+        again = !refused && may_try_again(kv, &writer, ++tries);
+        if (writer.has_failed && !again)
+            fail_at_stop(kv, &writer);
+        else if (!again && tries > 1)
+            rpd_log(kv->service, RPD_LOG_INFO, "saved at the try number %d", tries);
+        writer_finish(&writer);
+    } while (again);
 }
 
 /* ---- commands -------------------------------------------------------------------------------- */

@@ -172,6 +172,7 @@ int writer_commit(struct snapshot_writer *writer)
     }
     free(writer->temporary);
     writer->temporary = NULL;
+    writer->has_replaced = true;
     sync_directory(writer);
     return writer->has_failed ? -1 : 0;
 }

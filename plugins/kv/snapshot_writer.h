@@ -18,6 +18,7 @@ struct snapshot_writer {
     char *buffer;
     size_t size;           /* of what is in it */
     struct file_mark mark; /* of the file that was committed */
+    bool has_replaced;     /* the old file: the new one has its name */
     bool has_failed;       /* and why: */
     char why[SNAPSHOT_TEXT_SIZE];
 };

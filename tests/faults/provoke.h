@@ -46,6 +46,9 @@ provoke_fn provoke_closing, provoke_fatal_closing;
 provoke_fn provoke_lost_directory, provoke_mounts, provoke_held_state;
 /* ---- provoke_places.c: rows 55 to 57 ---- */
 provoke_fn provoke_forgery, provoke_elsewhere, provoke_denied;
+/* ---- provoke_manager.c: row 65 ---- */
+provoke_fn provoke_slow_manager, provoke_watchdog;
+provoke_fn arrange_slow_manager, provoke_after_slow_manager;
 
 /* ---- shared ---- */
 

@@ -155,6 +155,8 @@ static struct process *start(struct stage *stage, bool has_shim)
     const char *const *preload = ARGS(
         textf("LD_PRELOAD=%s", shim_path()), textf("TEST_ACCEPT_FAULT=%s/fault", stage->dir),
         textf("ASAN_OPTIONS=%s:verify_asan_link_order=0", or_nothing(getenv("ASAN_OPTIONS"))));
+    const char *const *managed = ARGS(textf("NOTIFY_SOCKET=%s", stage_manager_path(stage)),
+                                      "WATCHDOG_USEC=1500000");
 
     const char *const *denied = ARGS(RPD_BUILD_DIR "/tests/support/deny", "EPERM",
                                      or_nothing(stage->setup.denied), build_path("rpd"), "-c",
@@ -162,13 +164,16 @@ static struct process *start(struct stage *stage, bool has_shim)
 
     if (stage->setup.tool && has_shim == stage->setup.has_shim && !stage->rpd)
         return start_within(stage);
+    /* (What is announced at READY to the one is announced then to the other, too.) */
     return process_start(&(struct process_options){
         .argv = stage->setup.denied   ? denied
                 : stage->setup.nofile ? limited
                                       : plain,
         .runtime_dir = stage->run,
-        .env = has_shim ? preload : NULL,
-        .notify = true,
+        .env = has_shim                   ? preload
+               : stage->setup.has_manager ? managed
+                                          : NULL,
+        .notify = !stage->setup.has_manager,
     });
 }
 
@@ -184,8 +189,24 @@ static void map_fault(struct stage *stage)
     close(fd);
 }
 
+const char *stage_manager_path(const struct stage *stage)
+{
+    return textf("%s/manager", stage->dir);
+}
+
+static void open_manager(struct stage *stage)
+{
+    const struct timeval patience = {.tv_sec = 60};
+
+    stage->manager = listen_at(stage_manager_path(stage), SOCK_DGRAM, -1);
+    cr_assert_geq(stage->manager, 0, "%s", strerror(errno));
+    setsockopt(stage->manager, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+}
+
 void stage_start(struct stage *stage)
 {
+    if (stage->setup.has_manager)
+        open_manager(stage);
     write_config(stage, &stage->setup);
     if (stage->setup.has_shim)
         map_fault(stage);
@@ -440,6 +461,7 @@ void stage_assert_clean(struct stage *stage)
     unlink(stage->go);
     unlink(stage->path);
     unlink(textf("%s/fault", stage->dir));
+    unlink(stage_manager_path(stage));
     const char *left = listing(stage->dir);
     cr_assert_str_eq(left, textf("%s/ep/\n%s/run/\n", stage->dir, stage->dir), "left behind:\n%s",
                      left);

@@ -43,6 +43,7 @@ struct setup {
     bool has_shim;       /* accept4() fails where fault says so */
     bool has_mounts;     /* it and the test have mounts of their own; needs root */
     const char *denied;  /* the calls that it is denied: "close_range" */
+    bool has_manager;    /* a service manager's socket and watchdog */
     const char *tool;    /* of row 59: what it runs within */
 };
 
@@ -62,6 +63,7 @@ struct stage {
     bool spared;            /* it ended before it could be killed */
     unsigned round;         /* of the long form, from 0 */
     int guest;
+    int manager; /* the socket on which it hears, where there is one */
     struct witness witness;
 };
 
@@ -92,6 +94,7 @@ void stage_drain(struct stage *stage);
 void stage_open_gate(struct stage *stage); /* the load goes on */
 void stage_go(struct stage *stage);        /* the jobs go on */
 
+const char *stage_manager_path(const struct stage *stage);
 int stage_client(const char *endpoint);
 void stage_say(int fd, const char *line);
 void stage_expect_line(struct stage *stage, int fd, const char *wanted);

@@ -285,7 +285,7 @@ static const struct row table[] = {
         [LOADING] = {NULL, provoke_sigterm, {"1", "10000"},
             .expect = STOPS_WITH(0, "test: load cancelled")},
         [SERVING] = {NULL, provoke_sigterm, {"1", "10000"},
-            .expect = STOPS_WITH(0, "stopping: told to by a signal")},
+            .expect = STOPS_WITH(0, "stopping: told to by SIGTERM from pid ")},
         [DRAINING] = {NULL, provoke_sigterm, {"1", "10000"}, .expect = HAS_NO_EFFECT}}},
     {28, "a second SIGINT", {
         [DRAINING] = {NULL, provoke_second_sigint, {"SIGINT"},
@@ -486,6 +486,15 @@ static const struct row table[] = {
         [DRAINING] = {arrange_offence, provoke_offence, {"loop throw", "worker throw"},
             .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
                 "service faulty")}}},
+    {65, "service manager does not read for 10 s; watchdog configured", {
+        [LOADING] = {NULL, provoke_slow_manager, {"it does not read"},
+            .setup = {.top = "\"notify\":\"ready\",", .has_manager = true},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_watchdog, {"it reads", "it does not read"},
+            .setup = {.has_manager = true}, .expect = HAS_NO_EFFECT},
+        [DRAINING] = {arrange_slow_manager, provoke_after_slow_manager, {"it does not read"},
+            .setup = {.top = "\"drain_s\":60,", .has_manager = true},
+            .expect = HAS_NO_EFFECT}}},
     {66, "a cause 10,000 times a second", {
         [LOADING] = {NULL, provoke_log, {"worker log"}, .setup = {.options = LOAD_DOES},
             .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
@@ -644,8 +653,8 @@ ParameterizedTest(struct place *place, fault, cell)
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31,
-                                33, 34, 35, 36, 37, 39, 40, 42, 54, 55, 56, 57, 58, 59, 63, 64, 66};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31, 33, 34,
+                                35, 36, 37, 39, 40, 42, 54, 55, 56, 57, 58, 59, 63, 64, 65, 66};
 
 static bool has_cell(int number, enum phase phase)
 {

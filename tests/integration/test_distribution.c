@@ -406,7 +406,7 @@ Test(distribution, completion_offers_services)
 static const char *units(void)
 {
     static const char *const names[] = {"rpd@.service", "rpd-tcp@.service", "rpd@.socket",
-                                        "user/rpd@.service"};
+                                        "rpd-tcp@.socket", "user/rpd@.service"};
     const char *dir = temp_dir_make();
 
     mkdir(textf("%s/user", dir), 0700);
@@ -431,7 +431,7 @@ Test(distribution, units_pass_verification)
     const char *dir = units();
     const char *script = "cd \"$1\" && export XDG_RUNTIME_DIR=$1 &&"
                          "systemd-analyze verify --man=no --recursive-errors=yes ./rpd@.service"
-                         " ./rpd-tcp@.service ./rpd@.socket &&"
+                         " ./rpd-tcp@.service ./rpd@.socket ./rpd-tcp@.socket &&"
                          "systemd-analyze --user verify --man=no --recursive-errors=yes"
                          " ./user/rpd@.service";
     const struct output output = RUN("sh", "-c", script, "sh", dir);
@@ -470,7 +470,7 @@ Test(distribution, units_are_not_restarted_in_vain)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = file_read(textf("%s/%s", dir, names[i]));
         cr_assert_not_null(strstr(text, "\nRestart=on-failure\n"), "%s", names[i]);
-        cr_assert_not_null(strstr(text, "\nRestartPreventExitStatus=64 65 73 77 78\n"), "%s",
+        cr_assert_not_null(strstr(text, "\nRestartPreventExitStatus=64 65 66 73 75 77 78\n"), "%s",
                            names[i]);
     }
 }

@@ -354,7 +354,7 @@ Test(life, sighup_logs_one_line)
 
     for (int i = 0; i < 100; i++)
         process_signal(life.rpd, SIGHUP);
-    assert_line(life.rpd, "SIGHUP is ignored");
+    assert_line(life.rpd, " is ignored: the configuration cannot be reloaded");
     assert_text(ask(fd, "still here"), "still here", life.rpd);
     close(fd);
     assert_stops(life.rpd);

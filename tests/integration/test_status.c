@@ -143,10 +143,10 @@ Test(status, all_of_one)
 Test(status, keys_are_there_in_every_state)
 {
     static const char *const keys[] = {
-        "service",  "state",       "pid",           "start_time", "uptime_ms", "build",
-        "plugin",   "config",      "config_digest", "control",    "endpoints", "unreachable",
-        "last_end", "runtime_dir", "elsewhere",     "phase",      "degraded",  "warmup",
-        "clients",  "load",        "loop",          "errors",     "last_error"};
+        "service",     "state",    "pid",         "start_time",    "uptime_ms", "build",
+        "old_build",   "plugin",   "config",      "config_digest", "control",   "endpoints",
+        "unreachable", "last_end", "runtime_dir", "elsewhere",     "phase",     "degraded",
+        "warmup",      "clients",  "load",        "loop",          "errors",    "last_error"};
     const char *run = make_run(temp_dir_make());
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
 
@@ -163,6 +163,33 @@ Test(status, keys_are_there_in_every_state)
 }
 
 /* ---- the dead ------------------------------------------------------------------------------- */
+
+/* As after an upgrade: what runs is not what a start would run. */
+Test(status, one_whose_program_was_replaced_is_old)
+{
+    const char *dir = temp_dir_make(), *run = textf("%s/run", dir), *own = textf("%s/rpd", dir);
+
+    copy_file(build_path("rpd"), own, 0700);
+    struct process *rpd = process_start(
+        &(struct process_options){.argv = ARGS(own, build_path("plugins/echo.so"), "-n", "demo"),
+                                  .runtime_dir = run,
+                                  .notify = true});
+    assert_bound(rpd);
+    json_t *row = json_of(run, "demo");
+    cr_assert(json_is_false(json_object_get(row, "old_build")));
+    json_decref(row);
+    cr_assert_null(strstr(RPDCTL_ON(run, "status").out, "old build"));
+    copy_file(build_path("rpd"), textf("%s.new", own), 0700);
+    cr_assert_eq(rename(textf("%s.new", own), own), 0);
+    row = json_of(run, "demo");
+    cr_assert(json_is_true(json_object_get(row, "old_build")));
+    json_decref(row);
+    cr_assert_not_null(strstr(RPDCTL_ON(run, "status").out, ", old build"));
+    cr_assert_not_null(strstr(RPDCTL_ON(run, "status", "demo").out, "restart the service"));
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
 
 Test(status, one_that_was_killed_is_dead)
 {

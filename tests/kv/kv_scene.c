@@ -27,33 +27,39 @@ void scene_open_gate(const char *dir, int parts)
         test_die("rename %s: %s", next, strerror(errno));
 }
 
-static struct process *start(const char *dir, const char *service, const char *options,
-                             const char *const *env)
+static struct process *start(const char *dir, const char *top, const char *service,
+                             const char *options, const char *const *env)
 {
     const char *config = textf("%s/config.json", dir);
     const char *text = textf(
-        "{\"workers\": 2, \"services\": [{\"name\": \"kv\", \"plugin\": \"%s\", "
+        "{\"workers\": 2, %s\"services\": [{\"name\": \"kv\", \"plugin\": \"%s\", "
         "\"listen\": [\"%s\"]%s, \"options\": {\"snapshot\": \"%s/snap\"%s}}]}",
-        build_path("plugins/kv.so"), scene_endpoint(dir), service, dir, options);
+        top, build_path("plugins/kv.so"), scene_endpoint(dir), service, dir, options);
 
     file_write(config, text, strlen(text));
     return process_start(&(struct process_options){
         .argv = ARGS("rpd", "-c", config), .runtime_dir = dir, .notify = true, .env = env});
 }
 
-struct process *scene_start(const char *dir, const char *service, const char *options, bool gated)
+struct process *scene_start_with(const char *dir, const char *top, const char *service,
+                                 const char *options, bool gated)
 {
     if (gated)
         scene_open_gate(dir, 0);
-    return start(dir, service, options,
+    return start(dir, top, service, options,
                  gated ? ARGS(textf("LD_PRELOAD=%s", build_path("tests/kv/slow_parts.so")),
                               textf("KV_GATE=%s/gate", dir))
                        : ARGS("LD_PRELOAD"));
 }
 
+struct process *scene_start(const char *dir, const char *service, const char *options, bool gated)
+{
+    return scene_start_with(dir, "", service, options, gated);
+}
+
 struct process *scene_start_with_clock(const char *dir)
 {
-    return start(dir, "", "",
+    return start(dir, "", "", "",
                  ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/wall_clock.so")),
                       textf("TEST_WALL_CLOCK=%s/clock", dir)));
 }

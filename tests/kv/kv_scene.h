@@ -8,6 +8,10 @@
  * and of its options, as JSON that begins with a comma: ", \"warmup\": ...". gated: parts load as
  * far as scene_open_gate() says. */
 struct process *scene_start(const char *dir, const char *service, const char *options, bool gated);
+
+/* The same; top: of the configuration, "\"drain_s\": 1, ". */
+struct process *scene_start_with(const char *dir, const char *top, const char *service,
+                                 const char *options, bool gated);
 const char *scene_endpoint(const char *dir);
 void scene_open_gate(const char *dir, int parts);
 

@@ -166,10 +166,116 @@ Test(save, a_failure_is_told_and_changes_nothing)
     temp_dir_remove(dir);
 }
 
-Test(save, one_that_fails_at_the_stop_is_told)
+/* As Redis does, so that not more and more is only in memory. */
+Test(save, writes_are_refused_after_one_that_failed)
 {
     const char *dir = temp_dir_make();
     struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "SAVE"), "-ERR not saved: ", 16), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "SET a 2"), "-MISCONF ", 9), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "DEL a"), "-MISCONF ", 9), 0);
+    assert_is(scene_ask(fd, "GET a"), "1");
+    assert_is(scene_ask(fd, "PING"), "+PONG");
+    cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "kv_last_save_error:"));
+    cr_assert_not_null(strstr(file_read(textf("%s/kv.state", dir)), "rpdstate"));
+    cr_assert_eq(rmdir(textf("%s/snap.tmp", dir)), 0);
+    /* Without being asked. */
+    cr_assert_eq(process_wait_line(rpd, "saved 1 keys"), 0, "%s", process_stderr(rpd));
+    assert_is(scene_ask(fd, "SET a 2"), "+OK");
+    cr_assert_null(strstr(scene_ask(fd, "INFO"), "kv_last_save_error:"));
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, writes_are_taken_after_one_that_failed_where_that_is_wanted)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", ", \"stop_writes_on_save_error\": false", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "SAVE"), "-ERR not saved: ", 16), 0);
+    assert_is(scene_ask(fd, "SET a 2"), "+OK");
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* Flushing is not a failure. */
+Test(save, writes_are_taken_after_one_that_was_called_off)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    fill(fd, 2000);
+    cr_assert_eq(send_all(fd, "BGSAVE\r\nFLUSHALL\r\n", 18), 0);
+    assert_is(scene_read(fd), "+Background saving started");
+    assert_is(scene_read(fd), "+OK");
+    cr_assert_eq(process_wait_line(rpd, "a save is called off: "), 0, "%s", process_stderr(rpd));
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "rdb_last_bgsave_status:ok"));
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, is_tried_again_at_the_stop)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "SET a 1"), "+OK");
+    cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
+    close(fd);
+    process_signal(rpd, 15);
+    cr_assert_eq(process_wait_line(rpd, "tried again until drain_s is over"), 0, "%s",
+                 process_stderr(rpd));
+    cr_assert_eq(rmdir(textf("%s/snap.tmp", dir)), 0);
+    cr_assert_eq(process_code(process_wait_exit(rpd)), 0, "%s", process_stderr(rpd));
+    cr_assert_null(strstr(process_stderr(rpd), "the last snapshot is as it was"));
+    process_free(rpd);
+    rpd = scene_start(dir, "", "", false);
+    fd = scene_client(dir);
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "GET a"), "1");
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* The stop saves all there is: nothing was lost with the save that ran. */
+Test(save, one_that_runs_at_the_stop_is_no_failure)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    fill(fd, 3000);
+    assert_is(scene_ask(fd, "BGSAVE"), "+Background saving started");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0, "%s", process_stderr(rpd));
+    cr_assert_null(strstr(process_stderr(rpd), "the last snapshot is as it was"), "%s",
+                   process_stderr(rpd));
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(save, one_that_fails_at_the_stop_is_told)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start_with(dir, "\"drain_s\": 1, ", "", "", false);
     const int fd = scene_client(dir);
 
     scene_await_ready(rpd);
@@ -178,6 +284,8 @@ Test(save, one_that_fails_at_the_stop_is_told)
     cr_assert_eq(mkdir(textf("%s/snap.tmp", dir), 0700), 0);
     cr_assert_eq(process_code(process_stop(rpd)), 71, "%s", process_stderr(rpd));
     cr_assert_not_null(strstr(process_stderr(rpd), "unload: kv: save "), "%s", process_stderr(rpd));
+    cr_assert_not_null(strstr(process_stderr(rpd), "; 1 changes since "), "%s",
+                       process_stderr(rpd));
     process_free(rpd);
     temp_dir_remove(dir);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define assert_is(found, wanted)                                                                   \
@@ -14,6 +15,29 @@
         const char *found_ = (found);                                                              \
         cr_assert_str_eq(found_, (wanted));                                                        \
     } while (0)
+
+Test(serve, a_password_may_be_in_a_file_of_its_own)
+{
+    const char *dir = temp_dir_make(), *path = textf("%s/password", dir);
+    const char *option = textf(", \"password_file\": \"%s\"", path);
+    struct process *rpd;
+
+    file_write(path, "secret\n", 7);
+    cr_assert_eq(chmod(path, 0644), 0);
+    rpd = scene_start(dir, "", option, false);
+    cr_assert_eq(process_code(process_wait_exit(rpd)), 77, "%s", process_stderr(rpd));
+    cr_assert_not_null(strstr(process_stderr(rpd), "others can read it; chmod 0600 it"), "%s",
+                       process_stderr(rpd));
+    process_free(rpd);
+    cr_assert_eq(chmod(path, 0600), 0);
+    rpd = scene_start(dir, "", option, false);
+    const int fd = scene_client(dir);
+    cr_assert_str_eq(scene_ask(fd, "GET a"), "-NOAUTH Authentication required.");
+    cr_assert_str_eq(scene_ask(fd, "AUTH secret"), "+OK");
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
 
 Test(serve, a_password_is_asked_for)
 {

@@ -3,10 +3,12 @@
 #include "plugin/options.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -263,4 +265,101 @@ Test(options, a_plugin_with_a_bad_table)
     option_table_check(rows[5], "p", &error);
     cr_assert_str_eq(error.text, "plugin: p: row 0 of its options (a): its default is out of its "
                                  "range; the plugin must be mended");
+}
+
+/* ---- secrets ---- */
+
+static const struct rpd_option secrets[] = {RPD_OPTION_SECRET("key_file", "of the key"),
+                                            RPD_OPTIONS_END};
+
+/* The code, and the secret or the error. */
+static int make_secret(const char *name, char *text, size_t size)
+{
+    struct config config;
+    struct options options;
+    struct error *errors;
+    size_t count;
+    char json[600];
+    int code = 0;
+
+    snprintf(json, sizeof json, "{\"key_file\":\"%s\"}", name);
+    load(&config, json, NULL);
+    if (options_make(&options, secrets, "demo", &config, &config.services[0], &errors, &count) <
+        0) {
+        cr_assert_eq(count, 1);
+        code = (int)errors[0].code;
+        snprintf(text, size, "%s", errors[0].text);
+        free(errors);
+    } else {
+        snprintf(text, size, "%s",
+                 options_find(&options, "key_file", RPD_OPTION_SECRET_TYPE)->string);
+        options_finish(&options);
+    }
+    config_finish(&config);
+    return code;
+}
+
+static void expect_secret(const char *path, const char *content, size_t size, mode_t mode, int code,
+                          const char *wanted)
+{
+    char text[1024];
+
+    unlink(path);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, content, size), (ssize_t)size);
+    cr_assert_eq(fchmod(fd, mode), 0);
+    /* (As of another group than root's, for which it is an access list's mask.) */
+    if (geteuid() == 0)
+        cr_assert_eq(fchown(fd, 0, 65534), 0);
+    close(fd);
+    cr_assert_eq(make_secret(path, text, sizeof text), code, "%s", text);
+    cr_assert(code ? strstr(text, wanted) != NULL : strcmp(text, wanted) == 0, "%s: not %s", text,
+              wanted);
+}
+
+Test(options, secrets_are_read_from_files_that_nobody_else_can_read)
+{
+    char dir[] = "/tmp/rpd-secret.XXXXXX", path[64], text[1024];
+
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/key", dir);
+    expect_secret(path, "open sesame\n", 12, 0600, 0, "open sesame");
+    expect_secret(path, "two\nlines", 9, 0400, 0, "two\nlines");
+    expect_secret(path, "x", 1, 0640, 77, "others can read it; chmod 0600 it");
+    expect_secret(path, "x", 1, 0604, 77, "others can read it");
+    expect_secret(path, "x", 1, 0620, 77, "others can write it");
+    expect_secret(path, "", 0, 0600, 78, "is empty");
+    expect_secret(path, "\n", 1, 0600, 78, "is empty");
+    expect_secret(path, "a\0b", 3, 0600, 78, "has a byte 0 in it");
+    setenv("CREDENTIALS_DIRECTORY", dir, 1);
+    expect_secret(path, "of the manager", 14, 0400, 0, "of the manager");
+    cr_assert_eq(make_secret("key", text, sizeof text), 0, "%s", text);
+    cr_assert_str_eq(text, "of the manager");
+    cr_assert_eq(make_secret("../key", text, sizeof text), 78, "%s", text);
+    cr_assert_eq(make_secret("..", text, sizeof text), 78, "%s", text);
+    cr_assert_eq(make_secret("", text, sizeof text), 78, "%s", text);
+    cr_assert_eq(make_secret("missing", text, sizeof text), 66, "%s", text);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    cr_assert_eq(make_secret("key", text, sizeof text), 78, "%s", text);
+    cr_assert_not_null(strstr(text, "pass it with LoadCredential="), "%s", text);
+    cr_assert_eq(make_secret(dir, text, sizeof text), 77, "%s", text);
+    cr_assert_eq(make_secret("/dev/null", text, sizeof text), 77, "%s", text);
+    unlink(path);
+    rmdir(dir);
+}
+
+Test(options, secrets_are_none_where_they_are_unset)
+{
+    struct config config;
+    struct options options;
+    struct error *errors;
+    size_t count;
+
+    load(&config, NULL, NULL);
+    cr_assert_eq(
+        options_make(&options, secrets, "demo", &config, &config.services[0], &errors, &count), 0);
+    cr_assert_null(options_find(&options, "key_file", RPD_OPTION_SECRET_TYPE)->string);
+    options_finish(&options);
+    config_finish(&config);
 }

@@ -17,8 +17,27 @@ install(FILES framework/install/completions/rpd framework/install/completions/rp
 # makes them in build/packages, for the prefix /usr. What is installed under no
 # component is in neither. Where the build was configured with
 # -DCMAKE_INSTALL_PREFIX=/usr, libraries are in Debian's own directory.
-set(RPD_PACKAGE_CONTACT "The maintainers of rpd <root@localhost>" CACHE STRING
-    "Who made the Debian packages: NAME <ADDRESS>")
+# Who makes a package answers for it: -DRPD_PACKAGE_CONTACT="NAME <ADDRESS>", or as Debian's own
+# tools have it, $DEBFULLNAME and $DEBEMAIL, or as git has it. Without one no package is made.
+function(rpd_find_contact)
+  set(name "$ENV{DEBFULLNAME}")
+  set(address "$ENV{DEBEMAIL}")
+  find_package(Git QUIET)
+  foreach(what name address)
+    if(NOT ${what} AND GIT_FOUND)
+      string(REPLACE "address" "email" key user.${what})
+      execute_process(COMMAND ${GIT_EXECUTABLE} config ${key} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+                      OUTPUT_VARIABLE ${what} OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    endif()
+  endforeach()
+  if(name AND address)
+    set(RPD_PACKAGE_CONTACT "${name} <${address}>" CACHE STRING "NAME <ADDRESS>" FORCE)
+  endif()
+endfunction()
+set(RPD_PACKAGE_CONTACT "" CACHE STRING "Who makes the Debian packages: NAME <ADDRESS>")
+if(NOT RPD_PACKAGE_CONTACT)
+  rpd_find_contact()
+endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME rpd)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "daemons that can be connected to before they are ready")
@@ -27,11 +46,11 @@ set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/packages)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_COMPONENTS_ALL runtime dev)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
-set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE
     GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
-set(CPACK_DEBIAN_DEBUGINFO_PACKAGE OFF)
+# (rpd-dbgsym; programs and libraries are stripped.)
+set(CPACK_DEBIAN_RUNTIME_DEBUGINFO_PACKAGE ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
 # libevent and jansson are opened by rpd itself, behind bind, so nobody sees from
@@ -42,7 +61,7 @@ string(REPLACE "_" "-" event_package ${event_package})
 string(REPLACE ".so." "" jansson_package ${JANSSON_SONAME})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME rpd)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION admin)
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "${event_package}, ${jansson_package} (>= 2.14)")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "${jansson_package} (>= 2.14)")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "libseccomp2 (>= 2.5)")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "rpd-dev, socat")
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION
@@ -55,12 +74,20 @@ find_program(DPKG_SHLIBDEPS_PROGRAM dpkg-shlibdeps)
 if(DPKG_SHLIBDEPS_PROGRAM)
   set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_BINARY_DIR})
+else() # (Else it finds it: kv is linked with it.)
+  string(PREPEND CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "${event_package}, ")
 endif()
 # (CPack's own shlibs would want exactly this version of rpd.)
 file(CONFIGURE OUTPUT packages/control/shlibs CONTENT "librpd 0 rpd\nlibrpd-client 0 rpd\n")
 file(CONFIGURE OUTPUT packages/control/triggers CONTENT "activate-noawait ldconfig\n")
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_BINARY_DIR}/packages/control/shlibs
-    ${CMAKE_CURRENT_BINARY_DIR}/packages/control/triggers)
+set(control ${CMAKE_CURRENT_BINARY_DIR}/packages/control)
+set(debian ${CMAKE_CURRENT_LIST_DIR}/../debian)
+add_custom_command(OUTPUT ${control}/symbols DEPENDS librpd librpd-client ${debian}/symbols.sh
+    COMMAND ${debian}/symbols.sh ${PROJECT_VERSION} $<TARGET_FILE:librpd> $<TARGET_FILE:librpd-client>
+            > ${control}/symbols VERBATIM)
+add_custom_target(symbols ALL DEPENDS ${control}/symbols)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${control}/shlibs ${control}/triggers
+    ${control}/symbols ${debian}/postinst ${debian}/prerm ${debian}/postrm)
 
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME rpd-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
@@ -82,6 +109,33 @@ if(GZIP_PROGRAM)
   install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd COMPONENT runtime)
   install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dev COMPONENT dev)
 endif()
+# Without a licence there is none to give.
+set(RPD_LICENSE_NAME "all-rights-reserved")
+set(RPD_LICENSE_TEXT " No licence has been granted.")
+if(EXISTS ${CMAKE_SOURCE_DIR}/LICENSE)
+  file(STRINGS ${CMAKE_SOURCE_DIR}/LICENSE lines)
+  list(GET lines 0 RPD_LICENSE_NAME)
+  set(RPD_LICENSE_TEXT "")
+  foreach(line IN LISTS lines)
+    string(STRIP "${line}" line)
+    if(line STREQUAL "")
+      set(line ".")
+    endif()
+    string(APPEND RPD_LICENSE_TEXT " ${line}\n")
+  endforeach()
+endif()
+configure_file(${debian}/copyright.in packages/copyright @ONLY)
+foreach(pair "runtime;rpd" "dev;rpd-dev")
+  list(GET pair 0 component)
+  list(GET pair 1 package)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packages/copyright COMPONENT ${component}
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package})
+endforeach()
+install(FILES ${debian}/lintian-overrides.rpd RENAME rpd COMPONENT runtime
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides)
+install(FILES ${debian}/logrotate COMPONENT runtime
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd/examples)
+
 install(FILES README.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd COMPONENT runtime)
 
 include(CPack)

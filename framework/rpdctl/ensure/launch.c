@@ -41,8 +41,9 @@ static void reset_signals(void)
 /* What speaks of a caller's service manager is not the daemon's. */
 static void clean_environment(void)
 {
-    static const char *const names[] = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
-                                        "NOTIFY_SOCKET"};
+    static const char *const names[] = {"LISTEN_FDS",    "LISTEN_PID",        "LISTEN_FDNAMES",
+                                        "NOTIFY_SOCKET", "WATCHDOG_PID",      "WATCHDOG_USEC",
+                                        "INVOCATION_ID", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);

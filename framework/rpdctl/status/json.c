@@ -123,17 +123,18 @@ static json_t *service(const struct status *status, const struct status_row *row
     const uint64_t uptime_ms = status_uptime_ms(status, instance);
     json_t *page = page_of(status, row);
     json_t *json = json_pack(
-        "{ss so ss so so so so so so so so so so so so}", "service", instance->service,
+        "{ss so ss so so so so so sb so so so so so so so}", "service", instance->service,
         "runtime_dir", text(row->directory), "state", state_verdict_text(instance->verdict),
         "elsewhere",
         text(instance->verdict == STATE_ELSEWHERE ? state_place_text(instance->place) : NULL),
         "pid", number_or_null(instance->pid > 0, (uint64_t)instance->pid), "start_time",
         number_or_null(instance->start_time > 0, instance->start_time), "uptime_ms",
         number_or_null(uptime_ms > 0, uptime_ms), "build",
-        text(*instance->page.build ? instance->page.build : NULL), "plugin", text(record->plugin),
-        "config", text(record->config), "config_digest", text(record->config_digest), "control",
-        text(record->control), "endpoints", endpoints(row, false), "unreachable",
-        endpoints(row, instance->verdict != STATE_DEAD), "last_end", last_end(&row->end));
+        text(*instance->page.build ? instance->page.build : NULL), "old_build", row->is_old,
+        "plugin", text(record->plugin), "config", text(record->config), "config_digest",
+        text(record->config_digest), "control", text(record->control), "endpoints",
+        endpoints(row, false), "unreachable", endpoints(row, instance->verdict != STATE_DEAD),
+        "last_end", last_end(&row->end));
 
     if (json && page)
         json_object_update(json, page);

@@ -7,10 +7,24 @@
 
 #include <errno.h>
 #include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* An upgrade puts another file in place of that which runs. (/proc tells its owner and root.) */
+static bool runs_a_file_that_is_gone(pid_t pid)
+{
+    static const char suffix[] = " (deleted)";
+    char path[32], target[PATH_MAX];
+    ssize_t size;
+
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    size = readlink(path, target, sizeof target);
+    return size >= (ssize_t)sizeof suffix - 1 &&
+           memcmp(target + size - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+}
 
 static void look(int runtime_dirfd, const char *service, struct status_row *row)
 {
@@ -19,6 +33,8 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
     instance_look(runtime_dirfd, service, instance);
     history_view_end(runtime_dirfd, service, instance->verdict == STATE_DEAD ? instance->pid : 0,
                      instance->start_time, &row->end);
+    row->is_old = instance->verdict != STATE_DEAD && instance->pid > 0 &&
+                  runs_a_file_that_is_gone(instance->pid);
     /* While it drains its paths are withdrawn. */
     if (instance->verdict == STATE_DRAINING)
         return;

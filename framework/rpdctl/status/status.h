@@ -14,7 +14,8 @@ struct status_row {
     char directory[RUNTIME_PATH_MAX]; /* its run-time directory */
     struct instance instance;
     struct history_entry
-        end; /* of that process, if it is dead, else the last one; all zero: none */
+        end;     /* of that process, if it is dead, else the last one; all zero: none */
+    bool is_old; /* the program that it runs was replaced, or removed, since it began */
     bool is_gone[RECORD_VIEW_ENDPOINTS]; /* the unix path of that endpoint is not there */
 };
 

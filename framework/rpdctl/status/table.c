@@ -79,7 +79,8 @@ static void describe_load(const struct instance *instance, char room[LOAD_MAX])
         return;
     }
     /* (The numbers follow the phase with the loop's next turn.) */
-    if (page->phase == RPD_PHASE_READY && !is_degraded(instance)) {
+    if (page->phase == RPD_PHASE_READY &&
+        (!is_degraded(instance) || page->parts_loaded == page->part_count)) {
         snprintf(room, LOAD_MAX, "loaded");
         return;
     }
@@ -135,8 +136,8 @@ static void fill_cells(const struct status *status, const struct status_row *row
     char *cell = ret->columns[3];
 
     snprintf(ret->columns[0], CELL_MAX, "%s", instance->service);
-    snprintf(ret->columns[1], CELL_MAX, "%s%s", state_verdict_text(instance->verdict),
-             is_degraded(instance) ? ", degraded" : "");
+    snprintf(ret->columns[1], CELL_MAX, "%s%s%s", state_verdict_text(instance->verdict),
+             is_degraded(instance) ? ", degraded" : "", row->is_old ? ", old build" : "");
     snprintf(ret->columns[2], CELL_MAX, "-");
     if (is_live(instance) && instance->pid > 0)
         snprintf(ret->columns[2], CELL_MAX, "%d", (int)instance->pid);
@@ -356,7 +357,9 @@ void status_print_detail(const struct status *status, const struct status_row *r
             state_verdict_text(instance->verdict), is_degraded(instance) ? ", degraded" : "");
     if (is_live(instance))
         print_process(status, instance, to);
-    print_text("build:", instance->page.build, to);
+    snprintf(text, sizeof text, "%s%s", instance->page.build,
+             row->is_old ? " (old: its program was replaced; restart the service)" : "");
+    print_text("build:", text, to);
     print_text("plugin:", instance->record.plugin, to);
     print_text("config:", instance->record.config, to);
     for (size_t i = 0; i < instance->record.endpoint_count; i++) {
