@@ -10,9 +10,9 @@
 #include "../support/process.h"
 #include "rounds.h"
 
-#include "crash.h"
-#include "listener.h"
-#include "seal.h"
+#include "endpoint/listener.h"
+#include "guard/crash.h"
+#include "plugin/seal.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -19,7 +19,7 @@
 #include "warmup.h"
 
 #include "../support/process.h"
-#include "state_view.h"
+#include "observe/state_view.h"
 
 #include <errno.h>
 #include <fcntl.h>

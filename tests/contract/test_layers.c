@@ -1,45 +1,34 @@
-/* The layers: includes in framework/ point one way, public headers stand on
- * nothing but libc, librpd and rpd export the public functions and only those,
- * and a plugin exports its descriptors and nothing else. */
+/* The layers: includes in framework/ name the room and point downward only,
+ * public headers stand on nothing but libc, librpd and rpd export the public
+ * functions and only those, and a plugin exports its descriptors and nothing
+ * else. */
 #include "../integration/common.h"
 
 #include <ctype.h>
+#include <fts.h>
 
-enum { NODES_MAX = 200, EDGES_MAX = 4000 };
+enum { MODULES_MAX = 300, EDGES_MAX = 4000, INCLUDES_MAX = 100 };
 
-/* A node is a module: x.c and x.h are one, and a file without a header of its
- * own belongs to the module whose header says so. */
-struct graph {
-    const char *nodes[NODES_MAX];
-    size_t node_count;
-    struct edge {
-        size_t from, to;
-    } edges[EDGES_MAX];
-    size_t edge_count;
+/* Upward. A room may include itself and the rooms of lower layers: none above it,
+ * and none beside it. */
+static const struct {
+    const char *room;
+    int layer;
+    bool needs_library; /* may include libevent or jansson */
+} rooms[] = {
+    {"base", 0, false},   {"guard", 1, false},  {"library", 1, true},   {"observe", 1, false},
+    {"config", 2, true},  {"publish", 2, true}, {"client", 2, false},   {"plugin", 3, true},
+    {"work", 3, true},    {"clients", 3, true}, {"endpoint", 4, false}, {"service", 5, true},
+    {"control", 6, true}, {"daemon", 7, true},  {"rpdctl", 7, true},
 };
 
-/* serving.c is the half of service.h that lives on the loop; loading_run.h is what
- * the halves of loading.h share. */
-static const char *const parts_of[][2] = {{"serving", "service"}, {"loading_run", "loading"}};
+static const char *const libraries[] = {"event2/", "jansson.h", "library/"};
 
-static const char *module_of(const char *file)
+static bool is_source(const char *name)
 {
-    const char *name = textf("%.*s", (int)(strrchr(file, '.') - file), file);
+    const size_t size = strlen(name);
 
-    for (size_t i = 0; i < sizeof parts_of / sizeof *parts_of; i++)
-        if (strcmp(name, parts_of[i][0]) == 0)
-            return parts_of[i][1];
-    return name;
-}
-
-static size_t node_of(struct graph *graph, const char *name)
-{
-    for (size_t i = 0; i < graph->node_count; i++)
-        if (strcmp(graph->nodes[i], name) == 0)
-            return i;
-    cr_assert_lt(graph->node_count, NODES_MAX);
-    graph->nodes[graph->node_count] = name;
-    return graph->node_count++;
+    return size > 2 && name[size - 2] == '.' && (name[size - 1] == 'c' || name[size - 1] == 'h');
 }
 
 /* The file names of all #include "..." (quotes) or <...> of a text. */
@@ -65,71 +54,170 @@ static size_t includes_of(const char *text, char opening, const char **ret_names
     return count;
 }
 
-static bool is_source(const char *name)
-{
-    const size_t size = strlen(name);
+/* A module is x.c and x.h of one folder; a file without a header of its own belongs to
+ * the module whose header says so. */
+struct graph {
+    const char *modules[MODULES_MAX]; /* "room/name" */
+    size_t module_count;
+    struct edge {
+        size_t from, to;
+    } edges[EDGES_MAX];
+    size_t edge_count;
+    const char *breaches; /* of the table of rooms, a line each */
+};
 
-    return size > 2 && name[size - 2] == '.' && (name[size - 1] == 'c' || name[size - 1] == 'h');
+/* serving.c is the half of service.h that lives on the loop; loading_run.h is what
+ * the halves of loading.h share. */
+static const char *const parts_of[][2] = {{"service/serving", "service/service"},
+                                          {"work/loading_run", "work/loading"}};
+
+static const char *module_of(const char *file)
+{
+    const char *name = textf("%.*s", (int)(strrchr(file, '.') - file), file);
+
+    for (size_t i = 0; i < sizeof parts_of / sizeof *parts_of; i++)
+        if (strcmp(name, parts_of[i][0]) == 0)
+            return parts_of[i][1];
+    return name;
 }
 
-static struct graph *read_graph(const char *dir)
+static size_t index_of(struct graph *graph, const char *module)
 {
-    struct graph *graph = calloc(1, sizeof *graph);
-    DIR *stream = opendir(dir);
+    for (size_t i = 0; i < graph->module_count; i++)
+        if (strcmp(graph->modules[i], module) == 0)
+            return i;
+    cr_assert_lt(graph->module_count, MODULES_MAX);
+    graph->modules[graph->module_count] = module;
+    return graph->module_count++;
+}
 
-    cr_assert_not_null(stream, "%s", dir);
-    for (const struct dirent *entry; (entry = readdir(stream));) {
-        const char *names[100];
-        if (!is_source(entry->d_name))
+/* The row of the room that a path such as "config/keys.h" is in, or -1. */
+static int room_of(const char *path)
+{
+    const size_t size = strcspn(path, "/");
+
+    for (size_t i = 0; path[size] && i < sizeof rooms / sizeof *rooms; i++)
+        if (strlen(rooms[i].room) == size && strncmp(path, rooms[i].room, size) == 0)
+            return (int)i;
+    return -1;
+}
+
+static void add_breach(struct graph *graph, const char *file, const char *why, const char *name)
+{
+    graph->breaches = textf("%s%s %s %s\n", graph->breaches, file, why, name);
+}
+
+static void judge_include(struct graph *graph, const char *file, const char *included)
+{
+    const int from = room_of(file), to = room_of(included);
+
+    if (from < 0)
+        add_breach(graph, file, "is in no room, but includes", included);
+    else if (to < 0)
+        add_breach(graph, file, "does not name the room of", included);
+    else if (to != from && rooms[to].layer >= rooms[from].layer)
+        add_breach(graph, file,
+                   rooms[to].layer > rooms[from].layer ? "includes upward"
+                                                       : "includes its neighbour's",
+                   included);
+}
+
+static void judge_libraries(struct graph *graph, const char *file, const char *text)
+{
+    const int room = room_of(file);
+    const char *names[INCLUDES_MAX];
+    size_t count = includes_of(text, '<', names, INCLUDES_MAX);
+
+    if (room < 0 || rooms[room].needs_library)
+        return;
+    count += includes_of(text, '"', names + count, INCLUDES_MAX - count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t l = 0; l < sizeof libraries / sizeof *libraries; l++)
+            if (strncmp(names[i], libraries[l], strlen(libraries[l])) == 0)
+                add_breach(graph, file, "needs a library:", names[i]);
+}
+
+static void read_source(struct graph *graph, const char *root, const char *path)
+{
+    const char *file = textf("%s", path + strlen(root) + 1);
+    const char *text = file_read(path);
+    const char *names[INCLUDES_MAX];
+    const size_t count = includes_of(text, '"', names, INCLUDES_MAX);
+    const size_t from = index_of(graph, module_of(file));
+
+    judge_libraries(graph, file, text);
+    for (size_t i = 0; i < count; i++) {
+        judge_include(graph, file, names[i]);
+        const size_t to = index_of(graph, module_of(names[i]));
+        if (to == from)
             continue;
-        const size_t from = node_of(graph, module_of(textf("%s", entry->d_name)));
-        const size_t count = includes_of(file_read(textf("%s/%s", dir, entry->d_name)), '"', names,
-                                         100);
-        for (size_t i = 0; i < count; i++) {
-            const size_t to = node_of(graph, module_of(names[i]));
-            if (to == from)
-                continue;
-            cr_assert_lt(graph->edge_count, EDGES_MAX);
-            graph->edges[graph->edge_count++] = (struct edge){from, to};
-        }
+        cr_assert_lt(graph->edge_count, EDGES_MAX);
+        graph->edges[graph->edge_count++] = (struct edge){from, to};
     }
-    closedir(stream);
+}
+
+/* All sources below root but the texts that others get: rpdctl's templates. */
+static struct graph *read_graph(const char *root)
+{
+    char *paths[] = {(char *)(uintptr_t)root, NULL};
+    struct graph *graph = calloc(1, sizeof *graph);
+    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+
+    cr_assert_not_null(tree, "%s", root);
+    graph->breaches = "";
+    for (FTSENT *entry; (entry = fts_read(tree));) {
+        if (entry->fts_info == FTS_D &&
+            (strcmp(entry->fts_name, "templates") == 0 || strcmp(entry->fts_name, "install") == 0))
+            fts_set(tree, entry, FTS_SKIP);
+        else if (entry->fts_info == FTS_F && is_source(entry->fts_name))
+            read_source(graph, root, entry->fts_path);
+    }
+    fts_close(tree);
     return graph;
 }
 
 /* Depth first; the cycle as "a -> b -> a", or NULL. */
-static const char *cycle_from(const struct graph *graph, size_t node, int *colours,
+static const char *cycle_from(const struct graph *graph, size_t module, int *colours,
                               const char *path)
 {
-    colours[node] = 1;
-    path = textf("%s%s", path, graph->nodes[node]);
+    colours[module] = 1;
+    path = textf("%s%s", path, graph->modules[module]);
     for (size_t i = 0; i < graph->edge_count; i++) {
-        if (graph->edges[i].from != node)
+        if (graph->edges[i].from != module)
             continue;
         const size_t to = graph->edges[i].to;
         if (colours[to] == 1)
-            return textf("%s -> %s", path, graph->nodes[to]);
+            return textf("%s -> %s", path, graph->modules[to]);
         if (colours[to] == 0) {
             const char *cycle = cycle_from(graph, to, colours, textf("%s -> ", path));
             if (cycle)
                 return cycle;
         }
     }
-    colours[node] = 2;
+    colours[module] = 2;
     return NULL;
 }
 
-static const char *find_cycle(const char *dir)
+static const char *find_cycle(const char *root)
 {
-    struct graph *graph = read_graph(dir);
-    int colours[NODES_MAX] = {0};
+    struct graph *graph = read_graph(root);
+    int colours[MODULES_MAX] = {0};
     const char *cycle = NULL;
 
-    for (size_t i = 0; i < graph->node_count && !cycle; i++)
+    for (size_t i = 0; i < graph->module_count && !cycle; i++)
         if (colours[i] == 0)
             cycle = cycle_from(graph, i, colours, "");
     free(graph);
     return cycle;
+}
+
+static const char *breaches_in(const char *root)
+{
+    struct graph *graph = read_graph(root);
+    const char *breaches = graph->breaches;
+
+    free(graph);
+    return breaches;
 }
 
 Test(layers, no_cycle)
@@ -139,64 +227,120 @@ Test(layers, no_cycle)
     cr_assert_null(cycle, "%s", cycle);
 }
 
-Test(layers, the_checker_finds_a_cycle)
+Test(layers, rooms_include_downward_only)
 {
-    const char *dir = temp_dir_make();
     struct graph *graph = read_graph(RPD_SOURCE_DIR "/framework");
 
-    cr_assert_gt(graph->node_count, 30, "the graph is empty");
-    cr_assert_gt(graph->edge_count, 60, "the graph is empty");
+    cr_assert_gt(graph->module_count, 100, "the graph is empty");
+    cr_assert_gt(graph->edge_count, 300, "the graph is empty");
+    cr_assert_str_empty(graph->breaches, "%s", graph->breaches);
     free(graph);
-    write_text(textf("%s/a.c", dir), "#include \"a.h\"\n#include \"b.h\"\n");
-    write_text(textf("%s/a.h", dir), "#include <stdio.h>\n");
-    write_text(textf("%s/b.h", dir), "  #  include \"c.h\"\n");
-    write_text(textf("%s/c.h", dir), "int c;\n");
-    write_text(textf("%s/serving.c", dir), "#include \"service.h\"\n");
-    cr_assert_null(find_cycle(dir), "%s", find_cycle(dir));
-    write_text(textf("%s/c.c", dir), "#include \"c.h\"\n#include \"a.h\"\n");
-    cr_assert_not_null(find_cycle(dir));
-    write_text(textf("%s/c.c", dir), "// #include \"a.h\"\n");
-    cr_assert_null(find_cycle(dir), "%s", find_cycle(dir));
-    /* Over the header of a part: one node with its whole. */
-    write_text(textf("%s/service.h", dir), "#include \"d.h\"\n");
-    write_text(textf("%s/d.c", dir), "#include \"serving.h\"\n");
-    cr_assert_not_null(find_cycle(dir));
+}
+
+/* Each folder of framework/ is a room of the table, and the other way round. */
+Test(layers, the_table_has_each_room)
+{
+    DIR *stream = opendir(RPD_SOURCE_DIR "/framework");
+    size_t count = 0;
+
+    cr_assert_not_null(stream);
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+            strcmp(entry->d_name, "install") == 0)
+            continue;
+        cr_expect_geq(room_of(textf("%s/", entry->d_name)), 0, "%s is not in the table",
+                      entry->d_name);
+        count++;
+    }
+    closedir(stream);
+    cr_expect_eq(count, sizeof rooms / sizeof *rooms);
+}
+
+static void plant(const char *root, const char *file, const char *text)
+{
+    const char *path = textf("%s/%s", root, file);
+
+    mkdir(textf("%.*s", (int)(strrchr(path, '/') - path), path), 0700);
+    write_text(path, text);
+}
+
+Test(layers, the_checker_finds_a_cycle)
+{
+    const char *root = temp_dir_make();
+
+    plant(root, "base/a.c", "#include \"base/a.h\"\n#include \"base/b.h\"\n");
+    plant(root, "base/a.h", "#include <stdio.h>\n");
+    plant(root, "base/b.h", "  #  include \"base/c.h\"\n");
+    plant(root, "base/c.h", "int c;\n");
+    plant(root, "service/serving.c", "#include \"service/service.h\"\n");
+    cr_assert_null(find_cycle(root), "%s", find_cycle(root));
+    plant(root, "base/c.c", "#include \"base/c.h\"\n#include \"base/a.h\"\n");
+    cr_assert_not_null(find_cycle(root));
+    plant(root, "base/c.c", "// #include \"base/a.h\"\n");
+    cr_assert_null(find_cycle(root), "%s", find_cycle(root));
+    /* Over the header of a part: one module with its whole. */
+    plant(root, "service/service.h", "#include \"service/d.h\"\n");
+    plant(root, "service/d.c", "#include \"service/serving.h\"\n");
+    cr_assert_not_null(find_cycle(root));
+}
+
+/* One include planted in each direction: upward from each room to the next layer,
+ * sideways, without a room, and to a library from where none may be. */
+Test(layers, the_checker_finds_each_breach)
+{
+    const char *root = temp_dir_make();
+
+    plant(root, "service/good.c",
+          "#include \"service/good.h\"\n#include \"base/log.h\"\n"
+          "#include <event2/event.h>\n");
+    cr_assert_str_empty(breaches_in(root), "%s", breaches_in(root));
+    for (size_t from = 0; from < sizeof rooms / sizeof *rooms; from++)
+        for (size_t to = 0; to < sizeof rooms / sizeof *rooms; to++) {
+            const char *file = textf("%s/planted.c", rooms[from].room);
+            plant(root, file, textf("#include \"%s/x.h\"\n", rooms[to].room));
+            const bool allowed = to == from || rooms[to].layer < rooms[from].layer;
+            const bool of_library = strcmp(rooms[to].room, "library") == 0 &&
+                                    !rooms[from].needs_library;
+            cr_expect_eq(breaches_in(root)[0] == '\0', allowed && !of_library, "%s -> %s: %s",
+                         rooms[from].room, rooms[to].room, breaches_in(root));
+            unlink(textf("%s/%s", root, file));
+        }
+    plant(root, "base/planted.c", "#include \"log.h\"\n");
+    cr_expect_not_null(strstr(breaches_in(root), "does not name the room"), "%s",
+                       breaches_in(root));
+    plant(root, "base/planted.c", "#include <event2/event.h>\n");
+    cr_expect_not_null(strstr(breaches_in(root), "needs a library"), "%s", breaches_in(root));
+    plant(root, "base/planted.c", "\n");
+    plant(root, "attic/planted.c", "#include \"base/log.h\"\n");
+    cr_expect_not_null(strstr(breaches_in(root), "is in no room"), "%s", breaches_in(root));
 }
 
 Test(layers, the_daemon_is_on_top)
 {
-    DIR *stream = opendir(RPD_SOURCE_DIR "/framework");
+    struct graph *graph = read_graph(RPD_SOURCE_DIR "/framework");
 
-    cr_assert_not_null(stream);
-    for (const struct dirent *entry; (entry = readdir(stream));) {
-        const char *names[100];
-        if (!is_source(entry->d_name))
-            continue;
-        const size_t count = includes_of(
-            file_read(textf(RPD_SOURCE_DIR "/framework/%s", entry->d_name)), '"', names, 100);
-        for (size_t i = 0; i < count; i++)
-            cr_expect(strcmp(names[i], "daemon.h") != 0 ||
-                          strcmp(entry->d_name, "rpd_main.c") == 0 ||
-                          strcmp(entry->d_name, "daemon.c") == 0,
-                      "%s includes daemon.h", entry->d_name);
+    for (size_t i = 0; i < graph->edge_count; i++) {
+        const char *from = graph->modules[graph->edges[i].from];
+        if (strcmp(graph->modules[graph->edges[i].to], "daemon/daemon") == 0)
+            cr_expect_str_eq(from, "daemon/rpd_main");
     }
-    closedir(stream);
+    free(graph);
 }
 
-/* The loop's side only: nobody below it may need the library. */
-Test(layers, the_ground_needs_no_library)
+/* What runs before libevent and jansson are loaded must do without them. */
+Test(layers, the_start_needs_no_library)
 {
-    static const char *const ground[] = {"error.c", "log.c",      "residue.c", "lock.c",
-                                         "claim.c", "endpoint.c", "bound.c",   "directory.c"};
+    static const char *const sources[] = {"guard/residue.c", "endpoint/claim.c",
+                                          "endpoint/endpoint.c", "endpoint/bound.c"};
 
-    for (size_t g = 0; g < sizeof ground / sizeof *ground; g++) {
-        const char *names[100];
-        const char *text = file_read(textf(RPD_SOURCE_DIR "/framework/%s", ground[g]));
-        cr_assert_not_null(text, "%s", ground[g]);
-        const size_t count = includes_of(text, '<', names, 100);
+    for (size_t s = 0; s < sizeof sources / sizeof *sources; s++) {
+        const char *names[INCLUDES_MAX];
+        const char *text = file_read(textf(RPD_SOURCE_DIR "/framework/%s", sources[s]));
+        cr_assert_not_null(text, "%s", sources[s]);
+        const size_t count = includes_of(text, '<', names, INCLUDES_MAX);
         for (size_t i = 0; i < count; i++)
             cr_expect(strncmp(names[i], "event2/", 7) != 0 && strcmp(names[i], "jansson.h") != 0,
-                      "%s includes %s", ground[g], names[i]);
+                      "%s includes %s", sources[s], names[i]);
     }
 }
 

@@ -12,7 +12,7 @@
 
 #include "../integration/common.h"
 #include "accept_fault.h"
-#include "state_view.h"
+#include "observe/state_view.h"
 
 #include <pthread.h>
 

@@ -2,9 +2,9 @@
 #ifndef TESTS_INTEGRATION_RPDCTL_RUN_H
 #define TESTS_INTEGRATION_RPDCTL_RUN_H
 
+#include "base/proc.h"
 #include "common.h"
-#include "proc.h"
-#include "state_view.h"
+#include "observe/state_view.h"
 
 struct outcome {
     int code;

@@ -296,10 +296,8 @@ static void leave(const struct scene *scene, struct model *model, int fd, bool r
 static void check_row(const struct scene *scene, const struct row *row, bool release_first)
 {
     static char output[8 * MUCH];
-    struct model model = {.row = row,
-                          .is_own = !is_context(row, "done timer other"),
-                          .keeps = 1,
-                          .output = output};
+    struct model model = {
+        .row = row, .is_own = !is_context(row, "done timer other"), .keeps = 1, .output = output};
 
     control(scene, row,
             textf("script %s %s %zu %d", row->context, row->calls, row->size, row->pauses));

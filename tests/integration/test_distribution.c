@@ -109,7 +109,8 @@ Test(distribution, manual_has_the_options_of_the_help)
     const struct output help = RUN("rpd", "--help");
 
     cr_assert_str_not_empty(help_options(help.text));
-    cr_assert_str_eq(page_options(source_text("man/rpd.8")), help_options(help.text));
+    cr_assert_str_eq(page_options(source_text("framework/install/man/rpd.8")),
+                     help_options(help.text));
 }
 
 /* The help has two columns: "   0  stopped when asked    73  cannot write ...". */
@@ -129,7 +130,7 @@ static const char *help_reason(const char *help, int code)
 Test(distribution, manual_has_the_exit_codes_of_the_help)
 {
     const char *help = RUN("rpd", "--help").text;
-    const char *page = source_text("man/rpd.8");
+    const char *page = source_text("framework/install/man/rpd.8");
     size_t in_page = 0;
     size_t in_help = 0;
 
@@ -233,15 +234,15 @@ static size_t functions_in_page(const char *library, const char *page_name)
 
 Test(distribution, manual_has_all_functions)
 {
-    cr_assert_gt(functions_in_page("librpd.so", "man/rpd-backend.3"), 40);
-    cr_assert_eq(functions_in_page("librpd-client.so", "man/rpd-client.3"), 2);
+    cr_assert_gt(functions_in_page("librpd.so", "framework/install/man/rpd-backend.3"), 40);
+    cr_assert_eq(functions_in_page("librpd-client.so", "framework/install/man/rpd-client.3"), 2);
 }
 
 /* "[--ready] [--json]": what a command's help has between brackets or before them. */
 Test(distribution, manual_has_the_options_of_ensure)
 {
     const char *help = RUN("rpdctl", "help", "ensure").text;
-    const char *page = source_text("man/rpdctl.1");
+    const char *page = source_text("framework/install/man/rpdctl.1");
     size_t count = 0;
 
     for (const char *at = help; (at = strstr(at, "[-")); at++) {
@@ -254,9 +255,12 @@ Test(distribution, manual_has_the_options_of_ensure)
 
 Test(distribution, manual_is_without_warnings)
 {
-    const char *pages[] = {RPD_SOURCE_DIR "/man/rpd.8",         RPD_SOURCE_DIR "/man/rpdctl.1",
-                           RPD_SOURCE_DIR "/man/rpd-control.7", RPD_SOURCE_DIR "/man/rpd-backend.3",
-                           RPD_SOURCE_DIR "/man/rpd-client.3",  RPD_BUILD_DIR "/man/rpd.json.5"};
+    const char *pages[] = {RPD_SOURCE_DIR "/framework/install/man/rpd.8",
+                           RPD_SOURCE_DIR "/framework/install/man/rpdctl.1",
+                           RPD_SOURCE_DIR "/framework/install/man/rpd-control.7",
+                           RPD_SOURCE_DIR "/framework/install/man/rpd-backend.3",
+                           RPD_SOURCE_DIR "/framework/install/man/rpd-client.3",
+                           RPD_BUILD_DIR "/man/rpd.json.5"};
 
     built_text("man/rpd.json.5");
     if (!is_installed("man"))
@@ -290,7 +294,7 @@ static const char *completed(const char *directory, const char *const *words)
     size_t count = 5;
 
     arguments[count++] = directory;
-    arguments[count++] = textf(RPD_SOURCE_DIR "/completions/%s", words[0]);
+    arguments[count++] = textf(RPD_SOURCE_DIR "/framework/install/completions/%s", words[0]);
     for (size_t i = 0; words[i]; i++) {
         cr_assert_lt(count, 31);
         arguments[count++] = words[i];

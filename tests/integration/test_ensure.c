@@ -1,9 +1,9 @@
 /* rpdctl ensure: however many call, one daemon is there in the end, and each caller
  * knows how that went. */
 #include "common.h"
-#include "history_view.h"
-#include "record_view.h"
-#include "state_view.h"
+#include "observe/history_view.h"
+#include "observe/record_view.h"
+#include "observe/state_view.h"
 
 #include <sys/pidfd.h>
 #include <time.h>

@@ -267,9 +267,9 @@ static const char *rpd_set_uid(const char *dir)
 
     /* A set-uid program ignores $ORIGIN, so it is linked anew. */
     struct process *compiler = process_start(&(struct process_options){
-        .argv = ARGS(TEST_CC, "-I", RPD_SOURCE_DIR "/include", RPD_SOURCE_DIR "/framework/main.c",
-                     build_path("librpd.so"), textf("-Wl,-rpath,%s", build_path(".")), "-o",
-                     path)});
+        .argv = ARGS(TEST_CC, "-I", RPD_SOURCE_DIR "/include",
+                     RPD_SOURCE_DIR "/framework/daemon/main.c", build_path("librpd.so"),
+                     textf("-Wl,-rpath,%s", build_path(".")), "-o", path)});
     if (process_code(process_wait_exit(compiler)) != 0)
         test_die("%s: %s", TEST_CC, process_stderr(compiler));
     if (chown(path, 65534, 65534) != 0 || chmod(path, 04755) != 0 || chmod(dir, 0755) != 0)

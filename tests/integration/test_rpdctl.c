@@ -142,7 +142,8 @@ Test(rpdctl, new_makes_what_cmake_builds)
     const char *dir = temp_dir_make(), *prefix = textf("%s/usr", dir);
     const char *bin = textf("%s/bin", prefix);
 
-    if (is_sanitized() || access(RPD_SOURCE_DIR "/cmake/rpdConfig.cmake.in", F_OK) != 0)
+    if (is_sanitized() ||
+        access(RPD_SOURCE_DIR "/framework/install/cmake/rpdConfig.cmake.in", F_OK) != 0)
         cr_skip("no package to build against");
     assert_code(run_in(dir, ARGS("cmake", "--install", build_path(""), "--prefix", prefix), NULL),
                 0);

@@ -1,7 +1,7 @@
 /* The state page from outside: when it is there, what it says, and what a
  * reader makes of a service that was killed, stopped, or has ended. */
 #include "common.h"
-#include "state_view.h"
+#include "observe/state_view.h"
 
 #include <sched.h>
 #include <sys/mman.h>

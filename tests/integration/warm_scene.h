@@ -4,7 +4,7 @@
 #define TESTS_INTEGRATION_WARM_SCENE_H
 
 #include "common.h"
-#include "state_view.h"
+#include "observe/state_view.h"
 
 #include <sys/resource.h>
 

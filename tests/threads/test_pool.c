@@ -3,8 +3,8 @@
  * are cancelled while they wait or run, and those that wait when the pool ends.
  *
  * Prints "N passed, N failed". */
-#include "libevent.h"
-#include "pool.h"
+#include "library/libevent.h"
+#include "work/pool.h"
 
 #include <errno.h>
 #include <semaphore.h>

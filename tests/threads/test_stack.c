@@ -3,9 +3,9 @@
  * not at all; and askers that come at once.
  *
  * Prints "N passed, N failed". */
-#include "stack.h"
-#include "thread.h"
-#include "trace.h"
+#include "guard/stack.h"
+#include "guard/thread.h"
+#include "guard/trace.h"
 
 #include <semaphore.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* The command line of rpd: its syntax. */
-#include "arguments.h"
+#include "config/arguments.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

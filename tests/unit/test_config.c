@@ -1,11 +1,11 @@
 /* The configuration: what a file and a command line come out as, and where each
  * mistake is said to be. Each test has a directory of its own and works in it. */
-#include "config.h"
-#include "config_file.h"
-#include "config_keys.h"
-#include "json_place.h"
-#include "libjansson.h"
-#include "nearest.h"
+#include "base/nearest.h"
+#include "config/config.h"
+#include "config/file.h"
+#include "config/json_place.h"
+#include "config/keys.h"
+#include "library/libjansson.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* The digest of a configuration: another for each key that says something else,
  * and the same however it is said. */
-#include "config_digest.h"
-#include "config_keys.h"
+#include "config/digest.h"
+#include "config/keys.h"
 #include "process.h"
 
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* The clocks of connections, and log lines at a bounded rate, on a real loop. */
-#include "clock.h"
-#include "conn_clock.h"
-#include "log_rate.h"
+#include "base/clock.h"
+#include "clients/conn_clock.h"
+#include "clients/log_rate.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

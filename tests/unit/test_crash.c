@@ -1,7 +1,7 @@
 /* Crash lines and the exit guard: children that end in each way, and what they
  * leave on stderr and in their wait status. Each child is bounded by alarm(). */
-#include "crash.h"
-#include "symbol.h"
+#include "guard/crash.h"
+#include "guard/symbol.h"
 
 #include <criterion/criterion.h>
 

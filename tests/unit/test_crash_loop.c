@@ -1,5 +1,5 @@
 /* When a service that fails again and again is left alone, and for how long. */
-#include "crash_loop.h"
+#include "observe/crash_loop.h"
 
 #include <criterion/criterion.h>
 

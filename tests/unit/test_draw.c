@@ -1,5 +1,5 @@
 /* Numbers as people read them, and lines that fit. */
-#include "rpdctl_draw.h"
+#include "rpdctl/draw.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Plugin files as elf_plugin.c judges them: each refusal with its own words,
  * and never more than a refusal, whatever the file holds. The files are a real
  * plugin that is patched, cut and flipped, and small ones made from notes. */
-#include "elf_plugin.h"
+#include "plugin/elf_plugin.h"
 
 #include <criterion/criterion.h>
 

@@ -1,8 +1,8 @@
 /* Histories and outcomes: how long a history grows, what is left of it, and what
  * is written where. */
-#include "history.h"
-#include "outcome.h"
+#include "guard/outcome.h"
 #include "process.h"
+#include "publish/history.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* What readers make of a history: any bytes may stand there. */
-#include "history_view.h"
+#include "observe/history_view.h"
 
 #include "../integration/common.h"
 

@@ -1,6 +1,6 @@
 /* A service's options: what the user wrote against the backend's table. */
-#include "option_table.h"
-#include "options.h"
+#include "plugin/option_table.h"
+#include "plugin/options.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

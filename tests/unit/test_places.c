@@ -1,6 +1,6 @@
 /* Places and peers: who is counted, who waits, who is called. The loop is real,
  * the clients are sockets of the test's own. */
-#include "places.h"
+#include "clients/places.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

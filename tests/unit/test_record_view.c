@@ -1,5 +1,5 @@
 /* What readers make of a record: any bytes may stand there. */
-#include "record_view.h"
+#include "observe/record_view.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* The state page: its layout, the side that writes it, and the side that reads
  * it and judges, by made-up pages, real locks and real processes. */
-#include "proc.h"
+#include "base/proc.h"
+#include "observe/state_view.h"
 #include "process.h"
-#include "state_page.h"
-#include "state_view.h"
+#include "publish/state_page.h"
 
 #include <criterion/criterion.h>
 

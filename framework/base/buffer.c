@@ -1,0 +1,78 @@
+/* Byte buffers. See buffer.h. */
+#include "base/buffer.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALLEST = 1024 };
+
+char *buffer_reserve(struct buffer *buffer, size_t bytes)
+{
+    size_t wanted, room;
+    char *block;
+
+    if (buffer->room - buffer->start - buffer->size >= bytes)
+        return buffer->block + buffer->start + buffer->size;
+    if (bytes > SIZE_MAX / 4 - buffer->size)
+        return NULL;
+    wanted = buffer->size + bytes;
+    /* Moving down costs no more than was dropped since the last time. */
+    if (wanted <= buffer->room && buffer->start >= buffer->size) {
+        memcpy(buffer->block, buffer->block + buffer->start, buffer->size);
+        buffer->start = 0;
+        return buffer->block + buffer->size;
+    }
+    for (room = SMALLEST; room < wanted; room *= 2)
+        ;
+    block = malloc(room);
+    if (!block)
+        return NULL;
+    if (buffer->size > 0)
+        memcpy(block, buffer->block + buffer->start, buffer->size);
+    free(buffer->block);
+    buffer->block = block;
+    buffer->room = room;
+    buffer->start = 0;
+    return block + buffer->size;
+}
+
+void buffer_added(struct buffer *buffer, size_t bytes)
+{
+    buffer->size += bytes;
+}
+
+int buffer_append(struct buffer *buffer, const void *data, size_t size)
+{
+    char *end = buffer_reserve(buffer, size);
+
+    if (!end)
+        return -1;
+    memcpy(end, data, size);
+    buffer->size += size;
+    return 0;
+}
+
+const char *buffer_data(const struct buffer *buffer)
+{
+    return buffer->block + buffer->start;
+}
+
+size_t buffer_free_space(const struct buffer *buffer)
+{
+    return buffer->room - buffer->start - buffer->size;
+}
+
+void buffer_drop(struct buffer *buffer, size_t bytes)
+{
+    buffer->start += bytes;
+    buffer->size -= bytes;
+    if (buffer->size == 0)
+        buffer_finish(buffer);
+}
+
+void buffer_finish(struct buffer *buffer)
+{
+    free(buffer->block);
+    *buffer = (struct buffer){0};
+}

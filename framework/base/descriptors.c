@@ -1,0 +1,124 @@
+/* Open descriptors. See descriptors.h. */
+#include "base/descriptors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int compare(const void *left, const void *right)
+{
+    const struct descriptor *a = left, *b = right;
+
+    return (a->fd > b->fd) - (a->fd < b->fd);
+}
+
+static int add(struct descriptors *list, size_t *room, int fd)
+{
+    struct stat status = {0};
+
+    if (list->count == *room) {
+        struct descriptor *grown = realloc(list->list, (*room * 2 + 32) * sizeof *grown);
+
+        if (!grown)
+            return -1;
+        list->list = grown;
+        *room = *room * 2 + 32;
+    }
+    fstat(fd, &status);
+    list->list[list->count++] = (struct descriptor){
+        .fd = fd, .mode = status.st_mode, .device = status.st_dev, .inode = status.st_ino};
+    return 0;
+}
+
+int descriptors_list(struct descriptors *ret)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    size_t room = 0;
+    int failed = 0;
+
+    *ret = (struct descriptors){NULL, 0};
+    if (!directory)
+        return -1;
+    for (const struct dirent *entry; !failed && (entry = readdir(directory));) {
+        char *end;
+        const int fd = (int)strtol(entry->d_name, &end, 10);
+
+        if (end != entry->d_name && fd != dirfd(directory))
+            failed = add(ret, &room, fd);
+    }
+    closedir(directory);
+    if (failed) {
+        descriptors_free(ret);
+        errno = ENOMEM;
+        return -1;
+    }
+    if (ret->count > 0)
+        qsort(ret->list, ret->count, sizeof *ret->list, compare);
+    return 0;
+}
+
+void descriptors_free(struct descriptors *list)
+{
+    free(list->list);
+    *list = (struct descriptors){NULL, 0};
+}
+
+static const struct descriptor *find(const struct descriptors *list, int fd)
+{
+    const struct descriptor wanted = {.fd = fd};
+
+    return list->count > 0 ? bsearch(&wanted, list->list, list->count, sizeof wanted, compare)
+                           : NULL;
+}
+
+bool descriptors_have(const struct descriptors *list, int fd)
+{
+    return find(list, fd) != NULL;
+}
+
+/* One that is gone can only be told by its kind. */
+static const char *kind_of(mode_t mode)
+{
+    return S_ISSOCK(mode)   ? "a socket"
+           : S_ISREG(mode)  ? "a file"
+           : S_ISDIR(mode)  ? "a directory"
+           : S_ISFIFO(mode) ? "a pipe"
+           : S_ISCHR(mode)  ? "a device"
+                            : "an event descriptor";
+}
+
+void descriptors_describe(int fd, char *ret_text, size_t size)
+{
+    char link[64], target[256];
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = '\0';
+    snprintf(ret_text, size, "descriptor %d%s%s", fd, length > 0 ? ", " : "", target);
+}
+
+enum descriptors_change descriptors_compare(const struct descriptors *before,
+                                            const struct descriptors *after, int except,
+                                            char *ret_what, size_t size)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const struct descriptor *old = &before->list[i], *now = find(after, old->fd);
+
+        if (now && now->device == old->device && now->inode == old->inode)
+            continue;
+        snprintf(ret_what, size, "descriptor %d, %s", old->fd, kind_of(old->mode));
+        return DESCRIPTORS_CLOSED;
+    }
+    for (size_t i = 0; i < after->count; i++) {
+        const int fd = after->list[i].fd;
+
+        if (fd == except || descriptors_have(before, fd))
+            continue;
+        descriptors_describe(fd, ret_what, size);
+        return DESCRIPTORS_LEFT_OPEN;
+    }
+    return DESCRIPTORS_SAME;
+}

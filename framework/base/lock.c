@@ -1,0 +1,149 @@
+/* Lock files. See lock.h; the protocol and its measurements are the project's
+ * "exactly one daemon per endpoint". */
+#include "base/lock.h"
+
+#include "base/fork_guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char STEP[] = "claim";
+
+static int open_lock_file(int dirfd, const char *path, const char *name, struct error *error)
+{
+    struct stat status;
+    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+
+    if (fd < 0)
+        return error_set(error,
+                         errno == ELOOP             ? EXIT_SECURITY
+                         : error_is_shortage(errno) ? EXIT_SYSTEM
+                                                    : EXIT_RECORD,
+                         STEP, path,
+                         errno == ELOOP
+                             ? "the lock file is a symbolic link; remove it"
+                             : "cannot open the lock file: %s; make the directory writable, or "
+                               "use another",
+                         strerror(errno));
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+        status.st_nlink <= 1)
+        return fd;
+    close(fd);
+    return error_set(error, EXIT_SECURITY, STEP, path,
+                     "the lock file is not a plain file of your own with one name; look at it, "
+                     "then remove it");
+}
+
+static bool is_plain_text(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
+            return false;
+    return true;
+}
+
+/* What the holder wrote, and when. Others cannot write the file, but it may be
+ * torn, or be no text at all. */
+static void read_holder(int fd, char holder[LOCK_HOLDER_MAX])
+{
+    char words[LOCK_HOLDER_MAX / 2], since[64] = "";
+    ssize_t size = pread(fd, words, sizeof words - 1, 0);
+    struct stat status;
+    struct tm local;
+
+    words[size > 0 ? size : 0] = '\0';
+    words[strcspn(words, "\n")] = '\0';
+    holder[0] = '\0';
+    if (!*words || !is_plain_text(words))
+        return;
+    if (fstat(fd, &status) == 0 && localtime_r(&status.st_mtime, &local))
+        strftime(since, sizeof since, ", since %Y-%m-%d %H:%M:%S", &local);
+    snprintf(holder, LOCK_HOLDER_MAX, "%s%s", words, since);
+}
+
+void lock_sign(const struct lock *lock, const char *identity)
+{
+    char line[LOCK_HOLDER_MAX];
+    int size = snprintf(line, sizeof line, "%s\n", identity);
+
+    /* Only a courtesy to readers: a full disk must not stop a start. */
+    if (pwrite(lock->fd, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1, 0) <
+            0 ||
+        ftruncate(lock->fd, size) < 0)
+        return;
+}
+
+bool lock_in_place(const struct lock *lock)
+{
+    struct stat held, named;
+
+    return fstat(lock->fd, &held) == 0 &&
+           fstatat(lock->dirfd, lock->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+/* command: F_OFD_SETLK or F_OFD_SETLKW. */
+static int take(struct lock *lock, int command, int dirfd, const char *directory, const char *name,
+                char ret_holder[LOCK_HOLDER_MAX], struct error *error)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    lock->fd = -1;
+    lock->dirfd = dirfd;
+    snprintf(lock->name, sizeof lock->name, "%s", name);
+
+    /* The file may be removed between open and lock: then the lock is on a file
+     * that nobody else can find, and it is taken again. Whoever removes it for
+     * ever is not waited for. */
+    for (int round = 0; round < 100; round++) {
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open_lock_file(dirfd, path, name, error);
+
+        if (fd < 0)
+            return -1;
+        if (fcntl(fd, command, &whole) < 0) {
+            const int cause = errno;
+
+            read_holder(fd, ret_holder);
+            close(fd);
+            if (cause == EAGAIN || cause == EACCES || cause == EINTR)
+                return 1;
+            return error_set(error, EXIT_RECORD, STEP, path,
+                             "cannot lock it: %s; use a file system that has locks",
+                             strerror(cause));
+        }
+        lock->fd = fd;
+        fork_guard_add(fd);
+        if (lock_in_place(lock))
+            return 0;
+        lock_release(lock);
+    }
+    return error_set(error, EXIT_RECORD, STEP, path,
+                     "the lock file is removed again and again; find out by whom");
+}
+
+int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,
+              char ret_holder[LOCK_HOLDER_MAX], struct error *error)
+{
+    return take(lock, F_OFD_SETLK, dirfd, directory, name, ret_holder, error);
+}
+
+int lock_wait(struct lock *lock, int dirfd, const char *directory, const char *name,
+              struct error *error)
+{
+    char holder[LOCK_HOLDER_MAX];
+
+    return take(lock, F_OFD_SETLKW, dirfd, directory, name, holder, error);
+}
+
+void lock_release(struct lock *lock)
+{
+    fork_guard_close(lock->fd);
+    lock->fd = -1;
+}

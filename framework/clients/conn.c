@@ -1,0 +1,500 @@
+/* The data path: a connection's life. See conn.h for its shape, rpd/conn.h for its
+ * promises, conn_input.c and conn_output.c for its two halves.
+ *
+ * Callbacks, libevent's events and the backend's calls only set fields. Whatever is
+ * set, the connection then gets a turn (conn_turns.h), and serve() does what
+ * follows, in this order:
+ *
+ *     may_have_room, has_stalled   output that waits is sent; a client that has not
+ *                                  taken any for write_stall_s is cut
+ *     choked, and little waits     not choked any more: on_writable
+ *     may_have_input               one read, unless wants_data, input_ended, choked, paused,
+ *                                  finishing or broken; what it brings sets wants_data
+ *     wants_data                   on_data, unless choked, paused, finishing or broken
+ *   settle():
+ *     broken                       closed, at once
+ *     finishing, no output         closed, when the client has all of it
+ *     input_ended, no output       likewise, unless wants_data, paused or kept
+ *     group->draining, no output   likewise, and if nothing has been asked
+ *     what is true then            decides which events are added, which clock runs, and
+ *                                  whether it needs one more turn
+ *
+ * What libevent watches is asked of libevent (watch()), never remembered here; and
+ * nothing but libevent makes a connection's events active. */
+#include "clients/conn.h"
+
+#include "base/log.h"
+#include "clients/conn_inside.h"
+#include "guard/crash.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum {
+    OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
+    OUTPUT_LOW = 64 * 1024,
+    REPORTS_MAX = 3
+};
+
+static enum conn_turn_end serve(struct conn_turn *turn);
+static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind);
+
+int conn_loop_init(struct conn_loop *loop, struct event_base *base)
+{
+    *loop = (struct conn_loop){.base = base};
+    conn_turns_init(&loop->turns, base, serve);
+    loop->input = malloc(CONN_BLOCK);
+    loop->output = malloc(CONN_BLOCK);
+    return loop->input && loop->output ? 0 : -1;
+}
+
+void conn_loop_finish(struct conn_loop *loop)
+{
+    conn_turns_finish(&loop->turns);
+    linger_finish(&loop->lingerers);
+    free(loop->input);
+    free(loop->output);
+}
+
+static void init_cut_logs(struct conn_group *group)
+{
+    const struct config_limits *limits = group->limits;
+    const struct {
+        const char *what, *key;
+        int value;
+        const char *unit;
+    } causes[CONN_LIMITS] = {
+        [CONN_LIMIT_FIRST_BYTE] = {"sent nothing", "first_byte_s", limits->first_byte_s, " s"},
+        [CONN_LIMIT_REQUEST] = {"no complete request", "request_s", limits->request_s, " s"},
+        [CONN_LIMIT_IDLE] = {"idle", "idle_s", limits->idle_s, " s"},
+        [CONN_LIMIT_WRITE_STALL] = {"read nothing", "write_stall_s", limits->write_stall_s, " s"},
+        [CONN_LIMIT_OUTPUT] = {"unread output", "output_bytes", limits->output_bytes, ""},
+        [CONN_LIMIT_INPUT] = {"incomplete request", "input_bytes", limits->input_bytes, ""},
+    };
+
+    for (size_t i = 0; i < CONN_LIMITS; i++)
+        log_count_init(&group->cuts[i], group->loop->base, group->service_name, "client",
+                       "closed: %s %s limits.%s (%d%s)", causes[i].what,
+                       causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
+                       causes[i].unit);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void conn_group_init(struct conn_group *group, struct conn_loop *loop)
+{
+    const size_t output_max = (size_t)group->limits->output_bytes;
+
+    group->loop = loop;
+    group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
+    group->output_low = smaller(OUTPUT_LOW, output_max / 8);
+    TAILQ_INIT(&group->conns);
+    conn_clocks_init(&group->clocks, loop->base, group->limits, on_clock_expired);
+    init_cut_logs(group);
+}
+
+void conn_group_finish(struct conn_group *group)
+{
+    conn_clocks_finish(&group->clocks);
+    for (size_t i = 0; i < CONN_LIMITS; i++)
+        log_count_finish(&group->cuts[i]);
+}
+
+void conn_settle_later(struct rpd_conn *conn)
+{
+    if (!conn->in_callback)
+        conn_turn_add(&conn->group->loop->turns, &conn->turn);
+}
+
+void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
+{
+    if (conn->broken)
+        return;
+    conn->broken = true;
+    conn->group->cut++;
+    log_count_add(&conn->group->cuts[limit]);
+}
+
+/* ---- callbacks -------------------------------------------------------------- */
+
+void conn_call(struct rpd_conn *conn, conn_callback callback)
+{
+    struct conn_group *group = conn->group;
+    bool corks;
+
+    if (!callback)
+        return;
+    conn->in_callback = true;
+    corks = conn_cork(conn);
+    crash_enter(group->service_name, group->plugin);
+    callback(conn, group->state);
+    crash_leave();
+    if (corks)
+        conn_uncork(conn);
+    conn->in_callback = false;
+    if (conn->open)
+        conn_keep_leftover(conn);
+}
+
+/* ---- the end ---------------------------------------------------------------- */
+
+static void free_if_unused(struct rpd_conn *conn)
+{
+    if (!conn->open && conn->keeps == 0 && !conn->in_callback)
+        free(conn);
+}
+
+/* politely: all that was asked for has been sent, and must arrive. */
+static void close_conn(struct rpd_conn *conn, bool politely)
+{
+    struct conn_group *group = conn->group;
+
+    conn->open = false;
+    conn_clock_stop(&group->clocks, &conn->clock);
+    conn_turn_remove(&group->loop->turns, &conn->turn);
+    event_del(&conn->read_event);
+    event_del(&conn->write_event);
+    if (!conn->refused)
+        conn_call(conn, group->backend->on_close);
+    if (politely && !conn->input_ended)
+        linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
+    else
+        places_close(group->places, conn->fd);
+    conn->fd = -1;
+    buffer_finish(&conn->in);
+    buffer_finish(&conn->out);
+    conn->view = NULL;
+    conn->view_size = 0;
+    TAILQ_REMOVE(&group->conns, conn, link);
+    group->count--;
+    if (group->count == 0 && group->emptied)
+        group->emptied(group->service);
+    free_if_unused(conn);
+}
+
+static bool is_idle(const struct rpd_conn *conn)
+{
+    return conn->in.size == 0 && conn->keeps == 0;
+}
+
+/* A request that waits in the kernel is one in flight. */
+static bool has_arrived(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+/* With all output sent: is there a reason to go on? */
+static bool is_over(const struct rpd_conn *conn)
+{
+    if (conn->finishing)
+        return true;
+    if (conn->keeps > 0 || conn->paused || conn->wants_data)
+        return false;
+    return conn->input_ended || (conn->group->draining && is_idle(conn) && !has_arrived(conn->fd));
+}
+
+/* ---- what is waited for --------------------------------------------------------- */
+
+static bool may_be_read(const struct rpd_conn *conn)
+{
+    return conn_takes_input(conn) && !conn->input_ended;
+}
+
+/* There is something to do without waiting for the client. */
+static bool needs_turn(const struct rpd_conn *conn)
+{
+    return (conn->wants_data && conn_takes_input(conn)) ||
+           (conn->may_have_input && may_be_read(conn));
+}
+
+/* event_add() returns 0 and does nothing for an event that is active without being watched,
+ * as after a time-out: what is left of an activation goes first. */
+static void arm(struct rpd_conn *conn, struct event *event, const struct timeval *timeout)
+{
+    if (event_is_watched(event))
+        return;
+    event_del(event);
+    if (event_add(event, timeout) < 0)
+        conn->broken = true;
+}
+
+static void disarm(struct event *event)
+{
+    if (event_is_watched(event) || event_is_due(event))
+        event_del(event);
+}
+
+/* more: it will be looked at again without that. */
+static void watch(struct rpd_conn *conn, bool more)
+{
+    const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
+
+    if (!may_be_read(conn))
+        disarm(&conn->read_event);
+    else if (!more)
+        arm(conn, &conn->read_event, NULL);
+    if (conn->out.size > 0)
+        arm(conn, &conn->write_event, &stall);
+    else
+        disarm(&conn->write_event);
+}
+
+/* What the client is waited for. */
+static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
+{
+    if (conn->out.size > 0 || conn->choked || conn->paused || conn->keeps > 0 || conn->finishing ||
+        conn->input_ended || conn->wants_data || conn->group->draining)
+        return CONN_CLOCK_OFF;
+    if (conn->in.size > 0)
+        return CONN_CLOCK_REQUEST;
+    return conn->has_sent ? CONN_CLOCK_IDLE : CONN_CLOCK_FIRST_BYTE;
+}
+
+static void run_clock(struct rpd_conn *conn)
+{
+    const enum conn_clock_kind kind = clock_of(conn);
+    const bool anew = conn->has_sent &&
+                      (conn->progressed || conn->in.size - conn->clocked_size >= REQUEST_PROGRESS);
+
+    conn->progressed = false;
+    if (anew || kind != conn->clock.kind)
+        conn->clocked_size = conn->in.size;
+    conn_clock_set(&conn->group->clocks, &conn->clock, kind, anew);
+}
+
+/* What is true of it now, and what follows. Never from within one of its callbacks. */
+static enum conn_turn_end settle(struct rpd_conn *conn)
+{
+    const bool more = needs_turn(conn);
+
+    if (!conn->broken)
+        watch(conn, more);
+    if (conn->broken || (conn->out.size == 0 && is_over(conn))) {
+        close_conn(conn, !conn->broken);
+        return CONN_TURN_GONE;
+    }
+    run_clock(conn);
+    if (!more)
+        return CONN_TURN_DONE;
+    return conn->yields ? CONN_TURN_YIELDS : CONN_TURN_MORE;
+}
+
+static enum conn_turn_end serve(struct conn_turn *turn)
+{
+    struct rpd_conn *conn = (struct rpd_conn *)((char *)turn - offsetof(struct rpd_conn, turn));
+
+    if (conn->may_have_room || conn->has_stalled)
+        conn_send_waiting(conn);
+    if (conn->may_have_input && !conn->wants_data && may_be_read(conn))
+        conn_take_input(conn);
+    if (conn->wants_data && conn_takes_input(conn))
+        conn_offer_input(conn);
+    return settle(conn);
+}
+
+/* ---- clocks ------------------------------------------------------------------- */
+
+static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind)
+{
+    static const enum conn_limit limit_of[CONN_CLOCK_KINDS] = {
+        [CONN_CLOCK_FIRST_BYTE] = CONN_LIMIT_FIRST_BYTE,
+        [CONN_CLOCK_REQUEST] = CONN_LIMIT_REQUEST,
+        [CONN_CLOCK_IDLE] = CONN_LIMIT_IDLE,
+    };
+    struct rpd_conn *conn = (struct rpd_conn *)clock;
+
+    /* Another connection's callback may have kept it; or the loop is late, and not
+     * the client. */
+    if (clock_of(conn) != kind || has_arrived(conn->fd)) {
+        run_clock(conn);
+        return;
+    }
+    conn_cut(conn, limit_of[kind]);
+    close_conn(conn, false);
+}
+
+/* ---- events ------------------------------------------------------------------ */
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_conn *conn = arg;
+
+    (void)fd;
+    (void)what;
+    conn->may_have_input = true;
+    /* It has waited for its turn for some of the loop's: libevent need not tell it again. */
+    if (++conn->reports == REPORTS_MAX)
+        event_del(&conn->read_event);
+    conn_turn_take(&conn->group->loop->turns, &conn->turn);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_conn *conn = arg;
+
+    (void)fd;
+    conn->may_have_room = true;
+    conn->has_stalled |= (what & EV_TIMEOUT) != 0;
+    conn_turn_take(&conn->group->loop->turns, &conn->turn);
+}
+
+static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
+{
+    struct event_base *base = group->loop->base;
+    struct rpd_conn *conn = calloc(1, sizeof *conn);
+
+    if (!conn) {
+        places_close(group->places, take_fd);
+        return NULL;
+    }
+    conn->group = group;
+    conn->fd = take_fd;
+    conn->open = true;
+    event_assign(&conn->read_event, base, take_fd, EV_READ | EV_PERSIST, on_readable, conn);
+    event_assign(&conn->write_event, base, take_fd, EV_WRITE | EV_PERSIST, on_writable, conn);
+    TAILQ_INSERT_TAIL(&group->conns, conn, link);
+    group->count++;
+    return conn;
+}
+
+void conn_open(struct conn_group *group, int take_fd)
+{
+    struct rpd_conn *conn = make_conn(group, take_fd);
+
+    if (!conn)
+        return;
+    conn_call(conn, group->backend->on_connect);
+    conn_settle_later(conn);
+}
+
+/* It is one that its backend has finished from the first: only that nobody is
+ * told of its end. */
+static void answer_busy(struct rpd_conn *conn, void *state)
+{
+    (void)state;
+    if (conn->group->backend->on_busy)
+        conn->group->backend->on_busy(conn);
+}
+
+void conn_refuse(struct conn_group *group, int take_fd)
+{
+    struct rpd_conn *conn = make_conn(group, take_fd);
+
+    if (!conn)
+        return;
+    conn->refused = true;
+    conn_call(conn, answer_busy);
+    conn->finishing = true;
+    conn_settle_later(conn);
+}
+
+/* ---- the backend's side -------------------------------------------------------- */
+
+void rpd_conn_finish(struct rpd_conn *conn)
+{
+    conn->finishing = true;
+    if (conn->open)
+        conn_settle_later(conn);
+}
+
+void rpd_conn_abort(struct rpd_conn *conn)
+{
+    if (!conn->open)
+        return;
+    conn->broken = true;
+    if (!conn->in_callback)
+        close_conn(conn, false);
+}
+
+void rpd_conn_pause(struct rpd_conn *conn)
+{
+    conn->paused = true;
+    if (conn->open)
+        conn_settle_later(conn);
+}
+
+void rpd_conn_resume(struct rpd_conn *conn)
+{
+    if (!conn->paused)
+        return;
+    conn->paused = false;
+    if (!conn->open)
+        return;
+    /* What came while it was paused has been offered to nobody. */
+    conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
+    conn_settle_later(conn);
+}
+
+void rpd_conn_keep(struct rpd_conn *conn)
+{
+    conn->keeps++;
+}
+
+void rpd_conn_release(struct rpd_conn *conn)
+{
+    if (conn->keeps == 0) {
+        log_line(RPD_LOG_ERROR, conn->group->service_name,
+                 "its backend releases a connection that it does not keep; that is ignored");
+        return;
+    }
+    conn->keeps--;
+    if (conn->open)
+        conn_settle_later(conn);
+    else
+        free_if_unused(conn);
+}
+
+bool rpd_conn_is_open(const struct rpd_conn *conn)
+{
+    return conn->open && !conn->broken;
+}
+
+void rpd_conn_set_data(struct rpd_conn *conn, void *data)
+{
+    conn->data = data;
+}
+
+void *rpd_conn_data(const struct rpd_conn *conn)
+{
+    return conn->data;
+}
+
+struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
+{
+    return conn->group->service;
+}
+
+int rpd_conn_fd(const struct rpd_conn *conn)
+{
+    return conn->fd;
+}
+
+/* ---- all of a service's ---------------------------------------------------------- */
+
+void conn_group_drain(struct conn_group *group)
+{
+    struct rpd_conn *conn;
+
+    group->draining = true;
+    /* Each is settled in the next turn: what that does to others cannot disturb
+     * this walk. */
+    TAILQ_FOREACH(conn, &group->conns, link)
+        conn_settle_later(conn);
+}
+
+void conn_group_abort(struct conn_group *group)
+{
+    struct rpd_conn *conn;
+
+    while ((conn = TAILQ_FIRST(&group->conns)))
+        /* close_conn() takes it off the list; the analyzer loses track of the heads.
+         * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+        close_conn(conn, false);
+}

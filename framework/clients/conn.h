@@ -1,0 +1,35 @@
+/* Connections on the loop: the data path. The backend's side is rpd/conn.h.
+ *
+ * Plain events with read and gathered writes. All connections of a loop share
+ * one input and one output block: bytes stay there while a callback runs, and
+ * only what is left over is copied to the connection itself, so that an idle
+ * one owns no buffer. */
+#ifndef FRAMEWORK_CONN_H
+#define FRAMEWORK_CONN_H
+
+#include "clients/conn_group.h"
+
+int conn_loop_init(struct conn_loop *loop, struct event_base *base);
+void conn_loop_finish(struct conn_loop *loop);
+
+/* What is above state is the owner's to set before. */
+void conn_group_init(struct conn_group *group, struct conn_loop *loop);
+
+/* All connections are closed. */
+void conn_group_finish(struct conn_group *group);
+
+/* [loop] Takes a client in, which has a place: on_connect, then on_data as bytes
+ * come. Closes it where there is no memory. */
+void conn_open(struct conn_group *group, int take_fd);
+
+/* [loop] Takes a client in only to give it the busy answer. */
+void conn_refuse(struct conn_group *group, int take_fd);
+
+/* [loop] Whatever has been asked is still answered; idle ones are closed now,
+ * the others as soon as they are idle. */
+void conn_group_drain(struct conn_group *group);
+
+/* [loop] Closes all. */
+void conn_group_abort(struct conn_group *group);
+
+#endif

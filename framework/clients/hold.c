@@ -1,0 +1,225 @@
+/* The waiting room. See hold.h. */
+#include "clients/hold.h"
+
+#include "base/clock.h"
+#include "clients/linger.h"
+#include "library/libevent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BATCH_FIRST = 16,
+    BATCH_MAX = 256,
+    ADMITTING_US = 1000, /* a turn admits for no longer than this */
+    LATE_US = 4000       /* the loop's other work took longer: fewer next time */
+};
+
+struct held {
+    struct event watch;
+    struct hold *hold;
+    struct held_list *list; /* that it is in */
+    int fd;
+    hold_admit_fn admit;
+    void *arg;
+    socklen_t peer_length;
+    TAILQ_ENTRY(held) link;
+    struct sockaddr_storage *peer; /* NULL: a unix client, which has no address */
+};
+
+static bool has_left(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN | POLLRDHUP};
+    char byte;
+
+    if (poll(&poll_fd, 1, 0) < 1)
+        return false;
+    if (poll_fd.revents & (POLLERR | POLLHUP | POLLNVAL))
+        return true;
+    /* The end of input: has anything come before it? */
+    return (poll_fd.revents & POLLRDHUP) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct held *held = arg;
+
+    (void)what;
+    if (!has_left(fd))
+        return;
+    event_del(&held->watch);
+    places_close(held->hold->places, held->fd);
+    TAILQ_REMOVE(held->list, held, link);
+    held->hold->count--;
+    held->hold->left++;
+    free(held->peer);
+    free(held);
+}
+
+static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *peer,
+                              socklen_t peer_length)
+{
+    struct held *held = calloc(1, sizeof *held);
+
+    if (held && peer_length > sizeof(sa_family_t) && peer->sa_family != AF_UNIX) {
+        held->peer = calloc(1, sizeof *held->peer);
+        if (held->peer)
+            memcpy(held->peer, peer, peer_length);
+        held->peer_length = held->peer ? peer_length : 0;
+    }
+    /* Edge-triggered: a client that floods costs one event a wake-up, and an end
+     * of input that is tolerated does not keep the loop awake. */
+    if (held)
+        event_assign(&held->watch, hold->base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST,
+                     on_event, held);
+    return held;
+}
+
+void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
+              hold_admit_fn admit, void *arg)
+{
+    struct held *held;
+
+    if (hold->open && hold->count == 0) {
+        admit(arg, take_fd, peer, peer_length);
+        return;
+    }
+    held = make_held(hold, take_fd, peer, peer_length);
+    if (!held || event_add(&held->watch, NULL) < 0) {
+        if (held)
+            free(held->peer);
+        free(held);
+        places_close(hold->places, take_fd);
+        return;
+    }
+    held->hold = hold;
+    held->fd = take_fd;
+    held->admit = admit;
+    held->arg = arg;
+    held->list = hold->open ? &hold->late : &hold->early;
+    TAILQ_INSERT_TAIL(held->list, held, link);
+    hold->count++;
+}
+
+/* Takes the oldest out of its list. Its descriptor is the caller's. */
+static void take(struct hold *hold, struct held *held, struct held *ret_held)
+{
+    TAILQ_REMOVE(held->list, held, link);
+    hold->count--;
+    event_del(&held->watch);
+    *ret_held = *held;
+    free(held);
+}
+
+/* The oldest of those who came late, if they are wanted and there is one; else the
+ * oldest of all. */
+static struct held *next(const struct hold *hold, bool late)
+{
+    const struct held_list *list = (late && !TAILQ_EMPTY(&hold->late)) || TAILQ_EMPTY(&hold->early)
+                                       ? &hold->late
+                                       : &hold->early;
+
+    /* take() takes it off its list; the analyzer loses track of the heads.
+     * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+    return TAILQ_FIRST(list);
+}
+
+static void admit(struct hold *hold, struct held *client)
+{
+    static const struct sockaddr unnamed = {.sa_family = AF_UNIX};
+    struct held held;
+
+    take(hold, client, &held);
+    if (held.peer)
+        held.admit(held.arg, held.fd, (struct sockaddr *)held.peer, held.peer_length);
+    else
+        held.admit(held.arg, held.fd, &unnamed, sizeof unnamed.sa_family);
+    free(held.peer);
+}
+
+/* One of each list in turns, however few a turn of the loop admits. */
+static void admit_batch(struct hold *hold, uint64_t began_us)
+{
+    for (unsigned i = 0; i < hold->batch && hold->count > 0; i++) {
+        admit(hold, next(hold, hold->is_lates_turn));
+        hold->is_lates_turn = !hold->is_lates_turn;
+        if (clock_us() - began_us >= ADMITTING_US)
+            break;
+    }
+}
+
+/* Between two of our turns is one turn of the loop, in which those who were
+ * admitted are served: how long that took sets the pace. */
+static void set_pace(struct hold *hold, uint64_t now_us)
+{
+    if (now_us - hold->turn_ended_us > LATE_US)
+        hold->batch = hold->batch > 1 ? hold->batch / 2 : 1;
+    else if (hold->batch < BATCH_MAX)
+        hold->batch += 4;
+}
+
+static void turn_again(struct hold *hold)
+{
+    static const struct timeval soon = {0};
+
+    hold->turn_ended_us = clock_us();
+    event_add(hold->turn, &soon);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct hold *hold = arg;
+    const uint64_t now_us = clock_us();
+
+    (void)fd;
+    (void)what;
+    set_pace(hold, now_us);
+    admit_batch(hold, now_us);
+    if (hold->count > 0)
+        turn_again(hold);
+}
+
+int hold_init(struct hold *hold, struct event_base *base, struct places *places)
+{
+    *hold = (struct hold){.base = base, .places = places};
+    TAILQ_INIT(&hold->early);
+    TAILQ_INIT(&hold->late);
+    hold->batch = BATCH_FIRST;
+    hold->turn = evtimer_new(base, on_turn, hold);
+    return hold->turn ? 0 : -1;
+}
+
+void hold_open(struct hold *hold)
+{
+    hold->open = true;
+    if (hold->count > 0)
+        turn_again(hold);
+}
+
+void hold_drain(struct hold *hold)
+{
+    struct held held;
+
+    event_del(hold->turn);
+    while (hold->count > 0) {
+        if (hold->open) {
+            admit(hold, next(hold, false));
+            continue;
+        }
+        take(hold, next(hold, false), &held);
+        linger_close_now(hold->places, held.fd);
+        free(held.peer);
+    }
+}
+
+void hold_finish(struct hold *hold)
+{
+    if (!hold->turn)
+        return;
+    hold->open = false;
+    hold_drain(hold);
+    event_free(hold->turn);
+    hold->turn = NULL;
+}

@@ -1,0 +1,87 @@
+/* Places: how many clients may be here at a time, and who may be one of them.
+ *
+ * A client has a place from when it is accepted until its descriptor is closed,
+ * whoever has it meanwhile: the waiting room, a connection, a backend that took
+ * it by rpd_accept(), or the lingering end. All services of the process share
+ * one pool, as large as the descriptors allow; a service may have a limit of its
+ * own (limits.clients), and one for each peer (limits.clients_per_peer).
+ * Where there is no place nobody is accepted: clients wait in the kernel's queue,
+ * and acceptors are called back as soon as there is one.
+ * All of it is [loop]. */
+#ifndef FRAMEWORK_PLACES_H
+#define FRAMEWORK_PLACES_H
+
+#include "clients/log_rate.h"
+#include "clients/peers.h"
+#include "config/config.h"
+
+#include <rpd/base.h>
+
+#include <sys/queue.h>
+
+struct place;
+
+/* The process's. */
+struct place_pool {
+    size_t limit, taken;
+    struct place *by_fd;
+    size_t room; /* of by_fd */
+    TAILQ_HEAD(place_waiters, place_waiter) waiters;
+    struct log_state full;
+};
+
+/* One service's. */
+struct places {
+    struct place_pool *pool;
+    const struct config_limits *limits;
+    size_t taken;
+    size_t given;               /* of those: to the backend, by rpd_accept() */
+    uint64_t accepted, refused; /* so far */
+    struct peers peers;
+    struct log_state full;
+    struct log_count refusals, strangers, unreported;
+};
+
+/* An acceptor that waits for a place. */
+struct place_waiter {
+    struct places *places;
+    void (*go_on)(void *arg); /* there is a place, or was a moment ago */
+    void *arg;
+    bool is_listed;
+    struct log_state *full; /* what it waits for; NULL when it does not */
+    TAILQ_ENTRY(place_waiter) link;
+};
+
+/* As many as the limit of descriptors leaves, without those in use now and a
+ * reserve for what is not a client. */
+void place_pool_init(struct place_pool *pool, struct event_base *base);
+void place_pool_finish(struct place_pool *pool);
+
+void places_init(struct places *places, struct place_pool *pool, struct event_base *base,
+                 const struct config_limits *limits, const char *service_name);
+
+/* All clients must have left, but those that a backend did not give back. */
+void places_finish(struct places *places);
+
+bool places_are_free(const struct places *places);
+
+/* Clients are queued, and there is no place: calls go_on as soon as there is one. */
+void places_wait(struct place_waiter *waiter);
+
+/* Nobody is queued any more. Legal where nobody was. */
+void places_wait_over(struct place_waiter *waiter);
+
+/* Takes a place for a client, beyond the number of places if need be. A client
+ * that may not come in is closed: -1. */
+int places_take(struct places *places, int take_fd, const struct sockaddr *address,
+                socklen_t length);
+
+/* Closes a client's descriptor and gives its place back. */
+void places_close(struct places *places, int take_fd);
+
+/* From now on the descriptor is the backend's, which says when it is closed.
+ * False, and logged: the backend has no such client. */
+void places_give(struct places *places, int fd);
+bool places_take_back(struct places *places, int fd);
+
+#endif

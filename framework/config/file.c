@@ -1,0 +1,269 @@
+/* Opens, reads and parses a configuration file. See config/file.h. */
+#include "config/file.h"
+
+#include "library/libjansson.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAME_SHOWN_MAX = 256 };
+
+static const char step_name[] = "config";
+
+/* Room must be left in an error for what is wrong. */
+static char *shown_name(const char *path)
+{
+    size_t length = strlen(path);
+    char *name = NULL;
+
+    if (length <= NAME_SHOWN_MAX)
+        return strdup(path);
+    if (asprintf(&name, "...%s", path + length - (NAME_SHOWN_MAX - 3)) < 0)
+        return NULL;
+    return name;
+}
+
+/* The directory's links are resolved, so that one file has one name wherever
+ * it is named from; the file's own are not: it stands where the user sees it. */
+static int find_directory(struct config_file *file, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    const char *base = slash ? slash + 1 : path;
+
+    if (!parent)
+        return -1;
+    file->directory = realpath(parent, NULL);
+    free(parent);
+    if (!file->directory)
+        return -1;
+    if (asprintf(&file->path, "%s/%s", strcmp(file->directory, "/") == 0 ? "" : file->directory,
+                 base) < 0) {
+        file->path = NULL;
+        return -1;
+    }
+    return 0;
+}
+
+static int explain_open(const char *name, int reason, struct error_list *errors)
+{
+    switch (reason) {
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+    case ELOOP:
+        return error_list_add(errors, EXIT_MISSING_FILE, step_name, name,
+                              "%s; name a file that is there", strerror(reason));
+    case ENXIO:
+    case ENODEV:
+        return error_list_add(errors, EXIT_SECURITY, step_name, name,
+                              "is not a regular file; name one");
+    case EACCES:
+    case EPERM:
+        return error_list_add(errors, EXIT_SECURITY, step_name, name,
+                              "%s; chmod u+r it, or chown it to user %u", strerror(reason),
+                              (unsigned)geteuid());
+    default:
+        return error_list_add(errors, EXIT_SYSTEM, step_name, name, "cannot open: %s",
+                              strerror(reason));
+    }
+}
+
+/* What the file says decides what code runs: nobody else may have a say. */
+static int check_opened(const char *name, const struct stat *status, struct error_list *errors)
+{
+    if (!S_ISREG(status->st_mode))
+        return error_list_add(errors, EXIT_SECURITY, step_name, name,
+                              "is not a regular file; name one");
+    if (status->st_uid != 0 && status->st_uid != geteuid())
+        return error_list_add(errors, EXIT_SECURITY, step_name, name,
+                              "belongs to user %u, who could change it; chown it to root or to "
+                              "user %u",
+                              (unsigned)status->st_uid, (unsigned)geteuid());
+    if (status->st_mode & (S_IWGRP | S_IWOTH))
+        return error_list_add(errors, EXIT_SECURITY, step_name, name,
+                              "can be written by others than its owner (mode %04o); chmod go-w it",
+                              (unsigned)status->st_mode & 07777);
+    return 0;
+}
+
+static int too_large(const char *name, struct error_list *errors)
+{
+    return error_list_add(errors, EXIT_CONFIG, step_name, name,
+                          "is larger than %d bytes; make it smaller", CONFIG_FILE_SIZE_MAX);
+}
+
+/* The opened file's descriptor, or -1. O_NONBLOCK is for pipes and devices. */
+static int open_checked(const char *path, const char *name, struct error_list *errors)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    struct stat status;
+
+    if (fd < 0)
+        return explain_open(name, errno, errors);
+    if (fstat(fd, &status) < 0)
+        error_list_add(errors, EXIT_SYSTEM, step_name, name, "cannot look at it: %s",
+                       strerror(errno));
+    else if (check_opened(name, &status, errors) == 0) {
+        if (status.st_size <= CONFIG_FILE_SIZE_MAX)
+            return fd;
+        too_large(name, errors);
+    }
+    close(fd);
+    return -1;
+}
+
+/* Up to the end, which may have moved since the size was looked at. Untouched
+ * pages of the buffer cost nothing. */
+static int read_text(int fd, struct config_file *file, struct error_list *errors)
+{
+    const size_t room = CONFIG_FILE_SIZE_MAX + 1;
+    ssize_t got;
+
+    file->text = malloc(room);
+    if (!file->text)
+        return error_list_out_of_memory(errors);
+    do {
+        got = read(fd, file->text + file->size, room - file->size);
+        if (got > 0)
+            file->size += (size_t)got;
+    } while (got > 0 ? file->size < room : got < 0 && errno == EINTR);
+    if (got < 0)
+        return error_list_add(errors, EXIT_SYSTEM, step_name, file->name, "cannot read: %s",
+                              strerror(errno));
+    if (file->size > CONFIG_FILE_SIZE_MAX)
+        return too_large(file->name, errors);
+    return 0;
+}
+
+static int mistake_at(const struct config_file *file, struct error_list *errors, size_t line,
+                      size_t column, const char *text)
+{
+    char object[NAME_SHOWN_MAX + 64];
+
+    snprintf(object, sizeof object, "%s:%zu:%zu", file->name, line, column);
+    return error_list_add(errors, EXIT_CONFIG, step_name, object, "%s", text);
+}
+
+/* jansson recurses, as does whoever walks the tree; the stack is not the place
+ * to find out how deep. */
+static int check_depth(const struct config_file *file, struct error_list *errors)
+{
+    struct json_place place = {file->text, file->text + file->size, 1, 1};
+    unsigned depth = 0;
+    bool in_string = false;
+
+    for (; place.at < place.end; json_place_step(&place)) {
+        if (in_string && *place.at == '\\' && place.at + 1 < place.end)
+            json_place_step(&place);
+        else if (*place.at == '"')
+            in_string = !in_string;
+        else if (in_string)
+            continue;
+        else if ((*place.at == ']' || *place.at == '}') && depth > 0)
+            depth--;
+        else if ((*place.at == '[' || *place.at == '{') && ++depth > CONFIG_FILE_DEPTH_MAX)
+            return mistake_at(file, errors, place.line, place.column,
+                              "nested more than 32 levels deep");
+    }
+    return 0;
+}
+
+static int check_start(const struct config_file *file, struct error_list *errors)
+{
+    static const char spaces[] = {' ', '\t', '\r', '\n'};
+    size_t at = 0;
+
+    if (file->size >= 3 && memcmp(file->text, "\xef\xbb\xbf", 3) == 0)
+        return mistake_at(file, errors, 1, 1,
+                          "starts with a byte order mark; save it as UTF-8 without one");
+    while (at < file->size && memchr(spaces, file->text[at], sizeof spaces))
+        at++;
+    if (at == file->size)
+        return mistake_at(file, errors, 1, 1,
+                          "the file is empty; the least is "
+                          "{\"services\": [{\"plugin\": \"NAME.so\"}]}");
+    return 0;
+}
+
+static int parse(struct config_file *file, struct error_list *errors)
+{
+    json_error_t error;
+    char text[sizeof error.text + 48];
+
+    if (check_start(file, errors) < 0 || check_depth(file, errors) < 0)
+        return -1;
+    file->tree = json_loadb(file->text, file->size, JSON_REJECT_DUPLICATES, &error);
+    if (file->tree)
+        return 0;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        return error_list_out_of_memory(errors);
+    snprintf(text, sizeof text, "this is not JSON: %s; mend it here", error.text);
+    return mistake_at(file, errors, error.line > 0 ? (size_t)error.line : 1,
+                      error.column > 0 ? (size_t)error.column : 1, text);
+}
+
+int config_file_read(struct config_file *file, const char *path, struct error_list *errors)
+{
+    int fd;
+    int result;
+
+    file->name = shown_name(path);
+    if (!file->name)
+        return error_list_out_of_memory(errors);
+    fd = open_checked(path, file->name, errors);
+    if (fd < 0)
+        return -1;
+    result = read_text(fd, file, errors);
+    close(fd);
+    if (result < 0)
+        return -1;
+    if (find_directory(file, path) < 0)
+        return error_list_add(errors, EXIT_SYSTEM, step_name, file->name,
+                              "cannot find its directory: %s", strerror(errno));
+    return parse(file, errors);
+}
+
+void config_file_finish(struct config_file *file)
+{
+    json_decref(file->tree);
+    free(file->name);
+    free(file->path);
+    free(file->directory);
+    free(file->text);
+}
+
+int config_file_mistake(const struct config_file *file, struct error_list *errors,
+                        const struct json_path *path, enum json_part part, const char *format, ...)
+{
+    char text[ERROR_TEXT_MAX];
+    char where[JSON_PATH_TEXT_MAX];
+    struct json_place place;
+    va_list arguments;
+    int used;
+
+    if (!error_list_has_room(errors)) /* do not scan for what is not shown */
+        return -1;
+    json_place_find(&place, file->text, file->size, path, part);
+    used = snprintf(text, sizeof text, "%s: ", json_path_text(path, where));
+    va_start(arguments, format);
+    vsnprintf(text + used, sizeof text - (size_t)used, format, arguments);
+    va_end(arguments);
+    return mistake_at(file, errors, place.line, place.column, text);
+}
+
+char *config_file_origin(const struct config_file *file, const struct json_place *place)
+{
+    char *origin;
+
+    if (asprintf(&origin, "%s:%zu:%zu", file->name, place->line, place->column) < 0)
+        return NULL;
+    return origin;
+}

@@ -1,0 +1,269 @@
+/* The control socket's clients. See control/client.h. */
+#include "control/client.h"
+
+#include "base/buffer.h"
+#include "base/fork_guard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    REQUEST_MAX = 4096,      /* bytes of a line */
+    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
+    PATIENCE_S = 10          /* for the rest of a request, and for whoever does not read */
+};
+
+struct control_client {
+    TAILQ_ENTRY(control_client) link;
+    struct control_clients *all;
+    int fd;
+    struct event readable, writable, again, deadline;
+    bool watches;
+    bool is_leaving; /* what is left to send is sent, and it is closed */
+    char request[REQUEST_MAX];
+    size_t used;
+    struct buffer output;
+};
+
+/* ---- its end ------------------------------------------------------------------------------ */
+
+static void take_off_loop(struct control_client *client)
+{
+    event_del(&client->readable);
+    event_del(&client->writable);
+    event_del(&client->again);
+    event_del(&client->deadline);
+}
+
+static void close_client(struct control_client *client)
+{
+    struct control_clients *clients = client->all;
+
+    take_off_loop(client);
+    TAILQ_REMOVE(&clients->list, client, link);
+    clients->count--;
+    buffer_finish(&client->output);
+    fork_guard_close(client->fd);
+    free(client);
+    spares_refill(clients->spares);
+}
+
+/* ---- what it is told ---------------------------------------------------------------------- */
+
+/* The time runs from the last request or answer that was complete. */
+static int set_deadline(struct control_client *client, bool something_is_complete)
+{
+    static const struct timeval patience = {.tv_sec = PATIENCE_S};
+
+    if (client->used == 0 && client->output.size == 0)
+        return event_del(&client->deadline);
+    if (something_is_complete || !event_pending(&client->deadline, EV_TIMEOUT, NULL))
+        return event_add(&client->deadline, &patience);
+    return 0;
+}
+
+/* Sends what can be sent. False: it is gone. */
+static bool flush(struct control_client *client)
+{
+    struct buffer *output = &client->output;
+
+    while (output->size > 0) {
+        const ssize_t sent = send(client->fd, buffer_data(output), output->size,
+                                  MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent > 0) {
+            buffer_drop(output, (size_t)sent);
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN)
+            break;
+        /* (Who leaves it is told by send(), too.) */
+        event_del(&client->readable);
+        if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
+            return true;
+        break;
+    }
+    if (output->size > 0 || client->is_leaving) {
+        close_client(client);
+        return false;
+    }
+    return true;
+}
+
+/* Takes the line. False: the client is gone. */
+static bool say(struct control_client *client, char *take_line)
+{
+    const bool failed = !take_line ||
+                        buffer_append(&client->output, take_line, strlen(take_line)) < 0;
+
+    free(take_line);
+    if (failed)
+        close_client(client);
+    return !failed && flush(client);
+}
+
+/* ---- what it asks -------------------------------------------------------------------------- */
+
+static bool answer_first_request(struct control_client *client, size_t size)
+{
+    char *line = control_reply(&client->all->subject, client->request, size, &client->watches);
+
+    client->used -= size + 1;
+    memmove(client->request, client->request + size + 1, client->used);
+    return say(client, line);
+}
+
+static const char *end_of_request(const struct control_client *client)
+{
+    return memchr(client->request, '\n', client->used);
+}
+
+/* What is there already comes in the next turn of the loop: whoever asks much at once
+ * shall not be in the way of a service's clients. Nothing is read before the last answer has
+ * been taken. */
+static int wait_for_more(struct control_client *client)
+{
+    static const struct timeval now;
+
+    if (client->output.size > 0)
+        return 0; /* on_client_writable() goes on */
+    if (!end_of_request(client))
+        return event_add(&client->readable, NULL);
+    event_del(&client->readable);
+    return event_add(&client->again, &now);
+}
+
+/* Answers the first request that is there, if it is whole. */
+static void answer_requests(struct control_client *client)
+{
+    const char *end = end_of_request(client);
+
+    if (!end && client->used == sizeof client->request) {
+        client->is_leaving = true;
+        say(client, control_refusal("a request is a line of at most 4096 bytes"));
+        return;
+    }
+    if (end && !answer_first_request(client, (size_t)(end - client->request)))
+        return;
+    if (wait_for_more(client) < 0 || set_deadline(client, end != NULL) < 0)
+        close_client(client);
+}
+
+/* ---- on the loop --------------------------------------------------------------------------- */
+
+static void on_client_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct control_client *client = arg;
+
+    (void)fd;
+    (void)what;
+    if (client->output.size == 0)
+        answer_requests(client);
+}
+
+static void on_client_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct control_client *client = arg;
+    const ssize_t got = recv(fd, client->request + client->used,
+                             sizeof client->request - client->used, MSG_DONTWAIT);
+
+    (void)what;
+    if (got > 0) {
+        client->used += (size_t)got;
+        answer_requests(client);
+    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+        close_client(client);
+    }
+}
+
+static void on_client_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct control_client *client = arg;
+
+    (void)fd;
+    (void)what;
+    if (!flush(client) || client->output.size > 0)
+        return;
+    event_del(&client->writable);
+    answer_requests(client);
+}
+
+static void on_client_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    close_client(arg);
+}
+
+void control_clients_add(struct control_clients *clients, int take_fd)
+{
+    struct control_client *client = calloc(1, sizeof *client);
+
+    if (!client) {
+        close(take_fd);
+        return;
+    }
+    fork_guard_add(take_fd);
+    client->all = clients;
+    client->fd = take_fd;
+    event_assign(&client->readable, clients->base, take_fd, EV_READ | EV_PERSIST,
+                 on_client_readable, client);
+    event_assign(&client->writable, clients->base, take_fd, EV_WRITE | EV_PERSIST,
+                 on_client_writable, client);
+    evtimer_assign(&client->again, clients->base, on_client_again, client);
+    evtimer_assign(&client->deadline, clients->base, on_client_deadline, client);
+    TAILQ_INSERT_TAIL(&clients->list, client, link);
+    clients->count++;
+    if (event_add(&client->readable, NULL) < 0)
+        close_client(client);
+}
+
+/* ---- all of them ------------------------------------------------------------------------- */
+
+void control_clients_init(struct control_clients *clients, struct spares *spares)
+{
+    *clients = (struct control_clients){.spares = spares};
+    TAILQ_INIT(&clients->list);
+}
+
+void control_clients_tell(struct control_clients *clients, const struct rpd_service *service,
+                          enum rpd_phase phase)
+{
+    struct control_client *client, *next;
+
+    for (client = TAILQ_FIRST(&clients->list); client; client = next) {
+        next = TAILQ_NEXT(client, link);
+        if (!client->watches)
+            continue;
+        if (client->output.size > PENDING_MAX)
+            close_client(client);
+        else
+            say(client, control_event(service, phase));
+    }
+}
+
+void control_clients_take_off_loop(struct control_clients *clients)
+{
+    struct control_client *client;
+
+    TAILQ_FOREACH(client, &clients->list, link)
+        take_off_loop(client);
+}
+
+void control_clients_finish(struct control_clients *clients)
+{
+    struct control_client *client;
+
+    while ((client = TAILQ_FIRST(&clients->list))) {
+        TAILQ_REMOVE(&clients->list, client, link);
+        buffer_finish(&client->output);
+        fork_guard_close(client->fd);
+        free(client);
+    }
+    clients->count = 0;
+}

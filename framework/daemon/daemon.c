@@ -1,0 +1,549 @@
+/* The daemon: the order of things, and its mirror.
+ *
+ * steps[] below is the start, read from top to bottom, and the stop, read from
+ * bottom to top: each step has its undoing beside it. Each is done for all
+ * services before the next, so that they start all or none. Whether a start
+ * fails, is told to stop, or has run for a year: it ends by the same way back,
+ * from the step that it had reached. */
+#include "daemon/daemon.h"
+
+#include "base/clock.h"
+#include "base/directory.h"
+#include "base/fork_guard.h"
+#include "base/output.h"
+#include "config/digest.h"
+#include "daemon/process.h"
+#include "daemon/running.h"
+#include "endpoint/adopt.h"
+#include "guard/crash.h"
+#include "guard/outcome.h"
+#include "guard/signals.h"
+#include "guard/watchdog.h"
+#include "library/libevent.h"
+#include "library/libjansson.h"
+#include "plugin/seal.h"
+#include "plugin/surroundings.h"
+#include "publish/history.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct daemon {
+    const struct config *config;
+    const struct arguments *arguments;
+    uint64_t started_us, bound_us;
+    struct rpd_service *services;
+    size_t service_count;
+    struct adoption adoption;
+    char runtime_dir[RUNTIME_PATH_MAX];
+    int runtime_dirfd;
+    struct claim **claims; /* all of all services */
+    size_t claim_count, endpoint_count;
+    struct surroundings surroundings;
+    struct notify notify;
+    struct control control;
+    struct running running;
+    int exit_code;
+};
+
+static void say(const struct error *error)
+{
+    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    outcome_note(error->text);
+}
+
+/* ---- inspect ---- */
+
+static int refuse_same_name(const struct daemon *daemon, const struct rpd_service *service,
+                            struct error *error)
+{
+    FOR_EACH_SERVICE(daemon, other) {
+        if (other == service)
+            break;
+        if (strcmp(other->name, service->name) == 0)
+            return error_set(error, EXIT_CONFIG, "config", service->config->origin,
+                             "two services are named \"%s\"; give one a \"name\" of its own",
+                             service->name);
+    }
+    return 0;
+}
+
+static int inspect(struct daemon *daemon, struct error *error)
+{
+    const struct plugin_search search = {.dirs = daemon->config->plugin_dirs};
+
+    daemon->services = calloc(daemon->config->service_count, sizeof *daemon->services);
+    if (!daemon->services)
+        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory; free some");
+    for (size_t i = 0; i < daemon->config->service_count; i++) {
+        struct rpd_service *service = &daemon->services[daemon->service_count++];
+
+        service->config = &daemon->config->services[i];
+        if (service_inspect(service, &search, error) < 0 ||
+            refuse_same_name(daemon, service, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void forget(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_finish(service);
+    surroundings_finish(&daemon->surroundings);
+    free(daemon->services);
+    control_finish(&daemon->control); /* who watches is told last */
+}
+
+/* ---- claim ---- */
+
+static int compare_endpoints(const void *left, const void *right)
+{
+    const struct attachment *a = *(struct attachment *const *)left;
+    const struct attachment *b = *(struct attachment *const *)right;
+
+    return strcmp(a->listener.endpoint.text, b->listener.endpoint.text);
+}
+
+static int refuse_listed_twice(const struct attachment *a, const struct attachment *b,
+                               struct error *error)
+{
+    const struct rpd_endpoint *endpoint = &b->listener.endpoint;
+
+    if (endpoint_takes_any_port(endpoint) || compare_endpoints(&a, &b) != 0)
+        return 0;
+    return error_set(error, EXIT_CONFIG, "config", endpoint->origin ? endpoint->origin : "listen",
+                     "endpoint %s is listed twice, for service %s and for service %s; take one "
+                     "out",
+                     endpoint->text, a->service->name, b->service->name);
+}
+
+/* Every endpoint is wanted once. (Two spellings of one path are found when it is
+ * claimed.) */
+static int check_endpoints(const struct daemon *daemon, struct error *error)
+{
+    struct attachment **all = calloc(daemon->endpoint_count, sizeof(struct attachment *));
+    size_t count = 0;
+    int failed = 0;
+
+    if (!all)
+        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory; free some");
+    FOR_EACH_SERVICE(daemon, service)
+        for (size_t i = 0; i < service->attachment_count; i++)
+            all[count++] = &service->attachments[i];
+    qsort(all, count, sizeof(struct attachment *), compare_endpoints);
+    for (size_t i = 1; i < count && !failed; i++)
+        failed = refuse_listed_twice(all[i - 1], all[i], error);
+    free(all);
+    return failed;
+}
+
+static int resolve(struct daemon *daemon, struct error *error)
+{
+    FOR_EACH_SERVICE(daemon, service) {
+        if (service_resolve(service, daemon->runtime_dir, error) < 0)
+            return -1;
+        daemon->endpoint_count += service->attachment_count;
+    }
+    return check_endpoints(daemon, error);
+}
+
+static int adopt(struct daemon *daemon, struct error *error)
+{
+    for (int by_name = 1; by_name >= 0; by_name--)
+        FOR_EACH_SERVICE(daemon, service)
+            if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
+                return -1;
+    return adoption_end(&daemon->adoption, error);
+}
+
+static int claim(struct daemon *daemon, struct error *error)
+{
+    size_t count = 0;
+
+    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
+    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
+        return -1;
+    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
+    if (!daemon->claims)
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
+    FOR_EACH_SERVICE(daemon, service) {
+        if (service_prepare_claims(service, daemon->runtime_dir, daemon->runtime_dirfd, error) < 0)
+            return -1;
+        count += service_list_claims(service, daemon->claims + count);
+    }
+    daemon->claim_count = count;
+    return claim_take_all(daemon->claims, count, error);
+}
+
+static void unclaim(struct daemon *daemon)
+{
+    outcome_ended(daemon->exit_code, NULL); /* while the histories are ours */
+    FOR_EACH_SERVICE(daemon, service)
+        service_unclaim(service);
+    free(daemon->claims);
+    if (daemon->runtime_dirfd >= 0)
+        close(daemon->runtime_dirfd);
+}
+
+/* ---- bind ---- */
+
+/* What is visible at once (TCP, abstract names) comes first: it has the
+ * kernel's gap between bind and listen. Paths appear together, listening. */
+static int bind_owned(struct daemon *daemon, struct error *error)
+{
+    for (int paths = 0; paths <= 1; paths++)
+        FOR_EACH_SERVICE(daemon, service)
+            if (service_bind_owned(service, paths, daemon->runtime_dirfd, error) < 0)
+                return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_paths(service, error) < 0)
+            return -1;
+    claim_settled(daemon->claims, daemon->claim_count);
+    daemon->bound_us = clock_us();
+    return 0;
+}
+
+static void unbind(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unbind(service);
+}
+
+static bool all_are_bound(const struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        if (service->plugin.note.has_own_bind)
+            return false;
+    return true;
+}
+
+static int bind_own(struct daemon *daemon, struct error *error)
+{
+    if (all_are_bound(daemon))
+        return 0;
+    FOR_EACH_SERVICE(daemon, service)
+        service_prepare_bind(service);
+    /* What that and the code of others took does not count against bind(). */
+    watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_bind_own(service, &daemon->surroundings, daemon->runtime_dirfd, error) < 0)
+            return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_paths(service, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
+    daemon->bound_us = clock_us();
+    return 0;
+}
+
+/* ---- code ---- */
+
+static int check_options(struct daemon *daemon, struct error *error)
+{
+    size_t mistakes = 0;
+
+    FOR_EACH_SERVICE(daemon, service) {
+        struct error *errors = NULL;
+        size_t count = 0;
+
+        if (service_check_options(service, daemon->config, &errors, &count) == 0)
+            continue;
+        /* All but the last are said here; that one is ours to return. */
+        for (size_t i = 0; i < count; i++) {
+            if (mistakes++ > 0)
+                say(error);
+            *error = errors[i];
+        }
+        free(errors);
+    }
+    return mistakes > 0 ? -1 : 0;
+}
+
+/* For the exit guard: the end is under way, and needs no watchdog to tell it. */
+static void clean_up_for_exit(void)
+{
+    watchdog_stand_down();
+    if (seal_is_here())
+        watchdog_end_process(EXIT_INTERNAL);
+    residue_remove();
+}
+
+static int load_code(struct daemon *daemon, struct error *error)
+{
+    if (libevent_load(error) < 0 || libjansson_load(error) < 0)
+        return -1;
+    /* What a client need not wait for comes after bind, and before the first
+     * foreign code. */
+    if (watchdog_create(error) < 0)
+        return -1;
+    output_open();
+    signals_tolerate_others();
+    if (fork_guard_install() < 0)
+        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
+    crash_thread_begin("loop");
+    crash_install();
+    crash_prepare_backtrace();
+    crash_except_sigsys(seal_take_signal);
+    crash_guard_exit(clean_up_for_exit);
+    watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
+    surroundings_save(&daemon->surroundings);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_load_code(service, &daemon->surroundings, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
+    if (check_options(daemon, error) < 0)
+        return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_settle_warmup(service, error) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- control ---- */
+
+static int open_control(struct daemon *daemon, struct error *error)
+{
+    return control_open(&daemon->control, daemon->runtime_dirfd, daemon->runtime_dir,
+                        daemon->services[0].name, error);
+}
+
+static void close_control(struct daemon *daemon)
+{
+    control_close(&daemon->control);
+}
+
+/* ---- publish ---- */
+
+/* They inform, and who has none is not worse off. */
+static void open_histories(const struct daemon *daemon, unsigned long long start_time)
+{
+    FOR_EACH_SERVICE(daemon, service) {
+        const int fd = history_open(daemon->runtime_dirfd, service->name);
+
+        if (fd < 0)
+            log_line(RPD_LOG_WARNING, service->name,
+                     "cannot open %s/%s.history: %s; how it ends will not be noted",
+                     daemon->runtime_dir, service->name, strerror(errno));
+        else if (outcome_add_history(fd, start_time) < 0)
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
+    }
+}
+
+static int publish(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
+    struct record_content common = {
+        .config = daemon->config->path,
+        .config_digest = digest,
+        .control = daemon->control.path,
+        .boot_id = boot_id,
+    };
+    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
+
+    config_digest(daemon->config, digest);
+    process_identity(boot_id, &common.start_time);
+    state.start_time = common.start_time;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                  error) < 0 ||
+            service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
+                                   error) < 0)
+            return -1;
+    open_histories(daemon, common.start_time);
+    return 0;
+}
+
+static void unpublish(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unpublish(service);
+}
+
+/* ---- loop ---- */
+
+static int make_loop(struct daemon *daemon, struct error *error)
+{
+    daemon->running = (struct running){
+        .config = daemon->config,
+        .services = daemon->services,
+        .service_count = daemon->service_count,
+        .claims = daemon->claims,
+        .claim_count = daemon->claim_count,
+        .notify = &daemon->notify,
+        .control = &daemon->control,
+    };
+    return running_open(&daemon->running, error);
+}
+
+static void end_loop(struct daemon *daemon)
+{
+    running_close(&daemon->running);
+}
+
+/* ---- announce ---- */
+
+static void announce_service(const struct daemon *daemon, const struct rpd_service *service)
+{
+    char endpoints[1024] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < service->attachment_count && used < sizeof endpoints; i++)
+        used += (size_t)snprintf(endpoints + used, sizeof endpoints - used, " %s",
+                                 service->attachments[i].listener.text);
+    log_line(RPD_LOG_INFO, service->name, "bound%s (pid %d, %.3f ms)", endpoints, getpid(),
+             (double)(daemon->bound_us - daemon->started_us) / 1e3);
+}
+
+static int announce(struct daemon *daemon, struct error *error)
+{
+    (void)error;
+    FOR_EACH_SERVICE(daemon, service)
+        announce_service(daemon, service);
+    outcome_bound();
+    notify_status(&daemon->notify, "bound, loading");
+    if (daemon->config->notify == NOTIFY_AT_BOUND)
+        notify_ready(&daemon->notify);
+    /* Nobody waits for this any more. */
+    FOR_EACH_SERVICE(daemon, service) {
+        service_warn_of_backlogs(service);
+        service_sweep(service);
+        history_sweep(daemon->runtime_dirfd, service->name);
+    }
+    control_sweep(&daemon->control);
+    return 0;
+}
+
+static void unannounce(struct daemon *daemon)
+{
+    notify_finish(&daemon->notify);
+}
+
+/* ---- serve ---- */
+
+static int serve(struct daemon *daemon, struct error *error)
+{
+    return running_serve(&daemon->running, error);
+}
+
+/* ---- the order ---- */
+
+/* What is bound by "own bind" is unbound with the rest; serve returns when all
+ * services have stopped. */
+/* clang-format off */
+static const struct step {
+    const char *name;
+    int (*start)(struct daemon *daemon, struct error *error);
+    void (*stop)(struct daemon *daemon);
+} steps[] = {
+    {"inspect",  inspect,      forget},
+    {"claim",    claim,        unclaim},
+    {"bind",     bind_owned,   unbind},
+    {"code",     load_code,    NULL},
+    {"own bind", bind_own,     NULL},
+    {"control",  open_control, close_control},
+    {"publish",  publish,      unpublish},
+    {"loop",     make_loop,    end_loop},
+    {"announce", announce,     unannounce},
+    {"serve",    serve,        NULL},
+};
+/* clang-format on */
+
+enum { STEP_COUNT = sizeof steps / sizeof *steps };
+
+/* Takes the steps in order. Returns how many were begun. */
+static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
+{
+    size_t begun = 0;
+
+    *ret_result = 0;
+    while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
+        const struct step *step = &steps[begun++];
+
+        crash_set_step(step->name);
+        *ret_result = step->start(daemon, error);
+    }
+    return begun;
+}
+
+/* The way back. What a step had begun when it failed is undone, too. */
+static void stop(struct daemon *daemon, size_t begun)
+{
+    crash_set_step("stop");
+    while (begun-- > 0)
+        if (steps[begun].stop)
+            steps[begun].stop(daemon);
+}
+
+static int run(struct daemon *daemon)
+{
+    struct error error;
+    int result;
+    size_t begun;
+
+    watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", "endpoints",
+                      "not all were up within endpoint_deadline_ms; is a file system hanging?");
+    watchdog_arm(WATCHDOG_START, daemon->config->endpoint_deadline_ms);
+    begun = start(daemon, &error, &result);
+    watchdog_disarm(WATCHDOG_START);
+    if (result < 0)
+        say(&error);
+    else if (begun < STEP_COUNT)
+        log_line(RPD_LOG_INFO, NULL, "stopping: a signal came during the start");
+    daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
+    stop(daemon, begun);
+    return daemon->exit_code;
+}
+
+/* -t: everything that needs neither a lock nor a bind. */
+static int check(struct daemon *daemon)
+{
+    struct error error;
+    int failed = inspect(daemon, &error);
+
+    if (!failed)
+        failed = directory_runtime_path(daemon->runtime_dir, &error);
+    if (!failed)
+        failed = resolve(daemon, &error);
+    if (!failed)
+        failed = load_code(daemon, &error);
+    if (failed)
+        say(&error);
+    else
+        FOR_EACH_SERVICE(daemon, service)
+            printf("%s: %s: ok\n", service->name, service->plugin.path);
+    forget(daemon);
+    return failed ? (int)error.code : 0;
+}
+
+int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
+{
+    struct daemon daemon = {
+        .config = config, .arguments = arguments, .started_us = started_us, .runtime_dirfd = -1};
+    struct error error;
+    int notify_fd = arguments->notify_fd, start_fd = arguments->start_fd;
+    int code = EXIT_SYSTEM, failed;
+
+    /* The environment first: it says which descriptors are ours. */
+    failed = adoption_begin(&daemon.adoption, &error);
+    if (!failed)
+        failed = process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
+    outcome_set_start_fd(start_fd);
+    if (failed) {
+        say(&error);
+        adoption_finish(&daemon.adoption);
+        return (int)error.code;
+    }
+    control_init(&daemon.control);
+    watchdog_begin();
+    notify_init(&daemon.notify, notify_fd);
+    code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
+    watchdog_destroy();
+    signals_finish();
+    adoption_finish(&daemon.adoption);
+    crash_allow_exit();
+    return code;
+}

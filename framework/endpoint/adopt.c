@@ -1,0 +1,115 @@
+/* LISTEN_FDS. See adopt.h. */
+#include "endpoint/adopt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FIRST_FD = 3, SOCKETS_MAX = 1024 };
+
+struct adopted {
+    int fd; /* -1: taken */
+    char name[256];
+};
+
+static long number_in(const char *variable)
+{
+    const char *text = getenv(variable);
+    char *end;
+    long number = text ? strtol(text, &end, 10) : -1;
+
+    return text && *text && !*end ? number : -1;
+}
+
+static void read_names(struct adoption *adoption)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+
+    for (size_t i = 0; names && i < adoption->count; i++) {
+        const size_t length = strcspn(names, ":");
+
+        snprintf(adoption->sockets[i].name, sizeof adoption->sockets[i].name, "%.*s", (int)length,
+                 names);
+        names = names[length] ? names + length + 1 : NULL;
+    }
+}
+
+int adoption_begin(struct adoption *adoption, struct error *error)
+{
+    const long count = number_in("LISTEN_FDS");
+    const bool ours = number_in("LISTEN_PID") == getpid() && count > 0;
+
+    *adoption = (struct adoption){0};
+    if (ours && count > SOCKETS_MAX)
+        return error_set(error, EXIT_CONFIG, "bind", "LISTEN_FDS",
+                         "%ld sockets are too many; pass fewer", count);
+    if (ours) {
+        adoption->sockets = calloc((size_t)count, sizeof *adoption->sockets);
+        if (!adoption->sockets)
+            return error_set(error, EXIT_SYSTEM, "bind", "LISTEN_FDS", "out of memory; free some");
+        adoption->count = (size_t)count;
+        for (size_t i = 0; i < adoption->count; i++)
+            adoption->sockets[i].fd = FIRST_FD + (int)i;
+        read_names(adoption);
+    }
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    return 0;
+}
+
+static bool matches(const struct adopted *adopted, const struct rpd_endpoint *endpoint,
+                    const char *name)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    return adopted->fd >= 0 && (!name || strcmp(adopted->name, name) == 0) &&
+           getsockname(adopted->fd, (struct sockaddr *)&address, &length) == 0 &&
+           endpoint_is(endpoint, (struct sockaddr *)&address, length);
+}
+
+int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint, const char *name)
+{
+    for (size_t i = 0; i < adoption->count; i++) {
+        struct adopted *adopted = &adoption->sockets[i];
+        const int fd = adopted->fd;
+
+        if (!matches(adopted, endpoint, name))
+            continue;
+        adopted->fd = -1;
+        return fd;
+    }
+    return -1;
+}
+
+int adoption_end(const struct adoption *adoption, struct error *error)
+{
+    for (size_t i = 0; i < adoption->count; i++) {
+        const struct adopted *adopted = &adoption->sockets[i];
+        struct sockaddr_storage address = {0};
+        socklen_t length = sizeof address;
+        char object[64], text[ENDPOINT_TEXT_MAX] = "not a socket";
+
+        if (adopted->fd < 0)
+            continue;
+        if (getsockname(adopted->fd, (struct sockaddr *)&address, &length) == 0)
+            endpoint_format((struct sockaddr *)&address, length, text);
+        snprintf(object, sizeof object, "inherited descriptor %d", adopted->fd);
+        return error_set(error, EXIT_CONFIG, "bind", object,
+                         "no service listens on %s; add it to a service's \"listen\", or take it "
+                         "out of the socket unit",
+                         text);
+    }
+    return 0;
+}
+
+void adoption_finish(struct adoption *adoption)
+{
+    for (size_t i = 0; i < adoption->count; i++)
+        if (adoption->sockets[i].fd >= 0)
+            close(adoption->sockets[i].fd);
+    free(adoption->sockets);
+    *adoption = (struct adoption){0};
+}

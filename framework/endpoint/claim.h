@@ -1,0 +1,54 @@
+/* Claims: what this process must own before it binds anything. A service's
+ * name is claimed by SERVICE.lock in the run-time directory, a unix path NAME
+ * by .NAME.lock beside it.
+ *
+ * All claims of a process are taken in one order, the same in every process,
+ * so that of two overlapping configurations that start at once one gets all it
+ * needs. */
+#ifndef FRAMEWORK_CLAIM_H
+#define FRAMEWORK_CLAIM_H
+
+#include "base/error.h"
+#include "base/lock.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct claim {
+    char object[160];      /* for messages: "service echo", "unix:/run/x.sock" */
+    const char *directory; /* not ours */
+    char lock_name[NAME_MAX + 1];
+    char identity[LOCK_HOLDER_MAX]; /* what to tell others who find it held */
+    bool is_path;
+    int dirfd; /* -1: not prepared; of a name it is not ours */
+    dev_t device;
+    ino_t inode; /* of the directory */
+    bool serialises;
+    struct lock lock;
+};
+
+/* Of a service's name. The run-time directory is open, and checked; it stays so,
+ * and its path where it is, as long as the claim lives. */
+void claim_prepare_name(struct claim *claim, const char *runtime_dir, int runtime_dirfd,
+                        const char *service, const char *identity);
+
+/* Of a path. Opens the directory and checks that it may be trusted. Its path
+ * lives as long as the claim. */
+int claim_prepare_path(struct claim *claim, const char *directory, const char *name,
+                       const char *object, const char *identity, struct error *error);
+
+/* Takes all or none. 75 names who holds one. Sorts the array. While claims are
+ * being taken and until claim_settled(), each directory of a path is also
+ * locked, so that the check for a stale socket and its replacement are not
+ * interleaved with another start. claim_settled() also writes into the lock
+ * files who holds them: until then others are only told that somebody does. */
+int claim_take_all(struct claim **claims, size_t count, struct error *error);
+void claim_settled(struct claim **claims, size_t count);
+
+/* The lock file has gone or has been replaced: takes it again. 0: it is ours
+ * (again). 1: another process has it now. -1: error. */
+int claim_heal(struct claim *claim, struct error *error);
+
+void claim_release(struct claim *claim);
+
+#endif

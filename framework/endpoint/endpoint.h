@@ -1,0 +1,51 @@
+/* Endpoints: from text to an address that can be bound. No name is looked up. */
+#ifndef FRAMEWORK_ENDPOINT_H
+#define FRAMEWORK_ENDPOINT_H
+
+#include "base/error.h"
+#include "config/config.h"
+
+#include <rpd/endpoint.h>
+
+#include <limits.h>
+#include <sys/un.h>
+
+enum endpoint_kind { ENDPOINT_PATH, ENDPOINT_ABSTRACT, ENDPOINT_TCP };
+
+enum { ENDPOINT_TEXT_MAX = 160 };
+
+struct rpd_endpoint {
+    enum endpoint_kind kind;
+    const char *origin;           /* where it was configured; NULL: the default */
+    char text[ENDPOINT_TEXT_MAX]; /* "unix:/run/x.sock": absolute, as clients use it */
+    struct sockaddr_storage address;
+    socklen_t address_length;
+    int backlog;
+    /* A unix path only: */
+    char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char name[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the last component */
+    mode_t mode;
+    gid_t group; /* (gid_t)-1: as it comes */
+};
+
+/* Reads one configured endpoint. A relative unix path is in runtime_dir. 78
+ * where it cannot be understood, with what was expected. */
+int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
+                     const char *runtime_dir, struct error *error);
+
+/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open:
+ * whatever is done to the directory's path meanwhile, and however long that is. */
+void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
+
+/* Writes an address as clients name it, "tcp:127.0.0.1:7007". */
+void endpoint_format(const struct sockaddr *address, socklen_t length,
+                     char ret_text[ENDPOINT_TEXT_MAX]);
+
+/* Whether a bound address is what the endpoint asks for. Port 0 asks for any. */
+bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,
+                 socklen_t length);
+
+/* TCP with port 0: each such endpoint gets a port of its own. */
+bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint);
+
+#endif

@@ -1,0 +1,186 @@
+/* Outcomes. See outcome.h. */
+#include "guard/outcome.h"
+
+#include "base/fork_guard.h"
+#include "guard/symbol.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    LINE_SIZE = PIPE_BUF, /* what a pipe takes whole */
+    NOTE_SIZE = 1024      /* an error's line */
+};
+
+/* The list only grows at its head; readers follow it without a lock. */
+struct history {
+    struct history *next;
+    atomic_int fd; /* -1: its end is noted */
+};
+
+static struct {
+    pid_t process; /* 0: there is nothing to write to */
+    unsigned long long start_time;
+    atomic_int start_fd;
+    _Atomic(struct history *) histories;
+    char note[NOTE_SIZE];
+} outcome = {.start_fd = -1};
+
+/* ---- lines ------------------------------------------------------------------- */
+
+/* Text of any length; control bytes become '?'. */
+static void add_text(struct safe_text *line, const char *text)
+{
+    const size_t size = strlen(text);
+
+    for (size_t at = 0; at < size; at += 255)
+        safe_text_add(line, text + at);
+}
+
+static void add_number(struct safe_text *line, int64_t number)
+{
+    safe_text_add_decimal(line, number);
+    safe_text_add(line, " ");
+}
+
+/* The rest of a line of the history is the whole line of the start fd. */
+static void add_who(struct safe_text *line)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    add_number(line, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+    add_number(line, outcome.process);
+    add_number(line, (int64_t)outcome.start_time);
+}
+
+static void add_end(struct safe_text *line, int code, const char *text)
+{
+    static const char prefix[] = "rpd: ";
+
+    if (!text)
+        text = outcome.note;
+    if (strncmp(text, prefix, sizeof prefix - 1) == 0)
+        text += sizeof prefix - 1;
+    safe_text_add(line, "ended ");
+    add_number(line, code);
+    add_text(line, *text ? text : "-");
+}
+
+static void write_line(int fd, struct safe_text *line)
+{
+    line->bytes[line->used] = '\n'; /* in place of the NUL */
+    if (write(fd, line->bytes, line->used + 1) < 0) {
+        /* Nobody is there to read it, or no room: there is nobody else to tell. */
+    }
+    line->bytes[line->used] = '\0';
+}
+
+/* ---- where to ---------------------------------------------------------------- */
+
+/* Nobody waits for a launcher that does not read. The descriptor that was used, or
+ * -1; it is open. */
+static int tell_launcher(struct safe_text *line)
+{
+    const int fd = atomic_exchange(&outcome.start_fd, -1);
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+    if (fd >= 0 && poll(&room, 1, 0) > 0)
+        write_line(fd, line);
+    return fd;
+}
+
+static bool is_this_process(void)
+{
+    return outcome.process != 0 && outcome.process == getpid();
+}
+
+void outcome_set_start_fd(int fd)
+{
+    fork_guard_remove(atomic_exchange(&outcome.start_fd, fd));
+    if (fd < 0)
+        return;
+    outcome.process = getpid();
+    fork_guard_add(fd);
+}
+
+int outcome_start_fd(void)
+{
+    return atomic_load(&outcome.start_fd);
+}
+
+int outcome_add_history(int take_fd, unsigned long long start_time)
+{
+    struct history *history = malloc(sizeof *history);
+
+    if (!history) {
+        close(take_fd);
+        return -1;
+    }
+    outcome.process = getpid();
+    outcome.start_time = start_time;
+    atomic_init(&history->fd, take_fd);
+    history->next = atomic_load(&outcome.histories);
+    atomic_store(&outcome.histories, history);
+    fork_guard_add(take_fd);
+    return 0;
+}
+
+/* ---- what happens -------------------------------------------------------------- */
+
+void outcome_bound(void)
+{
+    char bytes[LINE_SIZE];
+    struct safe_text line;
+    int start_fd;
+
+    safe_text_init(&line, bytes, sizeof bytes);
+    add_who(&line);
+    safe_text_add(&line, "bound 0 -");
+    for (struct history *history = atomic_load(&outcome.histories); history;
+         history = history->next)
+        write_line(atomic_load(&history->fd), &line);
+    safe_text_init(&line, bytes, sizeof bytes);
+    safe_text_add(&line, "bound");
+    start_fd = tell_launcher(&line);
+    fork_guard_close(start_fd);
+}
+
+void outcome_note(const char *text)
+{
+    const size_t size = strnlen(text, NOTE_SIZE - 1);
+
+    memcpy(outcome.note, text, size);
+    outcome.note[size] = '\0';
+}
+
+/* Whoever comes second finds no descriptor any more. They are left open: the
+ * process ends, and other threads may be anywhere. */
+void outcome_ended(int code, const char *text)
+{
+    char bytes[LINE_SIZE];
+    struct safe_text line;
+
+    if (!is_this_process())
+        return;
+    safe_text_init(&line, bytes, sizeof bytes);
+    add_who(&line);
+    add_end(&line, code, text);
+    for (struct history *history = atomic_load(&outcome.histories); history;
+         history = history->next) {
+        const int fd = atomic_exchange(&history->fd, -1);
+
+        if (fd >= 0)
+            write_line(fd, &line);
+    }
+    safe_text_init(&line, bytes, sizeof bytes);
+    add_end(&line, code, text);
+    tell_launcher(&line);
+}

@@ -1,0 +1,188 @@
+/* The loop's stall. See stall.h. */
+#include "guard/stall.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "guard/crash.h"
+#include "guard/outcome.h"
+#include "guard/residue.h"
+#include "guard/stack.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    WARN_US = 1000000,
+    LONGEST_WAIT_MS = 500,
+    WHO_MAX = 512,
+    END_SECONDS = 5, /* an end that takes longer hangs, too */
+    QUESTIONS = 4    /* that it is asked, 200 ms each */
+};
+
+static struct {
+    atomic_int limit_s; /* 0: not watched */
+    pthread_t loop;
+    const struct crash_context *loop_context;
+    _Atomic uint64_t turned_us;
+    _Atomic uint64_t warned_us; /* when the loop had turned last before a warning; 0: none */
+    /* The watchdog's: */
+    uint64_t seen_us, still_us;
+    bool told;
+} stall;
+
+/* ---- the loop's side ---- */
+
+static void unblock_stack_signal(void)
+{
+    sigset_t only;
+
+    sigemptyset(&only);
+    sigaddset(&only, stack_signal());
+    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+}
+
+void stall_begin(int limit_s)
+{
+    unblock_stack_signal(); /* a plugin's constructor may have blocked it */
+    stall.loop = pthread_self();
+    stall.loop_context = crash_context_here();
+    atomic_store(&stall.turned_us, clock_us());
+    atomic_store(&stall.limit_s, limit_s);
+}
+
+void stall_end(void)
+{
+    atomic_store(&stall.limit_s, 0);
+}
+
+void stall_loop_turned(uint64_t now_us)
+{
+    uint64_t warned = atomic_load_explicit(&stall.warned_us, memory_order_relaxed);
+
+    atomic_store_explicit(&stall.turned_us, now_us, memory_order_relaxed);
+    if (warned == 0)
+        return;
+    atomic_store(&stall.warned_us, 0);
+    log_line(RPD_LOG_INFO, NULL, "loop: goes on after %.1f s", (double)(now_us - warned) / 1e6);
+}
+
+/* ---- the watchdog's side ---- */
+
+/* What is known of a stall. */
+struct finding {
+    char who[WHO_MAX];
+    struct stack stack;
+    bool answered;
+    bool is_plugins;
+};
+
+static void name_culprit(struct finding *finding)
+{
+    const struct stack *stack = &finding->stack;
+    const struct crash_place place = finding->answered ? stack->place
+                                                       : crash_place_of(stall.loop_context);
+
+    finding->is_plugins = place.plugin || (finding->answered && stack->object);
+    if (place.plugin)
+        snprintf(finding->who, sizeof finding->who, "service %s (%.300s)",
+                 place.service ? place.service : "?", place.plugin);
+    else if (finding->is_plugins)
+        snprintf(finding->who, sizeof finding->who, "object %.300s", stack->object);
+    else
+        snprintf(finding->who, sizeof finding->who, "rpd");
+}
+
+/* False: it has gone on meanwhile, and what was found is something else. */
+static bool find_out(struct finding *finding)
+{
+    /* (On a busy machine it may not get a processor in time.) */
+    finding->answered = false;
+    for (int i = 0; i < QUESTIONS && !finding->answered; i++)
+        finding->answered = stack_of_thread(stall.loop, &finding->stack);
+    name_culprit(finding);
+    return atomic_load(&stall.turned_us) == stall.seen_us && atomic_load(&stall.limit_s) > 0;
+}
+
+static const char *advice(const struct finding *finding)
+{
+    return finding->is_plugins ? "; it must not block: use rpd_job_submit()" : "";
+}
+
+static const char *where(const struct finding *finding)
+{
+    return finding->answered ? finding->stack.text : stack_unknown;
+}
+
+static void warn(void)
+{
+    struct finding finding;
+
+    stall.told = true;
+    if (!find_out(&finding))
+        return;
+    log_line(RPD_LOG_WARNING, NULL, "loop: %s: stands still since %llu s in %s%s", finding.who,
+             (unsigned long long)(stall.still_us / 1000000), where(&finding), advice(&finding));
+    atomic_store(&stall.warned_us, stall.seen_us);
+}
+
+/* Should the end hang, in a file system that does, the alarm's signal ends it. */
+static void end_process(int limit_s)
+{
+    struct finding finding;
+    struct error error;
+
+    if (!find_out(&finding))
+        return;
+    signal(SIGALRM, SIG_DFL);
+    alarm(END_SECONDS);
+    residue_remove();
+    error_set(&error, EXIT_INTERNAL, "loop", finding.who, "stood still for %d s in %s%s; ended",
+              limit_s, where(&finding), advice(&finding));
+    log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
+    outcome_ended(EXIT_INTERNAL, error.text);
+    _exit(EXIT_INTERNAL);
+}
+
+static void count(uint64_t counted_us)
+{
+    const uint64_t turned = atomic_load_explicit(&stall.turned_us, memory_order_relaxed);
+    uint64_t since_us;
+
+    if (turned == stall.seen_us) {
+        stall.still_us += counted_us;
+        return;
+    }
+    since_us = clock_us() - turned;
+    stall.still_us = since_us < counted_us ? since_us : counted_us;
+    stall.seen_us = turned;
+    stall.told = false;
+}
+
+static int wait_ms_until(uint64_t threshold_us)
+{
+    const uint64_t rest_ms = (threshold_us - stall.still_us) / 1000 + 1;
+
+    return rest_ms < LONGEST_WAIT_MS ? (int)rest_ms : LONGEST_WAIT_MS;
+}
+
+int stall_look_ms(uint64_t counted_us)
+{
+    const int limit_s = atomic_load(&stall.limit_s);
+    const uint64_t limit_us = (uint64_t)limit_s * 1000000;
+
+    if (limit_s == 0)
+        return 0;
+    count(counted_us);
+    if (stall.still_us >= limit_us)
+        end_process(limit_s);
+    else if (stall.still_us >= WARN_US && !stall.told)
+        warn();
+    if (stall.still_us >= limit_us)
+        return 1; /* it went on at the last moment */
+    return wait_ms_until(stall.told || limit_us < WARN_US ? limit_us : WARN_US);
+}

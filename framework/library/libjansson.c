@@ -1,0 +1,44 @@
+/* Loads jansson. See libjansson.h. */
+#include "library/libjansson.h"
+
+#include <stdint.h>
+#include <sys/random.h>
+
+struct libjansson libjansson;
+
+/* json_decref() is inline in jansson.h and names this one. (Hidden: it is ours
+ * alone.) */
+void json_delete(json_t *json)
+{
+    libjansson.json_delete(json);
+}
+
+/* jansson would open /dev/urandom at its first object, which costs more than
+ * all the rest here. */
+static void seed_objects(void)
+{
+    size_t seed = 0;
+
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed || seed == 0)
+        seed = 1 + (size_t)&seed; /* an early boot: the address is what there is */
+    json_object_seed(seed);
+}
+
+int libjansson_load(struct error *error)
+{
+    static const char *const names[] = {LIBJANSSON_FUNCTIONS(LATE_NAME)};
+    static struct late_library library = {
+        .file = RPD_LIBJANSSON_SONAME,
+        .name = "jansson 2.14",
+        .functions = names,
+        .function_count = sizeof names / sizeof *names,
+        .table = &libjansson,
+    };
+
+    if (library.handle)
+        return 0;
+    if (late_library_load(&library, error) < 0)
+        return -1;
+    seed_objects();
+    return 0;
+}

@@ -1,0 +1,235 @@
+/* Reading state pages. See state_view.h. */
+#include "observe/state_view.h"
+
+#include "base/proc.h"
+#include "base/safe_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FOR_EVER_SIZE = offsetof(struct rpd_state_page, service) };
+
+/* Nothing that stands there can hold us up, or lead elsewhere. */
+enum { OPEN_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
+
+/* ---- reading --------------------------------------------------------------------- */
+
+/* As rpd has them: otherwise "../x" would lead out of the directory. */
+bool state_view_is_name(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+    const size_t size = strlen(name);
+
+    return size > 0 && size < sizeof((struct rpd_state_page *)NULL)->service &&
+           strspn(name, allowed) == size && *name != '_' && *name != '-';
+}
+
+int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
+{
+    char name[NAME_MAX + 1];
+
+    if (!state_view_is_name(service)) {
+        errno = EINVAL;
+        return -1;
+    }
+    snprintf(name, sizeof name, "%s%s", service, suffix);
+    return openat(runtime_dirfd, name, OPEN_FLAGS);
+}
+
+/* How much there is, up to the size of a page; -1 and errno. */
+static ssize_t read_whole(int fd, struct rpd_state_page *ret)
+{
+    size_t used = 0;
+
+    while (used < sizeof *ret) {
+        const ssize_t got = pread(fd, (char *)ret + used, sizeof *ret - used, (off_t)used);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        used += (size_t)got;
+    }
+    return (ssize_t)used;
+}
+
+static void make_safe(char *text, size_t size)
+{
+    text[size - 1] = '\0';
+    safe_text(text);
+}
+
+static void make_all_safe(struct rpd_state_page *page)
+{
+    make_safe(page->service, sizeof page->service);
+    make_safe(page->build, sizeof page->build);
+    make_safe(page->error, sizeof page->error);
+    for (size_t i = 0; i < RPD_STATE_PARTS; i++) {
+        make_safe(page->parts[i].name, sizeof page->parts[i].name);
+        make_safe(page->parts[i].unit, sizeof page->parts[i].unit);
+    }
+    if (page->part_count > RPD_STATE_PARTS)
+        page->part_count = RPD_STATE_PARTS;
+}
+
+/* How many bytes of what was read can be used: all, the first 64, or none. */
+static size_t usable_size(const struct rpd_state_page *page, size_t size, off_t file_size)
+{
+    if (size < FOR_EVER_SIZE || memcmp(page->magic, RPD_STATE_MAGIC, sizeof page->magic) != 0)
+        return 0;
+    if (page->layout != RPD_STATE_LAYOUT)
+        return FOR_EVER_SIZE;
+    return size == RPD_STATE_SIZE && file_size == RPD_STATE_SIZE && page->size == RPD_STATE_SIZE
+               ? RPD_STATE_SIZE
+               : 0;
+}
+
+static int read_page(int fd, struct rpd_state_page *ret)
+{
+    struct stat status;
+    ssize_t size;
+    size_t usable = 0;
+
+    if (fstat(fd, &status) < 0)
+        return -1;
+    if (S_ISREG(status.st_mode)) {
+        size = read_whole(fd, ret);
+        if (size < 0)
+            return -1;
+        usable = usable_size(ret, (size_t)size, status.st_size);
+    }
+    if (usable == RPD_STATE_SIZE) {
+        make_all_safe(ret);
+        return 0;
+    }
+    memset((char *)ret + usable, 0, sizeof *ret - usable);
+    errno = EPROTO;
+    return -1;
+}
+
+int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret)
+{
+    int fd, failed, cause;
+
+    memset(ret, 0, sizeof *ret);
+    fd = state_view_open(runtime_dirfd, service, ".state");
+    if (fd < 0) {
+        if (errno == ELOOP || errno == ENXIO) /* a symbolic link; a socket */
+            errno = EPROTO;
+        return -1;
+    }
+    failed = read_page(fd, ret);
+    cause = errno;
+    close(fd);
+    if (failed && cause != EPROTO)
+        memset(ret, 0, sizeof *ret);
+    errno = cause;
+    return failed;
+}
+
+/* ---- judging ---------------------------------------------------------------------- */
+
+/* Asks; for whom a lock is only tested, a descriptor for reading will do. */
+bool state_view_is_locked(int runtime_dirfd, const char *service)
+{
+    struct flock probe = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = state_view_open(runtime_dirfd, service, ".lock");
+    bool is_locked;
+
+    if (fd < 0)
+        return errno != ENOENT && errno != EINVAL && errno != ELOOP && errno != ENXIO;
+    is_locked = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
+    close(fd);
+    return is_locked;
+}
+
+bool state_view_is_of_another_boot(const struct rpd_state_page *page)
+{
+    static const uint8_t unknown[BOOT_ID_BYTES];
+    char text[BOOT_ID_SIZE];
+    uint8_t now[BOOT_ID_BYTES];
+
+    proc_boot_id(text);
+    proc_parse_boot_id(text, now);
+    return memcmp(now, unknown, sizeof now) != 0 &&
+           memcmp(page->boot_id, unknown, sizeof unknown) != 0 &&
+           memcmp(page->boot_id, now, sizeof now) != 0;
+}
+
+enum process_state { PROCESS_GONE, PROCESS_STOPPED, PROCESS_RUNS };
+
+/* Of the process that made the page. One whose first thread is a zombie has no
+ * loop any more, whoever still holds its lock. */
+static enum process_state process_of(const struct rpd_state_page *page)
+{
+    char pid[16];
+    struct proc_stat stat;
+
+    snprintf(pid, sizeof pid, "%u", page->pid);
+    if (proc_read_stat(pid, &stat) < 0)
+        return errno == ENOENT || errno == ESRCH ? PROCESS_GONE : PROCESS_RUNS;
+    if ((page->start_time != 0 && page->start_time != stat.start_time) || stat.state == 'Z' ||
+        stat.state == 'X')
+        return PROCESS_GONE;
+    return stat.state == 'T' || stat.state == 't' ? PROCESS_STOPPED : PROCESS_RUNS;
+}
+
+enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
+                                    const struct rpd_state_page *page, uint64_t now_us)
+{
+    enum process_state process;
+
+    if (!state_view_is_locked(runtime_dirfd, service) || state_view_is_of_another_boot(page))
+        return STATE_DEAD;
+    process = process_of(page);
+    if (process == PROCESS_GONE)
+        return STATE_DEAD;
+    if (process == PROCESS_STOPPED ||
+        (now_us > page->turned_us && now_us - page->turned_us > RPD_STATE_STALL_US))
+        return STATE_STALLED;
+    switch (page->phase) {
+    case RPD_PHASE_STARTING:
+    case RPD_PHASE_WARMING: return STATE_WARMING;
+    case RPD_PHASE_DRAINING:
+    case RPD_PHASE_STOPPING:
+    case RPD_PHASE_STOPPED: return STATE_DRAINING;
+    default: return STATE_ALIVE;
+    }
+}
+
+int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_page *ret,
+                    enum state_verdict *ret_verdict)
+{
+    struct timespec now;
+    int failed, cause;
+
+    /* First: what delays us from here on is no stall of the service. */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    failed = state_view_read(runtime_dirfd, service, ret);
+    cause = errno;
+    if (*ret->magic)
+        *ret_verdict = state_view_judge(runtime_dirfd, service, ret,
+                                        (uint64_t)now.tv_sec * 1000000u +
+                                            (uint64_t)now.tv_nsec / 1000u);
+    else
+        *ret_verdict = !state_view_is_locked(runtime_dirfd, service) ? STATE_DEAD : STATE_WARMING;
+    errno = cause;
+    return failed;
+}
+
+const char *state_verdict_text(enum state_verdict verdict)
+{
+    static const char *const texts[] = {"dead", "stalled", "draining", "warming", "alive"};
+
+    return (size_t)verdict < sizeof texts / sizeof *texts ? texts[verdict] : "unknown";
+}

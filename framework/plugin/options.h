@@ -1,0 +1,38 @@
+/* The options of one service: what the user wrote, checked against the
+ * backend's table, with its defaults. */
+#ifndef FRAMEWORK_OPTIONS_H
+#define FRAMEWORK_OPTIONS_H
+
+#include "config/config.h"
+
+#include <rpd/option.h>
+
+struct option_value {
+    const struct rpd_option *row;
+    bool is_default;
+    char *string; /* of a string; NULL: unset */
+    int64_t integer;
+    double number;
+    bool boolean;
+};
+
+/* Read-only once made; holds nothing of jansson's, so any thread may read it. */
+struct options {
+    struct option_value *values; /* one a row, in the table's order */
+    size_t count;
+};
+
+/* table: the backend's, or NULL; it must outlive the options. plugin: its name
+ * for errors. service: one of the configuration's. On failure returns -1 with
+ * the errors, to be freed by free(): one about the table (65), or all mistakes
+ * of the user (78). The options need no finish then. */
+int options_make(struct options *options, const struct rpd_option *table, const char *plugin,
+                 const struct config *config, const struct config_service *service,
+                 struct error **ret_errors, size_t *ret_count);
+void options_finish(struct options *options);
+
+/* The value of an option; NULL if there is none of this name and type. */
+const struct option_value *options_find(const struct options *options, const char *name,
+                                        enum rpd_option_type type);
+
+#endif

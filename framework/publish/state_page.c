@@ -1,0 +1,205 @@
+/* State pages. See state_page.h. */
+#include "publish/state_page.h"
+
+#include "base/build.h"
+#include "base/clock.h"
+#include "base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(struct rpd_state_page) == RPD_STATE_SIZE, "the layout is frozen");
+
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+/* For services without a file, all of them: written, and never read. */
+static struct rpd_state_page unread_page;
+
+void state_page_init(struct state_page *page)
+{
+    *page = (struct state_page){.map = &unread_page};
+}
+
+/* ---- making it ------------------------------------------------------------------ */
+
+static void fill(struct rpd_state_page *map, const struct state_page_identity *identity)
+{
+    memcpy(map->magic, RPD_STATE_MAGIC, sizeof map->magic);
+    map->layout = RPD_STATE_LAYOUT;
+    map->size = RPD_STATE_SIZE;
+    map->pid = (uint32_t)getpid();
+    map->phase = RPD_PHASE_STARTING;
+    map->start_time = identity->start_time;
+    proc_parse_boot_id(identity->boot_id, map->boot_id);
+    snprintf(map->service, sizeof map->service, "%s", identity->service);
+    build_text(map->build, sizeof map->build);
+    map->bound_us = map->phase_us = identity->bound_us;
+    map->warmup = identity->warmup;
+    map->turned_us = clock_us(); /* a start is no stall: the loop turns soon */
+    map->load_eta_ms = RPD_STATE_UNKNOWN;
+}
+
+/* NULL and errno. */
+static struct rpd_state_page *allocate_and_map(int fd)
+{
+    void *map;
+
+    do
+        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
+    while (errno == EINTR);
+    if (errno != 0)
+        return NULL;
+    map = mmap(NULL, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+static int make_file(struct state_page *page, int dirfd, const char *name,
+                     const struct state_page_identity *identity)
+{
+    int fd = whole_file_create(&page->file, dirfd, name);
+    struct rpd_state_page *map = fd < 0 ? NULL : allocate_and_map(fd);
+    const int cause = errno;
+
+    if (fd >= 0)
+        close(fd);
+    errno = cause;
+    if (!map)
+        return -1;
+    page->map = map;
+    fill(map, identity);
+    return whole_file_show(&page->file);
+}
+
+static void take_back(struct state_page *page)
+{
+    whole_file_remove(&page->file);
+    if (page->map != &unread_page)
+        munmap(page->map, RPD_STATE_SIZE);
+    page->map = &unread_page;
+}
+
+int state_page_create(struct state_page *page, int dirfd, const char *directory,
+                      const struct state_page_identity *identity, struct error *error)
+{
+    char name[NAME_MAX + 1], path[PATH_MAX];
+
+    snprintf(name, sizeof name, "%s.state", identity->service);
+    if (make_file(page, dirfd, name, identity) == 0)
+        return 0;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish", path,
+              "cannot make the state page: %s; free space in the run-time directory, or set "
+              "RPD_RUNTIME_DIR",
+              strerror(errno));
+    take_back(page);
+    return -1;
+}
+
+/* Word by word, as other threads write to it. */
+static void copy(struct rpd_state_page *to, struct rpd_state_page *from)
+{
+    typedef uint64_t __attribute__((may_alias)) word;
+
+    for (size_t i = 0; i < RPD_STATE_SIZE / sizeof(word); i++)
+        STORE(((word *)(void *)to)[i], LOAD(((word *)(void *)from)[i]));
+}
+
+/* To the place of the old one, to which other threads have pointers. */
+static bool move_to(struct state_page *page, int fd)
+{
+    struct rpd_state_page *fresh = allocate_and_map(fd);
+
+    if (!fresh)
+        return false;
+    copy(fresh, page->map);
+    if (mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page->map) !=
+        MAP_FAILED)
+        return true;
+    munmap(fresh, RPD_STATE_SIZE);
+    return false;
+}
+
+int state_page_heal(struct state_page *page)
+{
+    struct whole_file fresh = {0};
+    int fd;
+    bool moved;
+
+    if (whole_file_is_there(&page->file))
+        return 0;
+    fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
+    moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!moved) {
+        whole_file_remove(&fresh);
+        return -1;
+    }
+    whole_file_replace(&page->file, &fresh);
+    return 1;
+}
+
+void state_page_remove(struct state_page *page)
+{
+    if (!page->file.residue)
+        return;
+    STORE(page->map->phase, RPD_PHASE_STOPPED);
+    take_back(page);
+}
+
+void state_page_sweep(const struct state_page *page)
+{
+    whole_file_sweep(&page->file);
+}
+
+enum rpd_phase state_page_phase(const struct state_page *page)
+{
+    return (enum rpd_phase)LOAD(page->map->phase);
+}
+
+/* (Texts may change meanwhile, but the last byte of each is never written.) */
+void state_page_copy(const struct state_page *page, struct rpd_state_page *ret)
+{
+    copy(ret, page->map);
+}
+
+/* ---- writing to it --------------------------------------------------------------- */
+
+void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us)
+{
+    STORE(page->map->phase_us, now_us);
+    if (phase == RPD_PHASE_READY && LOAD(page->map->ready_us) == 0)
+        STORE(page->map->ready_us, now_us);
+    STORE(page->map->phase, phase);
+}
+
+void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)
+{
+    STORE(page->map->turned_us, now_us);
+    STORE(page->map->turns, LOAD(page->map->turns) + 1);
+    STORE(page->map->late_us, late_us);
+    if (late_us > LOAD(page->map->latest_us))
+        STORE(page->map->latest_us, late_us);
+}
+
+/* Two threads may do this at once: the text may become a mixture, as a reader's
+ * may, but the last byte of the field is never written, and stays its end. */
+void state_page_error(struct state_page *page, const char *text)
+{
+    char *to = page->map->error;
+
+    for (size_t i = 0; i < sizeof page->map->error - 1; i++) {
+        STORE(to[i], text[i]);
+        if (!text[i])
+            break;
+    }
+    STORE(page->map->error_time_s, (int64_t)time(NULL));
+    __atomic_fetch_add(&page->map->errors, 1, __ATOMIC_RELAXED);
+}

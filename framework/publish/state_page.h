@@ -1,0 +1,63 @@
+/* The state page of one service, from the side that writes it. What is in it,
+ * and how others read it, is in rpd/state.h.
+ *
+ * Every store is relaxed and atomic: each number is valid by itself. What has
+ * no setter here is stored in page->map directly, in the same way. */
+#ifndef FRAMEWORK_STATE_PAGE_H
+#define FRAMEWORK_STATE_PAGE_H
+
+#include <rpd/state.h>
+
+#include "base/error.h"
+#include "publish/whole_file.h"
+
+struct state_page {
+    /* Never NULL after state_page_init(): while there is no file, it is memory
+     * that nobody reads, so that no writer must ask. */
+    struct rpd_state_page *map;
+    struct whole_file file;
+};
+
+struct state_page_identity {
+    const char *service;
+    const char *boot_id; /* as /proc has it; "": not known */
+    unsigned long long start_time;
+    uint64_t bound_us;
+    enum rpd_warmup warmup;
+};
+
+/* [start] */
+void state_page_init(struct state_page *page);
+
+/* [start] SERVICE.state, which appears whole, with phase STARTING. Its blocks
+ * are allocated: no later store can meet a full disk, which would be a SIGBUS.
+ * 73, or 71 for want of memory or descriptors. */
+int state_page_create(struct state_page *page, int dirfd, const char *directory,
+                      const struct state_page_identity *identity, struct error *error);
+
+/* [start] When no other thread writes to it any more. Legal at any time. Whoever
+ * has it mapped sees the phase STOPPED. */
+void state_page_remove(struct state_page *page);
+
+/* [loop] Makes the file again if somebody has removed it. 1: that was so; -1: and it
+ * cannot be. map stays where it is; what other threads store in it at that very
+ * moment may be lost. */
+int state_page_heal(struct state_page *page);
+
+/* [start] Removes what killed starts of this service left beside its page. */
+void state_page_sweep(const struct state_page *page);
+
+/* [start][loop] The first READY is the one that the page tells the time of. */
+void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us);
+
+/* [start][loop] What it shows. */
+enum rpd_phase state_page_phase(const struct state_page *page);
+void state_page_copy(const struct state_page *page, struct rpd_state_page *ret);
+
+/* [start][loop] The loop has turned, by so much later than it was meant to. */
+void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us);
+
+/* [any] One more error, and what it is. What does not fit is cut off. */
+void state_page_error(struct state_page *page, const char *text);
+
+#endif

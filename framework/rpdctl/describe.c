@@ -1,0 +1,171 @@
+/* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
+#include "library/libjansson.h"
+#include "rpdctl/command_line.h"
+#include "rpdctl/descriptor.h"
+#include "rpdctl/program.h"
+#include "rpdctl/rpdctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: rpdctl describe PLUGIN.so [--json]\n"
+    "\n"
+    "Prints what the plugin says of itself: name, version, what it does until its\n"
+    "state is loaded, and its options with type, default, range and meaning. Its\n"
+    "code is loaded for that, in a process of its own. A name without a slash is\n"
+    "looked up as rpd does; a file of the working directory is ./PLUGIN.so.\n"
+    "\n"
+    "      --json  print JSON\n"
+    "\n"
+    "Exit codes: 0 done, 1 it is no plugin, or crashes, 64 bad command line.\n";
+
+enum { CELL_MAX = 64, RANGE_MAX = 2 * CELL_MAX };
+
+/* A JSON scalar as users write it: one line. */
+static const char *cell(const json_t *value, char room[CELL_MAX])
+{
+    char *text = json_is_string(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+
+    if (json_is_string(value))
+        snprintf(room, CELL_MAX, "%s", text ? text : "");
+    else if (json_is_integer(value))
+        snprintf(room, CELL_MAX, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(room, CELL_MAX, "%g", json_real_value(value));
+    else if (json_is_boolean(value))
+        snprintf(room, CELL_MAX, "%s", json_is_true(value) ? "true" : "false");
+    else
+        snprintf(room, CELL_MAX, "unset");
+    free(text);
+    return room;
+}
+
+static const char *range(const json_t *option, char room[RANGE_MAX])
+{
+    const json_t *min = json_object_get(option, "min"), *max = json_object_get(option, "max");
+    char low[CELL_MAX], high[CELL_MAX];
+
+    room[0] = '\0';
+    if (min || max)
+        snprintf(room, RANGE_MAX, "%s to %s", json_is_number(min) ? cell(min, low) : "any",
+                 json_is_number(max) ? cell(max, high) : "any");
+    return room;
+}
+
+static void print_options(const json_t *options)
+{
+    static const char row[] = "  %-*s  %-8s %-*s  %-*s  %s\n";
+    int widths[3] = {4, 7, 5}; /* of the headings */
+    char preset[CELL_MAX], bounds[RANGE_MAX];
+
+    if (json_array_size(options) == 0) {
+        puts("options:   none");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(options); i++) {
+        const json_t *option = json_array_get(options, i);
+        const size_t sizes[3] = {
+            strlen(descriptor_text(option, "name")),
+            strlen(cell(json_object_get(option, "default"), preset)),
+            strlen(range(option, bounds)),
+        };
+        for (size_t column = 0; column < 3; column++)
+            if ((int)sizes[column] > widths[column])
+                widths[column] = (int)sizes[column];
+    }
+    puts("options:");
+    printf(row, widths[0], "name", "type", widths[1], "default", widths[2], "range", "meaning");
+    for (size_t i = 0; i < json_array_size(options); i++) {
+        const json_t *option = json_array_get(options, i);
+
+        printf(row, widths[0], descriptor_text(option, "name"), descriptor_text(option, "type"),
+               widths[1], cell(json_object_get(option, "default"), preset), widths[2],
+               range(option, bounds), descriptor_text(option, "meaning"));
+    }
+}
+
+static const char *or_none(const char *value)
+{
+    return *value ? value : "-";
+}
+
+/* What it can do before its state is there. */
+static const char *cold_path(const json_t *plugin)
+{
+    if (!descriptor_has(plugin, "load"))
+        return "it has none";
+    return json_is_true(json_object_get(plugin, "serves_without_state"))
+               ? "it can serve without it"
+               : "it cannot serve without it";
+}
+
+static void print_table(const json_t *plugin)
+{
+    const json_t *callbacks = json_object_get(plugin, "callbacks");
+
+    printf("name:      %s\nsummary:   %s\nversion:   %s\nABI:       %lld\nfile:      %s\n",
+           descriptor_text(plugin, "name"), or_none(descriptor_text(plugin, "summary")),
+           or_none(descriptor_text(plugin, "version")),
+           (long long)json_integer_value(json_object_get(plugin, "abi")),
+           descriptor_text(plugin, "file"));
+    printf("bind:      %s\nstate:     %s\nwarm-up:   %s\nprobe:     %s\ncallbacks:",
+           json_is_true(json_object_get(plugin, "own_bind")) ? "its own" : "by rpd",
+           cold_path(plugin), descriptor_text(plugin, "warmup"),
+           json_is_object(json_object_get(plugin, "probe")) ? "yes" : "none");
+    for (size_t i = 0; i < json_array_size(callbacks); i++)
+        printf(" %s", json_string_value(json_array_get(callbacks, i)));
+    putchar('\n');
+    print_options(json_object_get(plugin, "options"));
+}
+
+static int describe(const char *name, bool as_json)
+{
+    struct error error;
+    json_t *plugin = NULL;
+
+    if (libjansson_load(&error) == 0)
+        plugin = descriptor_read(name, &error);
+    if (!plugin) {
+        rpdctl_say("%s", error.text);
+        return RPDCTL_NO;
+    }
+    if (as_json) {
+        json_dumpf(plugin, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        print_table(plugin);
+    }
+    json_decref(plugin);
+    return 0;
+}
+
+static int take_json(void *arg, int option, char **argv)
+{
+    bool *as_json = arg;
+
+    (void)option;
+    (void)argv;
+    *as_json = true;
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    bool as_json = false;
+    const char *plugin;
+    int code = rpdctl_take_options(argc, argv, ":", options, take_json, &as_json);
+
+    if (!code)
+        code = rpdctl_take_plugin(argc, argv, &plugin);
+    return code ? code : describe(plugin, as_json);
+}
+
+const struct rpdctl_command rpdctl_describe = {
+    .name = "describe",
+    .summary = "what a plugin is, and its options",
+    .help = help,
+    .run = run,
+};

@@ -1,0 +1,237 @@
+/* rpdctl ensure: makes sure that a configuration runs, and prints where clients
+ * connect. */
+#include "base/clock.h"
+#include "config/config.h"
+#include "library/libjansson.h"
+#include "rpdctl/ensure/ensure.h"
+#include "rpdctl/program.h"
+#include "rpdctl/rpdctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: rpdctl ensure [--ready] [--json] [--timeout S] CONFIG\n"
+    "       rpdctl ensure [--ready] [--json] [--timeout S] [-c FILE] PLUGIN.so\n"
+    "                     [-l ENDPOINT]... [-n NAME] [-o KEY=VALUE]...\n"
+    "\n"
+    "Makes sure that all services of the configuration, or of rpd's own arguments,\n"
+    "run in one process: one that lives is left as it is; if there is none, it is\n"
+    "started, detached from everything of the caller. However many call at once, one\n"
+    "daemon is started, and all are told how that went. Prints the endpoints, a line\n"
+    "each, as soon as clients can connect.\n"
+    "\n"
+    "      --ready      return when the state is loaded, too\n"
+    "      --timeout S  give up waiting after so many seconds; a start goes on\n"
+    "      --json       print JSON: pid, services with their endpoints\n"
+    "  -c, -l, -n, -o   as in rpd --help\n"
+    "\n"
+    "A service that has just failed several times is left alone for a while: then\n"
+    "the last error is told again, with the seconds left. What the daemon says goes\n"
+    "to log.file of the configuration, or rpd/NAME.log in $XDG_STATE_HOME or\n"
+    "~/.local/state.\n"
+    "\n"
+    "Exit codes: 0 it runs, 1 timed out, 75 some of its services run elsewhere; else\n"
+    "what rpd ended with (see rpd --help), and its error line.\n";
+
+struct request {
+    bool ready, json;
+    double timeout_s; /* 0: none */
+    int argc;
+    char **argv; /* rpd's */
+};
+
+/* ---- the command line ---------------------------------------------------------------- */
+
+static int take_timeout(struct request *request, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    request->timeout_s = strtod(text, &end);
+    if (end == text || *end || errno || !(request->timeout_s > 0) || request->timeout_s > 1e9)
+        return rpdctl_refuse("ensure", "--timeout %s: expected a number of seconds, above 0", text);
+    return 0;
+}
+
+/* What is ours is taken out; the rest is for rpd's own parser. */
+static int split(struct request *request, int argc, char **argv)
+{
+    bool is_ours = true;
+
+    for (int i = 0; i < argc; i++) {
+        const char *word = argv[i];
+        int code = 0;
+
+        is_ours = is_ours && strcmp(word, "--") != 0;
+        if (is_ours && strcmp(word, "--ready") == 0)
+            request->ready = true;
+        else if (is_ours && strcmp(word, "--json") == 0)
+            request->json = true;
+        else if (is_ours && strncmp(word, "--timeout=", 10) == 0)
+            code = take_timeout(request, word + 10);
+        else if (is_ours && strcmp(word, "--timeout") == 0)
+            code = i + 1 < argc ? take_timeout(request, argv[++i])
+                                : rpdctl_refuse("ensure", "--timeout: needs a value");
+        else
+            request->argv[request->argc++] = argv[i];
+        if (code)
+            return code;
+    }
+    return 0;
+}
+
+static bool is_plugin(const char *name)
+{
+    const size_t size = strlen(name);
+
+    return size >= 3 && strcmp(name + size - 3, ".so") == 0;
+}
+
+static int check(struct arguments *arguments)
+{
+    struct config_request *request = &arguments->request;
+
+    if (arguments->mode != ARGUMENTS_RUN)
+        return rpdctl_refuse("ensure", "of rpd's options only -c, -l, -n and -o make sense here");
+    if (arguments->notify_fd >= 0 || arguments->start_fd >= 0)
+        return rpdctl_refuse("ensure", "no descriptor is handed to the daemon");
+    if (request->plugin && !is_plugin(request->plugin)) {
+        if (request->file)
+            return rpdctl_refuse("ensure", "%s: a second configuration", request->plugin);
+        request->file = request->plugin;
+        request->plugin = NULL;
+    }
+    if (!request->file && !request->plugin)
+        return rpdctl_refuse("ensure", "a configuration or a plugin is needed");
+    return 0;
+}
+
+/* ---- what is printed ------------------------------------------------------------------- */
+
+/* As rpd itself says it. */
+static int say(const struct error *error, int code)
+{
+    fprintf(stderr, "rpd: %s\n", error->text);
+    return code;
+}
+
+static int say_all(struct error *errors, size_t count)
+{
+    const int code = count > 0 ? (int)errors[0].code : EXIT_SYSTEM;
+
+    for (size_t i = 0; i < count; i++)
+        say(&errors[i], code);
+    free(errors);
+    return code;
+}
+
+static void warn(const char *line)
+{
+    rpdctl_say("ensure: %s", line);
+}
+
+static void print_endpoints(const struct ensure *ensure)
+{
+    for (size_t i = 0; i < ensure->request.count; i++)
+        for (size_t k = 0; k < ensure->instances[i].record.endpoint_count; k++)
+            puts(ensure->instances[i].record.endpoints[k]);
+}
+
+static json_t *service_json(const struct instance *instance)
+{
+    json_t *endpoints = json_array();
+
+    for (size_t k = 0; k < instance->record.endpoint_count; k++)
+        json_array_append_new(endpoints, json_string(instance->record.endpoints[k]));
+    return json_pack("{s:s, s:s, s:o}", "name", instance->service, "state",
+                     state_verdict_text(instance->verdict), "endpoints", endpoints);
+}
+
+static int print_json(const struct ensure *ensure)
+{
+    json_t *services, *whole;
+    struct error error;
+    char *text;
+
+    if (libjansson_load(&error) < 0)
+        return say(&error, (int)error.code);
+    services = json_array();
+    for (size_t i = 0; i < ensure->request.count; i++)
+        json_array_append_new(services, service_json(&ensure->instances[i]));
+    whole = json_pack("{s:i, s:i, s:b, s:o}", "version", 1, "pid", (int)ensure->instances[0].pid,
+                      "started", ensure->started, "services", services);
+    text = whole ? json_dumps(whole, JSON_INDENT(2)) : NULL;
+    if (text)
+        puts(text);
+    json_decref(whole);
+    free(text);
+    return text ? 0 : EXIT_SYSTEM;
+}
+
+/* ---- the command --------------------------------------------------------------------------- */
+
+static int run_ensure(const struct request *request, struct ensure *ensure)
+{
+    struct error error = {0};
+    int code = ensure_bound(ensure, &error);
+
+    if (!code && request->ready)
+        code = ensure_ready(ensure, &error);
+    if (code)
+        return say(&error, code);
+    if (request->json)
+        return print_json(ensure);
+    print_endpoints(ensure);
+    return 0;
+}
+
+static int load_and_run(const struct request *request, const struct arguments *arguments)
+{
+    struct config config;
+    struct error *errors;
+    size_t count;
+    struct ensure ensure = {
+        .request = {.arguments = arguments, .config = &config, .deadline_us = INSTANCE_FOR_EVER},
+        .warn = warn};
+    int code;
+
+    if (request->timeout_s > 0)
+        ensure.request.deadline_us = clock_us() + (uint64_t)(request->timeout_s * 1e6);
+    if (config_load(&config, &arguments->request, &errors, &count) < 0)
+        return say_all(errors, count);
+    code = run_ensure(request, &ensure);
+    ensure_finish(&ensure);
+    config_finish(&config);
+    return code;
+}
+
+static int ensure_command(int argc, char **argv)
+{
+    struct request request = {.argv = calloc((size_t)argc + 1, sizeof(char *))};
+    struct arguments arguments = {0};
+    struct error error;
+    int code = EXIT_SYSTEM;
+
+    if (!request.argv)
+        return rpdctl_say("ensure: out of memory; free some"), EXIT_SYSTEM;
+    code = split(&request, argc, argv);
+    if (!code && arguments_parse(&arguments, request.argc, request.argv, &error) < 0)
+        code = say(&error, (int)error.code);
+    if (!code)
+        code = check(&arguments);
+    if (!code)
+        code = load_and_run(&request, &arguments);
+    arguments_finish(&arguments);
+    free(request.argv);
+    return code;
+}
+
+const struct rpdctl_command rpdctl_ensure = {
+    .name = "ensure",
+    .summary = "make sure that a service runs, and print where clients connect",
+    .help = help,
+    .run = ensure_command,
+};

@@ -1,0 +1,342 @@
+/* Making sure. See ensure.h.
+ *
+ *     look ──runs──► 0
+ *      │ ▲ └─elsewhere─► 75
+ *      │ └─ wait ◄─ unsettled (on its way up, or draining)
+ *      ▼ nobody is there
+ *     queue ──► look again ──► has somebody's start failed meanwhile? its line and code
+ *                         └──► is it in a crash loop? its last line and code
+ *                         └──► start it, look again
+ */
+#include "rpdctl/ensure/ensure.h"
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "config/digest.h"
+#include "library/libjansson.h"
+#include "observe/instance_wait.h"
+#include "rpdctl/ensure/look.h"
+#include "rpdctl/ensure/past.h"
+#include "rpdctl/ensure/start.h"
+#include "rpdctl/ensure/turn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    STARTS_MAX = 5, /* of one call: what is killed from outside again and again is told */
+    LOOK_AGAIN_MS = 20,
+    WAITS_MAX = 100 /* for what takes no time, if all is well */
+};
+
+/* ---- the beginning and the end ---------------------------------------------------------- */
+
+static int prepare(struct ensure *ensure, struct error *error)
+{
+    ensure->began_ms = clock_wall_ms();
+    if (ensure_request_prepare(&ensure->request, error) < 0)
+        return -1;
+    ensure->instances = calloc(ensure->request.count, sizeof *ensure->instances);
+    return ensure->instances
+               ? 0
+               : error_set(error, EXIT_SYSTEM, "ensure", "services", "out of memory; free some");
+}
+
+void ensure_finish(struct ensure *ensure)
+{
+    for (size_t i = 0; ensure->instances && i < ensure->request.count; i++)
+        instance_finish(&ensure->instances[i]);
+    free(ensure->instances);
+    ensure_request_finish(&ensure->request);
+}
+
+/* ---- waiting ---------------------------------------------------------------------------- */
+
+static bool is_late(const struct ensure *ensure)
+{
+    return clock_us() >= ensure->request.deadline_us;
+}
+
+static int time_out(const struct ensure *ensure, const char *what, struct error *error)
+{
+    error_set(error, EXIT_SYSTEM, "ensure", ensure->request.names[0],
+              "timed out while %s; nothing was stopped; rpdctl status has more", what);
+    return ENSURE_TIMED_OUT;
+}
+
+/* A process's end, but not for long: what else it may do shows in its page. Closes
+ * the pidfd. Whether it has ended. */
+static bool wait_for_end(int pidfd, int milliseconds)
+{
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+    const bool ended = poll(&end, 1, milliseconds) > 0;
+
+    if (pidfd >= 0)
+        close(pidfd);
+    return ended;
+}
+
+/* ---- what was seen -------------------------------------------------------------------------- */
+
+static const struct instance *first_that(const struct ensure *ensure,
+                                         bool (*matches)(const struct instance *instance))
+{
+    for (size_t i = 0; i < ensure->request.count; i++)
+        if (matches(&ensure->instances[i]))
+            return &ensure->instances[i];
+    return NULL;
+}
+
+static bool lives(const struct instance *instance)
+{
+    return instance->verdict != STATE_DEAD;
+}
+
+static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
+{
+    const char *path = ensure->request.config->path;
+    char who[ERROR_TEXT_MAX / 2];
+
+    ensure_look_describe(ensure->instances, ensure->request.count, who, sizeof who);
+    return error_set(error, EXIT_RUNNING, "ensure", path ? path : ensure->request.names[0],
+                     "%s; nothing was started; stop what runs first (rpdctl stop)", who);
+}
+
+static bool has_no_record(const struct instance *instance)
+{
+    return !instance->has_record;
+}
+
+/* Only the record says where clients connect. */
+static int refuse_without_record(const struct ensure *ensure, struct error *error)
+{
+    const struct instance *instance = first_that(ensure, has_no_record);
+
+    return error_set(error, EXIT_RECORD, "ensure", instance->service,
+                     "it runs as pid %d, but its record is gone or cannot be read; free space, or "
+                     "stop it first (rpdctl stop)",
+                     (int)instance->pid),
+           EXIT_RECORD;
+}
+
+/* For a moment some services of a process that ends are dead, and others are not. */
+static bool is_just_ending(const struct ensure *ensure)
+{
+    const struct instance *alive = first_that(ensure, lives);
+    const int pidfd = alive ? instance_open(ensure->request.dirfd, alive) : -1;
+
+    if (pidfd < 0)
+        return alive != NULL;
+    return wait_for_end(pidfd, 2 * LOOK_AGAIN_MS);
+}
+
+/* One that drains may have to end first, which wakes us; one that somebody else starts
+ * is bound in no time. False: it has had all the time that it needs to end. */
+static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
+{
+    const struct instance *unsettled = first_that(ensure, ensure_look_is_unsettled);
+
+    /* It has ended since we looked. */
+    if (!unsettled)
+        return true;
+    /* (Or somebody has removed the lock of one that is stopped.) */
+    if (!lives(unsettled) && ++*waits > WAITS_MAX)
+        return false;
+    wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
+    return true;
+}
+
+/* ---- our turn ------------------------------------------------------------------------- */
+
+/* Somebody else was faster: a service manager, a person, or a start whose starter is
+ * gone. (Who had it may have ended since.) */
+static bool is_there_after_all(struct ensure *ensure, unsigned starts)
+{
+    return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
+}
+
+/* -1: look again. Else the end of it. The turn is over by then. */
+static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
+                      struct error *error)
+{
+    struct launch_result result;
+
+    ensure_turn_sign(&ensure->request, lock);
+    if (ensure_start(&ensure->request, lock, &result, error) < 0)
+        return (int)error->code;
+    switch (result.outcome) {
+    case LAUNCH_LATE: return time_out(ensure, "it starts", error);
+    case LAUNCH_LOST: return -1;
+    case LAUNCH_BOUND: ensure->started = true; return -1;
+    default: break;
+    }
+    if (starts < STARTS_MAX &&
+        (result.code == ENSURE_KILLED ||
+         (result.code == EXIT_RUNNING && is_there_after_all(ensure, starts))))
+        return -1;
+    error->code = (enum exit_code)result.code;
+    snprintf(error->text, sizeof error->text, "%s", result.text);
+    return result.code;
+}
+
+/* 0: nothing that has happened before speaks against a start. */
+static int judge_past(const struct ensure *ensure, const struct lock *lock, struct error *error)
+{
+    struct ensure_past *past = ensure_past_read(&ensure->request, &ensure->instances[0]);
+    int code = 0;
+
+    if (!past)
+        return error_set(error, EXIT_SYSTEM, "ensure", "history", "out of memory; free some"),
+               EXIT_SYSTEM;
+    if (!ensure_turn_was_anothers(&ensure->request, lock))
+        code = ensure_past_tell_failure(past, ensure->began_ms, error);
+    if (!code)
+        code = ensure_past_tell_crash_loop(past, &ensure->request, error);
+    free(past);
+    return code;
+}
+
+/* Nobody is there, and nobody else starts it. -1: look again. */
+static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
+{
+    const int code = judge_past(ensure, lock, error);
+
+    return code ? code : start_once(ensure, lock, starts + 1, error);
+}
+
+/* ---- until it is bound ------------------------------------------------------------------- */
+
+static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
+{
+    unsigned starts = 0, disagreements = 0, waits = 0;
+
+    do {
+        int result = -1;
+
+        switch (ensure_look(&ensure->request, ensure->instances)) {
+        case ENSURE_RUNS:
+            if (!first_that(ensure, has_no_record))
+                return 0;
+            if (++waits > WAITS_MAX)
+                return refuse_without_record(ensure, error);
+            wait_for_end(-1, LOOK_AGAIN_MS);
+            continue;
+        case ENSURE_UNSETTLED:
+            if (!wait_until_settled(ensure, &waits))
+                break;
+            continue;
+        case ENSURE_ELSEWHERE:
+            if (is_just_ending(ensure) && disagreements++ < 10)
+                continue;
+            refuse_elsewhere(ensure, error);
+            return EXIT_RUNNING;
+        case ENSURE_ABSENT: break;
+        }
+        if (lock->fd < 0) {
+            result = ensure_turn_take(&ensure->request, lock, error);
+            if (result < 0)
+                return (int)error->code;
+            continue;
+        }
+        if (starts == STARTS_MAX) {
+            error_set(error, EXIT_SYSTEM, "ensure", ensure->request.names[0],
+                      "started %d times, and gone each time; who ends it? see its log", STARTS_MAX);
+            return EXIT_SYSTEM;
+        }
+        result = have_turn(ensure, lock, starts++, error);
+        if (result >= 0)
+            return result;
+    } while (!is_late(ensure));
+    return time_out(ensure, "waiting for it to be bound", error);
+}
+
+/* It is bound, and left as it is; but the user should know. */
+static void warn_of_stalls(const struct ensure *ensure)
+{
+    char line[256];
+
+    for (size_t i = 0; i < ensure->request.count; i++) {
+        const struct instance *instance = &ensure->instances[i];
+
+        if (instance->verdict != STATE_STALLED)
+            continue;
+        snprintf(line, sizeof line,
+                 "%s: stalled: the loop of pid %d has not turned for %.1f s; it is left alone",
+                 instance->service, (int)instance->pid,
+                 (double)(clock_us() - instance->page.turned_us) / 1e6);
+        ensure->warn(line);
+    }
+}
+
+/* It was changed since, or the command line says something else. */
+static void warn_of_difference(const struct ensure *ensure)
+{
+    const char *theirs = ensure->instances[0].record.config_digest;
+    char ours[CONFIG_DIGEST_SIZE], line[256];
+    struct error error;
+
+    if (!theirs || libjansson_load(&error) < 0)
+        return;
+    config_digest(ensure->request.config, ours);
+    if (strcmp(theirs, ours) == 0)
+        return;
+    snprintf(line, sizeof line,
+             "%s: pid %d runs with another configuration than this; to use this one, stop it "
+             "first (rpdctl stop)",
+             ensure->instances[0].service, (int)ensure->instances[0].pid);
+    ensure->warn(line);
+}
+
+int ensure_bound(struct ensure *ensure, struct error *error)
+{
+    struct lock lock = {.fd = -1};
+    int code;
+
+    if (prepare(ensure, error) < 0)
+        return (int)error->code;
+    code = settle(ensure, &lock, error);
+    lock_release(&lock);
+    if (code == 0) {
+        warn_of_stalls(ensure);
+        warn_of_difference(ensure);
+    }
+    return code;
+}
+
+/* ---- until it is ready -------------------------------------------------------------------- */
+
+static int ready_one(const struct ensure *ensure, struct instance *instance, struct error *error)
+{
+    enum instance_outcome outcome;
+    struct instance seen;
+    int code = 0;
+
+    if (instance->page.phase == RPD_PHASE_READY)
+        return 0;
+    if (instance_wait_ready(ensure->request.dirfd, instance, ensure->request.deadline_us, &seen,
+                            &outcome) < 0) {
+        error_set(error, EXIT_SYSTEM, "ensure", instance->service, "cannot wait for it: %s",
+                  strerror(errno));
+        code = EXIT_SYSTEM;
+    } else if (outcome == INSTANCE_TIMED_OUT) {
+        code = time_out(ensure, "waiting for it to be ready", error);
+    } else if (outcome == INSTANCE_DIED) {
+        code = ensure_past_tell_end(&ensure->request, instance, error);
+    }
+    instance_finish(instance);
+    *instance = seen;
+    return code;
+}
+
+int ensure_ready(struct ensure *ensure, struct error *error)
+{
+    int code = 0;
+
+    for (size_t i = 0; i < ensure->request.count && code == 0; i++)
+        code = ready_one(ensure, &ensure->instances[i], error);
+    return code;
+}

@@ -1,0 +1,35 @@
+/* What is to be made sure of: a configuration, the names of its services, and where they
+ * are looked for. */
+#ifndef FRAMEWORK_ENSURE_REQUEST_H
+#define FRAMEWORK_ENSURE_REQUEST_H
+
+#include "base/directory.h"
+#include "base/error.h"
+#include "config/arguments.h"
+#include "config/config.h"
+#include "plugin/plugin.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ensure_request {
+    /* The caller's: */
+    const struct arguments *arguments;
+    const struct config *config;
+    uint64_t deadline_us; /* of CLOCK_MONOTONIC, or UINT64_MAX */
+    /* ensure_request_prepare()'s: */
+    char (*names)[64]; /* of the services, in their order */
+    size_t count;
+    int dirfd; /* the run-time directory; its path: */
+    char runtime_dir[RUNTIME_PATH_MAX];
+};
+
+/* Fills in what the caller has not. 0, or -1; ensure_request_finish() is due in both cases. */
+int ensure_request_prepare(struct ensure_request *request, struct error *error);
+void ensure_request_finish(struct ensure_request *request);
+
+/* A service's plugin, as plugin_inspect() sees it: plugin_finish() is due in both cases. */
+int ensure_request_inspect(const struct ensure_request *request, size_t index,
+                           struct plugin *plugin, struct error *error);
+
+#endif

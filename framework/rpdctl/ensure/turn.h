@@ -1,0 +1,23 @@
+/* Whose turn it is to start a configuration: callers of ensure queue on
+ * NAME.ensure.lock, a lock of their own. What stands in the file says which configuration
+ * was started last. */
+#ifndef FRAMEWORK_ENSURE_TURN_H
+#define FRAMEWORK_ENSURE_TURN_H
+
+#include "base/error.h"
+#include "base/lock.h"
+#include "rpdctl/ensure/request.h"
+
+#include <stdbool.h>
+
+/* Waits in the queue. 0: it is our turn; 1: the deadline has passed; -1. */
+int ensure_turn_take(const struct ensure_request *request, struct lock *lock, struct error *error);
+
+/* Notes in the lock that this configuration is started now. */
+void ensure_turn_sign(const struct ensure_request *request, const struct lock *lock);
+
+/* Whether the last start was another configuration's, which has the same name first: how that
+ * went is none of ours. */
+bool ensure_turn_was_anothers(const struct ensure_request *request, const struct lock *lock);
+
+#endif

@@ -1,0 +1,112 @@
+/* rpdctl: finds the command, and runs it. See rpdctl.h. */
+#include "rpdctl/rpdctl.h"
+
+#include "base/build.h"
+#include "base/nearest.h"
+#include "rpdctl/program.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct rpdctl_command *const commands[] = {
+    &rpdctl_ensure, &rpdctl_status,       &rpdctl_wait,     &rpdctl_stop,
+    &rpdctl_check,  &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(void)
+{
+    puts("Usage: rpdctl COMMAND [ARGUMENT]...\n"
+         "\n"
+         "Starts services of rpd, looks at them and ends them; helps to write plugins.\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (commands[i]->summary)
+            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\n"
+         "      --help     print this; rpdctl help COMMAND has more\n"
+         "      --version  print the version\n"
+         "\n"
+         "Exit codes: 0 yes or done, 1 no or failed, 64 bad command line; of ensure: those of\n"
+         "rpd, and 1 timed out.");
+}
+
+/* NULL after it was said. */
+static const struct rpdctl_command *find_command(const char *name)
+{
+    char hint[NEAREST_HINT_MAX];
+    struct nearest nearest;
+
+    nearest_start(&nearest, name);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+        if (commands[i]->summary)
+            nearest_try(&nearest, commands[i]->name);
+    }
+    rpdctl_refuse("", "%s: unknown command%s", name, nearest_hint(&nearest, hint));
+    return NULL;
+}
+
+static int help_on(const char *name)
+{
+    const struct rpdctl_command *command;
+
+    if (!name) {
+        print_help();
+        return 0;
+    }
+    command = find_command(name);
+    if (!command)
+        return EXIT_COMMAND_LINE;
+    fputs(command->help, stdout);
+    return 0;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct rpdctl_command *command;
+
+    if (argc < 2)
+        return rpdctl_refuse("", "a command is needed");
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return help_on(NULL);
+    if (strcmp(name, "help") == 0)
+        return help_on(argv[2]);
+    if (strcmp(name, "--version") == 0) {
+        puts("rpdctl " RPD_VERSION);
+        return 0;
+    }
+    command = find_command(name);
+    if (!command)
+        return EXIT_COMMAND_LINE;
+    if (argc > 2 && strcmp(argv[2], "--help") == 0)
+        return help_on(name);
+    return command->run(argc - 1, argv + 1);
+}
+
+/* Otherwise what is opened first is printed to. They are opened the wrong way round,
+ * so that whoever closed stdout hears that nothing can be written. */
+static void open_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return; /* who cannot do that will hear of the next thing that fails */
+}
+
+int main(int argc, char **argv)
+{
+    int code;
+
+    open_standard_streams();
+    code = dispatch(argc, argv);
+
+    if (fflush(stdout) != 0 && code == 0) {
+        rpdctl_say("stdout: cannot write; look where it goes");
+        return RPDCTL_NO;
+    }
+    return code;
+}

@@ -1,0 +1,21 @@
+/* rpdctl: the command beside rpd, for those who run services or write plugins. Each of its
+ * commands is one file, with one of these. */
+#ifndef FRAMEWORK_RPDCTL_H
+#define FRAMEWORK_RPDCTL_H
+
+#include "base/error.h"
+
+/* DESIGN: what rpdctl's commands end with, besides 0 and 64. */
+enum { RPDCTL_NO = 1 };
+
+struct rpdctl_command {
+    const char *name;
+    const char *summary;               /* NULL: not for users */
+    const char *help;                  /* what `rpdctl help NAME` prints */
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; the exit code */
+};
+
+extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_describe,
+    rpdctl_ensure, rpdctl_new, rpdctl_status, rpdctl_stop, rpdctl_wait;
+
+#endif

@@ -1,0 +1,197 @@
+/* rpdctl status: how services are, without asking them. */
+#include "rpdctl/status/status.h"
+
+#include "base/clock.h"
+#include "base/directory.h"
+#include "rpdctl/command_line.h"
+#include "rpdctl/program.h"
+#include "rpdctl/rpdctl.h"
+#include "rpdctl/screen.h"
+#include "rpdctl/service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: rpdctl status [NAME] [--json | --watch]\n"
+    "\n"
+    "Shows all services of this user that run, or that a crash has left; of one, shows\n"
+    "all that is known. Nothing is asked: a service whose loop stands still is shown,\n"
+    "too. The states are:\n"
+    "\n"
+    "  alive     it serves\n"
+    "  warming   clients can connect; its state is still loading\n"
+    "  stalled   its loop has not turned for 0.9 s, or its process is suspended\n"
+    "  draining  no new clients; it ends soon\n"
+    "  dead      it does not run\n"
+    "\n"
+    "CLIENTS are those that are served / those that wait for the state to be loaded.\n"
+    "\n"
+    "      --json   print JSON\n"
+    "      --watch  show it again and again, on a terminal, until Ctrl-C\n"
+    "\n"
+    "Exit codes: 0 done, 1 NAME is dead, 64 bad command line.\n";
+
+enum { JSON = 256, WATCH, WATCH_US = 250000 };
+
+struct request {
+    const char *service; /* NULL: all */
+    bool as_json, watch;
+};
+
+/* ---- the command line ------------------------------------------------------------------ */
+
+static int take(void *arg, int option, char **argv)
+{
+    struct request *request = arg;
+
+    (void)argv;
+    if (option == JSON)
+        request->as_json = true;
+    else
+        request->watch = true;
+    return 0;
+}
+
+static int parse(struct request *request, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, JSON}, {"watch", no_argument, NULL, WATCH}, {NULL, 0, NULL, 0}};
+    const int code = rpdctl_take_options(argc, argv, ":", options, take, request);
+
+    if (code)
+        return code;
+    if (request->as_json && request->watch)
+        return rpdctl_refuse(argv[0], "--json and --watch: only one of them");
+    if (request->watch && !isatty(STDOUT_FILENO))
+        return rpdctl_refuse(argv[0], "--watch: standard output is no terminal");
+    return optind == argc ? 0 : rpdctl_take_service(argc, argv, &request->service);
+}
+
+/* ---- one look ---------------------------------------------------------------------------- */
+
+/* 0, or -1 after it was said. status_finish() is due. */
+static int look(const struct request *request, struct status *ret)
+{
+    int runtime_dirfd, failed;
+
+    *ret = (struct status){0};
+    if (rpdctl_find_runtime(&runtime_dirfd) < 0)
+        return -1;
+    failed = status_read(runtime_dirfd, request->service, ret);
+    if (failed)
+        rpdctl_say("status: cannot look at the run-time directory: %s", strerror(errno));
+    if (runtime_dirfd >= 0)
+        close(runtime_dirfd);
+    return failed;
+}
+
+static void print_text(const struct request *request, const struct status *status, FILE *to)
+{
+    if (request->service)
+        status_print_detail(status, status->rows, to);
+    else
+        status_print_table(status, to);
+}
+
+static int print(const struct request *request, const struct status *status)
+{
+    struct error error;
+
+    if (!request->as_json) {
+        print_text(request, status, stdout);
+        return 0;
+    }
+    if (status_print_json(status, stdout, &error) == 0)
+        return 0;
+    rpdctl_say("%s", error.text);
+    return -1;
+}
+
+static int show(const struct request *request)
+{
+    struct status status;
+    int failed = look(request, &status);
+    bool is_dead;
+
+    if (!failed)
+        failed = print(request, &status);
+    is_dead = !failed && request->service && status.rows->instance.verdict == STATE_DEAD;
+    status_finish(&status);
+    return failed || is_dead ? RPDCTL_NO : 0;
+}
+
+/* ---- again and again ----------------------------------------------------------------------- */
+
+/* Until the next look: sooner if a loop will then have stood still for too long. */
+static uint64_t pause_us(const struct status *status)
+{
+    uint64_t shortest_us = WATCH_US;
+
+    for (size_t i = 0; i < status->count; i++) {
+        const struct instance *instance = &status->rows[i].instance;
+        const uint64_t late_us = instance->page.turned_us + RPD_STATE_STALL_US + 1000;
+
+        if (instance->verdict != STATE_DEAD && late_us > status->now_us &&
+            late_us - status->now_us < shortest_us)
+            shortest_us = late_us - status->now_us;
+    }
+    return shortest_us;
+}
+
+/* The text of one look, for the caller to free; NULL after it was said. */
+static char *read_frame(const struct request *request, uint64_t *ret_pause_us)
+{
+    struct status status;
+    char *frame = NULL;
+    size_t size;
+    FILE *to = look(request, &status) == 0 ? open_memstream(&frame, &size) : NULL;
+
+    *ret_pause_us = pause_us(&status);
+    if (to) {
+        print_text(request, &status, to);
+        fclose(to);
+    }
+    status_finish(&status);
+    return frame;
+}
+
+static int watch(const struct request *request)
+{
+    bool goes_on = true;
+    uint64_t next_us;
+
+    screen_begin();
+    while (goes_on) {
+        char *frame = read_frame(request, &next_us);
+
+        goes_on = frame && screen_show(frame) && screen_pause(next_us);
+        if (!frame || screen_has_failed()) {
+            free(frame);
+            screen_end();
+            return RPDCTL_NO;
+        }
+        free(frame);
+    }
+    screen_end();
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    struct request request = {0};
+    const int code = parse(&request, argc, argv);
+
+    if (code)
+        return code;
+    return request.watch ? watch(&request) : show(&request);
+}
+
+const struct rpdctl_command rpdctl_status = {
+    .name = "status",
+    .summary = "what runs, and how it is",
+    .help = help,
+    .run = run,
+};

@@ -1,0 +1,118 @@
+/* One service's pulse: what is measured, shown in the state page and said in the
+ * log, four times a second and at each change of phase. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "service/service.h"
+
+#include <stdio.h>
+
+enum { TELL_EVERY_US = 10 * 1000000 };
+
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
+static size_t clients_in(const struct rpd_service *service)
+{
+    return service->conns.count + service->places.given;
+}
+
+static uint64_t accept_pauses(const struct rpd_service *service)
+{
+    uint64_t pauses = 0;
+
+    for (size_t i = 0; i < service->attachment_count; i++)
+        pauses += service->attachments[i].acceptor.pauses;
+    return pauses;
+}
+
+void service_show(struct rpd_service *service)
+{
+    struct rpd_state_page *page = service->state_page.map;
+
+    STORE(page->flags, service->loading.degraded ? (uint32_t)RPD_STATE_DEGRADED : 0);
+    STORE(page->clients_held, service->hold.count);
+    STORE(page->clients_active, clients_in(service));
+    STORE(page->clients_accepted, service->places.accepted);
+    STORE(page->clients_refused, service->refused + service->places.refused);
+    STORE(page->clients_left, service->hold.left);
+    STORE(page->clients_cut, service->conns.cut);
+    STORE(page->accept_pauses, accept_pauses(service));
+    STORE(page->jobs, service->jobs.count);
+    STORE(page->jobs_refused, service->jobs.refused);
+}
+
+/* Clients may be queued, and cannot be accepted now. */
+static bool accepting_pauses(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (service->attachments[i].acceptor.pause_ms > 0)
+            return true;
+    return false;
+}
+
+/* Somebody is here, or came and went since this was last asked. */
+static bool is_busy(struct rpd_service *service)
+{
+    const uint64_t accepted_before = service->accepted_before;
+
+    service->accepted_before = service->places.accepted;
+    /* (A part that was given up may never end.) */
+    return service->phase != RPD_PHASE_READY ||
+           (service->loading.pending > 0 && !service->loading.degraded) ||
+           service->accepted_before != accepted_before || clients_in(service) > 0 ||
+           service->hold.count > 0 || service->jobs.count > 0 || accepting_pauses(service);
+}
+
+void service_describe_progress(const struct rpd_service *service, char *text, size_t size)
+{
+    const struct rpd_progress progress = rpd_service_progress(service);
+    char left[48] = "";
+
+    if (progress.eta_ms >= 0)
+        snprintf(left, sizeof left, ", about %lld s left",
+                 (long long)(progress.eta_ms + 999) / 1000);
+    snprintf(text, size, "%d %%%s", (int)(progress.fraction * 100), left);
+}
+
+/* For those who watch the log of a long load. */
+static void log_progress(struct rpd_service *service, uint64_t now_us)
+{
+    char text[80];
+
+    if (service->phase != RPD_PHASE_WARMING || now_us - service->progress_told_us < TELL_EVERY_US)
+        return;
+    service->progress_told_us = now_us;
+    service_describe_progress(service, text, sizeof text);
+    log_line(RPD_LOG_INFO, service->name, "loading: %s; %zu clients wait", text,
+             service->hold.count);
+}
+
+void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
+                   uint64_t late_us)
+{
+    if (service->phase == RPD_PHASE_STARTING || service->phase == RPD_PHASE_STOPPED)
+        return;
+    state_page_turn(&service->state_page, now_us, late_us);
+    loading_pulse(&service->loading, passed_us);
+    jobs_name_long(&service->jobs, now_us);
+    log_progress(service, now_us);
+    service_heal_again(service, now_us);
+    if (is_busy(service))
+        service->busy_us = now_us;
+    service_show(service);
+}
+
+uint64_t service_patience_us(const struct rpd_service *service)
+{
+    const int limit_s = service->config->no_progress_s;
+
+    /* (And a while for what follows of it.) */
+    return (uint64_t)(limit_s > 0 ? limit_s + 15 : 60) * 1000000;
+}
+
+bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
+{
+    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+
+    return limit_us > 0 && service->phase == RPD_PHASE_READY &&
+           now_us - service->busy_us >= limit_us;
+}

@@ -1,0 +1,414 @@
+/* One service's way to its endpoints and back. See service.h for the order;
+ * what it does on the loop is in serving.c. */
+#include "service/service.h"
+
+#include "config/keys.h"
+#include "guard/crash.h"
+#include "guard/outcome.h"
+#include "guard/watchdog.h"
+#include "plugin/seal.h"
+#include "plugin/surroundings.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- inspect ---------------------------------------------------------------- */
+
+int service_inspect(struct rpd_service *service, const struct plugin_search *search,
+                    struct error *error)
+{
+    const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
+
+    state_page_init(&service->state_page);
+    service->plugin.fd = -1;
+    service->name_claim.dirfd = service->name_claim.lock.fd = -1;
+    if (plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
+        return -1;
+    snprintf(service->name, sizeof service->name, "%s",
+             service->config->name ? service->config->name : service->plugin.note.backend);
+    return 0;
+}
+
+/* ---- resolve and claim -------------------------------------------------------- */
+
+/* A socket there must not stand where records and locks will. */
+static int refuse_runtime_file(const struct rpd_endpoint *endpoint, const char *runtime_dir,
+                               struct error *error)
+{
+    static const char *const taken[] = {".json", ".lock", ".state", ".history", ".control"};
+    const char *dot = strrchr(endpoint->name, '.');
+
+    if (endpoint->kind != ENDPOINT_PATH || !dot || strcmp(endpoint->directory, runtime_dir) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (strcmp(dot, taken[i]) == 0)
+            return error_set(error, EXIT_CONFIG, "config",
+                             endpoint->origin ? endpoint->origin : "listen",
+                             "endpoint %s: names that end in %s are rpd's own in that directory; "
+                             "use another",
+                             endpoint->text, taken[i]);
+    return 0;
+}
+
+static int resolve_one(struct attachment *attachment, const struct config_listen *listen,
+                       const char *runtime_dir, struct error *error)
+{
+    struct rpd_listener *listener = &attachment->listener;
+
+    if (endpoint_resolve(&listener->endpoint, listen, runtime_dir, error) < 0)
+        return -1;
+    snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+    return refuse_runtime_file(&listener->endpoint, runtime_dir, error);
+}
+
+int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
+                  struct error *error)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+        int adopted;
+
+        if (listener->state != LISTENER_NEW)
+            continue;
+        adopted = adoption_take(adoption, &listener->endpoint, by_name ? service->name : NULL);
+        if (adopted >= 0 && listener_adopt(listener, adopted, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error)
+{
+    const struct config_service *config = service->config;
+    const size_t count = config->listen_count > 0 ? config->listen_count : 1;
+    char text[sizeof service->name + 16];
+    const struct config_listen preset = {
+        .endpoint = text, .backlog = 4096, .mode = 0600, .origin = NULL};
+
+    snprintf(text, sizeof text, "unix:%s.sock", service->name);
+    service->attachments = calloc(count, sizeof *service->attachments);
+    if (!service->attachments)
+        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
+    service->attachment_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        service->attachments[i].service = service;
+        listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (resolve_one(&service->attachments[i],
+                        config->listen_count > 0 ? &config->listen[i] : &preset, runtime_dir,
+                        error) < 0)
+            return -1;
+    return 0;
+}
+
+int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
+                           struct error *error)
+{
+    char identity[LOCK_HOLDER_MAX];
+
+    snprintf(identity, sizeof identity, "pid %d (service %s)", getpid(), service->name);
+    claim_prepare_name(&service->name_claim, runtime_dir, runtime_dirfd, service->name, identity);
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener_needs_claim(listener) &&
+            claim_prepare_path(&listener->claim, listener->endpoint.directory,
+                               listener->endpoint.name, listener->endpoint.text, identity,
+                               error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims)
+{
+    size_t count = 0;
+
+    ret_claims[count++] = &service->name_claim;
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (listener_needs_claim(&service->attachments[i].listener))
+            ret_claims[count++] = &service->attachments[i].listener.claim;
+    return count;
+}
+
+void service_unclaim(struct rpd_service *service)
+{
+    claim_release(&service->name_claim);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        claim_release(&service->attachments[i].listener.claim);
+}
+
+/* ---- bind ------------------------------------------------------------------------ */
+
+/* A unix path is claimed first, and its lock says who has it; other addresses
+ * have no lock. */
+static int name_holder(const struct rpd_listener *listener, int runtime_dirfd, struct error *error)
+{
+    char who[128];
+
+    if (error->code != EXIT_RUNNING || listener->endpoint.kind == ENDPOINT_PATH)
+        return -1;
+    record_find(runtime_dirfd, listener->endpoint.text, who, sizeof who);
+    if (*who)
+        error_set(error, EXIT_RUNNING, "bind", listener->endpoint.text,
+                  "already bound by %s; use that one, or stop it first", who);
+    return -1;
+}
+
+int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
+                       struct error *error)
+{
+    if (service->plugin.note.has_own_bind)
+        return 0;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->state == LISTENER_NEW &&
+            (listener->endpoint.kind == ENDPOINT_PATH) == paths &&
+            listener_bind_owned(listener, error) < 0)
+            return name_holder(listener, runtime_dirfd, error);
+    }
+    return 0;
+}
+
+void service_prepare_bind(struct rpd_service *service)
+{
+    if (service->plugin.note.has_own_bind)
+        service->seal = seal_prepare(service->config->seal, service->name);
+}
+
+int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
+                     int runtime_dirfd, struct error *error)
+{
+    const struct listener_bind bind = {
+        .bind = service->plugin.bind,
+        .seal = service->seal,
+        .service = service->name,
+        .plugin = service->plugin.path,
+    };
+
+    if (!service->plugin.note.has_own_bind)
+        return 0;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct rpd_listener *listener = &service->attachments[i].listener;
+
+        watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", service->plugin.path,
+                          "its bind() has not returned within endpoint_deadline_ms; it must not "
+                          "wait for anything");
+        if (listener->state == LISTENER_NEW && listener_bind_own(listener, &bind, error) < 0)
+            return name_holder(listener, runtime_dirfd, error);
+    }
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "bind()");
+    return 0;
+}
+
+int service_publish_paths(struct rpd_service *service, struct error *error)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (listener_publish(&service->attachments[i].listener, error) < 0)
+            return -1;
+    return 0;
+}
+
+void service_unbind(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_close(&service->attachments[i].listener);
+}
+
+/* ---- code -------------------------------------------------------------------------- */
+
+int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
+                      struct error *error)
+{
+    int loaded;
+
+    watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
+                      "its code has not finished loading within code_deadline_ms; its constructors "
+                      "must not wait for anything");
+    crash_enter(service->name, service->plugin.path);
+    loaded = plugin_load(&service->plugin, error);
+    crash_leave();
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
+    return loaded;
+}
+
+int service_check_options(struct rpd_service *service, const struct config *config,
+                          struct error **ret_errors, size_t *ret_count)
+{
+    return options_make(&service->options, service->plugin.backend.options, service->plugin.path,
+                        config, service->config, ret_errors, ret_count);
+}
+
+static const char *warmup_name(enum rpd_warmup warmup)
+{
+    return config_key_at("services[].warmup")->choices[warmup];
+}
+
+int service_settle_warmup(struct rpd_service *service, struct error *error)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+    const struct config_service *config = service->config;
+    const bool degraded = config->on_load_failure == LOAD_FAILURE_DEGRADED;
+
+    service->warmup = config->warmup == WARMUP_OF_BACKEND ? backend->warmup
+                                                          : (enum rpd_warmup)config->warmup;
+    if (!backend->load)
+        return 0;
+    if (!backend->serves_without_state && (service->warmup == RPD_WARMUP_SERVE || degraded))
+        return error_set(error, EXIT_CONFIG, "config", config->origin,
+                         "service %s: %s \"%s\" needs a backend that can serve without its state, "
+                         "and %s cannot; use another",
+                         service->name, degraded ? "on_load_failure" : "warmup",
+                         degraded ? "degraded" : warmup_name(service->warmup),
+                         service->plugin.path);
+    if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
+        log_line(RPD_LOG_WARNING, service->name,
+                 "warmup \"refuse\": its backend has no busy answer; clients are closed without "
+                 "one");
+    return 0;
+}
+
+/* ---- publish ------------------------------------------------------------------------ */
+
+int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                          const struct state_page_identity *common, struct error *error)
+{
+    struct state_page_identity identity = *common;
+
+    identity.service = service->name;
+    identity.warmup = service->warmup;
+    return state_page_create(&service->state_page, runtime_dirfd, runtime_dir, &identity, error);
+}
+
+int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                           const struct record_content *common, struct error *error)
+{
+    struct record_content content = *common;
+    const char **endpoints = calloc(service->attachment_count, sizeof *endpoints);
+    int written;
+
+    if (!endpoints)
+        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory; free some");
+    for (size_t i = 0; i < service->attachment_count; i++)
+        endpoints[i] = service->attachments[i].listener.text;
+    content.service = service->name;
+    content.plugin = service->plugin.path;
+    content.endpoints = endpoints;
+    content.endpoint_count = service->attachment_count;
+    written = record_write(&service->record, runtime_dirfd, runtime_dir, &content, error);
+    free(endpoints);
+    return written;
+}
+
+/* The kernel's word; 0 if it says nothing. */
+static int somaxconn(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        if (read(fd, text, sizeof text - 1) < 0)
+            text[0] = '\0';
+        close(fd);
+    }
+    return (int)strtol(text, NULL, 10);
+}
+
+void service_warn_of_backlogs(const struct rpd_service *service)
+{
+    const int most = somaxconn();
+
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (most > 0 && listener->way == LISTENER_OWNED && listener->endpoint.backlog > most)
+            log_line(RPD_LOG_WARNING, service->name,
+                     "%s: a backlog of %d is more than the kernel gives: it is %d; raise "
+                     "net.core.somaxconn, or lower \"backlog\"",
+                     listener->text, listener->endpoint.backlog, most);
+    }
+}
+
+void service_sweep(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_sweep(&service->attachments[i].listener);
+    record_sweep(&service->record);
+    state_page_sweep(&service->state_page);
+}
+
+void service_unpublish(struct rpd_service *service)
+{
+    record_remove(&service->record);
+    state_page_remove(&service->state_page);
+}
+
+void service_finish(struct rpd_service *service)
+{
+    options_finish(&service->options);
+    plugin_finish(&service->plugin);
+    free(service->attachments);
+    service->attachments = NULL;
+    service->attachment_count = 0;
+}
+
+/* ---- the backend's side, [any] --------------------------------------------------------- */
+
+const char *rpd_service_name(const struct rpd_service *service)
+{
+    return service->name;
+}
+
+void rpd_log(const struct rpd_service *service, enum rpd_log_level level, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    log_vline(level, service->name, format, arguments);
+    va_end(arguments);
+}
+
+static const struct option_value *option(const struct rpd_service *service, const char *name,
+                                         enum rpd_option_type type)
+{
+    const struct option_value *value = options_find(&service->options, name, type);
+    struct error error;
+
+    if (value)
+        return value;
+    error_set(&error, EXIT_INTERNAL, "option", service->plugin.path,
+              "its code asks for \"%s\", which its table does not have, or has with another type; "
+              "add it there",
+              name);
+    log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
+    residue_remove();
+    outcome_ended(EXIT_INTERNAL, error.text);
+    _exit(EXIT_INTERNAL);
+}
+
+const char *rpd_option_string(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_STRING_TYPE)->string;
+}
+
+int64_t rpd_option_integer(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_INTEGER_TYPE)->integer;
+}
+
+double rpd_option_number(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_NUMBER_TYPE)->number;
+}
+
+bool rpd_option_boolean(const struct rpd_service *service, const char *name)
+{
+    return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
+}

@@ -1,0 +1,531 @@
+/* One service on the loop: its clients, its load, its drain and its end.
+ * See service.h for the phases.
+ *
+ * What ends a phase (the last client gone, the last job done, a load cancelled)
+ * may be noticed deep inside a callback; so it only asks for a look, and look(),
+ * called by the loop itself, looks whether the phase is over. */
+#include "service/service.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "guard/crash.h"
+#include "library/libevent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void look_later(struct rpd_service *service)
+{
+    event_active(service->look, 0, 0);
+}
+
+static void enter(const struct rpd_service *service)
+{
+    crash_enter(service->name, service->plugin.path);
+}
+
+/* To those who look from outside. */
+static void show_phase(struct rpd_service *service, enum rpd_phase phase)
+{
+    const bool is_new = state_page_phase(&service->state_page) != phase;
+
+    state_page_set_phase(&service->state_page, phase, clock_us());
+    if (is_new)
+        service->events->phase(service->daemon, service, phase);
+}
+
+static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
+{
+    service->phase = phase;
+    service_show(service);
+    show_phase(service, phase);
+}
+
+/* ---- clients ------------------------------------------------------------------ */
+
+/* [loop] From the waiting room to the backend. */
+static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
+{
+    struct attachment *attachment = arg;
+    struct rpd_service *service = attachment->service;
+
+    if (!attachment->accept) {
+        conn_open(&service->conns, take_fd);
+        return;
+    }
+    places_give(&service->places, take_fd);
+    enter(service);
+    attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
+    crash_leave();
+}
+
+/* [loop] Accepted. Held clients are let in at READY; the hold of a service that
+ * serves from the start is open from the start. */
+static void on_client(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
+{
+    struct attachment *attachment = arg;
+    struct rpd_service *service = attachment->service;
+
+    if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
+        service->refused++;
+        conn_refuse(&service->conns, take_fd);
+        return;
+    }
+    hold_add(&service->hold, take_fd, peer, peer_length, admit, attachment);
+}
+
+static int start_accepting(struct attachment *attachment)
+{
+    return acceptor_start(&attachment->acceptor, attachment->service->base,
+                          attachment->listener.fd);
+}
+
+static int attach(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
+                  void *arg)
+{
+    struct attachment *attachment = (struct attachment *)listener;
+
+    if (attachment->attached)
+        return -1;
+    attachment->accept = accept;
+    attachment->accept_arg = arg;
+    acceptor_init(&attachment->acceptor, service->name,
+                  listener->endpoint.kind == ENDPOINT_ABSTRACT, on_client, attachment);
+    attachment->attached = service->warmup == RPD_WARMUP_BACKLOG ||
+                           start_accepting(attachment) == 0;
+    return attachment->attached ? 0 : -1;
+}
+
+int rpd_accept(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
+               void *arg)
+{
+    return accept ? attach(service, listener, accept, arg) : -1;
+}
+
+int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *listener)
+{
+    return service->plugin.backend.on_data ? attach(service, listener, NULL, NULL) : -1;
+}
+
+void rpd_client_gone(struct rpd_service *service, int fd)
+{
+    if (places_take_back(&service->places, fd))
+        look_later(service);
+}
+
+int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
+}
+
+void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
+}
+
+const char *rpd_listener_text(const struct rpd_listener *listener)
+{
+    return listener->text;
+}
+
+void *rpd_service_state(const struct rpd_service *service)
+{
+    return service->conns.state;
+}
+
+struct event_base *rpd_service_event_base(const struct rpd_service *service)
+{
+    return service->base;
+}
+
+int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
+{
+    return jobs_submit(&service->jobs, run, done, arg);
+}
+
+struct rpd_progress rpd_service_progress(const struct rpd_service *service)
+{
+    const struct loading *loading = &service->loading;
+
+    return (struct rpd_progress){
+        .ready = service->phase == RPD_PHASE_READY,
+        .fraction = loading->fraction,
+        .eta_ms = loading->eta_ms == RPD_STATE_UNKNOWN ? -1 : (int64_t)loading->eta_ms,
+        .parts = (uint32_t)loading->run_count,
+        .loaded = loading->loaded_count,
+    };
+}
+
+/* ---- loading -------------------------------------------------------------------- */
+
+static void on_state(struct rpd_service *service, void *state)
+{
+    service->conns.state = state;
+}
+
+/* Those whom the policy has kept waiting. */
+static void let_in(struct rpd_service *service)
+{
+    hold_open(&service->hold);
+    if (service->warmup != RPD_WARMUP_BACKLOG)
+        return;
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (start_accepting(&service->attachments[i]) < 0)
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+                     service->attachments[i].listener.text);
+}
+
+static void on_ready(struct rpd_service *service)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (service->phase != RPD_PHASE_WARMING)
+        return; /* too late: a stop was asked for meanwhile */
+    enter_phase(service, RPD_PHASE_READY);
+    service->busy_us = clock_us(); /* until now it was */
+    if (backend->on_ready) {
+        enter(service);
+        backend->on_ready(service, service->conns.state);
+        crash_leave();
+    }
+    log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
+             service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
+             (double)(clock_us() - service->warming_since_us) / 1e6);
+    let_in(service);
+    service->events->ready(service->daemon, service);
+}
+
+static void on_load_trouble(struct rpd_service *service, const char *what)
+{
+    state_page_error(&service->state_page, what);
+}
+
+static void on_load_failed(struct rpd_service *service, const char *why)
+{
+    struct error error;
+
+    error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
+    service->events->failed(service->daemon, service, &error);
+}
+
+/* ---- the end, step by step --------------------------------------------------------- */
+
+static void on_load_cancelled(struct rpd_service *service)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (service->backend_serves && backend->stop) {
+        enter(service);
+        backend->stop(service, service->conns.state);
+        crash_leave();
+    }
+    service->conns.state = NULL;
+    loading_unload(&service->loading);
+}
+
+static void on_unloaded(struct rpd_service *service)
+{
+    service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
+    service_show(service);
+    log_line(RPD_LOG_INFO, service->name, "stopped");
+    service->events->stopped(service->daemon, service,
+                             service->unload_error.code ? &service->unload_error : NULL);
+}
+
+static void look(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpd_service *service = arg;
+    const bool clients = service->conns.count > 0 ||
+                         (service->places.given > 0 && !service->cut_off);
+
+    (void)fd;
+    (void)what;
+    if (service->phase == RPD_PHASE_DRAINING && !clients) {
+        enter_phase(service, RPD_PHASE_STOPPING);
+        jobs_cancel(&service->jobs);
+    }
+    if (service->phase == RPD_PHASE_STOPPING && service->jobs.count == 0 &&
+        service->loading.phase != LOADING_CANCELLED)
+        loading_cancel(&service->loading);
+}
+
+static void withdraw(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct attachment *attachment = &service->attachments[i];
+        struct rpd_listener *listener = &attachment->listener;
+
+        listener_withdraw(listener);
+        /* Whoever is queued found us before we withdrew. An adopted listener's
+         * queue is not ours: whoever made it may start another of us. (Without a
+         * state they are accepted for an end of file in place of a reset.) */
+        if (attachment->attached && listener->way != LISTENER_ADOPTED)
+            acceptor_take_queued(&attachment->acceptor, listener->fd);
+        acceptor_stop(&attachment->acceptor);
+        listener_close(listener);
+    }
+}
+
+void service_drain(struct rpd_service *service)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (service->phase != RPD_PHASE_WARMING && service->phase != RPD_PHASE_READY)
+        return;
+    withdraw(service);
+    enter_phase(service, RPD_PHASE_DRAINING);
+    hold_drain(&service->hold);
+    conn_group_drain(&service->conns);
+    if (service->backend_serves && backend->on_drain) {
+        enter(service);
+        backend->on_drain(service, service->conns.state);
+        crash_leave();
+    }
+    look_later(service);
+}
+
+void service_cut_off(struct rpd_service *service)
+{
+    if (service->phase != RPD_PHASE_DRAINING)
+        return;
+    log_line(RPD_LOG_WARNING, service->name, "drain_s has passed: %zu clients are cut off",
+             service->conns.count + service->places.given);
+    service->cut_off = true;
+    conn_group_abort(&service->conns);
+    look_later(service);
+}
+
+/* ---- an idle exit ---------------------------------------------------------------------- */
+
+/* For whoever finds no path the page has the reason, before and after. */
+void service_hide(struct rpd_service *service)
+{
+    show_phase(service, RPD_PHASE_DRAINING);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_withdraw(&service->attachments[i].listener);
+}
+
+void service_unhide(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_restore(&service->attachments[i].listener);
+    show_phase(service, RPD_PHASE_READY);
+    /* Whoever removed something meanwhile was not heard. */
+    service_heal(service, NULL);
+}
+
+/* ---- healing ---------------------------------------------------------------------- */
+
+/* Only what must not be shared ends the service: another owner. The rest, a shortage
+ * or a directory that has gone, may be over soon, and nobody will tell. */
+static void heal_failed(struct rpd_service *service, const struct error *error)
+{
+    if (error->code == EXIT_RUNNING) {
+        service->events->failed(service->daemon, service, error);
+        return;
+    }
+    log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
+    service->heal_pause_s = backoff_s(service->heal_pause_s);
+    service->heal_due_us = clock_us() + service->heal_pause_s * UINT64_C(1000000);
+}
+
+static bool concerns(const struct rpd_listener *listener, const char *file_name)
+{
+    return !file_name || strcmp(file_name, listener->endpoint.name) == 0 ||
+           strcmp(file_name, listener->claim.lock_name) == 0;
+}
+
+static void heal_listener(struct rpd_service *service, struct attachment *attachment)
+{
+    struct error error;
+    int old_fd;
+    int healed = listener_heal(&attachment->listener, &old_fd, &error);
+
+    if (healed < 0)
+        heal_failed(service, &error);
+    if (healed <= 0)
+        return;
+    log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
+             attachment->listener.text);
+    /* (Under the policy "backlog" they now wait in the hold for what they waited
+     * for there.) */
+    if (attachment->attached)
+        acceptor_take_queued(&attachment->acceptor, old_fd);
+    if (attachment->acceptor.started &&
+        acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
+        log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
+                 attachment->listener.text);
+    close(old_fd);
+}
+
+static void heal_file(struct rpd_service *service, const struct whole_file *file, int healed)
+{
+    struct error error;
+
+    if (healed > 0)
+        log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
+                 file->name);
+    if (healed >= 0)
+        return;
+    error_set(&error, EXIT_RECORD, "publish", file->name,
+              "it was removed by somebody, and cannot be made again: %s; free space",
+              strerror(errno));
+    heal_failed(service, &error);
+}
+
+/* What others read of the service. */
+static void heal_files(struct rpd_service *service, const char *file_name)
+{
+    struct record *record = &service->record;
+    struct state_page *page = &service->state_page;
+
+    if (!file_name || strcmp(file_name, record->file.name) == 0)
+        heal_file(service, &record->file, record_heal(record));
+    if (!file_name || strcmp(file_name, page->file.name) == 0)
+        heal_file(service, &page->file, state_page_heal(page));
+}
+
+void service_heal(struct rpd_service *service, const char *file_name)
+{
+    struct error error;
+
+    if ((service->phase != RPD_PHASE_WARMING && service->phase != RPD_PHASE_READY) ||
+        residue_is_ending())
+        return;
+    if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
+        claim_heal(&service->name_claim, &error) != 0)
+        heal_failed(service, &error);
+    heal_files(service, file_name);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (service->phase < RPD_PHASE_DRAINING &&
+            concerns(&service->attachments[i].listener, file_name))
+            heal_listener(service, &service->attachments[i]);
+}
+
+void service_heal_again(struct rpd_service *service, uint64_t now_us)
+{
+    if (service->heal_due_us == 0 || now_us < service->heal_due_us)
+        return;
+    service->heal_due_us = 0;
+    service_heal(service, NULL);
+    if (service->heal_due_us == 0)
+        service->heal_pause_s = 0;
+}
+
+/* ---- serve, and its mirror ----------------------------------------------------------- */
+
+static int attach_all(struct rpd_service *service, struct error *error)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    service->backend_serves = true;
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct attachment *attachment = &service->attachments[i];
+        int served;
+
+        error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
+                  "the backend's serve() failed on %s without a reason; it should call "
+                  "rpd_serve_fail()",
+                  attachment->listener.text);
+        enter(service);
+        served = backend->serve ? backend->serve(service, &attachment->listener)
+                                : rpd_serve_connections(service, &attachment->listener);
+        crash_leave();
+        if (served < 0) {
+            *error = service->error;
+            return -1;
+        }
+        if (!attachment->attached)
+            return error_set(error, EXIT_CONTRACT, "serve", service->plugin.path,
+                             "its serve() returned without attaching to %s; call rpd_accept() or "
+                             "rpd_serve_connections()",
+                             attachment->listener.text);
+    }
+    return 0;
+}
+
+static int prepare(struct rpd_service *service, struct conn_loop *loop, struct pool *pool)
+{
+    static const struct loading_events events = {
+        .state = on_state,
+        .ready = on_ready,
+        .trouble = on_load_trouble,
+        .failed = on_load_failed,
+        .cancelled = on_load_cancelled,
+        .unloaded = on_unloaded,
+    };
+
+    service->base = loop->base;
+    service->conns.service = service;
+    service->conns.backend = service->loading.backend = &service->plugin.backend;
+    service->conns.service_name = service->loading.service_name = service->name;
+    service->conns.plugin = service->loading.plugin = service->plugin.path;
+    service->conns.emptied = look_later;
+    service->conns.limits = &service->config->limits;
+    service->conns.places = &service->places;
+    places_init(&service->places, service->place_pool, loop->base, &service->config->limits,
+                service->name);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        service->attachments[i].acceptor.places = &service->places;
+    conn_group_init(&service->conns, loop);
+    service->loading.service = service;
+    service->loading.pool = pool;
+    service->loading.events = &events;
+    service->loading.on_failure = service->config->on_load_failure;
+    service->loading.no_progress_s = service->config->no_progress_s;
+    service->loading.page = service->state_page.map;
+    service->jobs = (struct jobs){.pool = pool,
+                                  .service = service,
+                                  .service_name = service->name,
+                                  .plugin = service->plugin.path,
+                                  .emptied = look_later};
+    service->look = event_new(loop->base, -1, 0, look, service);
+    return service->look && hold_init(&service->hold, loop->base, &service->places) == 0 &&
+                   loading_init(&service->loading, loop->base) == 0
+               ? 0
+               : -1;
+}
+
+int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
+                  struct error *error)
+{
+    if (prepare(service, loop, pool) < 0)
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
+    service->warming_since_us = service->progress_told_us = clock_us();
+    enter_phase(service, RPD_PHASE_WARMING);
+    if (service->warmup == RPD_WARMUP_SERVE)
+        hold_open(&service->hold);
+    if (attach_all(service, error) < 0)
+        return -1;
+    loading_start(&service->loading);
+    return 0;
+}
+
+void service_unserve(struct rpd_service *service)
+{
+    if (!service->base)
+        return;
+    hold_finish(&service->hold);
+    conn_group_finish(&service->conns);
+    places_finish(&service->places);
+    loading_finish(&service->loading);
+    if (service->look)
+        event_free(service->look);
+    service->look = NULL;
+    service->base = NULL;
+}

@@ -1,0 +1,362 @@
+/* The worker pool. See pool.h. */
+#include "work/pool.h"
+
+#include "base/log.h"
+#include "guard/thread.h"
+#include "library/libevent.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    QUEUE_MAX = 10000,
+    /* How much lower than the loop's the priority of workers is. At the same one a
+     * loop that wakes up while workers compute on all processors waits until the
+     * slice of one of them, or the tick, is over: p99 of its answers was 3 to 5 ms
+     * on Linux 6.18. With 5 it is 0.1 to 1 ms; with 1 or 2 up to 3 ms. Slices, longer
+     * for workers and shorter for the loop (sched_setattr), and SCHED_BATCH helped
+     * in some runs only; SCHED_IDLE would starve a load on a busy machine.
+     * The cost: none where nothing else wants the processors; a third of the weight
+     * against others of the same session or control group. It is for the thread's
+     * life, as to take it back needs a privilege: jobs, and programs that they
+     * start, have it, too. */
+    WORKER_NICE = 5
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct worker {
+    struct pool *pool;
+    pthread_t thread;
+    const struct job *job; /* under the mutex; NULL: it runs none */
+    bool is_replaced;      /* under the mutex */
+    LIST_ENTRY(worker) link;
+};
+
+struct pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake_worker;
+    struct job_list waiting[2], finished; /* under the mutex; waiting: one a kind */
+    int loads, loads_max;                 /* that compute, under the mutex; how many may */
+    /* Jobs that wait in job_wait() are few, so all share one condition. It uses
+     * the monotonic clock: a changed date neither delays nor hurries a load. */
+    pthread_cond_t cancel_changed;
+    size_t waiting_count;
+    bool closing;
+    int wake_fd;
+    struct event *wake_loop;
+    LIST_HEAD(workers, worker) workers; /* the loop's, also those that are replaced */
+};
+
+/* With the mutex held. */
+static void count_load(const struct job *job, int more)
+{
+    struct pool *pool = job->pool;
+
+    if (job->kind != JOB_LOAD)
+        return;
+    pool->loads += more;
+    if (pool->loads < pool->loads_max && !TAILQ_EMPTY(&pool->waiting[JOB_LOAD]))
+        pthread_cond_signal(&pool->wake_worker);
+}
+
+bool job_wait(struct job *job, unsigned milliseconds)
+{
+    struct timespec end;
+    int waited = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (time_t)(milliseconds / 1000);
+    end.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&job->pool->mutex);
+    count_load(job, -1); /* it does not compute meanwhile */
+    while (!atomic_load(&job->cancelled) && waited != ETIMEDOUT)
+        waited = pthread_cond_timedwait(&job->pool->cancel_changed, &job->pool->mutex, &end);
+    count_load(job, 1);
+    pthread_mutex_unlock(&job->pool->mutex);
+    return !atomic_load(&job->cancelled);
+}
+
+/* With the mutex held. */
+static void finish_job(struct pool *pool, struct job *job)
+{
+    const bool was_empty = TAILQ_EMPTY(&pool->finished);
+    const uint64_t one = 1;
+
+    TAILQ_INSERT_TAIL(&pool->finished, job, link);
+    if (was_empty && write(pool->wake_fd, &one, sizeof one) < 0) {
+        /* only if it were full, and then the loop is awake */
+    }
+}
+
+/* With the mutex held. */
+static void stop_waiting(struct pool *pool, struct job *job)
+{
+    TAILQ_REMOVE(&pool->waiting[job->kind], job, link);
+    pool->waiting_count--;
+    job->is_waiting = false;
+}
+
+static struct job *take_waiting(struct pool *pool)
+{
+    struct job *job = TAILQ_FIRST(&pool->waiting[JOB_REQUEST]);
+
+    if (!job && pool->loads < pool->loads_max)
+        job = TAILQ_FIRST(&pool->waiting[JOB_LOAD]);
+    if (job)
+        stop_waiting(pool, job);
+    return job;
+}
+
+static void let_the_loop_go_first(void)
+{
+    if (nice(WORKER_NICE) < 0) { /* on Linux: of this thread alone */
+        /* a sandbox forbids it, or -1 is what it is now: well, then */
+    }
+}
+
+static void work(void *argument)
+{
+    struct worker *worker = argument;
+    struct pool *pool = worker->pool;
+    struct job *job;
+
+    let_the_loop_go_first();
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        while (!(job = take_waiting(pool)) && !pool->closing)
+            pthread_cond_wait(&pool->wake_worker, &pool->mutex);
+        if (!job)
+            break;
+        worker->job = job;
+        count_load(job, 1);
+        pthread_mutex_unlock(&pool->mutex);
+        if (!atomic_load(&job->cancelled)) {
+            job->has_run = true;
+            job->run(job);
+        }
+        pthread_mutex_lock(&pool->mutex);
+        worker->job = NULL;
+        if (!worker->is_replaced)
+            count_load(job, -1);
+        finish_job(pool, job);
+        if (worker->is_replaced)
+            break;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* [loop] */
+static void call_done(struct pool *pool)
+{
+    struct job_list finished = TAILQ_HEAD_INITIALIZER(finished);
+    struct job *job;
+
+    pthread_mutex_lock(&pool->mutex);
+    TAILQ_CONCAT(&finished, &pool->finished, link);
+    pthread_mutex_unlock(&pool->mutex);
+    while ((job = TAILQ_FIRST(&finished))) {
+        TAILQ_REMOVE(&finished, job, link);
+        job->done(job, !job->has_run || atomic_load(&job->cancelled));
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    uint64_t count;
+
+    (void)what;
+    if (read(fd, &count, sizeof count) < 0) {
+        /* nothing there: as it should be */
+    }
+    call_done(arg);
+}
+
+static int start_thread(struct pool *pool)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    int failed;
+
+    if (!worker)
+        return ENOMEM;
+    worker->pool = pool;
+    failed = thread_create(&worker->thread, "worker", 0, work, worker);
+    if (failed)
+        free(worker);
+    else
+        LIST_INSERT_HEAD(&pool->workers, worker, link);
+    return failed;
+}
+
+/* How many could be made. */
+static int start_threads(struct pool *pool, int workers, int *ret_failed)
+{
+    int count = 0;
+
+    while (count < workers && (*ret_failed = start_thread(pool)) == 0)
+        count++;
+    return count;
+}
+
+static void init_cancel_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+/* Those that this process may use. */
+static int count_processors(void)
+{
+    cpu_set_t set;
+
+    /* (Where there are more than the set has room for, they are more than enough.) */
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
+}
+
+int pool_create(struct pool **ret_pool, struct event_base *base, int workers, int loads,
+                struct error *error)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    int failed = ENOMEM, count = 0;
+
+    *ret_pool = pool;
+    if (pool) {
+        pthread_mutex_init(&pool->mutex, NULL);
+        pthread_cond_init(&pool->wake_worker, NULL);
+        init_cancel_condition(&pool->cancel_changed);
+        TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
+        TAILQ_INIT(&pool->waiting[JOB_LOAD]);
+        TAILQ_INIT(&pool->finished);
+        LIST_INIT(&pool->workers);
+        pool->loads_max = loads > 0 ? loads : count_processors();
+        pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
+    }
+    if (pool && pool->wake_fd >= 0 && pool->wake_loop && event_add(pool->wake_loop, NULL) == 0)
+        count = start_threads(pool, workers, &failed);
+    if (count == 0) {
+        pool_destroy(pool);
+        *ret_pool = NULL;
+        return error_set(error, EXIT_SYSTEM, "workers", "worker pool",
+                         "cannot make a single thread: %s; raise the limit of processes",
+                         strerror(failed));
+    }
+    if (failed)
+        log_line(RPD_LOG_WARNING, NULL, "only %d of %d workers could be made: %s", count, workers,
+                 strerror(failed));
+    return 0;
+}
+
+int pool_submit(struct pool *pool, struct job *job, enum job_kind kind)
+{
+    int refused;
+
+    atomic_init(&job->cancelled, false);
+    job->pool = pool;
+    job->kind = kind;
+    job->has_run = false;
+    job->is_waiting = false;
+    pthread_mutex_lock(&pool->mutex);
+    refused = pool->closing || (pool->waiting_count >= QUEUE_MAX && kind == JOB_REQUEST);
+    if (!refused) {
+        TAILQ_INSERT_TAIL(&pool->waiting[kind], job, link);
+        pool->waiting_count++;
+        job->is_waiting = true;
+        pthread_cond_signal(&pool->wake_worker);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return refused ? -1 : 0;
+}
+
+void pool_cancel(struct pool *pool, struct job *job)
+{
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&job->cancelled, true);
+    pthread_cond_broadcast(&pool->cancel_changed);
+    if (job->is_waiting) {
+        stop_waiting(pool, job);
+        finish_job(pool, job);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* With the mutex held. */
+static struct worker *find_worker(struct pool *pool, const struct job *job)
+{
+    struct worker *worker;
+
+    LIST_FOREACH(worker, &pool->workers, link)
+    if (worker->job == job)
+        return worker;
+    return NULL;
+}
+
+bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thread)
+{
+    const struct worker *worker;
+
+    pthread_mutex_lock(&pool->mutex);
+    worker = find_worker(pool, job);
+    if (worker)
+        *ret_thread = worker->thread;
+    pthread_mutex_unlock(&pool->mutex);
+    return worker;
+}
+
+int pool_replace_worker(struct pool *pool, const struct job *job)
+{
+    int failed = start_thread(pool);
+    struct worker *worker;
+
+    if (failed)
+        return failed;
+    pthread_mutex_lock(&pool->mutex);
+    worker = find_worker(pool, job);
+    if (worker) { /* else it came back just now: then there is one more */
+        worker->is_replaced = true;
+        count_load(job, -1);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return 0;
+}
+
+void pool_destroy(struct pool *pool)
+{
+    struct worker *worker;
+
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->closing = true;
+    pthread_cond_broadcast(&pool->wake_worker);
+    pthread_mutex_unlock(&pool->mutex);
+    while ((worker = LIST_FIRST(&pool->workers))) {
+        LIST_REMOVE(worker, link);
+        pthread_join(worker->thread, NULL);
+        free(worker);
+    }
+    call_done(pool);
+    if (pool->wake_loop)
+        event_free(pool->wake_loop);
+    if (pool->wake_fd >= 0)
+        close(pool->wake_fd);
+    pthread_cond_destroy(&pool->cancel_changed);
+    pthread_cond_destroy(&pool->wake_worker);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+}
