@@ -7,7 +7,9 @@ enum {
     STRIDE_FIRST = 2,
     STRIDE_MAX = 4,
     SLICE_STRIDE_MAX = 16,
-    STRIDE_US = 50 /* what takes longer is looked at more often */
+    STRIDE_US = 20, /* what takes longer is looked at more often */
+    HEAVY_US = 25,
+    HEAVY_TURNS = 16 /* so long others go before it: a turn is CONN_TURN_US at most */
 };
 
 /* ---- time -------------------------------------------------------------------- */
@@ -48,20 +50,25 @@ static void begin_turn(struct conn_turns *turns)
     turns->slices = 0;
 }
 
-static void end_slice(struct conn_turns *turns)
-{
-    if (++turns->slices < turns->stride)
-        return;
-    turns->slices = 0;
-    turns->stride = adapt(turns->stride, STRIDE_MAX, read_clock(turns));
-}
-
 static void begin_slice(struct conn_turns *turns)
 {
     turns->is_slice_over = false;
+    turns->entered_us = turns->slices == 0 ? turns->read_us : 0;
     turns->slice_began_us = 0;
     turns->asked = 0;
     turns->slice_stride = 1;
+}
+
+/* Returns whether it took long, as far as is known: once a slice did, each is measured. */
+static bool end_slice(struct conn_turns *turns)
+{
+    if (++turns->slices >= turns->stride) {
+        const uint64_t passed_us = read_clock(turns);
+        turns->slices = 0;
+        turns->stride = adapt(turns->stride, STRIDE_MAX,
+                              turns->entered_us ? turns->read_us - turns->entered_us : passed_us);
+    }
+    return turns->entered_us != 0 && turns->read_us - turns->entered_us > HEAVY_US;
 }
 
 bool conn_turns_slice_is_over(struct conn_turns *turns)
@@ -96,6 +103,11 @@ static void append(struct conn_turns *turns, struct conn_turn *turn, bool is_fre
     TAILQ_INSERT_TAIL(list, turn, link);
 }
 
+static bool is_heavy(const struct conn_turns *turns, const struct conn_turn *turn)
+{
+    return turn->heavy_until != 0 && (int)(turn->heavy_until - turns->number) > 0;
+}
+
 static void take_out(struct conn_turns *turns, struct conn_turn *turn)
 {
     struct conn_turn_list *list = turn->place == CONN_TURN_FRESH ? &turns->fresh : &turns->used;
@@ -123,7 +135,7 @@ void conn_turn_add(struct conn_turns *turns, struct conn_turn *turn)
 {
     if (turn->place != CONN_TURN_NONE)
         return;
-    append(turns, turn, true);
+    append(turns, turn, !is_heavy(turns, turn));
     run_soon(turns);
 }
 
@@ -142,17 +154,21 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
 static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
 {
     enum conn_turn_end end;
+    bool is_long;
 
     turn->place = CONN_TURN_NOW;
     begin_slice(turns);
     do
         end = turns->serve(turn);
     while (end == CONN_TURN_MORE && !conn_turns_slice_is_over(turns));
-    if (end == CONN_TURN_DONE)
-        turn->place = CONN_TURN_NONE;
-    else if (end != CONN_TURN_GONE)
+    is_long = end_slice(turns);
+    if (end == CONN_TURN_GONE)
+        return;
+    if (is_long)
+        turn->heavy_until = turns->number + HEAVY_TURNS;
+    turn->place = CONN_TURN_NONE;
+    if (end != CONN_TURN_DONE)
         append(turns, turn, false);
-    end_slice(turns);
 }
 
 void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
@@ -163,8 +179,8 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
         begin_turn(turns);
         event_active(&turns->run, EV_TIMEOUT, 0);
     }
-    if (any_waits(turns) || turns->is_over) {
-        append(turns, turn, true);
+    if (any_waits(turns) || turns->is_over || is_heavy(turns, turn)) {
+        append(turns, turn, !is_heavy(turns, turn));
         return;
     }
     turns->is_serving = true;
@@ -193,6 +209,7 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
         serve_slice(turns, turn);
     }
     turns->is_serving = false;
+    turns->number++;
     begin_turn(turns);
     if (any_waits(turns))
         event_add(&turns->run, &at_once);

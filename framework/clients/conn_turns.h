@@ -1,8 +1,8 @@
 /* Turns: whose connection is served next, and for how long.
  *
- * A connection for which there is something to do waits in one of two queues, as
- * in fq_codel: fresh, if it has not had a turn since it last had nothing to do;
- * used, if it has used up a slice and is not done. A turn of the loop serves them for
+ * A connection for which there is something to do waits in one of two queues, much as
+ * in fq_codel: used, if it has used up a slice and is not done, or if one of its slices
+ * took long within the last turns of the loop; fresh otherwise. A turn of the loop serves them for
  * at most CONN_TURN_US in all, and each for at most CONN_SLICE_US. The fresh ones go
  * first, for at most half of the turn while there are used ones. What is left goes on
  * in the loop's next turn, after the loop has looked for others, timers, signals and
@@ -31,6 +31,7 @@ enum {
 struct conn_turn {
     TAILQ_ENTRY(conn_turn) link;
     enum { CONN_TURN_NONE, CONN_TURN_FRESH, CONN_TURN_USED, CONN_TURN_NOW } place;
+    unsigned heavy_until; /* a turn of the loop, by its number */
 };
 
 enum conn_turn_end {
@@ -50,11 +51,13 @@ struct conn_turns {
     struct conn_turn_list fresh, used;
     bool is_serving;
     bool is_over, is_slice_over;
+    unsigned number;         /* of the loop's turn */
     unsigned slices, stride; /* since the clock was read; how many until it is read again */
     unsigned asked, slice_stride;
     long tick;                         /* the kernel's, as last seen in this slice */
     uint64_t read_us;                  /* the clock, as last read; 0: not in this turn */
     uint64_t began_us, slice_began_us; /* 0: not known, as no clock was read */
+    uint64_t entered_us;               /* likewise; when the slice before this one ended */
 };
 
 void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve);

@@ -1,4 +1,4 @@
-/* The parts of tests/bench/warmup: three measurements, and where their figures
+/* The parts of tests/bench/warmup: four measurements, and where their figures
  * go to be judged. */
 #ifndef TESTS_BENCH_WARMUP_H
 #define TESTS_BENCH_WARMUP_H
@@ -15,6 +15,8 @@ struct plan {
     long requests;  /* of the one client that asks meanwhile */
     long keys;      /* that redis-server loads */
     size_t idle;    /* connections */
+    size_t senders; /* that send without end */
+    long asked;     /* of one client beside them */
 };
 
 enum figure {
@@ -28,6 +30,13 @@ enum figure {
     IDLE_UNANSWERED,
     IDLE_MEMORY,
     IDLE_P99,
+    FAIR_UNANSWERED,
+    FAIR_ECHO_P99,
+    FAIR_ECHO_WORK,
+    FAIR_HELLO_P99,
+    FAIR_HELLO_WORK,
+    FAIR_KV_P99,
+    FAIR_KV_WORK,
     FIGURES
 };
 
@@ -37,8 +46,9 @@ void figure_add(enum figure figure, double value);
 void measure_crowd(const struct plan *plan);
 void measure_cold(const struct plan *plan);
 void measure_idle(const struct plan *plan);
+void measure_fair(const struct plan *plan);
 
-/* ---- for all three ------------------------------------------------------ */
+/* ---- for all of them ------------------------------------------------------ */
 
 /* Waits until it is bound; ends in test_die() if it is not. */
 void wait_bound(struct process *process);
