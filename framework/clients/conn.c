@@ -15,7 +15,8 @@
  *     broken                       closed, at once
  *     finishing, no output         closed, when the client has all of it
  *     input_ended, no output       likewise, unless wants_data, paused or kept
- *     group->draining, no output   likewise, and if nothing has been asked
+ *     group->draining, no output   likewise, and if nothing has been asked; with
+ *                                  has_no_future also if it is paused, or half a request came
  *     what is true then            decides which events are added, which clock runs, and
  *                                  whether it needs one more turn
  *
@@ -193,11 +194,19 @@ static bool has_arrived(int fd)
 /* With all output sent: is there a reason to go on? */
 static bool is_over(const struct rpd_conn *conn)
 {
+    const struct conn_group *group = conn->group;
+
     if (conn->finishing)
         return true;
-    if (conn->keeps > 0 || conn->paused || conn->wants_data)
+    if (conn->keeps > 0)
         return false;
-    return conn->input_ended || (conn->group->draining && is_idle(conn) && !has_arrived(conn->fd));
+    if (conn->paused)
+        return group->draining && group->has_no_future;
+    if (conn->wants_data)
+        return false;
+    if (conn->input_ended)
+        return true;
+    return group->draining && (is_idle(conn) || group->has_no_future) && !has_arrived(conn->fd);
 }
 
 /* ---- what is waited for --------------------------------------------------------- */

@@ -50,6 +50,7 @@ struct conn_group {
     const char *service_name, *plugin; /* for the crash line */
     void *state;                       /* what callbacks are given */
     bool draining;
+    bool has_no_future; /* its load has failed: who waits for the state waits in vain */
     size_t count;
     TAILQ_HEAD(conn_list, rpd_conn) conns;
     size_t output_high, output_low; /* from the one on a client is not read, until the other */
