@@ -36,18 +36,23 @@ static uint64_t read_clock(struct conn_turns *turns)
     const uint64_t last_us = turns->read_us;
 
     turns->read_us = clock_us();
-    if (turns->began_us == 0)
-        turns->began_us = turns->read_us;
     turns->is_over = turns->read_us - turns->began_us >= CONN_TURN_US;
-    return last_us == 0 ? 0 : turns->read_us - last_us;
+    return turns->read_us - last_us;
 }
 
 static void begin_turn(struct conn_turns *turns)
 {
+    turns->is_in_turn = true;
     turns->is_over = false;
-    turns->read_us = turns->began_us = 0;
+    turns->began_us = turns->read_us = clock_us();
     turns->stride = STRIDE_FIRST;
     turns->slices = 0;
+}
+
+static void end_turn(struct conn_turns *turns)
+{
+    turns->is_in_turn = turns->is_over = false;
+    turns->number++;
 }
 
 static void begin_slice(struct conn_turns *turns)
@@ -175,10 +180,9 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
 {
     if (turn->place != CONN_TURN_NONE)
         return;
-    if (!event_is_due(&turns->run)) {
+    run_soon(turns);
+    if (!turns->is_in_turn)
         begin_turn(turns);
-        event_active(&turns->run, EV_TIMEOUT, 0);
-    }
     if (any_waits(turns) || turns->is_over || is_heavy(turns, turn)) {
         append(turns, turn, !is_heavy(turns, turn));
         return;
@@ -203,14 +207,15 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
     struct conn_turn *turn;
     (void)fd;
     (void)what;
+    if (!turns->is_in_turn)
+        begin_turn(turns);
     turns->is_serving = true;
     while (!turns->is_over && (turn = next(turns))) {
         take_out(turns, turn);
         serve_slice(turns, turn);
     }
     turns->is_serving = false;
-    turns->number++;
-    begin_turn(turns);
+    end_turn(turns);
     if (any_waits(turns))
         event_add(&turns->run, &at_once);
 }
@@ -221,7 +226,6 @@ void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_tur
     TAILQ_INIT(&turns->fresh);
     TAILQ_INIT(&turns->used);
     evtimer_assign(&turns->run, base, on_run, turns);
-    begin_turn(turns);
 }
 
 void conn_turns_finish(struct conn_turns *turns)

@@ -8,11 +8,10 @@
  * in the loop's next turn, after the loop has looked for others, timers, signals and
  * new clients. One that becomes ready while nobody waits is served at once.
  *
- * The clock is read where others may have to wait, and not for a single request of a
- * single client: after two to four slices (what is cold in the caches after a system
- * call is dear); and as often as a callback asks whether its slice is over, but for
- * those questions between which neither much has happened nor the kernel's tick, which
- * costs next to nothing, has moved. All of it is [loop]. */
+ * The clock is read when a turn begins; after two to four slices (what is cold in the
+ * caches after a system call is dear); and as often as a callback asks whether its slice
+ * is over, but for those questions between which neither much has happened nor the
+ * kernel's tick, which costs next to nothing, has moved. All of it is [loop]. */
 #ifndef FRAMEWORK_CONN_TURNS_H
 #define FRAMEWORK_CONN_TURNS_H
 
@@ -50,14 +49,15 @@ struct conn_turns {
     conn_turn_serve_fn serve;
     struct conn_turn_list fresh, used;
     bool is_serving;
-    bool is_over, is_slice_over;
+    bool is_in_turn, is_over, is_slice_over;
     unsigned number;         /* of the loop's turn */
     unsigned slices, stride; /* since the clock was read; how many until it is read again */
     unsigned asked, slice_stride;
-    long tick;                         /* the kernel's, as last seen in this slice */
-    uint64_t read_us;                  /* the clock, as last read; 0: not in this turn */
-    uint64_t began_us, slice_began_us; /* 0: not known, as no clock was read */
-    uint64_t entered_us;               /* likewise; when the slice before this one ended */
+    long tick;                  /* the kernel's, as last seen in this slice */
+    uint64_t read_us, began_us; /* the clock, as last read; when the turn began */
+    /* Of a slice, 0: not known, as no clock was read: when it began for its callback, and
+     * when the slice before it ended. */
+    uint64_t slice_began_us, entered_us;
 };
 
 void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve);
