@@ -40,7 +40,8 @@ int directory_open(const char *path, const char *step, enum exit_code missing_co
     if (fd < 0)
         return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : missing_code, step, path,
                          "cannot open the directory: %s; %s", strerror(errno),
-                         errno == ENOENT ? "make it first" : "use another directory");
+                         errno == ENOENT ? "make it first"
+                                         : error_remedy(errno, "use another directory"));
     if (fstat(fd, &status) < 0 || directory_check(&status, path, step, error) < 0) {
         close(fd);
         return -1;
@@ -73,8 +74,8 @@ int directory_runtime_path(char ret_path[RUNTIME_PATH_MAX], struct error *error)
 static int cannot_open(const char *path, struct error *error)
 {
     return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "claim", path,
-                     "cannot open the run-time directory: %s; set RPD_RUNTIME_DIR",
-                     strerror(errno));
+                     "cannot open the run-time directory: %s; %s", strerror(errno),
+                     error_remedy(errno, "set RPD_RUNTIME_DIR"));
 }
 
 /* A directory of somebody else's under /tmp would let them see and replace
@@ -112,8 +113,8 @@ int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error)
         return -1;
     if (mkdir(ret_path, 0700) < 0 && errno != EEXIST)
         return error_set(error, EXIT_RECORD, "claim", ret_path,
-                         "cannot make the run-time directory: %s; set RPD_RUNTIME_DIR",
-                         strerror(errno));
+                         "cannot make the run-time directory: %s; %s", strerror(errno),
+                         error_remedy(errno, "set RPD_RUNTIME_DIR"));
     found = directory_find_runtime(ret_path, &fd, error);
     return found > 0 ? cannot_open(ret_path, error) : fd;
 }

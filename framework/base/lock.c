@@ -25,11 +25,10 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
                          : error_is_shortage(errno) ? EXIT_SYSTEM
                                                     : EXIT_RECORD,
                          STEP, path,
-                         errno == ELOOP
-                             ? "the lock file is a symbolic link; remove it"
-                             : "cannot open the lock file: %s; make the directory writable, or "
-                               "use another",
-                         strerror(errno));
+                         errno == ELOOP ? "the lock file is a symbolic link; remove it"
+                                        : "cannot open the lock file: %s; %s",
+                         strerror(errno),
+                         error_remedy(errno, "make the directory writable, or use another"));
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
         status.st_nlink <= 1)
         return fd;

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "clients/conn_inside.h"
 #include "guard/crash.h"
+#include "guard/loop_only.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -132,7 +133,7 @@ void conn_call(struct rpd_conn *conn, conn_callback callback)
         return;
     conn->in_callback = true;
     corks = conn_cork(conn);
-    crash_enter(group->service_name, group->plugin);
+    crash_enter(group->service_name, group->plugin, (crash_code)callback);
     callback(conn, group->state);
     crash_leave();
     if (corks)
@@ -408,6 +409,8 @@ void conn_refuse(struct conn_group *group, int take_fd)
 
 void rpd_conn_finish(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->finishing = true;
     if (conn->open)
         conn_settle_later(conn);
@@ -415,6 +418,8 @@ void rpd_conn_finish(struct rpd_conn *conn)
 
 void rpd_conn_abort(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     if (!conn->open)
         return;
     conn->broken = true;
@@ -424,6 +429,8 @@ void rpd_conn_abort(struct rpd_conn *conn)
 
 void rpd_conn_pause(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->paused = true;
     if (conn->open)
         conn_settle_later(conn);
@@ -431,6 +438,8 @@ void rpd_conn_pause(struct rpd_conn *conn)
 
 void rpd_conn_resume(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     if (!conn->paused)
         return;
     conn->paused = false;
@@ -443,11 +452,15 @@ void rpd_conn_resume(struct rpd_conn *conn)
 
 void rpd_conn_keep(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->keeps++;
 }
 
 void rpd_conn_release(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     if (conn->keeps == 0) {
         log_line(RPD_LOG_ERROR, conn->group->service_name,
                  "its backend releases a connection that it does not keep; that is ignored");
@@ -462,26 +475,32 @@ void rpd_conn_release(struct rpd_conn *conn)
 
 bool rpd_conn_is_open(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->open && !conn->broken;
 }
 
 void rpd_conn_set_data(struct rpd_conn *conn, void *data)
 {
+    if (loop_only_refuses())
+        return;
     conn->data = data;
 }
 
 void *rpd_conn_data(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->data;
 }
 
 struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->group->service;
 }
 
 int rpd_conn_fd(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->fd;
 }
 

@@ -4,6 +4,7 @@
  * offered all of it, for a slice (conn_turns.h). When that is used up it is shown
  * nothing more, and is due again. */
 #include "clients/conn_inside.h"
+#include "guard/loop_only.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,6 +32,8 @@ static bool is_withheld(const struct rpd_conn *conn)
 
 struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return (struct rpd_span){NULL, 0};
     if (!conn_takes_input(conn) || is_withheld(conn))
         return (struct rpd_span){conn->view, 0};
     return (struct rpd_span){conn->view, conn->view_size};
@@ -38,6 +41,8 @@ struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
 
 void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
 {
+    if (loop_only_refuses())
+        return;
     if (bytes > conn->view_size)
         bytes = conn->view_size;
     if (bytes == 0)
@@ -47,8 +52,15 @@ void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
     conn->scanned -= bytes < conn->scanned ? bytes : conn->scanned;
 }
 
+size_t rpd_conn_input_limit(const struct rpd_conn *conn)
+{
+    return (size_t)conn->group->limits->input_bytes;
+}
+
 bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
 {
+    if (loop_only_refuses())
+        return false;
     const struct rpd_span input = rpd_conn_input(conn);
     const char *newline = input.size > conn->scanned
                               ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
@@ -69,6 +81,8 @@ bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
 
 bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest)
 {
+    if (loop_only_refuses())
+        return false;
     const struct rpd_span input = rpd_conn_input(conn);
 
     if (!conn->input_ended || input.size == 0)
@@ -81,11 +95,14 @@ bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest)
 /* True only for who has seen all that came before it. */
 bool rpd_conn_input_ended(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->input_ended && (conn->view_size == 0 || rpd_conn_input(conn).size > 0);
 }
 
 bool rpd_conn_slice_is_over(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return false;
     struct conn_loop *loop = conn->group->loop;
 
     if (loop->offered == conn && !loop->withheld)
@@ -95,6 +112,8 @@ bool rpd_conn_slice_is_over(struct rpd_conn *conn)
 
 void rpd_conn_yield(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->wants_data = conn->yields = true;
     if (conn->open && !conn->in_callback)
         conn_turn_yield(&conn->group->loop->turns, &conn->turn);

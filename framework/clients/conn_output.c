@@ -4,6 +4,7 @@
  * one call when it returns. What the kernel does not take waits in conn->out, and
  * goes in the connection's turns as the client makes room. */
 #include "clients/conn_inside.h"
+#include "guard/loop_only.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -104,6 +105,8 @@ static void write_corked(struct rpd_conn *conn, const void *data, size_t size)
 
 int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
 {
+    if (loop_only_refuses())
+        return -1;
     if (!conn->open || conn->broken || conn->finishing)
         return -1;
     if (size == 0)
@@ -121,6 +124,8 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
 
 int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
 {
+    if (loop_only_refuses())
+        return -1;
     char small[1024];
     char *text = small;
     va_list arguments;
@@ -145,6 +150,7 @@ int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
 
 size_t rpd_conn_output_size(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     const struct conn_loop *loop = conn->group->loop;
 
     return conn->out.size + (loop->corked == conn ? loop->output_size : 0);

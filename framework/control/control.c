@@ -87,10 +87,9 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
     if (control->fd >= 0)
         return 0;
     return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "control",
-                     control->path,
-                     "cannot make the control socket: %s; free space in the run-time directory, or "
-                     "set RPD_RUNTIME_DIR",
-                     strerror(errno));
+                     control->path, "cannot make the control socket: %s; %s", strerror(errno),
+                     error_remedy(errno, "free space in the run-time directory, or set "
+                                         "RPD_RUNTIME_DIR"));
 }
 
 void control_sweep(const struct control *control)
@@ -233,13 +232,15 @@ static int make_again(struct control *control)
 
 void control_heal(struct control *control, const char *file_name)
 {
+    const bool was_closed = control->fd < 0;
+
     if (!control->base || (file_name && strcmp(file_name, control->name) != 0) ||
-        residue_is_ending() || residue_is_there(control->residue))
+        residue_is_ending() || (control->fd >= 0 && residue_is_there(control->residue)))
         return;
     if (make_again(control) == 0) {
         control->heal_due_us = 0;
-        log_line(RPD_LOG_WARNING, NULL, "%s was removed by somebody; it is there again",
-                 control->name);
+        log_line(RPD_LOG_WARNING, NULL, "%s was %s; it is there again", control->name,
+                 was_closed ? "closed" : "removed by somebody");
         return;
     }
     if (control->heal_due_us == 0)

@@ -16,7 +16,9 @@
 #include "daemon/running.h"
 #include "endpoint/adopt.h"
 #include "guard/crash.h"
+#include "guard/forked.h"
 #include "guard/outcome.h"
+#include "guard/residue.h"
 #include "guard/signals.h"
 #include "guard/watchdog.h"
 #include "library/libevent.h"
@@ -80,9 +82,10 @@ static int inspect(struct daemon *daemon, struct error *error)
         return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory; free some");
     for (size_t i = 0; i < daemon->config->service_count; i++) {
         struct rpd_service *service = &daemon->services[daemon->service_count++];
+        const struct rpd_service *before = i > 0 ? service - 1 : NULL;
 
         service->config = &daemon->config->services[i];
-        if (service_inspect(service, &search, error) < 0 ||
+        if (service_inspect(service, &search, before, error) < 0 ||
             refuse_same_name(daemon, service, error) < 0)
             return -1;
     }
@@ -157,6 +160,8 @@ static int adopt(struct daemon *daemon, struct error *error)
         FOR_EACH_SERVICE(daemon, service)
             if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
                 return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        service_drop_seconds(service);
     return adoption_end(&daemon->adoption, error);
 }
 
@@ -282,7 +287,7 @@ static int load_code(struct daemon *daemon, struct error *error)
         return -1;
     output_open();
     signals_tolerate_others();
-    if (fork_guard_install() < 0)
+    if (fork_guard_install() < 0 || forked_install() < 0)
         return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
     crash_thread_begin("loop");
     crash_install();
@@ -291,9 +296,12 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
-    FOR_EACH_SERVICE(daemon, service)
-        if (service_load_code(service, &daemon->surroundings, error) < 0)
+    FOR_EACH_SERVICE(daemon, service) {
+        const struct rpd_service *before = service > daemon->services ? service - 1 : NULL;
+
+        if (service_load_code(service, &daemon->surroundings, before, error) < 0)
             return -1;
+    }
     watchdog_disarm(WATCHDOG_START);
     if (check_options(daemon, error) < 0)
         return -1;
@@ -408,12 +416,14 @@ static int announce(struct daemon *daemon, struct error *error)
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
     /* Nobody waits for this any more. */
+    residue_sweep_begin();
     FOR_EACH_SERVICE(daemon, service) {
         service_warn_of_backlogs(service);
         service_sweep(service);
         history_sweep(daemon->runtime_dirfd, service->name);
     }
     control_sweep(&daemon->control);
+    residue_sweep_end();
     return 0;
 }
 
@@ -537,6 +547,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
+    process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
     notify_init(&daemon.notify, notify_fd);

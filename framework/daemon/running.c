@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "guard/crash.h"
+#include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/signals.h"
@@ -202,6 +204,9 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
     control_heal_again(running->control, now_us);
+    log_tell_left_out(false);
+    intact_look(&running->intact, now_us, running->stopping || running->hidden);
+    orphans_reap(&running->orphans, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -287,8 +292,11 @@ static void on_path_changed(void *arg, const char *name)
 
 static void log_for_libevent(int severity, const char *message)
 {
+    const int saved = errno; /* it is asked for the cause, after this */
+
     log_line(severity >= EVENT_LOG_WARN ? RPD_LOG_WARNING : RPD_LOG_DEBUG, NULL, "libevent: %s",
              message);
+    errno = saved;
 }
 
 /* libevent would call exit(), which is what plugins are blamed for. */
@@ -336,6 +344,26 @@ static int watch_paths(struct running *running)
     return started;
 }
 
+static int watch_paths_again(void *arg)
+{
+    struct running *running = arg;
+
+    path_watch_stop(&running->path_watch);
+    return watch_paths(running);
+}
+
+static int open_signals_again(void *arg)
+{
+    struct running *running = arg;
+
+    if (signals_reopen() < 0)
+        return -1;
+    event_del(running->signal_event);
+    event_assign(running->signal_event, running->base, signals_fd(), EV_READ | EV_PERSIST,
+                 on_signal, running);
+    return event_add(running->signal_event, NULL);
+}
+
 static int make_events(struct running *running)
 {
     running->signal_event = event_new(running->base, signals_fd(), EV_READ | EV_PERSIST, on_signal,
@@ -356,6 +384,7 @@ int running_open(struct running *running, struct error *error)
 
     if (signals_open(error) < 0)
         return -1;
+    crash_thread_is_loop();
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0 ||
@@ -376,6 +405,8 @@ void running_close(struct running *running)
 {
     if (!running->base)
         return;
+    forked_leaves_loop(NULL, NULL);
+    intact_end(&running->intact);
     pulse_stop(&running->pulse);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
@@ -391,12 +422,47 @@ void running_close(struct running *running)
     libevent_global_shutdown();
 }
 
+static int tell_failed_loop(const struct running *running, int cause, struct error *error)
+{
+    char suspect[640];
+
+    if (cause != EBADF && cause != EINVAL)
+        return error_set(error, EXIT_SYSTEM, "loop", "event loop",
+                         "it failed: %s; free memory or descriptors", strerror(cause));
+    intact_name_suspect(&running->intact, suspect, sizeof suspect);
+    return error_set(error, EXIT_INTERNAL, "loop", "event loop",
+                     "%s closed its descriptor; ended: a plugin must close only what it has opened",
+                     suspect);
+}
+
+static void begin_intact(struct running *running)
+{
+    running->intact = (struct intact){
+        .services = running->services,
+        .service_count = running->service_count,
+        .control = running->control,
+        .pool = running->pool,
+        .path_watch = &running->path_watch,
+        .open_signals = open_signals_again,
+        .watch_paths = watch_paths_again,
+        .arg = running,
+    };
+    intact_begin(&running->intact);
+}
+
+static void leave_loop(void *base)
+{
+    event_base_loopbreak(base);
+}
+
 int running_serve(struct running *running, struct error *error)
 {
     static const struct service_events events = {on_phase, on_ready, on_failed, on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
+    forked_leaves_loop(leave_loop, running->base);
+    begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;
@@ -413,9 +479,12 @@ int running_serve(struct running *running, struct error *error)
     on_path_changed(running, NULL);
     /* Until we say so: a plugin may break the loop, too, and a break that comes
      * before the loop is forgotten. */
-    while (!running->stopped)
-        if (event_base_loop(running->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-            return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                             "it failed: %s; free memory or descriptors", strerror(errno));
+    while (!running->stopped) {
+        const int ended = event_base_loop(running->base, EVLOOP_NO_EXIT_ON_EMPTY);
+
+        forked_end_child();
+        if (ended < 0)
+            return tell_failed_loop(running, errno, error);
+    }
     return 0;
 }

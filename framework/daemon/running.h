@@ -6,7 +6,9 @@
 #define FRAMEWORK_RUNNING_H
 
 #include "control/control.h"
+#include "daemon/intact.h"
 #include "daemon/notify.h"
+#include "daemon/orphans.h"
 #include "daemon/path_watch.h"
 #include "daemon/pulse.h"
 #include "service/service.h"
@@ -28,6 +30,8 @@ struct running {
     struct pool *pool;
     struct path_watch path_watch;
     struct pulse pulse;
+    struct intact intact;
+    struct orphans orphans;
     uint64_t beat_us, last_hangup_us, last_told_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */

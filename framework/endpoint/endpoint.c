@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static const char EXPECTED[] = "expected unix:/path, unix:name, unix:@name, tcp:127.0.0.1:7007, "
                                "tcp:[::1]:7007, tcp:localhost:7007 or "
@@ -162,6 +164,46 @@ static int resolve_tcp(struct rpd_endpoint *endpoint, const struct config_listen
     return 0;
 }
 
+static in_port_t port_of(const struct sockaddr *address)
+{
+    return ntohs(address->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                                : ((const struct sockaddr_in *)address)->sin_port);
+}
+
+/* Not whether IPv6 is there at all: a machine may have it without this address. */
+static bool machine_has(const struct rpd_endpoint *endpoint)
+{
+    struct rpd_endpoint any_port = *endpoint;
+    const int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has;
+
+    ((struct sockaddr_in6 *)&any_port.address)->sin6_port = 0;
+    has = fd >= 0 && bind(fd, (struct sockaddr *)&any_port.address, any_port.address_length) == 0;
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+bool endpoint_is_two(const struct config_listen *listen)
+{
+    static const char localhost[] = "tcp:localhost:";
+
+    return strncmp(listen->endpoint, localhost, sizeof localhost - 1) == 0;
+}
+
+bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
+                     struct rpd_endpoint *ret_second)
+{
+    if (!endpoint_is_two(listen))
+        return false;
+    *ret_second = *first;
+    memset(&ret_second->address, 0, sizeof ret_second->address);
+    set_ipv6(ret_second, in6addr_loopback, port_of((const struct sockaddr *)&first->address));
+    endpoint_format((struct sockaddr *)&ret_second->address, ret_second->address_length,
+                    ret_second->text);
+    return machine_has(ret_second);
+}
+
 int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
                      const char *runtime_dir, struct error *error)
 {
@@ -169,6 +211,7 @@ int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *
 
     memset(endpoint, 0, sizeof *endpoint);
     endpoint->backlog = listen->backlog;
+    endpoint->freebind = listen->freebind;
     endpoint->origin = listen->origin;
     if (strncmp(text, "unix:@", 6) == 0)
         return resolve_abstract(endpoint, listen, text + 6, error);
@@ -214,10 +257,16 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
     }
 }
 
-static in_port_t port_of(const struct sockaddr *address)
+void endpoint_set_port_of(struct rpd_endpoint *endpoint, const struct sockaddr *bound)
 {
-    return ntohs(address->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port);
+    const in_port_t port = htons(port_of(bound));
+
+    if (endpoint->address.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&endpoint->address)->sin6_port = port;
+    else
+        ((struct sockaddr_in *)&endpoint->address)->sin_port = port;
+    endpoint_format((struct sockaddr *)&endpoint->address, endpoint->address_length,
+                    endpoint->text);
 }
 
 bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint)

@@ -21,6 +21,7 @@ struct rpd_endpoint {
     struct sockaddr_storage address;
     socklen_t address_length;
     int backlog;
+    bool freebind; /* TCP: also where the machine does not have the address */
     /* A unix path only: */
     char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
     char name[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the last component */
@@ -44,6 +45,16 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
 /* Whether a bound address is what the endpoint asks for. Port 0 asks for any. */
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,
                  socklen_t length);
+
+bool endpoint_is_two(const struct config_listen *listen);
+
+/* tcp:localhost names two addresses where the machine has ::1. Makes the second endpoint;
+ * false if there is none. */
+bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
+                     struct rpd_endpoint *ret_second);
+
+/* Takes the port of an address that is bound. */
+void endpoint_set_port_of(struct rpd_endpoint *endpoint, const struct sockaddr *bound);
 
 /* TCP with port 0: each such endpoint gets a port of its own. */
 bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint);

@@ -16,7 +16,8 @@
 
 enum {
     LINE_SIZE = PIPE_BUF, /* what a pipe takes whole */
-    NOTE_SIZE = 1024      /* an error's line */
+    NOTE_SIZE = 1024,     /* an error's line */
+    EARLIER_SIZE = 2048
 };
 
 /* The list only grows at its head; readers follow it without a lock. */
@@ -31,17 +32,17 @@ static struct {
     atomic_int start_fd;
     _Atomic(struct history *) histories;
     char note[NOTE_SIZE];
+    char earlier[EARLIER_SIZE]; /* lines of the start fd */
+    size_t earlier_size;
 } outcome = {.start_fd = -1};
 
 /* ---- lines ------------------------------------------------------------------- */
 
-/* Text of any length; control bytes become '?'. */
+/* Text of any length; control characters become '?'. */
 static void add_text(struct safe_text *line, const char *text)
 {
-    const size_t size = strlen(text);
-
-    for (size_t at = 0; at < size; at += 255)
-        safe_text_add(line, text + at);
+    while (*text)
+        text += safe_text_add(line, text);
 }
 
 static void add_number(struct safe_text *line, int64_t number)
@@ -61,14 +62,16 @@ static void add_who(struct safe_text *line)
     add_number(line, (int64_t)outcome.start_time);
 }
 
-static void add_end(struct safe_text *line, int code, const char *text)
+static const char *without_prefix(const char *text)
 {
     static const char prefix[] = "rpd: ";
 
-    if (!text)
-        text = outcome.note;
-    if (strncmp(text, prefix, sizeof prefix - 1) == 0)
-        text += sizeof prefix - 1;
+    return strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
+}
+
+static void add_end(struct safe_text *line, int code, const char *text)
+{
+    text = without_prefix(text ? text : outcome.note);
     safe_text_add(line, "ended ");
     add_number(line, code);
     add_text(line, *text ? text : "-");
@@ -153,12 +156,42 @@ void outcome_bound(void)
     fork_guard_close(start_fd);
 }
 
+/* The note before is no longer the last. One that does not fit is left out: it is on
+ * stderr, as all are. */
+static void keep_note(void)
+{
+    char bytes[NOTE_SIZE + 16];
+    struct safe_text line;
+
+    if (!*outcome.note)
+        return;
+    safe_text_init(&line, bytes, sizeof bytes);
+    safe_text_add(&line, "said ");
+    add_text(&line, without_prefix(outcome.note));
+    line.bytes[line.used++] = '\n'; /* in place of the NUL */
+    if (line.used > sizeof outcome.earlier - outcome.earlier_size)
+        return;
+    memcpy(outcome.earlier + outcome.earlier_size, line.bytes, line.used);
+    outcome.earlier_size += line.used;
+}
+
 void outcome_note(const char *text)
 {
     const size_t size = strnlen(text, NOTE_SIZE - 1);
 
+    keep_note();
     memcpy(outcome.note, text, size);
     outcome.note[size] = '\0';
+}
+
+static void tell_earlier(int start_fd)
+{
+    struct pollfd room = {.fd = start_fd, .events = POLLOUT};
+
+    if (start_fd >= 0 && outcome.earlier_size > 0 && poll(&room, 1, 0) > 0 &&
+        write(start_fd, outcome.earlier, outcome.earlier_size) < 0) {
+        /* As for the line before. */
+    }
 }
 
 /* Whoever comes second finds no descriptor any more. They are left open: the
@@ -167,6 +200,7 @@ void outcome_ended(int code, const char *text)
 {
     char bytes[LINE_SIZE];
     struct safe_text line;
+    int start_fd;
 
     if (!is_this_process())
         return;
@@ -182,5 +216,6 @@ void outcome_ended(int code, const char *text)
     }
     safe_text_init(&line, bytes, sizeof bytes);
     add_end(&line, code, text);
-    tell_launcher(&line);
+    start_fd = tell_launcher(&line);
+    tell_earlier(start_fd);
 }

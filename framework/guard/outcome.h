@@ -3,6 +3,7 @@
  *
  *   start fd:  "bound\n", or "ended CODE TEXT\n" if it never came to that;
  *              end-of-file without a line: it ended without a word
+ *              behind "ended", "said TEXT\n" for each error before the last
  *   history:   "TIME_MS PID START_TIME bound 0 -\n"
  *              "TIME_MS PID START_TIME ended CODE TEXT\n"
  *

@@ -110,19 +110,60 @@ void residue_remove(void)
         residue_remove_one(residue);
 }
 
+/* ---- sweeping ------------------------------------------------------------------ */
+
+/* The private names of a directory, whoever made them. */
+struct listing {
+    struct listing *next;
+    dev_t device;
+    ino_t inode;
+    size_t count;
+    char (*names)[NAME_MAX + 1];
+};
+
+/* [start] */
+static struct {
+    bool begun;
+    struct listing *listings;
+} sweeping;
+
+static const char *pid_in(const char *name)
+{
+    const char *end = strrchr(name, '.');
+    const char *pid = end;
+
+    if (!end || strcmp(end, ".tmp") != 0)
+        return NULL;
+    while (pid > name && pid[-1] >= '0' && pid[-1] <= '9')
+        pid--;
+    return pid < end ? pid : NULL;
+}
+
 /* Exactly what residue_add() makes: ".a." must not match what another process makes
  * for "a.sock". */
 static bool is_left_over(const char *name, const char *prefix, const char *keep)
 {
     const char *pid = name + strlen(prefix);
 
-    return strncmp(name, prefix, strlen(prefix)) == 0 && strcmp(name, keep) != 0 &&
-           strspn(pid, "0123456789") > 0 && strcmp(pid + strspn(pid, "0123456789"), ".tmp") == 0;
+    return strncmp(name, prefix, strlen(prefix)) == 0 && pid_in(name) == pid &&
+           strcmp(name, keep) != 0;
 }
 
-void residue_sweep(int dirfd, const char *prefix, const char *keep)
+static bool note_name(struct listing *listing, const char *name)
 {
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char(*more)[NAME_MAX + 1] = realloc(listing->names, (listing->count + 1) * sizeof *more);
+
+    if (!more)
+        return false;
+    listing->names = more;
+    snprintf(more[listing->count++], sizeof *more, "%s", name);
+    return true;
+}
+
+/* What there is no memory for stays for a later start. */
+static void read_names(struct listing *listing, int dirfd)
+{
+    const int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
 
@@ -132,7 +173,62 @@ void residue_sweep(int dirfd, const char *prefix, const char *keep)
         return;
     }
     while ((entry = readdir(directory)))
-        if (is_left_over(entry->d_name, prefix, keep))
-            unlinkat(dirfd, entry->d_name, 0);
+        if (entry->d_name[0] == '.' && pid_in(entry->d_name) && !note_name(listing, entry->d_name))
+            break;
     closedir(directory);
+}
+
+/* NULL: no memory. */
+static struct listing *listing_of(int dirfd)
+{
+    struct listing *listing;
+    struct stat status;
+
+    if (fstat(dirfd, &status) < 0)
+        return NULL;
+    for (listing = sweeping.listings; listing; listing = listing->next)
+        if (listing->device == status.st_dev && listing->inode == status.st_ino)
+            return listing;
+    listing = calloc(1, sizeof *listing);
+    if (!listing)
+        return NULL;
+    listing->device = status.st_dev;
+    listing->inode = status.st_ino;
+    read_names(listing, dirfd);
+    listing->next = sweeping.listings;
+    sweeping.listings = listing;
+    return listing;
+}
+
+static void free_listings(void)
+{
+    while (sweeping.listings) {
+        struct listing *listing = sweeping.listings;
+
+        sweeping.listings = listing->next;
+        free(listing->names);
+        free(listing);
+    }
+}
+
+void residue_sweep(int dirfd, const char *prefix, const char *keep)
+{
+    const struct listing *listing = listing_of(dirfd);
+
+    for (size_t i = 0; listing && i < listing->count; i++)
+        if (is_left_over(listing->names[i], prefix, keep))
+            unlinkat(dirfd, listing->names[i], 0);
+    if (!sweeping.begun)
+        free_listings();
+}
+
+void residue_sweep_begin(void)
+{
+    sweeping.begun = true;
+}
+
+void residue_sweep_end(void)
+{
+    sweeping.begun = false;
+    free_listings();
 }

@@ -51,4 +51,8 @@ bool residue_is_ending(void);
  * prefix, but keep. The caller holds that lock. */
 void residue_sweep(int dirfd, const char *prefix, const char *keep);
 
+/* [start] Around many sweeps: each directory is then read once for all of them. */
+void residue_sweep_begin(void);
+void residue_sweep_end(void);
+
 #endif

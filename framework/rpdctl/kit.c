@@ -220,6 +220,16 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
 
 /* ---- what it says ---------------------------------------------------------------------- */
 
+/* What every end says, whatever it came from. */
+static bool is_of_any_end(const char *line)
+{
+    static const char stopped[] = ": stopped", stopping[] = "rpd: stopping: ";
+    const size_t size = strlen(line);
+
+    return strncmp(line, stopping, sizeof stopping - 1) == 0 ||
+           (size >= sizeof stopped - 1 && strcmp(line + size - (sizeof stopped - 1), stopped) == 0);
+}
+
 const char *stage_last_line(const struct stage *stage, char room[256])
 {
     const int fd = openat(stage->dirfd, "log", O_RDONLY | O_CLOEXEC);
@@ -233,11 +243,36 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     lseek(fd, -(off_t)(sizeof tail - 1), SEEK_END); /* (Where it is shorter, from its beginning.) */
     size = read(fd, tail, sizeof tail - 1);
     close(fd);
-    while (size > 0 && tail[size - 1] == '\n')
-        size--;
-    tail[size > 0 ? size : 0] = '\0';
-    line = strrchr(tail, '\n');
-    snprintf(room, 256, "%.250s", line ? line + 1 : tail);
+    do {
+        while (size > 0 && tail[size - 1] == '\n')
+            size--;
+        tail[size > 0 ? size : 0] = '\0';
+        line = strrchr(tail, '\n');
+        line = line ? line + 1 : tail;
+        snprintf(room, 256, "%.250s", line);
+        size = line - tail;
+    } while (size > 0 && is_of_any_end(room));
+    return room;
+}
+
+/* The last line that says why a load failed, from its subject on; "": there is none. */
+static const char *load_failure(const struct stage *stage, char room[256])
+{
+    enum { LOG_MAX = 65536 };
+    char *log = malloc(LOG_MAX), *found = NULL;
+    const int fd = log ? openat(stage->dirfd, "log", O_RDONLY | O_CLOEXEC) : -1;
+    const ssize_t size = fd < 0 ? -1 : read(fd, log, LOG_MAX - 1);
+
+    room[0] = '\0';
+    if (log)
+        log[size > 0 ? size : 0] = '\0';
+    for (char *at = log; at && (at = strstr(at, "load failed: ")); at++)
+        found = at;
+    if (found)
+        snprintf(room, 256, "%.*s", (int)strcspn(found, "\n"), found);
+    if (fd >= 0)
+        close(fd);
+    free(log);
     return room;
 }
 
@@ -335,9 +370,16 @@ bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms)
 
 bool stage_is_ready(struct stage *stage)
 {
+    char line[256];
+
     if (stage_reaches(stage, RPD_PHASE_READY, READY_MS))
         return true;
-    if (stage_lives(stage))
+    if (!stage_lives(stage))
+        return false;
+    if (*load_failure(stage, line))
+        kit_failed(stage->kit, "not ready within %d s: %s; set the options that it needs (-o)",
+                   READY_MS / 1000, line);
+    else
         kit_failed(stage->kit, "not ready within %d s; set the options that shorten its load (-o)",
                    READY_MS / 1000);
     return false;

@@ -6,13 +6,15 @@
 #include "rpdctl/program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_ensure, &rpdctl_status,       &rpdctl_wait,     &rpdctl_stop,
-    &rpdctl_check,  &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
+    &rpdctl_ensure,       &rpdctl_status,   &rpdctl_health, &rpdctl_wait,
+    &rpdctl_stop,         &rpdctl_restart,  &rpdctl_forget, &rpdctl_check,
+    &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -102,6 +104,7 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
+    signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
     if (fflush(stdout) != 0 && code == 0) {

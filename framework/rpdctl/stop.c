@@ -2,6 +2,7 @@
  *
  * The signals go through a pidfd, which is of the very process that was looked at:
  * of this boot, with the start time of its page, while the service's lock is held. */
+#include "rpdctl/stop.h"
 #include "base/clock.h"
 #include "base/proc.h"
 #include "library/libjansson.h"
@@ -42,17 +43,11 @@ static const uint64_t A_SECOND_US = 1000000;
 static const uint64_t LONGER_US = 2000000; /* rpd itself forces the end one second after drain_s */
 static const uint64_t START_US = 6000000;  /* from a lock to a page: rpd's deadlines are shorter */
 
-struct request {
-    const char *service;
-    bool all, force, has_timeout;
-    uint64_t timeout_us;
-};
-
 /* ---- the command line ------------------------------------------------------------------ */
 
 static int take(void *arg, int option, char **argv)
 {
-    struct request *request = arg;
+    struct rpdctl_stop_request *request = arg;
 
     switch (option) {
     case ALL: request->all = true; return 0;
@@ -64,7 +59,7 @@ static int take(void *arg, int option, char **argv)
     }
 }
 
-static int parse(struct request *request, int argc, char **argv)
+static int parse(struct rpdctl_stop_request *request, int argc, char **argv)
 {
     static const struct option options[] = {
         {"all", no_argument, NULL, ALL},
@@ -101,7 +96,8 @@ static long long drain_s_of(const char *config)
     return seconds >= 0 && seconds <= 86400 ? seconds : DRAIN_S;
 }
 
-static uint64_t timeout_us(const struct request *request, const struct instance *instance)
+static uint64_t timeout_us(const struct rpdctl_stop_request *request,
+                           const struct instance *instance)
 {
     const char *config = instance->has_record ? instance->record.config : NULL;
 
@@ -197,8 +193,8 @@ static int say_ended(int runtime_dirfd, const struct instance *instance, const c
 }
 
 /* The end of the process, and a free lock. */
-static int end_it(const struct request *request, int runtime_dirfd, const struct instance *instance,
-                  const char *others, int pidfd)
+static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
+                  const struct instance *instance, const char *others, int pidfd)
 {
     const uint64_t limit_us = timeout_us(request, instance);
     bool was_killed = false;
@@ -221,13 +217,14 @@ static int end_it(const struct request *request, int runtime_dirfd, const struct
     return say_ended(runtime_dirfd, instance, others, was_killed);
 }
 
-static int say_not_running(const struct request *request)
+static int say_not_running(const struct rpdctl_stop_request *request)
 {
     printf("%s: not running\n", request->service);
     return 0;
 }
 
-static int stop(const struct request *request, int runtime_dirfd, const struct instance *instance)
+static int stop(const struct rpdctl_stop_request *request, int runtime_dirfd,
+                const struct instance *instance)
 {
     char others[OTHERS_MAX];
     int pidfd, code;
@@ -258,7 +255,7 @@ static int stop(const struct request *request, int runtime_dirfd, const struct i
 }
 
 /* One that has its lock and no page yet says who it is in a moment, or has failed. */
-static int look(const struct request *request, int runtime_dirfd, struct instance *ret)
+static int look(const struct rpdctl_stop_request *request, int runtime_dirfd, struct instance *ret)
 {
     enum instance_outcome outcome;
 
@@ -280,10 +277,23 @@ static int look(const struct request *request, int runtime_dirfd, struct instanc
     return -1;
 }
 
+int rpdctl_stop_in(const struct rpdctl_stop_request *request, int runtime_dirfd)
+{
+    struct instance instance;
+    int code = RPDCTL_NO;
+
+    if (look(request, runtime_dirfd, &instance) == 0)
+        code = instance.verdict == STATE_DEAD &&
+                       !state_view_is_locked(runtime_dirfd, request->service)
+                   ? say_not_running(request)
+                   : stop(request, runtime_dirfd, &instance);
+    instance_finish(&instance);
+    return code;
+}
+
 static int run(int argc, char **argv)
 {
-    struct request request = {0};
-    struct instance instance;
+    struct rpdctl_stop_request request = {0};
     int code = parse(&request, argc, argv), runtime_dirfd, found;
 
     if (code)
@@ -291,13 +301,7 @@ static int run(int argc, char **argv)
     found = rpdctl_find_runtime(&runtime_dirfd);
     if (found)
         return found < 0 ? RPDCTL_NO : say_not_running(&request);
-    code = RPDCTL_NO;
-    if (look(&request, runtime_dirfd, &instance) == 0)
-        code = instance.verdict == STATE_DEAD &&
-                       !state_view_is_locked(runtime_dirfd, request.service)
-                   ? say_not_running(&request)
-                   : stop(&request, runtime_dirfd, &instance);
-    instance_finish(&instance);
+    code = rpdctl_stop_in(&request, runtime_dirfd);
     close(runtime_dirfd);
     return code;
 }

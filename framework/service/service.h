@@ -42,6 +42,7 @@ struct service_events {
 struct attachment {
     struct rpd_listener listener; /* first: rpd_accept() is given this */
     struct rpd_service *service;
+    bool is_second; /* of the two addresses of tcp:localhost: the one before it is the first */
     struct acceptor acceptor;
     rpd_accept_fn accept; /* NULL: connection callbacks */
     void *accept_arg;
@@ -98,13 +99,16 @@ struct rpd_service {
 
 /* The plugin is found and judged; the service gets its name. */
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
-                    struct error *error);
+                    const struct rpd_service *before, struct error *error);
 
 /* Its endpoints; those that were inherited; and what it must claim for the
  * others: at most one more than it has endpoints. */
 int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error);
 int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
                   struct error *error);
+/* Of an address of tcp:localhost that was inherited the second is not wanted, unless it
+ * was inherited, too. */
+void service_drop_seconds(struct rpd_service *service);
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error);
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
@@ -115,7 +119,7 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
-                      struct error *error);
+                      const struct rpd_service *before, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
 /* What clients get until READY; whether its backend can do what is configured. */

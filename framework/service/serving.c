@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
+#include "guard/loop_only.h"
 #include "library/libevent.h"
 
 #include <errno.h>
@@ -22,9 +23,9 @@ static void look_later(struct rpd_service *service)
     event_active(service->look, 0, 0);
 }
 
-static void enter(const struct rpd_service *service)
+static void enter(const struct rpd_service *service, crash_code callback)
 {
-    crash_enter(service->name, service->plugin.path);
+    crash_enter(service->name, service->plugin.path, callback);
 }
 
 /* To those who look from outside. */
@@ -40,6 +41,8 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
+    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+        loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
 }
@@ -57,7 +60,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
         return;
     }
     places_give(&service->places, take_fd);
-    enter(service);
+    enter(service, (crash_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
     crash_leave();
 }
@@ -102,22 +105,30 @@ static int attach(struct rpd_service *service, struct rpd_listener *listener, rp
 int rpd_accept(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
                void *arg)
 {
+    if (loop_only_refuses())
+        return -1;
     return accept ? attach(service, listener, accept, arg) : -1;
 }
 
 int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *listener)
 {
+    if (loop_only_refuses())
+        return -1;
     return service->plugin.backend.on_data ? attach(service, listener, NULL, NULL) : -1;
 }
 
 void rpd_client_gone(struct rpd_service *service, int fd)
 {
+    if (loop_only_refuses())
+        return;
     if (places_take_back(&service->places, fd))
         look_later(service);
 }
 
 int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
 {
+    if (loop_only_refuses())
+        return -1;
     char text[512];
     va_list arguments;
 
@@ -140,26 +151,32 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
 
 const char *rpd_listener_text(const struct rpd_listener *listener)
 {
+    loop_only_warns();
     return listener->text;
 }
 
 void *rpd_service_state(const struct rpd_service *service)
 {
+    loop_only_warns();
     return service->conns.state;
 }
 
 struct event_base *rpd_service_event_base(const struct rpd_service *service)
 {
+    loop_only_warns();
     return service->base;
 }
 
 int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
 {
+    if (loop_only_refuses())
+        return -1;
     return jobs_submit(&service->jobs, run, done, arg);
 }
 
 struct rpd_progress rpd_service_progress(const struct rpd_service *service)
 {
+    loop_only_warns();
     const struct loading *loading = &service->loading;
 
     return (struct rpd_progress){
@@ -199,7 +216,7 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        enter(service);
+        enter(service, (crash_code)backend->on_ready);
         backend->on_ready(service, service->conns.state);
         crash_leave();
     }
@@ -230,7 +247,7 @@ static void on_load_cancelled(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->backend_serves && backend->stop) {
-        enter(service);
+        enter(service, (crash_code)backend->stop);
         backend->stop(service, service->conns.state);
         crash_leave();
     }
@@ -293,7 +310,7 @@ void service_drain(struct rpd_service *service)
     service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        enter(service);
+        enter(service, (crash_code)backend->on_drain);
         backend->on_drain(service, service->conns.state);
         crash_leave();
     }
@@ -353,6 +370,7 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
 
 static void heal_listener(struct rpd_service *service, struct attachment *attachment)
 {
+    const bool was_closed = attachment->listener.fd < 0;
     struct error error;
     int old_fd;
     int healed = listener_heal(&attachment->listener, &old_fd, &error);
@@ -361,8 +379,8 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         heal_failed(service, &error);
     if (healed <= 0)
         return;
-    log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
-             attachment->listener.text);
+    log_line(RPD_LOG_WARNING, service->name, "%s was %s; it is there again",
+             attachment->listener.text, was_closed ? "closed" : "removed by somebody");
     /* (Under the policy "backlog" they now wait in the hold for what they waited
      * for there.) */
     if (attachment->attached)
@@ -443,7 +461,7 @@ static int attach_all(struct rpd_service *service, struct error *error)
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        enter(service);
+        enter(service, (crash_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         crash_leave();

@@ -77,6 +77,9 @@ void loading_start(struct loading *loading);
  * none. (The time that the process really ran: not that of a SIGSTOP.) */
 void loading_pulse(struct loading *loading, uint64_t passed_us);
 
+/* [loop] In between: what the page says of progress is of now. */
+void loading_show(struct loading *loading);
+
 /* [loop] Any → CANCELLED, told by events->cancelled when no worker runs any of
  * it any more. The state stays. */
 void loading_cancel(struct loading *loading);

@@ -31,6 +31,20 @@
  * A thread that is late is asked where it is, by SIGRTMAX - 2: leave that signal
  * to rpd. A sleep or a poll on it may then return EINTR.
  *
+ * All services share one process. A plugin that does one of these while it runs is named in
+ * the log, once, and the daemon goes on where it can:
+ *   - a [loop] function called on another thread: it returns -1, false or an empty span and
+ *     does nothing; one that only hands out a pointer or a number answers;
+ *   - fork() whose child returns from the callback: the child is ended. It must call exec
+ *     or _exit();
+ *   - pthread_exit() in a job or a load: it counts as failed, and the thread is replaced;
+ *   - the signal mask of the loop's thread, or a handler of SIGTERM, SIGINT, SIGHUP, SIGPIPE or
+ *     of a crash, changed: put back within a second;
+ *   - a descriptor of rpd's closed: made again within a second; where that is impossible
+ *     (the loop's epoll, a listener of TCP or of the plugin's own) the daemon ends with 70;
+ *   - an exception that leaves a callback: the process dies of SIGABRT, with a crash line that
+ *     names callback and thrower. Catch in the callback.
+ *
  * Clients connect from BOUND on. What they get until READY is the warm-up policy,
  * the descriptor's or the user's:
  *   hold     they wait, and are served at READY: right for most

@@ -28,8 +28,10 @@
  *                                      consumes some, or 64 KiB more have come
  *     first_byte_s         off         from on_connect until the client sends anything
  *     idle_s               off         from the last bytes, in or out, to the next request
+ *     keepalive_s          60 s        TCP: from a client's last sign of life until the kernel
+ *                                      asks for another; without an answer it is gone
  *
- * The last three count only while it is the client that is waited for: not while
+ * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not while
  * the connection is paused or kept, while output waits, or while rpd drains. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H
@@ -50,6 +52,9 @@ RPD_API struct rpd_span rpd_conn_input(const struct rpd_conn *conn);
 /* [loop] Drops the first bytes of the input. What is not consumed is kept and
  * seen again, with what follows, in the next on_data. */
 RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
+
+/* [loop] limits.input_bytes: a request with more bytes is never seen whole. */
+RPD_API size_t rpd_conn_input_limit(const struct rpd_conn *conn);
 
 /* [loop] Takes one line from the input, without its "\n" or "\r\n". False if
  * there is no whole line yet, and where rpd_conn_input() is empty. What a client

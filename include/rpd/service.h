@@ -36,7 +36,9 @@ RPD_API struct rpd_progress rpd_service_progress(const struct rpd_service *servi
 enum rpd_log_level { RPD_LOG_ERROR, RPD_LOG_WARNING, RPD_LOG_INFO, RPD_LOG_DEBUG };
 
 /* [any] One line to the log, under the service's name. Control bytes are
- * escaped; 1 KiB at most. */
+ * escaped; 1 KiB at most. Lines of one service and one format are limited (log.limit of the
+ * configuration: by default 50 at once, then 10 a second); the rest is counted, and the
+ * count is a line. So let what differs be an argument, and not part of the format. */
 RPD_API void rpd_log(const struct rpd_service *service, enum rpd_log_level level,
                      const char *format, ...) RPD_PRINTF(3, 4);
 

@@ -2,8 +2,16 @@
  *
  * Requests that have come together are run together: a batch is parsed first, and what
  * its keys need of the table and of the entries is fetched meanwhile, so that the
- * processor waits for memory once a batch and not at each key. */
+ * processor waits for memory once a batch and not at each key.
+ *
+ * A batch ends early where too much output waits. A large request is copied first, some of it in
+ * each turn; then it does not matter how long it takes, nor whether its client goes. */
 #include "client.h"
+
+#include "multi.h"
+#include "pubsub.h"
+#include "request_copy.h"
+#include "steps.h"
 
 #include <event2/event.h>
 
@@ -13,8 +21,12 @@
 enum {
     BATCH = 24,
     BATCH_ARGS = 4, /* a request with more ends the batch: its arguments stay with the parser */
+    BATCH_BYTES = 128 * 1024,
+    LARGE_BYTES = 2 * 1024 * 1024, /* of a request that is copied first */
+    LARGE_ARGS = 4096,
+    ARGS_AT_ONCE = 50000, /* are read */
     HOLD_AGAIN_US = 5000,
-    TURN_US = 4000 /* then others come first, however much of a client's input is left */
+    TURN_US = 2000 /* then others come first, however much of a client's input is left */
 };
 
 struct request {
@@ -41,6 +53,7 @@ static void count_session(struct kv *kv, struct session *session)
     session->is_counted = true;
     kv->connections++;
     kv->sessions++;
+    TAILQ_INSERT_TAIL(&kv->all, session, all_link);
 }
 
 void client_connect(struct rpd_conn *conn, void *state)
@@ -55,7 +68,9 @@ void client_connect(struct rpd_conn *conn, void *state)
     }
     session->conn = conn;
     session->id = ++last_id;
-    session->since_us = kv_clock_monotonic_us();
+    session->since_us = session->used_us = kv_clock_monotonic_us();
+    LIST_INIT(&session->watches);
+    TAILQ_INIT(&session->subscriptions);
     session->protocol = 2;
     session->is_authenticated = !rpd_option_string(rpd_conn_service(conn), "password");
     rpd_conn_set_data(conn, session);
@@ -71,10 +86,25 @@ void client_close(struct rpd_conn *conn, void *state)
         return;
     if (kv && session->is_held)
         TAILQ_REMOVE(&kv->held, session, link);
-    if (kv && session->is_counted)
+    if (kv && session->is_counted) {
         kv->sessions--;
+        TAILQ_REMOVE(&kv->all, session, all_link);
+    }
     if (session->again)
         event_free(session->again);
+    session->again = NULL;
+    session->is_closed = true;
+    if (!session->has_steps)
+        client_free(kv, session);
+}
+
+void client_free(struct kv *kv, struct session *session)
+{
+    if (kv) {
+        multi_discard(kv, session);
+        pubsub_forget(kv, session);
+    }
+    request_copy_free(session->copy);
     resp_finish(&session->parser);
     free(session->name);
     free(session);
@@ -109,7 +139,7 @@ static void prepare(struct request *request, const struct kv *kv, unsigned datab
         return;
     request->command = command_find(kv ? &kv->commands : NULL, parsed->base + parsed->args[0].at,
                                     parsed->args[0].size);
-    if (!kv || !has_key(request))
+    if (!kv || !has_key(request) || parsed->args[1].size > CALL_KEY_MAX)
         return;
     request->hash = siphash(kv->store.seed, parsed->base + parsed->args[1].at,
                             parsed->args[1].size);
@@ -121,24 +151,33 @@ static void prefetch_entries(const struct batch *batch, const struct kv *kv, uns
 {
     for (size_t i = 0; kv && i < batch->count; i++) {
         const struct request *request = &batch->requests[i];
-        if (has_key(request))
+        if (has_key(request) && request->parsed.args[1].size <= CALL_KEY_MAX)
             table_prefetch_entry(&kv->store.databases[database].parts[table_part(request->hash)],
                                  request->hash);
     }
+}
+
+/* (The parser counts in 32 bits.) */
+static uint32_t request_limit(const struct rpd_conn *conn)
+{
+    const size_t limit = rpd_conn_input_limit(conn), most = 1024U * 1024 * 1024;
+
+    return (uint32_t)(limit < most ? limit : most);
 }
 
 static void parse_batch(struct batch *batch, struct session *session, const struct kv *kv,
                         struct rpd_span input)
 {
     const struct resp_limits limits = {.bulk_max = 512U * 1024 * 1024,
-                                       .request_max = 1024U * 1024 * 1024,
+                                       .request_max = request_limit(session->conn),
+                                       .at_once = ARGS_AT_ONCE,
                                        .is_stranger = !session->is_authenticated};
     const size_t most = limits.is_stranger ? 1 : BATCH;
     bool goes_on = true;
 
     batch->count = batch->size = 0;
     batch->parsing = RESP_REQUEST;
-    while (goes_on && batch->count < most) {
+    while (goes_on && batch->count < most && batch->size < BATCH_BYTES) {
         struct request *request = &batch->requests[batch->count];
         batch->parsing = resp_parse(&session->parser, &limits, input.data + batch->size,
                                     input.size - batch->size, &request->parsed);
@@ -224,6 +263,78 @@ static bool is_to_be_held(const struct call *call)
 
 enum batch_end { BATCH_DONE, BATCH_STOPPED /* nothing more is read of this client now */ };
 
+static bool is_large(const struct request *request)
+{
+    return request->parsed.size > LARGE_BYTES || request->parsed.count > LARGE_ARGS;
+}
+
+/* It is copied in the turns that follow, and then run. */
+static enum batch_end begin_copy(struct call *call, const struct request *request)
+{
+    struct session *session = call->session;
+
+    session->copy = request_copy_make(&call->kv->copies, call, &session->parser);
+    if (session->copy) {
+        session->copy->consumes = request->parsed.size;
+        go_on_after(call->conn, 0);
+    } else {
+        rpd_conn_abort(call->conn);
+    }
+    return BATCH_STOPPED;
+}
+
+/* CLIENT REPLY OFF and SKIP: it runs, but what it answers is dropped. */
+static void mute(struct call *call)
+{
+    struct session *session = call->session;
+    const bool is_muted = session->is_muted || session->skips > 0;
+
+    session->skips = 0;
+    if (call->reply->is_muted == is_muted)
+        return;
+    reply_flush(call->reply);
+    call->reply->is_muted = is_muted;
+}
+
+/* Runs a request. Whether the next one may follow. */
+static bool run(struct call *call)
+{
+    call->end = CALL_DONE;
+    call->step_ends = 0;
+    call->progress = (struct progress){0};
+    mute(call);
+    command_run(call);
+    if (call->kv)
+        call->kv->commands_done++;
+    if (call->command)
+        call->session->last_command = call->command->name;
+    return call->end == CALL_DONE;
+}
+
+/* What follows one that is not just done; it counts as used but with CALL_AGAIN. */
+static void stop_after(struct call *call, struct request_copy *copy)
+{
+    if (call->end == CALL_GO_ON) {
+        steps_begin(call, copy);
+        return;
+    }
+    if (call->end != CALL_AGAIN)
+        reply_flush(call->reply); /* what is finished takes no more */
+    if (call->end == CALL_CLOSE)
+        rpd_conn_finish(call->conn);
+    if (call->end == CALL_AGAIN)
+        go_on_after(call->conn, 0);
+}
+
+/* Too much output waits, or the turn is over as the framework has it. */
+static bool is_full(struct call *call)
+{
+    if (!call->reply->has_written)
+        return false;
+    call->reply->has_written = false;
+    return rpd_conn_input(call->conn).size == 0;
+}
+
 /* ret_used: of the input. */
 static enum batch_end run_batch(const struct batch *batch, struct call *call, size_t *ret_used)
 {
@@ -235,30 +346,66 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
         call->args = request->parsed.args;
         call->base = request->parsed.base;
         call->hash = request->hash;
-        call->end = CALL_DONE;
         if (call->argc > 0 && is_to_be_held(call)) {
             hold(call->conn, call->kv);
             return BATCH_STOPPED;
         }
-        if (call->argc > 0)
-            command_run(call);
-        if (call->end == CALL_AGAIN) {
-            go_on_after(call->conn, 0);
+        if (call->kv && is_large(request))
+            return begin_copy(call, request);
+        if (call->argc > 0 && !run(call)) {
+            *ret_used += call->end == CALL_AGAIN ? 0 : request->parsed.size;
+            stop_after(call, NULL);
             return BATCH_STOPPED;
         }
         *ret_used += request->parsed.size;
-        if (call->end == CALL_DONE && kv_clock_coarse_us() < call->turn_ends)
-            continue;
-        if (call->end == CALL_DONE) {
+        if (is_full(call))
+            return BATCH_STOPPED;
+        if (kv_clock_coarse_us() >= call->turn_ends) {
             go_on_after(call->conn, 0);
             return BATCH_STOPPED;
         }
-        reply_flush(call->reply); /* what is finished takes no more */
-        if (call->end == CALL_CLOSE)
-            rpd_conn_finish(call->conn);
-        return BATCH_STOPPED;
     }
     return BATCH_DONE;
+}
+
+/* Some more of it; when that was all, it is run. Whether there may be more to do. */
+static bool go_on_copying(struct call *call)
+{
+    struct session *session = call->session;
+    struct request_copy *copy = session->copy;
+    const struct rpd_span input = rpd_conn_input(call->conn);
+
+    if (input.size < copy->consumes)
+        return false;
+    while (!request_copy_go_on(copy, input.data, CALL_PIECE))
+        if (kv_clock_monotonic_us() >= call->turn_ends) {
+            go_on_after(call->conn, 0);
+            return false;
+        }
+    request_copy_use(copy, call);
+    if (is_to_be_held(call)) {
+        hold(call->conn, call->kv);
+        return false;
+    }
+    if (!run(call)) {
+        if (call->end == CALL_AGAIN) {
+            go_on_after(call->conn, 0);
+            return false;
+        }
+        session->copy = NULL;
+        rpd_conn_consume(call->conn, copy->consumes);
+        if (call->end == CALL_GO_ON) {
+            steps_begin(call, copy);
+            return false;
+        }
+        request_copy_free(copy);
+        stop_after(call, NULL);
+        return false;
+    }
+    session->copy = NULL;
+    rpd_conn_consume(call->conn, copy->consumes);
+    request_copy_free(copy);
+    return true;
 }
 
 static void fail(struct call *call, const struct batch *batch)
@@ -279,6 +426,8 @@ static bool work(struct call *call)
     size_t used;
     enum batch_end end;
 
+    if (call->session->copy)
+        return go_on_copying(call);
     if (input.size == 0)
         return false;
     parse_batch(&batch, call->session, call->kv, input);
@@ -286,12 +435,37 @@ static bool work(struct call *call)
     end = run_batch(&batch, call, &used);
     if (used < batch.size || end == BATCH_STOPPED)
         resp_reset(&call->session->parser);
-    if (call->kv)
-        call->kv->commands_done += batch.count;
     if (end == BATCH_DONE && batch.parsing == RESP_ERROR)
         fail(call, &batch);
     rpd_conn_consume(call->conn, used);
+    if (end == BATCH_DONE && batch.parsing == RESP_LATER)
+        go_on_after(call->conn, 0);
     return end == BATCH_DONE && batch.parsing == RESP_REQUEST;
+}
+
+/* Whether it is its turn: else another client's command is not done yet. */
+static bool begin_turn(struct call *call, struct reply *reply)
+{
+    struct kv *kv = call->kv;
+    struct session *session = call->session;
+
+    reply->size = 0;
+    reply->has_written = reply->is_muted = false;
+    reply->protocol = session->protocol;
+    reply->write = write_to_conn;
+    reply->to = call->conn;
+    if (!kv)
+        return true;
+    if (!kv->service)
+        kv->service = call->service;
+    count_session(kv, session);
+    if (kv->steps) {
+        hold(call->conn, kv);
+        return false;
+    }
+    kv_clock_forget(&kv->store.clock);
+    session->used_us = call->turn_ends - TURN_US;
+    return true;
 }
 
 void client_data(struct rpd_conn *conn, void *state)
@@ -307,16 +481,8 @@ void client_data(struct rpd_conn *conn, void *state)
                         .reply = &reply,
                         .turn_ends = kv_clock_coarse_us() + TURN_US};
 
-    reply.size = 0;
-    reply.protocol = session->protocol;
-    reply.write = write_to_conn;
-    reply.to = conn;
-    if (kv) {
-        if (!kv->service)
-            kv->service = call.service;
-        count_session(kv, session);
-        kv_clock_forget(&kv->store.clock);
-    }
+    if (!begin_turn(&call, &reply))
+        return;
     while (work(&call)) {
         /* A client that does not read its answers is not read: that is seen when
          * they are written. */
@@ -324,5 +490,6 @@ void client_data(struct rpd_conn *conn, void *state)
             reply_flush(&reply);
     }
     reply_flush(&reply);
-    resp_rest(&session->parser);
+    if (!session->has_steps)
+        resp_rest(&session->parser);
 }

@@ -12,4 +12,7 @@ void client_close(struct rpd_conn *conn, void *state);
 /* [loop] The held clients go on: what they wait for may be there now. */
 void client_resume_held(struct kv *kv);
 
+/* [loop] A session whose client has gone. */
+void client_free(struct kv *kv, struct session *session);
+
 #endif

@@ -21,6 +21,11 @@ int64_t kv_clock_monotonic_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+int64_t kv_clock_thread_us(void)
+{
+    return read_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t kv_clock_coarse_us(void)
 {
     return read_us(CLOCK_MONOTONIC_COARSE);

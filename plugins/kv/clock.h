@@ -24,6 +24,9 @@ static inline void kv_clock_forget(struct kv_clock *clock)
 int64_t kv_clock_wall_ms(void);
 int64_t kv_clock_monotonic_us(void);
 
+/* [any] What this thread has had of the processors. */
+int64_t kv_clock_thread_us(void);
+
 /* [any] As exact as the kernel's tick, some milliseconds, and for that nearly free. */
 int64_t kv_clock_coarse_us(void);
 

@@ -22,14 +22,34 @@ enum {
     COMMAND_ALL_KEYS = 16,  /* needs all parts */
     COMMAND_STATELESS = 32, /* can do without a state: call->kv may be NULL */
     COMMAND_STRANGER = 64,  /* also of those who have not authenticated */
-    COMMAND_ADMIN = 128
+    COMMAND_ADMIN = 128,
+    COMMAND_AT_ONCE = 256,   /* between MULTI and EXEC, too */
+    COMMAND_NO_MULTI = 512,  /* refused there */
+    COMMAND_LISTENER = 1024, /* also of those who listen to channels, in RESP2 */
+    COMMAND_REFUSED = 2048   /* there is none, but clients ask for it */
 };
 
 enum call_end {
     CALL_DONE,
     CALL_CLOSE, /* when the answer is sent */
     CALL_AGAIN, /* it was not run: later */
-    CALL_WAIT   /* the answer comes later; the command has paused the client */
+    CALL_WAIT,  /* the answer comes later; the command has paused the client */
+    CALL_GO_ON  /* it has not done all: its function is called again, with the same progress */
+};
+
+enum {
+    CALL_KEY_MAX = 1024 * 1024, /* bytes of a key */
+    CALL_PIECE = 256 * 1024,    /* bytes that are copied between two looks at the clock */
+    CALL_LARGE = 1024 * 1024    /* values from here on are copied in steps */
+};
+
+/* How far a command is that takes several turns. Zeroed before its first. */
+struct progress {
+    unsigned stage;
+    uint32_t arg;
+    size_t at; /* bytes, or elements */
+    int64_t count;
+    void *data; /* of the command's; freed by it before its last turn ends */
 };
 
 struct call {
@@ -45,6 +65,8 @@ struct call {
     const char *base;
     uint64_t hash;     /* of the first key, if it has one */
     int64_t turn_ends; /* when other clients have waited long enough; see kv_clock_coarse_us() */
+    int64_t step_ends; /* when the command has; 0: the clock was not looked at */
+    struct progress progress;
     enum call_end end;
 };
 
@@ -102,6 +124,17 @@ static inline struct store_key call_key(const struct call *call, uint32_t i)
                   : store_key(call->store, arg.data, arg.size);
 }
 
+/* Whether the command has run long enough: then it sets CALL_GO_ON, and returns. (From then on no
+ * other client is served until it is done: what it does is done at one moment. See steps.h.) Asked
+ * for each CALL_PIECE bytes, or 64 keys. */
+bool call_is_late(struct call *call);
+
+/* The next piece of a copy, as far as progress.at; false: it is not done, CALL_GO_ON is set. */
+bool call_copy(struct call *call, char *to, const char *from, size_t size);
+
+/* Answers a value. False: it is not done, CALL_GO_ON is set. */
+bool call_answer(struct call *call, const char *data, size_t size);
+
 /* Without regard to case. */
 bool call_arg_is(const struct call *call, uint32_t i, const char *word);
 
@@ -111,6 +144,16 @@ unsigned call_database(const struct call *call);
 bool call_integer(struct call *call, uint32_t i, int64_t *ret_value);
 
 void call_wrong_arity(struct call *call, const char *name);
+void call_wrong_arity_of(struct call *call, const char *subcommand);
+
+/* False: an error has been answered. */
+bool call_set_name(struct call *call, struct rpd_span name);
+
+/* The entry with this size, unless it is larger; new bytes are zero. entry: NULL, or the key's.
+ * NULL: it is not done yet, or there was no memory, which has been answered. */
+struct entry *call_grow(struct call *call, const struct store_key *key, struct entry *entry,
+                        size_t size);
+
 void call_no_memory(struct call *call);
 
 /* Of commands with subcommands: "unknown subcommand ...". */
@@ -145,6 +188,9 @@ COMMAND(msetnx);
 COMMAND(strlen);
 
 COMMAND(append);
+COMMAND(setbit);
+COMMAND(getbit);
+COMMAND(bitcount);
 COMMAND(getrange);
 COMMAND(setrange);
 COMMAND(incr);
@@ -158,8 +204,14 @@ COMMAND(exists);
 COMMAND(touch);
 COMMAND(type);
 COMMAND(rename);
+COMMAND(renamenx);
+COMMAND(copy);
+COMMAND(move);
+COMMAND(object);
 
 COMMAND(ttl);
+COMMAND(expiretime);
+COMMAND(pexpiretime);
 COMMAND(pttl);
 COMMAND(expire);
 COMMAND(pexpire);
@@ -173,6 +225,25 @@ COMMAND(scan);
 COMMAND(randomkey);
 COMMAND(flushdb);
 COMMAND(flushall);
+
+COMMAND(multi);
+COMMAND(exec);
+COMMAND(discard);
+COMMAND(watch);
+COMMAND(unwatch);
+
+COMMAND(subscribe);
+COMMAND(unsubscribe);
+COMMAND(psubscribe);
+COMMAND(punsubscribe);
+COMMAND(publish);
+COMMAND(pubsub);
+
+COMMAND(reset);
+COMMAND(time);
+COMMAND(latency);
+COMMAND(slowlog);
+COMMAND(no_scripts);
 
 COMMAND(save);
 COMMAND(bgsave);

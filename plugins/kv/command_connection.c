@@ -1,14 +1,14 @@
 /* Commands about the connection. */
 #include "command.h"
 #include "kv.h"
+#include "multi.h"
 #include "number.h"
+#include "pubsub.h"
 
 #include <limits.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 /* What clients look for, to see what they may ask of the server. */
 #define REDIS_VERSION "7.0.15"
@@ -17,9 +17,13 @@ void command_ping(struct call *call)
 {
     const struct rpd_span text = call->argc > 1 ? call_arg(call, 1) : (struct rpd_span){"", 0};
 
-    if (call->argc > 2)
+    if (call->argc > 2) {
         call_wrong_arity(call, call->command->name);
-    else if (call->argc == 2)
+    } else if (pubsub_is_on(call->session) && call->reply->protocol == 2) {
+        reply_array(call->reply, 2);
+        reply_text(call->reply, "pong");
+        reply_bulk(call->reply, text.data, text.size);
+    } else if (call->argc == 2)
         reply_bulk(call->reply, text.data, text.size);
     else
         reply_status(call->reply, "PONG");
@@ -105,7 +109,7 @@ void command_auth(struct call *call)
 }
 
 /* False: an error has been answered. */
-static bool set_name(struct call *call, struct rpd_span name)
+bool call_set_name(struct call *call, struct rpd_span name)
 {
     struct session *session = call->session;
     char *copy = NULL;
@@ -140,7 +144,7 @@ static bool parse_hello(struct call *call)
                 return false;
             i += 2;
         } else if (more >= 1 && call_arg_is(call, i, "SETNAME")) {
-            if (!set_name(call, call_arg(call, i + 1)))
+            if (!call_set_name(call, call_arg(call, i + 1)))
                 return false;
             i++;
         } else {
@@ -195,75 +199,21 @@ void command_hello(struct call *call)
     reply_array(reply, 0);
 }
 
-/* ---- CLIENT ---------------------------------------------------------------------- */
-
-/* "1.2.3.4:5", or the path of a socket with ":0". */
-static void describe_address(const struct sockaddr *address, socklen_t length, char text[160])
+/* As if the client had just come. */
+void command_reset(struct call *call)
 {
-    const struct sockaddr_un *path = (const void *)address;
-    char host[96] = "?", port[16] = "0";
+    struct session *session = call->session;
 
-    if (address->sa_family == AF_UNIX) {
-        snprintf(text, 160, "%.*s:0", (int)(length > 2 ? length - 2 : 0), path->sun_path);
-        return;
-    }
-    getnameinfo(address, length, host, sizeof host, port, sizeof port,
-                NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(text, 160, "%s:%s", host, port);
-}
-
-static void answer_info(struct call *call)
-{
-    const struct session *session = call->session;
-    struct sockaddr_storage there = {0}, here = {0};
-    socklen_t there_length = sizeof there, here_length = sizeof here;
-    const int fd = rpd_conn_fd(call->conn);
-    char peer[160], own[160], text[640];
-    int size;
-
-    getpeername(fd, (struct sockaddr *)&there, &there_length);
-    getsockname(fd, (struct sockaddr *)&here, &here_length);
-    describe_address((struct sockaddr *)&there, there_length, peer);
-    describe_address((struct sockaddr *)&here, here_length, own);
-    size = snprintf(text, sizeof text,
-                    "id=%llu addr=%s laddr=%s fd=%d name=%.64s age=%lld idle=0 flags=%s db=%d "
-                    "sub=0 psub=0 ssub=0 multi=-1 cmd=client|info user=default redir=-1 resp=%d\n",
-                    (unsigned long long)session->id, peer, own, fd,
-                    session->name ? session->name : "",
-                    (long long)((kv_clock_monotonic_us() - session->since_us) / 1000000),
-                    here.ss_family == AF_UNIX ? "U" : "N", session->database, session->protocol);
-    reply_verbatim(call->reply, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
-}
-
-static bool has_arguments(struct call *call, uint32_t count, const char *name)
-{
-    if (call->argc == count)
-        return true;
-    call_wrong_arity(call, name);
-    return false;
-}
-
-void command_client(struct call *call)
-{
-    const struct session *session = call->session;
-
-    if (call_arg_is(call, 1, "info")) {
-        if (has_arguments(call, 2, "client|info"))
-            answer_info(call);
-    } else if (call_arg_is(call, 1, "id")) {
-        if (has_arguments(call, 2, "client|id"))
-            reply_integer(call->reply, (int64_t)session->id);
-    } else if (call_arg_is(call, 1, "getname")) {
-        if (!has_arguments(call, 2, "client|getname"))
-            return;
-        if (session->name)
-            reply_text(call->reply, session->name);
-        else
-            reply_null(call->reply);
-    } else if (call_arg_is(call, 1, "setname")) {
-        if (has_arguments(call, 3, "client|setname") && set_name(call, call_arg(call, 2)))
-            reply_status(call->reply, "OK");
-    } else {
-        call_unknown_subcommand(call);
-    }
+    multi_discard(call->kv, session);
+    if (call->kv)
+        pubsub_forget(call->kv, session);
+    free(session->name);
+    session->name = NULL;
+    session->database = 0;
+    session->protocol = 2;
+    session->is_muted = false;
+    session->skips = 0;
+    session->is_authenticated = !rpd_option_string(call->service, "password");
+    call->reply->protocol = 2;
+    reply_status(call->reply, "RESET");
 }

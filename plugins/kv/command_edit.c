@@ -18,30 +18,82 @@ static bool may_be_so_large(struct call *call, int64_t size, int64_t more)
     return false;
 }
 
+/* The entry gets this size; what must be copied for that is, little by little. NULL: it is not
+ * done yet, or there was no memory, which has been answered. */
+static struct entry *resize(struct call *call, const struct store_key *key, struct entry *entry,
+                            size_t size, size_t *ret_zero)
+{
+    const unsigned database = call_database(call);
+    struct progress *progress = &call->progress;
+    const size_t old = entry_value_size(entry);
+    struct entry *made = progress->data;
+
+    if (!made && store_resize_copies(call->store, database, key, entry, size) < CALL_LARGE) {
+        entry = store_resize(call->store, database, key, entry, size, ret_zero);
+        if (!entry)
+            call_no_memory(call);
+        return entry;
+    }
+    if (!made)
+        made = progress->data = store_make(call->store, database, key, size,
+                                           entry_expires(entry) ? entry_expiry(entry)
+                                                                : STORE_NO_EXPIRY);
+    if (!made) {
+        call_no_memory(call);
+        return NULL;
+    }
+    if (!call_copy(call, entry_value(made), entry_value(entry), old))
+        return NULL;
+    progress->data = NULL;
+    if (store_put(call->store, database, key, made) < 0) {
+        call_no_memory(call);
+        return NULL;
+    }
+    *ret_zero = old; /* it is a mapping */
+    return made;
+}
+
+/* NULL: no memory, which has been answered. */
+static struct entry *make_empty(struct call *call, const struct store_key *key)
+{
+    if (store_set(call->store, call_database(call), key, "", 0, STORE_NO_EXPIRY) == 0)
+        return store_find(call->store, call_database(call), key);
+    call_no_memory(call);
+    return NULL;
+}
+
+enum { EDIT_RESIZES, EDIT_COPIES };
+
 void command_append(struct call *call)
 {
     const struct store_key key = call_key(call, 1);
     const struct rpd_span more = call_arg(call, 2);
     const unsigned database = call_database(call);
     struct entry *entry = store_find(call->store, database, &key);
-    const size_t size = entry ? entry_value_size(entry) : 0;
+    const bool copies = call->progress.stage == EDIT_COPIES;
+    const size_t size = (entry ? entry_value_size(entry) : 0) - (copies ? more.size : 0);
+    size_t zero;
 
-    if (!entry) {
+    if (!entry && more.size < CALL_LARGE) {
         if (store_set(call->store, database, &key, more.data, more.size, STORE_NO_EXPIRY) < 0)
             call_no_memory(call);
         else
             reply_integer(call->reply, (int64_t)more.size);
         return;
     }
-    if (!may_be_so_large(call, (int64_t)size, (int64_t)more.size))
+    if (!entry)
+        entry = make_empty(call, &key);
+    if (!entry)
         return;
-    entry = store_resize(call->store, database, &key, entry, size + more.size);
-    if (!entry) {
-        call_no_memory(call);
+    if (!copies && !may_be_so_large(call, (int64_t)size, (int64_t)more.size))
         return;
-    }
-    memcpy(entry_value(entry) + size, more.data, more.size);
-    reply_integer(call->reply, (int64_t)(size + more.size));
+    if (!copies)
+        entry = resize(call, &key, entry, size + more.size, &zero);
+    if (!entry)
+        return;
+    call->progress.stage = EDIT_COPIES;
+    if (call_copy(call, entry_value(entry) + size, more.data, more.size))
+        reply_integer(call->reply, (int64_t)(size + more.size));
 }
 
 void command_getrange(struct call *call)
@@ -64,27 +116,24 @@ void command_getrange(struct call *call)
     if (size == 0 || start > end)
         reply_bulk(call->reply, "", 0);
     else
-        reply_bulk(call->reply, entry_value(entry) + start, (size_t)(end - start) + 1);
+        call_answer(call, entry_value(entry) + start, (size_t)(end - start) + 1);
 }
 
-/* The entry with room for so many bytes more at the end; new bytes are zero. NULL: no memory. */
-static struct entry *grow(struct call *call, const struct store_key *key, struct entry *entry,
-                          size_t size)
+struct entry *call_grow(struct call *call, const struct store_key *key, struct entry *entry,
+                        size_t size)
 {
-    const unsigned database = call_database(call);
-    size_t old;
+    size_t old, zero;
 
-    if (!entry) {
-        if (store_set(call->store, database, key, "", 0, STORE_NO_EXPIRY) < 0)
-            return NULL;
-        entry = store_find(call->store, database, key);
-    }
+    if (!entry)
+        entry = make_empty(call, key);
+    if (!entry)
+        return NULL;
     old = entry_value_size(entry);
     if (size < old)
         size = old;
-    entry = store_resize(call->store, database, key, entry, size);
-    if (entry)
-        memset(entry_value(entry) + old, 0, size - old);
+    entry = resize(call, key, entry, size, &zero);
+    if (entry && zero > old)
+        memset(entry_value(entry) + old, 0, zero - old);
     return entry;
 }
 
@@ -108,13 +157,13 @@ void command_setrange(struct call *call)
     }
     if (!may_be_so_large(call, offset, (int64_t)value.size))
         return;
-    entry = grow(call, &key, entry, (size_t)offset + value.size);
-    if (!entry) {
-        call_no_memory(call);
+    if (call->progress.stage != EDIT_COPIES)
+        entry = call_grow(call, &key, entry, (size_t)offset + value.size);
+    if (!entry)
         return;
-    }
-    memcpy(entry_value(entry) + offset, value.data, value.size);
-    reply_integer(call->reply, entry_value_size(entry));
+    call->progress.stage = EDIT_COPIES;
+    if (call_copy(call, entry_value(entry) + offset, value.data, value.size))
+        reply_integer(call->reply, entry_value_size(entry));
 }
 
 /* ---- numbers ---------------------------------------------------------------------- */
@@ -124,6 +173,7 @@ static bool write_value(struct call *call, const struct store_key *key, struct e
                         const char *text, size_t size)
 {
     const unsigned database = call_database(call);
+    size_t zero;
 
     if (!entry) {
         if (store_set(call->store, database, key, text, size, STORE_NO_EXPIRY) == 0)
@@ -131,7 +181,7 @@ static bool write_value(struct call *call, const struct store_key *key, struct e
         call_no_memory(call);
         return false;
     }
-    entry = store_resize(call->store, database, key, entry, size);
+    entry = store_resize(call->store, database, key, entry, size, &zero);
     if (!entry) {
         call_no_memory(call);
         return false;

@@ -1,17 +1,21 @@
 /* Commands about keys, whatever their values, and about their time to live. */
 #include "command.h"
 
+enum { LOOK_EVERY = 64 /* keys */ };
+
 /* For how many of the keys. */
 static void answer_count(struct call *call, bool (*what)(struct store *store, unsigned database,
                                                          const struct store_key *key))
 {
-    int64_t count = 0;
+    struct progress *progress = &call->progress;
 
-    for (uint32_t i = 1; i < call->argc; i++) {
-        const struct store_key key = call_key(call, i);
-        count += what(call->store, call_database(call), &key);
+    while (progress->arg + 1 < call->argc) {
+        const struct store_key key = call_key(call, ++progress->arg);
+        progress->count += what(call->store, call_database(call), &key);
+        if (progress->arg % LOOK_EVERY == 0 && call_is_late(call))
+            return;
     }
-    reply_integer(call->reply, count);
+    reply_integer(call->reply, progress->count);
 }
 
 static bool exists(struct store *store, unsigned database, const struct store_key *key)
@@ -42,7 +46,7 @@ void command_type(struct call *call)
                  store_find(call->store, call_database(call), &key) ? "string" : "none");
 }
 
-void command_rename(struct call *call)
+static void rename_key(struct call *call, bool replaces)
 {
     const unsigned database = call_database(call);
     const struct store_key from = call_key(call, 1), to = call_key(call, 2);
@@ -53,16 +57,31 @@ void command_rename(struct call *call)
         reply_error(call->reply, "ERR no such key");
         return;
     }
+    if (!replaces && store_find(call->store, database, &to)) {
+        reply_integer(call->reply, 0);
+        return;
+    }
     if (a.size != b.size || memcmp(a.data, b.data, a.size) != 0) {
-        const int64_t expiry = entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY;
-        if (store_set(call->store, database, &to, entry_value(entry), entry_value_size(entry),
-                      expiry) < 0) {
+        if (store_alias(call->store, database, entry, &to) < 0) {
             call_no_memory(call);
             return;
         }
         store_delete(call->store, database, &from);
     }
-    reply_status(call->reply, "OK");
+    if (replaces)
+        reply_status(call->reply, "OK");
+    else
+        reply_integer(call->reply, 1);
+}
+
+void command_rename(struct call *call)
+{
+    rename_key(call, true);
+}
+
+void command_renamenx(struct call *call)
+{
+    rename_key(call, false);
 }
 
 /* ---- time to live ---------------------------------------------------------------- */
@@ -89,6 +108,31 @@ void command_ttl(struct call *call)
 void command_pttl(struct call *call)
 {
     reply_integer(call->reply, time_to_live(call));
+}
+
+/* Unix time in milliseconds, or -2, or -1 as above. */
+static int64_t end_of_life(struct call *call)
+{
+    const struct store_key key = call_key(call, 1);
+    const struct entry *entry = store_find(call->store, call_database(call), &key);
+
+    if (!entry)
+        return -2;
+    return entry_expires(entry)
+               ? kv_clock_shift(entry_expiry(entry), -kv_clock_drift(&call->store->clock))
+               : -1;
+}
+
+void command_expiretime(struct call *call)
+{
+    const int64_t end = end_of_life(call);
+
+    reply_integer(call->reply, end < 0 ? end : end / 1000 + (end % 1000 >= 500));
+}
+
+void command_pexpiretime(struct call *call)
+{
+    reply_integer(call->reply, end_of_life(call));
 }
 
 enum { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };

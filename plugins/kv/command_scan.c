@@ -9,93 +9,179 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CURSOR_SHIFT = 26 /* no segment's hashes begin in between */ };
+enum {
+    CURSOR_SHIFT = 26, /* no segment's hashes begin in between */
+    ANSWERED_AT_ONCE = 256,
+    RANDOM_TRIES = 64
+};
 
-/* Entries that are to be answered. */
-struct found {
-    struct entry **entries;
-    size_t count, room;
+/* What is looked for, and what was found: entries that are to be answered. */
+struct search {
+    struct glob *glob; /* NULL: all that there is */
+    bool takes_none;
     bool has_failed; /* no memory */
+    uint64_t hash;   /* of the segment */
+    size_t slot;     /* in it */
+    size_t most;     /* SCAN: entries, and segments, after which it answers; 0: KEYS */
+    size_t segments;
+    bool is_over;
+    size_t count, room;
+    struct entry **entries;
 };
 
-struct filter {
-    struct rpd_span pattern;
-    bool takes_all, takes_none;
-};
-
-static void add(struct found *found, struct entry *entry)
+static void add(struct search *search, struct entry *entry)
 {
-    if (found->count == found->room) {
-        const size_t room = found->room ? found->room * 2 : 64;
+    if (search->count == search->room) {
+        const size_t room = search->room ? search->room * 2 : 64;
         /* NOLINTNEXTLINE(bugprone-sizeof-expression) */
-        struct entry **entries = realloc(found->entries, room * sizeof *entries);
+        struct entry **entries = realloc(search->entries, room * sizeof *entries);
         if (!entries) {
-            found->has_failed = true;
+            search->has_failed = true;
             return;
         }
-        found->entries = entries;
-        found->room = room;
+        search->entries = entries;
+        search->room = room;
     }
-    found->entries[found->count++] = entry;
+    search->entries[search->count++] = entry;
 }
 
-static void add_segment(struct found *found, const struct segment *segment,
-                        const struct filter *filter, int64_t now_ms)
+static enum glob_result judge(struct search *search, struct entry *entry, int64_t now_ms)
 {
-    for (size_t i = 0; i < segment->capacity; i++) {
-        if (!segment->slots[i])
-            continue;
-        struct entry *entry = table_entry(segment->slots[i]);
-        if ((entry_expires(entry) && entry_expiry(entry) <= now_ms) || filter->takes_none)
-            continue;
-        if (filter->takes_all || glob_match(filter->pattern.data, filter->pattern.size,
-                                            entry_key(entry), entry_key_size(entry), false))
-            add(found, entry);
-    }
+    if ((entry_expires(entry) && entry_expiry(entry) <= now_ms) || search->takes_none)
+        return GLOB_NO;
+    return search->glob ? glob_try(search->glob, entry_key(entry), entry_key_size(entry))
+                        : GLOB_MATCH;
 }
 
-/* One segment, from this hash on. Returns where to go on; 0: that was the last. */
-static uint64_t step(struct call *call, uint64_t hash, const struct filter *filter,
-                     struct found *found)
+/* The rest of a segment. False: it is not done. (Each entry but the first has its key read, which
+ * is what takes time: so the clock is looked at where keys are long.) */
+static bool search_segment(struct call *call, struct search *search, const struct segment *segment)
+{
+    const int64_t now_ms = kv_clock_now(&call->store->clock);
+    size_t bytes = 0;
+
+    for (; search->slot < segment->capacity; search->slot++) {
+        const table_slot slot = segment->slots[search->slot];
+        enum glob_result result;
+        if (!slot)
+            continue;
+        result = judge(search, table_entry(slot), now_ms);
+        if (result == GLOB_MATCH)
+            add(search, table_entry(slot));
+        bytes += search->glob ? entry_key_size(table_entry(slot)) : 0;
+        if (result == GLOB_LATER)
+            search->slot--; /* this one again */
+        else if (bytes <= CALL_PIECE)
+            continue;
+        bytes = 0;
+        if (call_is_late(call)) {
+            search->slot++;
+            return false;
+        }
+    }
+    search->slot = 0;
+    return true;
+}
+
+static bool is_enough(const struct search *search)
+{
+    return search->most > 0 &&
+           (search->count >= search->most || search->segments / 10 >= search->most);
+}
+
+/* Goes on with the search. False: it is not done. */
+static bool go_on(struct call *call, struct search *search)
 {
     const struct database *database = &call->store->databases[call_database(call)];
-    const struct segment *segment = table_segment(&database->parts[table_part(hash)], hash);
-    uint64_t next = 0;
 
-    if (segment) {
-        add_segment(found, segment, filter, kv_clock_now(&call->store->clock));
-        next = table_next(segment, hash);
+    while (!search->is_over) {
+        const uint64_t hash = search->hash;
+        const struct segment *segment = table_segment(&database->parts[table_part(hash)], hash);
+        uint64_t next = 0;
+        if (segment) {
+            if (!search_segment(call, search, segment))
+                return false;
+            next = table_next(segment, hash);
+        }
+        search->hash = next ? next : ((uint64_t)table_part(hash) + 1) << (64 - TABLE_PART_BITS);
+        search->segments++;
+        search->is_over = search->hash == 0 || search->has_failed || is_enough(search);
+        if (!search->is_over && call_is_late(call)) {
+            if (search->most == 0)
+                return false;
+            call->end = CALL_DONE; /* SCAN may answer with less */
+            search->is_over = true;
+        }
     }
-    return next ? next : ((uint64_t)table_part(hash) + 1) << (64 - TABLE_PART_BITS);
+    return true;
 }
 
-static void answer_found(struct call *call, const struct found *found)
+/* False: it is not done. */
+static bool answer_found(struct call *call, const struct search *search)
 {
-    reply_array(call->reply, found->count);
-    for (size_t i = 0; i < found->count; i++)
-        reply_bulk(call->reply, entry_key(found->entries[i]), entry_key_size(found->entries[i]));
+    struct progress *progress = &call->progress;
+
+    while (progress->at < search->count) {
+        struct entry *entry = search->entries[progress->at++];
+        reply_bulk(call->reply, entry_key(entry), entry_key_size(entry));
+        if (progress->at % ANSWERED_AT_ONCE == 0 && call_is_late(call))
+            return false;
+    }
+    return true;
 }
 
-static struct filter make_filter(struct rpd_span pattern)
+static void finish_search(struct call *call, struct search *search)
 {
-    return (struct filter){.pattern = pattern,
-                           .takes_all = pattern.size == 1 && *pattern.data == '*'};
+    glob_free(search->glob);
+    free(search->entries);
+    free(search);
+    call->progress.data = NULL;
 }
+
+/* pattern: NULL, or what was asked for. NULL: an error has been answered. */
+static struct search *begin_search(struct call *call, const struct rpd_span *pattern)
+{
+    struct search *search = calloc(1, sizeof *search);
+    const bool takes_all = !pattern || (pattern->size == 1 && *pattern->data == '*');
+
+    if (search && !takes_all)
+        search->glob = glob_compile(pattern->data, pattern->size, false);
+    if (search && (takes_all || search->glob)) {
+        call->progress.data = search;
+        return search;
+    }
+    free(search);
+    if (pattern && pattern->size > GLOB_PIECE_MAX)
+        reply_errorf(
+            call->reply,
+            "ERR the pattern is too long: %d bytes at most, and %d between two stars where "
+            "? or [] is among them",
+            GLOB_PATTERN_MAX, GLOB_PIECE_MAX);
+    else
+        call_no_memory(call);
+    return NULL;
+}
+
+enum { SEARCH_LOOKS, SEARCH_ANSWERS };
 
 void command_keys(struct call *call)
 {
-    const struct filter filter = make_filter(call_arg(call, 1));
-    struct found found = {0};
-    uint64_t hash = 0;
+    const struct rpd_span pattern = call_arg(call, 1);
+    struct progress *progress = &call->progress;
+    struct search *search = progress->data ? progress->data : begin_search(call, &pattern);
 
-    do
-        hash = step(call, hash, &filter, &found);
-    while (hash != 0);
-    if (found.has_failed)
+    if (!search || (progress->stage == SEARCH_LOOKS && !go_on(call, search)))
+        return;
+    if (search->has_failed) {
         call_no_memory(call);
-    else
-        answer_found(call, &found);
-    free(found.entries);
+    } else {
+        if (progress->stage == SEARCH_LOOKS)
+            reply_array(call->reply, search->count);
+        progress->stage = SEARCH_ANSWERS;
+        if (!answer_found(call, search))
+            return;
+    }
+    finish_search(call, search);
 }
 
 /* As strtoul() has it, which is what Redis asks. */
@@ -117,24 +203,28 @@ static bool parse_cursor(struct call *call, uint64_t *ret_cursor)
     return false;
 }
 
-static bool parse_scan(struct call *call, int64_t *ret_count, struct filter *ret_filter)
+struct scan_options {
+    int64_t count;
+    struct rpd_span pattern;
+    bool has_pattern, takes_none;
+};
+
+static bool parse_scan(struct call *call, struct scan_options *ret_options)
 {
-    *ret_count = 10;
-    *ret_filter = (struct filter){.takes_all = true};
+    *ret_options = (struct scan_options){.count = 10};
     for (uint32_t i = 2; i < call->argc; i += 2) {
         const bool has_value = i + 1 < call->argc;
         if (has_value && call_arg_is(call, i, "count")) {
-            if (!call_integer(call, i + 1, ret_count))
+            if (!call_integer(call, i + 1, &ret_options->count))
                 return false;
-            if (*ret_count >= 1)
+            if (ret_options->count >= 1)
                 continue;
         } else if (has_value && call_arg_is(call, i, "match")) {
-            const bool takes_none = ret_filter->takes_none;
-            *ret_filter = make_filter(call_arg(call, i + 1));
-            ret_filter->takes_none = takes_none;
+            ret_options->pattern = call_arg(call, i + 1);
+            ret_options->has_pattern = true;
             continue;
         } else if (has_value && call_arg_is(call, i, "type")) {
-            ret_filter->takes_none = !call_arg_is(call, i + 1, "string");
+            ret_options->takes_none = !call_arg_is(call, i + 1, "string");
             continue;
         }
         reply_error(call->reply, "ERR syntax error");
@@ -143,35 +233,59 @@ static bool parse_scan(struct call *call, int64_t *ret_count, struct filter *ret
     return true;
 }
 
-void command_scan(struct call *call)
+/* NULL: an error has been answered. */
+static struct search *begin_scan(struct call *call)
 {
-    struct filter filter;
-    struct found found = {0};
-    int64_t count;
-    uint64_t cursor, hash;
-    size_t steps = 0;
-    char text[NUMBER_SIZE];
+    struct scan_options options;
+    struct search *search;
+    uint64_t cursor;
 
-    if (!parse_cursor(call, &cursor) || !parse_scan(call, &count, &filter))
-        return;
-    hash = cursor << CURSOR_SHIFT;
-    do
-        hash = step(call, hash, &filter, &found);
-    while (hash != 0 && found.count < (size_t)count && ++steps < (size_t)count * 10);
-    if (found.has_failed) {
-        call_no_memory(call);
-    } else {
-        reply_array(call->reply, 2);
-        reply_bulk(call->reply, text, number_format(text, (int64_t)(hash >> CURSOR_SHIFT)));
-        answer_found(call, &found);
-    }
-    free(found.entries);
+    if (!parse_cursor(call, &cursor) || !parse_scan(call, &options))
+        return NULL;
+    search = begin_search(call, options.has_pattern ? &options.pattern : NULL);
+    if (!search)
+        return NULL;
+    search->takes_none = options.takes_none;
+    search->most = (size_t)options.count;
+    search->hash = cursor << CURSOR_SHIFT;
+    return search;
 }
 
+void command_scan(struct call *call)
+{
+    struct progress *progress = &call->progress;
+    struct search *search = progress->data ? progress->data : begin_scan(call);
+    char text[NUMBER_SIZE];
+
+    if (!search || (progress->stage == SEARCH_LOOKS && !go_on(call, search)))
+        return;
+    if (search->has_failed) {
+        call_no_memory(call);
+    } else {
+        if (progress->stage == SEARCH_LOOKS) {
+            reply_array(call->reply, 2);
+            reply_bulk(call->reply, text,
+                       number_format(text, (int64_t)(search->hash >> CURSOR_SHIFT)));
+            reply_array(call->reply, search->count);
+        }
+        progress->stage = SEARCH_ANSWERS;
+        if (!answer_found(call, search))
+            return;
+    }
+    finish_search(call, search);
+}
+
+/* (Where very many have expired at once, one that has not is not found in a moment.) */
 void command_randomkey(struct call *call)
 {
-    struct entry *entry = store_random(call->store, call_database(call));
+    struct entry *entry;
 
+    for (;;) {
+        if (store_random(call->store, call_database(call), RANDOM_TRIES, &entry))
+            break;
+        if (call_is_late(call))
+            return;
+    }
     if (entry)
         reply_bulk(call->reply, entry_key(entry), entry_key_size(entry));
     else

@@ -1,9 +1,13 @@
 /* One key with its value, as it lies in memory:
  *
- *     clock 24 bits, key size 8 | value size 29, flags 3 | [expiry] [key size] key value
+ *     clock 24 bits, key size 8 | value size 30, flags 2 | [expiry] [key size] key value
  *
  * Eight bytes, then 8 of the expiry if it has one, then 4 of the key's size if
  * that does not fit into 8 bits, then the key and the value.
+ *
+ * A value above ENTRY_INLINE_MAX lies apart, in a block, and the entry has the block's address:
+ * so an entry can get another key or another expiry, and none of its value is copied. Entries
+ * share a block until the value of one of them changes.
  *
  * A saver may read an entry on a worker while the loop changes its clock: so the
  * first word is only touched atomically. */
@@ -18,6 +22,7 @@
 enum {
     ENTRY_KEY_IN_WORD = 255, /* longer ones have a size of their own */
     ENTRY_VALUE_BITS = 30,
+    ENTRY_INLINE_MAX = 64 * 1024, /* bytes of value */
     ENTRY_CLOCK_MASK = 0xffffff
 };
 
@@ -64,16 +69,60 @@ static inline char *entry_key(struct entry *entry)
            (entry->second & ENTRY_LONG_KEY ? 4 : 0);
 }
 
-static inline char *entry_value(struct entry *entry)
+/* A value that lies apart. refs is the loop's alone. */
+struct entry_block {
+    uint64_t refs; /* entries that have it */
+    char bytes[];
+};
+
+static inline bool entry_size_is_apart(size_t value_size)
 {
-    return entry_key(entry) + entry_key_size(entry);
+    return value_size > ENTRY_INLINE_MAX;
 }
 
+static inline bool entry_is_apart(const struct entry *entry)
+{
+    return entry_size_is_apart(entry_value_size(entry));
+}
+
+static inline size_t entry_block_size(size_t value_size)
+{
+    return sizeof(struct entry_block) + value_size;
+}
+
+/* Only of one that is apart. */
+static inline struct entry_block *entry_block(struct entry *entry)
+{
+    struct entry_block *block;
+
+    memcpy(&block, entry_key(entry) + entry_key_size(entry), sizeof block);
+    return block;
+}
+
+static inline void entry_set_block(struct entry *entry, struct entry_block *block)
+{
+    memcpy(entry_key(entry) + entry_key_size(entry), &block, sizeof block);
+}
+
+static inline char *entry_value(struct entry *entry)
+{
+    return entry_is_apart(entry) ? entry_block(entry)->bytes
+                                 : entry_key(entry) + entry_key_size(entry);
+}
+
+/* What of the value lies in the entry itself. */
+static inline size_t entry_inline_size(size_t value_size)
+{
+    return entry_size_is_apart(value_size) ? sizeof(struct entry_block *) : value_size;
+}
+
+/* Without a block. */
 static inline size_t entry_size(const struct entry *entry)
 {
     const uint32_t key_size = entry_key_size(entry);
 
-    return entry_header_size(entry_expires(entry), key_size) + key_size + entry_value_size(entry);
+    return entry_header_size(entry_expires(entry), key_size) + key_size +
+           entry_inline_size(entry_value_size(entry));
 }
 
 /* Milliseconds; only of one that expires. */

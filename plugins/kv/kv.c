@@ -4,7 +4,9 @@
 
 #include "client.h"
 #include "load.h"
+#include "multi.h"
 #include "save.h"
+#include "steps.h"
 
 #include <event2/event.h>
 
@@ -14,10 +16,11 @@
 
 enum {
     TICK_US = 50000,
-    EXPIRE_US = 1000,      /* of a tick */
-    EXPIRE_BUSY_US = 8000, /* where much has expired */
+    TICK_BUSY_US = 5000, /* where much has expired, or is to be moved */
+    EXPIRE_US = 1000,    /* of a tick */
+    COMPACT_US = 1500,
     DEFERRED_AT_ONCE = 500,
-    DEFERRED_US = 2000 /* of a tick */
+    DEFERRED_US = 1000
 };
 
 static const struct rpd_option options[] = {
@@ -46,6 +49,14 @@ void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE])
     else
         snprintf(text, KV_LOADING_SIZE, "LOADING kv is loading the dataset in memory: %d%%",
                  (int)(progress.fraction * 100));
+}
+
+void kv_note_step(struct kv *kv, int64_t began_us)
+{
+    const int64_t took_us = kv_clock_thread_us() - began_us;
+
+    if (took_us > kv->longest_step_us)
+        kv->longest_step_us = took_us;
 }
 
 /* ---- flushing --------------------------------------------------------------------- */
@@ -104,11 +115,43 @@ int kv_flush(struct kv *kv, unsigned first, unsigned last)
     int result = 0;
 
     save_cancel(kv);
+    watch_flush(kv, first, last);
     for (unsigned i = first; i <= last && result == 0; i++)
         if (kv->store.databases[i].count > 0)
             result = flush_one(kv, i);
     kv_empty_trash(kv);
     return result;
+}
+
+/* ---- large mappings ------------------------------------------------------------ */
+
+static void unmap(struct rpd_job *job, void *arg)
+{
+    (void)job;
+    heap_unmap(arg);
+}
+
+static void unmapped(struct rpd_service *service, void *arg, bool cancelled)
+{
+    (void)service;
+    if (cancelled)
+        heap_unmap(arg);
+}
+
+/* On a worker, for that takes long. */
+static void unmap_discarded(struct kv *kv, struct heap *heap)
+{
+    struct heap_mapping *first = heap_take_discarded(heap);
+
+    if (first && rpd_job_submit(kv->service, unmap, unmapped, first) < 0)
+        heap_unmap(first);
+}
+
+void kv_unmap_discarded(struct kv *kv)
+{
+    unmap_discarded(kv, &kv->copies);
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        unmap_discarded(kv, &kv->store.databases[i].heap);
 }
 
 /* ---- time ------------------------------------------------------------------------- */
@@ -123,21 +166,37 @@ static void free_deferred(struct kv *kv)
         continue;
 }
 
+/* Whether there is more to do. */
+static bool tidy(struct kv *kv)
+{
+    bool is_busy;
+
+    kv_clock_forget(&kv->store.clock);
+    is_busy = store_expire_some(&kv->store, EXPIRE_US);
+    is_busy |= store_compact(&kv->store, COMPACT_US);
+    free_deferred(kv);
+    store_keep_limit(&kv->store);
+    return is_busy;
+}
+
+/* (While a command goes on in steps, all stays as it is for it.) */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct kv *kv = arg;
-    bool is_busy;
+    const int64_t began_us = kv_clock_thread_us();
+    struct timeval next = {.tv_usec = TICK_US};
 
     (void)fd;
     (void)what;
-    kv_clock_forget(&kv->store.clock);
-    is_busy = store_expire_some(&kv->store, EXPIRE_US);
-    if (is_busy)
-        store_expire_some(&kv->store, EXPIRE_BUSY_US);
-    free_deferred(kv);
-    store_keep_limit(&kv->store);
-    kv_empty_trash(kv);
-    save_tick(kv);
+    if (!kv->steps) {
+        if (tidy(kv))
+            next.tv_usec = TICK_BUSY_US;
+        kv_empty_trash(kv);
+        save_tick(kv);
+    }
+    kv_unmap_discarded(kv);
+    kv_note_step(kv, began_us);
+    event_add(kv->timer, &next);
 }
 
 static void on_ready(struct rpd_service *service, void *state)
@@ -149,7 +208,7 @@ static void on_ready(struct rpd_service *service, void *state)
     load_finished(kv);
     kv->is_ready = true;
     client_resume_held(kv);
-    kv->timer = event_new(rpd_service_event_base(service), -1, EV_PERSIST, on_tick, kv);
+    kv->timer = event_new(rpd_service_event_base(service), -1, 0, on_tick, kv);
     if (!kv->timer || event_add(kv->timer, &tick) < 0)
         rpd_log(service, RPD_LOG_ERROR,
                 "no memory for the timer: keys expire only when they are asked for");
@@ -169,6 +228,8 @@ static void on_stop(struct rpd_service *service, void *state)
     struct kv *kv = state;
 
     (void)service;
+    if (kv)
+        steps_finish(kv);
     if (kv && kv->timer)
         event_free(kv->timer);
 }

@@ -11,6 +11,14 @@
 #include <sys/queue.h>
 
 struct save;
+struct steps;
+struct request_copy;
+struct multi;
+struct watch;
+struct watch_table;
+struct channel_table;
+struct subscription;
+struct channel;
 struct event;
 
 /* What a database was that somebody flushed: freed on a worker, once no save reads it. */
@@ -27,9 +35,23 @@ struct session {
     char *name;
     uint8_t database, protocol;
     bool is_authenticated;
-    bool is_held;        /* waits for a part */
-    bool is_counted;     /* in kv.sessions: it may have come before there was a state */
-    struct event *again; /* the client's next turn; NULL until one was cut short */
+    bool is_held;              /* waits for a part */
+    bool is_counted;           /* in kv.sessions: it may have come before there was a state */
+    bool has_steps;            /* its command is kv.steps */
+    bool is_closed;            /* the client has gone, but its command goes on */
+    bool is_muted;             /* CLIENT REPLY OFF */
+    uint8_t skips;             /* CLIENT REPLY SKIP: this answer and the next, or the next */
+    struct request_copy *copy; /* of a large request, until it is run */
+    struct multi *multi;       /* between MULTI and EXEC */
+    LIST_HEAD(watches, watch) watches;
+    uint32_t watch_count;
+    bool has_lost; /* a watched key has changed */
+    TAILQ_HEAD(subscriptions, subscription) subscriptions;
+    uint32_t channels, patterns; /* of subscriptions */
+    const char *last_command;
+    int64_t used_us;
+    TAILQ_ENTRY(session) all_link; /* if it is counted */
+    struct event *again;           /* the client's next turn; NULL until one was cut short */
     TAILQ_ENTRY(session) link;
 };
 
@@ -38,7 +60,13 @@ struct kv {
     struct store store;
     struct command_index commands;
     TAILQ_HEAD(held_sessions, session) held;
+    TAILQ_HEAD(all_sessions, session) all;
+    struct watch_table *watch_table;
+    struct channel_table *channel_table;
     TAILQ_HEAD(trash_list, trash) trash;
+    struct steps *steps;     /* a command that takes several turns; NULL: none */
+    int64_t longest_step_us; /* of the loop's time, by one step or one tick */
+    struct heap copies;      /* of large requests */
     struct event *timer;
     bool is_ready; /* all that can be loaded is */
     /* Snapshots: */
@@ -52,6 +80,7 @@ struct kv {
     /* For INFO: */
     int64_t started_us;
     uint64_t commands_done, connections, sessions;
+    size_t peak_memory;
 };
 
 enum { KV_LOADING_SIZE = 96 };
@@ -59,9 +88,15 @@ enum { KV_LOADING_SIZE = 96 };
 /* [loop] "LOADING ...": how far the load is. */
 void kv_loading_text(struct rpd_service *service, char text[KV_LOADING_SIZE]);
 
+/* [loop] A step ends that began at kv_clock_thread_us(). */
+void kv_note_step(struct kv *kv, int64_t began_us);
+
 /* [loop] The databases, or one, are emptied: what was in them is freed later. 0, or -1: no memory.
  */
 int kv_flush(struct kv *kv, unsigned first, unsigned last);
+
+/* [loop] Gives large mappings that are no longer used back to the system, on a worker. */
+void kv_unmap_discarded(struct kv *kv);
 
 /* [loop] Frees what was flushed, on a worker. */
 void kv_empty_trash(struct kv *kv);

@@ -7,6 +7,8 @@
 
 #include "client.h"
 #include "load_buffers.h"
+#include "multi.h"
+#include "pubsub.h"
 #include "save.h"
 #include "snapshot.h"
 
@@ -57,8 +59,8 @@ static void free_loaded(struct loaded *loaded, unsigned part)
         return;
     heap_init(&database->heap);
     database->parts[part] = loaded->table;
-    if (heap_merge(&database->heap, &loaded->heap) == 0)
-        database_destroy(database);
+    heap_merge(&database->heap, &loaded->heap);
+    database_destroy(database);
     free(loaded);
 }
 
@@ -103,13 +105,11 @@ static struct loaded *loaded_of(struct loaded_part *part, unsigned database, con
 static struct entry *make_entry(struct loaded *loaded, const struct snapshot_record *record,
                                 int64_t expiry)
 {
-    struct entry *entry = heap_alloc(&loaded->heap,
-                                     entry_header_size(record->expires, record->key_size) +
-                                         record->key_size + record->value_size);
+    struct entry *entry = entry_make(&loaded->heap, record->key, record->key_size,
+                                     record->value_size, record->expires, 0);
 
     if (!entry)
         return NULL;
-    entry_init(entry, record->key, record->key_size, record->value_size, record->expires, 0);
     if (record->expires)
         entry_set_expiry(entry, expiry);
     memcpy(entry_value(entry), record->value, record->value_size);
@@ -142,7 +142,7 @@ static const char *add_record(struct loaded_part *part, struct load_file *file,
     if (!entry)
         return "out of memory; free some";
     if (table_insert(&loaded->table, seed, hash, entry) < 0) {
-        heap_free(&loaded->heap, entry, entry_size(entry));
+        entry_free(&loaded->heap, entry);
         return "out of memory; free some";
     }
     loaded->expiring += record->expires;
@@ -228,8 +228,7 @@ static void attach_part(void *state, void *part_)
         struct database *database = &kv->store.databases[i];
         if (!loaded)
             continue;
-        if (heap_merge(&database->heap, &loaded->heap) < 0)
-            return; /* no memory: the part stays one that is not loaded */
+        heap_merge(&database->heap, &loaded->heap);
         database->parts[part->number] = loaded->table;
         database->count += loaded->table.count;
         database->table_bytes += loaded->table.bytes;
@@ -254,7 +253,9 @@ static struct kv *make_state(const struct rpd_load *load, struct sip_key seed)
     kv->store.limit = (size_t)rpd_option_integer(rpd_load_service(load), "maxmemory");
     command_index_init(&kv->commands);
     TAILQ_INIT(&kv->held);
+    TAILQ_INIT(&kv->all);
     TAILQ_INIT(&kv->trash);
+    heap_init(&kv->copies);
     kv->started_us = kv->last_try_us = kv_clock_monotonic_us();
     kv->last_save_s = kv_clock_wall_ms() / 1000;
     return kv;
@@ -362,6 +363,9 @@ void load_unload(void *state)
         free(trash);
     }
     close_file(kv->file);
+    watch_finish(kv);
+    pubsub_finish(kv);
     store_finish(&kv->store);
+    heap_finish(&kv->copies);
     free(kv);
 }

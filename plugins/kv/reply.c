@@ -7,11 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void write(struct reply *reply, const char *data, size_t size)
+{
+    if (reply->is_muted)
+        return;
+    reply->write(reply->to, data, size);
+    reply->has_written = true;
+}
+
 void reply_flush(struct reply *reply)
 {
     if (reply->size == 0)
         return;
-    reply->write(reply->to, reply->data, reply->size);
+    write(reply, reply->data, reply->size);
     reply->size = 0;
 }
 
@@ -27,7 +35,7 @@ static void append(struct reply *reply, const char *data, size_t size)
 {
     if (size > REPLY_DIRECT) {
         reply_flush(reply);
-        reply->write(reply->to, data, size);
+        write(reply, data, size);
         return;
     }
     memcpy(reserve(reply, size), data, size);
@@ -127,6 +135,16 @@ void reply_bulk(struct reply *reply, const char *data, size_t size)
     append(reply, "\r\n", 2);
 }
 
+void reply_bulk_begin(struct reply *reply, size_t size)
+{
+    append_header(reply, '$', (int64_t)size);
+}
+
+void reply_bytes(struct reply *reply, const char *data, size_t size)
+{
+    append(reply, data, size);
+}
+
 void reply_text(struct reply *reply, const char *text)
 {
     reply_bulk(reply, text, strlen(text));
@@ -135,6 +153,19 @@ void reply_text(struct reply *reply, const char *text)
 void reply_array(struct reply *reply, size_t count)
 {
     append_header(reply, '*', (int64_t)count);
+}
+
+void reply_null_array(struct reply *reply)
+{
+    if (reply->protocol >= 3)
+        append(reply, "_\r\n", 3);
+    else
+        append(reply, "*-1\r\n", 5);
+}
+
+void reply_push(struct reply *reply, size_t count)
+{
+    append_header(reply, reply->protocol >= 3 ? '>' : '*', (int64_t)count);
 }
 
 void reply_set(struct reply *reply, size_t count)

@@ -12,7 +12,9 @@ enum { REPLY_SIZE = 16 * 1024, REPLY_DIRECT = 4096 /* larger values are not gath
 
 struct reply {
     size_t size;
-    int protocol; /* 2 or 3 */
+    bool has_written; /* since somebody cleared it */
+    bool is_muted;    /* what is answered is dropped */
+    int protocol;     /* 2 or 3 */
     void (*write)(void *to, const char *data, size_t size);
     void *to;
     char data[REPLY_SIZE];
@@ -31,9 +33,14 @@ void reply_errorf(struct reply *reply, const char *format, ...) RPD_PRINTF(2, 3)
 void reply_integer(struct reply *reply, int64_t value);
 void reply_null(struct reply *reply);
 void reply_bulk(struct reply *reply, const char *data, size_t size);
+/* The same in pieces: the header, then all bytes, and "\r\n". */
+void reply_bulk_begin(struct reply *reply, size_t size);
+void reply_bytes(struct reply *reply, const char *data, size_t size);
 void reply_text(struct reply *reply, const char *text); /* a bulk string, too */
+void reply_null_array(struct reply *reply);
 void reply_array(struct reply *reply, size_t count);
-void reply_set(struct reply *reply, size_t count); /* an array, in RESP2 */
+void reply_push(struct reply *reply, size_t count); /* an array, in RESP2 */
+void reply_set(struct reply *reply, size_t count);  /* an array, in RESP2 */
 /* count: of pairs. An array of twice as many, in RESP2. */
 void reply_map(struct reply *reply, size_t count);
 /* Text for people: in RESP2 a bulk string. */

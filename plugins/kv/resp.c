@@ -88,6 +88,16 @@ static enum resp_result read_array_header(struct resp_parser *parser,
     return RESP_REQUEST;
 }
 
+static enum resp_result fail_too_large(struct resp_request *request,
+                                       const struct resp_limits *limits)
+{
+    snprintf(request->error, sizeof request->error,
+             "Protocol error: the request is larger than limits.input_bytes (%lu): raise that, or "
+             "send less at a time",
+             (unsigned long)limits->request_max);
+    return RESP_ERROR;
+}
+
 static enum resp_result read_bulk_header(struct resp_parser *parser,
                                          const struct resp_limits *limits, const char *data,
                                          size_t size, struct resp_request *request)
@@ -106,11 +116,12 @@ static enum resp_result read_bulk_header(struct resp_parser *parser,
                  data[line]);
         return RESP_ERROR;
     }
-    if (!ok || bulk < 0 || bulk > limits->bulk_max ||
-        (uint64_t)bulk + parser->at + 2 > limits->request_max)
+    if (!ok || bulk < 0 || bulk > limits->bulk_max)
         return fail(request, "Protocol error: invalid bulk length");
     if (limits->is_stranger && bulk > RESP_STRANGER_BULK)
         return fail(request, "Protocol error: unauthenticated bulk length");
+    if ((uint64_t)bulk + parser->at + 2 > limits->request_max)
+        return fail_too_large(request, limits);
     parser->bulk = (uint32_t)bulk;
     parser->in_bulk = true;
     return RESP_REQUEST;
@@ -120,6 +131,7 @@ static enum resp_result parse_array(struct resp_parser *parser, const struct res
                                     const char *data, size_t size, struct resp_request *request)
 {
     enum resp_result result;
+    uint32_t done = 0;
 
     if (!parser->in_array) {
         result = read_array_header(parser, limits, data, size, request);
@@ -127,6 +139,8 @@ static enum resp_result parse_array(struct resp_parser *parser, const struct res
             return result;
     }
     while (parser->wanted > 0) {
+        if (limits->at_once > 0 && done++ == limits->at_once)
+            return RESP_LATER;
         if (!parser->in_bulk) {
             if (parser->at == size)
                 return RESP_MORE;
@@ -302,8 +316,8 @@ enum resp_result resp_parse(struct resp_parser *parser, const struct resp_limits
     ret_request->error[0] = '\0';
     result = data[0] == '*' ? parse_array(parser, limits, data, size, ret_request)
                             : parse_inline(parser, data, size, ret_request);
-    if (result == RESP_MORE)
-        return RESP_MORE;
+    if (result == RESP_MORE || result == RESP_LATER)
+        return result;
     ret_request->args = parser->args;
     ret_request->count = parser->count;
     ret_request->size = parser->at;

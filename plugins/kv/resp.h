@@ -15,7 +15,7 @@
 enum {
     RESP_ARGUMENTS_MAX = 1024 * 1024,
     RESP_LINE_MAX = 64 * 1024,
-    RESP_ERROR_SIZE = 64,
+    RESP_ERROR_SIZE = 128,
     /* Of a client that has not authenticated: */
     RESP_STRANGER_ARGUMENTS = 10,
     RESP_STRANGER_BULK = 16384
@@ -41,10 +41,16 @@ struct resp_parser {
 struct resp_limits {
     uint32_t bulk_max;    /* bytes of an argument */
     uint32_t request_max; /* bytes of a request; below 4 GiB */
+    uint32_t at_once;     /* arguments that one call reads at most; 0: any number */
     bool is_stranger;
 };
 
-enum resp_result { RESP_MORE, RESP_REQUEST, RESP_ERROR };
+enum resp_result {
+    RESP_MORE,
+    RESP_REQUEST,
+    RESP_ERROR,
+    RESP_LATER /* at_once was read: call again with the same */
+};
 
 struct resp_request {
     const char *base; /* arguments are at base + args[i].at */

@@ -12,8 +12,8 @@ void store_init(struct store *store, struct sip_key seed)
         heap_init(&store->databases[i].heap);
 }
 
-/* Those that are malloc's: the others go with the heap. */
-static void free_large_entries(struct database *database, const struct table *table, uint64_t hash)
+/* Those with a mapping of their own: the others go with the heap. */
+static void free_mappings(struct database *database, const struct table *table, uint64_t hash)
 {
     const struct segment *segment;
 
@@ -22,19 +22,36 @@ static void free_large_entries(struct database *database, const struct table *ta
         for (size_t i = 0; segment && i < segment->capacity; i++)
             if (segment->slots[i]) {
                 struct entry *entry = table_entry(segment->slots[i]);
-                if (entry_size(entry) > HEAP_SMALL)
-                    heap_free(&database->heap, entry, entry_size(entry));
+                if (entry_is_apart(entry) || entry_size(entry) > HEAP_RUN_MAX)
+                    entry_free(&database->heap, entry);
             }
         hash = segment ? table_next(segment, hash) : 0;
     } while (hash != 0);
 }
 
+/* Whether there are more. */
+static bool free_deferred(struct database *database, size_t count)
+{
+    while (count-- > 0 && database->deferred_count > 0) {
+        const struct store_deferred *last = &database->deferred[--database->deferred_count];
+        database->deferred_bytes -= last->bytes;
+        entry_free(&database->heap, last->entry);
+    }
+    if (database->deferred_count > 0)
+        return true;
+    free(database->deferred);
+    database->deferred = NULL;
+    database->deferred_room = 0;
+    return false;
+}
+
 static void finish_database(struct database *database)
 {
+    free_deferred(database, SIZE_MAX);
     for (unsigned part = 0; part < TABLE_PARTS; part++) {
-        if (database->heap.large > 0)
-            free_large_entries(database, &database->parts[part],
-                               (uint64_t)part << (64 - TABLE_PART_BITS));
+        if (database->heap.mappings > 0)
+            free_mappings(database, &database->parts[part],
+                          (uint64_t)part << (64 - TABLE_PART_BITS));
         table_finish(&database->parts[part]);
     }
     heap_finish(&database->heap);
@@ -48,16 +65,25 @@ void database_destroy(struct database *database)
 
 void store_finish(struct store *store)
 {
-    while (store_free_deferred(store, 1000))
-        continue;
     for (unsigned i = 0; i < STORE_DATABASES; i++)
         finish_database(&store->databases[i]);
-    free(store->deferred);
 }
 
 /* ---- the guard --------------------------------------------------------------- */
 
-/* Before anything of a key's segment changes. */
+static inline void touch(struct store *store, unsigned database, uint64_t hash)
+{
+    if (store->touch)
+        store->touch(store, database, hash);
+}
+
+static inline void note_change(struct store *store, unsigned database, uint64_t hash)
+{
+    store->changes++;
+    touch(store, database, hash);
+}
+
+/* Before anything of a key's segment changes. hash: of any key of it. */
 static inline void before_change(struct store *store, unsigned database, uint64_t hash)
 {
     store->changes++;
@@ -77,59 +103,69 @@ static inline bool is_guarded(struct store *store, unsigned database, uint64_t h
 
 /* Where there is no memory to note it, it is lost until the end rather than freed
  * under the saver. */
-static void defer(struct store *store, unsigned database, struct entry *entry)
+static void defer(struct database *in, struct entry *entry)
 {
-    if (store->deferred_count == store->deferred_room) {
-        const size_t room = store->deferred_room ? store->deferred_room * 2 : 1024;
-        struct store_deferred *deferred = realloc(store->deferred, room * sizeof *deferred);
+    if (in->deferred_count == in->deferred_room) {
+        const size_t room = in->deferred_room ? in->deferred_room * 2 : 1024;
+        struct store_deferred *deferred = realloc(in->deferred, room * sizeof *deferred);
         if (!deferred)
             return;
-        store->deferred = deferred;
-        store->deferred_room = room;
+        in->deferred = deferred;
+        in->deferred_room = room;
     }
-    store->deferred[store->deferred_count++] = (struct store_deferred){entry, database};
-    store->deferred_bytes += heap_round(entry_size(entry));
+    in->deferred[in->deferred_count++] = (struct store_deferred){entry, entry_memory(entry)};
+    in->deferred_bytes += entry_memory(entry);
 }
 
 static void free_entry(struct store *store, unsigned database, bool guarded, struct entry *entry)
 {
+    struct database *in = &store->databases[database];
+
     if (guarded)
-        defer(store, database, entry);
+        defer(in, entry);
     else
-        heap_free(&store->databases[database].heap, entry, entry_size(entry));
+        entry_free(&in->heap, entry);
 }
 
 bool store_free_deferred(struct store *store, size_t count)
 {
-    while (count-- > 0 && store->deferred_count > 0) {
-        const struct store_deferred *last = &store->deferred[--store->deferred_count];
-        const size_t size = entry_size(last->entry);
-        store->deferred_bytes -= heap_round(size);
-        heap_free(&store->databases[last->database].heap, last->entry, size);
-    }
-    if (store->deferred_count > 0)
-        return true;
-    free(store->deferred);
-    store->deferred = NULL;
-    store->deferred_room = 0;
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        if (store->databases[i].deferred_count > 0 && free_deferred(&store->databases[i], count))
+            return true;
     return false;
 }
 
 /* ---- entries -------------------------------------------------------------------- */
 
-/* Room for a value of this size, which is not filled in. */
-static struct entry *make_entry(struct store *store, unsigned database, const struct store_key *key,
-                                size_t value_size, int64_t expiry)
+static uint32_t first_clock(struct store *store)
 {
-    const bool expires = expiry != STORE_NO_EXPIRY;
-    const size_t size = entry_header_size(expires, key->size) + key->size + value_size;
-    struct entry *entry = heap_alloc(&store->databases[database].heap, size);
+    return store->limit ? store_use_clock(store) : 0;
+}
 
-    if (!entry)
-        return NULL;
-    entry_init(entry, key->data, key->size, value_size, expires,
-               store->limit ? store_use_clock(store) : 0);
-    if (expires)
+struct entry *store_make(struct store *store, unsigned database, const struct store_key *key,
+                         size_t size, int64_t expiry)
+{
+    struct entry *entry = entry_make(&store->databases[database].heap, key->data, key->size, size,
+                                     expiry != STORE_NO_EXPIRY, first_clock(store));
+
+    if (entry && expiry != STORE_NO_EXPIRY)
+        entry_set_expiry(entry, expiry);
+    return entry;
+}
+
+void store_unmake(struct store *store, unsigned database, struct entry *entry)
+{
+    entry_free(&store->databases[database].heap, entry);
+}
+
+/* With the value of that one. */
+static struct entry *make_alike(struct store *store, unsigned database, const struct store_key *key,
+                                struct entry *other, int64_t expiry)
+{
+    struct entry *entry = entry_make_alike(&store->databases[database].heap, key->data, key->size,
+                                           other, expiry != STORE_NO_EXPIRY, first_clock(store));
+
+    if (entry && expiry != STORE_NO_EXPIRY)
         entry_set_expiry(entry, expiry);
     return entry;
 }
@@ -142,9 +178,10 @@ static int insert(struct store *store, unsigned database, const struct store_key
     size_t before;
 
     before_change(store, database, key->hash);
+    touch(store, database, key->hash);
     before = table->bytes;
     if (table_insert(table, store->seed, key->hash, entry) < 0) {
-        heap_free(&in->heap, entry, entry_size(entry));
+        entry_free(&in->heap, entry);
         return -1;
     }
     in->table_bytes += table->bytes - before;
@@ -161,6 +198,7 @@ static void replace(struct store *store, unsigned database, uint64_t hash, table
     bool guarded;
 
     before_change(store, database, hash);
+    touch(store, database, hash);
     guarded = is_guarded(store, database, hash, *slot);
     in->expiring += (size_t)entry_expires(entry) - (size_t)entry_expires(old);
     table_replace(slot, entry);
@@ -176,6 +214,8 @@ void store_remove_slot(struct store *store, unsigned database, uint64_t hash, ta
     bool guarded;
 
     before_change(store, database, hash);
+    if (store->touch)
+        touch(store, database, siphash(store->seed, entry_key(entry), entry_key_size(entry)));
     guarded = is_guarded(store, database, hash, *slot);
     in->count--;
     in->expiring -= entry_expires(entry);
@@ -220,28 +260,56 @@ struct entry *store_use(struct store *store, unsigned database, const struct sto
     return entry;
 }
 
-/* The new value fits where the old one is, and nobody else reads it. */
+/* No save reads the value, and no other entry has it. */
+static bool is_own(struct store *store, unsigned database, uint64_t hash, table_slot slot)
+{
+    struct entry *entry = table_entry(slot);
+
+    return !is_guarded(store, database, hash, slot) &&
+           (!entry_is_apart(entry) || entry_block(entry)->refs == 1);
+}
+
+/* The new value fits where the old one is. */
 static bool fits(struct store *store, unsigned database, uint64_t hash, table_slot slot,
                  size_t value_size, bool expires)
 {
     const struct entry *entry = table_entry(slot);
-    const size_t old = entry_size(entry);
-    const size_t new = old - entry_value_size(entry) + value_size;
+    const size_t old_value = entry_value_size(entry), old = entry_size(entry);
 
-    return entry_expires(entry) == expires && heap_round(old) == heap_round(new) &&
-           !is_guarded(store, database, hash, slot);
+    if (entry_expires(entry) != expires ||
+        entry_size_is_apart(value_size) != entry_is_apart(entry) ||
+        !is_own(store, database, hash, slot))
+        return false;
+    if (entry_is_apart(entry))
+        return heap_round(entry_block_size(old_value)) == heap_round(entry_block_size(value_size));
+    return heap_round(old) == heap_round(old - old_value + value_size);
+}
+
+static table_slot *slot_of(struct store *store, unsigned database, const struct store_key *key)
+{
+    return table_find(store_table(store, database, key->hash), key->hash, key->data, key->size);
+}
+
+int store_put(struct store *store, unsigned database, const struct store_key *key,
+              struct entry *entry)
+{
+    /* (One that has expired is overwritten as any other.) */
+    table_slot *slot = slot_of(store, database, key);
+
+    if (!slot)
+        return insert(store, database, key, entry);
+    replace(store, database, key->hash, slot, entry);
+    return 0;
 }
 
 int store_set(struct store *store, unsigned database, const struct store_key *key,
               const char *value, size_t size, int64_t expiry)
 {
-    /* (One that has expired is overwritten as any other.) */
-    table_slot *slot = table_find(store_table(store, database, key->hash), key->hash, key->data,
-                                  key->size);
+    table_slot *slot = slot_of(store, database, key);
     struct entry *entry = slot ? table_entry(*slot) : NULL;
 
     if (entry && fits(store, database, key->hash, *slot, size, expiry != STORE_NO_EXPIRY)) {
-        store->changes++;
+        note_change(store, database, key->hash);
         entry_set_value_size(entry, (uint32_t)size);
         memcpy(entry_value(entry), value, size);
         if (expiry != STORE_NO_EXPIRY)
@@ -250,7 +318,7 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
             entry_set_clock(entry, store_use_clock(store));
         return 0;
     }
-    entry = make_entry(store, database, key, size, expiry);
+    entry = store_make(store, database, key, size, expiry);
     if (!entry)
         return -1;
     memcpy(entry_value(entry), value, size);
@@ -260,55 +328,63 @@ int store_set(struct store *store, unsigned database, const struct store_key *ke
     return 0;
 }
 
+static int64_t expiry_of(const struct entry *entry)
+{
+    return entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY;
+}
+
 /* One that replaces it, with its value as far as there is room. */
 static struct entry *copy_entry(struct store *store, unsigned database, const struct store_key *key,
-                                table_slot *slot, size_t size, int64_t expiry)
+                                table_slot *slot, size_t size, size_t *ret_zero)
 {
     struct entry *old = table_entry(*slot);
-    struct entry *entry = make_entry(store, database, key, size, expiry);
+    struct entry *entry = store_make(store, database, key, size, expiry_of(old));
     const size_t old_size = entry_value_size(old);
 
     if (!entry)
         return NULL;
     memcpy(entry_value(entry), entry_value(old), old_size < size ? old_size : size);
     replace(store, database, key->hash, slot, entry);
+    /* (A mapping that is new is zero.) */
+    *ret_zero = entry_block_size(size) > HEAP_RUN_MAX && old_size < size ? old_size : size;
     return entry;
 }
 
-/* Of a large one, which stays large: nothing is copied. */
-static struct entry *resize_large(struct store *store, unsigned database, table_slot *slot,
-                                  size_t size)
+/* A value that lies apart, and stays so, keeps its place or is moved. */
+static bool stays_apart(struct store *store, unsigned database, uint64_t hash, table_slot slot,
+                        size_t size)
 {
-    struct entry *entry = table_entry(*slot);
-    const size_t old = entry_size(entry);
-
-    entry = heap_resize(&store->databases[database].heap, entry, old,
-                        old - entry_value_size(entry) + size);
-    if (!entry)
-        return NULL;
-    table_replace(slot, entry);
-    return entry;
+    return entry_is_apart(table_entry(slot)) && entry_size_is_apart(size) &&
+           is_own(store, database, hash, slot);
 }
 
 struct entry *store_resize(struct store *store, unsigned database, const struct store_key *key,
+                           struct entry *entry, size_t size, size_t *ret_zero)
+{
+    table_slot *slot = slot_of(store, database, key);
+
+    *ret_zero = size;
+    if (fits(store, database, key->hash, *slot, size, entry_expires(entry)))
+        entry_set_value_size(entry, (uint32_t)size);
+    else if (!stays_apart(store, database, key->hash, *slot, size))
+        return copy_entry(store, database, key, slot, size, ret_zero);
+    else if (entry_resize_block(&store->databases[database].heap, entry, size, ret_zero) < 0)
+        return NULL;
+    note_change(store, database, key->hash);
+    return entry;
+}
+
+size_t store_resize_copies(struct store *store, unsigned database, const struct store_key *key,
                            struct entry *entry, size_t size)
 {
-    const size_t old = entry_size(entry);
-    const bool stays_large = old > HEAP_SMALL && old - entry_value_size(entry) + size > HEAP_SMALL;
-    table_slot *slot = table_find(store_table(store, database, key->hash), key->hash, key->data,
-                                  key->size);
+    const table_slot slot = *slot_of(store, database, key);
+    const size_t old = entry_value_size(entry);
 
-    if (!fits(store, database, key->hash, *slot, size, entry_expires(entry))) {
-        if (!stays_large || is_guarded(store, database, key->hash, *slot))
-            return copy_entry(store, database, key, slot, size,
-                              entry_expires(entry) ? entry_expiry(entry) : STORE_NO_EXPIRY);
-        entry = resize_large(store, database, slot, size);
-        if (!entry)
-            return NULL;
-    }
-    store->changes++;
-    entry_set_value_size(entry, (uint32_t)size);
-    return entry;
+    if (fits(store, database, key->hash, slot, size, entry_expires(entry)) ||
+        (stays_apart(store, database, key->hash, slot, size) &&
+         entry_block_size(old) > HEAP_RUN_MAX && entry_block_size(size) > HEAP_RUN_MAX))
+        return 0;
+    return old < size ? old : size;
 }
 
 int store_set_expiry(struct store *store, unsigned database, const struct store_key *key,
@@ -318,14 +394,26 @@ int store_set_expiry(struct store *store, unsigned database, const struct store_
 
     if (expiry == STORE_NO_EXPIRY && !entry_expires(entry))
         return 0;
-    slot = table_find(store_table(store, database, key->hash), key->hash, key->data, key->size);
+    slot = slot_of(store, database, key);
     if (expiry != STORE_NO_EXPIRY && entry_expires(entry) &&
         !is_guarded(store, database, key->hash, *slot)) {
-        store->changes++;
+        note_change(store, database, key->hash);
         entry_set_expiry(entry, expiry);
         return 0;
     }
-    return copy_entry(store, database, key, slot, entry_value_size(entry), expiry) ? 0 : -1;
+    entry = make_alike(store, database, key, entry, expiry);
+    if (!entry)
+        return -1;
+    replace(store, database, key->hash, slot, entry);
+    return 0;
+}
+
+int store_alias(struct store *store, unsigned database, struct entry *entry,
+                const struct store_key *key)
+{
+    struct entry *other = make_alike(store, database, key, entry, expiry_of(entry));
+
+    return other ? store_put(store, database, key, other) : -1;
 }
 
 bool store_delete(struct store *store, unsigned database, const struct store_key *key)
@@ -337,55 +425,21 @@ bool store_delete(struct store *store, unsigned database, const struct store_key
     return slot;
 }
 
-/* Of what waits for a save's end, small entries go with their heap. Large ones are
- * freed as ever, through the database's new heap: returns what that must know. */
-struct large {
-    size_t count, bytes;
-};
-
-static struct large forget_deferred(struct store *store, unsigned database)
-{
-    struct large large = {0};
-    size_t kept = 0;
-
-    for (size_t i = 0; i < store->deferred_count; i++) {
-        const struct store_deferred deferred = store->deferred[i];
-        const size_t size = entry_size(deferred.entry);
-        if (deferred.database == database && size <= HEAP_SMALL) {
-            store->deferred_bytes -= heap_round(size);
-            continue;
-        }
-        if (deferred.database == database) {
-            large.bytes += heap_round(size);
-            large.count++;
-        }
-        store->deferred[kept++] = deferred;
-    }
-    store->deferred_count = kept;
-    return large;
-}
-
+/* (What waits for a save's end goes with it: it is not destroyed before that.) */
 struct database *store_detach(struct store *store, unsigned database)
 {
     struct database *in = &store->databases[database];
     struct database *out = malloc(sizeof *out);
-    struct large large;
 
     if (!out)
         return NULL;
+    *out = *in;
     heap_init(&out->heap);
-    if (heap_merge(&out->heap, &in->heap) < 0) {
-        free(out);
-        return NULL;
-    }
-    memcpy(out->parts, in->parts, sizeof out->parts);
+    heap_merge(&out->heap, &in->heap);
     memset(in->parts, 0, sizeof in->parts);
     in->count = in->expiring = in->table_bytes = 0;
-    large = forget_deferred(store, database);
-    out->heap.bytes -= large.bytes;
-    out->heap.large -= large.count;
-    in->heap.bytes += large.bytes;
-    in->heap.large += large.count;
+    in->deferred = NULL;
+    in->deferred_count = in->deferred_room = in->deferred_bytes = 0;
     store->changes++;
     return out;
 }

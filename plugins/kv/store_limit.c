@@ -6,8 +6,27 @@ size_t store_memory(const struct store *store)
     size_t bytes = 0;
 
     for (unsigned i = 0; i < STORE_DATABASES; i++)
+        bytes += heap_resident(&store->databases[i].heap) + store->databases[i].table_bytes;
+    return bytes;
+}
+
+size_t store_data(const struct store *store)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
         bytes += store->databases[i].heap.bytes + store->databases[i].table_bytes;
-    return bytes - store->deferred_bytes;
+    return bytes;
+}
+
+/* What a save keeps from being freed does not count: to evict for it would free nothing. */
+static size_t deferred_bytes(const struct store *store)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < STORE_DATABASES; i++)
+        bytes += store->databases[i].deferred_bytes;
+    return bytes;
 }
 
 /* xorshift64* : for samples, not for secrets. */
@@ -42,22 +61,32 @@ static table_slot *random_slot(struct store *store, unsigned database, uint64_t 
     return NULL;
 }
 
-struct entry *store_random(struct store *store, unsigned database)
+bool store_random(struct store *store, unsigned database, int tries, struct entry **ret_entry)
 {
     uint64_t hash;
     table_slot *slot;
 
+    *ret_entry = NULL;
     while ((slot = random_slot(store, database, &hash))) {
         struct entry *entry = table_entry(*slot);
-        if (!store_has_expired(store, entry))
-            return entry;
+        if (!store_has_expired(store, entry)) {
+            *ret_entry = entry;
+            return true;
+        }
+        if (tries-- == 0)
+            return false;
         store_remove_slot(store, database, hash, slot);
         store->expired++;
     }
-    return NULL;
+    return true;
 }
 
-enum { EVICT_SAMPLES = 8, EVICT_MAX = 500 /* a millisecond or less */ };
+enum {
+    EVICT_SAMPLES = 8,
+    EVICT_MAX = 500, /* a millisecond or less */
+    WASTE_SHARE = 10,
+    COMPACT_US = 500
+};
 
 /* Databases are chosen by how many keys they have. */
 static unsigned random_database(struct store *store)
@@ -103,11 +132,21 @@ static bool evict_one(struct store *store)
     return true;
 }
 
+/* What counts against the limit: the data, and a share of the limit for holes, which come and go as
+ * entries do. (Were they counted as they are, an eviction would make one, and lead to the next.)
+ * What there is more of them, store_compact() removes. */
+static size_t counted(const struct store *store)
+{
+    return store_data(store) - deferred_bytes(store) + store->limit / WASTE_SHARE;
+}
+
 int store_keep_limit(struct store *store)
 {
     if (store->limit == 0)
         return 0;
-    for (int i = 0; store_memory(store) > store->limit; i++) {
+    if (store_memory(store) > store->limit)
+        store_compact(store, COMPACT_US);
+    for (int i = 0; counted(store) > store->limit; i++) {
         if (i == EVICT_MAX)
             return 1;
         if (!evict_one(store))

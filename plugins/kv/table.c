@@ -307,6 +307,11 @@ void table_replace(table_slot *slot, struct entry *entry)
     *slot = make_slot(tag_of(*slot), entry);
 }
 
+void table_move(table_slot *slot, const struct entry *entry)
+{
+    *slot = (*slot & ~(TABLE_SLOT_EXPIRES - 1)) | (uint64_t)(uintptr_t)entry >> 3;
+}
+
 void segment_forget_fresh(struct segment *segment)
 {
     for (size_t i = 0; i < segment->capacity; i++)

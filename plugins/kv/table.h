@@ -73,6 +73,9 @@ int table_insert(struct table *table, struct sip_key key, uint64_t hash, struct 
 /* Another entry with the same key. */
 void table_replace(table_slot *slot, struct entry *entry);
 
+/* The same entry at another place. */
+void table_move(table_slot *slot, const struct entry *entry);
+
 void table_remove(struct table *table, uint64_t hash, table_slot *slot);
 
 /* From now on only what is put in or replaced is fresh. */

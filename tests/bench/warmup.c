@@ -1,7 +1,7 @@
 /* What clients get from a daemon that is not ready yet, or that has many of them.
  *
- *     warmup [crowd] [cold] [idle] [fair] [--clients N] [--load-s S] [--requests N]
- *            [--keys N] [--idle N] [--senders N] [--asked N] [--runs N] [--check]
+ *     warmup [crowd] [cold] [idle] [burst] [fair] [--clients N] [--load-s S] [--requests N]
+ *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--runs N] [--check]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -14,10 +14,14 @@
  * idle:  so many connections to echo that have been used once and then do nothing.
  *        What one costs in memory; how long another's answers take.
  *
+ * burst: so many clients as fast as one process can connect, while a load runs: how
+ *        many are turned away, and how fast they are accepted. Beside it the same at
+ *        a plain loop of epoll and accept4 (epoll_accept).
+ *
  * fair:  a client asks again and again beside so many that send requests without end,
  *        at echo, hello and kv: how long its answers take.
  *
- * Without a name all four. Counts must be right in each run: exit 1 if they are
+ * Without a name all of them. Counts must be right in each run: exit 1 if they are
  * not. --check: also if the median run misses an aim in time or memory. */
 #include "warmup.h"
 
@@ -58,6 +62,12 @@ static struct {
     [IDLE_UNANSWERED] = {.what = "idle: unanswered", .unit = "", .is_count = true},
     [IDLE_MEMORY] = {.what = "idle: memory of a connection", .unit = " bytes", .limit = 1536},
     [IDLE_P99] = {.what = "idle: p99 of answers", .unit = " ms", .limit = 1, .decimals = 3},
+    [BURST_REFUSED] = {.what = "burst: refused", .unit = "", .is_count = true},
+    [BURST_EAGAIN] = {.what = "burst: EAGAIN", .unit = "", .is_count = true},
+    [BURST_SLOWNESS] = {.what = "burst: time to accept, against the plain loop",
+                        .unit = " x",
+                        .limit = 1.11,
+                        .decimals = 2},
     [FAIR_UNANSWERED] = {.what = "fair: unanswered", .unit = "", .is_count = true},
     [FAIR_ECHO_P99] = {.what = "fair: p99 at echo", .unit = " ms", .limit = 10, .decimals = 3},
     [FAIR_ECHO_WORK] = {.what = "fair: p99 of the work of echo before an answer",
@@ -144,18 +154,18 @@ struct section {
 };
 
 static struct section sections[] = {
-    {"crowd", measure_crowd, false},
-    {"cold", measure_cold, false},
-    {"idle", measure_idle, false},
-    {"fair", measure_fair, false},
+    {"crowd", measure_crowd, false}, {"cold", measure_cold, false}, {"idle", measure_idle, false},
+    {"burst", measure_burst, false}, {"fair", measure_fair, false},
 };
 
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static int usage(void)
 {
-    fputs("usage: warmup [crowd] [cold] [idle] [fair] [--clients N] [--load-s S] [--requests N]\n"
-          "              [--keys N] [--idle N] [--senders N] [--asked N] [--runs N] [--check]\n",
+    fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [--clients N] [--load-s S] "
+          "[--requests N]\n"
+          "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--runs N] "
+          "[--check]\n",
           stderr);
     return 64;
 }
@@ -178,6 +188,11 @@ static bool choose_sections(char *const *names)
     return true;
 }
 
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Each client is a descriptor here, and one in the daemon, which inherits this. */
 static void allow_descriptors(size_t clients)
 {
@@ -194,17 +209,23 @@ static void allow_descriptors(size_t clients)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"clients", required_argument, NULL, 'n'},  {"load-s", required_argument, NULL, 'l'},
-        {"requests", required_argument, NULL, 'q'}, {"keys", required_argument, NULL, 'k'},
-        {"idle", required_argument, NULL, 'i'},     {"senders", required_argument, NULL, 's'},
-        {"asked", required_argument, NULL, 'a'},    {"runs", required_argument, NULL, 'r'},
-        {"check", no_argument, NULL, 'c'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"clients", required_argument, NULL, 'n'},
+                                            {"load-s", required_argument, NULL, 'l'},
+                                            {"requests", required_argument, NULL, 'q'},
+                                            {"keys", required_argument, NULL, 'k'},
+                                            {"idle", required_argument, NULL, 'i'},
+                                            {"runs", required_argument, NULL, 'r'},
+                                            {"burst", required_argument, NULL, 'b'},
+                                            {"senders", required_argument, NULL, 's'},
+                                            {"asked", required_argument, NULL, 'a'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
     struct plan plan = {.clients = 10000,
                         .load_s = 10,
                         .requests = 5000,
                         .keys = 5000000,
                         .idle = 19500,
+                        .burst = 19000,
                         .senders = 200,
                         .asked = 2000};
     long runs = 1;
@@ -217,6 +238,7 @@ int main(int argc, char **argv)
         case 'q': plan.requests = strtol(optarg, NULL, 10); break;
         case 'k': plan.keys = strtol(optarg, NULL, 10); break;
         case 'i': plan.idle = strtoul(optarg, NULL, 10); break;
+        case 'b': plan.burst = strtoul(optarg, NULL, 10); break;
         case 's': plan.senders = strtoul(optarg, NULL, 10); break;
         case 'a': plan.asked = strtol(optarg, NULL, 10); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
@@ -226,9 +248,9 @@ int main(int argc, char **argv)
     }
     if (!choose_sections(argv + optind) || runs < 1 || runs > MAX_RUNS || plan.clients < 1 ||
         plan.load_s < 0.5 || plan.load_s > 600 || plan.requests < 100 || plan.keys < 1 ||
-        plan.idle < 1 || plan.senders < 1 || plan.asked < 100)
+        plan.idle < 1 || plan.burst < 1 || plan.senders < 1 || plan.asked < 100)
         return usage();
-    allow_descriptors(plan.clients > plan.idle ? plan.clients : plan.idle);
+    allow_descriptors(largest(plan.clients, largest(plan.idle, plan.burst)));
     for (int i = 0; i < SECTIONS; i++) {
         for (long run = 0; sections[i].wanted && run < runs; run++)
             sections[i].measure(&plan);

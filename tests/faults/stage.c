@@ -87,6 +87,59 @@ static const char *shim_path(void)
     return beside_path("libaccept_shim.so");
 }
 
+/* ---- row 59: tools and environments. Each becomes the daemon's process. -------------- */
+
+static const char *library(const char *name)
+{
+    static const char *const directories[] = {
+        "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"};
+
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        if (access(textf("%s/%s", directories[i], name), R_OK) == 0)
+            return textf("%s/%s", directories[i], name);
+    return NULL;
+}
+
+static const char *malloc_library(void)
+{
+    return library("libjemalloc.so.2");
+}
+
+bool stage_has_tool(const char *tool)
+{
+    if (strcmp(tool, "sigchld") == 0)
+        return true;
+    if (is_sanitized())
+        return false;
+    if (strcmp(tool, "malloc") == 0)
+        return malloc_library() != NULL;
+    return strcmp(tool, "tls") == 0 || access(textf("/usr/bin/%s", tool), X_OK) == 0;
+}
+
+static struct process *start_within(const struct stage *stage)
+{
+    const char *tool = stage->setup.tool, *rpd = build_path("rpd");
+    const char *config = stage->config;
+    const char *jemalloc = malloc_library();
+    const struct {
+        const char *tool;
+        const char *const *argv, *const *env;
+    } ways[] = {
+        {"valgrind", ARGS("valgrind", "-q", "--error-exitcode=99", rpd, "-c", config), NULL},
+        {"strace", ARGS("strace", "-D", "-f", "-o", "/dev/null", rpd, "-c", config), NULL},
+        {"sigchld", ARGS("env", "--ignore-signal=CHLD", rpd, "-c", config), NULL},
+        {"malloc", ARGS(rpd, "-c", config), ARGS(textf("LD_PRELOAD=%s", jemalloc ? jemalloc : ""))},
+        {"tls", ARGS(rpd, "-c", config),
+         ARGS("GLIBC_TUNABLES=glibc.rtld.optional_static_tls=200000")},
+    };
+    size_t at = 0;
+
+    while (strcmp(ways[at].tool, tool) != 0)
+        at++;
+    return process_start(&(struct process_options){
+        .argv = ways[at].argv, .env = ways[at].env, .runtime_dir = stage->run, .notify = true});
+}
+
 static struct process *start(struct stage *stage, bool has_shim)
 {
     const char *const *plain = ARGS("rpd", "-c", stage->config);
@@ -96,6 +149,8 @@ static struct process *start(struct stage *stage, bool has_shim)
         textf("LD_PRELOAD=%s", shim_path()), textf("TEST_ACCEPT_FAULT=%s/fault", stage->dir),
         textf("ASAN_OPTIONS=%s:verify_asan_link_order=0", or_nothing(getenv("ASAN_OPTIONS"))));
 
+    if (stage->setup.tool && has_shim == stage->setup.has_shim && !stage->rpd)
+        return start_within(stage);
     return process_start(&(struct process_options){
         .argv = stage->setup.nofile ? limited : plain,
         .runtime_dir = stage->run,

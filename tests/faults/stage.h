@@ -41,6 +41,7 @@ struct setup {
     const char *listen;  /* of its listeners, after the endpoint: ",\"backlog\":4" */
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
+    const char *tool;    /* of row 59: what it runs within */
 };
 
 struct stage {
@@ -68,6 +69,9 @@ bool is_tsan(void);
 bool is_slow(void);
 
 /* ---- into the phase ---------------------------------------------------------- */
+
+/* Whether a tool of row 59 is here, and the build bears it. */
+bool stage_has_tool(const char *tool);
 
 struct stage *stage_make(enum phase phase, const struct setup *setup);
 

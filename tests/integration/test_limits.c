@@ -296,6 +296,72 @@ Test(limits, who_never_reads_costs_its_output_limit)
     end_server(&server);
 }
 
+enum { MUCH = 5000000 };
+
+/* Of kv: a value that is large. */
+static void set_value(int fd)
+{
+    char *value = malloc(MUCH);
+    const char *head = textf("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", MUCH);
+    char answer[16];
+
+    memset(value, 'x', MUCH);
+    cr_assert_eq(send_all(fd, head, strlen(head)), 0);
+    cr_assert_eq(send_all(fd, value, MUCH), 0);
+    cr_assert_eq(send_all(fd, "\r\n", 2), 0);
+    cr_assert_gt(read_line(fd, answer, sizeof answer), 0);
+    free(value);
+}
+
+static void ask_for_value(int fd)
+{
+    static const char get[] = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    char first;
+
+    cr_assert_eq(send_all(fd, get, strlen(get)), 0);
+    cr_assert_eq(recv(fd, &first, 1, 0), 1); /* it has begun: the daemon holds the rest */
+}
+
+static void take_value(int fd)
+{
+    static char block[1 << 20];
+    ssize_t got = 0;
+
+    ask_for_value(fd);
+    for (long left = MUCH + 11; left > 0; left -= (long)got) {
+        got = recv(fd, block, sizeof block, 0);
+        cr_assert_gt(got, 0);
+    }
+}
+
+/* Of what they had, next to nothing stays with the daemon when they have left. */
+Test(limits, memory_goes_back)
+{
+    enum { CLIENTS = 100, MOST_KIB = 32 * 1024 };
+    struct server server = serve("kv.so", "", "");
+    const int other = client(server.endpoint);
+    int fds[CLIENTS];
+
+    if (is_sanitized())
+        cr_skip("a sanitizer keeps what is freed");
+    set_value(other);
+    for (size_t i = 0; i < 10; i++) /* malloc learns from what is freed */
+        take_value(other);
+    const pid_t pid = process_pid(server.rpd);
+    const long before = rss_kib(pid);
+    for (size_t i = 0; i < CLIENTS; i++)
+        ask_for_value(fds[i] = client(server.endpoint));
+    cr_assert_gt(rss_kib(pid) - before, 100000, "there was nothing to give back");
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    for (const int64_t began = now_ns(); rss_kib(pid) - before > MOST_KIB;) {
+        cr_assert_lt(ms_since(began), 10000, "%ld KiB more than before", rss_kib(pid) - before);
+        poll(NULL, 0, 10);
+    }
+    close(other);
+    assert_stops(server.rpd);
+}
+
 Test(limits, output_beyond_its_limit_closes)
 {
     enum { SIZE = 900000 };

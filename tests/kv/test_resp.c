@@ -132,7 +132,9 @@ Test(resp, whole_request_is_limited)
                                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n$40\r\n"
                                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n$1\r\n";
 
-    expect_with(&small, data, sizeof data - 1, "!Protocol error: invalid bulk length");
+    expect_with(&small, data, sizeof data - 1,
+                "!Protocol error: the request is larger than limits.input_bytes (100): raise that, "
+                "or send less at a time");
 }
 
 static const char *first_error(const char *begin, size_t size)

@@ -106,7 +106,7 @@ Test(store, keeps_what_it_is_given)
     }
     cr_assert_eq(store->databases[0].count, 0);
     cr_assert_eq(store->databases[0].heap.bytes, 0);
-    cr_assert_eq(store->databases[0].heap.large, 0);
+    cr_assert_eq(store->databases[0].heap.mappings, 0);
     free_store(store);
 }
 
@@ -201,18 +201,18 @@ Test(store, memory_of_other_sizes_is_used_again)
 {
     struct store *store = make_store();
     char value[1000] = {0};
-    size_t regions;
+    size_t resident;
 
     for (unsigned i = 0; i < 50000; i++)
         put(store, i, value, 100);
-    regions = store->databases[0].heap.region_count;
+    resident = store_memory(store);
     for (unsigned i = 0; i < 50000; i++) {
         const struct store_key key = numbered(store, i);
         store_delete(store, 0, &key);
     }
     for (unsigned i = 0; i < 5000; i++)
         put(store, i, value, 900);
-    cr_assert_eq(store->databases[0].heap.region_count, regions);
+    cr_assert_leq(store_memory(store), resident);
     free_store(store);
 }
 
@@ -231,14 +231,15 @@ Test(store, a_large_value_grows_in_little_time)
     const struct store_key key = numbered(store, 1);
     struct entry *entry;
     int64_t began, took;
+    size_t zero;
 
     cr_assert_eq(store_set(store, 0, &key, "", 0, STORE_NO_EXPIRY), 0);
-    entry = store_resize(store, 0, &key, store_find(store, 0, &key), GROWN);
+    entry = store_resize(store, 0, &key, store_find(store, 0, &key), GROWN, &zero);
     fill_in(entry, 0);
     began = thread_ns();
     for (int i = 0; i < GROWTHS; i++) {
         const size_t size = entry_value_size(entry);
-        entry = store_resize(store, 0, &key, entry, size + GROWTH);
+        entry = store_resize(store, 0, &key, entry, size + GROWTH, &zero);
         cr_assert_not_null(entry);
         cr_assert_eq(entry, store_find(store, 0, &key));
         fill_in(entry, size);
@@ -251,7 +252,7 @@ Test(store, a_large_value_grows_in_little_time)
     cr_assert_lt(took, 1000000000, "%lld us", (long long)took / 1000);
     store_delete(store, 0, &key);
     cr_assert_eq(store->databases[0].heap.bytes, 0);
-    cr_assert_eq(store->databases[0].heap.large, 0);
+    cr_assert_eq(store->databases[0].heap.mappings, 0);
     free_store(store);
 }
 
@@ -294,16 +295,16 @@ Test(store, a_save_keeps_each_entry_once)
             if (entry)
                 cr_assert_eq(store_set_expiry(store, 0, &key, entry, (int64_t)1e15), 0);
         }
-    cr_assert_leq(store->deferred_count, 1000);
-    cr_assert_gt(store->deferred_count, 800);
-    for (size_t i = 0; i < store->deferred_count; i++)
-        cr_assert_eq(memcmp(entry_value(store->deferred[i].entry), "old", 3), 0);
+    cr_assert_leq(store->databases[0].deferred_count, 1000);
+    cr_assert_gt(store->databases[0].deferred_count, 800);
+    for (size_t i = 0; i < store->databases[0].deferred_count; i++)
+        cr_assert_eq(memcmp(entry_value(store->databases[0].deferred[i].entry), "old", 3), 0);
     /* The next one keeps what this one did not. */
-    const size_t kept = store->deferred_count;
+    const size_t kept = store->databases[0].deferred_count;
     guard = (struct store_guard){.epoch = 2, .copy = copy_nothing};
     for (unsigned i = 0; i < 1100; i++)
         put(store, i, "newer", 5);
-    cr_assert_eq(store->deferred_count, kept + 1100);
+    cr_assert_eq(store->databases[0].deferred_count, kept + 1100);
     store->guard = NULL;
     free_store(store);
 }
@@ -376,7 +377,8 @@ Test(store, the_least_recently_used_is_evicted)
         store->clock.now_ms = 1000000 + i;
         cr_assert_eq(put(store, i, value, sizeof value), 0);
         cr_assert_eq(store_keep_limit(store), 0);
-        cr_assert_leq(store_memory(store), store->limit);
+        /* (Holes are closed a few at a time.) */
+        cr_assert_leq(store_memory(store), store->limit + store->limit / 20);
         /* Of the first thousand, half are always in use. */
         const struct store_key used = numbered(store, i % 500);
         if (i >= 1000)
@@ -414,7 +416,7 @@ Test(heap, merges)
         pieces[i] = heap_alloc(i % 2 ? &heap : &other, i);
         memset(pieces[i], (int)i, i);
     }
-    cr_assert_eq(heap_merge(&heap, &other), 0);
+    heap_merge(&heap, &other);
     for (size_t i = 0; i < 3000; i++) {
         for (size_t j = 0; j < i; j++)
             cr_assert_eq(pieces[i][j], (char)i);

@@ -19,6 +19,7 @@
 #include <rpd/backend.h>
 
 #include "acts.h"
+#include "offences.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -127,6 +128,49 @@ __attribute__((noinline)) static int read_all(const char *path)
     return got < 0 ? errno : 0;
 }
 
+static void log_much(const struct rpd_service *service)
+{
+    for (int i = 0; i < 10000; i++)
+        rpd_log(service, RPD_LOG_WARNING, "test line %d", i);
+    rpd_log(service, RPD_LOG_INFO, "test: another cause");
+}
+
+/* Names of libevent, of jansson, of libc and of rpd, which are its own here. */
+RPD_API int event_new(void);
+RPD_API int json_object_get(void);
+RPD_API long a64l(const char *text);
+RPD_API int rpd_main(void);
+
+int event_new(void)
+{
+    return 42;
+}
+
+int json_object_get(void)
+{
+    return 42;
+}
+
+long a64l(const char *text)
+{
+    (void)text;
+    return 42;
+}
+
+int rpd_main(void)
+{
+    return 42;
+}
+
+static int call_names(void)
+{
+    const bool own = event_new() == 42 && json_object_get() == 42 && a64l("z") == 42 &&
+                     rpd_main() == 42;
+
+    say(own ? "test: names are its own\n" : "test: names are others'\n");
+    return own ? 0 : EINVAL;
+}
+
 __attribute__((noinline)) static int do_act(const struct rpd_service *service, const char *what)
 {
     if (strcmp(what, "sleep") == 0)
@@ -143,10 +187,15 @@ __attribute__((noinline)) static int do_act(const struct rpd_service *service, c
         illegal_instruction();
     else if (strcmp(what, "assert") == 0)
         failed_assertion();
+    else if (strcmp(what, "names") == 0)
+        return call_names();
     else if (strcmp(what, "read") == 0)
         return read_all(rpd_option_string(service, "path"));
-    else
+    else if (strcmp(what, "log") == 0)
+        log_much(service);
+    else if (!offend(service, what))
         act("faulty", what);
+    calls++;
     return 0;
 }
 

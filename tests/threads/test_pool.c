@@ -303,6 +303,34 @@ static void test_loads_at_once(void)
     free(works);
 }
 
+/* ---- jobs that end their thread ---- */
+
+static void leave(struct job *job)
+{
+    ((struct work *)job)->runs++;
+    pthread_exit(NULL);
+}
+
+/* On one worker: each is done, as cancelled, and the next one finds a thread. */
+static void test_threads_that_leave(void)
+{
+    enum { LEAVING = 200 };
+    int wrong = 0;
+
+    make_with(1, 1);
+    for (int i = 0; i < 2 * LEAVING; i++)
+        submit(&works[i], i % 2 ? run : leave, i % 4 < 2 ? JOB_REQUEST : JOB_LOAD);
+    await_dones(2 * LEAVING);
+    for (int i = 0; i < 2 * LEAVING; i++)
+        wrong += works[i].runs != 1 || works[i].dones != 1 || works[i].cancels != (i % 2 == 0);
+    check(wrong == 0, "jobs that left, or followed one, done wrongly", wrong);
+    submit(&works[2 * LEAVING], leave, JOB_REQUEST);
+    pool_destroy(pool);
+    check(works[2 * LEAVING].dones == 1, "one that leaves while the pool ends is done",
+          works[2 * LEAVING].dones);
+    free(works);
+}
+
 int main(void)
 {
     struct error error;
@@ -323,6 +351,7 @@ int main(void)
     test_bound();
     test_worker_of();
     test_loads_at_once();
+    test_threads_that_leave();
     event_base_free(base);
     libevent_global_shutdown();
     printf("%d passed, %d failed\n", passed, failed);

@@ -159,6 +159,20 @@ static bool is_there_after_all(struct ensure *ensure, unsigned starts)
     return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
 }
 
+/* The last line is the error; what rpd has said before is told. */
+static void tell_result(const struct ensure *ensure, struct launch_result *result,
+                        struct error *error)
+{
+    char *line = result->text, *end;
+
+    for (; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        ensure->tell(line);
+    }
+    error->code = (enum exit_code)result->code;
+    snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, line);
+}
+
 /* -1: look again. Else the end of it. The turn is over by then. */
 static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
                       struct error *error)
@@ -178,8 +192,7 @@ static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
         (result.code == ENSURE_KILLED ||
          (result.code == EXIT_RUNNING && is_there_after_all(ensure, starts))))
         return -1;
-    error->code = (enum exit_code)result.code;
-    snprintf(error->text, sizeof error->text, "%s", result.text);
+    tell_result(ensure, &result, error);
     return result.code;
 }
 
@@ -195,7 +208,8 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
     if (!ensure_turn_was_anothers(&ensure->request, lock))
         code = ensure_past_tell_failure(past, ensure->began_ms, error);
     if (!code)
-        code = ensure_past_tell_crash_loop(past, &ensure->request, error);
+        code = ensure_past_tell_crash_loop(past, &ensure->request,
+                                           ensure_turn_since_ms(&ensure->request, lock), error);
     free(past);
     return code;
 }
@@ -203,7 +217,8 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
 /* Nobody is there, and nobody else starts it. -1: look again. */
 static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
-    const int code = judge_past(ensure, lock, error);
+    /* (Whoever restarts it wants it started, and has stopped it already.) */
+    const int code = ensure->stop ? 0 : judge_past(ensure, lock, error);
 
     return code ? code : start_once(ensure, lock, starts + 1, error);
 }
@@ -254,6 +269,19 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
     return time_out(ensure, "waiting for it to be bound", error);
 }
 
+/* Our turn begins before the stop, and ends with the start. */
+static int stop_first(struct ensure *ensure, struct lock *lock, struct error *error)
+{
+    if (!ensure->stop)
+        return 0;
+    if (ensure_turn_take(&ensure->request, lock, error) < 0)
+        return (int)error->code;
+    if (lock->fd < 0)
+        return time_out(ensure, "waiting for its turn", error);
+    error->text[0] = '\0'; /* (It says itself what it has done, or has not.) */
+    return ensure->stop(ensure->stop_arg);
+}
+
 /* It is bound, and left as it is; but the user should know. */
 static void warn_of_stalls(const struct ensure *ensure)
 {
@@ -298,7 +326,9 @@ int ensure_bound(struct ensure *ensure, struct error *error)
 
     if (prepare(ensure, error) < 0)
         return (int)error->code;
-    code = settle(ensure, &lock, error);
+    code = stop_first(ensure, &lock, error);
+    if (!code)
+        code = settle(ensure, &lock, error);
     lock_release(&lock);
     if (code == 0) {
         warn_of_stalls(ensure);

@@ -25,11 +25,12 @@ static void note(const struct ensure_request *request, int dirfd, const struct h
 static void note_failure(void *arg, int dirfd, const struct launch_result *result)
 {
     const struct ensure_request *request = arg;
+    const char *last = strrchr(result->text, '\n');
     const struct history_end end = {.time_ms = clock_wall_ms(),
                                     .pid = result->pid,
                                     .start_time = result->start_time,
                                     .code = result->code,
-                                    .text = result->text};
+                                    .text = last ? last + 1 : result->text};
     struct history_entry known;
 
     if (history_view_end(dirfd, request->names[0], result->pid, result->start_time, &known))

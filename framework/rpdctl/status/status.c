@@ -32,7 +32,7 @@ static const char help[] =
     "      --json   print JSON\n"
     "      --watch  show it again and again, on a terminal, until Ctrl-C\n"
     "\n"
-    "Exit codes: 0 done, 1 NAME is dead, 64 bad command line.\n";
+    "Exit codes: 0 done, 1 NAME is dead or stalled, 64 bad command line.\n";
 
 enum { JSON = 256, WATCH, WATCH_US = 250000 };
 
@@ -114,13 +114,15 @@ static int show(const struct request *request)
 {
     struct status status;
     int failed = look(request, &status);
-    bool is_dead;
+    bool serves_not;
 
     if (!failed)
         failed = print(request, &status);
-    is_dead = !failed && request->service && status.rows->instance.verdict == STATE_DEAD;
+    serves_not = !failed && request->service &&
+                 (status.rows->instance.verdict == STATE_DEAD ||
+                  status.rows->instance.verdict == STATE_STALLED);
     status_finish(&status);
-    return failed || is_dead ? RPDCTL_NO : 0;
+    return failed || serves_not ? RPDCTL_NO : 0;
 }
 
 /* ---- again and again ----------------------------------------------------------------------- */

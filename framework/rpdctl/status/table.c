@@ -40,7 +40,7 @@ static const char *time_left(uint64_t eta_ms, char room[CELL_MAX])
     char left[DRAW_NUMBER_MAX];
 
     *room = '\0';
-    if (eta_ms != RPD_STATE_UNKNOWN)
+    if (eta_ms > 0 && eta_ms != RPD_STATE_UNKNOWN)
         snprintf(room, CELL_MAX, ", %s left", draw_duration(eta_ms + 999, left));
     return room;
 }
@@ -182,6 +182,26 @@ static void describe_death(const struct status *status, const struct status_row 
     }
 }
 
+/* The page may say any time: of one that is not in the past nothing can be told. */
+static uint64_t past_ms(const struct status *status, const struct rpd_state_page *page)
+{
+    return page->error_time_s >= 0 && page->error_time_s < status->time_s
+               ? (uint64_t)(status->time_s - page->error_time_s) * 1000u
+               : 0;
+}
+
+/* A line of a table has no room for a backtrace; all of it is in the detail. */
+static void cut_backtrace(char *text)
+{
+    char *backtrace = strstr(text, "; backtrace: "), *end = strrchr(text, '(');
+
+    if (!backtrace)
+        return;
+    snprintf(backtrace, 8, "; ... ");
+    if (end && end > backtrace)
+        memmove(backtrace + strlen("; ... "), end, strlen(end) + 1);
+}
+
 static void print_note(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct rpd_state_page *page = &row->instance.page;
@@ -189,13 +209,12 @@ static void print_note(const struct status *status, const struct status_row *row
 
     if (!is_live(&row->instance)) {
         describe_death(status, row, text);
+        cut_backtrace(text);
         if (*text)
             fprintf(to, "  %s\n", text);
     } else if (page->errors > 0 && *page->error) {
-        const int64_t past_s = status->time_s - page->error_time_s;
-
-        fprintf(to, "  last error, %s ago: %s\n",
-                draw_duration(past_s > 0 ? (uint64_t)past_s * 1000u : 0, ago), page->error);
+        fprintf(to, "  last error, %s ago: %s\n", draw_duration(past_ms(status, page), ago),
+                page->error);
     }
 }
 
@@ -260,7 +279,7 @@ static void print_part(const struct rpd_state_part *part, FILE *to)
     if (part->total > 0)
         fprintf(to, " of %s", draw_count(part->total, total));
     fprintf(to, "%s%s%s%s", *part->unit ? " " : "", part->unit, rate_of(part, rate),
-            is_loaded ? "" : time_left(part->eta_ms, left));
+            part->state == RPD_PART_LOADING ? time_left(part->eta_ms, left) : "");
     if (part->attempts > 1)
         fprintf(to, ", attempt %u", part->attempts);
     fprintf(to, "%s\n", part->flags & RPD_PART_OPTIONAL ? " (optional)" : "");
