@@ -1,6 +1,7 @@
 /* Accepting. See acceptor.h. */
 #include "clients/acceptor.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLIENTS_A_TURN = 64, QUEUE_MAX = 65536 };
+enum { CLIENTS_A_TURN = 64, ACCEPTING_US = 1000, QUEUE_MAX = 65536 };
 
 enum { NO_PLACE = -1 }; /* beside values of errno */
 
@@ -85,7 +86,10 @@ static bool somebody_is_queued(int fd)
  * who is. */
 static int accept_some(struct acceptor *acceptor, int fd)
 {
-    for (int i = 0; i < CLIENTS_A_TURN; i++) {
+    const uint64_t until_us = clock_us() + ACCEPTING_US;
+
+    /* (A backend may take long over each.) */
+    for (int i = 0; i < CLIENTS_A_TURN && (i == 0 || clock_us() < until_us); i++) {
         if (!places_are_free(acceptor->places))
             return somebody_is_queued(fd) ? NO_PLACE : EAGAIN;
         if (accept_one(acceptor, fd) < 0 && !accept_can_go_on(&acceptor->errors, errno))

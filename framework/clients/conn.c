@@ -1,71 +1,52 @@
-/* The data path. See conn.h for its shape and rpd/conn.h for its promises.
+/* The data path: a connection's life. See conn.h for its shape, rpd/conn.h for its
+ * promises, conn_input.c and conn_output.c for its two halves.
  *
- * Every path through a connection ends in settle(), which looks at what is
- * true now (output waiting, end of input, finish asked for, the service
- * draining) and does what follows from it. Callbacks only set flags. */
+ * Callbacks, libevent's events and the backend's calls only set fields. Whatever is
+ * set, the connection then gets a turn (conn_turns.h), and serve() does what
+ * follows, in this order:
+ *
+ *     may_have_room, has_stalled   output that waits is sent; a client that has not
+ *                                  taken any for write_stall_s is cut
+ *     choked, and little waits     not choked any more: on_writable
+ *     may_have_input               one read, unless wants_data, input_ended, choked, paused,
+ *                                  finishing or broken; what it brings sets wants_data
+ *     wants_data                   on_data, unless choked, paused, finishing or broken
+ *   settle():
+ *     broken                       closed, at once
+ *     finishing, no output         closed, when the client has all of it
+ *     input_ended, no output       likewise, unless wants_data, paused or kept
+ *     group->draining, no output   likewise, and if nothing has been asked; with
+ *                                  has_no_future also if it is paused, or half a request came
+ *     what is true then            decides which events are added, which clock runs, and
+ *                                  whether it needs one more turn
+ *
+ * What libevent watches is asked of libevent (watch()), never remembered here; and
+ * nothing but libevent makes a connection's events active. */
 #include "clients/conn.h"
 
-#include "base/buffer.h"
 #include "base/log.h"
+#include "clients/conn_inside.h"
 #include "guard/crash.h"
 #include "guard/loop_only.h"
-#include "library/libevent.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 enum {
-    CONN_BLOCK = 64 * 1024,
     OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
     OUTPUT_LOW = 64 * 1024,
-    REQUEST_PROGRESS = 64 * 1024 /* so much more of a request starts its clock anew */
+    REPORTS_MAX = 3
 };
 
-struct rpd_conn {
-    struct conn_clock clock; /* first: conn_clock.c knows only this */
-    struct event readable, writable;
-    struct conn_group *group;
-    TAILQ_ENTRY(rpd_conn) link;
-    int fd;
-    unsigned keeps;
-    bool open; /* on_close has not been called */
-    bool in_callback;
-    bool broken; /* close at the next settle() */
-    bool input_ended;
-    bool refused;          /* only the busy answer is for it */
-    bool finishing;        /* close when the output is sent */
-    bool choked;           /* too much output waits */
-    bool paused;           /* by the backend */
-    bool end_offered;      /* on_data has been told of the end of input */
-    bool wants_data;       /* input has come that on_data has not been offered */
-    bool has_sent;         /* something has come */
-    bool progressed;       /* something happened that starts its clock anew */
-    bool reading, writing; /* which events are added */
-    struct buffer in, out;
-    /* The input that a callback sees: the loop's block, or what in holds. */
-    const char *view;
-    size_t view_size;
-    size_t scanned;      /* bytes of the view known to hold no newline */
-    size_t clocked_size; /* size of in when its clock was started */
-    void *data;
-};
-
-typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
-
-static void settle(struct rpd_conn *conn);
-static void watch(struct rpd_conn *conn);
-static void run_clock(struct rpd_conn *conn);
-static void settle_later(struct rpd_conn *conn);
+static enum conn_turn_end serve(struct conn_turn *turn);
 static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind);
 
 int conn_loop_init(struct conn_loop *loop, struct event_base *base)
 {
     *loop = (struct conn_loop){.base = base};
+    conn_turns_init(&loop->turns, base, serve);
     loop->input = malloc(CONN_BLOCK);
     loop->output = malloc(CONN_BLOCK);
     return loop->input && loop->output ? 0 : -1;
@@ -73,6 +54,7 @@ int conn_loop_init(struct conn_loop *loop, struct event_base *base)
 
 void conn_loop_finish(struct conn_loop *loop)
 {
+    conn_turns_finish(&loop->turns);
     linger_finish(&loop->lingerers);
     free(loop->input);
     free(loop->output);
@@ -125,8 +107,13 @@ void conn_group_finish(struct conn_group *group)
         log_count_finish(&group->cuts[i]);
 }
 
-/* Too much for a limit: it is closed at the next settle(). */
-static void cut(struct rpd_conn *conn, enum conn_limit limit)
+void conn_settle_later(struct rpd_conn *conn)
+{
+    if (!conn->in_callback)
+        conn_turn_add(&conn->group->loop->turns, &conn->turn);
+}
+
+void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 {
     if (conn->broken)
         return;
@@ -135,256 +122,25 @@ static void cut(struct rpd_conn *conn, enum conn_limit limit)
     log_count_add(&conn->group->cuts[limit]);
 }
 
-/* ---- output ---------------------------------------------------------------- */
-
-/* Sends what it can of two pieces. Returns the bytes sent; marks the
- * connection as broken where no more can ever be sent. */
-static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first_size,
-                          const void *second, size_t second_size)
-{
-    struct iovec pieces[2] = {{(void *)(uintptr_t)first, first_size},
-                              {(void *)(uintptr_t)second, second_size}};
-    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = second_size > 0 ? 2 : 1};
-    ssize_t sent;
-
-    do
-        sent = second_size > 0 ? sendmsg(conn->fd, &message, MSG_NOSIGNAL)
-                               : send(conn->fd, first, first_size, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent >= 0)
-        return (size_t)sent;
-    if (errno != EAGAIN)
-        conn->broken = true;
-    return 0;
-}
-
-static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
-{
-    if (size == 0 || conn->broken)
-        return;
-    if (conn->out.size + size > (size_t)conn->group->limits->output_bytes) {
-        cut(conn, CONN_LIMIT_OUTPUT);
-        return;
-    }
-    if (buffer_append(&conn->out, data, size) < 0) {
-        conn->broken = true;
-        return;
-    }
-    if (rpd_conn_output_size(conn) >= conn->group->output_high)
-        conn->choked = true;
-}
-
-/* Sends two pieces in order, and queues what does not go out at once. */
-static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first_size,
-                          const char *second, size_t second_size)
-{
-    size_t sent = 0;
-
-    if (conn->out.size == 0 && first_size + second_size > 0)
-        sent = first_size > 0 ? send_pieces(conn, first, first_size, second, second_size)
-                              : send_pieces(conn, second, second_size, NULL, 0);
-    if (sent < first_size) {
-        queue_output(conn, first + sent, first_size - sent);
-        sent = first_size;
-    }
-    queue_output(conn, second + (sent - first_size), second_size - (sent - first_size));
-}
-
-/* What the callback wrote goes out in one call. */
-static void uncork(struct rpd_conn *conn)
-{
-    struct conn_loop *loop = conn->group->loop;
-    const size_t size = loop->output_size;
-
-    if (loop->corked != conn)
-        return;
-    loop->corked = NULL;
-    loop->output_size = 0;
-    if (size > 0)
-        send_or_queue(conn, loop->output, size, "", 0);
-}
-
-/* From outside the connection's own callbacks, what must be done about it is
- * done in the loop's next turn: the caller does not expect on_close now. */
-static void settle_later(struct rpd_conn *conn)
-{
-    if (!conn->in_callback)
-        event_active(&conn->readable, 0, 0);
-}
-
-int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
-{
-    if (loop_only_refuses())
-        return -1;
-    struct conn_loop *loop = conn->group->loop;
-
-    if (!conn->open || conn->broken || conn->finishing)
-        return -1;
-    if (size == 0)
-        return 0;
-    if (loop->corked == conn && size <= CONN_BLOCK - loop->output_size) {
-        memcpy(loop->output + loop->output_size, data, size);
-        loop->output_size += size;
-        return 0;
-    }
-    if (loop->corked == conn) {
-        const size_t corked = loop->output_size;
-        loop->output_size = 0;
-        send_or_queue(conn, loop->output, corked, data, size);
-    } else {
-        send_or_queue(conn, data, size, "", 0);
-    }
-    if (!conn->broken && !conn->in_callback) {
-        conn->progressed = conn->in.size == 0;
-        watch(conn);
-        run_clock(conn);
-    }
-    if (conn->broken)
-        settle_later(conn);
-    return conn->broken ? -1 : 0;
-}
-
-int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
-{
-    if (loop_only_refuses())
-        return -1;
-    char small[1024];
-    char *text = small;
-    va_list arguments;
-    int size, result = -1;
-
-    va_start(arguments, format);
-    size = vsnprintf(small, sizeof small, format, arguments);
-    va_end(arguments);
-    if (size >= (int)sizeof small) {
-        text = malloc((size_t)size + 1);
-        va_start(arguments, format);
-        if (text)
-            vsnprintf(text, (size_t)size + 1, format, arguments);
-        va_end(arguments);
-    }
-    if (size >= 0 && text)
-        result = rpd_conn_write(conn, text, (size_t)size);
-    if (text != small)
-        free(text);
-    return result;
-}
-
-size_t rpd_conn_output_size(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    const struct conn_loop *loop = conn->group->loop;
-
-    return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
-}
-
-/* ---- input ------------------------------------------------------------------ */
-
-struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return (struct rpd_span){NULL, 0};
-    if (conn->choked || conn->paused || conn->finishing || conn->broken)
-        return (struct rpd_span){conn->view, 0};
-    return (struct rpd_span){conn->view, conn->view_size};
-}
-
-void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
-{
-    if (loop_only_refuses())
-        return;
-    if (bytes > conn->view_size)
-        bytes = conn->view_size;
-    if (bytes == 0)
-        return;
-    conn->view += bytes;
-    conn->view_size -= bytes;
-    conn->scanned -= bytes < conn->scanned ? bytes : conn->scanned;
-}
-
-size_t rpd_conn_input_limit(const struct rpd_conn *conn)
-{
-    return (size_t)conn->group->limits->input_bytes;
-}
-
-bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
-{
-    if (loop_only_refuses())
-        return false;
-    const struct rpd_span input = rpd_conn_input(conn);
-    const char *newline = input.size > conn->scanned
-                              ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
-                              : NULL;
-    size_t size;
-
-    if (!newline && conn->input_ended && input.size > 0) {
-        *ret_line = input;
-        rpd_conn_consume(conn, input.size);
-        return true;
-    }
-    if (!newline) {
-        if (input.size > 0)
-            conn->scanned = input.size;
-        return false;
-    }
-    size = (size_t)(newline - input.data);
-    *ret_line = (struct rpd_span){input.data, size > 0 && newline[-1] == '\r' ? size - 1 : size};
-    rpd_conn_consume(conn, size + 1);
-    conn->scanned = 0;
-    return true;
-}
-
-/* The view may be the loop's block, which the next connection will use; and
- * what was consumed is only dropped here, because lines that a callback was
- * given must stay where they are until it returns. */
-static void keep_leftover(struct rpd_conn *conn)
-{
-    const bool in_own = conn->in.size > 0;
-
-    if (in_own)
-        buffer_drop(&conn->in, conn->in.size - conn->view_size);
-    else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
-        conn->broken = true;
-    conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
-    conn->view_size = conn->in.size;
-    if (conn->in.size > (size_t)conn->group->limits->input_bytes)
-        cut(conn, CONN_LIMIT_INPUT);
-}
-
 /* ---- callbacks -------------------------------------------------------------- */
 
-static void call(struct rpd_conn *conn, conn_callback callback)
+void conn_call(struct rpd_conn *conn, conn_callback callback)
 {
     struct conn_group *group = conn->group;
-    struct conn_loop *loop = group->loop;
-    const bool corks = !loop->corked;
+    bool corks;
 
     if (!callback)
         return;
     conn->in_callback = true;
-    if (corks)
-        loop->corked = conn;
+    corks = conn_cork(conn);
     crash_enter(group->service_name, group->plugin, (crash_code)callback);
     callback(conn, group->state);
     crash_leave();
     if (corks)
-        uncork(conn);
+        conn_uncork(conn);
     conn->in_callback = false;
     if (conn->open)
-        keep_leftover(conn);
-}
-
-static void offer_data(struct rpd_conn *conn)
-{
-    const size_t offered = conn->view_size;
-
-    conn->wants_data = false;
-    conn->end_offered = conn->input_ended;
-    call(conn, conn->group->backend->on_data);
-    if (conn->view_size < offered)
-        conn->progressed = true;
-    if (conn->choked || conn->paused)
-        conn->wants_data = conn->view_size > 0;
+        conn_keep_leftover(conn);
 }
 
 /* ---- the end ---------------------------------------------------------------- */
@@ -402,10 +158,11 @@ static void close_conn(struct rpd_conn *conn, bool politely)
 
     conn->open = false;
     conn_clock_stop(&group->clocks, &conn->clock);
-    event_del(&conn->readable);
-    event_del(&conn->writable);
+    conn_turn_remove(&group->loop->turns, &conn->turn);
+    event_del(&conn->read_event);
+    event_del(&conn->write_event);
     if (!conn->refused)
-        call(conn, group->backend->on_close);
+        conn_call(conn, group->backend->on_close);
     if (politely && !conn->input_ended)
         linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
     else
@@ -438,35 +195,72 @@ static bool has_arrived(int fd)
 /* With all output sent: is there a reason to go on? */
 static bool is_over(const struct rpd_conn *conn)
 {
+    const struct conn_group *group = conn->group;
+
     if (conn->finishing)
         return true;
-    if (conn->keeps > 0 || conn->paused)
+    if (conn->keeps > 0)
         return false;
-    return conn->input_ended || (conn->group->draining && is_idle(conn) && !has_arrived(conn->fd));
+    if (conn->paused)
+        return group->draining && group->has_no_future;
+    if (conn->wants_data)
+        return false;
+    if (conn->input_ended)
+        return true;
+    return group->draining && (is_idle(conn) || group->has_no_future) && !has_arrived(conn->fd);
 }
 
-static void watch(struct rpd_conn *conn)
+/* ---- what is waited for --------------------------------------------------------- */
+
+static bool may_be_read(const struct rpd_conn *conn)
+{
+    return conn_takes_input(conn) && !conn->input_ended;
+}
+
+/* There is something to do without waiting for the client. */
+static bool needs_turn(const struct rpd_conn *conn)
+{
+    return (conn->wants_data && conn_takes_input(conn)) ||
+           (conn->may_have_input && may_be_read(conn));
+}
+
+/* event_add() returns 0 and does nothing for an event that is active without being watched,
+ * as after a time-out: what is left of an activation goes first. */
+static void arm(struct rpd_conn *conn, struct event *event, const struct timeval *timeout)
+{
+    if (event_is_watched(event))
+        return;
+    event_del(event);
+    if (event_add(event, timeout) < 0)
+        conn->broken = true;
+}
+
+static void disarm(struct event *event)
+{
+    if (event_is_watched(event) || event_is_due(event))
+        event_del(event);
+}
+
+/* more: it will be looked at again without that. */
+static void watch(struct rpd_conn *conn, bool more)
 {
     const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
-    const bool reads = !conn->input_ended && !conn->finishing && !conn->choked && !conn->paused;
-    const bool writes = conn->out.size > 0;
 
-    if (reads != conn->reading &&
-        (reads ? event_add(&conn->readable, NULL) : event_del(&conn->readable)) < 0)
-        conn->broken = true;
-    if (writes && !conn->writing && event_add(&conn->writable, &stall) < 0)
-        conn->broken = true;
-    if (!writes && conn->writing)
-        event_del(&conn->writable);
-    conn->reading = reads;
-    conn->writing = writes;
+    if (!may_be_read(conn))
+        disarm(&conn->read_event);
+    else if (!more)
+        arm(conn, &conn->read_event, NULL);
+    if (conn->out.size > 0)
+        arm(conn, &conn->write_event, &stall);
+    else
+        disarm(&conn->write_event);
 }
 
 /* What the client is waited for. */
 static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
 {
     if (conn->out.size > 0 || conn->choked || conn->paused || conn->keeps > 0 || conn->finishing ||
-        conn->input_ended || conn->group->draining)
+        conn->input_ended || conn->wants_data || conn->group->draining)
         return CONN_CLOCK_OFF;
     if (conn->in.size > 0)
         return CONN_CLOCK_REQUEST;
@@ -485,28 +279,34 @@ static void run_clock(struct rpd_conn *conn)
     conn_clock_set(&conn->group->clocks, &conn->clock, kind, anew);
 }
 
-static bool may_be_offered(const struct rpd_conn *conn)
+/* What is true of it now, and what follows. Never from within one of its callbacks. */
+static enum conn_turn_end settle(struct rpd_conn *conn)
 {
-    return conn->wants_data && !conn->broken && !conn->choked && !conn->paused && !conn->finishing;
+    const bool more = needs_turn(conn);
+
+    if (!conn->broken)
+        watch(conn, more);
+    if (conn->broken || (conn->out.size == 0 && is_over(conn))) {
+        close_conn(conn, !conn->broken);
+        return CONN_TURN_GONE;
+    }
+    run_clock(conn);
+    if (!more)
+        return CONN_TURN_DONE;
+    return conn->yields ? CONN_TURN_YIELDS : CONN_TURN_MORE;
 }
 
-/* Never called from within one of this connection's callbacks. */
-static void settle(struct rpd_conn *conn)
+static enum conn_turn_end serve(struct conn_turn *turn)
 {
-    keep_leftover(conn);
-    if (may_be_offered(conn))
-        offer_data(conn);
-    if (!conn->broken)
-        watch(conn);
-    if (conn->broken)
-        close_conn(conn, false);
-    else if (conn->out.size == 0 && is_over(conn))
-        close_conn(conn, true);
-    else {
-        run_clock(conn);
-        if (may_be_offered(conn))
-            settle_later(conn); /* others first */
-    }
+    struct rpd_conn *conn = (struct rpd_conn *)((char *)turn - offsetof(struct rpd_conn, turn));
+
+    if (conn->may_have_room || conn->has_stalled)
+        conn_send_waiting(conn);
+    if (conn->may_have_input && !conn->wants_data && may_be_read(conn))
+        conn_take_input(conn);
+    if (conn->wants_data && conn_takes_input(conn))
+        conn_offer_input(conn);
+    return settle(conn);
 }
 
 /* ---- clocks ------------------------------------------------------------------- */
@@ -526,108 +326,33 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
         run_clock(conn);
         return;
     }
-    cut(conn, limit_of[kind]);
+    conn_cut(conn, limit_of[kind]);
     close_conn(conn, false);
 }
 
 /* ---- events ------------------------------------------------------------------ */
 
-/* Reads behind what is left over, and what that has no room for into the loop's
- * block: a client that drips must not cost a large buffer. */
-static ssize_t read_behind_leftover(struct rpd_conn *conn)
-{
-    char *block = conn->group->loop->input;
-    char *end = buffer_reserve(&conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
-    const size_t room = buffer_free_space(&conn->in);
-    struct iovec pieces[2] = {{end, room}, {block, CONN_BLOCK / 4}};
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
-    const ssize_t size = end ? recvmsg(conn->fd, &message, 0) : -1;
-    const size_t behind = size > 0 ? smaller((size_t)size, room) : 0;
-
-    if (!end)
-        errno = ENOMEM;
-    buffer_added(&conn->in, behind);
-    if (size > 0 && buffer_append(&conn->in, block, (size_t)size - behind) < 0) {
-        errno = ENOMEM;
-        return -1;
-    }
-    conn->view = buffer_data(&conn->in); /* it may have moved */
-    conn->view_size = conn->in.size;
-    return size;
-}
-
-static ssize_t read_into_block(struct rpd_conn *conn)
-{
-    char *block = conn->group->loop->input;
-    const ssize_t size = recv(conn->fd, block, CONN_BLOCK, 0);
-
-    if (size <= 0)
-        return size;
-    conn->view = block;
-    conn->view_size = (size_t)size;
-    conn->scanned = 0;
-    return size;
-}
-
-static ssize_t read_input(struct rpd_conn *conn)
-{
-    keep_leftover(conn);
-    return conn->in.size > 0 ? read_behind_leftover(conn) : read_into_block(conn);
-}
-
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
-    ssize_t size;
 
     (void)fd;
-    /* Only to be settled; or another connection's callback, in this very turn,
-     * did something to us. What has come stays in the kernel. */
-    if (!(what & EV_READ) || conn->paused || conn->choked || conn->finishing || conn->broken) {
-        settle(conn);
-        return;
-    }
-    size = read_input(conn);
-    if (size < 0 && errno != EAGAIN && errno != EINTR)
-        conn->broken = true;
-    else if (size == 0)
-        conn->input_ended = true;
-    if (size > 0)
-        conn->has_sent = true;
-    if (size >= 0)
-        offer_data(conn);
-    settle(conn);
-}
-
-/* How much of it went out. */
-static size_t send_waiting(struct rpd_conn *conn)
-{
-    /* (The event persists: libevent counts its time-out anew from each turn in
-     * which the client took something.) */
-    const size_t sent = send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0);
-
-    buffer_drop(&conn->out, sent);
-    return sent;
+    (void)what;
+    conn->may_have_input = true;
+    /* It has waited for its turn for some of the loop's: libevent need not tell it again. */
+    if (++conn->reports == REPORTS_MAX)
+        event_del(&conn->read_event);
+    conn_turn_take(&conn->group->loop->turns, &conn->turn);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
-    size_t sent = 0;
 
     (void)fd;
-    if (!conn->broken && conn->out.size > 0)
-        sent = send_waiting(conn);
-    /* Where the loop is late, libevent tells the time-out and not that there is room:
-     * who takes something now has not stalled. */
-    if ((what & EV_TIMEOUT) && sent == 0)
-        cut(conn, CONN_LIMIT_WRITE_STALL);
-    if (!conn->broken && conn->choked && conn->out.size < conn->group->output_low) {
-        conn->choked = false;
-        if (!conn->refused)
-            call(conn, conn->group->backend->on_writable);
-    }
-    settle(conn);
+    conn->may_have_room = true;
+    conn->has_stalled |= (what & EV_TIMEOUT) != 0;
+    conn_turn_take(&conn->group->loop->turns, &conn->turn);
 }
 
 static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
@@ -642,8 +367,8 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
     conn->group = group;
     conn->fd = take_fd;
     conn->open = true;
-    event_assign(&conn->readable, base, take_fd, EV_READ | EV_PERSIST, on_readable, conn);
-    event_assign(&conn->writable, base, take_fd, EV_WRITE | EV_PERSIST, on_writable, conn);
+    event_assign(&conn->read_event, base, take_fd, EV_READ | EV_PERSIST, on_readable, conn);
+    event_assign(&conn->write_event, base, take_fd, EV_WRITE | EV_PERSIST, on_writable, conn);
     TAILQ_INSERT_TAIL(&group->conns, conn, link);
     group->count++;
     return conn;
@@ -655,8 +380,8 @@ void conn_open(struct conn_group *group, int take_fd)
 
     if (!conn)
         return;
-    call(conn, group->backend->on_connect);
-    settle(conn);
+    conn_call(conn, group->backend->on_connect);
+    conn_settle_later(conn);
 }
 
 /* It is one that its backend has finished from the first: only that nobody is
@@ -675,18 +400,12 @@ void conn_refuse(struct conn_group *group, int take_fd)
     if (!conn)
         return;
     conn->refused = true;
-    call(conn, answer_busy);
+    conn_call(conn, answer_busy);
     conn->finishing = true;
-    settle(conn);
+    conn_settle_later(conn);
 }
 
 /* ---- the backend's side -------------------------------------------------------- */
-
-bool rpd_conn_input_ended(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->input_ended;
-}
 
 void rpd_conn_finish(struct rpd_conn *conn)
 {
@@ -694,7 +413,7 @@ void rpd_conn_finish(struct rpd_conn *conn)
         return;
     conn->finishing = true;
     if (conn->open)
-        settle_later(conn);
+        conn_settle_later(conn);
 }
 
 void rpd_conn_abort(struct rpd_conn *conn)
@@ -705,7 +424,7 @@ void rpd_conn_abort(struct rpd_conn *conn)
         return;
     conn->broken = true;
     if (!conn->in_callback)
-        settle(conn);
+        close_conn(conn, false);
 }
 
 void rpd_conn_pause(struct rpd_conn *conn)
@@ -714,7 +433,7 @@ void rpd_conn_pause(struct rpd_conn *conn)
         return;
     conn->paused = true;
     if (conn->open)
-        settle_later(conn);
+        conn_settle_later(conn);
 }
 
 void rpd_conn_resume(struct rpd_conn *conn)
@@ -726,10 +445,9 @@ void rpd_conn_resume(struct rpd_conn *conn)
     conn->paused = false;
     if (!conn->open)
         return;
-    /* In on_data itself there is nothing to offer: it has the input before it. */
-    if (!conn->in_callback)
-        conn->wants_data = conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
-    settle_later(conn);
+    /* What came while it was paused has been offered to nobody. */
+    conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
+    conn_settle_later(conn);
 }
 
 void rpd_conn_keep(struct rpd_conn *conn)
@@ -750,7 +468,7 @@ void rpd_conn_release(struct rpd_conn *conn)
     }
     conn->keeps--;
     if (conn->open)
-        settle_later(conn);
+        conn_settle_later(conn);
     else
         free_if_unused(conn);
 }
@@ -796,7 +514,7 @@ void conn_group_drain(struct conn_group *group)
     /* Each is settled in the next turn: what that does to others cannot disturb
      * this walk. */
     TAILQ_FOREACH(conn, &group->conns, link)
-        settle_later(conn);
+        conn_settle_later(conn);
 }
 
 void conn_group_abort(struct conn_group *group)

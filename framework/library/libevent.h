@@ -9,6 +9,8 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include <stdbool.h>
+
 /* clang-format off */
 #define LIBEVENT_FUNCTIONS(X) \
     X(event_active) X(event_add) X(event_assign) \
@@ -49,5 +51,17 @@ const char *libevent_lend(const char *dlopen_error);
 #define event_set_fatal_callback(...) libevent.event_set_fatal_callback(__VA_ARGS__)
 #define event_set_log_callback(...) libevent.event_set_log_callback(__VA_ARGS__)
 #define libevent_global_shutdown(...) libevent.libevent_global_shutdown(__VA_ARGS__)
+
+/* What libevent has of an event, without a call: it is watched for input or output; it waits
+ * for a time-out, or its callback is due. */
+static inline bool event_is_watched(const struct event *event)
+{
+    return event->ev_evcallback.evcb_flags & EVLIST_INSERTED;
+}
+
+static inline bool event_is_due(const struct event *event)
+{
+    return event->ev_evcallback.evcb_flags & (EVLIST_TIMEOUT | EVLIST_ACTIVE | EVLIST_ACTIVE_LATER);
+}
 
 #endif

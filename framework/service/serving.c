@@ -344,6 +344,7 @@ void service_drain(struct rpd_service *service)
     withdraw(service);
     enter_phase(service, RPD_PHASE_DRAINING);
     hold_drain(&service->hold);
+    service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
         enter(service, (crash_code)backend->on_drain);

@@ -1,6 +1,7 @@
 /* The worker pool. See pool.h. */
 #include "work/pool.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
 #include "guard/thread.h"
@@ -18,6 +19,7 @@
 
 enum {
     QUEUE_MAX = 10000,
+    DONE_US = 1000, /* of a turn of the loop: clients and timers have their share, too */
     /* How much lower than the loop's the priority of workers is. At the same one a
      * loop that wakes up while workers compute on all processors waits until the
      * slice of one of them, or the tick, is over: p99 of its answers was 3 to 5 ms
@@ -46,6 +48,7 @@ struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake_worker;
     struct job_list waiting[2], finished; /* under the mutex; waiting: one a kind */
+    struct job_list done;                 /* the loop's: finished, and not told yet */
     int loads, loads_max;                 /* that compute, under the mutex; how many may */
     /* Jobs that wait in job_wait() are few, so all share one condition. It uses
      * the monotonic clock: a changed date neither delays nor hurries a load. */
@@ -91,16 +94,23 @@ bool job_wait(struct job *job, unsigned milliseconds)
     return !atomic_load(&job->cancelled);
 }
 
+static void wake(struct pool *pool)
+{
+    const uint64_t one = 1;
+
+    if (write(pool->wake_fd, &one, sizeof one) < 0) {
+        /* only if it were full, and then the loop is awake */
+    }
+}
+
 /* With the mutex held. */
 static void finish_job(struct pool *pool, struct job *job)
 {
     const bool was_empty = TAILQ_EMPTY(&pool->finished);
-    const uint64_t one = 1;
 
     TAILQ_INSERT_TAIL(&pool->finished, job, link);
-    if (was_empty && write(pool->wake_fd, &one, sizeof one) < 0) {
-        /* only if it were full, and then the loop is awake */
-    }
+    if (was_empty)
+        wake(pool);
 }
 
 /* With the mutex held. */
@@ -193,19 +203,23 @@ static void work(void *argument)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* [loop] */
-static void call_done(struct pool *pool)
+/* [loop] Until some time has passed (0: all): what is left has its turn in the loop's
+ * next. */
+static void call_done(struct pool *pool, uint64_t until_us)
 {
-    struct job_list finished = TAILQ_HEAD_INITIALIZER(finished);
     struct job *job;
 
     pthread_mutex_lock(&pool->mutex);
-    TAILQ_CONCAT(&finished, &pool->finished, link);
+    TAILQ_CONCAT(&pool->done, &pool->finished, link);
     pthread_mutex_unlock(&pool->mutex);
-    while ((job = TAILQ_FIRST(&finished))) {
-        TAILQ_REMOVE(&finished, job, link);
+    while ((job = TAILQ_FIRST(&pool->done))) {
+        TAILQ_REMOVE(&pool->done, job, link);
         job->done(job, !job->has_run || job->was_left || atomic_load(&job->cancelled));
+        if (until_us && clock_us() >= until_us)
+            break;
     }
+    if (!TAILQ_EMPTY(&pool->done))
+        wake(pool);
 }
 
 static void replace_gone(struct pool *pool);
@@ -218,7 +232,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     if (read(fd, &count, sizeof count) < 0) {
         /* nothing there: as it should be */
     }
-    call_done(arg);
+    call_done(arg, clock_us() + DONE_US);
     replace_gone(arg); /* after: who left since would have woken us */
 }
 
@@ -310,6 +324,7 @@ static struct pool *make_pool(struct event_base *base, int loads)
     TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
     TAILQ_INIT(&pool->waiting[JOB_LOAD]);
     TAILQ_INIT(&pool->finished);
+    TAILQ_INIT(&pool->done);
     LIST_INIT(&pool->workers);
     pool->loads_max = loads > 0 ? loads : count_processors();
     pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -457,7 +472,7 @@ void pool_destroy(struct pool *pool)
         pthread_join(worker->thread, NULL);
         free(worker);
     }
-    call_done(pool);
+    call_done(pool, 0);
     if (pool->wake_loop)
         event_free(pool->wake_loop);
     if (pool->wake_fd >= 0)

@@ -7,6 +7,13 @@
  * goes out in one system call when the callback returns; from elsewhere (a job's
  * done, another connection) each write is sent at once.
  *
+ * Clients take turns. on_data has a slice of some 0.25 ms; when that is used up,
+ * rpd_conn_input() is empty and rpd_conn_read_line() false, however much has come,
+ * and on_data is called again once the others have had their turn. A backend that
+ * takes what these two give until there is no more needs nothing else. One that
+ * works long on what it has taken asks rpd_conn_slice_is_over() meanwhile, and may
+ * rpd_conn_yield().
+ *
  * Nothing here is unbounded. A client that does not read its answers is no
  * longer read: from 256 KiB of waiting output on, rpd_conn_input() is empty,
  * and on_data is called again once the output is below 64 KiB. (At most half and
@@ -38,7 +45,8 @@ RPD_BEGIN
 struct rpd_conn;
 
 /* [loop] The input that has come and has not been consumed. Valid until the
- * callback returns. Empty while too much output waits. */
+ * callback returns. Empty while too much output waits, and when on_data has
+ * consumed some and its slice is used up: on_data is then called again. */
 RPD_API struct rpd_span rpd_conn_input(const struct rpd_conn *conn);
 
 /* [loop] Drops the first bytes of the input. What is not consumed is kept and
@@ -49,9 +57,25 @@ RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
 RPD_API size_t rpd_conn_input_limit(const struct rpd_conn *conn);
 
 /* [loop] Takes one line from the input, without its "\n" or "\r\n". False if
- * there is no whole line yet; when the input has ended, what is left is a line.
+ * there is no whole line yet, and where rpd_conn_input() is empty. What a client
+ * that was cut off has sent of a line is no line: see rpd_conn_read_rest().
  * The line is valid until the callback returns. */
 RPD_API bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line);
+
+/* [loop] Takes what is left of the input when that has ended without a newline.
+ * False if there is nothing, or if more may come. The client may have wanted to
+ * say more: "remove foo" may be the beginning of "remove foobar". Valid until the
+ * callback returns. */
+RPD_API bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest);
+
+/* [loop] In on_data: its slice is used up. Return soon: on_data is called again in a
+ * later turn, with the input that is left. False anywhere else. */
+RPD_API bool rpd_conn_slice_is_over(struct rpd_conn *conn);
+
+/* [loop] Others first: on_data is called in a later turn, with the input that is left,
+ * whether or not more has come. In on_data, to go on with what has not been
+ * consumed; from elsewhere, to begin. While the connection is paused it waits. */
+RPD_API void rpd_conn_yield(struct rpd_conn *conn);
 
 /* [loop] Stops reading this client, and calls no on_data for it, until resume:
  * for answers that must come in order while a job works on one. What has come
@@ -60,9 +84,9 @@ RPD_API bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line
 RPD_API void rpd_conn_pause(struct rpd_conn *conn);
 RPD_API void rpd_conn_resume(struct rpd_conn *conn);
 
-/* [loop] The client has sent all that it will send (it may still read). rpd
- * calls on_data once more for it, then closes when all output is sent and
- * nobody keeps the connection. */
+/* [loop] The client has sent all that it will send (it may still read), and
+ * rpd_conn_input() shows all that is left of it. rpd calls on_data once more for it,
+ * then closes when all output is sent and nobody keeps the connection. */
 RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
 
 /* [loop] Sends bytes; they are copied if they cannot be sent at once. 0, or -1

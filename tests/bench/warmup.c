@@ -1,7 +1,7 @@
 /* What clients get from a daemon that is not ready yet, or that has many of them.
  *
- *     warmup [crowd] [cold] [idle] [burst] [--clients N] [--load-s S] [--requests N]
- *            [--keys N] [--idle N] [--burst N] [--runs N] [--check]
+ *     warmup [crowd] [cold] [idle] [burst] [fair] [--clients N] [--load-s S] [--requests N]
+ *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--runs N] [--check]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -17,6 +17,9 @@
  * burst: so many clients as fast as one process can connect, while a load runs: how
  *        many are turned away, and how fast they are accepted. Beside it the same at
  *        a plain loop of epoll and accept4 (epoll_accept).
+ *
+ * fair:  a client asks again and again beside so many that send requests without end,
+ *        at echo, hello and kv: how long its answers take.
  *
  * Without a name all of them. Counts must be right in each run: exit 1 if they are
  * not. --check: also if the median run misses an aim in time or memory. */
@@ -65,6 +68,22 @@ static struct {
                         .unit = " x",
                         .limit = 1.11,
                         .decimals = 2},
+    [FAIR_UNANSWERED] = {.what = "fair: unanswered", .unit = "", .is_count = true},
+    [FAIR_ECHO_P99] = {.what = "fair: p99 at echo", .unit = " ms", .limit = 10, .decimals = 3},
+    [FAIR_ECHO_WORK] = {.what = "fair: p99 of the work of echo before an answer",
+                        .unit = " ms",
+                        .limit = 10,
+                        .decimals = 3},
+    [FAIR_HELLO_P99] = {.what = "fair: p99 at hello", .unit = " ms", .limit = 10, .decimals = 3},
+    [FAIR_HELLO_WORK] = {.what = "fair: p99 of the work of hello before an answer",
+                         .unit = " ms",
+                         .limit = 10,
+                         .decimals = 3},
+    [FAIR_KV_P99] = {.what = "fair: p99 at kv", .unit = " ms", .limit = 10, .decimals = 3},
+    [FAIR_KV_WORK] = {.what = "fair: p99 of the work of kv before an answer",
+                      .unit = " ms",
+                      .limit = 10,
+                      .decimals = 3},
 };
 
 void figure_add(enum figure figure, double value)
@@ -135,18 +154,18 @@ struct section {
 };
 
 static struct section sections[] = {
-    {"crowd", measure_crowd, false},
-    {"cold", measure_cold, false},
-    {"idle", measure_idle, false},
-    {"burst", measure_burst, false},
+    {"crowd", measure_crowd, false}, {"cold", measure_cold, false}, {"idle", measure_idle, false},
+    {"burst", measure_burst, false}, {"fair", measure_fair, false},
 };
 
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static int usage(void)
 {
-    fputs("usage: warmup [crowd] [cold] [idle] [burst] [--clients N] [--load-s S] [--requests N]\n"
-          "              [--keys N] [--idle N] [--burst N] [--runs N] [--check]\n",
+    fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [--clients N] [--load-s S] "
+          "[--requests N]\n"
+          "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--runs N] "
+          "[--check]\n",
           stderr);
     return 64;
 }
@@ -197,6 +216,8 @@ int main(int argc, char **argv)
                                             {"idle", required_argument, NULL, 'i'},
                                             {"runs", required_argument, NULL, 'r'},
                                             {"burst", required_argument, NULL, 'b'},
+                                            {"senders", required_argument, NULL, 's'},
+                                            {"asked", required_argument, NULL, 'a'},
                                             {"check", no_argument, NULL, 'c'},
                                             {NULL, 0, NULL, 0}};
     struct plan plan = {.clients = 10000,
@@ -204,7 +225,9 @@ int main(int argc, char **argv)
                         .requests = 5000,
                         .keys = 5000000,
                         .idle = 19500,
-                        .burst = 19000};
+                        .burst = 19000,
+                        .senders = 200,
+                        .asked = 2000};
     long runs = 1;
     bool strict = false, good = true;
 
@@ -216,6 +239,8 @@ int main(int argc, char **argv)
         case 'k': plan.keys = strtol(optarg, NULL, 10); break;
         case 'i': plan.idle = strtoul(optarg, NULL, 10); break;
         case 'b': plan.burst = strtoul(optarg, NULL, 10); break;
+        case 's': plan.senders = strtoul(optarg, NULL, 10); break;
+        case 'a': plan.asked = strtol(optarg, NULL, 10); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
         default: return usage();
@@ -223,7 +248,7 @@ int main(int argc, char **argv)
     }
     if (!choose_sections(argv + optind) || runs < 1 || runs > MAX_RUNS || plan.clients < 1 ||
         plan.load_s < 0.5 || plan.load_s > 600 || plan.requests < 100 || plan.keys < 1 ||
-        plan.idle < 1 || plan.burst < 1)
+        plan.idle < 1 || plan.burst < 1 || plan.senders < 1 || plan.asked < 100)
         return usage();
     allow_descriptors(largest(plan.clients, largest(plan.idle, plan.burst)));
     for (int i = 0; i < SECTIONS; i++) {

@@ -1,4 +1,4 @@
-/* The parts of tests/bench/warmup: four measurements, and where their figures
+/* The parts of tests/bench/warmup: five measurements, and where their figures
  * go to be judged. */
 #ifndef TESTS_BENCH_WARMUP_H
 #define TESTS_BENCH_WARMUP_H
@@ -16,6 +16,8 @@ struct plan {
     long keys;      /* that redis-server loads */
     size_t idle;    /* connections */
     size_t burst;   /* clients that come at once */
+    size_t senders; /* that send without end */
+    long asked;     /* of one client beside them */
 };
 
 enum figure {
@@ -32,6 +34,13 @@ enum figure {
     BURST_REFUSED,
     BURST_EAGAIN,
     BURST_SLOWNESS,
+    FAIR_UNANSWERED,
+    FAIR_ECHO_P99,
+    FAIR_ECHO_WORK,
+    FAIR_HELLO_P99,
+    FAIR_HELLO_WORK,
+    FAIR_KV_P99,
+    FAIR_KV_WORK,
     FIGURES
 };
 
@@ -42,6 +51,7 @@ void measure_crowd(const struct plan *plan);
 void measure_cold(const struct plan *plan);
 void measure_idle(const struct plan *plan);
 void measure_burst(const struct plan *plan);
+void measure_fair(const struct plan *plan);
 
 /* ---- for all of them ------------------------------------------------------ */
 

@@ -548,6 +548,69 @@ Test(connections, resume_from_anothers_callback)
     end_server(&server);
 }
 
+/* A job's answer, and a resume, in both orders: the next request is read, and the end. */
+Test(connections, answers_from_jobs)
+{
+    struct server server = serve_talk();
+    const int other = client(server.endpoint);
+
+    for (int round = 0; round < 20; round++) {
+        const int fd = client(round % 4 < 2 ? server.endpoint : server.tcp);
+        for (int i = 0; i < 3; i++)
+            assert_text(ask(fd, round % 2 ? "get 0 resume_first" : "get 0 x"), "", server.rpd);
+        close(fd);
+    }
+    const int64_t deadline = now_ns() + INT64_C(10000000000);
+    const char *answer;
+    do
+        answer = ask(other, "count");
+    while (answer && strcmp(answer, "1 21 20") != 0 && now_ns() < deadline);
+    assert_text(answer, "1 21 20", server.rpd);
+    close(other);
+    end_server(&server);
+}
+
+/* More than a socket holds, from a job, and then as much in the other direction. */
+static pid_t get_and_put(const char *endpoint, int rounds)
+{
+    enum { SIZE = 270 * 1024 };
+    const pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    char *data = malloc(SIZE + 64), answer[64];
+    const int fd = connect_to(endpoint);
+    for (int i = 0; i < rounds; i++) {
+        const char *get = textf("get %d %s\n", SIZE, i % 2 ? "resume_first" : "x");
+        if (send_all(fd, get, strlen(get)) < 0 || read_exactly(fd, data, SIZE + 1) != SIZE + 1 ||
+            data[SIZE] != '\n')
+            _exit(1);
+        memset(data, 'x', SIZE);
+        memcpy(data, "put ", 4);
+        data[SIZE - 1] = '\n';
+        if (send_all(fd, data, SIZE) < 0 || read_line(fd, answer, sizeof answer) < 0 ||
+            atoi(answer) != SIZE - 1)
+            _exit(2);
+    }
+    _exit(0);
+}
+
+Test(connections, large_answers_from_jobs_to_many)
+{
+    enum { CLIENTS = 24, ROUNDS = 10 };
+    struct server server = serve_talk();
+    pid_t pids[CLIENTS];
+
+    for (int i = 0; i < CLIENTS; i++)
+        pids[i] = get_and_put(server.endpoint, ROUNDS);
+    for (int i = 0; i < CLIENTS; i++) {
+        int status;
+        waitpid(pids[i], &status, 0);
+        cr_expect_eq(status, 0, "client %d: %x", i, (unsigned)status);
+    }
+    end_server(&server);
+}
+
 /* ---- many ---- */
 
 Test(connections, a_thousand_leave_no_descriptor)

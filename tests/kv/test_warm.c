@@ -282,6 +282,37 @@ Test(warm, a_damaged_part_ends_it_where_that_is_asked_for)
     temp_dir_remove(dir);
 }
 
+/* Nor do clients that wait for that part, or are in the middle of a request, delay the end
+ * until drain_s: they cannot be answered. */
+Test(warm, a_failed_load_does_not_wait_for_who_is_held)
+{
+    const char *dir = temp_dir_make();
+    char *pipeline = malloc(KEYS * 32), line[64];
+    size_t size = 0;
+
+    make_snapshot(dir);
+    damage(dir);
+    struct process *rpd = scene_start(dir, ", \"on_load_failure\": \"exit\"",
+                                      ", \"loading\": \"hold\"", true);
+    const int held = scene_client(dir), half = scene_client(dir);
+    scene_open_gate(dir, PARTS / 2);
+    for (int i = 0; i < KEYS; i++)
+        size += (size_t)snprintf(pipeline + size, 32, "GET key:%d\r\n", i);
+    cr_assert_eq(send_all(held, pipeline, size), 0);
+    assert_is(scene_ask(half, "PING"), "+PONG");
+    cr_assert_eq(send_all(half, "*2\r\n$3\r\nGET", 11), 0);
+    scene_open_gate(dir, PARTS);
+    cr_assert_eq(process_code(process_wait_exit(rpd)), 69, "%s", process_stderr(rpd));
+    cr_assert_null(strstr(process_stderr(rpd), "cut off"), "%s", process_stderr(rpd));
+    while (read_line(held, line, sizeof line) > 0)
+        continue;
+    close(held);
+    close(half);
+    free(pipeline);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(warm, a_damaged_part_is_served_around_where_that_is_asked_for)
 {
     const char *dir = temp_dir_make();

@@ -7,6 +7,8 @@
  *     abort_other ID   aborts another                    later ID TEXT   writes to another
  *     abort_timer ID   aborts it from a timer
  *     job MS TEXT      kept; answered by a job           ordered MS TEXT   paused until the job
+ *     get N TEXT       paused until a job has answered N bytes; TEXT "resume_first": only then
+ *     put TEXT         likewise; answers the length of the line, from a job
  *     flood N          submits N jobs; answers how many were accepted
  *     runs             how many jobs have begun to run
  *     pause / resume_other ID
@@ -34,11 +36,13 @@ struct client {
 struct work {
     struct rpd_conn *conn; /* NULL: of a flood */
     unsigned ms;
-    bool ordered;
+    bool ordered, resumes_first;
+    long many; /* bytes to answer before the text */
     char text[64];
 };
 
 static struct rpd_conn *clients[CLIENTS_MAX];
+static char line_length[32]; /* of the line that is being done */
 static int opened, closed, gone_meanwhile, writables;
 static int accepted, done_count, cancelled_count;
 static atomic_int run_count;
@@ -83,6 +87,10 @@ static void done(struct rpd_service *service, void *arg, bool cancelled)
             if (rpd_conn_write(work->conn, "x", 1) == 0)
                 tell("test: WRONG: written to a client that is gone\n");
         }
+        if (work->ordered && work->resumes_first)
+            rpd_conn_resume(work->conn);
+        if (work->many > 0)
+            write_many(work->conn, work->many);
         rpd_conn_printf(work->conn, "%s%s\n", work->text, cancelled ? " cancelled" : "");
         if (work->ordered)
             rpd_conn_resume(work->conn);
@@ -91,19 +99,38 @@ static void done(struct rpd_service *service, void *arg, bool cancelled)
     free(work);
 }
 
-static int submit(struct rpd_service *service, struct rpd_conn *conn, unsigned ms, bool ordered,
-                  const char *text)
+static int submit_work(struct rpd_service *service, const struct work *what)
 {
     struct work *work = calloc(1, sizeof *work);
 
-    *work = (struct work){.conn = conn, .ms = ms, .ordered = ordered};
-    snprintf(work->text, sizeof work->text, "%s", text);
+    *work = *what;
     if (rpd_job_submit(service, run, done, work) < 0) {
         free(work);
         return -1;
     }
     accepted++;
     return 0;
+}
+
+static int submit(struct rpd_service *service, struct rpd_conn *conn, unsigned ms, bool ordered,
+                  const char *text)
+{
+    struct work work = {.conn = conn, .ms = ms, .ordered = ordered};
+
+    snprintf(work.text, sizeof work.text, "%s", text);
+    return submit_work(service, &work);
+}
+
+static void answer_from_job(struct rpd_conn *conn, long many, bool resumes_first, const char *text)
+{
+    struct work work = {
+        .conn = conn, .ordered = true, .resumes_first = resumes_first, .many = many};
+
+    snprintf(work.text, sizeof work.text, "%s", text);
+    rpd_conn_keep(conn);
+    if (submit_work(rpd_conn_service(conn), &work) < 0)
+        rpd_conn_abort(conn);
+    rpd_conn_pause(conn);
 }
 
 static void submit_for(struct rpd_conn *conn, unsigned ms, bool ordered, const char *text)
@@ -205,6 +232,10 @@ static void command(struct rpd_conn *conn, const char *name, const char *rest)
         submit_for(conn, (unsigned)atoi(rest), false, text);
     } else if (strcmp(name, "ordered") == 0) {
         submit_for(conn, (unsigned)atoi(rest), true, text);
+    } else if (strcmp(name, "get") == 0) {
+        answer_from_job(conn, atol(rest), strcmp(text, "resume_first") == 0, "");
+    } else if (strcmp(name, "put") == 0) {
+        answer_from_job(conn, 0, false, line_length);
     } else if (strcmp(name, "flood") == 0) {
         flood(conn, atoi(rest));
     } else if (strcmp(name, "runs") == 0) {
@@ -240,6 +271,7 @@ static void on_data(struct rpd_conn *conn, void *state)
     while (rpd_conn_read_line(conn, &line)) {
         char text[512], *rest;
 
+        snprintf(line_length, sizeof line_length, "%zu", line.size);
         snprintf(text, sizeof text, "%.*s", (int)line.size, line.data);
         rest = strchr(text, ' ');
         if (rest)

@@ -329,7 +329,7 @@ static void on_data(struct rpd_conn *conn, void *state)
 
     if (number == 0)
         tell("WRONG: on_data before on_connect");
-    while (rpd_conn_read_line(conn, &line)) {
+    while (rpd_conn_read_line(conn, &line) || rpd_conn_read_rest(conn, &line)) {
         char text[64];
 
         snprintf(text, sizeof text, "%.*s", (int)line.size, line.data);

@@ -1,0 +1,63 @@
+/* What connections share: those of one loop, and those of one service. See conn.h. */
+#ifndef FRAMEWORK_CONN_GROUP_H
+#define FRAMEWORK_CONN_GROUP_H
+
+#include "clients/conn_clock.h"
+#include "clients/conn_turns.h"
+#include "clients/linger.h"
+#include "clients/log_rate.h"
+#include "clients/places.h"
+#include "config/config.h"
+
+#include <rpd/backend.h>
+
+#include <sys/queue.h>
+
+struct event_base;
+
+/* What all connections of one loop share. */
+struct conn_loop {
+    struct event_base *base;
+    char *input;             /* CONN_BLOCK bytes, for what is being read */
+    char *output;            /* CONN_BLOCK bytes, for what a callback writes */
+    size_t output_size;      /* belongs to corked */
+    struct rpd_conn *corked; /* whose callback runs */
+    struct conn_turns turns;
+    const struct rpd_conn *offered; /* whose on_data runs */
+    size_t offered_size;            /* of the input that it was called with */
+    bool withheld;                  /* its slice was over, and it was shown no more */
+    struct linger_list lingerers;
+};
+
+/* What a client is closed for. */
+enum conn_limit {
+    CONN_LIMIT_FIRST_BYTE,
+    CONN_LIMIT_REQUEST,
+    CONN_LIMIT_IDLE,
+    CONN_LIMIT_WRITE_STALL,
+    CONN_LIMIT_OUTPUT,
+    CONN_LIMIT_INPUT,
+    CONN_LIMITS
+};
+
+/* The connections of one service. */
+struct conn_group {
+    struct conn_loop *loop;
+    const struct config_limits *limits;
+    struct places *places;
+    struct rpd_service *service;
+    const struct rpd_backend *backend;
+    const char *service_name, *plugin; /* for the crash line */
+    void *state;                       /* what callbacks are given */
+    bool draining;
+    bool has_no_future; /* its load has failed: who waits for the state waits in vain */
+    size_t count;
+    TAILQ_HEAD(conn_list, rpd_conn) conns;
+    size_t output_high, output_low; /* from the one on a client is not read, until the other */
+    struct conn_clocks clocks;
+    uint64_t cut; /* closed by a limit so far */
+    struct log_count cuts[CONN_LIMITS];
+    void (*emptied)(struct rpd_service *service); /* the last one has closed */
+};
+
+#endif

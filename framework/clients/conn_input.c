@@ -1,0 +1,219 @@
+/* The data path's input half. See conn_inside.h.
+ *
+ * Bytes are read into the loop's block, or behind what on_data has left; on_data is
+ * offered all of it, for a slice (conn_turns.h). When that is used up it is shown
+ * nothing more, and is due again. */
+#include "clients/conn_inside.h"
+#include "guard/loop_only.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- what the backend sees -------------------------------------------------- */
+
+/* Its slice is used up. Not before it has consumed something: each on_data gets on. */
+static bool is_withheld(const struct rpd_conn *conn)
+{
+    struct conn_loop *loop = conn->group->loop;
+
+    if (loop->offered != conn || conn->view_size == 0 || conn->view_size == loop->offered_size)
+        return false;
+    if (!loop->withheld)
+        loop->withheld = conn_turns_slice_is_over(&loop->turns);
+    return loop->withheld;
+}
+
+struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
+{
+    if (loop_only_refuses())
+        return (struct rpd_span){NULL, 0};
+    if (!conn_takes_input(conn) || is_withheld(conn))
+        return (struct rpd_span){conn->view, 0};
+    return (struct rpd_span){conn->view, conn->view_size};
+}
+
+void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
+{
+    if (loop_only_refuses())
+        return;
+    if (bytes > conn->view_size)
+        bytes = conn->view_size;
+    if (bytes == 0)
+        return;
+    conn->view += bytes;
+    conn->view_size -= bytes;
+    conn->scanned -= bytes < conn->scanned ? bytes : conn->scanned;
+}
+
+size_t rpd_conn_input_limit(const struct rpd_conn *conn)
+{
+    return (size_t)conn->group->limits->input_bytes;
+}
+
+bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
+{
+    if (loop_only_refuses())
+        return false;
+    const struct rpd_span input = rpd_conn_input(conn);
+    const char *newline = input.size > conn->scanned
+                              ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
+                              : NULL;
+    size_t size;
+
+    if (!newline) {
+        if (input.size > 0)
+            conn->scanned = input.size;
+        return false;
+    }
+    size = (size_t)(newline - input.data);
+    *ret_line = (struct rpd_span){input.data, size > 0 && newline[-1] == '\r' ? size - 1 : size};
+    rpd_conn_consume(conn, size + 1);
+    conn->scanned = 0;
+    return true;
+}
+
+bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest)
+{
+    if (loop_only_refuses())
+        return false;
+    const struct rpd_span input = rpd_conn_input(conn);
+
+    if (!conn->input_ended || input.size == 0)
+        return false;
+    *ret_rest = input;
+    rpd_conn_consume(conn, input.size);
+    return true;
+}
+
+/* True only for who has seen all that came before it. */
+bool rpd_conn_input_ended(const struct rpd_conn *conn)
+{
+    loop_only_warns();
+    return conn->input_ended && (conn->view_size == 0 || rpd_conn_input(conn).size > 0);
+}
+
+bool rpd_conn_slice_is_over(struct rpd_conn *conn)
+{
+    if (loop_only_refuses())
+        return false;
+    struct conn_loop *loop = conn->group->loop;
+
+    if (loop->offered == conn && !loop->withheld)
+        loop->withheld = conn_turns_slice_is_over(&loop->turns);
+    return loop->offered == conn && loop->withheld;
+}
+
+void rpd_conn_yield(struct rpd_conn *conn)
+{
+    if (loop_only_refuses())
+        return;
+    conn->wants_data = conn->yields = true;
+    if (conn->open && !conn->in_callback)
+        conn_turn_yield(&conn->group->loop->turns, &conn->turn);
+}
+
+/* ---- reading ----------------------------------------------------------------- */
+
+/* The view may be the loop's block, which the next connection will use; and
+ * what was consumed is only dropped here, because lines that a callback was
+ * given must stay where they are until it returns. */
+void conn_keep_leftover(struct rpd_conn *conn)
+{
+    const bool in_own = conn->in.size > 0;
+
+    if (in_own)
+        buffer_drop(&conn->in, conn->in.size - conn->view_size);
+    else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
+        conn->broken = true;
+    conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
+    conn->view_size = conn->in.size;
+    if (conn->in.size > (size_t)conn->group->limits->input_bytes)
+        conn_cut(conn, CONN_LIMIT_INPUT);
+}
+
+/* Reads behind what is left over, and what that has no room for into the loop's
+ * block: a client that drips must not cost a large buffer. */
+static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
+{
+    char *block = conn->group->loop->input;
+    char *end = buffer_reserve(&conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
+    const size_t room = buffer_free_space(&conn->in);
+    struct iovec pieces[2] = {{end, room}, {block, CONN_BLOCK / 4}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    const ssize_t size = end ? recvmsg(conn->fd, &message, 0) : -1;
+    const size_t behind = size > 0 ? smaller((size_t)size, room) : 0;
+
+    *ret_room = room + CONN_BLOCK / 4;
+    if (!end)
+        errno = ENOMEM;
+    buffer_added(&conn->in, behind);
+    if (size > 0 && buffer_append(&conn->in, block, (size_t)size - behind) < 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    conn->view = buffer_data(&conn->in); /* it may have moved */
+    conn->view_size = conn->in.size;
+    return size;
+}
+
+static ssize_t read_into_block(struct rpd_conn *conn)
+{
+    char *block = conn->group->loop->input;
+    const ssize_t size = recv(conn->fd, block, CONN_BLOCK, 0);
+
+    if (size <= 0)
+        return size;
+    conn->view = block;
+    conn->view_size = (size_t)size;
+    conn->scanned = 0;
+    return size;
+}
+
+void conn_take_input(struct rpd_conn *conn)
+{
+    size_t room = CONN_BLOCK;
+    ssize_t size;
+
+    conn->reports = 0;
+    size = conn->in.size > 0 ? read_behind_leftover(conn, &room) : read_into_block(conn);
+    conn->may_have_input = size < 0 ? errno == EINTR : (size_t)size == room;
+    if (size < 0 && errno != EAGAIN && errno != EINTR)
+        conn->broken = true;
+    if (size < 0)
+        return;
+    conn->input_ended = size == 0;
+    conn->has_sent |= size > 0;
+    conn->wants_data = true;
+}
+
+/* Is there anything to call it for? */
+static bool is_due(const struct rpd_conn *conn)
+{
+    return conn->yields || conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
+}
+
+void conn_offer_input(struct rpd_conn *conn)
+{
+    struct conn_loop *loop = conn->group->loop;
+    const size_t offered = conn->view_size;
+
+    conn->wants_data = conn->yields = false;
+    conn->end_offered = conn->input_ended;
+    loop->offered = conn;
+    loop->offered_size = offered;
+    loop->withheld = false;
+    conn_call(conn, conn->group->backend->on_data);
+    loop->offered = NULL;
+    if (conn->view_size < offered)
+        conn->progressed = true;
+    conn->yields |= loop->withheld;
+    conn->wants_data |= loop->withheld || conn->choked || conn->paused;
+    conn->wants_data &= is_due(conn);
+}

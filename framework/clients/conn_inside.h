@@ -1,0 +1,91 @@
+/* A connection from inside: what the parts of the data path share. conn.c has the
+ * table of what each field makes settle() do. */
+#ifndef FRAMEWORK_CONN_INSIDE_H
+#define FRAMEWORK_CONN_INSIDE_H
+
+#include "base/buffer.h"
+#include "clients/conn_group.h"
+#include "library/libevent.h"
+
+enum {
+    CONN_BLOCK = 64 * 1024,
+    REQUEST_PROGRESS = 64 * 1024 /* so much more of a request starts its clock anew */
+};
+
+struct rpd_conn {
+    struct conn_clock clock; /* first: conn_clock.c knows only this */
+    struct conn_turn turn;
+    struct conn_group *group;
+    int fd;
+    unsigned keeps;
+    bool open; /* on_close has not been called */
+    bool in_callback;
+    bool broken; /* close at the next settle() */
+    bool input_ended;
+    bool refused;     /* only the busy answer is for it */
+    bool finishing;   /* close when the output is sent */
+    bool choked;      /* too much output waits */
+    bool paused;      /* by the backend */
+    bool end_offered; /* on_data has been told of the end of input */
+    bool wants_data;  /* on_data is due: there is something that it has not been offered */
+    bool yields;      /* it is due even without input, and after the others */
+    bool has_sent;    /* something has come */
+    bool progressed;  /* something happened that starts its clock anew */
+    /* What libevent has reported since it was looked at: */
+    bool may_have_input, may_have_room, has_stalled;
+    unsigned char reports; /* that there is input */
+    struct buffer in, out;
+    /* The input that a callback sees: the loop's block, or what in holds. */
+    const char *view;
+    size_t view_size;
+    size_t scanned;      /* bytes of the view known to hold no newline */
+    size_t clocked_size; /* size of in when its clock was started */
+    void *data;
+    TAILQ_ENTRY(rpd_conn) link;
+    struct event read_event, write_event;
+};
+
+typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
+
+/* ---- conn.c ---------------------------------------------------------------- */
+
+/* From outside the connection's own callbacks: what must be done about it is done
+ * in its next turn. The caller does not expect on_close now. */
+void conn_settle_later(struct rpd_conn *conn);
+
+/* Too much for a limit: it is closed at the next settle(). */
+void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
+
+/* NULL: it has none. */
+void conn_call(struct rpd_conn *conn, conn_callback callback);
+
+/* Whether its input may be offered, as far as the output, the backend and its end are
+ * concerned. */
+static inline bool conn_takes_input(const struct rpd_conn *conn)
+{
+    return !conn->choked && !conn->paused && !conn->finishing && !conn->broken;
+}
+
+/* ---- conn_input.c ---------------------------------------------------------- */
+
+/* Reads once; on_data has seen all of what was read before. */
+void conn_take_input(struct rpd_conn *conn);
+
+/* on_data, which is due. */
+void conn_offer_input(struct rpd_conn *conn);
+
+/* What a callback has left of its input becomes the connection's own. */
+void conn_keep_leftover(struct rpd_conn *conn);
+
+/* ---- conn_output.c --------------------------------------------------------- */
+
+/* What a callback writes goes out in one call, when it returns: from the one to the
+ * other. False: another's callback is already under way, and each write of this one
+ * is sent at once. */
+bool conn_cork(struct rpd_conn *conn);
+void conn_uncork(struct rpd_conn *conn);
+
+/* Sends what waits, if there is room; tells the backend when that is little again. */
+void conn_send_waiting(struct rpd_conn *conn);
+
+#endif

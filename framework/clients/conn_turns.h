@@ -1,0 +1,82 @@
+/* Turns: whose connection is served next, and for how long.
+ *
+ * A connection for which there is something to do waits in one of two queues, much as
+ * in fq_codel: used, if it has used up a slice and is not done, or if one of its slices
+ * took long within the last turns of the loop; fresh otherwise. A turn of the loop serves them for
+ * at most CONN_TURN_US in all, and each for at most CONN_SLICE_US. The fresh ones go
+ * first, for at most half of the turn while there are used ones. What is left goes on
+ * in the loop's next turn, after the loop has looked for others, timers, signals and
+ * new clients. One that becomes ready while nobody waits is served at once.
+ *
+ * The clock is read when a turn begins; after two to four slices (what is cold in the
+ * caches after a system call is dear); and as often as a callback asks whether its slice
+ * is over, but for those questions between which neither much has happened nor the
+ * kernel's tick, which costs next to nothing, has moved. All of it is [loop]. */
+#ifndef FRAMEWORK_CONN_TURNS_H
+#define FRAMEWORK_CONN_TURNS_H
+
+#include "library/libevent.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+enum {
+    CONN_TURN_US = 2000, /* of the loop's turn */
+    CONN_SLICE_US = 250  /* of one connection */
+};
+
+/* Of one connection; zeroed to begin with. */
+struct conn_turn {
+    TAILQ_ENTRY(conn_turn) link;
+    enum { CONN_TURN_NONE, CONN_TURN_FRESH, CONN_TURN_USED, CONN_TURN_NOW } place;
+    unsigned heavy_until; /* a turn of the loop, by its number */
+};
+
+enum conn_turn_end {
+    CONN_TURN_DONE,   /* there is nothing to do */
+    CONN_TURN_MORE,   /* there is more to do */
+    CONN_TURN_YIELDS, /* likewise, and others go first, whatever is left of the slice */
+    CONN_TURN_GONE    /* it is not looked at again */
+};
+
+typedef enum conn_turn_end (*conn_turn_serve_fn)(struct conn_turn *turn);
+
+TAILQ_HEAD(conn_turn_list, conn_turn);
+
+struct conn_turns {
+    struct event run; /* serves who waits, and ends the turn */
+    conn_turn_serve_fn serve;
+    struct conn_turn_list fresh, used;
+    bool is_serving;
+    bool is_in_turn, is_over, is_slice_over;
+    unsigned number;         /* of the loop's turn */
+    unsigned slices, stride; /* since the clock was read; how many until it is read again */
+    unsigned asked, slice_stride;
+    long tick;                  /* the kernel's, as last seen in this slice */
+    uint64_t read_us, began_us; /* the clock, as last read; when the turn began */
+    /* Of a slice, 0: not known, as no clock was read: when it began for its callback, and
+     * when the slice before it ended. */
+    uint64_t slice_began_us, entered_us;
+};
+
+void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve);
+void conn_turns_finish(struct conn_turns *turns);
+
+/* It will be served; nothing is changed if it waits already, or is served now. */
+void conn_turn_add(struct conn_turns *turns, struct conn_turn *turn);
+
+/* Likewise, and at once if it is its turn; it may be gone when this returns. Not from
+ * within a callback of any connection. */
+void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn);
+
+/* ... and others go first. */
+void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn);
+
+/* It goes; legal at any time. */
+void conn_turn_remove(struct conn_turns *turns, struct conn_turn *turn);
+
+/* Of the one that is served: whether its slice is used up. Once it is, it stays so. */
+bool conn_turns_slice_is_over(struct conn_turns *turns);
+
+#endif

@@ -1,0 +1,229 @@
+/* Whose turn it is, on a real loop: a model of connections, some of which always have
+ * more to do. */
+#include "base/clock.h"
+#include "clients/conn_turns.h"
+
+#include <criterion/criterion.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { MANY = 200 };
+
+struct conn {
+    struct conn_turn turn; /* first */
+    unsigned work_us;      /* a piece */
+    enum conn_turn_end end;
+    unsigned served, asks;
+    bool removes_next;
+};
+
+static struct event_base *base;
+static struct conn_turns turns;
+static struct conn conns[MANY];
+static struct conn *order[10000];
+static size_t served;
+static struct event *stop;
+
+static void work_for(unsigned us)
+{
+    const uint64_t until_us = clock_us() + us;
+
+    while (us > 0 && clock_us() < until_us)
+        continue;
+}
+
+static enum conn_turn_end serve(struct conn_turn *turn)
+{
+    struct conn *conn = (struct conn *)turn;
+    const enum conn_turn_end end = conn->end;
+
+    if (served < sizeof order / sizeof *order)
+        order[served] = conn;
+    served++;
+    conn->served++;
+    work_for(conn->work_us);
+    for (unsigned i = 0; i < conn->asks && !conn_turns_slice_is_over(&turns); i++)
+        work_for(20);
+    if (conn->removes_next)
+        conn_turn_remove(&turns, &conn[1].turn);
+    if (end == CONN_TURN_GONE)
+        memset(conn, 0xa5, sizeof *conn); /* must not be looked at */
+    return end;
+}
+
+static void begin(void)
+{
+    struct error error;
+
+    cr_assert_eq(libevent_load(&error), 0);
+    struct event_config *config = event_config_new();
+    base = event_base_new_with_config(config);
+    event_config_free(config);
+    conn_turns_init(&turns, base, serve);
+    memset(conns, 0, sizeof conns);
+    served = 0;
+}
+
+static void end(void)
+{
+    conn_turns_finish(&turns);
+    event_base_free(base);
+}
+
+TestSuite(conn_turns, .init = begin, .fini = end, .timeout = 20);
+
+/* One turn of the loop. */
+static void turn_once(void)
+{
+    event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static bool was_served(const struct conn *conn, size_t among)
+{
+    for (size_t i = 0; i < among && i < served; i++)
+        if (order[i] == conn)
+            return true;
+    return false;
+}
+
+Test(conn_turns, served_once_and_in_order)
+{
+    for (size_t i = 0; i < 5; i++) {
+        conn_turn_add(&turns, &conns[i].turn);
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    cr_assert_eq(served, 0, "within the call");
+    turn_once();
+    cr_assert_eq(served, 5);
+    for (size_t i = 0; i < 5; i++)
+        cr_assert_eq(order[i], &conns[i]);
+    turn_once();
+    cr_assert_eq(served, 5, "again, without having been added");
+}
+
+/* What is served at once does not let a turn go on for ever. */
+Test(conn_turns, take_serves_while_nobody_waits)
+{
+    conn_turn_take(&turns, &conns[0].turn);
+    cr_assert_eq(served, 1);
+    conn_turn_add(&turns, &conns[1].turn);
+    conn_turn_take(&turns, &conns[2].turn);
+    cr_assert_eq(served, 1);
+    turn_once();
+    cr_assert_eq(served, 3);
+    for (size_t i = 0; i < 10; i++) {
+        conns[i].work_us = CONN_TURN_US;
+        conn_turn_take(&turns, &conns[i].turn);
+    }
+    cr_assert_lt(served, 3 + 4);
+    for (size_t i = 0; i < 30; i++)
+        turn_once();
+    cr_assert_eq(served, 3 + 10);
+}
+
+/* Removed and gone ones are not touched any more. */
+Test(conn_turns, who_goes_is_not_looked_at)
+{
+    for (size_t i = 0; i < 4; i++)
+        conn_turn_add(&turns, &conns[i].turn);
+    conns[0].removes_next = true;
+    conns[2].end = CONN_TURN_GONE;
+    conn_turn_remove(&turns, &conns[3].turn);
+    conn_turn_remove(&turns, &conns[3].turn);
+    turn_once();
+    cr_assert_eq(served, 2);
+    cr_assert_eq(conns[1].served, 0);
+}
+
+/* Somebody new waits for a turn at most, however many always have more to do. */
+Test(conn_turns, the_new_go_before_those_with_more_to_do)
+{
+    struct conn *fresh = &conns[MANY - 1];
+
+    for (size_t i = 0; i + 1 < MANY; i++) {
+        conns[i] = (struct conn){.end = CONN_TURN_MORE, .asks = 1000000};
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    while (conns[MANY - 2].served == 0)
+        turn_once(); /* then all have used up a slice */
+    for (size_t i = 0; i + 1 < MANY; i++)
+        conns[i].served = 0;
+    for (size_t round = 0; round < 60; round++) {
+        const size_t before = served;
+        conn_turn_add(&turns, &fresh->turn);
+        served = 0;
+        turn_once();
+        cr_assert(was_served(fresh, 1), "round %zu: after others", round);
+        served += before;
+    }
+    /* ... and those with more to do have had their share meanwhile. */
+    unsigned least = conns[0].served, most = conns[0].served;
+    for (size_t i = 1; i + 1 < MANY; i++) {
+        least = conns[i].served < least ? conns[i].served : least;
+        most = conns[i].served > most ? conns[i].served : most;
+    }
+    cr_assert_leq(most - least, 1, "between %u and %u slices", least, most);
+}
+
+/* Half a turn is for those who wait since earlier turns, however many are new. */
+Test(conn_turns, the_new_do_not_starve_the_others)
+{
+    struct conn *old = &conns[0];
+
+    *old = (struct conn){.end = CONN_TURN_YIELDS, .work_us = 100};
+    conn_turn_add(&turns, &old->turn);
+    turn_once();
+    old->served = 0;
+    /* (On a busy machine a turn may be over at once.) */
+    for (size_t round = 0; round < 200 && old->served < 9; round++) {
+        for (size_t i = 1; i < MANY; i++) {
+            conns[i].work_us = 100;
+            if (conns[i].turn.place == CONN_TURN_NONE)
+                conns[i].turn.heavy_until = 0;
+            conn_turn_add(&turns, &conns[i].turn);
+        }
+        turn_once();
+    }
+    cr_assert_geq(old->served, 9);
+}
+
+/* A loop with much to do looks for other events after each turn. */
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    *(size_t *)arg = served;
+    event_base_loopbreak(base);
+}
+
+Test(conn_turns, other_events_have_their_share)
+{
+    static const struct timeval soon = {0};
+    size_t served_then = SIZE_MAX;
+
+    for (size_t i = 0; i < MANY; i++) {
+        conns[i] = (struct conn){.end = CONN_TURN_MORE, .work_us = 200};
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    turn_once();
+    stop = event_new(base, -1, 0, on_stop, &served_then);
+    event_add(stop, &soon);
+    event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
+    cr_assert_lt(served_then, 60, "%zu pieces of 200 us", served_then);
+    event_free(stop);
+}
+
+Test(conn_turns, a_slice_ends)
+{
+    conns[0] = (struct conn){.asks = 1000000};
+    conn_turn_add(&turns, &conns[0].turn);
+    turn_once();
+    cr_assert_eq(served, 1); /* and came back */
+    conns[1] = (struct conn){.end = CONN_TURN_YIELDS};
+    conn_turn_yield(&turns, &conns[1].turn);
+    conn_turn_add(&turns, &conns[2].turn);
+    served = 0;
+    turn_once();
+    cr_assert_eq(order[0], &conns[2], "before the one that has yielded");
+    cr_assert_gt(conns[1].served, 1);
+}
