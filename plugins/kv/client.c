@@ -46,6 +46,19 @@ struct batch {
 
 /* ---- sessions -------------------------------------------------------------------- */
 
+/* In the order of their ids: those that came before there was a state are late. */
+static void list_session(struct kv *kv, struct session *session)
+{
+    struct session *before = TAILQ_LAST(&kv->all, all_sessions);
+
+    while (before && before->id > session->id)
+        before = TAILQ_PREV(before, all_sessions, all_link);
+    if (before)
+        TAILQ_INSERT_AFTER(&kv->all, before, session, all_link);
+    else
+        TAILQ_INSERT_HEAD(&kv->all, session, all_link);
+}
+
 static void count_session(struct kv *kv, struct session *session)
 {
     if (!kv || session->is_counted)
@@ -53,7 +66,7 @@ static void count_session(struct kv *kv, struct session *session)
     session->is_counted = true;
     kv->connections++;
     kv->sessions++;
-    TAILQ_INSERT_TAIL(&kv->all, session, all_link);
+    list_session(kv, session);
 }
 
 void client_connect(struct rpd_conn *conn, void *state)

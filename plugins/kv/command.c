@@ -29,9 +29,9 @@ static const struct command commands[] = {
     {"auth", -2, STRANGER, 0, 0, 0, command_auth, "connection", "1.0.0", "Authenticate to the server"},
     {"bgsave", -1, COMMAND_ADMIN, 0, 0, 0, command_bgsave, "server", "1.0.0", "Save the dataset in the background"},
     {"bitcount", -2, READ, 1, 1, 1, command_bitcount, "bitmap", "2.6.0", "Count set bits in a string"},
-    {"client", -2, COMMAND_STATELESS, 0, 0, 0, command_client, "connection", "2.4.0", "About this connection"},
-    {"command", -1, COMMAND_STATELESS, 0, 0, 0, command_command, "server", "2.8.13", "About the commands"},
-    {"config", -2, COMMAND_ADMIN | COMMAND_STATELESS, 0, 0, 0, command_config, "server", "2.0.0", "About the configuration"},
+    {"client", -2, COMMAND_STATELESS | COMMAND_HAS_OTHERS, 0, 0, 0, command_client, "connection", "2.4.0", "About this connection"},
+    {"command", -1, COMMAND_STATELESS | COMMAND_HAS_OTHERS, 0, 0, 0, command_command, "server", "2.8.13", "About the commands"},
+    {"config", -2, COMMAND_ADMIN | COMMAND_STATELESS | COMMAND_HAS_OTHERS, 0, 0, 0, command_config, "server", "2.0.0", "About the configuration"},
     {"copy", -3, GROW, 1, 2, 1, command_copy, "generic", "6.2.0", "Copy a key"},
     {"dbsize", 1, READ_FAST | COMMAND_ALL_KEYS, 0, 0, 0, command_dbsize, "server", "1.0.0", "Return the number of keys in the selected database"},
     {"decr", 2, GROW_FAST, 1, 1, 1, command_decr, "string", "1.0.0", "Decrement the integer value of a key by one"},
@@ -67,13 +67,13 @@ static const struct command commands[] = {
     {"info", -1, 0, 0, 0, 0, command_info, "server", "1.0.0", "Get information and statistics about the server"},
     {"keys", 2, READ | COMMAND_ALL_KEYS, 0, 0, 0, command_keys, "generic", "1.0.0", "Find all keys matching the given pattern"},
     {"lastsave", 1, COMMAND_FAST, 0, 0, 0, command_lastsave, "server", "1.0.0", "Get the UNIX time stamp of the last successful save to disk"},
-    {"latency", -2, COMMAND_ADMIN | COMMAND_STATELESS, 0, 0, 0, command_latency, "server", "2.8.13", "About latency events, of which none are kept"},
+    {"latency", -2, COMMAND_ADMIN | COMMAND_STATELESS | COMMAND_HAS_OTHERS, 0, 0, 0, command_latency, "server", "2.8.13", "About latency events, of which none are kept"},
     {"mget", -2, READ_FAST, 1, -1, 1, command_mget, "string", "1.0.0", "Get the values of all the given keys"},
     {"move", 3, GROW_FAST, 1, 1, 1, command_move, "generic", "1.0.0", "Move a key to another database"},
     {"mset", -3, GROW, 1, -1, 2, command_mset, "string", "1.0.1", "Set multiple keys to multiple values"},
     {"msetnx", -3, GROW, 1, -1, 2, command_msetnx, "string", "1.0.1", "Set multiple keys to multiple values, only if none of the keys exist"},
     {"multi", 1, AT_ONCE, 0, 0, 0, command_multi, "transactions", "1.2.0", "Mark the start of a transaction block"},
-    {"object", -2, READ, 2, 2, 1, command_object, "generic", "2.2.3", "Inspect the internals of the value at a key"},
+    {"object", -2, READ | COMMAND_HAS_OTHERS, 2, 2, 1, command_object, "generic", "2.2.3", "Inspect the internals of the value at a key"},
     {"persist", 2, WRITE_FAST, 1, 1, 1, command_persist, "generic", "2.2.0", "Remove the expiration from a key"},
     {"pexpire", -3, WRITE_FAST, 1, 1, 1, command_pexpire, "generic", "2.6.0", "Set a key's time to live in milliseconds"},
     {"pexpireat", -3, WRITE_FAST, 1, 1, 1, command_pexpireat, "generic", "2.6.0", "Set the expiration for a key as a UNIX timestamp specified in milliseconds"},
@@ -84,7 +84,7 @@ static const struct command commands[] = {
     {"psubscribe", -2, LISTENER, 0, 0, 0, command_psubscribe, "pubsub", "2.0.0", "Listen for messages published to channels matching the given patterns"},
     {"pttl", 2, READ_FAST, 1, 1, 1, command_pttl, "generic", "2.6.0", "Get the time to live for a key in milliseconds"},
     {"publish", 3, COMMAND_FAST, 0, 0, 0, command_publish, "pubsub", "2.0.0", "Post a message to a channel"},
-    {"pubsub", -2, 0, 0, 0, 0, command_pubsub, "pubsub", "2.8.0", "About channels, and who listens to them"},
+    {"pubsub", -2, COMMAND_HAS_OTHERS, 0, 0, 0, command_pubsub, "pubsub", "2.8.0", "About channels, and who listens to them"},
     {"punsubscribe", -1, LISTENER, 0, 0, 0, command_punsubscribe, "pubsub", "2.0.0", "Stop listening for messages posted to channels matching the given patterns"},
     {"quit", -1, STRANGER | COMMAND_AT_ONCE | COMMAND_LISTENER, 0, 0, 0, command_quit, "connection", "1.0.0", "Close the connection"},
     {"randomkey", 1, READ | COMMAND_ALL_KEYS, 0, 0, 0, command_randomkey, "generic", "1.0.0", "Return a random key from the keyspace"},
@@ -100,7 +100,7 @@ static const struct command commands[] = {
     {"setex", 4, GROW, 1, 1, 1, command_setex, "string", "2.0.0", "Set the value and expiration of a key"},
     {"setnx", 3, GROW_FAST, 1, 1, 1, command_setnx, "string", "1.0.0", "Set the value of a key, only if the key does not exist"},
     {"setrange", 4, GROW, 1, 1, 1, command_setrange, "string", "2.2.0", "Overwrite part of a string at key starting at the specified offset"},
-    {"slowlog", -2, COMMAND_ADMIN | COMMAND_STATELESS, 0, 0, 0, command_slowlog, "server", "2.2.12", "About slow requests, of which none are kept"},
+    {"slowlog", -2, COMMAND_ADMIN | COMMAND_STATELESS | COMMAND_HAS_OTHERS, 0, 0, 0, command_slowlog, "server", "2.2.12", "About slow requests, of which none are kept"},
     {"strlen", 2, READ_FAST, 1, 1, 1, command_strlen, "string", "2.2.0", "Get the length of the value stored in a key"},
     {"subscribe", -2, LISTENER, 0, 0, 0, command_subscribe, "pubsub", "2.0.0", "Listen for messages published to the given channels"},
     {"substr", 4, READ, 1, 1, 1, command_getrange, "string", "1.0.0", "Get a substring of the string stored at a key"},
@@ -279,6 +279,63 @@ static bool has_short_keys(const struct call *call)
     return true;
 }
 
+/* Of the commands that have some: they are checked as commands are, before the request is queued.
+ */
+static const struct {
+    void (*run)(struct call *call);
+    const char *name;
+    int arity;
+} subcommands[] = {
+    {command_client, "getname", 2},   {command_client, "getredir", 2},
+    {command_client, "id", 2},        {command_client, "info", 2},
+    {command_client, "kill", -3},     {command_client, "list", -2},
+    {command_client, "no-evict", 3},  {command_client, "reply", 3},
+    {command_client, "setinfo", 4},   {command_client, "setname", 3},
+    {command_command, "count", 2},    {command_command, "docs", -2},
+    {command_command, "info", -2},    {command_config, "get", -3},
+    {command_latency, "doctor", 2},   {command_latency, "histogram", -2},
+    {command_latency, "history", 3},  {command_latency, "latest", 2},
+    {command_latency, "reset", -2},   {command_object, "encoding", 3},
+    {command_object, "freq", 3},      {command_object, "help", 2},
+    {command_object, "idletime", 3},  {command_object, "refcount", 3},
+    {command_pubsub, "channels", -2}, {command_pubsub, "numpat", 2},
+    {command_pubsub, "numsub", -2},   {command_slowlog, "get", -2},
+    {command_slowlog, "len", 2},      {command_slowlog, "reset", 2},
+};
+
+/* Whether there is such a one, if the command has any; else an error has been answered. */
+static bool has_subcommand(struct call *call)
+{
+    bool has_any = false;
+
+    if (call->argc < 2)
+        return true;
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
+        const int arity = subcommands[i].arity;
+        if (subcommands[i].run != call->command->run)
+            continue;
+        has_any = true;
+        if (!call_arg_is(call, 1, subcommands[i].name))
+            continue;
+        if (arity > 0 ? call->argc == (uint32_t)arity : call->argc >= (uint32_t)-arity)
+            return true;
+        call_wrong_arity_of(call, subcommands[i].name);
+        return false;
+    }
+    if (has_any)
+        call_unknown_subcommand(call);
+    return !has_any;
+}
+
+static void answer_wrong_arity(struct call *call)
+{
+    if (call->command->run == command_exec)
+        reply_error(call->reply, "EXECABORT Transaction discarded because of: wrong number of "
+                                 "arguments for 'exec' command");
+    else
+        call_wrong_arity(call, call->command->name);
+}
+
 /* Of one who listens to channels, in RESP2. */
 static void answer_listener(struct call *call)
 {
@@ -300,13 +357,15 @@ static bool is_allowed(struct call *call)
     if (!command) {
         answer_unknown(call);
     } else if (!has_right_arity(call)) {
-        call_wrong_arity(call, command->name);
+        answer_wrong_arity(call);
     } else if (!session->is_authenticated && !(command->flags & COMMAND_STRANGER)) {
         reply_error(call->reply, "NOAUTH Authentication required.");
     } else if (session->multi && (command->flags & COMMAND_NO_MULTI)) {
         reply_error(call->reply, "ERR Command not allowed inside a transaction");
     } else if (command->flags & COMMAND_REFUSED) {
         command->run(call);
+    } else if ((command->flags & COMMAND_HAS_OTHERS) && !has_subcommand(call)) {
+        return false;
     } else if (!has_short_keys(call)) {
         reply_errorf(call->reply, "ERR a key has more than %d bytes", CALL_KEY_MAX);
     } else if (call->reply->protocol == 2 && pubsub_is_on(session) &&

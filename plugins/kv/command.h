@@ -23,10 +23,11 @@ enum {
     COMMAND_STATELESS = 32, /* can do without a state: call->kv may be NULL */
     COMMAND_STRANGER = 64,  /* also of those who have not authenticated */
     COMMAND_ADMIN = 128,
-    COMMAND_AT_ONCE = 256,   /* between MULTI and EXEC, too */
-    COMMAND_NO_MULTI = 512,  /* refused there */
-    COMMAND_LISTENER = 1024, /* also of those who listen to channels, in RESP2 */
-    COMMAND_REFUSED = 2048   /* there is none, but clients ask for it */
+    COMMAND_AT_ONCE = 256,    /* between MULTI and EXEC, too */
+    COMMAND_NO_MULTI = 512,   /* refused there */
+    COMMAND_LISTENER = 1024,  /* also of those who listen to channels, in RESP2 */
+    COMMAND_REFUSED = 2048,   /* there is none, but clients ask for it */
+    COMMAND_HAS_OTHERS = 4096 /* it has subcommands */
 };
 
 enum call_end {

@@ -85,6 +85,8 @@ static bool parse_range(struct call *call, int64_t *ret_start, int64_t *ret_end,
     }
     if (!call_integer(call, 2, ret_start) || !call_integer(call, 3, ret_end))
         return false;
+    if (*ret_start < 0 && *ret_end < 0 && *ret_start > *ret_end)
+        return true; /* (whatever the unit, as in Redis) */
     *ret_is_bits = call->argc == 5 && call_arg_is(call, 4, "bit");
     if (call->argc == 4 || *ret_is_bits || call_arg_is(call, 4, "byte"))
         return true;
@@ -130,11 +132,15 @@ void command_bitcount(struct call *call)
     bool is_bits;
     struct entry *entry;
 
-    if (!parse_range(call, &start, &end, &is_bits))
-        return;
     entry = store_find(call->store, call_database(call), &key);
-    const struct bits bits = find_bits(start, end, is_bits, entry ? entry_value_size(entry) : 0);
-    while (entry && bits.first + (int64_t)progress->at <= bits.last) {
+    if (entry && !parse_range(call, &start, &end, &is_bits))
+        return;
+    if (!entry) { /* (whatever else was asked, as in Redis) */
+        reply_integer(call->reply, 0);
+        return;
+    }
+    const struct bits bits = find_bits(start, end, is_bits, entry_value_size(entry));
+    while (bits.first + (int64_t)progress->at <= bits.last) {
         const int64_t at = bits.first + (int64_t)progress->at++;
         progress->count += count_byte(&bits, at, (unsigned char)entry_value(entry)[at]);
         if (progress->at % CALL_PIECE == 0 && call_is_late(call))

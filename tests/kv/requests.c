@@ -233,7 +233,8 @@ static void expire_option(struct request *request)
 }
 
 /* What a command is given: k key, v value, i number, f float, s seconds, m milliseconds,
- * S and M times, p pattern, c cursor, d database; then a '?' for up to three options. */
+ * S and M times, p pattern, c cursor, d database, o offset, B and b an offset of a bit and a bit,
+ * u a unit, O what OBJECT is asked; then a '?' for up to three options. */
 struct form {
     const char *name, *args;
     enum answer_kind kind;
@@ -244,6 +245,19 @@ static int one_expire_option(struct request *request)
 {
     expire_option(request);
     return 1;
+}
+
+static int copy_option(struct request *request)
+{
+    static const char *const databases[] = {"0", "1", "16", "x"};
+
+    if (requests_random(2)) {
+        word(request, requests_random(8) ? "replace" : "bogus");
+        return 1;
+    }
+    word(request, "db");
+    plain(request, PICK(databases));
+    return 2;
 }
 
 static const struct form forms[] = {
@@ -303,6 +317,27 @@ static const struct form forms[] = {
     {"auth", "vvv", ANSWER_SAME, NULL},
     {"hello", "i", ANSWER_LOOSE, NULL},
     {"lastsave", "", ANSWER_LOOSE, NULL},
+    {"substr", "kii", ANSWER_SAME, NULL},
+    {"setbit", "kBb", ANSWER_SAME, NULL},
+    {"getbit", "kB", ANSWER_SAME, NULL},
+    {"bitcount", "k", ANSWER_SAME, NULL},
+    {"bitcount", "kii", ANSWER_SAME, NULL},
+    {"bitcount", "kiiu", ANSWER_SAME, NULL},
+    {"copy", "kk?", ANSWER_SAME, copy_option},
+    {"move", "kd", ANSWER_SAME, NULL},
+    {"renamenx", "kk", ANSWER_SAME, NULL},
+    {"expiretime", "k", ANSWER_SECONDS, NULL},
+    {"pexpiretime", "k", ANSWER_MILLISECONDS, NULL},
+    {"object", "Ok", ANSWER_LOOSE, NULL},
+    {"time", "", ANSWER_LOOSE, NULL},
+    {"publish", "vv", ANSWER_SAME, NULL},
+    {"watch", "kk", ANSWER_SAME, NULL},
+    {"unwatch", "", ANSWER_SAME, NULL},
+    {"exec", "", ANSWER_SAME, NULL},
+    {"discard", "", ANSWER_SAME, NULL},
+    {"reset", "", ANSWER_SAME, NULL},
+    {"latency", "", ANSWER_SAME, NULL},
+    {"slowlog", "v", ANSWER_LOOSE, NULL},
     {"nosuchcommand", "vkv", ANSWER_SAME, NULL},
     {"config", "", ANSWER_SAME, NULL},
 };
@@ -313,6 +348,11 @@ static int argument(struct request *request, const struct form *form, char type)
         "0", "1", "10", "300", "5000", "536870912", "-1", "9223372036854775807", "x"};
     static const char *const databases[] = {"0",  "0",  "1",           "1", "15",
                                             "16", "-1", "99999999999", "x", "9223372036854775808"};
+    static const char *const bits[] = {"0", "1", "1", "2", "x"};
+    static const char *const bit_offsets[] = {"0",    "7",          "8",  "100",
+                                              "5000", "4294967296", "-1", "x"};
+    static const char *const units[] = {"byte", "bit", "BIT", "bogus"};
+    static const char *const looks[] = {"encoding", "refcount", "idletime"};
     static const char *const cursors[] = {"0", "0", "x", "-1", " 1", "18446744073709551616", ""};
     int count = 0;
 
@@ -329,6 +369,10 @@ static int argument(struct request *request, const struct form *form, char type)
     case 'o': plain(request, PICK(offsets)); return 1;
     case 'd': plain(request, PICK(databases)); return 1;
     case 'c': plain(request, PICK(cursors)); return 1;
+    case 'b': plain(request, PICK(bits)); return 1;
+    case 'B': plain(request, PICK(bit_offsets)); return 1;
+    case 'u': plain(request, PICK(units)); return 1;
+    case 'O': plain(request, PICK(looks)); return 1;
     case 'n': word(request, "count"), number(request); return 2;
     default:
         for (uint64_t i = requests_random(4); i > 0; i--)
@@ -347,9 +391,8 @@ static void finish(struct request *request, int count)
     request->size += size;
 }
 
-void request_make(struct request *request)
+static void make_of(struct request *request, const struct form *form)
 {
-    const struct form *form = &PICK(forms);
     int count = 1;
 
     request->size = 0;
@@ -364,6 +407,35 @@ void request_make(struct request *request)
         count++;
     }
     finish(request, count);
+}
+
+/* Between MULTI and EXEC: what is answered the same is all that can be compared there. */
+static void make_queued(struct request *request)
+{
+    do
+        make_of(request, &PICK(forms));
+    while (request->kind != ANSWER_SAME || request->expires_soon);
+}
+
+static int is_multi; /* so many requests more, and one; 0: none */
+
+void request_make(struct request *request)
+{
+    static const char *const multi[] = {"MULTI", NULL}, *const exec[] = {"EXEC", NULL},
+                             *const discard[] = {"DISCARD", NULL};
+
+    if (is_multi > 1) {
+        is_multi--;
+        make_queued(request);
+    } else if (is_multi == 1) {
+        is_multi = 0;
+        request_of(request, ANSWER_SAME, requests_random(8) ? exec : discard);
+    } else if (requests_random(30) == 0) {
+        is_multi = 2 + (int)requests_random(8);
+        request_of(request, ANSWER_SAME, multi);
+    } else {
+        make_of(request, &PICK(forms));
+    }
 }
 
 void request_of(struct request *request, enum answer_kind kind, const char *const *words)
