@@ -6,7 +6,6 @@
 #include "plugin/seal_filter.h"
 
 #include "guard/outcome.h"
-#include "plugin/libseccomp.h"
 #include "plugin/seal_rules.h"
 
 #include <linux/seccomp.h>
@@ -54,7 +53,19 @@ static int make_program(const struct seal_rules *rules, struct sock_filter *ret,
     return 0;
 }
 
+/* (No library is asked: a bind that was denied a file may have made the loader believe
+ * that there is none.) */
+char *seal_filter_call_name(int call)
+{
+    const size_t count = sizeof call_names / sizeof *call_names;
+    const char *name = call >= 0 && (size_t)call < count ? call_names[call] : NULL;
+
+    return name ? strdup(name) : NULL;
+}
+
 #else
+
+#include "plugin/libseccomp.h"
 
 static int make_program(const struct seal_rules *rules, struct sock_filter *ret,
                         unsigned short *ret_count, struct error *error)
@@ -65,6 +76,11 @@ static int make_program(const struct seal_rules *rules, struct sock_filter *ret,
         return error_set(error, EXIT_SYSTEM, "seal", "libseccomp",
                          "no filter could be made; free memory");
     return 0;
+}
+
+char *seal_filter_call_name(int call)
+{
+    return seccomp_syscall_resolve_num_arch(seccomp_arch_native(), call);
 }
 
 #endif
@@ -87,13 +103,4 @@ long seal_filter_install(enum config_seal mode)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prepared[mode].program);
-}
-
-char *seal_filter_call_name(int call)
-{
-    struct error error;
-
-    if (libseccomp_load(&error) < 0)
-        return NULL;
-    return seccomp_syscall_resolve_num_arch(seccomp_arch_native(), call);
 }

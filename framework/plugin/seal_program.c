@@ -1,8 +1,10 @@
 /* A program of the build: writes the filters of the seal as a C source, so that no start
  * has to make them. What is known only then, seal_filter.c puts in. */
+#include "plugin/libseccomp.h"
 #include "plugin/seal_rules.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static int write_program(enum config_seal mode, const char *name)
 {
@@ -20,9 +22,26 @@ static int write_program(enum config_seal mode, const char *name)
     return 0;
 }
 
+/* What a breach is called. */
+static void write_names(void)
+{
+    enum { CALLS_MAX = 1024 };
+
+    puts("static const char *const call_names[] = {");
+    for (int call = 0; call < CALLS_MAX; call++) {
+        char *name = seccomp_syscall_resolve_num_arch(seccomp_arch_native(), call);
+
+        if (name)
+            printf("    [%d] = \"%s\",\n", call, name);
+        free(name);
+    }
+    puts("};");
+}
+
 int main(void)
 {
     puts("/* Made by seal_program.c from the rules in seal_rules.c. */");
+    write_names();
     return write_program(SEAL_ENFORCE, "program_enforce") < 0 ||
            write_program(SEAL_LOG, "program_log") < 0;
 }

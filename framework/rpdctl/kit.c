@@ -222,6 +222,15 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
 
 /* ---- what it says ---------------------------------------------------------------------- */
 
+/* A daemon whose lines go to a file puts the time before each. */
+static const char *without_time(const char *line)
+{
+    const char *end = strchr(line, ' ');
+
+    return end && line[0] >= '0' && line[0] <= '9' && strncmp(end + 1, "rpd: ", 5) == 0 ? end + 1
+                                                                                        : line;
+}
+
 /* What every end says, whatever it came from. */
 static bool is_of_any_end(const char *line)
 {
@@ -251,7 +260,7 @@ const char *stage_last_line(const struct stage *stage, char room[256])
         tail[size > 0 ? size : 0] = '\0';
         line = strrchr(tail, '\n');
         line = line ? line + 1 : tail;
-        snprintf(room, 256, "%.250s", line);
+        snprintf(room, 256, "%.250s", without_time(line));
         size = line - tail;
     } while (size > 0 && is_of_any_end(room));
     return room;
