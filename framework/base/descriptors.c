@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int compare(const void *left, const void *right)
@@ -76,6 +77,35 @@ static const struct descriptor *find(const struct descriptors *list, int fd)
 bool descriptors_have(const struct descriptors *list, int fd)
 {
     return find(list, fd) != NULL;
+}
+
+/* (/proc lists them in ascending order: to close the one that was listed skips none.) */
+static bool close_listed(unsigned first, unsigned last)
+{
+    DIR *directory = opendir("/proc/self/fd");
+
+    if (!directory)
+        return false;
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+        char *end;
+        const unsigned long fd = strtoul(entry->d_name, &end, 10);
+
+        if (end != entry->d_name && fd >= first && fd <= last && fd != (unsigned)dirfd(directory))
+            close((int)fd);
+    }
+    closedir(directory);
+    return true;
+}
+
+void descriptors_close(unsigned first, unsigned last)
+{
+    struct rlimit limit = {.rlim_max = 0};
+
+    if (close_range(first, last, 0) == 0 || first > last || close_listed(first, last))
+        return;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (unsigned fd = first; fd <= last && fd < limit.rlim_max; fd++)
+        close((int)fd);
 }
 
 /* One that is gone can only be told by its kind. */

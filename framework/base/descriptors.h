@@ -25,6 +25,10 @@ void descriptors_free(struct descriptors *list);
 /* [start] Whether this one is in the list, by its number. */
 bool descriptors_have(const struct descriptors *list, int fd);
 
+/* [start] Closes all from the first to the last: by close_range(), where a sandbox denies that one
+ * by one. */
+void descriptors_close(unsigned first, unsigned last);
+
 /* [any] What it is: "descriptor 7, socket:[4711]"; its number alone if that is not
  * known. */
 void descriptors_describe(int fd, char *ret_text, size_t size);

@@ -42,4 +42,10 @@ int error_set(struct error *error, enum exit_code code, const char *step, const 
  * such an errno ends in 71. */
 bool error_is_shortage(int error_number);
 
+/* The errno of the shortage that a message of the loader's (dlerror) ends with; else 0. */
+int error_shortage_in(const char *message);
+
+/* What to do about that errno: about the shortage, if it is one, else otherwise. */
+const char *error_remedy(int error_number, const char *otherwise);
+
 #endif

@@ -1,7 +1,7 @@
 /* Closing descriptors in forked children. See fork_guard.h.
  *
- * The child's handler may run while another thread of the parent was changing
- * the table, so its entries are atomic. */
+ * A bit for each descriptor. The child's handler may run while another thread of
+ * the parent was changing some, so they are changed atomically. */
 #include "base/fork_guard.h"
 
 #include <pthread.h>
@@ -9,19 +9,25 @@
 #include <stddef.h>
 #include <unistd.h>
 
-enum { GUARDED_MAX = 4096 };
+/* Pages of bits that no descriptor has needed are never touched. A descriptor beyond
+ * these is not guarded. */
+enum { GUARDED_MAX = 1 << 20, BITS = 8 * sizeof(unsigned long) };
 
-/* An entry is a descriptor plus one, so that 0 is none. */
-static atomic_int guarded[GUARDED_MAX];
+static atomic_ulong guarded[GUARDED_MAX / BITS];
+static atomic_int words_used;
+
+static unsigned long bit_of(int fd)
+{
+    return 1ul << ((unsigned)fd % BITS);
+}
 
 static void close_in_child(void)
 {
-    for (size_t i = 0; i < GUARDED_MAX; i++) {
-        const int entry = atomic_load(&guarded[i]);
+    const int words = atomic_load(&words_used);
 
-        if (entry > 0)
-            close(entry - 1);
-    }
+    for (int word = 0; word < words; word++)
+        for (unsigned long bits = atomic_load(&guarded[word]); bits != 0; bits &= bits - 1)
+            close(word * (int)BITS + __builtin_ctzl(bits));
 }
 
 int fork_guard_install(void)
@@ -29,25 +35,22 @@ int fork_guard_install(void)
     return pthread_atfork(NULL, NULL, close_in_child) == 0 ? 0 : -1;
 }
 
-static void replace(int from, int to)
-{
-    for (size_t i = 0; i < GUARDED_MAX; i++) {
-        int expected = from;
-
-        if (atomic_compare_exchange_strong(&guarded[i], &expected, to))
-            return;
-    }
-}
-
 void fork_guard_add(int fd)
 {
-    replace(0, fd + 1);
+    int used = atomic_load(&words_used);
+
+    if (fd < 0 || fd >= GUARDED_MAX)
+        return;
+    atomic_fetch_or(&guarded[fd / (int)BITS], bit_of(fd));
+    while (used <= fd / (int)BITS &&
+           !atomic_compare_exchange_weak(&words_used, &used, fd / (int)BITS + 1))
+        ;
 }
 
 void fork_guard_remove(int fd)
 {
-    if (fd >= 0)
-        replace(fd + 1, 0);
+    if (fd >= 0 && fd < GUARDED_MAX)
+        atomic_fetch_and(&guarded[fd / (int)BITS], ~bit_of(fd));
 }
 
 void fork_guard_close(int fd)

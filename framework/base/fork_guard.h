@@ -8,8 +8,8 @@
 /* [start] Once, before any plugin's code. 0, or -1 without memory. */
 int fork_guard_install(void);
 
-/* [start][loop] This descriptor is closed in a child; it no longer is. What does
- * not fit the table (4096) is not guarded. */
+/* [start][loop] This descriptor is closed in a child; it no longer is. What is
+ * above a million is not guarded. */
 void fork_guard_add(int fd);
 void fork_guard_remove(int fd);
 

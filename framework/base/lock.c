@@ -3,6 +3,7 @@
 #include "base/lock.h"
 
 #include "base/fork_guard.h"
+#include "base/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +15,28 @@
 
 static const char STEP[] = "claim";
 
+/* With the mode 0600, whatever the umask is of whoever makes it, or was. */
+static int open_for_us(int dirfd, const char *name)
+{
+    enum { MODE = 0600, FLAGS = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+    struct stat status;
+    int fd = openat(dirfd, name, FLAGS, MODE);
+
+    if (fd < 0 && errno == EACCES && fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+        fchmodat(dirfd, name, MODE, 0) == 0)
+        fd = openat(dirfd, name, FLAGS, MODE);
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        status.st_uid == geteuid() && (status.st_mode & 07777) != MODE && fchmod(fd, MODE) < 0) {
+        /* then it is as it is, and we have it */
+    }
+    return fd;
+}
+
 static int open_lock_file(int dirfd, const char *path, const char *name, struct error *error)
 {
     struct stat status;
-    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    int fd = open_for_us(dirfd, name);
 
     if (fd < 0)
         return error_set(error,
@@ -25,12 +44,11 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
                          : error_is_shortage(errno) ? EXIT_SYSTEM
                                                     : EXIT_RECORD,
                          STEP, path,
-                         errno == ELOOP
-                             ? "the lock file is a symbolic link; remove it"
-                             : "cannot open the lock file: %s; make the directory writable, or "
-                               "use another",
-                         strerror(errno));
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+                         errno == ELOOP ? "the lock file is a symbolic link; remove it"
+                                        : "cannot open the lock file: %s; %s",
+                         strerror(errno),
+                         error_remedy(errno, "make the directory writable, or use another"));
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && owner_is_us(status.st_uid) &&
         status.st_nlink <= 1)
         return fd;
     close(fd);
@@ -87,6 +105,24 @@ bool lock_in_place(const struct lock *lock)
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
+void lock_touch(const struct lock *lock)
+{
+    static const struct timespec times[] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+
+    if (lock->fd >= 0)
+        futimens(lock->fd, times);
+}
+
+static int refuse_lock(const char *path, int command, int cause, struct error *error)
+{
+    const bool is_denied = cause == EPERM || cause == ENOSYS;
+
+    return error_set(error, is_denied ? EXIT_SYSTEM : EXIT_RECORD, STEP, path,
+                     is_denied ? "cannot lock it: fcntl(%s): %s; let the sandbox allow that"
+                               : "cannot lock it: fcntl(%s): %s; use a file system that has locks",
+                     command == F_OFD_SETLK ? "F_OFD_SETLK" : "F_OFD_SETLKW", strerror(cause));
+}
+
 /* command: F_OFD_SETLK or F_OFD_SETLKW. */
 static int take(struct lock *lock, int command, int dirfd, const char *directory, const char *name,
                 char ret_holder[LOCK_HOLDER_MAX], struct error *error)
@@ -114,9 +150,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
             close(fd);
             if (cause == EAGAIN || cause == EACCES || cause == EINTR)
                 return 1;
-            return error_set(error, EXIT_RECORD, STEP, path,
-                             "cannot lock it: %s; use a file system that has locks",
-                             strerror(cause));
+            return refuse_lock(path, command, cause, error);
         }
         lock->fd = fd;
         fork_guard_add(fd);

@@ -35,6 +35,9 @@ void lock_sign(const struct lock *lock, const char *identity);
 /* Whether the file under the name is still the one that we hold. */
 bool lock_in_place(const struct lock *lock);
 
+/* So that no cleaner takes the file for one that nobody uses. When it was signed stays. */
+void lock_touch(const struct lock *lock);
+
 /* Drops it. The file stays. */
 void lock_release(struct lock *lock);
 

@@ -1,8 +1,12 @@
 /* Writes log lines. See log.h. */
 #include "base/log.h"
 
+#include "base/clock.h"
+#include "base/log_limit.h"
 #include "base/output.h"
+#include "base/safe_text.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,12 +17,22 @@ enum { MESSAGE_MAX = 1024 };
 static struct {
     enum rpd_log_level level;
     enum log_format format;
-} log_state = {RPD_LOG_INFO, LOG_TEXT};
+    pthread_mutex_t mutex; /* for the limit */
+    struct log_limit limit;
+} log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-void log_configure(enum rpd_log_level level, enum log_format format)
+/* (Another thread of the parent may have held it.) */
+static void free_mutex_in_child(void)
+{
+    pthread_mutex_init(&log_state.mutex, NULL);
+}
+
+void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
 {
     log_state.level = level;
     log_state.format = format;
+    log_state.limit.a_second = a_second;
+    pthread_atfork(NULL, NULL, free_mutex_in_child); /* without memory: a child may hang */
 }
 
 static const char *level_name(enum rpd_log_level level)
@@ -33,18 +47,23 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
 {
     size_t used = 0;
 
-    for (; *from && used + 7 < room; from++) {
+    while (*from && used + 9 < room) {
         const unsigned char byte = (unsigned char)*from;
+        bool is_control;
+        const size_t size = safe_text_character(from, &is_control);
 
-        if (byte < 0x20 || byte == 0x7f)
+        if (is_control) /* (of two bytes, the second is its number) */
             used += (size_t)snprintf(to + used, room - used,
-                                     format == LOG_JSON ? "\\u%04x" : "\\x%02x", byte);
+                                     format == LOG_JSON ? "\\u%04x" : "\\x%02x",
+                                     (unsigned char)from[size - 1]);
         else if (format == LOG_JSON && (byte == '"' || byte == '\\')) {
             to[used++] = '\\';
             to[used++] = (char)byte;
         } else {
-            to[used++] = (char)byte;
+            memcpy(to + used, from, size);
+            used += size;
         }
+        from += size;
     }
     to[used] = '\0';
     return used;
@@ -99,21 +118,81 @@ static void write_or_drop(const char *line, size_t size)
         atomic_fetch_add(&dropped, 1);
 }
 
-void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
+static void write_message(enum rpd_log_level level, const char *subject, const char *message)
 {
-    char message[MESSAGE_MAX + 1];
     char line[OUTPUT_LINE_MAX];
     size_t size;
 
-    if (level > log_state.level)
-        return;
-    vsnprintf(message, sizeof message, format, arguments);
     if (log_state.format == LOG_JSON)
         size = format_json(line, sizeof line, level, subject, message);
     else
         size = format_text(line, sizeof line, level, subject, message);
     line[size++] = '\n';
     write_or_drop(line, size);
+}
+
+/* Why the daemon ends must be seen, whatever else was. */
+static bool is_limited(enum rpd_log_level level, const char *subject)
+{
+    return log_state.limit.a_second > 0 && (subject || level != RPD_LOG_ERROR);
+}
+
+RPD_PRINTF(3, 0)
+static bool is_left_out(enum rpd_log_level level, const char *subject, const char *format,
+                        va_list arguments)
+{
+    struct log_cause *cause;
+
+    pthread_mutex_lock(&log_state.mutex);
+    cause = log_limit_count(&log_state.limit, subject, format, clock_us());
+    if (cause && cause->left_out == 1) {
+        cause->level = (int)level;
+        snprintf(cause->subject, sizeof cause->subject, "%s", subject ? subject : "");
+        vsnprintf(cause->sample, sizeof cause->sample, format, arguments);
+    }
+    pthread_mutex_unlock(&log_state.mutex);
+    return cause;
+}
+
+static bool take_left_out(bool all, struct log_cause *ret)
+{
+    bool found;
+
+    pthread_mutex_lock(&log_state.mutex);
+    found = log_limit_take(&log_state.limit, clock_us(), all, ret);
+    pthread_mutex_unlock(&log_state.mutex);
+    return found;
+}
+
+void log_tell_left_out(bool all)
+{
+    struct log_cause cause;
+    char message[MESSAGE_MAX + 1];
+
+    while (take_left_out(all, &cause)) {
+        snprintf(message, sizeof message, "%llu more such lines were left out (log.limit): %s",
+                 (unsigned long long)cause.left_out, cause.sample);
+        write_message((enum rpd_log_level)cause.level, *cause.subject ? cause.subject : NULL,
+                      message);
+    }
+}
+
+void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
+{
+    char message[MESSAGE_MAX + 1];
+    va_list sample;
+    bool left_out = false;
+
+    if (level > log_state.level)
+        return;
+    va_copy(sample, arguments);
+    if (is_limited(level, subject))
+        left_out = is_left_out(level, subject, format, sample);
+    va_end(sample);
+    if (left_out)
+        return;
+    vsnprintf(message, sizeof message, format, arguments);
+    write_message(level, subject, message);
 }
 
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)

@@ -4,6 +4,10 @@
  * text:  rpd: echo: bound unix:/run/user/1000/rpd/echo.sock
  * json:  {"time":"2026-01-02T03:04:05.678Z","level":"info","subject":"echo","message":"bound ..."}
  *
+ * Lines of one cause, which is a subject and a format, are limited (log_limit.h): beyond the
+ * limit they are counted, and the count becomes a line. Not limited are errors of the daemon
+ * itself, which say why it ends.
+ *
  * Each line is one write(2), so that lines of several threads never mix. Where
  * nobody reads them, lines are lost (output.h).
  * Functions here are [any]. */
@@ -13,11 +17,16 @@
 #include <rpd/service.h>
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum log_format { LOG_TEXT, LOG_JSON };
 
-/* Before other threads exist. Without it: info, text. */
-void log_configure(enum rpd_log_level level, enum log_format format);
+/* Before other threads exist. Without it: info, text, no limit. a_second: lines of a cause, in
+ * the long run; 0: no limit. */
+void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second);
+
+/* From time to time: writes the counts that are due; all: at the end, whatever there is. */
+void log_tell_left_out(bool all);
 
 /* subject: a service's name, or NULL for the daemon itself. */
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)

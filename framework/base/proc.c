@@ -1,11 +1,16 @@
 /* What /proc says. See proc.h. */
 #include "base/proc.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static ssize_t read_file(const char *path, char *to, size_t room)
@@ -74,4 +79,110 @@ int proc_read_stat(const char *pid, struct proc_stat *ret)
     }
     errno = EPROTO;
     return -1;
+}
+
+int proc_read_user(const char *pid, uid_t *ret)
+{
+    char path[64], text[4096];
+    const char *at;
+    unsigned user;
+
+    snprintf(path, sizeof path, "/proc/%.20s/status", pid);
+    if (read_file(path, text, sizeof text) < 0)
+        return -1;
+    /* Real, effective, saved, of the file system. */
+    at = strstr(text, "\nUid:");
+    if (!at || sscanf(at, "\nUid: %*u %u", &user) != 1) {
+        errno = EPROTO;
+        return -1;
+    }
+    *ret = user;
+    return 0;
+}
+
+/* "1: OFDLCK ADVISORY  WRITE -1 00:1a:42 0 EOF"; those who wait for one have "->" before its kind.
+ * (Whose it is the kernel says of POSIX locks alone: it is -1 here.) */
+static bool is_lock_on(const char *line, dev_t device, ino_t inode)
+{
+    unsigned device_major, device_minor;
+    unsigned long long number;
+
+    return sscanf(line, "%*d: OFDLCK %*s WRITE %*d %x:%x:%llu", &device_major, &device_minor,
+                  &number) == 3 &&
+           device_major == major(device) && device_minor == minor(device) && number == inode;
+}
+
+int proc_is_locked(dev_t device, ino_t inode)
+{
+    FILE *locks = fopen("/proc/locks", "re");
+    char line[256];
+    int is_locked = 0;
+
+    if (!locks)
+        return -1;
+    while (!is_locked && fgets(line, sizeof line, locks))
+        is_locked = is_lock_on(line, device, inode);
+    fclose(locks);
+    return is_locked;
+}
+
+static uint32_t namespace_of(const char *pid, const char *kind)
+{
+    char path[64];
+    struct stat status;
+
+    snprintf(path, sizeof path, "/proc/%.20s/ns/%s", pid, kind);
+    return stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
+}
+
+void proc_namespaces(struct proc_namespaces *ret)
+{
+    ret->pid = namespace_of("self", "pid");
+    ret->time = namespace_of("self", "time");
+}
+
+bool proc_is_there(void)
+{
+    return access("/proc/self", F_OK) == 0;
+}
+
+bool proc_is_ours(void)
+{
+    char pid[16];
+    const ssize_t size = readlink("/proc/self", pid, sizeof pid - 1);
+
+    if (size <= 0)
+        return false;
+    pid[size] = '\0';
+    return atoi(pid) == (int)getpid();
+}
+
+/* The last number of "NSpid:\t4711\t7": what it has in the innermost namespace that it is in. */
+static pid_t innermost_pid(const char *pid)
+{
+    char path[64], text[4096];
+    char *at, *last;
+
+    snprintf(path, sizeof path, "/proc/%.20s/status", pid);
+    if (read_file(path, text, sizeof text) < 0 || !(at = strstr(text, "\nNSpid:")))
+        return 0;
+    at[1 + strcspn(at + 1, "\n")] = '\0';
+    last = strrchr(at, '\t');
+    return last ? atoi(last + 1) : 0;
+}
+
+pid_t proc_find_in_namespace(uint32_t pid_namespace, pid_t pid_there)
+{
+    DIR *directory = pid_namespace ? opendir("/proc") : NULL;
+    pid_t found = 0;
+
+    if (!directory)
+        return 0;
+    for (const struct dirent *entry; !found && (entry = readdir(directory));)
+        if (isdigit((unsigned char)*entry->d_name) &&
+            namespace_of(entry->d_name, "pid") == pid_namespace &&
+            innermost_pid(entry->d_name) == pid_there)
+            found = atoi(entry->d_name);
+    closedir(directory);
+    return found;
 }

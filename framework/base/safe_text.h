@@ -2,12 +2,40 @@
 #ifndef FRAMEWORK_SAFE_TEXT_H
 #define FRAMEWORK_SAFE_TEXT_H
 
-/* Control bytes become '?'. */
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The size of the character that a text begins with, and whether that is a control
+ * character: of ASCII, or one of U+0080 to U+009F (U+009B begins a terminal's commands as
+ * ESC [ does), in UTF-8 or as the byte of an older encoding. text[0] is not the end.
+ * Async-signal-safe. (Always inline: for callers that no sanitizer may look at.) */
+static inline __attribute__((always_inline)) size_t safe_text_character(const char *text,
+                                                                        bool *ret_is_control)
+{
+    const unsigned char first = (unsigned char)text[0];
+    size_t size = first < 0xc2 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 1;
+
+    for (size_t i = 1; i < size; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80)
+            size = 1; /* no UTF-8 */
+    if (size == 1)
+        *ret_is_control = first < 0x20 || (first >= 0x7f && first < 0xa0);
+    else
+        *ret_is_control = first == 0xc2 && (unsigned char)text[1] < 0xa0;
+    return size;
+}
+
+/* Control characters become '?'. */
 static inline void safe_text(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    while (*text) {
+        bool is_control;
+        const size_t size = safe_text_character(text, &is_control);
+
+        for (size_t i = 0; is_control && i < size; i++)
+            text[i] = '?';
+        text += size;
+    }
 }
 
 #endif

@@ -135,3 +135,29 @@ int client_connect(const char *endpoint, uint64_t deadline_us)
     errno = cause;
     return -1;
 }
+
+int client_connect_start(const char *endpoint, int *ret_cause)
+{
+    union address address;
+    const socklen_t size = read_address(endpoint, &address);
+    int fd;
+
+    *ret_cause = EINVAL;
+    if (size == 0)
+        return -1;
+    leave_wildcard(&address);
+    fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    *ret_cause = fd < 0 || connect(fd, &address.any, size) < 0 ? errno : 0;
+    if (fd < 0 || *ret_cause == 0 || *ret_cause == EINPROGRESS)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+int client_connect_cause(int fd)
+{
+    int cause = 0;
+    socklen_t size = sizeof cause;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &size) < 0 ? errno : cause;
+}

@@ -10,4 +10,10 @@
  * CLOCK_MONOTONIC; UINT64_MAX: none. */
 int client_connect(const char *endpoint, uint64_t deadline_us);
 
+/* [any] The same without a wait: the socket does not block. *ret_cause is 0: connected;
+ * EINPROGRESS: it will be writable, and client_connect_cause() then says how it went; EAGAIN: the
+ * backlog is full, try again in a while (there is no socket then), or what connect() says. */
+int client_connect_start(const char *endpoint, int *ret_cause);
+int client_connect_cause(int fd);
+
 #endif

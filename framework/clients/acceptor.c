@@ -1,6 +1,8 @@
 /* Accepting. See acceptor.h. */
 #include "clients/acceptor.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -25,7 +27,7 @@ static int accept_one(struct acceptor *acceptor, int fd)
 {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    int client = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int client = accept_client(&acceptor->errors, fd, (struct sockaddr *)&peer, &length);
 
     if (client < 0)
         return -1;
@@ -38,15 +40,6 @@ static int accept_one(struct acceptor *acceptor, int fd)
     return 0;
 }
 
-/* Errors of a client that left while it was queued: the next one may be fine. */
-static bool is_about_one_client(int error_number)
-{
-    return error_number == ECONNABORTED || error_number == EINTR || error_number == EPROTO ||
-           error_number == EPERM || error_number == ENETDOWN || error_number == EHOSTUNREACH ||
-           error_number == ENETUNREACH || error_number == ENOPROTOOPT ||
-           error_number == EHOSTDOWN || error_number == ENONET || error_number == EOPNOTSUPP;
-}
-
 static void pause_accepting(struct acceptor *acceptor, int error_number, bool some_got_in)
 {
     struct timeval pause;
@@ -54,8 +47,8 @@ static void pause_accepting(struct acceptor *acceptor, int error_number, bool so
     if (acceptor->pause_ms == 0) {
         acceptor->pauses++;
         log_state_begin(&acceptor->paused,
-                        "cannot accept clients (%s); they wait until it is possible again",
-                        strerror(error_number));
+                        "cannot accept clients (%s%s); they wait until it is possible again",
+                        error_is_shortage(error_number) ? "" : "accept: ", strerror(error_number));
     }
     /* While some get in, the rest need not wait for long. */
     acceptor->pause_ms = acceptor->pause_ms == 0 || some_got_in ? 10
@@ -95,7 +88,7 @@ static int accept_some(struct acceptor *acceptor, int fd)
     for (int i = 0; i < CLIENTS_A_TURN; i++) {
         if (!places_are_free(acceptor->places))
             return somebody_is_queued(fd) ? NO_PLACE : EAGAIN;
-        if (accept_one(acceptor, fd) < 0 && !is_about_one_client(errno))
+        if (accept_one(acceptor, fd) < 0 && !accept_can_go_on(&acceptor->errors, errno))
             return errno;
     }
     return 0;
@@ -152,6 +145,7 @@ void acceptor_init(struct acceptor *acceptor, const char *subject, bool same_use
 int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd)
 {
     acceptor->pause_ms = 0;
+    acceptor->errors = (struct accept_errors){0};
     acceptor->waiter = (struct place_waiter){
         .places = acceptor->places, .go_on = go_on, .arg = acceptor};
     log_state_init(&acceptor->paused, base, acceptor->subject, "accepts clients again");
@@ -164,7 +158,7 @@ int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd)
 void acceptor_take_queued(struct acceptor *acceptor, int fd)
 {
     for (int i = 0; i < QUEUE_MAX; i++)
-        if (accept_one(acceptor, fd) < 0 && !is_about_one_client(errno))
+        if (accept_one(acceptor, fd) < 0 && !accept_can_go_on(&acceptor->errors, errno))
             return;
 }
 

@@ -2,11 +2,12 @@
  *
  * A turn accepts a bounded number, so that a burst does not starve the
  * connections that are there already. Where there is no place (places.h) it waits
- * until there is one. Without descriptors or memory it pauses for 10, 100, then
- * 1000 ms: libevent's own listener would spin. */
+ * until there is one. Without descriptors or memory, or where accept() fails again
+ * and again, it pauses for 10, 100, then 1000 ms: libevent's own listener would spin. */
 #ifndef FRAMEWORK_ACCEPTOR_H
 #define FRAMEWORK_ACCEPTOR_H
 
+#include "clients/accept_client.h"
 #include "clients/log_rate.h"
 #include "clients/places.h"
 #include "library/libevent.h"
@@ -25,6 +26,7 @@ struct acceptor {
     const char *subject; /* for the log: the service's name */
     bool started;
     bool same_user_only; /* an abstract name has no mode that would keep others out */
+    struct accept_errors errors;
     unsigned pause_ms;
     uint64_t pauses; /* so far */
     struct log_state paused;

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "guard/crash.h"
+#include "guard/loop_only.h"
 #include "library/libevent.h"
 
 #include <errno.h>
@@ -213,6 +214,8 @@ static void settle_later(struct rpd_conn *conn)
 
 int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
 {
+    if (loop_only_refuses())
+        return -1;
     struct conn_loop *loop = conn->group->loop;
 
     if (!conn->open || conn->broken || conn->finishing)
@@ -243,6 +246,8 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
 
 int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
 {
+    if (loop_only_refuses())
+        return -1;
     char small[1024];
     char *text = small;
     va_list arguments;
@@ -267,6 +272,7 @@ int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
 
 size_t rpd_conn_output_size(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     const struct conn_loop *loop = conn->group->loop;
 
     return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
@@ -276,6 +282,8 @@ size_t rpd_conn_output_size(const struct rpd_conn *conn)
 
 struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return (struct rpd_span){NULL, 0};
     if (conn->choked || conn->paused || conn->finishing || conn->broken)
         return (struct rpd_span){conn->view, 0};
     return (struct rpd_span){conn->view, conn->view_size};
@@ -283,6 +291,8 @@ struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
 
 void rpd_conn_consume(struct rpd_conn *conn, size_t bytes)
 {
+    if (loop_only_refuses())
+        return;
     if (bytes > conn->view_size)
         bytes = conn->view_size;
     if (bytes == 0)
@@ -299,6 +309,8 @@ size_t rpd_conn_input_limit(const struct rpd_conn *conn)
 
 bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line)
 {
+    if (loop_only_refuses())
+        return false;
     const struct rpd_span input = rpd_conn_input(conn);
     const char *newline = input.size > conn->scanned
                               ? memchr(input.data + conn->scanned, '\n', input.size - conn->scanned)
@@ -352,7 +364,7 @@ static void call(struct rpd_conn *conn, conn_callback callback)
     conn->in_callback = true;
     if (corks)
         loop->corked = conn;
-    crash_enter(group->service_name, group->plugin);
+    crash_enter(group->service_name, group->plugin, (crash_code)callback);
     callback(conn, group->state);
     crash_leave();
     if (corks)
@@ -610,7 +622,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
      * who takes something now has not stalled. */
     if ((what & EV_TIMEOUT) && sent == 0)
         cut(conn, CONN_LIMIT_WRITE_STALL);
-    if (!conn->broken && conn->choked && conn->out.size <= conn->group->output_low) {
+    if (!conn->broken && conn->choked && conn->out.size < conn->group->output_low) {
         conn->choked = false;
         if (!conn->refused)
             call(conn, conn->group->backend->on_writable);
@@ -672,11 +684,14 @@ void conn_refuse(struct conn_group *group, int take_fd)
 
 bool rpd_conn_input_ended(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->input_ended;
 }
 
 void rpd_conn_finish(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->finishing = true;
     if (conn->open)
         settle_later(conn);
@@ -684,6 +699,8 @@ void rpd_conn_finish(struct rpd_conn *conn)
 
 void rpd_conn_abort(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     if (!conn->open)
         return;
     conn->broken = true;
@@ -693,6 +710,8 @@ void rpd_conn_abort(struct rpd_conn *conn)
 
 void rpd_conn_pause(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->paused = true;
     if (conn->open)
         settle_later(conn);
@@ -700,6 +719,8 @@ void rpd_conn_pause(struct rpd_conn *conn)
 
 void rpd_conn_resume(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     if (!conn->paused)
         return;
     conn->paused = false;
@@ -713,11 +734,15 @@ void rpd_conn_resume(struct rpd_conn *conn)
 
 void rpd_conn_keep(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     conn->keeps++;
 }
 
 void rpd_conn_release(struct rpd_conn *conn)
 {
+    if (loop_only_refuses())
+        return;
     if (conn->keeps == 0) {
         log_line(RPD_LOG_ERROR, conn->group->service_name,
                  "its backend releases a connection that it does not keep; that is ignored");
@@ -732,26 +757,32 @@ void rpd_conn_release(struct rpd_conn *conn)
 
 bool rpd_conn_is_open(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->open && !conn->broken;
 }
 
 void rpd_conn_set_data(struct rpd_conn *conn, void *data)
 {
+    if (loop_only_refuses())
+        return;
     conn->data = data;
 }
 
 void *rpd_conn_data(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->data;
 }
 
 struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->group->service;
 }
 
 int rpd_conn_fd(const struct rpd_conn *conn)
 {
+    loop_only_warns();
     return conn->fd;
 }
 

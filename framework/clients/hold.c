@@ -6,11 +6,13 @@
 #include "library/libevent.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 enum {
+    LEAVING_A_TURN = 64,
     BATCH_FIRST = 16,
     BATCH_MAX = 256,
     ADMITTING_US = 1000, /* a turn admits for no longer than this */
@@ -18,45 +20,100 @@ enum {
 };
 
 struct held {
-    struct event watch;
     struct hold *hold;
     struct held_list *list; /* that it is in */
     int fd;
+    socklen_t peer_length;
     hold_admit_fn admit;
     void *arg;
-    socklen_t peer_length;
     TAILQ_ENTRY(held) link;
     struct sockaddr_storage *peer; /* NULL: a unix client, which has no address */
 };
 
-static bool has_left(int fd)
+static void free_held(struct held *held)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN | POLLRDHUP};
-    char byte;
-
-    if (poll(&poll_fd, 1, 0) < 1)
-        return false;
-    if (poll_fd.revents & (POLLERR | POLLHUP | POLLNVAL))
-        return true;
-    /* The end of input: has anything come before it? */
-    return (poll_fd.revents & POLLRDHUP) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-static void on_event(evutil_socket_t fd, short what, void *arg)
-{
-    struct held *held = arg;
-
-    (void)what;
-    if (!has_left(fd))
-        return;
-    event_del(&held->watch);
-    places_close(held->hold->places, held->fd);
-    TAILQ_REMOVE(held->list, held, link);
-    held->hold->count--;
-    held->hold->left++;
-    free(held->peer);
+    if (held)
+        free(held->peer);
     free(held);
 }
+
+/* ---- clients that leave ------------------------------------------------------ */
+
+/* The end of input: has anything come before it? */
+static bool sent_something(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
+static bool has_left(const struct held *held, uint32_t what)
+{
+    return (what & (EPOLLERR | EPOLLHUP)) || !sent_something(held->fd);
+}
+
+static void drop(struct held *held)
+{
+    struct hold *hold = held->hold;
+
+    epoll_ctl(hold->watch_fd, EPOLL_CTL_DEL, held->fd, NULL);
+    places_close(hold->places, held->fd);
+    TAILQ_REMOVE(held->list, held, link);
+    hold->count--;
+    hold->left++;
+    free_held(held);
+}
+
+static void end_watching(struct hold *hold)
+{
+    if (hold->watch)
+        event_free(hold->watch);
+    hold->watch = NULL;
+    if (hold->watch_fd >= 0)
+        close(hold->watch_fd);
+    hold->watch_fd = -1;
+}
+
+static void on_leaving(evutil_socket_t fd, short what, void *arg)
+{
+    struct epoll_event events[LEAVING_A_TURN];
+    const int count = epoll_wait(fd, events, LEAVING_A_TURN, 0);
+
+    (void)what;
+    (void)arg;
+    for (int i = 0; i < count; i++)
+        if (has_left(events[i].data.ptr, events[i].events))
+            drop(events[i].data.ptr);
+}
+
+/* Held clients are watched by a set of their own, which is one event of the loop:
+ * what they send wakes nothing, and to hold one is a single system call. Only
+ * with the first of them: most services never hold anybody at the same time. */
+static int begin_watching(struct hold *hold)
+{
+    if (hold->watch)
+        return 0;
+    hold->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (hold->watch_fd < 0)
+        return -1;
+    hold->watch = event_new(hold->base, hold->watch_fd, EV_READ | EV_PERSIST, on_leaving, NULL);
+    if (hold->watch && event_add(hold->watch, NULL) == 0)
+        return 0;
+    end_watching(hold);
+    return -1;
+}
+
+/* Edge-triggered: an end of input that is tolerated does not keep the loop awake.
+ * EPOLLERR and EPOLLHUP come unasked. */
+static int watch(struct hold *hold, struct held *held)
+{
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = held};
+
+    return begin_watching(hold) < 0 ? -1
+                                    : epoll_ctl(hold->watch_fd, EPOLL_CTL_ADD, held->fd, &event);
+}
+
+/* ---- coming and going ---------------------------------------------------------- */
 
 static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *peer,
                               socklen_t peer_length)
@@ -69,11 +126,10 @@ static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *
             memcpy(held->peer, peer, peer_length);
         held->peer_length = held->peer ? peer_length : 0;
     }
-    /* Edge-triggered: a client that floods costs one event a wake-up, and an end
-     * of input that is tolerated does not keep the loop awake. */
-    if (held)
-        event_assign(&held->watch, hold->base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST,
-                     on_event, held);
+    if (held) {
+        held->hold = hold;
+        held->fd = fd;
+    }
     return held;
 }
 
@@ -87,15 +143,11 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
         return;
     }
     held = make_held(hold, take_fd, peer, peer_length);
-    if (!held || event_add(&held->watch, NULL) < 0) {
-        if (held)
-            free(held->peer);
-        free(held);
+    if (!held || watch(hold, held) < 0) {
+        free_held(held);
         places_close(hold->places, take_fd);
         return;
     }
-    held->hold = hold;
-    held->fd = take_fd;
     held->admit = admit;
     held->arg = arg;
     held->list = hold->open ? &hold->late : &hold->early;
@@ -108,7 +160,7 @@ static void take(struct hold *hold, struct held *held, struct held *ret_held)
 {
     TAILQ_REMOVE(held->list, held, link);
     hold->count--;
-    event_del(&held->watch);
+    epoll_ctl(hold->watch_fd, EPOLL_CTL_DEL, held->fd, NULL);
     *ret_held = *held;
     free(held);
 }
@@ -179,11 +231,13 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     admit_batch(hold, now_us);
     if (hold->count > 0)
         turn_again(hold);
+    else
+        end_watching(hold); /* whoever comes from now on goes straight in */
 }
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places)
 {
-    *hold = (struct hold){.base = base, .places = places};
+    *hold = (struct hold){.base = base, .places = places, .watch_fd = -1};
     TAILQ_INIT(&hold->early);
     TAILQ_INIT(&hold->late);
     hold->batch = BATCH_FIRST;
@@ -220,6 +274,7 @@ void hold_finish(struct hold *hold)
         return;
     hold->open = false;
     hold_drain(hold);
+    end_watching(hold);
     event_free(hold->turn);
     hold->turn = NULL;
 }

@@ -36,6 +36,8 @@ struct hold {
     struct places *places;
     struct event_base *base;
     struct event *turn;
+    struct event *watch; /* NULL: nobody was held yet, or will be any more */
+    int watch_fd;        /* the held clients' own epoll set */
     size_t count;
     size_t left; /* so far: dropped because they had gone */
     bool open;

@@ -74,6 +74,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->loads = find(tree, "workers") ? config->workers : 0;
     config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
     config->log_format = (enum log_format)take_choice(log, "log.format");
+    config->log_limit = take_integer(log, "log.limit");
     config->notify = (enum config_notify)take_choice(tree, "notify");
     config->endpoint_deadline_ms = take_integer(tree, "endpoint_deadline_ms");
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
@@ -146,6 +147,7 @@ static int build_listen(struct config_listen *listen, const char *endpoint, cons
     listen->backlog = take_integer(object, "services[].listen[].backlog");
     listen->mode = take_mode(object);
     listen->group = group ? json_string_value(group) : NULL;
+    listen->freebind = json_is_true(find(object, "freebind"));
     return listen->endpoint && listen->origin ? 0 : -1;
 }
 
@@ -227,6 +229,7 @@ static struct config_limits build_limits(const json_t *limits)
         .request_s = take_integer(limits, "services[].limits.request_s"),
         .idle_s = take_integer(limits, "services[].limits.idle_s"),
         .write_stall_s = take_integer(limits, "services[].limits.write_stall_s"),
+        .keepalive_s = take_integer(limits, "services[].limits.keepalive_s"),
         .output_bytes = take_integer(limits, "services[].limits.output_bytes"),
         .input_bytes = take_integer(limits, "services[].limits.input_bytes"),
     };

@@ -23,6 +23,7 @@ struct config_listen {
     int backlog;          /* of listen(2) */
     mode_t mode;          /* of the socket file of a unix path */
     const char *group;    /* its group's name, or NULL */
+    bool freebind;        /* TCP: also where the machine does not have the address */
     char *origin;         /* "rpd.json:5:39", "command line" or "default" */
 };
 
@@ -43,7 +44,7 @@ enum { WARMUP_OF_BACKEND = -1 }; /* not configured */
 /* What a client may take; 0 is no limit. */
 struct config_limits {
     int clients, clients_per_peer;
-    int first_byte_s, request_s, idle_s, write_stall_s;
+    int first_byte_s, request_s, idle_s, write_stall_s, keepalive_s;
     int output_bytes, input_bytes;
 };
 
@@ -75,6 +76,7 @@ struct config {
     const char **plugin_dirs; /* configured ones, made absolute; NULL-terminated */
     enum rpd_log_level log_level;
     enum log_format log_format;
+    int log_limit;        /* lines of a cause a second; 0: any */
     const char *log_file; /* rpdctl's: absolute, "none", or NULL: the default */
     enum config_notify notify;
     int endpoint_deadline_ms;

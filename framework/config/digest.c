@@ -47,6 +47,8 @@ static void add_listen(uint64_t *digest, const struct config_listen *listen)
     if (config_is_unix_path(listen->endpoint))
         add_number(digest, "mode", (int)listen->mode);
     add_text(digest, "group", listen->group);
+    if (listen->freebind)
+        add_text(digest, "freebind", "true");
 }
 
 static void add_limits(uint64_t *digest, const struct config_limits *limits)
@@ -57,6 +59,7 @@ static void add_limits(uint64_t *digest, const struct config_limits *limits)
     add_number(digest, "request_s", limits->request_s);
     add_number(digest, "idle_s", limits->idle_s);
     add_number(digest, "write_stall_s", limits->write_stall_s);
+    add_number(digest, "keepalive_s", limits->keepalive_s);
     add_number(digest, "output_bytes", limits->output_bytes);
     add_number(digest, "input_bytes", limits->input_bytes);
 }
@@ -136,6 +139,7 @@ static void add_process(uint64_t *digest, const struct config *config)
         add_text(digest, "plugin_dir", *dir);
     add_number(digest, "log.level", (int)config->log_level);
     add_number(digest, "log.format", (int)config->log_format);
+    add_number(digest, "log.limit", config->log_limit);
     add_text(digest, "log.file", config->log_file);
     add_number(digest, "notify", (int)config->notify);
     add_number(digest, "endpoint_deadline_ms", config->endpoint_deadline_ms);

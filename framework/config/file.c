@@ -1,6 +1,8 @@
 /* Opens, reads and parses a configuration file. See config/file.h. */
 #include "config/file.h"
 
+#include "base/owner.h"
+#include "base/trusted_path.h"
 #include "library/libjansson.h"
 
 #include <errno.h>
@@ -77,12 +79,17 @@ static int explain_open(const char *name, int reason, struct error_list *errors)
 }
 
 /* What the file says decides what code runs: nobody else may have a say. */
-static int check_opened(const char *name, const struct stat *status, struct error_list *errors)
+static int check_opened(const char *name, const char *path, const struct stat *status,
+                        struct error_list *errors)
 {
+    const bool is_unmapped = owner_is_unmapped(status->st_uid);
+
     if (!S_ISREG(status->st_mode))
         return error_list_add(errors, EXIT_SECURITY, step_name, name,
                               "is not a regular file; name one");
-    if (status->st_uid != 0 && status->st_uid != geteuid())
+    if (is_unmapped && !owner_is_the_systems(path))
+        return error_list_add(errors, EXIT_SECURITY, step_name, name, OWNER_UNMAPPED_ADVICE);
+    if (status->st_uid != 0 && !owner_is_us(status->st_uid) && !is_unmapped)
         return error_list_add(errors, EXIT_SECURITY, step_name, name,
                               "belongs to user %u, who could change it; chown it to root or to "
                               "user %u",
@@ -100,18 +107,25 @@ static int too_large(const char *name, struct error_list *errors)
                           "is larger than %d bytes; make it smaller", CONFIG_FILE_SIZE_MAX);
 }
 
-/* The opened file's descriptor, or -1. O_NONBLOCK is for pipes and devices. */
+/* The opened file's descriptor, or -1. Nobody else can turn the path elsewhere: neither its
+ * directories nor its links. O_NONBLOCK is for pipes and devices. */
 static int open_checked(const char *path, const char *name, struct error_list *errors)
 {
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    char resolved[PATH_MAX];
+    struct error error;
     struct stat status;
+    const int cause = trusted_path_resolve(path, resolved, step_name, &error);
+    int fd;
 
+    if (cause != 0)
+        return cause < 0 ? error_list_push(errors, &error) : explain_open(name, cause, errors);
+    fd = open(resolved, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
     if (fd < 0)
         return explain_open(name, errno, errors);
     if (fstat(fd, &status) < 0)
         error_list_add(errors, EXIT_SYSTEM, step_name, name, "cannot look at it: %s",
                        strerror(errno));
-    else if (check_opened(name, &status, errors) == 0) {
+    else if (check_opened(name, resolved, &status, errors) == 0) {
         if (status.st_size <= CONFIG_FILE_SIZE_MAX)
             return fd;
         too_large(name, errors);

@@ -1,6 +1,8 @@
 /* Writes a JSON path as text. See json_path.h. */
 #include "config/json_path.h"
 
+#include "base/safe_text.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,25 +19,16 @@ static bool is_plain(const char *key)
     return *at == '\0' && at > key && at - key < KEY_SHOWN_MAX;
 }
 
-/* Writes one byte as JSON would. Returns the length, at most 6. */
-static size_t escape(unsigned char byte, char escaped[8])
+/* Writes one byte as JSON would; of a control character, its last. Returns the length,
+ * at most 6. */
+static size_t escape(unsigned char byte, bool is_control, char escaped[8])
 {
-    if (byte < 0x20 || byte == 0x7f)
+    if (is_control)
         return (size_t)snprintf(escaped, 8, "\\u%04x", byte);
     if (byte == '"' || byte == '\\')
         return (size_t)snprintf(escaped, 8, "\\%c", byte);
     escaped[0] = (char)byte;
     return 1;
-}
-
-/* The bytes of the character that starts here: it is shown whole or not at all. */
-static size_t character_length(const char *at)
-{
-    size_t length = 1;
-
-    while (((unsigned char)at[length] & 0xc0) == 0x80)
-        length++;
-    return length;
 }
 
 const char *json_quote(const char *string, char *text, size_t size)
@@ -47,12 +40,17 @@ const char *json_quote(const char *string, char *text, size_t size)
     text[0] = '"';
     while (*at) {
         char escaped[8];
-        size_t length = character_length(at);
-        size_t written = length > 1 ? length : escape((unsigned char)*at, escaped);
+        bool is_control;
+        /* (A character is shown whole or not at all.) */
+        const size_t length = safe_text_character(at, &is_control);
+        const bool is_plain_text = length > 1 && !is_control;
+        const size_t written = is_plain_text
+                                   ? length
+                                   : escape((unsigned char)at[length - 1], is_control, escaped);
 
         if (used + written + tail > size)
             break;
-        memcpy(text + used, length > 1 ? at : escaped, written);
+        memcpy(text + used, is_plain_text ? at : escaped, written);
         used += written;
         at += length;
     }

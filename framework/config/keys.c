@@ -51,6 +51,10 @@ const struct config_key config_keys[] = {
      .meaning = "The least important lines that are still written."},
     {.path = "log.format", .types = CONFIG_STRING, .preset = "\"text\"", .choices = log_formats,
      .meaning = "Plain lines, or one JSON object a line."},
+    {.path = "log.limit", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 1000000,
+     .meaning = "Lines of one cause a second, after as many at once as come in five: a cause is a "
+                "service and what its line says, without what is filled in. What is beyond is "
+                "counted, and the count is written. 0: no limit."},
     {.path = "log.file", .types = CONFIG_STRING, .min_size = 1,
      .meaning = "The file to which rpdctl ensure appends standard output and error of the daemon "
                 "that it starts, relative to this file; none: they go nowhere. Only ensure uses "
@@ -87,17 +91,21 @@ const struct config_key config_keys[] = {
     {.path = "services[].listen[].endpoint", .types = CONFIG_STRING, .required = true,
      .min_size = 1,
      .meaning = "unix:/path, unix:name (in the run-time directory), unix:@abstract or "
-                "tcp:host:port."},
+                "tcp:host:port (localhost: 127.0.0.1 and, where the machine has it, ::1)."},
     {.path = "services[].listen[].backlog", .types = CONFIG_INTEGER, .preset = "4096",
      .min = 1, .max = 65535,
      .meaning = "Connections that may wait to be accepted."},
     {.path = "services[].listen[].mode", .types = CONFIG_STRING, .preset = "\"0600\"",
-     .of_unix_path = true, .fits = is_mode, .pattern = "^0?[0-7]{3}$",
+     .of = OF_UNIX_PATH, .fits = is_mode, .pattern = "^0?[0-7]{3}$",
      .expected = "permission bits in octal such as \"0660\"",
      .meaning = "Permission bits of the socket file, in octal. Only for a unix path."},
-    {.path = "services[].listen[].group", .types = CONFIG_STRING, .of_unix_path = true,
+    {.path = "services[].listen[].group", .types = CONFIG_STRING, .of = OF_UNIX_PATH,
      .min_size = 1,
      .meaning = "Group of the socket file. Only for a unix path. Default: the process's."},
+    {.path = "services[].listen[].freebind", .types = CONFIG_BOOLEAN, .preset = "false",
+     .of = OF_TCP,
+     .meaning = "Bind an address that the machine does not have yet, as before its network is up. "
+                "Only for TCP."},
     {.path = "services[].warmup", .types = CONFIG_STRING, .choices = warmups,
      .meaning = "What clients get until the state is loaded: held and answered then, served without "
                 "it, refused with the backend's busy answer, or left in the kernel's queue. "
@@ -139,6 +147,12 @@ const struct config_key config_keys[] = {
     {.path = "services[].limits.write_stall_s", .types = CONFIG_INTEGER, .preset = "60",
      .min = 1, .max = 86400,
      .meaning = "Seconds in which a client must take at least a byte of what waits for it."},
+    {.path = "services[].limits.keepalive_s", .types = CONFIG_INTEGER, .preset = "60",
+     .min = 0, .max = 32767,
+     .meaning = "Seconds of silence after which the kernel asks a TCP client whether it is still "
+                "there: four times, a quarter of that time apart. A client that does not answer, "
+                "or does not acknowledge output for as long as all of that takes, is gone. 0: "
+                "never asks."},
     {.path = "services[].limits.output_bytes", .types = CONFIG_INTEGER, .preset = "16777216",
      .min = 65536, .max = 1073741824,
      .meaning = "Bytes that may wait for one client to read them; with more it is closed."},
@@ -218,4 +232,14 @@ int config_key_choice(const struct config_key *key, const char *string)
 bool config_is_unix_path(const char *endpoint)
 {
     return strncmp(endpoint, "unix:", 5) == 0 && endpoint[5] != '@';
+}
+
+bool config_key_is_of(const struct config_key *key, const char *endpoint)
+{
+    switch (key->of) {
+    case OF_UNIX_PATH: return endpoint && config_is_unix_path(endpoint);
+    case OF_TCP: return endpoint && strncmp(endpoint, "tcp:", 4) == 0;
+    case OF_ANY_ENDPOINT: break;
+    }
+    return true;
 }

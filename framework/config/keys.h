@@ -17,11 +17,13 @@ enum config_type {
     CONFIG_OBJECT = 32
 };
 
+enum config_key_of { OF_ANY_ENDPOINT, OF_UNIX_PATH, OF_TCP };
+
 struct config_key {
     const char *path; /* "services[].listen[].backlog"; "" is the document */
     unsigned types;   /* of enum config_type */
     bool required;
-    bool of_unix_path;          /* only where the endpoint beside it is a unix path */
+    enum config_key_of of;      /* only with such an endpoint beside it */
     const char *preset;         /* the default as JSON text, or NULL */
     json_int_t min, max;        /* of an integer */
     size_t min_size;            /* of a string or array */
@@ -62,5 +64,8 @@ extern const char config_name_expected[];
 
 /* "unix:" with a path behind it, not an abstract name. */
 bool config_is_unix_path(const char *endpoint);
+
+/* Whether a key means anything beside this endpoint. NULL: not known. */
+bool config_key_is_of(const struct config_key *key, const char *endpoint);
 
 #endif

@@ -43,8 +43,26 @@ static char *string_text(const char *string)
     return text;
 }
 
+/* What is printed goes into logs, and over shoulders. rpd does not know which of a
+ * backend's options are secrets, so it goes by their names. */
+static bool is_secret(const struct item *item)
+{
+    static const char *const words[] = {"pass",        "secret",  "token",  "credential",
+                                        "private_key", "api_key", "apikey", "access_key"};
+    const char *name = item->path ? item->path->key : NULL;
+
+    if (!name || item->key != config_key_at("services[].options.*") || !item->value)
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasestr(name, words[i]))
+            return true;
+    return false;
+}
+
 static char *value_text(const struct item *item)
 {
+    if (is_secret(item))
+        return strdup("\"(secret)\"");
     if (json_is_string(item->value))
         return string_text(json_string_value(item->value));
     if (item->value)
@@ -135,12 +153,12 @@ static struct json_place member_place(const struct item *parent, const char *nam
     return place;
 }
 
-/* A mode of a TCP endpoint would be a line that says something untrue. */
+/* A mode of a TCP endpoint would be a line that is not true. */
 static bool is_of_use(const struct config_key *key, const json_t *object)
 {
     const char *endpoint = json_string_value(json_object_get(object, "endpoint"));
 
-    return !key->of_unix_path || (endpoint && config_is_unix_path(endpoint));
+    return config_key_is_of(key, endpoint);
 }
 
 static void print_member(struct printer *printer, const struct item *parent,

@@ -10,7 +10,7 @@ struct rules {
     json_t *names; /* of services: name -> index of the first that has it */
 };
 
-/* Keys that mean something only on a socket file. */
+/* Keys that mean something only for some kinds of endpoints. */
 static void check_listen(const struct rules *rules, const json_t *listen,
                          const struct json_path *path)
 {
@@ -18,16 +18,17 @@ static void check_listen(const struct rules *rules, const json_t *listen,
     const char *endpoint = json_string_value(json_object_get(listen, "endpoint"));
     char quoted[80];
 
-    if (!endpoint || config_is_unix_path(endpoint))
+    if (!endpoint)
         return;
     for (size_t i = 0; i < config_key_count; i++) {
         const char *name = config_key_name_below(&config_keys[i], row);
         struct json_path key = {path, name, 0};
 
-        if (name && config_keys[i].of_unix_path && json_object_get(listen, name))
-            config_file_mistake(rules->file, rules->errors, &key, JSON_KEY,
-                                "only an endpoint with a unix path has a %s, not %s", name,
-                                json_quote(endpoint, quoted, sizeof quoted));
+        if (name && !config_key_is_of(&config_keys[i], endpoint) && json_object_get(listen, name))
+            config_file_mistake(
+                rules->file, rules->errors, &key, JSON_KEY, "only %s has a %s, not %s",
+                config_keys[i].of == OF_TCP ? "a TCP endpoint" : "an endpoint with a unix path",
+                name, json_quote(endpoint, quoted, sizeof quoted));
     }
 }
 

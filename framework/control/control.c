@@ -39,8 +39,8 @@ static int publish(const struct control *control, struct residue *residue, const
     struct rpd_bound bound;
     struct stat status;
 
-    endpoint_place_in(&endpoint, control->dirfd, name);
-    bound = rpd_bind_plainly(&endpoint);
+    endpoint_place_in(&endpoint, control->dirfd, control->runtime_dir, name);
+    bound = endpoint_bind_in(&endpoint, control->dirfd, name);
     *ret_fd = bound.fd;
     if (bound.outcome != RPD_BIND_LISTENING)
         return bound.error_number;
@@ -81,16 +81,16 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
                  const char *service, struct error *error)
 {
     control->dirfd = runtime_dirfd;
+    control->runtime_dir = runtime_dir;
     snprintf(control->name, sizeof control->name, "%s.control", service);
     snprintf(control->path, sizeof control->path, "%s/%s", runtime_dir, control->name);
     control->fd = make_socket(control, &control->residue);
     if (control->fd >= 0)
         return 0;
     return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "control",
-                     control->path,
-                     "cannot make the control socket: %s; free space in the run-time directory, or "
-                     "set RPD_RUNTIME_DIR",
-                     strerror(errno));
+                     control->path, "cannot make the control socket: %s; %s", strerror(errno),
+                     error_remedy(errno, "free space in the run-time directory, or set "
+                                         "RPD_RUNTIME_DIR"));
 }
 
 void control_sweep(const struct control *control)
@@ -123,9 +123,9 @@ static void turn_away(int take_fd)
     close(take_fd);
 }
 
-static int accept_client(struct control *control, int fd)
+static int accept_one(struct control *control, int fd)
 {
-    const int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int client = accept_client(&control->errors, fd, NULL, NULL);
 
     if (client < 0)
         return -1;
@@ -142,7 +142,7 @@ static int accept_client(struct control *control, int fd)
 static int accept_some(struct control *control, int fd, int most)
 {
     for (int i = 0; i < most; i++) {
-        if (accept_client(control, fd) == 0 || errno == ECONNABORTED || errno == EINTR)
+        if (accept_one(control, fd) == 0 || accept_can_go_on(&control->errors, errno))
             continue;
         if ((errno != EMFILE && errno != ENFILE) || !spares_give(&control->spares))
             return errno;
@@ -160,8 +160,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     /* Without a descriptor accept() does not say that nobody is there: one was given for
      * nothing, and a service's clients would have it next. */
     spares_refill(&control->spares);
-    if (ended == 0 || ended == EAGAIN)
+    if (ended == 0 || ended == EAGAIN) {
+        control->is_refused = false;
         return;
+    }
+    /* (Of a shortage the services say so.) */
+    if (!control->is_refused && !error_is_shortage(ended))
+        log_line(RPD_LOG_WARNING, control->name,
+                 "cannot accept clients of the control socket (accept: %s); they wait until it is "
+                 "possible again",
+                 strerror(ended));
+    control->is_refused = true;
     /* They wait in the queue; to look again and again is of no use. */
     event_del(&control->readable);
     event_add(&control->resume, &pause);
@@ -231,16 +240,15 @@ static int make_again(struct control *control)
     return listen_on_loop(control);
 }
 
-void control_heal(struct control *control, const char *file_name)
+/* Whether it had to be made, and is there. */
+static bool make_if_missing(struct control *control)
 {
-    if (!control->base || (file_name && strcmp(file_name, control->name) != 0) ||
-        residue_is_ending() || residue_is_there(control->residue))
-        return;
+    if (!control->base || residue_is_ending() ||
+        (control->fd >= 0 && residue_is_there(control->residue)))
+        return false;
     if (make_again(control) == 0) {
         control->heal_due_us = 0;
-        log_line(RPD_LOG_WARNING, NULL, "%s was removed by somebody; it is there again",
-                 control->name);
-        return;
+        return true;
     }
     if (control->heal_due_us == 0)
         log_line(RPD_LOG_ERROR, NULL,
@@ -248,6 +256,27 @@ void control_heal(struct control *control, const char *file_name)
                  "space",
                  control->path, strerror(errno));
     control->heal_due_us = clock_us() + HEAL_AGAIN_US;
+    return false;
+}
+
+void control_heal(struct control *control, const char *file_name)
+{
+    const bool was_closed = control->fd < 0;
+
+    if ((!file_name || strcmp(file_name, control->name) == 0) && make_if_missing(control))
+        log_line(RPD_LOG_WARNING, NULL, "%s was %s; it is there again", control->name,
+                 was_closed ? "closed" : "removed by somebody");
+}
+
+void control_touch(const struct control *control)
+{
+    if (control->base && residue_is_there(control->residue))
+        utimensat(control->dirfd, control->name, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+void control_move(struct control *control)
+{
+    make_if_missing(control);
 }
 
 void control_heal_again(struct control *control, uint64_t now_us)

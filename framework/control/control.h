@@ -10,6 +10,7 @@
 
 #include "base/directory.h"
 #include "base/error.h"
+#include "clients/accept_client.h"
 #include "control/client.h"
 #include "control/spares.h"
 #include "guard/residue.h"
@@ -19,13 +20,16 @@
 #include <stdint.h>
 
 struct control {
-    int dirfd; /* the run-time directory; not ours */
+    int dirfd;               /* the run-time directory; not ours */
+    const char *runtime_dir; /* its path; not ours */
     char name[NAME_MAX + 1];
     char path[RUNTIME_PATH_MAX + NAME_MAX + 1]; /* absolute */
     int fd;                                     /* listens; -1: there is none */
     struct residue *residue;
     struct event_base *base; /* NULL: not on the loop (yet, or any more) */
     struct event readable, resume;
+    struct accept_errors errors;
+    bool is_refused;      /* accept() says so, and it was told */
     struct spares spares; /* to accept where descriptors ran out */
     uint64_t heal_due_us; /* it could not be made again, and is tried again; 0: no */
     struct control_clients clients;
@@ -54,6 +58,12 @@ void control_tell(struct control *control, const struct rpd_service *service, en
 /* [loop] Something happened to a file of this name (NULL: unknown). Makes the socket
  * again if it was removed. */
 void control_heal(struct control *control, const char *file_name);
+
+/* [loop] So that no cleaner takes the socket for a file that nobody uses. */
+void control_touch(const struct control *control);
+
+/* [loop] The run-time directory is another one now: makes the socket there. */
+void control_move(struct control *control);
 
 /* [loop] Tries again, if it could not be made and that is due. */
 void control_heal_again(struct control *control, uint64_t now_us);

@@ -16,7 +16,9 @@
 #include "daemon/running.h"
 #include "endpoint/adopt.h"
 #include "guard/crash.h"
+#include "guard/forked.h"
 #include "guard/outcome.h"
+#include "guard/residue.h"
 #include "guard/signals.h"
 #include "guard/watchdog.h"
 #include "library/libevent.h"
@@ -80,9 +82,10 @@ static int inspect(struct daemon *daemon, struct error *error)
         return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory; free some");
     for (size_t i = 0; i < daemon->config->service_count; i++) {
         struct rpd_service *service = &daemon->services[daemon->service_count++];
+        const struct rpd_service *before = i > 0 ? service - 1 : NULL;
 
         service->config = &daemon->config->services[i];
-        if (service_inspect(service, &search, error) < 0 ||
+        if (service_inspect(service, &search, before, error) < 0 ||
             refuse_same_name(daemon, service, error) < 0)
             return -1;
     }
@@ -157,19 +160,15 @@ static int adopt(struct daemon *daemon, struct error *error)
         FOR_EACH_SERVICE(daemon, service)
             if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
                 return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        service_drop_seconds(service);
     return adoption_end(&daemon->adoption, error);
 }
 
-static int claim(struct daemon *daemon, struct error *error)
+static int take_claims(struct daemon *daemon, struct error *error)
 {
     size_t count = 0;
 
-    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
-    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
-        return -1;
-    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
-    if (!daemon->claims)
-        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     FOR_EACH_SERVICE(daemon, service) {
         if (service_prepare_claims(service, daemon->runtime_dir, daemon->runtime_dirfd, error) < 0)
             return -1;
@@ -179,14 +178,70 @@ static int claim(struct daemon *daemon, struct error *error)
     return claim_take_all(daemon->claims, count, error);
 }
 
+static void release_claims(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unclaim(service);
+    if (daemon->runtime_dirfd >= 0)
+        close(daemon->runtime_dirfd);
+    daemon->runtime_dirfd = -1;
+}
+
+static bool is_displaced(const struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->claim_count; i++)
+        if (claim_is_displaced(daemon->claims[i]))
+            return true;
+    return false;
+}
+
+static void clear_remains(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_clear_remains(service, daemon->runtime_dirfd);
+}
+
+/* A directory may be replaced just when it has been opened: a lock in it is then found by nobody.
+ * (From serve on moving.h looks after that.) */
+static int claim(struct daemon *daemon, struct error *error)
+{
+    enum { TRIES = 10 };
+
+    if (!proc_is_there())
+        return error_set(error, EXIT_RECORD, "claim", "/proc",
+                         "it is not there, and without it nobody could tell what runs: mount -t "
+                         "proc proc /proc");
+    if (directory_runtime_warning())
+        log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
+    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
+    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
+        return -1;
+    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
+    if (!daemon->claims)
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
+    for (int i = 0; i < TRIES; i++) {
+        directory_keep(daemon->runtime_dirfd);
+        if (take_claims(daemon, error) < 0)
+            return -1;
+        if (!is_displaced(daemon)) {
+            clear_remains(daemon);
+            return 0;
+        }
+        release_claims(daemon);
+        daemon->runtime_dirfd = directory_open_at(daemon->runtime_dir, error);
+        if (daemon->runtime_dirfd < 0)
+            return -1;
+    }
+    return error_set(error, EXIT_RECORD, "claim", daemon->runtime_dir,
+                     "this directory, or an endpoint's, is replaced again and again; find out by "
+                     "whom");
+}
+
 static void unclaim(struct daemon *daemon)
 {
     outcome_ended(daemon->exit_code, NULL); /* while the histories are ours */
-    FOR_EACH_SERVICE(daemon, service)
-        service_unclaim(service);
+    release_claims(daemon);
     free(daemon->claims);
-    if (daemon->runtime_dirfd >= 0)
-        close(daemon->runtime_dirfd);
 }
 
 /* ---- bind ---- */
@@ -282,24 +337,40 @@ static int load_code(struct daemon *daemon, struct error *error)
         return -1;
     output_open();
     signals_tolerate_others();
-    if (fork_guard_install() < 0)
+    if (fork_guard_install() < 0 || forked_install() < 0)
         return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
+    crash_except_sigbus(state_page_take_signal);
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
-    FOR_EACH_SERVICE(daemon, service)
-        if (service_load_code(service, &daemon->surroundings, error) < 0)
+    FOR_EACH_SERVICE(daemon, service) {
+        const struct rpd_service *before = service > daemon->services ? service - 1 : NULL;
+
+        if (service_load_code(service, &daemon->surroundings, before, error) < 0)
             return -1;
+    }
     watchdog_disarm(WATCHDOG_START);
     if (check_options(daemon, error) < 0)
         return -1;
     FOR_EACH_SERVICE(daemon, service)
         if (service_settle_warmup(service, error) < 0)
             return -1;
+    return 0;
+}
+
+/* ---- state ---- */
+
+static int claim_state(struct daemon *daemon, struct error *error)
+{
+    watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_claim_state(service, &daemon->surroundings, error) < 0)
+            return -1;
+    watchdog_disarm(WATCHDOG_START);
     return 0;
 }
 
@@ -328,7 +399,7 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
             log_line(RPD_LOG_WARNING, service->name,
                      "cannot open %s/%s.history: %s; how it ends will not be noted",
                      daemon->runtime_dir, service->name, strerror(errno));
-        else if (outcome_add_history(fd, start_time) < 0)
+        else if (outcome_add_history(fd, service->name, start_time) < 0)
             log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
     }
 }
@@ -375,6 +446,8 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .claim_count = daemon->claim_count,
         .notify = &daemon->notify,
         .control = &daemon->control,
+        .runtime_dir = daemon->runtime_dir,
+        .runtime_dirfd = daemon->runtime_dirfd,
     };
     return running_open(&daemon->running, error);
 }
@@ -408,12 +481,14 @@ static int announce(struct daemon *daemon, struct error *error)
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
     /* Nobody waits for this any more. */
+    residue_sweep_begin();
     FOR_EACH_SERVICE(daemon, service) {
         service_warn_of_backlogs(service);
         service_sweep(service);
         history_sweep(daemon->runtime_dirfd, service->name);
     }
     control_sweep(&daemon->control);
+    residue_sweep_end();
     return 0;
 }
 
@@ -431,8 +506,8 @@ static int serve(struct daemon *daemon, struct error *error)
 
 /* ---- the order ---- */
 
-/* What is bound by "own bind" is unbound with the rest; serve returns when all
- * services have stopped. */
+/* What is claimed by "state" is unclaimed, and what is bound by "own bind" unbound, with the rest;
+ * serve returns when all services have stopped. */
 /* clang-format off */
 static const struct step {
     const char *name;
@@ -443,6 +518,7 @@ static const struct step {
     {"claim",    claim,        unclaim},
     {"bind",     bind_owned,   unbind},
     {"code",     load_code,    NULL},
+    {"state",    claim_state,  NULL},
     {"own bind", bind_own,     NULL},
     {"control",  open_control, close_control},
     {"publish",  publish,      unpublish},
@@ -537,6 +613,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
+    process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
     notify_init(&daemon.notify, notify_fd);

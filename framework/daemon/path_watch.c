@@ -3,9 +3,28 @@
 
 #include "library/libevent.h"
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+    OF_FILES = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
+    OF_ITSELF = IN_DELETE_SELF | IN_MOVE_SELF,
+    OF_PARENT = OF_FILES | IN_CREATE
+};
+
+/* Two for each directory. */
+struct path_watched {
+    int wd;
+    char name[NAME_MAX + 1]; /* the only one that counts there; "": what happens to any file does */
+};
+
+/* ---- what is told ----------------------------------------------------------------- */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -16,45 +35,106 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     watch->changed(watch->arg, NULL);
 }
 
+/* A directory of ours may also be the one that holds another. */
+static bool concerns_us(const struct path_watch *watch, const struct inotify_event *event)
+{
+    if (event->len == 0)
+        return true;
+    for (size_t i = 0; i < watch->count; i++) {
+        const struct path_watched *watched = &watch->watched[i];
+
+        if (watched->wd == event->wd && (*watched->name ? strcmp(watched->name, event->name) == 0
+                                                        : (event->mask & (uint32_t)OF_FILES) != 0))
+            return true;
+    }
+    return false;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     const struct path_watch *watch = arg;
+    const unsigned starts = watch->starts;
     _Alignas(struct inotify_event) char events[8192];
     ssize_t size = read(fd, events, sizeof events);
 
     (void)what;
-    for (ssize_t at = 0; at < size;) {
+    /* (What is called may end this watch and begin another: then all has been looked at.) */
+    for (ssize_t at = 0; at < size && watch->starts == starts;) {
         const struct inotify_event *event = (const struct inotify_event *)(events + at);
 
-        watch->changed(watch->arg, event->len > 0 ? event->name : NULL);
+        if (concerns_us(watch, event))
+            watch->changed(watch->arg, event->len > 0 ? event->name : NULL);
         at += (ssize_t)(sizeof *event + event->len);
     }
 }
 
-static int add_watches(int fd, const int *dirfds, size_t count)
+/* ---- what is watched ------------------------------------------------------------------ */
+
+static int add(struct path_watch *watch, const char *path, uint32_t mask, const char *name)
+{
+    struct path_watched *watched = &watch->watched[watch->count];
+
+    watched->wd = inotify_add_watch(watch->fd, path, mask | IN_MASK_ADD);
+    if (watched->wd < 0)
+        return -1;
+    snprintf(watched->name, sizeof watched->name, "%s", name);
+    watch->count++;
+    return 0;
+}
+
+/* (Where it cannot be watched the pulse has to do, too.) */
+static void add_parent(struct path_watch *watch, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char parent[PATH_MAX];
+    struct stat status;
+
+    if (!slash || !slash[1])
+        return;
+    snprintf(parent, sizeof parent, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (stat(parent, &status) == 0 && !(status.st_mode & S_IWOTH))
+        add(watch, parent, OF_PARENT, slash + 1);
+}
+
+static int add_watches(struct path_watch *watch, const struct path_watch_directory *directories,
+                       size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         char path[64];
 
-        snprintf(path, sizeof path, "/proc/self/fd/%d", dirfds[i]);
-        if (inotify_add_watch(fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF) <
-            0)
+        if (i > 0 && strcmp(directories[i].path, directories[i - 1].path) == 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", directories[i].fd);
+        if (add(watch, path, OF_FILES | OF_ITSELF, "") < 0)
             return -1;
+        add_parent(watch, directories[i].path);
     }
     return 0;
 }
 
-int path_watch_start(struct path_watch *watch, struct event_base *base, const int *dirfds,
-                     size_t count, path_watch_fn changed, void *arg)
+/* ---- the beginning and the end ------------------------------------------------------------ */
+
+static void close_watch(struct path_watch *watch)
+{
+    if (watch->fd >= 0)
+        close(watch->fd);
+    free(watch->watched);
+    watch->fd = -1;
+    watch->watched = NULL;
+    watch->count = 0;
+}
+
+int path_watch_start(struct path_watch *watch, struct event_base *base,
+                     const struct path_watch_directory *directories, size_t count,
+                     path_watch_fn changed, void *arg)
 {
     static const struct timeval half_a_second = {.tv_usec = 500000};
 
-    *watch = (struct path_watch){.changed = changed, .arg = arg};
+    *watch = (struct path_watch){.starts = watch->starts + 1, .changed = changed, .arg = arg};
     watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (watch->fd >= 0 && add_watches(watch->fd, dirfds, count) < 0) {
-        close(watch->fd);
-        watch->fd = -1;
-    }
+    watch->watched = calloc(2 * count, sizeof *watch->watched);
+    if (watch->fd >= 0 && (!watch->watched || add_watches(watch, directories, count) < 0))
+        close_watch(watch);
     watch->event = watch->fd >= 0
                        ? event_new(base, watch->fd, EV_READ | EV_PERSIST, on_readable, watch)
                        : event_new(base, -1, EV_PERSIST, on_timer, watch);
@@ -69,6 +149,5 @@ void path_watch_stop(struct path_watch *watch)
         return;
     event_free(watch->event);
     watch->event = NULL;
-    if (watch->fd >= 0)
-        close(watch->fd);
+    close_watch(watch);
 }

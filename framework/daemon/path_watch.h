@@ -1,11 +1,17 @@
 /* Watching the directories of our lock files and sockets, so that one that is
  * removed or replaced is noticed at once, without a timer that wakes an idle
- * daemon. Where the kernel has no watch left for us a timer does it, each
- * half second. */
+ * daemon: its files, and the directory itself. Where the kernel has no watch left
+ * for us a timer does it, each half second.
+ *
+ * A directory that is held open tells nothing of its own removal, so the one that
+ * holds it is watched, too; but not where anybody may write, as in /tmp, where
+ * the files of all others would wake us: there the pulse has to do (moving.h). */
 #ifndef FRAMEWORK_PATH_WATCH_H
 #define FRAMEWORK_PATH_WATCH_H
 
 #include "library/libevent.h"
+
+#include <stddef.h>
 
 struct event;
 struct event_base;
@@ -14,16 +20,26 @@ struct event_base;
  * the directories; NULL: anything may have happened. */
 typedef void (*path_watch_fn)(void *arg, const char *name);
 
+struct path_watch_directory {
+    int fd;
+    const char *path;
+};
+
 struct path_watch {
     int fd;
     struct event *event;
+    struct path_watched *watched;
+    size_t count;
+    unsigned starts; /* so far */
     path_watch_fn changed;
     void *arg;
 };
 
-/* [loop] dirfds: the directories; some may be the same. 0, or -1 without memory. */
-int path_watch_start(struct path_watch *watch, struct event_base *base, const int *dirfds,
-                     size_t count, path_watch_fn changed, void *arg);
+/* [loop] Some of the directories may be the same. *watch is all zero, or was stopped. 0, or -1
+ * without memory. */
+int path_watch_start(struct path_watch *watch, struct event_base *base,
+                     const struct path_watch_directory *directories, size_t count,
+                     path_watch_fn changed, void *arg);
 void path_watch_stop(struct path_watch *watch);
 
 #endif

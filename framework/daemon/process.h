@@ -17,4 +17,9 @@ int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error 
  * /proc does not say. */
 void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_start_time);
 
+/* [start] Before other threads exist: memory that large buffers had goes back to the system when
+ * they are freed. Nothing, where the user has set malloc's own variables; and nothing comes of
+ * it where another allocator is preloaded. */
+void process_give_memory_back(void);
+
 #endif

@@ -40,7 +40,7 @@ static int run(const struct arguments *arguments, uint64_t started_us)
 
     if (config_load(&config, &arguments->request, &errors, &count) < 0)
         return say_all(errors, count);
-    log_configure(config.log_level, config.log_format);
+    log_configure(config.log_level, config.log_format, (unsigned)config.log_limit);
     if (arguments->mode == ARGUMENTS_PRINT_CONFIG)
         config_print(&config);
     else
@@ -75,6 +75,7 @@ int rpd_main(int argc, char **argv)
         log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; look where it goes");
         code = EXIT_SYSTEM;
     }
+    log_tell_left_out(true);
     outcome_ended(code, NULL);
     return code;
 }

@@ -2,7 +2,10 @@
 #include "daemon/running.h"
 
 #include "base/clock.h"
+#include "base/directory.h"
 #include "base/log.h"
+#include "guard/crash.h"
+#include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/signals.h"
@@ -191,24 +194,6 @@ static void tell_manager(struct running *running, uint64_t now_us)
         notify_extend(running->notify, service_patience_us(last));
 }
 
-/* ---- the beat ------------------------------------------------------------------------ */
-
-static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
-{
-    struct running *running = arg;
-    const uint64_t since_us = now_us - running->beat_us;
-
-    running->beat_us = now_us;
-    FOR_EACH_SERVICE(running, service)
-        service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
-    control_heal_again(running->control, now_us);
-    if (running->stopping || running->hidden)
-        return;
-    tell_manager(running, now_us);
-    if (all_are_idle(running, now_us))
-        try_idle_exit(running);
-}
-
 /* ---- what services and signals say ------------------------------------------------------ */
 
 static void on_phase(void *arg, struct rpd_service *service, enum rpd_phase phase)
@@ -274,21 +259,131 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
         begin_stop(running, EXIT_STOPPED, "told to by a signal");
 }
 
-static void on_path_changed(void *arg, const char *name)
-{
-    struct running *running = arg;
+/* ---- files and directories ------------------------------------------------------------ */
 
+static void on_path_changed(void *arg, const char *name);
+
+static int watch_paths(struct running *running)
+{
+    struct path_watch_directory *directories = calloc(running->claim_count, sizeof *directories);
+    int started = -1;
+
+    if (!directories)
+        return -1;
+    for (size_t i = 0; i < running->claim_count; i++)
+        directories[i] = (struct path_watch_directory){running->claims[i]->dirfd,
+                                                       running->claims[i]->directory};
+    started = path_watch_start(&running->path_watch, running->base, directories,
+                               running->claim_count, on_path_changed, running);
+    free(directories);
+    return started;
+}
+
+static void heal(struct running *running, const char *name)
+{
     FOR_EACH_SERVICE(running, service)
         service_heal(service, name);
     control_heal(running->control, name);
+}
+
+/* False: nothing is left to heal, or nothing can be made there. (An idle exit looks when it is
+ * called off.) */
+static bool look_at_directories(struct running *running)
+{
+    if (running->hidden)
+        return false;
+    switch (moving_look(&running->moving)) {
+    case MOVING_AT_HOME: return true;
+    case MOVING_LOST: return false;
+    case MOVING_MOVED: break;
+    }
+    path_watch_stop(&running->path_watch);
+    if (watch_paths(running) < 0)
+        log_line(RPD_LOG_ERROR, NULL,
+                 "out of memory: files that are removed are not made again at once");
+    heal(running, NULL);
+    return false;
+}
+
+static void on_path_changed(void *arg, const char *name)
+{
+    if (look_at_directories(arg))
+        heal(arg, name);
+}
+
+static void on_directories_changed(void *arg)
+{
+    look_at_directories(arg);
+}
+
+static void on_cannot_move(void *arg, const struct error *error)
+{
+    on_failed(arg, NULL, error);
+}
+
+static int start_moving(struct running *running)
+{
+    running->moving = (struct moving){
+        .services = running->services,
+        .service_count = running->service_count,
+        .claims = running->claims,
+        .claim_count = running->claim_count,
+        .control = running->control,
+        .runtime_dir = running->runtime_dir,
+        .runtime_dirfd = running->runtime_dirfd,
+        .look = on_directories_changed,
+        .failed = on_cannot_move,
+        .arg = running,
+    };
+    return moving_start(&running->moving, running->base);
+}
+
+/* As PostgreSQL does: cleaners remove what was not used for some days. */
+static void touch_files(struct running *running, uint64_t now_us)
+{
+    enum { AN_HOUR_S = 3600 };
+
+    if (now_us - running->touched_us < AN_HOUR_S * UINT64_C(1000000))
+        return;
+    running->touched_us = now_us;
+    directory_keep(running->runtime_dirfd);
+    FOR_EACH_SERVICE(running, service)
+        service_touch(service);
+    control_touch(running->control);
+}
+
+/* ---- the beat ------------------------------------------------------------------------ */
+
+static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
+{
+    struct running *running = arg;
+    const uint64_t since_us = now_us - running->beat_us;
+
+    running->beat_us = now_us;
+    FOR_EACH_SERVICE(running, service)
+        service_pulse(service, now_us, since_us < STOPPED_US ? since_us : 0, late_us);
+    control_heal_again(running->control, now_us);
+    log_tell_left_out(false);
+    look_at_directories(running);
+    intact_look(&running->intact, now_us, running->stopping || running->hidden);
+    touch_files(running, now_us);
+    orphans_reap(&running->orphans, now_us);
+    if (running->stopping || running->hidden)
+        return;
+    tell_manager(running, now_us);
+    if (all_are_idle(running, now_us))
+        try_idle_exit(running);
 }
 
 /* ---- open, serve, close ------------------------------------------------------------------- */
 
 static void log_for_libevent(int severity, const char *message)
 {
+    const int saved = errno; /* it is asked for the cause, after this */
+
     log_line(severity >= EVENT_LOG_WARN ? RPD_LOG_WARNING : RPD_LOG_DEBUG, NULL, "libevent: %s",
              message);
+    errno = saved;
 }
 
 /* libevent would call exit(), which is what plugins are blamed for. */
@@ -321,19 +416,24 @@ static struct event_base *make_base(void)
     return base;
 }
 
-static int watch_paths(struct running *running)
+static int watch_paths_again(void *arg)
 {
-    int *dirfds = calloc(running->claim_count, sizeof *dirfds);
-    int started = -1;
+    struct running *running = arg;
 
-    if (!dirfds)
+    path_watch_stop(&running->path_watch);
+    return watch_paths(running);
+}
+
+static int open_signals_again(void *arg)
+{
+    struct running *running = arg;
+
+    if (signals_reopen() < 0)
         return -1;
-    for (size_t i = 0; i < running->claim_count; i++)
-        dirfds[i] = running->claims[i]->dirfd;
-    started = path_watch_start(&running->path_watch, running->base, dirfds, running->claim_count,
-                               on_path_changed, running);
-    free(dirfds);
-    return started;
+    event_del(running->signal_event);
+    event_assign(running->signal_event, running->base, signals_fd(), EV_READ | EV_PERSIST,
+                 on_signal, running);
+    return event_add(running->signal_event, NULL);
 }
 
 static int make_events(struct running *running)
@@ -342,7 +442,7 @@ static int make_events(struct running *running)
                                       running);
     running->drain_deadline = evtimer_new(running->base, on_drain_deadline, running);
     running->hidden_long_enough = evtimer_new(running->base, on_hidden_long_enough, running);
-    running->beat_us = clock_us();
+    running->beat_us = running->touched_us = clock_us();
     return running->signal_event && running->drain_deadline && running->hidden_long_enough &&
                    event_add(running->signal_event, NULL) == 0 &&
                    pulse_start(&running->pulse, running->base, on_beat, running) == 0
@@ -356,10 +456,11 @@ int running_open(struct running *running, struct error *error)
 
     if (signals_open(error) < 0)
         return -1;
+    crash_thread_is_loop();
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0 ||
-        control_start(running->control, running->base, &subject) < 0)
+        start_moving(running) < 0 || control_start(running->control, running->base, &subject) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
     return pool_create(&running->pool, running->base, running->config->workers,
@@ -376,7 +477,10 @@ void running_close(struct running *running)
 {
     if (!running->base)
         return;
+    forked_leaves_loop(NULL, NULL);
+    intact_end(&running->intact);
     pulse_stop(&running->pulse);
+    moving_stop(&running->moving);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
     conn_loop_finish(&running->conn_loop); /* who lingers has a place in a service */
@@ -391,12 +495,47 @@ void running_close(struct running *running)
     libevent_global_shutdown();
 }
 
+static int tell_failed_loop(const struct running *running, int cause, struct error *error)
+{
+    char suspect[640];
+
+    if (cause != EBADF && cause != EINVAL)
+        return error_set(error, EXIT_SYSTEM, "loop", "event loop",
+                         "it failed: %s; free memory or descriptors", strerror(cause));
+    intact_name_suspect(&running->intact, suspect, sizeof suspect);
+    return error_set(error, EXIT_INTERNAL, "loop", "event loop",
+                     "%s closed its descriptor; ended: a plugin must close only what it has opened",
+                     suspect);
+}
+
+static void begin_intact(struct running *running)
+{
+    running->intact = (struct intact){
+        .services = running->services,
+        .service_count = running->service_count,
+        .control = running->control,
+        .pool = running->pool,
+        .path_watch = &running->path_watch,
+        .open_signals = open_signals_again,
+        .watch_paths = watch_paths_again,
+        .arg = running,
+    };
+    intact_begin(&running->intact);
+}
+
+static void leave_loop(void *base)
+{
+    event_base_loopbreak(base);
+}
+
 int running_serve(struct running *running, struct error *error)
 {
     static const struct service_events events = {on_phase, on_ready, on_failed, on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
+    forked_leaves_loop(leave_loop, running->base);
+    begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;
@@ -413,9 +552,12 @@ int running_serve(struct running *running, struct error *error)
     on_path_changed(running, NULL);
     /* Until we say so: a plugin may break the loop, too, and a break that comes
      * before the loop is forgotten. */
-    while (!running->stopped)
-        if (event_base_loop(running->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-            return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                             "it failed: %s; free memory or descriptors", strerror(errno));
+    while (!running->stopped) {
+        const int ended = event_base_loop(running->base, EVLOOP_NO_EXIT_ON_EMPTY);
+
+        forked_end_child();
+        if (ended < 0)
+            return tell_failed_loop(running, errno, error);
+    }
     return 0;
 }

@@ -1,12 +1,15 @@
 /* The daemon on its loop: what happens between BOUND and the last service
  * stopped. Signals, services that become ready or fail, the stop and its
- * deadline, an idle exit, files that somebody removed, and what the service
+ * deadline, an idle exit, files and directories that somebody removed, and what the service
  * manager is told of all that. */
 #ifndef FRAMEWORK_RUNNING_H
 #define FRAMEWORK_RUNNING_H
 
 #include "control/control.h"
+#include "daemon/intact.h"
+#include "daemon/moving.h"
 #include "daemon/notify.h"
+#include "daemon/orphans.h"
 #include "daemon/path_watch.h"
 #include "daemon/pulse.h"
 #include "service/service.h"
@@ -20,6 +23,8 @@ struct running {
     size_t claim_count;
     struct notify *notify;
     struct control *control;
+    const char *runtime_dir;
+    int runtime_dirfd;
 
     struct event_base *base;
     struct event *signal_event, *drain_deadline, *hidden_long_enough;
@@ -27,8 +32,11 @@ struct running {
     struct place_pool place_pool;
     struct pool *pool;
     struct path_watch path_watch;
+    struct moving moving;
     struct pulse pulse;
-    uint64_t beat_us, last_hangup_us, last_told_us;
+    struct intact intact;
+    struct orphans orphans;
+    uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */
     bool hidden;                          /* an idle exit is being tried */

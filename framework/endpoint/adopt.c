@@ -1,6 +1,8 @@
 /* LISTEN_FDS. See adopt.h. */
 #include "endpoint/adopt.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +37,25 @@ static void read_names(struct adoption *adoption)
     }
 }
 
+/* Not an error: whoever runs a program under a wrapper may have it meant for that. */
+static void warn_of_others(long count)
+{
+    if (getenv("LISTEN_FDS") && count > 0)
+        log_line(
+            RPD_LOG_WARNING, NULL,
+            "LISTEN_FDS=%ld is for process %s (LISTEN_PID), not for this one (%d): no listener "
+            "is taken over; a wrapper starts rpd by exec, so that it keeps its pid",
+            count, getenv("LISTEN_PID") ? getenv("LISTEN_PID") : "nobody", (int)getpid());
+}
+
 int adoption_begin(struct adoption *adoption, struct error *error)
 {
     const long count = number_in("LISTEN_FDS");
     const bool ours = number_in("LISTEN_PID") == getpid() && count > 0;
 
     *adoption = (struct adoption){0};
+    if (!ours)
+        warn_of_others(count);
     if (ours && count > SOCKETS_MAX)
         return error_set(error, EXIT_CONFIG, "bind", "LISTEN_FDS",
                          "%ld sockets are too many; pass fewer", count);

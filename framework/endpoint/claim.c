@@ -2,6 +2,7 @@
 #include "endpoint/claim.h"
 
 #include "base/directory.h"
+#include "guard/residue.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -67,26 +68,59 @@ static int compare(const void *left, const void *right)
     return strcmp(a->lock_name, b->lock_name);
 }
 
-/* A help, not the proof: anybody who can read the directory can hold this
- * lock, so it is waited for only briefly. */
-static void lock_directory(struct claim *claim)
+/* -1: this is no run-time directory. */
+static int open_serial(const struct claim *claim, bool is_runtime)
+{
+    struct stat status;
+    const int fd = openat(claim->dirfd, CLAIM_SERIAL,
+                          O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (is_runtime ? O_CREAT : 0),
+                          0600);
+
+    if (fd < 0 ||
+        (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid()))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A help, not the proof: others may be able to hold this lock, so it is waited for only
+ * briefly. */
+static void lock_directory(struct claim *claim, bool is_runtime)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
+    const int serial_fd = open_serial(claim, is_runtime);
 
+    claim->serial_fd = serial_fd;
     for (int waited = 0; waited < DIRECTORY_WAIT_MS; waited++) {
-        if (flock(claim->dirfd, LOCK_EX | LOCK_NB) == 0) {
+        if (flock(serial_fd >= 0 ? serial_fd : claim->dirfd, LOCK_EX | LOCK_NB) == 0) {
             claim->serialises = true;
             return;
         }
         nanosleep(&pause, NULL);
     }
+    if (serial_fd >= 0)
+        close(serial_fd);
+}
+
+static bool is_in_runtime(const struct claim *claim, struct claim *const *claims, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!claims[i]->is_path && same_directory(claims[i], claim))
+            return true;
+    return false;
 }
 
 static int refuse_held(const struct claim *claim, const char *holder, struct error *error)
 {
+    const char *who = *holder ? holder : "another process";
+
+    if (claim->is_state)
+        return error_set(error, EXIT_RUNNING, "claim", claim->object,
+                         "this state is in use: %s has it; give each service its own, or stop "
+                         "that one first",
+                         who);
     return error_set(error, EXIT_RUNNING, "claim", claim->object,
-                     "already running: %s has it; use that one, or stop it first",
-                     *holder ? holder : "another process");
+                     "already running: %s has it; use that one, or stop it first", who);
 }
 
 static int take(struct claim *claim, struct error *error)
@@ -101,7 +135,9 @@ static int take(struct claim *claim, struct error *error)
 static void end_serialising(struct claim **claims, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (claims[i]->serialises)
+        if (claims[i]->serialises && claims[i]->serial_fd >= 0)
+            close(claims[i]->serial_fd);
+        else if (claims[i]->serialises)
             flock(claims[i]->dirfd, LOCK_UN);
         claims[i]->serialises = false;
     }
@@ -120,9 +156,10 @@ int claim_take_all(struct claim **claims, size_t count, struct error *error)
             return error_set(error, EXIT_CONFIG, "config", claim->object,
                              "it is listed twice, in two spellings; take one out");
         }
-        if (claim->is_path && (!serialising || !same_directory(serialising, claim))) {
+        if (claim->is_path && !claim->is_state &&
+            (!serialising || !same_directory(serialising, claim))) {
             serialising = claim;
-            lock_directory(claim);
+            lock_directory(claim, is_in_runtime(claim, claims, count));
         }
         if (take(claim, error) < 0) {
             end_serialising(claims, count);
@@ -156,6 +193,92 @@ int claim_heal(struct claim *claim, struct error *error)
     claim->lock = fresh;
     lock_sign(&claim->lock, claim->identity);
     return 0;
+}
+
+/* ---- where the directories are ----------------------------------------------- */
+
+bool claim_is_displaced(const struct claim *claim)
+{
+    struct stat status;
+
+    return stat(claim->directory, &status) < 0 || status.st_dev != claim->device ||
+           status.st_ino != claim->inode;
+}
+
+/* The same claim, in the directory that its path leads to now. */
+static int reopen(const struct claim *claim, int fresh_runtime_dirfd, struct claim *ret_fresh,
+                  struct error *error)
+{
+    int dirfd = fresh_runtime_dirfd;
+
+    *ret_fresh = *claim;
+    ret_fresh->serialises = false;
+    if (claim->is_path)
+        dirfd = directory_open(claim->directory, "claim", EXIT_SYSTEM, error);
+    else if (dirfd < 0)
+        error_set(error, EXIT_SYSTEM, "claim", claim->directory,
+                  "the directory was replaced at this very moment");
+    return prepare(ret_fresh, claim->directory, dirfd, claim->identity);
+}
+
+static int take_anew(struct claim **claims, size_t count, int fresh_runtime_dirfd,
+                     struct claim *fresh, struct claim **list, struct error *error)
+{
+    size_t displaced = 0;
+    int failed = 0;
+
+    for (size_t i = 0; i < count && !failed; i++)
+        if (claim_is_displaced(claims[i])) {
+            failed = reopen(claims[i], fresh_runtime_dirfd, &fresh[i], error);
+            list[displaced++] = &fresh[i];
+        }
+    if (!failed)
+        failed = claim_take_all(list, displaced, error);
+    for (size_t i = 0; failed && i < displaced; i++)
+        claim_release(list[i]);
+    return failed;
+}
+
+/* Whoever has the number of the old one has the new one from now on. */
+static void replace_directory(int dirfd, int fresh_dirfd)
+{
+    residue_leave(dirfd);
+    dup3(fresh_dirfd, dirfd, O_CLOEXEC); /* (of two open ones: it cannot fail) */
+}
+
+static void take_over(struct claim *claim, struct claim *fresh)
+{
+    if (claim->is_path) {
+        replace_directory(claim->dirfd, fresh->dirfd);
+        close(fresh->dirfd);
+    }
+    lock_release(&claim->lock);
+    claim->lock = fresh->lock;
+    claim->lock.dirfd = claim->dirfd;
+    claim->serialises = fresh->serialises;
+    claim->serial_fd = fresh->serial_fd;
+    claim->device = fresh->device;
+    claim->inode = fresh->inode;
+}
+
+int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh_runtime_dirfd,
+               struct error *error)
+{
+    struct claim *fresh = calloc(count, sizeof *fresh);
+    struct claim **list = calloc(count, sizeof *list);
+    const int failed = !fresh || !list
+                           ? error_set(error, EXIT_SYSTEM, "claim", "services",
+                                       "out of memory; free some")
+                           : take_anew(claims, count, fresh_runtime_dirfd, fresh, list, error);
+
+    if (!failed && fresh_runtime_dirfd >= 0)
+        replace_directory(runtime_dirfd, fresh_runtime_dirfd);
+    for (size_t i = 0; !failed && i < count; i++)
+        if (fresh[i].directory)
+            take_over(claims[i], &fresh[i]);
+    free(list);
+    free(fresh);
+    return failed;
 }
 
 void claim_release(struct claim *claim)

@@ -1,14 +1,20 @@
 /* Endpoints. See endpoint.h. */
 #include "endpoint/endpoint.h"
 
+#include "base/directory.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char EXPECTED[] = "expected unix:/path, unix:name, unix:@name, tcp:127.0.0.1:7007, "
                                "tcp:[::1]:7007, tcp:localhost:7007 or "
@@ -162,6 +168,46 @@ static int resolve_tcp(struct rpd_endpoint *endpoint, const struct config_listen
     return 0;
 }
 
+static in_port_t port_of(const struct sockaddr *address)
+{
+    return ntohs(address->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                                : ((const struct sockaddr_in *)address)->sin_port);
+}
+
+/* Not whether IPv6 is there at all: a machine may have it without this address. */
+static bool machine_has(const struct rpd_endpoint *endpoint)
+{
+    struct rpd_endpoint any_port = *endpoint;
+    const int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has;
+
+    ((struct sockaddr_in6 *)&any_port.address)->sin6_port = 0;
+    has = fd >= 0 && bind(fd, (struct sockaddr *)&any_port.address, any_port.address_length) == 0;
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+bool endpoint_is_two(const struct config_listen *listen)
+{
+    static const char localhost[] = "tcp:localhost:";
+
+    return strncmp(listen->endpoint, localhost, sizeof localhost - 1) == 0;
+}
+
+bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
+                     struct rpd_endpoint *ret_second)
+{
+    if (!endpoint_is_two(listen))
+        return false;
+    *ret_second = *first;
+    memset(&ret_second->address, 0, sizeof ret_second->address);
+    set_ipv6(ret_second, in6addr_loopback, port_of((const struct sockaddr *)&first->address));
+    endpoint_format((struct sockaddr *)&ret_second->address, ret_second->address_length,
+                    ret_second->text);
+    return machine_has(ret_second);
+}
+
 int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
                      const char *runtime_dir, struct error *error)
 {
@@ -169,6 +215,7 @@ int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *
 
     memset(endpoint, 0, sizeof *endpoint);
     endpoint->backlog = listen->backlog;
+    endpoint->freebind = listen->freebind;
     endpoint->origin = listen->origin;
     if (strncmp(text, "unix:@", 6) == 0)
         return resolve_abstract(endpoint, listen, text + 6, error);
@@ -214,10 +261,16 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
     }
 }
 
-static in_port_t port_of(const struct sockaddr *address)
+void endpoint_set_port_of(struct rpd_endpoint *endpoint, const struct sockaddr *bound)
 {
-    return ntohs(address->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port);
+    const in_port_t port = htons(port_of(bound));
+
+    if (endpoint->address.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&endpoint->address)->sin6_port = port;
+    else
+        ((struct sockaddr_in *)&endpoint->address)->sin_port = port;
+    endpoint_format((struct sockaddr *)&endpoint->address, endpoint->address_length,
+                    endpoint->text);
 }
 
 bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint)
@@ -226,15 +279,53 @@ bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint)
            port_of((const struct sockaddr *)&endpoint->address) == 0;
 }
 
-void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+/* False: it does not fit. */
+static bool set_path(struct rpd_endpoint *endpoint, const char *directory, const char *name)
 {
     struct sockaddr_un *address = (struct sockaddr_un *)&endpoint->address;
+    const char *slash = strcmp(directory, "/") == 0 ? "" : "/";
+    int length;
 
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
-    snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%.84s", dirfd, name);
+    length = snprintf(address->sun_path, sizeof address->sun_path, "%s%s%.84s", directory, slash,
+                      name);
     endpoint->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
                                            strlen(address->sun_path) + 1);
+    return length >= 0 && (size_t)length < sizeof address->sun_path;
+}
+
+void endpoint_place_by_descriptor(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+{
+    char directory[32];
+
+    snprintf(directory, sizeof directory, "/proc/self/fd/%d", dirfd);
+    set_path(endpoint, directory, name);
+}
+
+bool endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *directory,
+                       const char *name)
+{
+    if (set_path(endpoint, directory, name) && directory_is_at(directory, dirfd))
+        return true;
+    endpoint_place_by_descriptor(endpoint, dirfd, name);
+    return false;
+}
+
+struct rpd_bound endpoint_bind_in(struct rpd_endpoint *endpoint, int dirfd, const char *name)
+{
+    const char *path = ((struct sockaddr_un *)&endpoint->address)->sun_path;
+    struct rpd_bound bound = rpd_bind_plainly(endpoint);
+    struct stat status;
+
+    if (bound.outcome != RPD_BIND_LISTENING ||
+        fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return bound;
+    /* The path was made to lead elsewhere just now, and the socket is there. */
+    unlink(path);
+    close(bound.fd);
+    endpoint_place_by_descriptor(endpoint, dirfd, name);
+    return rpd_bind_plainly(endpoint);
 }
 
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,

@@ -8,6 +8,7 @@
 #include <rpd/endpoint.h>
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/un.h>
 
 enum endpoint_kind { ENDPOINT_PATH, ENDPOINT_ABSTRACT, ENDPOINT_TCP };
@@ -21,6 +22,7 @@ struct rpd_endpoint {
     struct sockaddr_storage address;
     socklen_t address_length;
     int backlog;
+    bool freebind; /* TCP: also where the machine does not have the address */
     /* A unix path only: */
     char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
     char name[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the last component */
@@ -33,9 +35,18 @@ struct rpd_endpoint {
 int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
                      const char *runtime_dir, struct error *error);
 
-/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open:
- * whatever is done to the directory's path meanwhile, and however long that is. */
-void endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
+/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open.
+ * Others see it as it was bound, so it has the directory's path, where that fits and leads
+ * there. True: it has; the path may lead elsewhere when it is bound. */
+bool endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *directory,
+                       const char *name);
+
+/* The same by the descriptor, whatever is done to the directory's path meanwhile, and however
+ * long that is. */
+void endpoint_place_by_descriptor(struct rpd_endpoint *endpoint, int dirfd, const char *name);
+
+/* Binds what endpoint_place_in() has placed, in the very directory that is open. */
+struct rpd_bound endpoint_bind_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
 
 /* Writes an address as clients name it, "tcp:127.0.0.1:7007". */
 void endpoint_format(const struct sockaddr *address, socklen_t length,
@@ -44,6 +55,16 @@ void endpoint_format(const struct sockaddr *address, socklen_t length,
 /* Whether a bound address is what the endpoint asks for. Port 0 asks for any. */
 bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *address,
                  socklen_t length);
+
+bool endpoint_is_two(const struct config_listen *listen);
+
+/* tcp:localhost names two addresses where the machine has ::1. Makes the second endpoint;
+ * false if there is none. */
+bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
+                     struct rpd_endpoint *ret_second);
+
+/* Takes the port of an address that is bound. */
+void endpoint_set_port_of(struct rpd_endpoint *endpoint, const struct sockaddr *bound);
 
 /* TCP with port 0: each such endpoint gets a port of its own. */
 bool endpoint_takes_any_port(const struct rpd_endpoint *endpoint);

@@ -79,7 +79,8 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
         return 0;
     if (error_is_shortage(cause))
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot look who listens there: %s; raise the limits", strerror(cause));
+                         "cannot look who listens there: %s; %s", strerror(cause),
+                         error_remedy(cause, ""));
     if (cause == EACCES || cause == EPERM)
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
@@ -149,6 +150,25 @@ static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint
     return 0;
 }
 
+/* The kernel asks a client that has been silent for so long whether it is still there,
+ * and takes output that is not acknowledged for as long as the asking lasts for its end.
+ * Accepted sockets inherit it. */
+static void set_keepalive(int fd, int silent_s)
+{
+    enum { PROBES = 4 };
+    const int on = 1, probes = PROBES;
+    const int interval_s = silent_s / PROBES > 0 ? silent_s / PROBES : 1;
+    const int patience_ms = (silent_s + PROBES * interval_s) * 1000;
+
+    if (silent_s == 0)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &silent_s, sizeof silent_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+}
+
 /* The loop would hang on a socket that blocks; and an answer in two writes
  * would wait 40 ms without TCP_NODELAY, which accepted sockets inherit. */
 static int make_usable(const struct rpd_listener *listener, struct error *error)
@@ -160,12 +180,24 @@ static int make_usable(const struct rpd_listener *listener, struct error *error)
         fcntl(listener->fd, F_SETFD, FD_CLOEXEC) < 0)
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
                          "cannot make it non-blocking: %s; report this", strerror(errno));
-    if (listener->endpoint.kind == ENDPOINT_TCP)
+    if (listener->endpoint.kind == ENDPOINT_TCP) {
         setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        set_keepalive(listener->fd, listener->keepalive_s);
+    }
     return 0;
 }
 
 /* ---- binding ------------------------------------------------------------- */
+
+static void set_freebind(int fd, sa_family_t family)
+{
+    const int on = 1;
+
+    if (family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);
+    else
+        setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+}
 
 /* Socket, bind, listen: the one way in which rpd makes a listener. */
 struct rpd_bound rpd_bind_plainly(const struct rpd_endpoint *endpoint)
@@ -182,6 +214,8 @@ struct rpd_bound rpd_bind_plainly(const struct rpd_endpoint *endpoint)
     /* A port whose last connections are in TIME_WAIT is free. */
     if (endpoint->kind == ENDPOINT_TCP)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (endpoint->freebind)
+        set_freebind(fd, endpoint->address.ss_family);
     if (bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->address_length) == 0 &&
         listen(fd, endpoint->backlog) == 0)
         return rpd_bound_listening(fd);
@@ -204,12 +238,15 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
                          "already bound: somebody alive listens there; stop it or use another "
                          "endpoint");
     case RPD_BIND_IO:
-        return error_set(error, EXIT_SYSTEM, STEP, object, "the system refused: %s%s",
-                         strerror(bound->error_number),
-                         bound->error_number == EACCES ? "; ports below 1024 need a privilege"
-                         : bound->error_number == EADDRNOTAVAIL
-                             ? "; this machine has no such address, choose one that it has"
-                             : "; mend that, or use another endpoint");
+        return error_set(
+            error, EXIT_SYSTEM, STEP, object, "the system refused: %s; %s",
+            strerror(bound->error_number),
+            bound->error_number == EACCES ? "ports below 1024 need a privilege"
+            : bound->error_number == EADDRNOTAVAIL
+                ? "this machine has no such address: use one that it has, or set \"freebind\" if "
+                  "it "
+                  "comes with the network later"
+                : error_remedy(bound->error_number, "mend that, or use another endpoint"));
     case RPD_BIND_OTHER:
         return error_set(
             error, EXIT_SYSTEM, STEP, object,
@@ -232,7 +269,8 @@ static struct rpd_endpoint endpoint_to_bind(struct rpd_listener *listener)
 
         private_prefix(listener, prefix);
         listener->residue = residue_add(listener->claim.dirfd, prefix, listener->private_name);
-        endpoint_place_in(&endpoint, listener->claim.dirfd, listener->private_name);
+        endpoint_place_in(&endpoint, listener->claim.dirfd, listener->claim.directory,
+                          listener->private_name);
     }
     return endpoint;
 }
@@ -313,8 +351,23 @@ int listener_bind_owned(struct rpd_listener *listener, struct error *error)
     if (listener->endpoint.kind == ENDPOINT_PATH && check_public_name(listener, error) < 0)
         return -1;
     endpoint = endpoint_to_bind(listener);
-    bound = rpd_bind_plainly(&endpoint);
+    bound = endpoint.kind == ENDPOINT_PATH
+                ? endpoint_bind_in(&endpoint, listener->claim.dirfd, listener->private_name)
+                : rpd_bind_plainly(&endpoint);
     return accept_bound(listener, &endpoint, &bound, error);
+}
+
+bool listener_follow(struct rpd_listener *listener, const struct rpd_listener *first)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+
+    if (!endpoint_takes_any_port(&listener->endpoint) ||
+        getsockname(first->fd, (struct sockaddr *)&address, &length) < 0)
+        return false;
+    endpoint_set_port_of(&listener->endpoint, (struct sockaddr *)&address);
+    snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+    return true;
 }
 
 struct bind_call {
@@ -333,7 +386,7 @@ static void run_bind(void *argument)
 
     if (!seal_this_thread(&call->seal))
         call->seal_error = errno;
-    crash_enter(call->how->service, call->how->plugin);
+    crash_enter(call->how->service, call->how->plugin, (crash_code)call->how->bind);
     call->bound = call->how->bind(call->endpoint);
     crash_leave();
 }
@@ -462,10 +515,11 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
     if (listener->state != LISTENER_BOUND)
         return 0;
     if (residue_rename(listener->residue, listener->endpoint.name, 0) < 0)
-        return error_set(
-            error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-            "cannot give the socket its name: %s; look who else changes that directory",
-            strerror(errno));
+        return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                         "cannot give the socket its name: %s; %s", strerror(errno),
+                         errno == EBUSY
+                             ? "something is mounted on that path: mount its directory instead"
+                             : "look who else changes that directory");
     listener->state = LISTENER_PUBLIC;
     return 0;
 }
@@ -521,7 +575,7 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     claimed = claim_heal(&listener->claim, error);
     if (claimed != 0)
         return -1;
-    if (is_ours(listener, listener->endpoint.name))
+    if (listener->fd >= 0 && is_ours(listener, listener->endpoint.name))
         return 0;
     if (listener->way == LISTENER_OWN) {
         listener->unreachable = true;
@@ -543,6 +597,15 @@ int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *
     residue_forget(listener->residue);
     *listener = fresh;
     return 1;
+}
+
+void listener_touch(const struct rpd_listener *listener)
+{
+    if (!listener_needs_claim(listener) || listener->state != LISTENER_PUBLIC)
+        return;
+    lock_touch(&listener->claim.lock);
+    if (is_ours(listener, listener->endpoint.name))
+        utimensat(listener->claim.dirfd, listener->endpoint.name, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 void listener_close(struct rpd_listener *listener)

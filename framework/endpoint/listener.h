@@ -36,6 +36,7 @@ struct rpd_listener {
     enum listener_state state;
     enum listener_way way;
     int fd;
+    int keepalive_s;  /* TCP; 0: the kernel does not ask clients whether they are there */
     bool unreachable; /* its path is lost, and it cannot be made again */
     /* A unix path that is not adopted: */
     struct claim claim;
@@ -60,6 +61,10 @@ int listener_bind_own(struct rpd_listener *listener, const struct listener_bind 
                       struct error *error);
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error);
 
+/* [start] Where the endpoint takes any port: it takes the one that the first has got.
+ * Returns whether that was so. */
+bool listener_follow(struct rpd_listener *listener, const struct rpd_listener *first);
+
 /* [start] BOUND → PUBLIC. */
 int listener_publish(struct rpd_listener *listener, struct error *error);
 
@@ -73,11 +78,14 @@ void listener_withdraw(struct rpd_listener *listener);
 /* [loop] WITHDRAWN → PUBLIC: the exit was called off. */
 void listener_restore(struct rpd_listener *listener);
 
-/* [loop] Its path has gone or been replaced. 0: nothing was wrong. 1: it is
- * public again, on a new socket; the old one is in ret_old_fd, whose queued
- * clients the caller accepts before closing it. -1: another has it, or it
- * cannot be made again: error. */
+/* [loop] Its path has gone or been replaced, or its socket was closed by a plugin (fd is -1). 0:
+ * nothing was wrong. 1: it is public again, on a new socket; the old one is in ret_old_fd, whose
+ * queued clients the caller accepts before closing it. -1: another has it, or it cannot be made
+ * again: error. */
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error);
+
+/* [loop] So that no cleaner takes its files for ones that nobody uses. */
+void listener_touch(const struct rpd_listener *listener);
 
 /* From any state to CLOSED. */
 void listener_close(struct rpd_listener *listener);

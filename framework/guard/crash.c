@@ -6,6 +6,7 @@
 #include "guard/crash.h"
 
 #include "base/error.h"
+#include "guard/crash_chain.h"
 #include "guard/outcome.h"
 #include "guard/registers.h"
 #include "guard/symbol.h"
@@ -54,6 +55,7 @@ static char line_bytes[LINE_SIZE];
 static struct safe_text line;
 
 static bool (*take_sigsys)(siginfo_t *info, void *context);
+static bool (*take_sigbus)(siginfo_t *info, void *context);
 static void (*exit_cleanup)(void);
 static pid_t guarded_process;
 static atomic_bool exit_is_guarded;
@@ -67,12 +69,46 @@ const struct crash_context *crash_context_here(void)
 
 struct crash_place crash_place_of(const struct crash_context *context)
 {
-    if (atomic_load_explicit(&context->depth, memory_order_relaxed) <= 0)
-        return (struct crash_place){NULL, NULL};
+    if ((uint32_t)atomic_load_explicit(&context->calls, memory_order_relaxed) == 0)
+        return (struct crash_place){NULL, NULL, NULL};
+    return crash_last_place_of(context);
+}
+
+struct crash_place crash_last_place_of(const struct crash_context *context)
+{
     return (struct crash_place){
         atomic_load_explicit(&context->service, memory_order_relaxed),
         atomic_load_explicit(&context->plugin, memory_order_relaxed),
+        atomic_load_explicit(&context->callback, memory_order_relaxed),
     };
+}
+
+void crash_thread_is_loop(void)
+{
+    crash_context_.is_loop = true;
+}
+
+void crash_thread_is_forked(void)
+{
+    crash_context_.is_forked = true;
+    crash_context_.is_loop = false; /* so that nothing is sent to the daemon's clients */
+}
+
+const char *crash_callback_name(crash_code callback, char *room, size_t size)
+{
+    struct symbol symbol;
+    struct safe_text text;
+
+    if (!callback)
+        return "constructors";
+    safe_text_init(&text, room, size);
+    if (symbol_find((uintptr_t)callback, 0, &symbol) && *symbol.function &&
+        symbol.function_offset == 0)
+        safe_text_add(&text, symbol.function);
+    else
+        symbol_add(&text, (uintptr_t)callback, 0);
+    room[text.used] = '\0';
+    return room;
 }
 
 /* A call through a bad pointer leaves the counter where there is no code. Then
@@ -237,6 +273,19 @@ static void tell_fault(ucontext_t *user, struct trace *trace)
     REGISTERS_STACK(user) = stack;
 }
 
+static void add_exception(struct safe_text *text)
+{
+    const struct crash_place place = crash_place_of(&crash_context_);
+    char name[128];
+
+    safe_text_add(text, " as an exception left ");
+    if (place.callback)
+        safe_text_add(text, crash_callback_name(place.callback, name, sizeof name));
+    else
+        safe_text_add(text, "a thread");
+    safe_text_add(text, ", thrown in ");
+}
+
 /* abort() and the like: the counter is in libc, and the trace has whom to name. */
 static void tell_own_doing(const ucontext_t *user, struct trace *trace)
 {
@@ -244,6 +293,10 @@ static void tell_own_doing(const ucontext_t *user, struct trace *trace)
 
     trace_take(trace, (uintptr_t)REGISTERS_COUNTER(user));
     trace_skip_libc(trace);
+    if (trace_skip_terminate(trace))
+        add_exception(&line);
+    else
+        safe_text_add(&line, " in ");
     blamed = (uintptr_t)trace->frames[trace->first];
     symbol_add(&line, blamed, trace_how_to_look(trace->first_is_exact));
     add_context(&line, blamed);
@@ -255,11 +308,12 @@ static void tell_crash(const siginfo_t *info, ucontext_t *user)
 
     safe_text_add(&line, "rpd: crash: ");
     add_cause(&line, info, (uintptr_t)REGISTERS_STACK(user));
-    safe_text_add(&line, " in ");
-    if (is_own_doing(info))
+    if (is_own_doing(info)) {
         tell_own_doing(user, &trace);
-    else
+    } else {
+        safe_text_add(&line, " in ");
         tell_fault(user, &trace);
+    }
     safe_text_add(&line, "; backtrace: ");
     trace_add(&line, &trace);
 }
@@ -337,7 +391,10 @@ static void on_crash(int number, siginfo_t *info, void *context)
     const int me = gettid();
     int teller = 0;
 
-    if (number == SIGSYS && take_sigsys && take_sigsys(info, context))
+    if ((number == SIGSYS && take_sigsys && take_sigsys(info, context)) ||
+        (number == SIGBUS && take_sigbus && take_sigbus(info, context)))
+        return;
+    if (crash_chain_take(number, info, context))
         return;
     if (!atomic_compare_exchange_strong(&telling_thread, &teller, me)) {
         if (teller != me)
@@ -371,6 +428,11 @@ void crash_except_sigsys(bool (*take)(siginfo_t *info, void *context))
     take_sigsys = take;
 }
 
+void crash_except_sigbus(bool (*take)(siginfo_t *info, void *context))
+{
+    take_sigbus = take;
+}
+
 void crash_prepare_backtrace(void)
 {
     trace_prepare();
@@ -401,7 +463,7 @@ void crash_thread_begin(const char *thread_name)
 
 void crash_thread_end(void)
 {
-    atomic_store(&crash_context_.depth, 0);
+    atomic_store(&crash_context_.calls, 0);
     crash_context_.thread = NULL;
     if (!own_stack.mapping)
         return;

@@ -16,12 +16,14 @@
 
 enum {
     LINE_SIZE = PIPE_BUF, /* what a pipe takes whole */
-    NOTE_SIZE = 1024      /* an error's line */
+    NOTE_SIZE = 1024,     /* an error's line */
+    EARLIER_SIZE = 2048
 };
 
 /* The list only grows at its head; readers follow it without a lock. */
 struct history {
     struct history *next;
+    const char *service;
     atomic_int fd; /* -1: its end is noted */
 };
 
@@ -31,17 +33,17 @@ static struct {
     atomic_int start_fd;
     _Atomic(struct history *) histories;
     char note[NOTE_SIZE];
+    char earlier[EARLIER_SIZE]; /* lines of the start fd */
+    size_t earlier_size;
 } outcome = {.start_fd = -1};
 
 /* ---- lines ------------------------------------------------------------------- */
 
-/* Text of any length; control bytes become '?'. */
+/* Text of any length; control characters become '?'. */
 static void add_text(struct safe_text *line, const char *text)
 {
-    const size_t size = strlen(text);
-
-    for (size_t at = 0; at < size; at += 255)
-        safe_text_add(line, text + at);
+    while (*text)
+        text += safe_text_add(line, text);
 }
 
 static void add_number(struct safe_text *line, int64_t number)
@@ -61,14 +63,16 @@ static void add_who(struct safe_text *line)
     add_number(line, (int64_t)outcome.start_time);
 }
 
-static void add_end(struct safe_text *line, int code, const char *text)
+static const char *without_prefix(const char *text)
 {
     static const char prefix[] = "rpd: ";
 
-    if (!text)
-        text = outcome.note;
-    if (strncmp(text, prefix, sizeof prefix - 1) == 0)
-        text += sizeof prefix - 1;
+    return strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
+}
+
+static void add_end(struct safe_text *line, int code, const char *text)
+{
+    text = without_prefix(text ? text : outcome.note);
     safe_text_add(line, "ended ");
     add_number(line, code);
     add_text(line, *text ? text : "-");
@@ -116,7 +120,7 @@ int outcome_start_fd(void)
     return atomic_load(&outcome.start_fd);
 }
 
-int outcome_add_history(int take_fd, unsigned long long start_time)
+int outcome_add_history(int take_fd, const char *service, unsigned long long start_time)
 {
     struct history *history = malloc(sizeof *history);
 
@@ -127,10 +131,41 @@ int outcome_add_history(int take_fd, unsigned long long start_time)
     outcome.process = getpid();
     outcome.start_time = start_time;
     atomic_init(&history->fd, take_fd);
+    history->service = service;
     history->next = atomic_load(&outcome.histories);
     atomic_store(&outcome.histories, history);
     fork_guard_add(take_fd);
     return 0;
+}
+
+static struct history *history_of(const char *service)
+{
+    struct history *history = atomic_load(&outcome.histories);
+
+    while (history && strcmp(history->service, service) != 0)
+        history = history->next;
+    return history;
+}
+
+int outcome_history(const char *service)
+{
+    const struct history *history = history_of(service);
+
+    return history ? atomic_load(&history->fd) : -1;
+}
+
+/* (An end that is being noted on another thread has taken the old one: it is then left open.) */
+void outcome_replace_history(const char *service, int take_fd)
+{
+    struct history *history = history_of(service);
+    int old_fd = history ? atomic_load(&history->fd) : -1;
+
+    if (old_fd < 0 || !atomic_compare_exchange_strong(&history->fd, &old_fd, take_fd)) {
+        close(take_fd);
+        return;
+    }
+    fork_guard_add(take_fd);
+    fork_guard_close(old_fd);
 }
 
 /* ---- what happens -------------------------------------------------------------- */
@@ -153,12 +188,42 @@ void outcome_bound(void)
     fork_guard_close(start_fd);
 }
 
+/* The note before is no longer the last. One that does not fit is left out: it is on
+ * stderr, as all are. */
+static void keep_note(void)
+{
+    char bytes[NOTE_SIZE + 16];
+    struct safe_text line;
+
+    if (!*outcome.note)
+        return;
+    safe_text_init(&line, bytes, sizeof bytes);
+    safe_text_add(&line, "said ");
+    add_text(&line, without_prefix(outcome.note));
+    line.bytes[line.used++] = '\n'; /* in place of the NUL */
+    if (line.used > sizeof outcome.earlier - outcome.earlier_size)
+        return;
+    memcpy(outcome.earlier + outcome.earlier_size, line.bytes, line.used);
+    outcome.earlier_size += line.used;
+}
+
 void outcome_note(const char *text)
 {
     const size_t size = strnlen(text, NOTE_SIZE - 1);
 
+    keep_note();
     memcpy(outcome.note, text, size);
     outcome.note[size] = '\0';
+}
+
+static void tell_earlier(int start_fd)
+{
+    struct pollfd room = {.fd = start_fd, .events = POLLOUT};
+
+    if (start_fd >= 0 && outcome.earlier_size > 0 && poll(&room, 1, 0) > 0 &&
+        write(start_fd, outcome.earlier, outcome.earlier_size) < 0) {
+        /* As for the line before. */
+    }
 }
 
 /* Whoever comes second finds no descriptor any more. They are left open: the
@@ -167,6 +232,7 @@ void outcome_ended(int code, const char *text)
 {
     char bytes[LINE_SIZE];
     struct safe_text line;
+    int start_fd;
 
     if (!is_this_process())
         return;
@@ -182,5 +248,6 @@ void outcome_ended(int code, const char *text)
     }
     safe_text_init(&line, bytes, sizeof bytes);
     add_end(&line, code, text);
-    tell_launcher(&line);
+    start_fd = tell_launcher(&line);
+    tell_earlier(start_fd);
 }

@@ -3,6 +3,7 @@
  *
  *   start fd:  "bound\n", or "ended CODE TEXT\n" if it never came to that;
  *              end-of-file without a line: it ended without a word
+ *              behind "ended", "said TEXT\n" for each error before the last
  *   history:   "TIME_MS PID START_TIME bound 0 -\n"
  *              "TIME_MS PID START_TIME ended CODE TEXT\n"
  *
@@ -20,9 +21,13 @@ void outcome_set_start_fd(int fd);
 /* [start] That descriptor; -1: there is none, or none any more. */
 int outcome_start_fd(void);
 
-/* [start] An open history, which is taken; and when this process began, as
- * /proc has it. 0, or -1 without memory (then it is closed). */
-int outcome_add_history(int take_fd, unsigned long long start_time);
+/* [start] An open history of a service, which is taken; and when this process began, as
+ * /proc has it. 0, or -1 without memory (then it is closed). The name stays the caller's. */
+int outcome_add_history(int take_fd, const char *service, unsigned long long start_time);
+
+/* [loop] That history; -1: there is none. From now on it is another, which is taken. */
+int outcome_history(const char *service);
+void outcome_replace_history(const char *service, int take_fd);
 
 /* [start] All endpoints of all services are announced. The start fd is closed. */
 void outcome_bound(void);

@@ -7,7 +7,7 @@
  *
  * A file is only removed while it is still the one that was made. Entries are
  * never freed, so that a signal handler can walk them at any time; that is a
- * few hundred bytes a socket. */
+ * few hundred bytes a socket. One that is forgotten is used for another file. */
 #ifndef FRAMEWORK_RESIDUE_H
 #define FRAMEWORK_RESIDUE_H
 
@@ -38,6 +38,10 @@ void residue_forget(struct residue *residue);
  * made. */
 bool residue_is_there(const struct residue *residue);
 
+/* [loop] The maker moves to another directory, whose descriptor will have this number: the files of
+ * the old one are removed, and none is there any more. */
+void residue_leave(int dirfd);
+
 /* [any], async-signal-safe. Removes one, if it is still what was made; NULL is
  * legal. Removes all. */
 void residue_remove_one(struct residue *residue);
@@ -50,5 +54,9 @@ bool residue_is_ending(void);
 /* [start] Removes from a directory what killed starts left there: all private names with this
  * prefix, but keep. The caller holds that lock. */
 void residue_sweep(int dirfd, const char *prefix, const char *keep);
+
+/* [start] Around many sweeps: each directory is then read once for all of them. */
+void residue_sweep_begin(void);
+void residue_sweep_end(void);
 
 #endif

@@ -18,7 +18,7 @@
 static struct {
     atomic_int stops, interrupts, hangups;
     atomic_int stop_limit_ms;
-    int fd;
+    atomic_int fd;
 } signals = {.fd = -1};
 
 static void wake_loop(void)
@@ -89,6 +89,9 @@ void signals_install(void)
      * that a plugin starts. */
     action.sa_handler = on_nothing;
     sigaction(SIGPIPE, &action, NULL);
+    /* Ignored, as some shells and supervisors leave it, a plugin's system() and
+     * waitpid() would find no child. */
+    signal(SIGCHLD, SIG_DFL);
     /* Whoever started us may have blocked them. */
     sigemptyset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
@@ -103,6 +106,15 @@ int signals_open(struct error *error)
                          "cannot make an eventfd: %s; raise the limit of descriptors",
                          strerror(errno));
     return 0;
+}
+
+int signals_reopen(void)
+{
+    const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd >= 0)
+        signals.fd = fd;
+    return fd < 0 ? -1 : 0;
 }
 
 bool signals_stop_requested(void)

@@ -18,6 +18,9 @@ int signals_open(struct error *error);
  * from now on. Before any plugin's code, which may want one for itself. */
 void signals_tolerate_others(void);
 
+/* [loop] The same again, as a plugin has closed it. 0, or -1 and errno. */
+int signals_reopen(void);
+
 /* [any] A stop was asked for. */
 bool signals_stop_requested(void);
 

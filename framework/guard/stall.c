@@ -18,7 +18,10 @@
 
 enum {
     WARN_US = 1000000,
+    WARN_OF_TURN_US = 2000000, /* later: until then it is seen whether it is one callback */
     LONGEST_WAIT_MS = 500,
+    LATE_US = 300000, /* a turn that has taken so long is watched more closely */
+    LATE_WAIT_MS = 100,
     WHO_MAX = 512,
     END_SECONDS = 5, /* an end that takes longer hangs, too */
     QUESTIONS = 4    /* that it is asked, 200 ms each */
@@ -29,10 +32,16 @@ static struct {
     pthread_t loop;
     const struct crash_context *loop_context;
     _Atomic uint64_t turned_us;
-    _Atomic uint64_t warned_us; /* when the loop had turned last before a warning; 0: none */
-    /* The watchdog's: */
-    uint64_t seen_us, still_us;
-    bool told;
+    _Atomic uint32_t turned_crossings; /* of its callbacks, up to then */
+    _Atomic uint64_t warned_us;        /* when the loop had turned last before a warning; 0: none */
+    /* The watchdog's, as of its last look: */
+    uint64_t seen_us;
+    uint32_t seen_crossings;
+    uint64_t still_us;   /* without progress, at least */
+    uint64_t turn_us;    /* in this turn */
+    uint64_t quiet_us;   /* without progress, at most */
+    uint64_t longest_us; /* quiet_us in this turn */
+    bool told, told_turn;
 } stall;
 
 /* ---- the loop's side ---- */
@@ -46,12 +55,24 @@ static void unblock_stack_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &only, NULL);
 }
 
+static unsigned callbacks_since(uint32_t crossings)
+{
+    return (crash_crossings_of(stall.loop_context) - crossings + 1) / 2;
+}
+
+static void note_turn(uint64_t now_us)
+{
+    atomic_store_explicit(&stall.turned_crossings, crash_crossings_of(stall.loop_context),
+                          memory_order_relaxed);
+    atomic_store_explicit(&stall.turned_us, now_us, memory_order_relaxed);
+}
+
 void stall_begin(int limit_s)
 {
     unblock_stack_signal(); /* a plugin's constructor may have blocked it */
     stall.loop = pthread_self();
     stall.loop_context = crash_context_here();
-    atomic_store(&stall.turned_us, clock_us());
+    note_turn(clock_us());
     atomic_store(&stall.limit_s, limit_s);
 }
 
@@ -62,13 +83,15 @@ void stall_end(void)
 
 void stall_loop_turned(uint64_t now_us)
 {
-    uint64_t warned = atomic_load_explicit(&stall.warned_us, memory_order_relaxed);
+    const uint64_t warned = atomic_load_explicit(&stall.warned_us, memory_order_relaxed);
+    const uint32_t crossings = atomic_load_explicit(&stall.turned_crossings, memory_order_relaxed);
 
-    atomic_store_explicit(&stall.turned_us, now_us, memory_order_relaxed);
+    note_turn(now_us);
     if (warned == 0)
         return;
     atomic_store(&stall.warned_us, 0);
-    log_line(RPD_LOG_INFO, NULL, "loop: goes on after %.1f s", (double)(now_us - warned) / 1e6);
+    log_line(RPD_LOG_INFO, NULL, "loop: goes on after %.1f s in a turn of %u callbacks",
+             (double)(now_us - warned) / 1e6, callbacks_since(crossings));
 }
 
 /* ---- the watchdog's side ---- */
@@ -105,7 +128,9 @@ static bool find_out(struct finding *finding)
     for (int i = 0; i < QUESTIONS && !finding->answered; i++)
         finding->answered = stack_of_thread(stall.loop, &finding->stack);
     name_culprit(finding);
-    return atomic_load(&stall.turned_us) == stall.seen_us && atomic_load(&stall.limit_s) > 0;
+    return atomic_load(&stall.turned_us) == stall.seen_us &&
+           crash_crossings_of(stall.loop_context) == stall.seen_crossings &&
+           atomic_load(&stall.limit_s) > 0;
 }
 
 static const char *advice(const struct finding *finding)
@@ -130,6 +155,25 @@ static void warn(void)
     atomic_store(&stall.warned_us, stall.seen_us);
 }
 
+/* Many callbacks in one turn, none of them long. The one that is named is the last. */
+static void warn_of_turn(void)
+{
+    const struct crash_place place = crash_last_place_of(stall.loop_context);
+    const unsigned callbacks = callbacks_since(atomic_load(&stall.turned_crossings));
+
+    stall.told_turn = true;
+    if (callbacks == 0 || !place.plugin)
+        return;
+    log_line(
+        RPD_LOG_WARNING, NULL,
+        "loop: service %s (%.300s): one turn takes %.1f s so far: %u callbacks of %.2f s each, "
+        "none longer than %.1f s; other clients wait meanwhile: let each callback do less, "
+        "or use rpd_job_submit()",
+        place.service ? place.service : "?", place.plugin, (double)stall.turn_us / 1e6, callbacks,
+        (double)stall.turn_us / 1e6 / callbacks, (double)stall.longest_us / 1e6);
+    atomic_store(&stall.warned_us, stall.seen_us);
+}
+
 /* Should the end hang, in a file system that does, the alarm's signal ends it. */
 static void end_process(int limit_s)
 {
@@ -141,6 +185,7 @@ static void end_process(int limit_s)
     signal(SIGALRM, SIG_DFL);
     alarm(END_SECONDS);
     residue_remove();
+    log_tell_left_out(true);
     error_set(&error, EXIT_INTERNAL, "loop", finding.who, "stood still for %d s in %s%s; ended",
               limit_s, where(&finding), advice(&finding));
     log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
@@ -148,26 +193,51 @@ static void end_process(int limit_s)
     _exit(EXIT_INTERNAL);
 }
 
-static void count(uint64_t counted_us)
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Returns how much of that time was in this turn. */
+static uint64_t count_turn(uint64_t counted_us)
 {
     const uint64_t turned = atomic_load_explicit(&stall.turned_us, memory_order_relaxed);
-    uint64_t since_us;
 
-    if (turned == stall.seen_us) {
-        stall.still_us += counted_us;
-        return;
+    if (turned != stall.seen_us) { /* what came before is over */
+        counted_us = smaller(clock_us() - turned, counted_us);
+        stall.still_us = stall.turn_us = stall.quiet_us = stall.longest_us = 0;
+        stall.seen_us = turned;
+        stall.told = stall.told_turn = false;
     }
-    since_us = clock_us() - turned;
-    stall.still_us = since_us < counted_us ? since_us : counted_us;
-    stall.seen_us = turned;
-    stall.told = false;
+    stall.turn_us += counted_us;
+    return counted_us;
+}
+
+/* When callbacks have come or gone since the last look, it is not known when: the one that
+ * runs has done so for no time at least, and for all of it at most. */
+static void count(uint64_t counted_us)
+{
+    const uint32_t crossings = crash_crossings_of(stall.loop_context);
+    const bool has_moved = crossings != stall.seen_crossings;
+
+    counted_us = count_turn(counted_us);
+    stall.quiet_us += counted_us;
+    if (stall.quiet_us > stall.longest_us)
+        stall.longest_us = stall.quiet_us;
+    stall.still_us = has_moved ? 0 : stall.still_us + counted_us;
+    if (has_moved) {
+        stall.quiet_us = counted_us;
+        stall.told = false;
+    }
+    stall.seen_crossings = crossings;
 }
 
 static int wait_ms_until(uint64_t threshold_us)
 {
     const uint64_t rest_ms = (threshold_us - stall.still_us) / 1000 + 1;
+    const uint64_t longest_ms = stall.turn_us >= LATE_US ? LATE_WAIT_MS : LONGEST_WAIT_MS;
 
-    return rest_ms < LONGEST_WAIT_MS ? (int)rest_ms : LONGEST_WAIT_MS;
+    return (int)smaller(rest_ms, longest_ms);
 }
 
 int stall_look_ms(uint64_t counted_us)
@@ -182,6 +252,8 @@ int stall_look_ms(uint64_t counted_us)
         end_process(limit_s);
     else if (stall.still_us >= WARN_US && !stall.told)
         warn();
+    else if (stall.turn_us >= WARN_OF_TURN_US && !stall.told && !stall.told_turn)
+        warn_of_turn();
     if (stall.still_us >= limit_us)
         return 1; /* it went on at the last moment */
     return wait_ms_until(stall.told || limit_us < WARN_US ? limit_us : WARN_US);

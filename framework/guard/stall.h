@@ -1,10 +1,15 @@
-/* The loop's stall: a callback that does not return. It is told by a warning
- * after a second, and the process is ended after a limit, each with service,
- * plugin and stack:
+/* The loop's stall: a callback that does not return. A warning tells it after a
+ * second or a little more, and the process is ended after a limit, each with
+ * service, plugin and stack:
  *
  *   rpd: loop: service echo (/p/echo.so): stood still for 10 s in
  *   nap+0x1f (echo.so) < on_data+0x12 (echo.so); it must not block: use
  *   rpd_job_submit(); ended
+ *
+ * Progress is a turn of the loop, or any entry into a callback or return from
+ * one: a daemon that serves many clients in one long turn has not stalled. Such
+ * a turn is only warned of, with its figures. (Events that a plugin adds to the
+ * base itself have no entry of ours: for them the turn counts.)
  *
  * The watchdog's thread looks; only time in which that thread itself could run
  * counts. A process that was stopped, or a machine that was suspended or

@@ -1,6 +1,8 @@
 /* Addresses to names, within a signal handler. See symbol.h for the invariants. */
 #include "guard/symbol.h"
 
+#include "base/safe_text.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,15 +37,26 @@ static void add_byte(struct safe_text *text, char byte)
             text->bytes[text->size - i] = '.';
         return;
     }
-    text->bytes[text->used] = (unsigned char)byte < 0x20 || byte == 0x7f ? '?' : byte;
+    text->bytes[text->used] = byte;
     text->bytes[text->used + 1] = 0;
     text->used++;
 }
 
-FOREIGN_MEMORY void safe_text_add(struct safe_text *text, const char *string)
+FOREIGN_MEMORY size_t safe_text_add(struct safe_text *text, const char *string)
 {
-    for (size_t left = MAX_STRING; left > 0 && *string; left--)
-        add_byte(text, *string++);
+    size_t used = 0;
+
+    while (string[used]) {
+        bool is_control;
+        const size_t size = safe_text_character(string + used, &is_control);
+
+        if (used + size > MAX_STRING)
+            break;
+        for (size_t i = 0; i < size; i++)
+            add_byte(text, is_control ? '?' : string[used + i]);
+        used += size;
+    }
+    return used;
 }
 
 void safe_text_add_hex(struct safe_text *text, uint64_t value)

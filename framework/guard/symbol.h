@@ -21,8 +21,8 @@ struct safe_text {
 };
 
 void safe_text_init(struct safe_text *text, char *bytes, size_t size);
-/* At most 255 bytes of it; control bytes become '?'. */
-void safe_text_add(struct safe_text *text, const char *string);
+/* At most 255 bytes of it; control characters become '?'. How many bytes of it. */
+size_t safe_text_add(struct safe_text *text, const char *string);
 void safe_text_add_hex(struct safe_text *text, uint64_t value); /* 0x1f */
 void safe_text_add_decimal(struct safe_text *text, int64_t value);
 

@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
-/* [start] name: a literal. stack_size 0: the usual one. run returns when the
- * thread shall end. 0, or an errno. */
+/* [start] name: a literal. stack_size: what run may use; 0: the usual one. run
+ * returns when the thread shall end. 0, or an errno. */
 int thread_create(pthread_t *ret_thread, const char *name, size_t stack_size,
                   void (*run)(void *arg), void *arg);
 

@@ -37,6 +37,42 @@ void trace_skip_libc(struct trace *trace)
     }
 }
 
+static bool begins_with_one_of(const char *text, const char *const *beginnings)
+{
+    for (; *beginnings; beginnings++)
+        if (strncmp(text, *beginnings, strlen(*beginnings)) == 0)
+            return true;
+    return false;
+}
+
+/* (By names, since libstdc++ may be linked into the plugin.) */
+bool trace_skip_terminate(struct trace *trace)
+{
+    static const char *const terminate[] = {"_ZSt9terminate", NULL};
+    static const char *const throwing[] = {"__cxa_throw", "__cxa_rethrow", NULL};
+    static const char *const runtime[] = {"_ZSt", "_ZN10__cxxabiv1", "__cxa_", NULL};
+    bool has_ended = false, was_thrown = false;
+
+    for (int at = trace->first; at < trace->count; at++) {
+        struct symbol symbol;
+        const bool is_known = symbol_find((uintptr_t)trace->frames[at],
+                                          SYMBOL_NO_FILES | SYMBOL_RETURN_ADDRESS, &symbol);
+
+        if (!is_known)
+            *symbol.function = '\0';
+        has_ended = has_ended || begins_with_one_of(symbol.function, terminate);
+        if (!has_ended)
+            continue;
+        if (!begins_with_one_of(symbol.function, runtime)) {
+            trace->first = at;
+            trace->first_is_exact = false;
+            return was_thrown;
+        }
+        was_thrown = was_thrown || begins_with_one_of(symbol.function, throwing);
+    }
+    return false;
+}
+
 /* The unwinder reports the place of the signal as it is. */
 void trace_take(struct trace *trace, uintptr_t counter)
 {

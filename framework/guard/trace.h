@@ -34,6 +34,10 @@ bool trace_is_libc(const void *address);
 /* [any] Blames the innermost frame outside the C library, if there is one. */
 void trace_skip_libc(struct trace *trace);
 
+/* [any] Where C++ has ended the process (std::terminate), blames what made it do so. Whether that
+ * was an exception which nothing caught. */
+bool trace_skip_terminate(struct trace *trace);
+
 /* [any] Leaves out how the outermost callback came to be called: the frames of
  * rpd, libevent and the start of the thread, if there are others further in. */
 void trace_cut_callers(struct trace *trace);

@@ -9,6 +9,7 @@
 #include "guard/symbol.h"
 #include "guard/thread.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -177,13 +178,13 @@ int watchdog_create(struct error *error)
 {
     int failed;
 
+    /* (The handler stays: a tick may be pending still, and would kill the process.) */
     set_timer(0);
-    signal(SIGALRM, SIG_DFL);
     failed = thread_create(&watchdog.thread, "watchdog", STACK_SIZE, watch, NULL);
     if (failed)
         return error_set(error, EXIT_SYSTEM, "start", "watchdog",
-                         "cannot make its thread: %s; raise the limit of processes",
-                         strerror(failed));
+                         "cannot make its thread: %s; raise the limit of %s", strerror(failed),
+                         failed == EAGAIN ? "processes" : "memory");
     watchdog.has_thread = true;
     return 0;
 }

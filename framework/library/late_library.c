@@ -2,6 +2,18 @@
 #include "library/late_library.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+static int cannot_load(const struct late_library *library, struct error *error)
+{
+    const char *cause = dlerror();
+    char install[80];
+
+    snprintf(install, sizeof install, "install %s", library->name);
+    return error_set(error, EXIT_SYSTEM, "code", library->file, "cannot load it: %s; %s", cause,
+                     error_remedy(error_shortage_in(cause), install));
+}
 
 int late_library_load(struct late_library *library, struct error *error)
 {
@@ -9,10 +21,9 @@ int late_library_load(struct late_library *library, struct error *error)
 
     if (library->handle)
         return 0;
-    handle = dlopen(library->file, RTLD_NOW | RTLD_GLOBAL);
+    handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL);
     if (!handle)
-        return error_set(error, EXIT_SYSTEM, "code", library->file,
-                         "cannot load it: %s; install %s", dlerror(), library->name);
+        return cannot_load(library, error);
     for (size_t i = 0; i < library->function_count; i++) {
         void *function = dlsym(handle, library->functions[i]);
 
@@ -24,4 +35,43 @@ int late_library_load(struct late_library *library, struct error *error)
     }
     library->handle = handle;
     return 0;
+}
+
+/* (dlsym finds the functions of the libraries below it, too.) */
+static bool has_function(const struct late_library *library, const char *name)
+{
+    const void *function = dlsym(library->handle, name);
+    const void *own = ((void *const *)library->table)[0];
+    Dl_info of_function, of_own;
+
+    return function && dladdr(function, &of_function) && dladdr(own, &of_own) &&
+           of_function.dli_fbase == of_own.dli_fbase;
+}
+
+/* In which words dlopen() says what it lacks is a matter of locale. So each word of
+ * them is looked up; that of a symbol is found in its library alone. */
+static bool names_function(const struct late_library *library, const char *text)
+{
+    static const char separators[] = " :;,()'\"\t\n";
+    char word[256];
+
+    while (*text) {
+        const size_t size = strcspn(text, separators);
+
+        if (size > 0 && size < sizeof word) {
+            snprintf(word, sizeof word, "%.*s", (int)size, text);
+            if (has_function(library, word))
+                return true;
+        }
+        text += size + (text[size] != '\0');
+    }
+    return false;
+}
+
+bool late_library_lend(struct late_library *library, const char *dlopen_error)
+{
+    if (!library->handle || library->is_lent || !names_function(library, dlopen_error))
+        return false;
+    library->is_lent = dlopen(library->file, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL) != NULL;
+    return library->is_lent;
 }

@@ -6,12 +6,17 @@
  * should wait for what only comes later. Its functions are called through a
  * table of pointers, which libevent.h and libjansson.h make from a list of names;
  * there each name stands for the table's entry, and one that is missing in the
- * list fails to link. */
+ * list fails to link.
+ *
+ * Its names are nobody else's: a plugin that has functions of the same names calls
+ * its own, and one that calls the library is linked with it. For plugins that are
+ * not, the library can be lent. */
 #ifndef FRAMEWORK_LATE_LIBRARY_H
 #define FRAMEWORK_LATE_LIBRARY_H
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct late_library {
@@ -21,6 +26,7 @@ struct late_library {
     size_t function_count;
     void *table; /* of pointers, in the order of their names */
     void *handle;
+    bool is_lent;
 };
 
 /* For the lists: the table's member of a function, and its name. */
@@ -29,8 +35,11 @@ struct late_library {
 #define LATE_FUNCTION(function) __typeof__(&function) function;
 #define LATE_NAME(function) #function,
 
-/* [start] Fills the table, if that is not done yet. Plugins find the library,
- * too. 71 where it cannot be loaded. */
+/* [start] Fills the table, if that is not done yet. 71 where it cannot be loaded. */
 int late_library_load(struct late_library *library, struct error *error);
+
+/* [start] Where an error of dlopen() names a function of the library: from now on
+ * whatever is opened finds the library's functions. Whether that is new. */
+bool late_library_lend(struct late_library *library, const char *dlopen_error);
 
 #endif

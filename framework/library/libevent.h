@@ -25,8 +25,11 @@ struct libevent {
 
 extern struct libevent libevent;
 
-/* [start] Before any of them is called. Plugins find the library, too. */
+/* [start] Before any of them is called. */
 int libevent_load(struct error *error);
+
+/* [start] late_library_lend(): the library's name, or NULL. */
+const char *libevent_lend(const char *dlopen_error);
 
 #define event_active(...) libevent.event_active(__VA_ARGS__)
 #define event_add(...) libevent.event_add(__VA_ARGS__)

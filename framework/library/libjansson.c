@@ -6,6 +6,15 @@
 
 struct libjansson libjansson;
 
+static const char *const names[] = {LIBJANSSON_FUNCTIONS(LATE_NAME)};
+static struct late_library library = {
+    .file = RPD_LIBJANSSON_SONAME,
+    .name = "jansson 2.14",
+    .functions = names,
+    .function_count = sizeof names / sizeof *names,
+    .table = &libjansson,
+};
+
 /* json_decref() is inline in jansson.h and names this one. (Hidden: it is ours
  * alone.) */
 void json_delete(json_t *json)
@@ -26,19 +35,15 @@ static void seed_objects(void)
 
 int libjansson_load(struct error *error)
 {
-    static const char *const names[] = {LIBJANSSON_FUNCTIONS(LATE_NAME)};
-    static struct late_library library = {
-        .file = RPD_LIBJANSSON_SONAME,
-        .name = "jansson 2.14",
-        .functions = names,
-        .function_count = sizeof names / sizeof *names,
-        .table = &libjansson,
-    };
-
     if (library.handle)
         return 0;
     if (late_library_load(&library, error) < 0)
         return -1;
     seed_objects();
     return 0;
+}
+
+const char *libjansson_lend(const char *dlopen_error)
+{
+    return late_library_lend(&library, dlopen_error) ? library.name : NULL;
 }

@@ -27,8 +27,11 @@ struct libjansson {
 
 extern struct libjansson libjansson;
 
-/* [start] Before any of them is called. Plugins find the library, too. */
+/* [start] Before any of them is called. */
 int libjansson_load(struct error *error);
+
+/* [start] late_library_lend(): the library's name, or NULL. */
+const char *libjansson_lend(const char *dlopen_error);
 
 /* (json_delete() is called by jansson.h itself, and is a function: libjansson.c.) */
 #define json_array(...) libjansson.json_array(__VA_ARGS__)

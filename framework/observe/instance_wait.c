@@ -41,6 +41,7 @@ struct waiting {
     unsigned long long start_time;
     bool has_control; /* or has been tried */
     bool is_pinned;   /* and the end of that process ends the wait */
+    bool is_blind;    /* it cannot be watched: its lock says when it ends */
     bool is_locked;
     bool was_bare;   /* a lock without a page, which no process held that we knew */
     bool was_signed; /* a start has taken the lock since we began */
@@ -279,14 +280,21 @@ static int await_page(struct waiting *waiting, uint64_t deadline_us)
     }
 }
 
+/* The process that is there. -1 and errno only if that may be otherwise soon, or never. */
+static int watch_process(struct waiting *waiting, const struct instance *instance)
+{
+    waiting->pidfd = instance_open(waiting->runtime_dirfd, instance);
+    waiting->is_blind = waiting->pidfd < 0 && (errno == EXDEV || errno == EPERM || errno == ENOSYS);
+    return waiting->pidfd >= 0 || waiting->is_blind || errno == ESRCH ? 0 : -1;
+}
+
 static int wait_for_end(struct waiting *waiting, uint64_t deadline_us)
 {
     int failed = await_page(waiting, deadline_us);
 
     if (failed || !is_there(&waiting->now))
         return failed;
-    waiting->pidfd = instance_open(waiting->runtime_dirfd, &waiting->now);
-    if (waiting->pidfd < 0 && errno != ESRCH)
+    if (watch_process(waiting, &waiting->now) < 0)
         return -1;
     return instance_wait_end(waiting->runtime_dirfd, &waiting->now, waiting->pidfd, deadline_us);
 }
@@ -295,7 +303,7 @@ static int wait_for_end(struct waiting *waiting, uint64_t deadline_us)
 
 static bool has_reached(const struct instance *instance, enum instance_goal goal)
 {
-    if (!is_there(instance) || instance->verdict == STATE_DRAINING)
+    if (!is_there(instance) || instance_is_draining(instance))
         return false;
     return goal == INSTANCE_BOUND ? instance->has_record : instance->page.phase == RPD_PHASE_READY;
 }
@@ -320,9 +328,9 @@ static void follow(struct waiting *waiting)
         waiting->pid = now->pid;
         waiting->start_time = now->start_time;
     }
-    waiting->is_pinned |= now->verdict != STATE_DRAINING;
+    waiting->is_pinned |= !instance_is_draining(now);
     if (waiting->pidfd < 0)
-        waiting->pidfd = instance_open(waiting->runtime_dirfd, now);
+        watch_process(waiting, now);
     if (now->has_record && !waiting->has_control) {
         waiting->control = open_control(now);
         waiting->has_control = true;
@@ -353,6 +361,8 @@ static bool has_died(const struct waiting *waiting)
     if (waiting->is_pinned && is_there(now))
         return !is_same;
     /* Without its page it may be on its way out: its last word is still to come. */
+    if (waiting->is_pinned && waiting->is_blind)
+        return !waiting->is_locked;
     if (waiting->is_pinned)
         return waiting->pidfd < 0 || instance_has_ended(waiting->pidfd);
     if (is_there(now) || waiting->is_locked)
@@ -424,7 +434,7 @@ int instance_wait_ready(int runtime_dirfd, const struct instance *instance, uint
     waiting.is_pinned = true;
     waiting.pid = instance->pid;
     waiting.start_time = instance->start_time;
-    waiting.pidfd = instance_open(runtime_dirfd, instance);
+    watch_process(&waiting, instance);
     failed = wait_for_phase(&waiting, INSTANCE_READY, deadline_us, ret_outcome);
     return conclude(&waiting, failed, ret, ret_outcome);
 }
@@ -474,10 +484,28 @@ static int await_path(int inotify, const char *path, uint64_t deadline_us)
     }
 }
 
+/* Where nothing can be watched it is looked at again and again. */
+static int poll_path(const char *path, uint64_t deadline_us)
+{
+    struct stat status;
+
+    while (stat(path, &status) < 0) {
+        if (errno != ENOENT)
+            return -1;
+        if (has_passed(deadline_us)) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        poll(NULL, 0, clock_ms_until(sooner(deadline_us, TICK_US)));
+    }
+    return 0;
+}
+
 int instance_wait_directory(const char *path, uint64_t deadline_us)
 {
     int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    const int failed = inotify < 0 ? -1 : await_path(inotify, path, deadline_us);
+    const int failed = inotify < 0 ? poll_path(path, deadline_us)
+                                   : await_path(inotify, path, deadline_us);
     const int cause = errno;
 
     close_fd(&inotify);

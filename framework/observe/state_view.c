@@ -1,12 +1,14 @@
 /* Reading state pages. See state_view.h. */
 #include "observe/state_view.h"
 
+#include "base/directory.h"
 #include "base/proc.h"
 #include "base/safe_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -32,6 +34,18 @@ bool state_view_is_name(const char *name)
            strspn(name, allowed) == size && *name != '_' && *name != '-';
 }
 
+/* Where somebody else could make files once, theirs may lie there still. */
+static int keep_if_believed(int runtime_dirfd, int fd)
+{
+    struct stat status;
+
+    if (fd < 0 || (fstat(fd, &status) == 0 && directory_believes(runtime_dirfd, status.st_uid)))
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
+}
+
 int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
 {
     char name[NAME_MAX + 1];
@@ -41,7 +55,7 @@ int state_view_open(int runtime_dirfd, const char *service, const char *suffix)
         return -1;
     }
     snprintf(name, sizeof name, "%s%s", service, suffix);
-    return openat(runtime_dirfd, name, OPEN_FLAGS);
+    return keep_if_believed(runtime_dirfd, openat(runtime_dirfd, name, OPEN_FLAGS));
 }
 
 /* How much there is, up to the size of a page; -1 and errno. */
@@ -139,18 +153,32 @@ int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_pag
 
 /* ---- judging ---------------------------------------------------------------------- */
 
+/* Without opening it: other users may not, nor who must ask the kernel in another way. */
+static bool is_listed_as_locked(int runtime_dirfd, const char *service)
+{
+    char name[NAME_MAX + 1];
+    struct stat status;
+
+    snprintf(name, sizeof name, "%s.lock", service);
+    if (fstatat(runtime_dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno != ENOENT;
+    return S_ISREG(status.st_mode) && directory_believes(runtime_dirfd, status.st_uid) &&
+           proc_is_locked(status.st_dev, status.st_ino) != 0;
+}
+
 /* Asks; for whom a lock is only tested, a descriptor for reading will do. */
 bool state_view_is_locked(int runtime_dirfd, const char *service)
 {
     struct flock probe = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int fd = state_view_open(runtime_dirfd, service, ".lock");
-    bool is_locked;
+    int fd, asked;
 
-    if (fd < 0)
-        return errno != ENOENT && errno != EINVAL && errno != ELOOP && errno != ENXIO;
-    is_locked = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
-    close(fd);
-    return is_locked;
+    if (!state_view_is_name(service))
+        return false;
+    fd = state_view_open(runtime_dirfd, service, ".lock");
+    asked = fd < 0 ? -1 : fcntl(fd, F_OFD_GETLK, &probe);
+    if (fd >= 0)
+        close(fd);
+    return asked < 0 ? is_listed_as_locked(runtime_dirfd, service) : probe.l_type != F_UNLCK;
 }
 
 bool state_view_is_of_another_boot(const struct rpd_state_page *page)
@@ -166,7 +194,38 @@ bool state_view_is_of_another_boot(const struct rpd_state_page *page)
            memcmp(page->boot_id, now, sizeof now) != 0;
 }
 
+enum state_place state_view_place(const struct rpd_state_page *page)
+{
+    struct proc_namespaces ours;
+
+    if (!proc_is_ours())
+        return STATE_WITHOUT_PROC;
+    proc_namespaces(&ours);
+    if (page->namespaces[RPD_STATE_PID_NAMESPACE] != 0 &&
+        page->namespaces[RPD_STATE_PID_NAMESPACE] != ours.pid)
+        return STATE_OTHER_PID_NAMESPACE;
+    if (page->namespaces[RPD_STATE_PID_NAMESPACE] != 0 &&
+        page->namespaces[RPD_STATE_TIME_NAMESPACE] != ours.time)
+        return STATE_OTHER_TIME_NAMESPACE;
+    return state_view_is_of_another_boot(page) ? STATE_OTHER_BOOT_ID : STATE_HERE;
+}
+
+bool state_view_has_our_clock(const struct rpd_state_page *page)
+{
+    struct proc_namespaces ours;
+
+    proc_namespaces(&ours);
+    return page->namespaces[RPD_STATE_PID_NAMESPACE] == 0 ||
+           page->namespaces[RPD_STATE_TIME_NAMESPACE] == ours.time;
+}
+
 enum process_state { PROCESS_GONE, PROCESS_STOPPED, PROCESS_RUNS };
+
+/* /proc may be hidden, of other users at least. */
+static bool is_there(pid_t pid)
+{
+    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
 
 /* Of the process that made the page. One whose first thread is a zombie has no
  * loop any more, whoever still holds its lock. */
@@ -177,11 +236,23 @@ static enum process_state process_of(const struct rpd_state_page *page)
 
     snprintf(pid, sizeof pid, "%u", page->pid);
     if (proc_read_stat(pid, &stat) < 0)
-        return errno == ENOENT || errno == ESRCH ? PROCESS_GONE : PROCESS_RUNS;
+        return (errno == ENOENT || errno == ESRCH) && !is_there((pid_t)page->pid) ? PROCESS_GONE
+                                                                                  : PROCESS_RUNS;
     if ((page->start_time != 0 && page->start_time != stat.start_time) || stat.state == 'Z' ||
         stat.state == 'X')
         return PROCESS_GONE;
     return stat.state == 'T' || stat.state == 't' ? PROCESS_STOPPED : PROCESS_RUNS;
+}
+
+bool state_view_has_lost_lock(int runtime_dirfd, const char *service,
+                              const struct rpd_state_page *page)
+{
+    char name[NAME_MAX + 1];
+    struct stat status;
+
+    snprintf(name, sizeof name, "%s.lock", service);
+    return state_view_is_name(service) && page->start_time != 0 &&
+           fstatat(runtime_dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
@@ -189,8 +260,14 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
 {
     enum process_state process;
 
-    if (!state_view_is_locked(runtime_dirfd, service) || state_view_is_of_another_boot(page))
+    const bool is_here = state_view_place(page) == STATE_HERE;
+
+    /* (Of a lock file that is gone nothing is known but by the process.) */
+    if (!state_view_is_locked(runtime_dirfd, service) &&
+        (!is_here || !state_view_has_lost_lock(runtime_dirfd, service, page)))
         return STATE_DEAD;
+    if (!is_here)
+        return STATE_ELSEWHERE;
     process = process_of(page);
     if (process == PROCESS_GONE)
         return STATE_DEAD;
@@ -229,7 +306,17 @@ int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_pag
 
 const char *state_verdict_text(enum state_verdict verdict)
 {
-    static const char *const texts[] = {"dead", "stalled", "draining", "warming", "alive"};
+    static const char *const texts[] = {"dead",    "stalled", "draining",
+                                        "warming", "alive",   "alive, elsewhere"};
 
     return (size_t)verdict < sizeof texts / sizeof *texts ? texts[verdict] : "unknown";
+}
+
+const char *state_place_text(enum state_place place)
+{
+    static const char *const texts[] = {"here", "another pid namespace", "another time namespace",
+                                        "a system that shows another boot id in /proc",
+                                        "a place that cannot be looked at without its /proc"};
+
+    return (size_t)place < sizeof texts / sizeof *texts ? texts[place] : "unknown";
 }

@@ -1,6 +1,8 @@
 /* A plugin's table of options is input, too. See option_table.h. */
 #include "plugin/option_table.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ROWS_MAX = 1000 }; /* more than that: the closing row was forgotten */
@@ -107,4 +109,12 @@ const struct rpd_option *option_table_find(const struct rpd_option *table, const
         if (strcmp(table->name, name) == 0)
             return table;
     return NULL;
+}
+
+const char *option_number(double number, char text[OPTION_NUMBER_MAX])
+{
+    const bool is_whole = fabs(number) < 1e16 && (double)(int64_t)number == number;
+
+    snprintf(text, OPTION_NUMBER_MAX, is_whole ? "%.0f" : "%.15g", number);
+    return text;
 }

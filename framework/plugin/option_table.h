@@ -20,4 +20,8 @@ const struct rpd_option *option_table_find(const struct rpd_option *table, const
  * into integers, and not the other way around. */
 bool option_table_allows(const struct rpd_option *row, int64_t integer);
 
+/* [any] A bound or a value as people write it: 1000000000, 0.5; 1e+300. Returns the text. */
+enum { OPTION_NUMBER_MAX = 32 };
+const char *option_number(double number, char text[OPTION_NUMBER_MAX]);
+
 #endif

@@ -86,12 +86,15 @@ static bool read_boolean(const struct config_option *option, bool *ret)
 
 static void expected(const struct rpd_option *row, bool is_text, char text[SHOWN_MAX])
 {
+    char low[OPTION_NUMBER_MAX], high[OPTION_NUMBER_MAX];
+
     switch (row->type) {
     case RPD_OPTION_INTEGER_TYPE:
         snprintf(text, SHOWN_MAX, "an integer from %.0f to %.0f", row->min, row->max);
         break;
     case RPD_OPTION_NUMBER_TYPE:
-        snprintf(text, SHOWN_MAX, "a number from %g to %g", row->min, row->max);
+        snprintf(text, SHOWN_MAX, "a number from %s to %s", option_number(row->min, low),
+                 option_number(row->max, high));
         break;
     case RPD_OPTION_BOOLEAN_TYPE:
         snprintf(text, SHOWN_MAX, "true or false%s", is_text ? " (or yes, no, on, off, 1, 0)" : "");

@@ -1,11 +1,15 @@
 /* Plugins. See plugin.h. */
 #include "plugin/plugin.h"
 
-#include "base/directory.h"
+#include "base/owner.h"
+#include "base/trusted_path.h"
+#include "library/libevent.h"
+#include "library/libjansson.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,6 +23,8 @@
 #ifndef RPD_PLUGIN_SUBDIR
 #define RPD_PLUGIN_SUBDIR "../lib/rpd/plugins"
 #endif
+
+enum { CAUSE_MAX = ERROR_TEXT_MAX };
 
 static const char INSPECT[] = "inspect";
 
@@ -103,7 +109,8 @@ static __attribute__((noinline)) int find_by_name(const char *name,
 static int find(struct plugin *plugin, const char *name, const struct plugin_search *search,
                 struct error *error)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], resolved[PATH_MAX];
+    int cause;
 
     if (!strchr(name, '/')) {
         if (find_by_name(name, search, path, error) < 0)
@@ -113,43 +120,32 @@ static int find(struct plugin *plugin, const char *name, const struct plugin_sea
         return error_set(error, EXIT_MISSING_FILE, INSPECT, name,
                          "the path is too long; use a shorter one");
     }
-    if (realpath(path, plugin->path))
+    cause = trusted_path_resolve(path, resolved, INSPECT, error);
+    if (cause < 0)
+        return -1;
+    plugin->path = cause == 0 ? strdup(resolved) : NULL;
+    if (plugin->path)
         return 0;
-    return error_set(error, errno == EACCES ? EXIT_SECURITY : EXIT_MISSING_FILE, INSPECT, name,
-                     "cannot find it: %s; there is no %s", strerror(errno), path);
+    cause = cause ? cause : ENOMEM;
+    return error_set(error,
+                     cause == EACCES            ? EXIT_SECURITY
+                     : error_is_shortage(cause) ? EXIT_SYSTEM
+                                                : EXIT_MISSING_FILE,
+                     INSPECT, name, "cannot find it: %s; there is no %s", strerror(cause), path);
 }
 
 /* ---- judging the file ------------------------------------------------------ */
 
-static int check_directories(const char *path, struct error *error)
-{
-    char directory[PATH_MAX];
-    char *slash;
-    struct stat status;
-
-    snprintf(directory, sizeof directory, "%s", path);
-    while ((slash = strrchr(directory, '/'))) {
-        slash[slash == directory] = '\0';
-        if (stat(directory, &status) < 0)
-            return error_set(error, EXIT_SECURITY, INSPECT, directory,
-                             "cannot look at it: %s; make it readable for yourself",
-                             strerror(errno));
-        if (directory_check(&status, directory, INSPECT, error) < 0)
-            return -1;
-        if (slash == directory)
-            break;
-    }
-    return 0;
-}
-
-static int check_file(const struct plugin *plugin, struct error *error)
+static int check_file(struct plugin *plugin, struct error *error)
 {
     struct stat status;
 
     if (fstat(plugin->fd, &status) < 0 || !S_ISREG(status.st_mode))
         return error_set(error, EXIT_PLUGIN, INSPECT, plugin->path,
                          "not a regular file; name the plugin's .so file");
-    if (status.st_uid != 0 && status.st_uid != geteuid())
+    if (owner_is_unmapped(status.st_uid) && !owner_is_the_systems(plugin->path))
+        return error_set(error, EXIT_SECURITY, INSPECT, plugin->path, OWNER_UNMAPPED_ADVICE);
+    if (status.st_uid != 0 && !owner_is_us(status.st_uid) && !owner_is_unmapped(status.st_uid))
         return error_set(error, EXIT_SECURITY, INSPECT, plugin->path,
                          "the plugin belongs to user %u, not to root or to you (%u); chown it",
                          status.st_uid, geteuid());
@@ -158,6 +154,8 @@ static int check_file(const struct plugin *plugin, struct error *error)
                          "others than its owner can write to the plugin (mode %04o); chmod go-w "
                          "'%s'",
                          status.st_mode & 07777u, plugin->path);
+    plugin->device = status.st_dev;
+    plugin->inode = status.st_ino;
     return 0;
 }
 
@@ -165,7 +163,8 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
                    struct error *error)
 {
     plugin->fd = -1;
-    if (find(plugin, name, search, error) < 0 || check_directories(plugin->path, error) < 0)
+    plugin->path = NULL;
+    if (find(plugin, name, search, error) < 0)
         return -1;
     plugin->fd = open(plugin->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (plugin->fd < 0)
@@ -173,11 +172,28 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
                          error_is_shortage(errno) ? EXIT_SYSTEM
                          : errno == EACCES        ? EXIT_SECURITY
                                                   : EXIT_MISSING_FILE,
-                         INSPECT, plugin->path, "cannot open it: %s; make that possible",
-                         strerror(errno));
+                         INSPECT, plugin->path, "cannot open it: %s; %s", strerror(errno),
+                         error_remedy(errno, "make that possible"));
     if (check_file(plugin, error) < 0)
         return -1;
     return elf_read_plugin(plugin->fd, plugin->path, &plugin->note, error);
+}
+
+int plugin_inspect_as(struct plugin *plugin, const struct plugin *before)
+{
+    *plugin = *before;
+    plugin->path = strdup(before->path);
+    plugin->fd = fcntl(before->fd, F_DUPFD_CLOEXEC, 0);
+    if (plugin->path && plugin->fd >= 0)
+        return 0;
+    plugin_finish(plugin);
+    return -1;
+}
+
+bool plugin_is_same(const struct plugin *plugin, const struct plugin *before)
+{
+    return plugin->device == before->device && plugin->inode == before->inode &&
+           strcmp(plugin->path, before->path) == 0;
 }
 
 /* ---- loading the code -------------------------------------------------------- */
@@ -302,22 +318,49 @@ static int check_bind(struct plugin *plugin, struct error *error)
     return 0;
 }
 
-int plugin_load(struct plugin *plugin, struct error *error)
+/* A plugin may call libevent without being linked with it: it used to find rpd's.
+ * (What is opened RTLD_LOCAL finds the program's and libc's names, its own, and
+ * those of what it is linked with, in this order.) NULL: dlopen's error is returned. */
+static void *open_code(struct plugin *plugin, char ret_cause[CAUSE_MAX])
 {
+    const char *lent;
+    void *handle;
+
+    do {
+        handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+        lent = NULL;
+        if (!handle) {
+            snprintf(ret_cause, CAUSE_MAX, "%s", dlerror()); /* dlsym() would clear it */
+            lent = libevent_lend(ret_cause);
+        }
+        if (!handle && !lent)
+            lent = libjansson_lend(ret_cause);
+        if (lent)
+            plugin->borrowed = lent;
+    } while (lent);
+    return handle;
+}
+
+int plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error)
+{
+    char room[CAUSE_MAX];
+
     if (check_same_path(plugin, error) < 0)
         return -1;
-    plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+    plugin->handle = open_code(plugin, room);
     if (!plugin->handle) {
-        const char *cause = dlerror();
         const size_t prefix = strlen(plugin->path);
+        const char *cause = room;
 
         if (strncmp(cause, plugin->path, prefix) == 0 && cause[prefix] == ':')
             cause += prefix + 2;
-        return error_set(error, EXIT_PLUGIN, "code", plugin->path,
-                         "cannot load it: %s; link it with what it needs", cause);
+        return error_set(error, error_shortage_in(cause) ? EXIT_SYSTEM : EXIT_PLUGIN, "code",
+                         plugin->path, "cannot load it: %s; %s", cause,
+                         error_remedy(error_shortage_in(cause), "link it with what it needs"));
     }
-    if (check_same_file(plugin, error) < 0 || check_backend(plugin, error) < 0 ||
-        check_bind(plugin, error) < 0)
+    /* (What was loaded before was compared then.) */
+    if (((!before || before->handle != plugin->handle) && check_same_file(plugin, error) < 0) ||
+        check_backend(plugin, error) < 0 || check_bind(plugin, error) < 0)
         return -1;
     close(plugin->fd);
     plugin->fd = -1;
@@ -329,4 +372,6 @@ void plugin_finish(struct plugin *plugin)
     if (plugin->fd >= 0)
         close(plugin->fd);
     plugin->fd = -1;
+    free(plugin->path);
+    plugin->path = NULL;
 }

@@ -10,15 +10,19 @@
 
 #include <rpd/backend.h>
 
-#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
 
 struct plugin {
-    char path[PATH_MAX]; /* resolved */
-    int fd;              /* what was judged; -1: none */
+    char *path; /* resolved; its own */
+    int fd;     /* what was judged; -1: none */
+    dev_t device;
+    ino_t inode;
     struct elf_plugin note;
     void *handle;
     struct rpd_backend backend; /* as far as the plugin knows it; the rest is 0 */
     rpd_bind_fn bind;           /* NULL: rpd binds */
+    const char *borrowed;       /* a library that it calls and is not linked with; or NULL */
 };
 
 /* Where to look. */
@@ -32,8 +36,17 @@ struct plugin_search {
 int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_search *search,
                    struct error *error);
 
-/* [start] dlopen, and the checks of the descriptor. Its constructors run. */
-int plugin_load(struct plugin *plugin, struct error *error);
+/* [start] Of the same name, looked for in the same way, there is a judgement already:
+ * it is taken over. -1: there is no descriptor for it. */
+int plugin_inspect_as(struct plugin *plugin, const struct plugin *before);
+
+/* [start] The same file, by an earlier judgement: to load it again runs no code. */
+bool plugin_is_same(const struct plugin *plugin, const struct plugin *before);
+
+/* [start] dlopen, and the checks of the descriptor. Its constructors run. rpd's own
+ * libraries are loaded already; a plugin that calls one and is not linked with it is
+ * given it. before: the same file, which has been loaded for another service; NULL: none. */
+int plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error);
 
 /* Forgets it. Code that ran is never unloaded: its threads and thread-local
  * destructors may outlive any moment at which that would be safe. */

@@ -14,7 +14,7 @@ int seal_filter_prepare(enum config_seal mode, struct error *error);
  * the listener, else 0; -1 and errno. */
 long seal_filter_install(enum config_seal mode);
 
-/* [start] After one was prepared: what the system call is named, to be freed, or NULL. */
+/* [start] What the system call is named, to be freed; NULL if that is not known. */
 char *seal_filter_call_name(int call);
 
 #endif

@@ -2,6 +2,7 @@
 #include "plugin/surroundings.h"
 
 #include "base/log.h"
+#include "guard/crash_chain.h"
 #include "guard/stack.h"
 #include "guard/symbol.h"
 
@@ -102,9 +103,10 @@ static void put_back_signal_mask(const struct surroundings *saved, struct safe_t
     add(changes, "the signal mask");
 }
 
-static void put_back_actions(const struct surroundings *saved, struct safe_text *changes)
+static void put_back_actions(const struct surroundings *saved, size_t count,
+                             struct safe_text *changes)
 {
-    for (size_t i = 0; i < SURROUNDINGS_SIGNALS; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct sigaction now;
 
         if (sigaction(own_signal(i), NULL, &now) < 0 ||
@@ -114,6 +116,8 @@ static void put_back_actions(const struct surroundings *saved, struct safe_text 
         sigaction(own_signal(i), &saved->actions[i], NULL);
         add(changes, "the handler of SIG");
         safe_text_add(changes, sigabbrev_np(own_signal(i)) ? sigabbrev_np(own_signal(i)) : "RT");
+        if (crash_chain_add(own_signal(i), &now))
+            safe_text_add(changes, " (stays for faults in its own code)");
     }
 }
 
@@ -184,6 +188,18 @@ static void tell_threads(struct surroundings *saved, const char *service, const 
     saved->threads = threads;
 }
 
+/* (But that of stack_signal(), which stack.c installs anew whenever it asks.) */
+bool surroundings_put_back_signals(const struct surroundings *saved, char *ret_changes, size_t size)
+{
+    struct safe_text changes;
+
+    safe_text_init(&changes, ret_changes, size);
+    put_back_signal_mask(saved, &changes);
+    put_back_actions(saved, SURROUNDINGS_SIGNALS - 1, &changes);
+    ret_changes[changes.used] = '\0';
+    return changes.used > 0;
+}
+
 void surroundings_put_back(struct surroundings *saved, const char *service, const char *plugin,
                            const char *whose)
 {
@@ -194,7 +210,7 @@ void surroundings_put_back(struct surroundings *saved, const char *service, cons
         return;
     safe_text_init(&changes, bytes, sizeof bytes);
     put_back_signal_mask(saved, &changes);
-    put_back_actions(saved, &changes);
+    put_back_actions(saved, SURROUNDINGS_SIGNALS, &changes);
     put_back_umask(saved, &changes);
     put_back_directory(saved, &changes);
     put_back_limits(saved, &changes);

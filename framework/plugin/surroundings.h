@@ -8,6 +8,7 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -32,6 +33,11 @@ void surroundings_save(struct surroundings *ret);
  * started are told, and stay. */
 void surroundings_put_back(struct surroundings *saved, const char *service, const char *plugin,
                            const char *whose);
+
+/* [loop] Of what was saved, signal mask and handlers alone: puts them back, and says what had
+ * been changed; false: nothing. */
+bool surroundings_put_back_signals(const struct surroundings *saved, char *ret_changes,
+                                   size_t size);
 
 /* Legal at any time. */
 void surroundings_finish(struct surroundings *saved);

@@ -1,6 +1,7 @@
 /* Histories. See history.h. */
 #include "publish/history.h"
 
+#include "base/directory.h"
 #include "publish/whole_file.h"
 
 #include <errno.h>
@@ -12,10 +13,22 @@
 
 enum { MODE = 0644 };
 
+/* One that somebody else made, when the directory was open to others, is replaced. */
+static int open_believed(int dirfd, const char *name)
+{
+    const int flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    struct stat status;
+    const int fd = openat(dirfd, name, flags, MODE);
+
+    if (fd < 0 || fstat(fd, &status) < 0 || directory_believes(dirfd, status.st_uid))
+        return fd;
+    close(fd);
+    return unlinkat(dirfd, name, 0) == 0 ? openat(dirfd, name, flags | O_EXCL, MODE) : -1;
+}
+
 static int open_file(int dirfd, const char *name, struct stat *ret_status)
 {
-    const int fd = openat(dirfd, name,
-                          O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
+    const int fd = open_believed(dirfd, name);
 
     if (fd < 0)
         return -1;
@@ -90,6 +103,62 @@ int history_open(int runtime_dirfd, const char *service)
         return -1;
     }
     end_last_line(fd, status.st_size);
+    return fd;
+}
+
+static const char *last_line(const char *text, size_t size)
+{
+    const char *at = size > 0 ? text + size - 1 : text;
+
+    while (at > text && at[-1] != '\n')
+        at--;
+    return at;
+}
+
+static bool ends_with(int fd, const char *line, size_t size)
+{
+    char last[HISTORY_KEPT + 1];
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && status.st_size >= (off_t)size &&
+           pread(fd, last, size, status.st_size - (off_t)size) == (ssize_t)size &&
+           memcmp(last, line, size) == 0;
+}
+
+/* (What cannot be written is lost: it informs only.) */
+static void carry(int from_fd, off_t from_size, int to_fd, bool whole)
+{
+    char text[HISTORY_KEPT + 1];
+    size_t size = 0;
+    const size_t room = (size_t)from_size < sizeof text ? (size_t)from_size : sizeof text;
+    const char *lines = text;
+
+    if (room == (size_t)from_size)
+        size = (size_t)(room > 0 ? pread(from_fd, text, room, 0) : 0);
+    else
+        lines = last_lines(from_fd, from_size, text, room, &size);
+    if (!lines || size == 0 || size > room)
+        return;
+    if (!whole) {
+        const char *const last = last_line(lines, size);
+
+        size -= (size_t)(last - lines);
+        lines = last;
+        if (ends_with(to_fd, lines, size))
+            return; /* it has been here before */
+    }
+    if (write(to_fd, lines, size) < 0) {
+        /* it is full here, too */
+    }
+}
+
+int history_move(int from_fd, int runtime_dirfd, const char *service)
+{
+    const int fd = history_open(runtime_dirfd, service);
+    struct stat from, to;
+
+    if (fd >= 0 && from_fd >= 0 && fstat(from_fd, &from) == 0 && fstat(fd, &to) == 0)
+        carry(from_fd, from.st_size, fd, to.st_size == 0);
     return fd;
 }
 

@@ -16,6 +16,10 @@ enum {
  * whole. A descriptor; -1 and errno. */
 int history_open(int runtime_dirfd, const char *service);
 
+/* [loop] The history of one that has moved here: open as above, with what from_fd has; if there
+ * is a history here already, with the last line of that, which says that this process is bound. */
+int history_move(int from_fd, int runtime_dirfd, const char *service);
+
 struct history_end {
     unsigned long long time_ms; /* of CLOCK_REALTIME */
     pid_t pid;

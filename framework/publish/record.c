@@ -28,6 +28,13 @@ static json_t *make_json(const struct record_content *content)
                      "config_digest", content->config_digest, "control", content->control);
 }
 
+static bool is_ascii(const char *text)
+{
+    while (*text && (unsigned char)*text < 0x80)
+        text++;
+    return !*text;
+}
+
 static int write_all(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -55,6 +62,34 @@ static int write_whole(struct whole_file *file, int dirfd, const char *name, con
     return failed ? -1 : whole_file_show(file);
 }
 
+/* JSON has no other text. NULL: all is. */
+static const char *find_not_utf8(const struct record_content *content)
+{
+    const char *texts[] = {content->control, content->plugin, content->config};
+    const char *found = NULL;
+
+    for (size_t i = 0; !found && i < sizeof texts / sizeof *texts + content->endpoint_count; i++) {
+        const char *text = i < sizeof texts / sizeof *texts
+                               ? texts[i]
+                               : content->endpoints[i - sizeof texts / sizeof *texts];
+        json_t *json = text ? json_string(text) : NULL;
+
+        /* (Without memory no ASCII text would do either.) */
+        if (text && !json && !is_ascii(text))
+            found = text;
+        json_decref(json);
+    }
+    return found;
+}
+
+static int refuse_not_utf8(const char *path, const char *text, struct error *error)
+{
+    return error_set(error, EXIT_RECORD, "publish", path,
+                     "cannot write the record: the path %s is not UTF-8, which JSON needs; rename "
+                     "it, or, for the run-time directory, set RPD_RUNTIME_DIR",
+                     text);
+}
+
 int record_write(struct record *record, int dirfd, const char *directory,
                  const struct record_content *content, struct error *error)
 {
@@ -65,13 +100,17 @@ int record_write(struct record *record, int dirfd, const char *directory,
 
     snprintf(name, sizeof name, "%s.json", content->service);
     snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (!text && find_not_utf8(content)) {
+        json_decref(json);
+        return refuse_not_utf8(path, find_not_utf8(content), error);
+    }
     failed = !text || write_whole(&record->file, dirfd, name, text) < 0;
     if (failed) {
         error_set(error, !text || error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish",
                   path,
                   "cannot write the record: %s; free space in the run-time directory, or set "
                   "RPD_RUNTIME_DIR",
-                  text ? strerror(errno) : "out of memory, or a path is not UTF-8");
+                  text ? strerror(errno) : "out of memory");
         record_remove(record);
     } else {
         record->text = strdup(text); /* without it, it is not healed */

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,16 +30,70 @@ void state_page_init(struct state_page *page)
     *page = (struct state_page){.map = &unread_page};
 }
 
+/* ---- files that are cut off --------------------------------------------------------- */
+
+/* Where pages are mapped. The list only grows, so that a signal handler can walk it. */
+struct mapping {
+    struct mapping *next;
+    _Atomic(struct rpd_state_page *) map; /* NULL: it is mapped no more */
+};
+
+static _Atomic(struct mapping *) mappings;
+
+static void note_mapping(struct rpd_state_page *map)
+{
+    struct mapping *mapping = malloc(sizeof *mapping);
+
+    if (!mapping)
+        return; /* then a file that is cut off is a crash */
+    atomic_init(&mapping->map, map);
+    mapping->next = atomic_load(&mappings);
+    atomic_store(&mappings, mapping);
+}
+
+static void forget_mapping(const struct rpd_state_page *map)
+{
+    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next)
+        if (atomic_load(&mapping->map) == map)
+            atomic_store(&mapping->map, NULL);
+}
+
+/* Of its own, all zero. */
+static bool put_memory_at(struct rpd_state_page *map)
+{
+    return mmap(map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)map;
+}
+
+bool state_page_take_signal(siginfo_t *info, void *context)
+{
+    const uintptr_t at = (uintptr_t)info->si_addr;
+
+    (void)context;
+    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next) {
+        struct rpd_state_page *map = atomic_load(&mapping->map);
+
+        if (map && at >= (uintptr_t)map && at < (uintptr_t)map + RPD_STATE_SIZE)
+            return put_memory_at(map);
+    }
+    return false;
+}
+
 /* ---- making it ------------------------------------------------------------------ */
 
 static void fill(struct rpd_state_page *map, const struct state_page_identity *identity)
 {
+    struct proc_namespaces namespaces;
+
     memcpy(map->magic, RPD_STATE_MAGIC, sizeof map->magic);
     map->layout = RPD_STATE_LAYOUT;
     map->size = RPD_STATE_SIZE;
     map->pid = (uint32_t)getpid();
     map->phase = RPD_PHASE_STARTING;
     map->start_time = identity->start_time;
+    proc_namespaces(&namespaces);
+    map->namespaces[RPD_STATE_PID_NAMESPACE] = namespaces.pid;
+    map->namespaces[RPD_STATE_TIME_NAMESPACE] = namespaces.time;
     proc_parse_boot_id(identity->boot_id, map->boot_id);
     snprintf(map->service, sizeof map->service, "%s", identity->service);
     build_text(map->build, sizeof map->build);
@@ -60,6 +117,19 @@ static struct rpd_state_page *allocate_and_map(int fd)
     return map == MAP_FAILED ? NULL : map;
 }
 
+static void make_shadow(struct state_page *page)
+{
+    page->shadow = malloc(RPD_STATE_SIZE);
+    page->spare = malloc(RPD_STATE_SIZE);
+    if (page->shadow && page->spare) {
+        memcpy(page->shadow, page->map, RPD_STATE_SIZE);
+        return;
+    }
+    free(page->shadow);
+    free(page->spare);
+    page->shadow = page->spare = NULL;
+}
+
 static int make_file(struct state_page *page, int dirfd, const char *name,
                      const struct state_page_identity *identity)
 {
@@ -73,16 +143,22 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
     if (!map)
         return -1;
     page->map = map;
+    note_mapping(map);
     fill(map, identity);
+    make_shadow(page);
     return whole_file_show(&page->file);
 }
 
 static void take_back(struct state_page *page)
 {
     whole_file_remove(&page->file);
+    forget_mapping(page->map);
     if (page->map != &unread_page)
         munmap(page->map, RPD_STATE_SIZE);
     page->map = &unread_page;
+    free(page->shadow);
+    free(page->spare);
+    page->shadow = page->spare = NULL;
 }
 
 int state_page_create(struct state_page *page, int dirfd, const char *directory,
@@ -126,14 +202,55 @@ static bool move_to(struct state_page *page, int fd)
     return false;
 }
 
+static bool has_magic(const struct rpd_state_page *map)
+{
+    return memcmp(map->magic, RPD_STATE_MAGIC, sizeof map->magic) == 0;
+}
+
+/* What was cut off reads as zeros, also when the file is long again. */
+static bool is_whole(const struct state_page *page)
+{
+    struct stat status;
+
+    return !page->file.residue ||
+           (fstatat(page->file.dirfd, page->file.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_size == RPD_STATE_SIZE && has_magic(page->map));
+}
+
+/* One that is only gone is still whole in memory. */
+static bool is_damaged(const struct state_page *page)
+{
+    return !has_magic(page->map) || (whole_file_is_there(&page->file) && !is_whole(page));
+}
+
+/* (It may be cut off while it is copied.) */
+bool state_page_keep(struct state_page *page)
+{
+    struct rpd_state_page *const old = page->shadow;
+
+    if (!is_whole(page))
+        return false;
+    if (!old)
+        return true;
+    copy(page->spare, page->map);
+    if (!is_whole(page) || !has_magic(page->spare))
+        return false;
+    page->shadow = page->spare;
+    page->spare = old;
+    return true;
+}
+
 int state_page_heal(struct state_page *page)
 {
     struct whole_file fresh = {0};
     int fd;
     bool moved;
 
-    if (whole_file_is_there(&page->file))
+    if (whole_file_is_there(&page->file) && is_whole(page))
         return 0;
+    if (page->shadow && is_damaged(page) && put_memory_at(page->map))
+        copy(page->map, page->shadow);
+    STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
     moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
     if (fd >= 0)
@@ -172,12 +289,20 @@ void state_page_copy(const struct state_page *page, struct rpd_state_page *ret)
 
 /* ---- writing to it --------------------------------------------------------------- */
 
+static void set_phase(struct rpd_state_page *map, enum rpd_phase phase, uint64_t now_us)
+{
+    STORE(map->phase_us, now_us);
+    if (phase == RPD_PHASE_READY && LOAD(map->ready_us) == 0)
+        STORE(map->ready_us, now_us);
+    STORE(map->phase, phase);
+}
+
+/* (What is put back must not be of an earlier phase.) */
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us)
 {
-    STORE(page->map->phase_us, now_us);
-    if (phase == RPD_PHASE_READY && LOAD(page->map->ready_us) == 0)
-        STORE(page->map->ready_us, now_us);
-    STORE(page->map->phase, phase);
+    set_phase(page->map, phase, now_us);
+    if (page->shadow)
+        set_phase(page->shadow, phase, now_us);
 }
 
 void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)

@@ -11,11 +11,16 @@
 #include "base/error.h"
 #include "publish/whole_file.h"
 
+#include <signal.h>
+#include <stdbool.h>
+
 struct state_page {
     /* Never NULL after state_page_init(): while there is no file, it is memory
      * that nobody reads, so that no writer must ask. */
     struct rpd_state_page *map;
     struct whole_file file;
+    struct rpd_state_page *shadow; /* what was in it when it was last whole; NULL: no memory */
+    struct rpd_state_page *spare;  /* for the next shadow */
 };
 
 struct state_page_identity {
@@ -39,7 +44,15 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
  * has it mapped sees the phase STOPPED. */
 void state_page_remove(struct state_page *page);
 
-/* [loop] Makes the file again if somebody has removed it. 1: that was so; -1: and it
+/* [loop] From time to time: keeps what is in the page. False: the file is not there, or somebody
+ * has cut it off or emptied it, and it must be healed. */
+bool state_page_keep(struct state_page *page);
+
+/* [any], async-signal-safe. A SIGBUS is that of a page whose file was cut off: from now on there is
+ * memory in its place, which is all zero until it is healed. */
+bool state_page_take_signal(siginfo_t *info, void *context);
+
+/* [loop] Makes the file again if somebody has removed or damaged it. 1: that was so; -1: and it
  * cannot be. map stays where it is; what other threads store in it at that very
  * moment may be lost. */
 int state_page_heal(struct state_page *page);

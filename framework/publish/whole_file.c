@@ -43,6 +43,12 @@ bool whole_file_is_there(const struct whole_file *file)
     return !file->residue || residue_is_there(file->residue);
 }
 
+void whole_file_touch(const struct whole_file *file)
+{
+    if (file->residue && residue_is_there(file->residue))
+        utimensat(file->dirfd, file->name, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
 void whole_file_replace(struct whole_file *file, const struct whole_file *by)
 {
     residue_forget(file->residue);

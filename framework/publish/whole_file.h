@@ -25,6 +25,9 @@ int whole_file_show(struct whole_file *file);
 /* [loop] Nobody has removed or replaced it. */
 bool whole_file_is_there(const struct whole_file *file);
 
+/* [loop] So that no cleaner takes it for a file that nobody uses. */
+void whole_file_touch(const struct whole_file *file);
+
 /* [loop] Another has been made in its place, after somebody had removed it. */
 void whole_file_replace(struct whole_file *file, const struct whole_file *by);
 

@@ -1,5 +1,6 @@
 /* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
 #include "library/libjansson.h"
+#include "plugin/option_table.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/descriptor.h"
 #include "rpdctl/program.h"
@@ -33,7 +34,7 @@ static const char *cell(const json_t *value, char room[CELL_MAX])
     else if (json_is_integer(value))
         snprintf(room, CELL_MAX, "%lld", (long long)json_integer_value(value));
     else if (json_is_real(value))
-        snprintf(room, CELL_MAX, "%g", json_real_value(value));
+        option_number(json_real_value(value), room);
     else if (json_is_boolean(value))
         snprintf(room, CELL_MAX, "%s", json_is_true(value) ? "true" : "false");
     else
@@ -101,6 +102,44 @@ static const char *cold_path(const json_t *plugin)
                : "it cannot serve without it";
 }
 
+/* "a, b and 3 more" */
+static void print_list(const json_t *names, const char *after)
+{
+    enum { SHOWN = 6 };
+    const size_t count = json_object_size(names);
+    size_t at = 0;
+
+    for (void *name = json_object_iter((json_t *)(uintptr_t)names); name && at < SHOWN;
+         name = json_object_iter_next((json_t *)(uintptr_t)names, name), at++) {
+        const char *object = json_string_value(json_object_iter_value(name));
+
+        printf("%s%s%s%s%s", at > 0 ? ", " : "", json_object_iter_key(name), object ? " (" : "",
+               object ? object : "", object ? ")" : "");
+    }
+    if (count > at)
+        printf(" and %zu more", count - at);
+    printf("%s\n", after);
+}
+
+/* Only what the author should look at. */
+static void print_names(const json_t *plugin)
+{
+    const json_t *taken = json_object_get(plugin, "taken_names");
+    const json_t *shared = json_object_get(plugin, "shared_names");
+    const char *borrowed = descriptor_text(plugin, "borrowed_library");
+
+    if (json_object_size(taken) > 0) {
+        fputs("names:     others' are used instead of its own: ", stdout);
+        print_list(taken, "; make them hidden, or link with -Wl,-Bsymbolic");
+    }
+    if (json_object_size(shared) > 0) {
+        fputs("shared:    one for all plugins that have it: ", stdout);
+        print_list(shared, "; compile with -fno-gnu-unique");
+    }
+    if (*borrowed)
+        printf("lacks:     it calls %s and is not linked with it; link it\n", borrowed);
+}
+
 static void print_table(const json_t *plugin)
 {
     const json_t *callbacks = json_object_get(plugin, "callbacks");
@@ -117,6 +156,7 @@ static void print_table(const json_t *plugin)
     for (size_t i = 0; i < json_array_size(callbacks); i++)
         printf(" %s", json_string_value(json_array_get(callbacks, i)));
     putchar('\n');
+    print_names(plugin);
     print_options(json_object_get(plugin, "options"));
 }
 

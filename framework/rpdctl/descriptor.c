@@ -5,7 +5,9 @@
 #include "rpdctl/descriptor.h"
 
 #include "base/clock.h"
+#include "library/libevent.h"
 #include "library/libjansson.h"
+#include "plugin/names.h"
 #include "plugin/option_table.h"
 #include "plugin/plugin.h"
 
@@ -119,6 +121,25 @@ static json_t *probe_object(const struct rpd_probe *probe)
                      hex(probe->reply_begins, probe->reply_begins ? probe->reply_size : 0));
 }
 
+/* A name may come more than once. */
+static void add_taken(void *arg, const char *name, const char *object)
+{
+    json_object_set_new(json_object_get(arg, "taken_names"), name, text(object));
+}
+
+static void add_shared(void *arg, const char *name)
+{
+    json_object_set_new(json_object_get(arg, "shared_names"), name, json_true());
+}
+
+static void add_names(json_t *object, const struct plugin *plugin)
+{
+    json_object_set_new(object, "borrowed_library", text(plugin->borrowed));
+    json_object_set_new(object, "taken_names", json_object());
+    json_object_set_new(object, "shared_names", json_object());
+    plugin_names_find(plugin, &(const struct plugin_names){add_taken, add_shared, object});
+}
+
 static json_t *plugin_object(const struct plugin *plugin, uint64_t opened_us)
 {
     static const char *const warmups[] = {"hold", "serve", "refuse", "backlog"};
@@ -140,14 +161,16 @@ static json_t *read_plugin(const char *name, struct error *error)
     uint64_t started_us;
     json_t *object;
 
-    if (plugin_inspect(&plugin, name, &search, error) < 0)
+    if (plugin_inspect(&plugin, name, &search, error) < 0 || libevent_load(error) < 0)
         return NULL;
     started_us = clock_us();
-    if (plugin_load(&plugin, error) < 0 ||
+    if (plugin_load(&plugin, NULL, error) < 0 ||
         option_table_check(plugin.backend.options, plugin.path, error) < 0)
         return NULL;
     object = plugin_object(&plugin, clock_us() - started_us);
-    if (!object)
+    if (object)
+        add_names(object, &plugin);
+    else
         error_set(error, EXIT_SYSTEM, STEP, name, "out of memory");
     return object;
 }

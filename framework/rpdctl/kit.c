@@ -2,6 +2,7 @@
 #include "rpdctl/kit.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "library/libjansson.h"
 #include "observe/state_view.h"
 #include "rpdctl/descriptor.h"
@@ -164,7 +165,7 @@ static void become_daemon(const struct stage *stage, const char *wrap, int notif
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
     dup2(notify_fd, NOTIFY_FD);
-    close_range(NOTIFY_FD + 1, ~0U, 0);
+    descriptors_close(NOTIFY_FD + 1, ~0U);
     if (wrap)
         execle(stage->kit->self, "rpdctl", "check-daemon", wrap, "-c", config, "--notify-fd",
                number, (char *)NULL, environment);
@@ -212,13 +213,24 @@ struct stage *stage_start(struct kit *kit, const struct stage_options *options)
         become_daemon(stage, options->wrap, ends[1]);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
-    if (stage->pid > 0 && (stage->pidfd = pidfd_open(stage->pid, 0)) >= 0)
+    stage->pidfd = stage->pid > 0 ? pidfd_open(stage->pid, 0) : -1;
+    if (stage->pidfd >= 0 || (stage->pid > 0 && (errno == ENOSYS || errno == EPERM)))
         return stage;
     kit_failed(kit, "the kit cannot start a process: %s", strerror(errno));
     return NULL;
 }
 
 /* ---- what it says ---------------------------------------------------------------------- */
+
+/* What every end says, whatever it came from. */
+static bool is_of_any_end(const char *line)
+{
+    static const char stopped[] = ": stopped", stopping[] = "rpd: stopping: ";
+    const size_t size = strlen(line);
+
+    return strncmp(line, stopping, sizeof stopping - 1) == 0 ||
+           (size >= sizeof stopped - 1 && strcmp(line + size - (sizeof stopped - 1), stopped) == 0);
+}
 
 const char *stage_last_line(const struct stage *stage, char room[256])
 {
@@ -233,11 +245,36 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     lseek(fd, -(off_t)(sizeof tail - 1), SEEK_END); /* (Where it is shorter, from its beginning.) */
     size = read(fd, tail, sizeof tail - 1);
     close(fd);
-    while (size > 0 && tail[size - 1] == '\n')
-        size--;
-    tail[size > 0 ? size : 0] = '\0';
-    line = strrchr(tail, '\n');
-    snprintf(room, 256, "%.250s", line ? line + 1 : tail);
+    do {
+        while (size > 0 && tail[size - 1] == '\n')
+            size--;
+        tail[size > 0 ? size : 0] = '\0';
+        line = strrchr(tail, '\n');
+        line = line ? line + 1 : tail;
+        snprintf(room, 256, "%.250s", line);
+        size = line - tail;
+    } while (size > 0 && is_of_any_end(room));
+    return room;
+}
+
+/* The last line that says why a load failed, from its subject on; "": there is none. */
+static const char *load_failure(const struct stage *stage, char room[256])
+{
+    enum { LOG_MAX = 65536 };
+    char *log = malloc(LOG_MAX), *found = NULL;
+    const int fd = log ? openat(stage->dirfd, "log", O_RDONLY | O_CLOEXEC) : -1;
+    const ssize_t size = fd < 0 ? -1 : read(fd, log, LOG_MAX - 1);
+
+    room[0] = '\0';
+    if (log)
+        log[size > 0 ? size : 0] = '\0';
+    for (char *at = log; at && (at = strstr(at, "load failed: ")); at++)
+        found = at;
+    if (found)
+        snprintf(room, 256, "%.*s", (int)strcspn(found, "\n"), found);
+    if (fd >= 0)
+        close(fd);
+    free(log);
     return room;
 }
 
@@ -261,8 +298,12 @@ static bool has_ended(struct stage *stage, uint64_t end_us)
     struct pollfd end = {.fd = stage->pidfd, .events = POLLIN};
     uint64_t now_us;
 
-    while (!reap(stage, WNOHANG) && (now_us = clock_us()) < end_us)
-        poll(&end, 1, (int)((end_us - now_us + 999) / 1000));
+    while (!reap(stage, WNOHANG) && (now_us = clock_us()) < end_us) {
+        const int left_ms = (int)((end_us - now_us + 999) / 1000);
+
+        /* (Where a sandbox gives no pidfd, it is looked at again and again.) */
+        poll(&end, 1, stage->pidfd < 0 && left_ms > LOOK_MS ? LOOK_MS : left_ms);
+    }
     return stage->pid == 0;
 }
 
@@ -335,9 +376,16 @@ bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms)
 
 bool stage_is_ready(struct stage *stage)
 {
+    char line[256];
+
     if (stage_reaches(stage, RPD_PHASE_READY, READY_MS))
         return true;
-    if (stage_lives(stage))
+    if (!stage_lives(stage))
+        return false;
+    if (*load_failure(stage, line))
+        kit_failed(stage->kit, "not ready within %d s: %s; set the options that it needs (-o)",
+                   READY_MS / 1000, line);
+    else
         kit_failed(stage->kit, "not ready within %d s; set the options that shorten its load (-o)",
                    READY_MS / 1000);
     return false;

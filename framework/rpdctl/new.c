@@ -29,34 +29,15 @@ static const char help[] =
 
 /* ---- names ----------------------------------------------------------------------------- */
 
-/* C would not take them, or CMake as a target beside its own. */
+/* C would not take them. */
 static bool is_taken(const char *name)
 {
     static const char *const words[] = {
-        "auto",          "break",
-        "case",          "char",
-        "const",         "continue",
-        "default",       "do",
-        "double",        "else",
-        "enum",          "extern",
-        "float",         "for",
-        "goto",          "if",
-        "inline",        "int",
-        "long",          "main",
-        "register",      "restrict",
-        "return",        "short",
-        "signed",        "sizeof",
-        "static",        "struct",
-        "switch",        "typedef",
-        "union",         "unsigned",
-        "void",          "volatile",
-        "while",         "all",
-        "clean",         "depend",
-        "edit_cache",    "help",
-        "install",       "list_install_components",
-        "package",       "package_source",
-        "rebuild_cache", "test",
-        "rpd",           "librpd",
+        "auto",   "break",    "case",   "char",   "const",    "continue", "default", "do",
+        "double", "else",     "enum",   "extern", "float",    "for",      "goto",    "if",
+        "inline", "int",      "long",   "main",   "register", "restrict", "return",  "short",
+        "signed", "sizeof",   "static", "struct", "switch",   "typedef",  "union",   "unsigned",
+        "void",   "volatile", "while",  "rpd",    "librpd",
     };
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -72,7 +53,7 @@ static const char *name_mistake(const char *name)
         return "a name is made of a to z, 0 to 9 and _, and starts with a letter";
     if (strlen(name) > PROJECT_NAME_MAX)
         return "a name has at most 63 letters";
-    return is_taken(name) ? "C or CMake has that word for itself; take another" : NULL;
+    return is_taken(name) ? "C or rpd has that word for itself; take another" : NULL;
 }
 
 /* ---- files ----------------------------------------------------------------------------- */

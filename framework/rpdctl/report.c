@@ -1,6 +1,7 @@
 /* Reports. See rpdctl/report.h. */
 #include "rpdctl/report.h"
 
+#include "base/safe_text.h"
 #include "library/libjansson.h"
 
 #include <stdio.h>
@@ -51,14 +52,19 @@ static void print_json(const struct report *report)
 
 static void print_xml_text(const char *text)
 {
-    for (; *text; text++)
-        switch (*text) {
+    bool is_control;
+
+    for (size_t size; *text; text += size) {
+        size = safe_text_character(text, &is_control);
+        switch (is_control ? '?' : *text) {
         case '<': fputs("&lt;", stdout); break;
         case '>': fputs("&gt;", stdout); break;
         case '&': fputs("&amp;", stdout); break;
         case '"': fputs("&quot;", stdout); break;
-        default: putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+        case '?': putchar('?'); break;
+        default: fwrite(text, 1, size, stdout);
         }
+    }
 }
 
 static void print_junit_case(const struct finding *at)

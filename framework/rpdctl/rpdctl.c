@@ -6,25 +6,31 @@
 #include "rpdctl/program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_ensure, &rpdctl_status,       &rpdctl_wait,     &rpdctl_stop,
-    &rpdctl_check,  &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
+    &rpdctl_ensure,       &rpdctl_status,   &rpdctl_health, &rpdctl_wait,
+    &rpdctl_stop,         &rpdctl_restart,  &rpdctl_forget, &rpdctl_check,
+    &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
 {
-    puts("Usage: rpdctl COMMAND [ARGUMENT]...\n"
+    puts("Usage: rpdctl [-d DIR] COMMAND [ARGUMENT]...\n"
          "\n"
          "Starts services of rpd, looks at them and ends them; helps to write plugins.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         if (commands[i]->summary)
             printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts("\n"
+         "  -d DIR         before the command: the run-time directory, instead of that of\n"
+         "                 $RPD_RUNTIME_DIR, or the user's own\n"
          "      --help     print this; rpdctl help COMMAND has more\n"
          "      --version  print the version\n"
          "\n"
@@ -64,11 +70,31 @@ static int help_on(const char *name)
     return 0;
 }
 
+/* What is started is to have it, too. */
+static int choose_directory(const char *path)
+{
+    char *here = *path == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
+    int failed = *path == '/' ? setenv("RPD_RUNTIME_DIR", path, 1) : -1;
+
+    if (*path && here && asprintf(&whole, "%s/%s", here, path) >= 0)
+        failed = setenv("RPD_RUNTIME_DIR", whole, 1);
+    free(here);
+    free(whole);
+    if (failed)
+        rpdctl_say("-d '%s': no directory can have that path; name another", path);
+    return failed;
+}
+
 static int dispatch(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct rpdctl_command *command;
 
+    if (strcmp(name, "-d") == 0) {
+        if (argc < 3)
+            return rpdctl_refuse("", "-d: needs a value");
+        return choose_directory(argv[2]) < 0 ? EXIT_COMMAND_LINE : dispatch(argc - 2, argv + 2);
+    }
     if (argc < 2)
         return rpdctl_refuse("", "a command is needed");
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
@@ -102,6 +128,9 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
+    /* What is made is the user's to read and write, whatever the mask says. */
+    umask(umask(077) & 077);
+    signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
     if (fflush(stdout) != 0 && code == 0) {

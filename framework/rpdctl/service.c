@@ -1,7 +1,6 @@
 /* What commands share that look at running services. See rpdctl/service.h. */
 #include "rpdctl/service.h"
 
-#include "base/directory.h"
 #include "rpdctl/program.h"
 
 #include <stdio.h>
@@ -10,8 +9,14 @@
 int rpdctl_find_runtime(int *ret_fd)
 {
     char path[RUNTIME_PATH_MAX];
+
+    return rpdctl_find_runtime_path(path, ret_fd);
+}
+
+int rpdctl_find_runtime_path(char ret_path[RUNTIME_PATH_MAX], int *ret_fd)
+{
     struct error error;
-    const int found = directory_find_runtime(path, ret_fd, &error);
+    const int found = directory_find_runtime(ret_path, ret_fd, &error);
 
     if (found < 0)
         rpdctl_say("%s", error.text);

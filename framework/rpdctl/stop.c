@@ -2,6 +2,7 @@
  *
  * The signals go through a pidfd, which is of the very process that was looked at:
  * of this boot, with the start time of its page, while the service's lock is held. */
+#include "rpdctl/stop.h"
 #include "base/clock.h"
 #include "base/proc.h"
 #include "library/libjansson.h"
@@ -42,17 +43,11 @@ static const uint64_t A_SECOND_US = 1000000;
 static const uint64_t LONGER_US = 2000000; /* rpd itself forces the end one second after drain_s */
 static const uint64_t START_US = 6000000;  /* from a lock to a page: rpd's deadlines are shorter */
 
-struct request {
-    const char *service;
-    bool all, force, has_timeout;
-    uint64_t timeout_us;
-};
-
 /* ---- the command line ------------------------------------------------------------------ */
 
 static int take(void *arg, int option, char **argv)
 {
-    struct request *request = arg;
+    struct rpdctl_stop_request *request = arg;
 
     switch (option) {
     case ALL: request->all = true; return 0;
@@ -64,7 +59,7 @@ static int take(void *arg, int option, char **argv)
     }
 }
 
-static int parse(struct request *request, int argc, char **argv)
+static int parse(struct rpdctl_stop_request *request, int argc, char **argv)
 {
     static const struct option options[] = {
         {"all", no_argument, NULL, ALL},
@@ -101,7 +96,8 @@ static long long drain_s_of(const char *config)
     return seconds >= 0 && seconds <= 86400 ? seconds : DRAIN_S;
 }
 
-static uint64_t timeout_us(const struct request *request, const struct instance *instance)
+static uint64_t timeout_us(const struct rpdctl_stop_request *request,
+                           const struct instance *instance)
 {
     const char *config = instance->has_record ? instance->record.config : NULL;
 
@@ -160,9 +156,9 @@ static bool is_stopped(const struct instance *instance)
     return proc_read_stat(pid, &stat) == 0 && (stat.state == 'T' || stat.state == 't');
 }
 
-static int send_to(const struct instance *instance, int pidfd, int number)
+static int send_to(int runtime_dirfd, const struct instance *instance, int pidfd, int number)
 {
-    if (pidfd_send_signal(pidfd, number, NULL, 0) == 0 || errno == ESRCH)
+    if (instance_signal(runtime_dirfd, instance, pidfd, number) == 0 || errno == ESRCH)
         return 0;
     rpdctl_say("stop: %s: cannot end process %d: %s", instance->service, (int)instance->pid,
                strerror(errno));
@@ -197,13 +193,13 @@ static int say_ended(int runtime_dirfd, const struct instance *instance, const c
 }
 
 /* The end of the process, and a free lock. */
-static int end_it(const struct request *request, int runtime_dirfd, const struct instance *instance,
-                  const char *others, int pidfd)
+static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
+                  const struct instance *instance, const char *others, int pidfd)
 {
     const uint64_t limit_us = timeout_us(request, instance);
     bool was_killed = false;
 
-    if (send_to(instance, pidfd, SIGTERM) < 0)
+    if (send_to(runtime_dirfd, instance, pidfd, SIGTERM) < 0)
         return RPDCTL_NO;
     if (is_stopped(instance))
         rpdctl_say("stop: %s: process %d is suspended, and can end only when it goes on: kill "
@@ -212,7 +208,7 @@ static int end_it(const struct request *request, int runtime_dirfd, const struct
     if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + limit_us) < 0) {
         if (errno != ETIMEDOUT || !request->force)
             return say_not_ended(instance, limit_us);
-        if (send_to(instance, pidfd, SIGKILL) < 0)
+        if (send_to(runtime_dirfd, instance, pidfd, SIGKILL) < 0)
             return RPDCTL_NO;
         was_killed = true;
         if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + LONGER_US) < 0)
@@ -221,13 +217,57 @@ static int end_it(const struct request *request, int runtime_dirfd, const struct
     return say_ended(runtime_dirfd, instance, others, was_killed);
 }
 
-static int say_not_running(const struct request *request)
+static int say_not_running(const struct rpdctl_stop_request *request)
 {
     printf("%s: not running\n", request->service);
     return 0;
 }
 
-static int stop(const struct request *request, int runtime_dirfd, const struct instance *instance)
+/* Where it can be stopped from. */
+static int say_elsewhere(const struct instance *instance)
+{
+    const struct rpd_state_page *page = &instance->page;
+    const pid_t here = instance->place == STATE_OTHER_PID_NAMESPACE
+                           ? proc_find_in_namespace(page->namespaces[RPD_STATE_PID_NAMESPACE],
+                                                    instance->pid)
+                           : 0;
+
+    if (here > 0)
+        rpdctl_say("stop: %s: it is alive in another pid namespace, as pid %d there and %d here; "
+                   "nothing was ended; stop it from there, or from here with: kill %d",
+                   instance->service, (int)instance->pid, (int)here, (int)here);
+    else
+        rpdctl_say("stop: %s: it is alive, as pid %d, in %s (pid:[%u], time:[%u]), and cannot be "
+                   "signalled from here; nothing was ended; stop it from there",
+                   instance->service, (int)instance->pid, state_place_text(instance->place),
+                   page->namespaces[RPD_STATE_PID_NAMESPACE],
+                   page->namespaces[RPD_STATE_TIME_NAMESPACE]);
+    return RPDCTL_NO;
+}
+
+static int say_cannot_signal(const struct rpdctl_stop_request *request, int runtime_dirfd,
+                             const struct instance *instance, int cause)
+{
+    if (cause == ESRCH && !state_view_is_locked(runtime_dirfd, request->service))
+        return say_not_running(request);
+    if (cause == EXDEV)
+        return say_elsewhere(instance);
+    if (cause == ESRCH)
+        rpdctl_say("stop: %s: its lock is held, but not by process %d, which its page names; "
+                   "nothing was ended",
+                   request->service, (int)instance->pid);
+    else if (cause == EPERM)
+        rpdctl_say("stop: %s: its page names process %d, which is not of the user to whom its lock "
+                   "belongs; nothing was ended",
+                   request->service, (int)instance->pid);
+    else
+        rpdctl_say("stop: %s: process %d: %s", request->service, (int)instance->pid,
+                   strerror(cause));
+    return RPDCTL_NO;
+}
+
+static int stop(const struct rpdctl_stop_request *request, int runtime_dirfd,
+                const struct instance *instance)
 {
     char others[OTHERS_MAX];
     int pidfd, code;
@@ -239,26 +279,16 @@ static int stop(const struct request *request, int runtime_dirfd, const struct i
         return RPDCTL_NO;
     }
     pidfd = instance_open(runtime_dirfd, instance);
-    if (pidfd < 0 && errno != ESRCH) {
-        rpdctl_say("stop: %s: process %d: %s", request->service, (int)instance->pid,
-                   strerror(errno));
-        return RPDCTL_NO;
-    }
-    if (pidfd < 0 && state_view_is_locked(runtime_dirfd, request->service)) {
-        rpdctl_say("stop: %s: its lock is held, but not by process %d, which its page names; "
-                   "nothing was ended",
-                   request->service, (int)instance->pid);
-        return RPDCTL_NO;
-    }
-    if (pidfd < 0)
-        return say_not_running(request);
+    if (pidfd < 0 && errno != ENOSYS)
+        return say_cannot_signal(request, runtime_dirfd, instance, errno);
     code = end_it(request, runtime_dirfd, instance, others, pidfd);
-    close(pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
     return code;
 }
 
 /* One that has its lock and no page yet says who it is in a moment, or has failed. */
-static int look(const struct request *request, int runtime_dirfd, struct instance *ret)
+static int look(const struct rpdctl_stop_request *request, int runtime_dirfd, struct instance *ret)
 {
     enum instance_outcome outcome;
 
@@ -280,10 +310,23 @@ static int look(const struct request *request, int runtime_dirfd, struct instanc
     return -1;
 }
 
+int rpdctl_stop_in(const struct rpdctl_stop_request *request, int runtime_dirfd)
+{
+    struct instance instance;
+    int code = RPDCTL_NO;
+
+    if (look(request, runtime_dirfd, &instance) == 0)
+        code = instance.verdict == STATE_DEAD &&
+                       !state_view_is_locked(runtime_dirfd, request->service)
+                   ? say_not_running(request)
+                   : stop(request, runtime_dirfd, &instance);
+    instance_finish(&instance);
+    return code;
+}
+
 static int run(int argc, char **argv)
 {
-    struct request request = {0};
-    struct instance instance;
+    struct rpdctl_stop_request request = {0};
     int code = parse(&request, argc, argv), runtime_dirfd, found;
 
     if (code)
@@ -291,13 +334,7 @@ static int run(int argc, char **argv)
     found = rpdctl_find_runtime(&runtime_dirfd);
     if (found)
         return found < 0 ? RPDCTL_NO : say_not_running(&request);
-    code = RPDCTL_NO;
-    if (look(&request, runtime_dirfd, &instance) == 0)
-        code = instance.verdict == STATE_DEAD &&
-                       !state_view_is_locked(runtime_dirfd, request.service)
-                   ? say_not_running(&request)
-                   : stop(&request, runtime_dirfd, &instance);
-    instance_finish(&instance);
+    code = rpdctl_stop_in(&request, runtime_dirfd);
     close(runtime_dirfd);
     return code;
 }

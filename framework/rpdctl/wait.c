@@ -1,6 +1,5 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
 #include "base/clock.h"
-#include "base/directory.h"
 #include "observe/instance_wait.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
@@ -8,6 +7,7 @@
 #include "rpdctl/service.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,18 +120,38 @@ static int answer(const struct request *request, int runtime_dirfd, const struct
     }
 }
 
+/* Whoever waits for what nobody has started should know it. */
+static void say_what_for(const struct request *request, const struct instance *instance)
+{
+    const bool is_there = instance && instance->verdict != STATE_DEAD;
+
+    if (request->goal == INSTANCE_ENDED || (is_there && instance->verdict != STATE_DRAINING) ||
+        request->deadline_us <= clock_us())
+        return;
+    if (is_there)
+        rpdctl_say("wait: %s: pid %d is on its way out; waits until the next one is %s",
+                   request->service, (int)instance->pid, goal_text(request->goal));
+    else
+        rpdctl_say("wait: %s: does not run; waits until somebody starts it, and it is %s%s",
+                   request->service, goal_text(request->goal),
+                   request->timeout_us == INSTANCE_FOR_EVER ? " (--timeout limits that)" : "");
+}
+
 /* ---- waiting --------------------------------------------------------------------------- */
 
 /* Where there is no directory, nothing runs: it is waited for, too. */
 static int find_runtime(const struct request *request, int *ret_fd)
 {
     char path[RUNTIME_PATH_MAX];
-    struct error error;
+    bool is_said = false;
     int found;
 
-    while ((found = rpdctl_find_runtime(ret_fd)) > 0 && request->goal != INSTANCE_ENDED) {
-        if (directory_runtime_path(path, &error) == 0 &&
-            instance_wait_directory(path, request->deadline_us) == 0)
+    while ((found = rpdctl_find_runtime_path(path, ret_fd)) > 0 &&
+           request->goal != INSTANCE_ENDED) {
+        if (!is_said)
+            say_what_for(request, NULL);
+        is_said = true;
+        if (instance_wait_directory(path, request->deadline_us) == 0)
             continue;
         if (errno != ETIMEDOUT)
             rpdctl_say("wait: %s: cannot be watched: %s; make it first", path, strerror(errno));
@@ -140,14 +160,48 @@ static int find_runtime(const struct request *request, int *ret_fd)
     return found;
 }
 
+static void look_and_say(const struct request *request, int runtime_dirfd)
+{
+    struct instance instance;
+
+    instance_look(runtime_dirfd, request->service, &instance);
+    if (instance.verdict == STATE_DRAINING ||
+        !state_view_is_locked(runtime_dirfd, request->service))
+        say_what_for(request, &instance);
+    instance_finish(&instance);
+}
+
+/* One that is loaded, and suspended or stalled, serves nobody. It is looked at again: no
+ * event says that it goes on. */
+static bool must_wait_on(const struct request *request, const struct instance *instance,
+                         enum instance_outcome outcome)
+{
+    enum { AGAIN_MS = 50 };
+
+    if (outcome != INSTANCE_REACHED || request->goal != INSTANCE_READY ||
+        instance->verdict != STATE_STALLED || clock_us() >= request->deadline_us)
+        return false;
+    poll(NULL, 0, AGAIN_MS);
+    return true;
+}
+
 static int wait_in(const struct request *request, int runtime_dirfd)
 {
-    enum instance_outcome outcome;
-    struct instance instance;
+    enum instance_outcome outcome = INSTANCE_TIMED_OUT;
+    struct instance instance = {0};
+    bool failed;
     int code = RPDCTL_NO;
 
-    if (instance_wait(runtime_dirfd, request->service, request->goal, request->deadline_us,
-                      &instance, &outcome) < 0)
+    look_and_say(request, runtime_dirfd);
+    do {
+        instance_finish(&instance);
+        failed = instance_wait(runtime_dirfd, request->service, request->goal, request->deadline_us,
+                               &instance, &outcome) < 0;
+    } while (!failed && must_wait_on(request, &instance, outcome));
+    if (outcome == INSTANCE_REACHED && request->goal == INSTANCE_READY &&
+        instance.verdict == STATE_STALLED)
+        outcome = INSTANCE_TIMED_OUT;
+    if (failed)
         rpdctl_say("wait: %s: cannot wait: %s", request->service, strerror(errno));
     else
         code = answer(request, runtime_dirfd, &instance, outcome);

@@ -92,6 +92,7 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
     if (service->phase == RPD_PHASE_STARTING || service->phase == RPD_PHASE_STOPPED)
         return;
     state_page_turn(&service->state_page, now_us, late_us);
+    service_keep_page(service);
     loading_pulse(&service->loading, passed_us);
     jobs_name_long(&service->jobs, now_us);
     log_progress(service, now_us);

@@ -10,22 +10,38 @@
 #include "plugin/surroundings.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { PORT_TRIES = 16 };
+
 /* ---- inspect ---------------------------------------------------------------- */
 
+/* Both name the same plugin, from the same place. */
+static bool is_asked_alike(const struct config_service *a, const struct config_service *b)
+{
+    const char *base_a = a->plugin_base ? a->plugin_base : "";
+    const char *base_b = b->plugin_base ? b->plugin_base : "";
+
+    return strcmp(a->plugin, b->plugin) == 0 && strcmp(base_a, base_b) == 0;
+}
+
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
-                    struct error *error)
+                    const struct rpd_service *before, struct error *error)
 {
     const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
     state_page_init(&service->state_page);
+    state_claims_init(&service->state_claims);
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
-    if (plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
+    if ((!before || !is_asked_alike(service->config, before->config) ||
+         plugin_inspect_as(&service->plugin, &before->plugin) < 0) &&
+        plugin_inspect(&service->plugin, service->config->plugin, &here, error) < 0)
         return -1;
     snprintf(service->name, sizeof service->name, "%s",
              service->config->name ? service->config->name : service->plugin.note.backend);
@@ -53,14 +69,40 @@ static int refuse_runtime_file(const struct rpd_endpoint *endpoint, const char *
     return 0;
 }
 
-static int resolve_one(struct attachment *attachment, const struct config_listen *listen,
+static struct attachment *add_attachment(struct rpd_service *service)
+{
+    struct attachment *attachment = &service->attachments[service->attachment_count++];
+    struct rpd_listener *listener = &attachment->listener;
+
+    attachment->service = service;
+    listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
+    listener->keepalive_s = service->config->limits.keepalive_s;
+    return attachment;
+}
+
+static void add_second(struct rpd_service *service, const struct rpd_endpoint *first,
+                       const struct config_listen *listen)
+{
+    struct rpd_endpoint endpoint;
+    struct attachment *second;
+
+    if (!endpoint_second(first, listen, &endpoint))
+        return;
+    second = add_attachment(service);
+    second->is_second = true;
+    second->listener.endpoint = endpoint;
+    snprintf(second->listener.text, sizeof second->listener.text, "%s", endpoint.text);
+}
+
+static int resolve_one(struct rpd_service *service, const struct config_listen *listen,
                        const char *runtime_dir, struct error *error)
 {
-    struct rpd_listener *listener = &attachment->listener;
+    struct rpd_listener *listener = &add_attachment(service)->listener;
 
     if (endpoint_resolve(&listener->endpoint, listen, runtime_dir, error) < 0)
         return -1;
     snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+    add_second(service, &listener->endpoint, listen);
     return refuse_runtime_file(&listener->endpoint, runtime_dir, error);
 }
 
@@ -80,31 +122,46 @@ int service_adopt(struct rpd_service *service, struct adoption *adoption, bool b
     return 0;
 }
 
+void service_drop_seconds(struct rpd_service *service)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct attachment *attachment = &service->attachments[i];
+
+        if (attachment->is_second && attachment->listener.state == LISTENER_NEW &&
+            attachment[-1].listener.way == LISTENER_ADOPTED)
+            continue;
+        service->attachments[kept++] = *attachment;
+    }
+    service->attachment_count = kept;
+}
+
 int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error)
 {
     const struct config_service *config = service->config;
     const size_t count = config->listen_count > 0 ? config->listen_count : 1;
+    size_t room = count;
     char text[sizeof service->name + 16];
     const struct config_listen preset = {
         .endpoint = text, .backlog = 4096, .mode = 0600, .origin = NULL};
 
     snprintf(text, sizeof text, "unix:%s.sock", service->name);
-    service->attachments = calloc(count, sizeof *service->attachments);
+    for (size_t i = 0; i < config->listen_count; i++)
+        room += endpoint_is_two(&config->listen[i]);
+    service->attachments = calloc(room, sizeof *service->attachments);
     if (!service->attachments)
         return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
-    service->attachment_count = count;
-    for (size_t i = 0; i < count; i++) {
-        struct rpd_listener *listener = &service->attachments[i].listener;
-
-        service->attachments[i].service = service;
-        listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
-    }
     for (size_t i = 0; i < count; i++)
-        if (resolve_one(&service->attachments[i],
-                        config->listen_count > 0 ? &config->listen[i] : &preset, runtime_dir,
-                        error) < 0)
+        if (resolve_one(service, config->listen_count > 0 ? &config->listen[i] : &preset,
+                        runtime_dir, error) < 0)
             return -1;
     return 0;
+}
+
+void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX])
+{
+    snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", getpid(), service->name);
 }
 
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
@@ -112,7 +169,7 @@ int service_prepare_claims(struct rpd_service *service, const char *runtime_dir,
 {
     char identity[LOCK_HOLDER_MAX];
 
-    snprintf(identity, sizeof identity, "pid %d (service %s)", getpid(), service->name);
+    service_identity(service, identity);
     claim_prepare_name(&service->name_claim, runtime_dir, runtime_dirfd, service->name, identity);
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct rpd_listener *listener = &service->attachments[i].listener;
@@ -139,6 +196,7 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
 
 void service_unclaim(struct rpd_service *service)
 {
+    state_claims_release(&service->state_claims);
     claim_release(&service->name_claim);
     for (size_t i = 0; i < service->attachment_count; i++)
         claim_release(&service->attachments[i].listener.claim);
@@ -161,6 +219,35 @@ static int name_holder(const struct rpd_listener *listener, int runtime_dirfd, s
     return -1;
 }
 
+/* The two addresses of tcp:localhost have one port. Where any will do, one that is free at
+ * the first may be taken at the second: then both are tried again. */
+static int bind_second(struct rpd_listener *first, struct rpd_listener *second, struct error *error)
+{
+    const struct rpd_endpoint any_port = second->endpoint;
+    int bound = -1;
+
+    for (int tries = 0; tries < PORT_TRIES; tries++) {
+        const bool any = listener_follow(second, first);
+
+        bound = listener_bind_owned(second, error);
+        if (bound == 0 || !any || error->code != EXIT_RUNNING || tries + 1 == PORT_TRIES)
+            break;
+        second->endpoint = any_port;
+        listener_close(first);
+        first->state = LISTENER_NEW;
+        if (listener_bind_owned(first, error) < 0)
+            break;
+    }
+    return bound;
+}
+
+static int bind_owned(struct attachment *attachment, struct error *error)
+{
+    return attachment->is_second
+               ? bind_second(&attachment[-1].listener, &attachment->listener, error)
+               : listener_bind_owned(&attachment->listener, error);
+}
+
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error)
 {
@@ -171,7 +258,7 @@ int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirf
 
         if (listener->state == LISTENER_NEW &&
             (listener->endpoint.kind == ENDPOINT_PATH) == paths &&
-            listener_bind_owned(listener, error) < 0)
+            bind_owned(&service->attachments[i], error) < 0)
             return name_holder(listener, runtime_dirfd, error);
     }
     return 0;
@@ -201,6 +288,8 @@ int service_bind_own(struct rpd_service *service, struct surroundings *surroundi
         watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", service->plugin.path,
                           "its bind() has not returned within endpoint_deadline_ms; it must not "
                           "wait for anything");
+        if (service->attachments[i].is_second)
+            listener_follow(listener, &service->attachments[i - 1].listener);
         if (listener->state == LISTENER_NEW && listener_bind_own(listener, &bind, error) < 0)
             return name_holder(listener, runtime_dirfd, error);
     }
@@ -224,18 +313,32 @@ void service_unbind(struct rpd_service *service)
 
 /* ---- code -------------------------------------------------------------------------- */
 
-int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
-                      struct error *error)
+static void warn_of_borrowing(const struct rpd_service *service)
 {
+    const struct plugin *plugin = &service->plugin;
+
+    if (plugin->borrowed)
+        log_line(RPD_LOG_WARNING, service->name,
+                 "%s: it calls %s and is not linked with it; rpd's own was lent to it, and to all "
+                 "plugins after it: link it",
+                 plugin->path, plugin->borrowed);
+}
+
+int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
+                      const struct rpd_service *before, struct error *error)
+{
+    const bool runs_code = !before || !plugin_is_same(&service->plugin, &before->plugin);
     int loaded;
 
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
-    crash_enter(service->name, service->plugin.path);
-    loaded = plugin_load(&service->plugin, error);
+    crash_enter(service->name, service->plugin.path, NULL);
+    loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
     crash_leave();
-    surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
+    if (runs_code)
+        surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
+    warn_of_borrowing(service);
     return loaded;
 }
 
@@ -244,6 +347,35 @@ int service_check_options(struct rpd_service *service, const struct config *conf
 {
     return options_make(&service->options, service->plugin.backend.options, service->plugin.path,
                         config, service->config, ret_errors, ret_count);
+}
+
+/* A failure that the backend can do without is none. */
+int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
+                        struct error *error)
+{
+    int (*const claim)(struct rpd_service * service) = service->plugin.backend.claim;
+    struct error failure;
+    bool is_known;
+    int claimed;
+
+    if (!claim)
+        return 0;
+    watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "claim", service->plugin.path,
+                      "its claim() has not returned within code_deadline_ms; it must load nothing");
+    crash_enter(service->name, service->plugin.path, (crash_code)claim);
+    claimed = claim(service);
+    crash_leave();
+    surroundings_put_back(surroundings, service->name, service->plugin.path, "claim()");
+    is_known = state_claims_failure(&service->state_claims, &failure);
+    if (claimed == 0)
+        return 0;
+    if (is_known)
+        *error = failure;
+    else
+        error_set(error, EXIT_CONTRACT, "claim", service->plugin.path,
+                  "its claim() returned %d, and rpd_claim_state() has not failed; return 0",
+                  claimed);
+    return -1;
 }
 
 static const char *warmup_name(enum rpd_warmup warmup)
@@ -336,6 +468,18 @@ void service_warn_of_backlogs(const struct rpd_service *service)
     }
 }
 
+void service_clear_remains(const struct rpd_service *service, int runtime_dirfd)
+{
+    static const char *const suffixes[] = {"state", "json"};
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char name[NAME_MAX + 1];
+
+        snprintf(name, sizeof name, "%s.%s", service->name, suffixes[i]);
+        unlinkat(runtime_dirfd, name, 0);
+    }
+}
+
 void service_sweep(const struct rpd_service *service)
 {
     for (size_t i = 0; i < service->attachment_count; i++)
@@ -411,4 +555,24 @@ double rpd_option_number(const struct rpd_service *service, const char *name)
 bool rpd_option_boolean(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
+}
+
+/* (To the backend its service is const; this part of it is not.) */
+static struct state_claims *claims_of(const struct rpd_service *service)
+{
+    return &((struct rpd_service *)(uintptr_t)service)->state_claims;
+}
+
+int rpd_claim_state(const struct rpd_service *service, const char *path)
+{
+    char identity[LOCK_HOLDER_MAX];
+    struct error error;
+
+    service_identity(service, identity);
+    return state_claims_take(claims_of(service), path, identity, &error);
+}
+
+bool rpd_owns_state(const struct rpd_service *service, const char *path)
+{
+    return state_claims_hold(claims_of(service), path);
 }

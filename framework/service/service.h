@@ -24,6 +24,7 @@
 #include "plugin/plugin.h"
 #include "publish/record.h"
 #include "publish/state_page.h"
+#include "service/state_claims.h"
 #include "work/jobs.h"
 #include "work/loading.h"
 
@@ -42,6 +43,7 @@ struct service_events {
 struct attachment {
     struct rpd_listener listener; /* first: rpd_accept() is given this */
     struct rpd_service *service;
+    bool is_second; /* of the two addresses of tcp:localhost: the one before it is the first */
     struct acceptor acceptor;
     rpd_accept_fn accept; /* NULL: connection callbacks */
     void *accept_arg;
@@ -58,6 +60,7 @@ struct rpd_service {
     enum rpd_phase phase;
     struct plugin plugin;
     struct claim name_claim;
+    struct state_claims state_claims;
     struct attachment *attachments;
     size_t attachment_count;
     struct options options;
@@ -80,7 +83,10 @@ struct rpd_service {
     uint64_t progress_told_us;
     uint64_t heal_due_us; /* what could not be made again is tried again; 0: there is nothing */
     unsigned heal_pause_s;
-    bool cut_off;        /* the drain deadline has passed */
+    uint64_t healed_us; /* when the first line of this burst was written... */
+    unsigned healed;    /* ...and how often files were made again since */
+    bool moves;   /* its files are due in another directory: that they are missing is no news */
+    bool cut_off; /* the drain deadline has passed */
     bool backend_serves; /* its serve was called, so its stop is due */
     uint64_t warming_since_us;
     struct error error;        /* of the backend's serve */
@@ -98,13 +104,16 @@ struct rpd_service {
 
 /* The plugin is found and judged; the service gets its name. */
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
-                    struct error *error);
+                    const struct rpd_service *before, struct error *error);
 
 /* Its endpoints; those that were inherited; and what it must claim for the
  * others: at most one more than it has endpoints. */
 int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error);
 int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
                   struct error *error);
+/* Of an address of tcp:localhost that was inherited the second is not wanted, unless it
+ * was inherited, too. */
+void service_drop_seconds(struct rpd_service *service);
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error);
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
@@ -114,8 +123,13 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
  * say by whom. */
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
+/* "pid 12 (service echo)", for those who find a lock of it held. */
+void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX]);
+/* What its backend wants to own of its state, before anybody is told that it is there. */
+int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
+                        struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
-                      struct error *error);
+                      const struct rpd_service *before, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
 /* What clients get until READY; whether its backend can do what is configured. */
@@ -132,6 +146,10 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd, const
 
 /* Says which backlogs are more than the kernel gives. */
 void service_warn_of_backlogs(const struct rpd_service *service);
+
+/* [start] Removes the page and the record that a dead one has left: its name is claimed, and
+ * whoever cannot see that its process is gone would take them for the new one's. */
+void service_clear_remains(const struct rpd_service *service, int runtime_dirfd);
 
 /* Removes what killed starts left beside the sockets, the record and the state page. */
 void service_sweep(const struct rpd_service *service);
@@ -173,6 +191,19 @@ void service_cut_off(struct rpd_service *service);
 /* Something happened to a file of this name (NULL: unknown); makes lost locks
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
+
+/* Keeps what its state page says, and makes that again if its file was damaged. */
+void service_keep_page(struct rpd_service *service);
+
+/* So that no cleaner takes its files for ones that nobody uses. */
+void service_touch(const struct rpd_service *service);
+
+/* The directory of its files, or of its sockets, is another one now: makes them there. */
+void service_move(struct rpd_service *service);
+
+/* Whether a socket of it stays behind where its directory has gone: only its backend could make it
+ * again. */
+bool service_cannot_move(const struct rpd_service *service);
 
 /* Tries again what could not be made again, if that is due. */
 void service_heal_again(struct rpd_service *service, uint64_t now_us);

@@ -10,11 +10,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
+#include "guard/loop_only.h"
+#include "guard/outcome.h"
 #include "library/libevent.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void look_later(struct rpd_service *service)
@@ -22,9 +25,9 @@ static void look_later(struct rpd_service *service)
     event_active(service->look, 0, 0);
 }
 
-static void enter(const struct rpd_service *service)
+static void enter(const struct rpd_service *service, crash_code callback)
 {
-    crash_enter(service->name, service->plugin.path);
+    crash_enter(service->name, service->plugin.path, callback);
 }
 
 /* To those who look from outside. */
@@ -40,6 +43,8 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
+    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+        loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
 }
@@ -57,7 +62,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
         return;
     }
     places_give(&service->places, take_fd);
-    enter(service);
+    enter(service, (crash_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
     crash_leave();
 }
@@ -102,22 +107,30 @@ static int attach(struct rpd_service *service, struct rpd_listener *listener, rp
 int rpd_accept(struct rpd_service *service, struct rpd_listener *listener, rpd_accept_fn accept,
                void *arg)
 {
+    if (loop_only_refuses())
+        return -1;
     return accept ? attach(service, listener, accept, arg) : -1;
 }
 
 int rpd_serve_connections(struct rpd_service *service, struct rpd_listener *listener)
 {
+    if (loop_only_refuses())
+        return -1;
     return service->plugin.backend.on_data ? attach(service, listener, NULL, NULL) : -1;
 }
 
 void rpd_client_gone(struct rpd_service *service, int fd)
 {
+    if (loop_only_refuses())
+        return;
     if (places_take_back(&service->places, fd))
         look_later(service);
 }
 
 int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
 {
+    if (loop_only_refuses())
+        return -1;
     char text[512];
     va_list arguments;
 
@@ -140,26 +153,32 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
 
 const char *rpd_listener_text(const struct rpd_listener *listener)
 {
+    loop_only_warns();
     return listener->text;
 }
 
 void *rpd_service_state(const struct rpd_service *service)
 {
+    loop_only_warns();
     return service->conns.state;
 }
 
 struct event_base *rpd_service_event_base(const struct rpd_service *service)
 {
+    loop_only_warns();
     return service->base;
 }
 
 int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
 {
+    if (loop_only_refuses())
+        return -1;
     return jobs_submit(&service->jobs, run, done, arg);
 }
 
 struct rpd_progress rpd_service_progress(const struct rpd_service *service)
 {
+    loop_only_warns();
     const struct loading *loading = &service->loading;
 
     return (struct rpd_progress){
@@ -199,7 +218,7 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        enter(service);
+        enter(service, (crash_code)backend->on_ready);
         backend->on_ready(service, service->conns.state);
         crash_leave();
     }
@@ -215,11 +234,20 @@ static void on_load_trouble(struct rpd_service *service, const char *what)
     state_page_error(&service->state_page, what);
 }
 
+static bool on_load_refused(struct rpd_service *service, struct error *ret)
+{
+    return state_claims_failure(&service->state_claims, ret);
+}
+
 static void on_load_failed(struct rpd_service *service, const char *why)
 {
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
+    if (service->loading.refusal) { /* told as it is */
+        error.code = EXIT_RUNNING;
+        snprintf(error.text, sizeof error.text, "%s", why);
+    }
     service->events->failed(service->daemon, service, &error);
 }
 
@@ -230,7 +258,7 @@ static void on_load_cancelled(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->backend_serves && backend->stop) {
-        enter(service);
+        enter(service, (crash_code)backend->stop);
         backend->stop(service, service->conns.state);
         crash_leave();
     }
@@ -292,7 +320,7 @@ void service_drain(struct rpd_service *service)
     hold_drain(&service->hold);
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        enter(service);
+        enter(service, (crash_code)backend->on_drain);
         backend->on_drain(service, service->conns.state);
         crash_leave();
     }
@@ -350,8 +378,28 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
            strcmp(file_name, listener->claim.lock_name) == 0;
 }
 
+/* Whoever removes files again and again does not fill the log. */
+static void tell_healed(struct rpd_service *service, const char *what, const char *how)
+{
+    enum { A_SECOND_US = 1000000, LINES = 10 };
+    const uint64_t now_us = clock_us();
+
+    if (service->moves)
+        return;
+    if (now_us - service->healed_us > A_SECOND_US) {
+        if (service->healed > LINES)
+            log_line(RPD_LOG_WARNING, service->name, "%u more files were removed by somebody",
+                     service->healed - LINES);
+        service->healed_us = now_us;
+        service->healed = 0;
+    }
+    if (service->healed++ < LINES)
+        log_line(RPD_LOG_WARNING, service->name, "%s was %s; it is there again", what, how);
+}
+
 static void heal_listener(struct rpd_service *service, struct attachment *attachment)
 {
+    const bool was_closed = attachment->listener.fd < 0;
     struct error error;
     int old_fd;
     int healed = listener_heal(&attachment->listener, &old_fd, &error);
@@ -360,8 +408,7 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         heal_failed(service, &error);
     if (healed <= 0)
         return;
-    log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
-             attachment->listener.text);
+    tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed by somebody");
     /* (Under the policy "backlog" they now wait in the hold for what they waited
      * for there.) */
     if (attachment->attached)
@@ -378,8 +425,7 @@ static void heal_file(struct rpd_service *service, const struct whole_file *file
     struct error error;
 
     if (healed > 0)
-        log_line(RPD_LOG_WARNING, service->name, "%s was removed by somebody; it is there again",
-                 file->name);
+        tell_healed(service, file->name, "removed by somebody");
     if (healed >= 0)
         return;
     error_set(&error, EXIT_RECORD, "publish", file->name,
@@ -417,6 +463,50 @@ void service_heal(struct rpd_service *service, const char *file_name)
             heal_listener(service, &service->attachments[i]);
 }
 
+/* (What cannot be made again is tried when that is due.) */
+void service_keep_page(struct rpd_service *service)
+{
+    if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
+        return;
+    heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
+}
+
+void service_touch(const struct rpd_service *service)
+{
+    const int history = outcome_history(service->name);
+
+    lock_touch(&service->name_claim.lock);
+    whole_file_touch(&service->record.file);
+    whole_file_touch(&service->state_page.file);
+    if (history >= 0)
+        futimens(history, NULL);
+    for (size_t i = 0; i < service->attachment_count; i++)
+        listener_touch(&service->attachments[i].listener);
+}
+
+/* Of one that drains or stops others still read how it is. */
+void service_move(struct rpd_service *service)
+{
+    if (service->phase == RPD_PHASE_STARTING || residue_is_ending())
+        return;
+    service->moves = true;
+    heal_files(service, NULL);
+    service_heal(service, NULL);
+    service->moves = false;
+}
+
+bool service_cannot_move(const struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        const struct rpd_listener *listener = &service->attachments[i].listener;
+
+        if (listener->way == LISTENER_OWN && listener->state == LISTENER_PUBLIC &&
+            listener_needs_claim(listener) && claim_is_displaced(&listener->claim))
+            return true;
+    }
+    return false;
+}
+
 void service_heal_again(struct rpd_service *service, uint64_t now_us)
 {
     if (service->heal_due_us == 0 || now_us < service->heal_due_us)
@@ -442,7 +532,7 @@ static int attach_all(struct rpd_service *service, struct error *error)
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        enter(service);
+        enter(service, (crash_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         crash_leave();
@@ -466,6 +556,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
         .ready = on_ready,
         .trouble = on_load_trouble,
         .failed = on_load_failed,
+        .refused = on_load_refused,
         .cancelled = on_load_cancelled,
         .unloaded = on_unloaded,
     };

@@ -26,7 +26,7 @@ static void run(struct job *pool_job)
     struct rpd_job *job = (struct rpd_job *)pool_job;
 
     atomic_store_explicit(&job->began_us, clock_us(), memory_order_relaxed);
-    crash_enter(job->jobs->service_name, job->jobs->plugin);
+    crash_enter(job->jobs->service_name, job->jobs->plugin, (crash_code)job->run);
     job->run(job, job->arg);
     crash_leave();
 }
@@ -36,7 +36,7 @@ static void done(struct job *pool_job, bool cancelled)
     struct rpd_job *job = (struct rpd_job *)pool_job;
     struct jobs *jobs = job->jobs;
 
-    crash_enter(jobs->service_name, jobs->plugin);
+    crash_enter(jobs->service_name, jobs->plugin, (crash_code)job->done);
     job->done(jobs->service, job->arg, cancelled);
     crash_leave();
     LIST_REMOVE(job, link);

@@ -35,7 +35,8 @@ static void run_disposal(struct job *job)
 {
     struct disposal *disposal = (struct disposal *)job;
 
-    crash_enter(disposal->loading->service_name, disposal->loading->plugin);
+    crash_enter(disposal->loading->service_name, disposal->loading->plugin,
+                (crash_code)disposal->dispose);
     disposal->dispose(disposal->what);
     crash_leave();
 }
@@ -77,7 +78,7 @@ static void run_load(struct job *job)
     struct rpd_load *run = (struct rpd_load *)job;
 
     set_state(run, RPD_PART_LOADING);
-    crash_enter(run->loading->service_name, run->loading->plugin);
+    crash_enter(run->loading->service_name, run->loading->plugin, (crash_code)run->load);
     run->result = run->load(run);
     crash_leave();
 }
@@ -195,7 +196,7 @@ static void take_result(struct rpd_load *run)
         start_parts(run);
         return;
     }
-    crash_enter(loading->service_name, loading->plugin);
+    crash_enter(loading->service_name, loading->plugin, (crash_code)run->attach);
     if (run->attach)
         run->attach(loading->state, run->result);
     crash_leave();
@@ -255,12 +256,37 @@ void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
     look_later(loading);
 }
 
+/* Another owner has the state: to try again, or to go on without, would be wrong. */
+static void refuse(struct rpd_load *run, const char *why)
+{
+    struct loading *loading = run->loading;
+
+    set_state(run, RPD_PART_FAILED);
+    if (!loading->over) {
+        snprintf(loading->failure, sizeof loading->failure, "%.500s", why);
+        loading->refusal = true;
+    }
+    loading->over = true;
+    loading->events->trouble(loading->service, why);
+    look_later(loading);
+}
+
 static void fail_with_its_reason(struct rpd_load *run)
 {
+    struct error refusal;
+    const bool is_refused = run->loading->events->refused(run->loading->service, &refusal);
     const char *reason = "it returned no state and no reason; it should call rpd_load_fail()";
     char stalled[80];
 
-    if (state_of(run) == RPD_PART_STALLED) {
+    if (is_refused && refusal.code == EXIT_RUNNING) {
+        refuse(run, refusal.text);
+        return;
+    }
+    if (is_refused && !run->failed)
+        reason = refusal.text;
+    if (run->job.was_left) {
+        reason = "it called pthread_exit(); it should return";
+    } else if (state_of(run) == RPD_PART_STALLED) {
         snprintf(stalled, sizeof stalled, "no progress for %d s", run->loading->no_progress_s);
         reason = stalled;
     } else if (run->failed && !run->failure) {
@@ -283,7 +309,7 @@ static void run_done(struct job *job, bool cancelled)
         take_result(run);
     else if (run->result)
         drop_result(run);
-    else if (wanted && (!cancelled || state_of(run) == RPD_PART_STALLED))
+    else if (wanted && (!cancelled || run->job.was_left || state_of(run) == RPD_PART_STALLED))
         fail_with_its_reason(run);
     forget_added(run);
     look_later(loading);

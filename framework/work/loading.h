@@ -32,6 +32,8 @@ struct loading_events {
     void (*ready)(struct rpd_service *service);
     void (*trouble)(struct rpd_service *service, const char *what); /* it goes on, somehow */
     void (*failed)(struct rpd_service *service, const char *why);   /* it does not */
+    /* Why a run of it could not claim its state, if it could not. */
+    bool (*refused)(struct rpd_service *service, struct error *ret);
     void (*cancelled)(struct rpd_service *service);
     void (*unloaded)(struct rpd_service *service);
 };
@@ -53,6 +55,7 @@ struct loading {
     bool degraded;                        /* something required was given up, or an optional part */
     bool settled;                         /* nothing will change any more */
     bool over;                            /* failed() was told */
+    bool refusal;                         /* ... because another owner has the state: exit 75 */
     bool unloading;                       /* at stop, after cancelled */
     size_t pending;                       /* jobs that are not done */
     TAILQ_HEAD(load_runs, rpd_load) runs; /* the root first, then its parts */
@@ -76,6 +79,9 @@ void loading_start(struct loading *loading);
 /* [loop] Some time has passed: measures progress, and looks for runs that make
  * none. (The time that the process really ran: not that of a SIGSTOP.) */
 void loading_pulse(struct loading *loading, uint64_t passed_us);
+
+/* [loop] In between: what the page says of progress is of now. */
+void loading_show(struct loading *loading);
 
 /* [loop] Any → CANCELLED, told by events->cancelled when no worker runs any of
  * it any more. The state stays. */

@@ -137,7 +137,10 @@ static void summarise(struct loading *loading, uint64_t passed_us)
         loading->fraction_rate = load_smooth(loading->fraction_rate,
                                              (loading->fraction - before) * 1e6 / (double)passed_us,
                                              passed_us);
-    left = loading->fraction_rate > 0 ? (1 - loading->fraction) / loading->fraction_rate : 1e18;
+    /* (What is missing still, when nothing is on its way, is missing for good.) */
+    left = loading->pending > 0 && loading->fraction_rate > 0
+               ? (1 - loading->fraction) / loading->fraction_rate
+               : 1e18;
     loading->eta_ms = loading->fraction >= 1 ? 0
                       : left < 1e9           ? (uint64_t)(left * 1000)
                                              : RPD_STATE_UNKNOWN;
@@ -153,6 +156,15 @@ static bool retries(const struct loading *loading)
         if (state_of(run) == RPD_PART_PAUSED)
             return true;
     return false;
+}
+
+void loading_show(struct loading *loading)
+{
+    struct rpd_load *run;
+
+    TAILQ_FOREACH(run, &loading->runs, link)
+        load_meter_sample(&run->meter, run->part, 0);
+    summarise(loading, 0);
 }
 
 void loading_pulse(struct loading *loading, uint64_t passed_us)

@@ -2,6 +2,7 @@
 #include "work/pool.h"
 
 #include "base/log.h"
+#include "guard/crash.h"
 #include "guard/thread.h"
 #include "library/libevent.h"
 
@@ -35,8 +36,9 @@ TAILQ_HEAD(job_list, job);
 struct worker {
     struct pool *pool;
     pthread_t thread;
-    const struct job *job; /* under the mutex; NULL: it runs none */
-    bool is_replaced;      /* under the mutex */
+    struct job *job;  /* under the mutex; NULL: it runs none */
+    bool is_replaced; /* under the mutex */
+    bool is_gone;     /* under the mutex: its thread ended within a job */
     LIST_ENTRY(worker) link;
 };
 
@@ -53,6 +55,7 @@ struct pool {
     int wake_fd;
     struct event *wake_loop;
     LIST_HEAD(workers, worker) workers; /* the loop's, also those that are replaced */
+    int missing; /* the loop's: that could not be made in place of one that is gone */
 };
 
 /* With the mutex held. */
@@ -126,6 +129,46 @@ static void let_the_loop_go_first(void)
     }
 }
 
+/* With the mutex held. */
+static void end_job(struct worker *worker, struct job *job)
+{
+    worker->job = NULL;
+    if (!worker->is_replaced)
+        count_load(job, -1);
+    finish_job(worker->pool, job);
+}
+
+/* Its job has called pthread_exit(), which is on the way through here. The loop makes another
+ * worker in its place. */
+static void on_thread_exit(void *argument)
+{
+    struct worker *worker = argument;
+    struct pool *pool = worker->pool;
+    const struct crash_place place = crash_place_of(crash_context_here());
+    char name[128];
+
+    log_line(RPD_LOG_WARNING, place.service,
+             "%s: its %s called pthread_exit() on a worker; it counts as failed, and the thread is "
+             "replaced: let it return",
+             place.plugin ? place.plugin : "(unknown)",
+             crash_callback_name(place.callback, name, sizeof name));
+    pthread_mutex_lock(&pool->mutex);
+    worker->is_gone = !worker->is_replaced;
+    worker->job->was_left = true;
+    end_job(worker, worker->job);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void run_job(struct worker *worker, struct job *job)
+{
+    if (atomic_load(&job->cancelled))
+        return;
+    job->has_run = true;
+    pthread_cleanup_push(on_thread_exit, worker);
+    job->run(job);
+    pthread_cleanup_pop(0);
+}
+
 static void work(void *argument)
 {
     struct worker *worker = argument;
@@ -133,8 +176,9 @@ static void work(void *argument)
     struct job *job;
 
     let_the_loop_go_first();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&pool->mutex);
-    for (;;) {
+    while (!worker->is_replaced) {
         while (!(job = take_waiting(pool)) && !pool->closing)
             pthread_cond_wait(&pool->wake_worker, &pool->mutex);
         if (!job)
@@ -142,17 +186,9 @@ static void work(void *argument)
         worker->job = job;
         count_load(job, 1);
         pthread_mutex_unlock(&pool->mutex);
-        if (!atomic_load(&job->cancelled)) {
-            job->has_run = true;
-            job->run(job);
-        }
+        run_job(worker, job);
         pthread_mutex_lock(&pool->mutex);
-        worker->job = NULL;
-        if (!worker->is_replaced)
-            count_load(job, -1);
-        finish_job(pool, job);
-        if (worker->is_replaced)
-            break;
+        end_job(worker, job);
     }
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -168,9 +204,11 @@ static void call_done(struct pool *pool)
     pthread_mutex_unlock(&pool->mutex);
     while ((job = TAILQ_FIRST(&finished))) {
         TAILQ_REMOVE(&finished, job, link);
-        job->done(job, !job->has_run || atomic_load(&job->cancelled));
+        job->done(job, !job->has_run || job->was_left || atomic_load(&job->cancelled));
     }
 }
+
+static void replace_gone(struct pool *pool);
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -181,6 +219,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         /* nothing there: as it should be */
     }
     call_done(arg);
+    replace_gone(arg); /* after: who left since would have woken us */
 }
 
 static int start_thread(struct pool *pool)
@@ -197,6 +236,35 @@ static int start_thread(struct pool *pool)
     else
         LIST_INSERT_HEAD(&pool->workers, worker, link);
     return failed;
+}
+
+/* Where there is no thread to be had, it is tried again at the next job. */
+static void make_missing(struct pool *pool)
+{
+    while (pool->missing > 0 && start_thread(pool) == 0)
+        pool->missing--;
+}
+
+/* (Not joined: a plugin's own data of the thread may still be destroyed.) */
+static void replace_gone(struct pool *pool)
+{
+    struct worker *worker, *next;
+
+    for (worker = LIST_FIRST(&pool->workers); worker; worker = next) {
+        bool is_gone;
+
+        next = LIST_NEXT(worker, link);
+        pthread_mutex_lock(&pool->mutex);
+        is_gone = worker->is_gone;
+        pthread_mutex_unlock(&pool->mutex);
+        if (!is_gone)
+            continue;
+        LIST_REMOVE(worker, link);
+        pthread_detach(worker->thread);
+        free(worker);
+        pool->missing++;
+    }
+    make_missing(pool);
 }
 
 /* How many could be made. */
@@ -228,27 +296,44 @@ static int count_processors(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
 }
 
+/* Without workers. NULL and errno. */
+static struct pool *make_pool(struct event_base *base, int loads)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    int cause;
+
+    if (!pool)
+        return NULL;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake_worker, NULL);
+    init_cancel_condition(&pool->cancel_changed);
+    TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
+    TAILQ_INIT(&pool->waiting[JOB_LOAD]);
+    TAILQ_INIT(&pool->finished);
+    LIST_INIT(&pool->workers);
+    pool->loads_max = loads > 0 ? loads : count_processors();
+    pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    cause = pool->wake_fd < 0 ? errno : ENOMEM;
+    if (pool->wake_fd >= 0)
+        pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
+    if (pool->wake_loop && event_add(pool->wake_loop, NULL) == 0)
+        return pool;
+    pool_destroy(pool);
+    errno = cause;
+    return NULL;
+}
+
 int pool_create(struct pool **ret_pool, struct event_base *base, int workers, int loads,
                 struct error *error)
 {
-    struct pool *pool = calloc(1, sizeof *pool);
-    int failed = ENOMEM, count = 0;
+    struct pool *pool = make_pool(base, loads);
+    int failed, count;
 
     *ret_pool = pool;
-    if (pool) {
-        pthread_mutex_init(&pool->mutex, NULL);
-        pthread_cond_init(&pool->wake_worker, NULL);
-        init_cancel_condition(&pool->cancel_changed);
-        TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
-        TAILQ_INIT(&pool->waiting[JOB_LOAD]);
-        TAILQ_INIT(&pool->finished);
-        LIST_INIT(&pool->workers);
-        pool->loads_max = loads > 0 ? loads : count_processors();
-        pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        pool->wake_loop = event_new(base, pool->wake_fd, EV_READ | EV_PERSIST, on_wake, pool);
-    }
-    if (pool && pool->wake_fd >= 0 && pool->wake_loop && event_add(pool->wake_loop, NULL) == 0)
-        count = start_threads(pool, workers, &failed);
+    if (!pool)
+        return error_set(error, EXIT_SYSTEM, "workers", "worker pool", "cannot make it: %s; %s",
+                         strerror(errno), error_remedy(errno, "raise the limits"));
+    count = start_threads(pool, workers, &failed);
     if (count == 0) {
         pool_destroy(pool);
         *ret_pool = NULL;
@@ -266,10 +351,11 @@ int pool_submit(struct pool *pool, struct job *job, enum job_kind kind)
 {
     int refused;
 
+    make_missing(pool);
     atomic_init(&job->cancelled, false);
     job->pool = pool;
     job->kind = kind;
-    job->has_run = false;
+    job->has_run = job->was_left = false;
     job->is_waiting = false;
     pthread_mutex_lock(&pool->mutex);
     refused = pool->closing || (pool->waiting_count >= QUEUE_MAX && kind == JOB_REQUEST);
@@ -333,6 +419,27 @@ int pool_replace_worker(struct pool *pool, const struct job *job)
     }
     pthread_mutex_unlock(&pool->mutex);
     return 0;
+}
+
+int pool_wake_fd(const struct pool *pool)
+{
+    return pool->wake_fd;
+}
+
+/* (What finished meanwhile could wake nobody.) */
+int pool_make_wake_fd_again(struct pool *pool)
+{
+    const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    pthread_mutex_lock(&pool->mutex);
+    pool->wake_fd = fd;
+    pthread_mutex_unlock(&pool->mutex);
+    event_del(pool->wake_loop);
+    event_assign(pool->wake_loop, event_get_base(pool->wake_loop), fd, EV_READ | EV_PERSIST,
+                 on_wake, pool);
+    return event_add(pool->wake_loop, NULL);
 }
 
 void pool_destroy(struct pool *pool)

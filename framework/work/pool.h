@@ -22,8 +22,9 @@ struct event_base;
 struct pool;
 struct job;
 
-typedef void (*job_run_fn)(struct job *job);                  /* [worker] */
-typedef void (*job_done_fn)(struct job *job, bool cancelled); /* [loop] may free the job */
+typedef void (*job_run_fn)(struct job *job); /* [worker] */
+/* [loop] May free the job. cancelled: also when run has called pthread_exit(). */
+typedef void (*job_done_fn)(struct job *job, bool cancelled);
 
 enum job_kind {
     JOB_REQUEST, /* somebody waits for it: goes first; refused when the queue is full */
@@ -37,6 +38,7 @@ struct job {
     struct pool *pool;
     atomic_bool cancelled;
     bool has_run;
+    bool was_left; /* run did not return: it ended its thread */
     enum job_kind kind;
     bool is_waiting;
     TAILQ_ENTRY(job) link;
@@ -63,6 +65,11 @@ bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thr
 /* [loop] The thread that runs the job has been given up: makes one in its place. Should
  * it come back, the job is done as ever, and the thread ends. 0, or an errno. */
 int pool_replace_worker(struct pool *pool, const struct job *job);
+
+/* [loop] The descriptor by which workers wake the loop; and another one in its place, as a
+ * plugin has closed it: 0, or -1 and errno. */
+int pool_wake_fd(const struct pool *pool);
+int pool_make_wake_fd_again(struct pool *pool);
 
 /* [loop] Ends the workers once they have finished what they run, calls done
  * for all that is left, and frees the pool. NULL is legal. */

@@ -10,6 +10,7 @@
  *   claim      -         none                       73, 75
  *   bind       [start]   none, or bind()            71, 75, 78; 76 if it breaks the contract
  *   code       [start]   its constructors           65, 78 (options); 76 if too slow
+ *   state      [start]   none, or claim()           75; 71, 73, 77, 78
  *   publish    -         none                       73
  *   BOUND      -         clients connect from here on
  *   serve      [loop]    none, or serve()           71; 76 if it does not attach
@@ -30,6 +31,20 @@
  *
  * A thread that is late is asked where it is, by SIGRTMAX - 2: leave that signal
  * to rpd. A sleep or a poll on it may then return EINTR.
+ *
+ * All services share one process. A plugin that does one of these while it runs is named in
+ * the log, once, and the daemon goes on where it can:
+ *   - a [loop] function called on another thread: it returns -1, false or an empty span and
+ *     does nothing; one that only hands out a pointer or a number answers;
+ *   - fork() whose child returns from the callback: the child is ended. It must call exec
+ *     or _exit();
+ *   - pthread_exit() in a job or a load: it counts as failed, and the thread is replaced;
+ *   - the signal mask of the loop's thread, or a handler of SIGTERM, SIGINT, SIGHUP, SIGPIPE or
+ *     of a crash, changed: put back within a second;
+ *   - a descriptor of rpd's closed: made again within a second; where that is impossible
+ *     (the loop's epoll, a listener of TCP or of the plugin's own) the daemon ends with 70;
+ *   - an exception that leaves a callback: the process dies of SIGABRT, with a crash line that
+ *     names callback and thrower. Catch in the callback.
  *
  * Clients connect from BOUND on. What they get until READY is the warm-up policy,
  * the descriptor's or the user's:
@@ -124,6 +139,10 @@ struct rpd_backend {
     void (*on_busy)(struct rpd_conn *conn);
     /* For `rpdctl check`. */
     struct rpd_probe probe;
+    /* [start] Claims state that must be this service's alone, with rpd_claim_state().
+     * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
+     * a claim has failed: then the start fails, before the service is announced. */
+    int (*claim)(struct rpd_service *service);
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

@@ -47,5 +47,42 @@ RPD_API RPD_MUST_CHECK int rpd_ensure(const char *config, const char *service,
 RPD_API RPD_MUST_CHECK int rpd_connect(const char *config, const char *service, int timeout_ms,
                                        struct rpd_client_error *ret_error);
 
+/* ---- without waiting -------------------------------------------------------------------
+ *
+ * For a program with a loop of events. It waits for one descriptor to be readable, and takes
+ * a step each time:
+ *
+ *     struct rpd_connecting *connecting = rpd_connect_start(config, "index", 5000);
+ *
+ *     poll for POLLIN on rpd_connect_fd(connecting), then
+ *     fd = rpd_connect_step(connecting, &error);
+ *     if (fd == RPD_CONNECT_AGAIN)
+ *         poll again
+ *     else
+ *         rpd_connect_free(connecting), and fd is a socket, or -1
+ *
+ * No step waits for the service, for a start or for a backlog. (Files of the run-time directory
+ * are read, and where a start is needed a process is made.) One thread at a time for each. */
+struct rpd_connecting;
+
+enum { RPD_CONNECT_AGAIN = -2 };
+
+/* As rpd_connect(); the texts are copied. NULL and errno: no memory or descriptors, or
+ * (EINVAL) no service. */
+RPD_API RPD_MUST_CHECK struct rpd_connecting *
+rpd_connect_start(const char *config, const char *service, int timeout_ms);
+
+/* The descriptor, which is readable when a step can be taken: at once for the first, and when
+ * the time is over. It stays rpd_connecting's. */
+RPD_API int rpd_connect_fd(const struct rpd_connecting *connecting);
+
+/* A blocking, close-on-exec stream socket, which is the caller's; RPD_CONNECT_AGAIN; or -1,
+ * with the error: then, as with a socket, there is no further step. ret_error may be NULL. */
+RPD_API RPD_MUST_CHECK int rpd_connect_step(struct rpd_connecting *connecting,
+                                            struct rpd_client_error *ret_error);
+
+/* At any time; a start that is on its way goes on. NULL is legal. */
+RPD_API void rpd_connect_free(struct rpd_connecting *connecting);
+
 RPD_END
 #endif

@@ -21,8 +21,10 @@
  *                                      consumes some, or 64 KiB more have come
  *     first_byte_s         off         from on_connect until the client sends anything
  *     idle_s               off         from the last bytes, in or out, to the next request
+ *     keepalive_s          60 s        TCP: from a client's last sign of life until the kernel
+ *                                      asks for another; without an answer it is gone
  *
- * The last three count only while it is the client that is waited for: not while
+ * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not while
  * the connection is paused or kept, while output waits, or while rpd drains. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H

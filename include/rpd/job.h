@@ -25,7 +25,8 @@ struct rpd_job;
 /* [worker] May block. */
 typedef void (*rpd_job_run_fn)(struct rpd_job *job, void *arg);
 
-/* [loop] cancelled: run was not called, or was called and told to give up. */
+/* [loop] cancelled: run was not called, was called and told to give up, or called
+ * pthread_exit(). */
 typedef void (*rpd_job_done_fn)(struct rpd_service *service, void *arg, bool cancelled);
 
 /* [loop] Queues a job. 0, or -1 when 10,000 wait in this process already or the

@@ -33,10 +33,31 @@ struct rpd_progress {
 /* [loop] Measured four times a second. */
 RPD_API struct rpd_progress rpd_service_progress(const struct rpd_service *service);
 
+/* State that is one service's alone. Two that save to one file would each
+ * overwrite the other's: claim it before it is read, and ask before it is
+ * replaced.
+ *
+ * [start] in claim(), or [worker] in load: claims a file, which need not be there, or a
+ * directory, which must be, for the service's life, by a lock that the kernel
+ * holds: .NAME.lock beside the file, .rpd.lock in the directory. The path is the
+ * caller's, and copied. Waits a second at most for an owner that is leaving.
+ * Claiming it again is legal. 0: it is the service's. -1: it is not; rpd knows
+ * why: return -1 from claim(), or NULL from load. Where another owner has it the
+ * process ends with 75, whatever on_load_failure says; else (a symbolic link, a
+ * directory that others can write to, no permission) the start fails, or the load. */
+RPD_API int rpd_claim_state(const struct rpd_service *service, const char *path) RPD_MUST_CHECK;
+
+/* [worker] Whether a path, spelled as it was claimed, is still the service's: false if it was
+ * never claimed, or if the lock file or its directory was removed and another owner has come since.
+ * (If only removed, it is claimed again.) Looks at files, so it may block. */
+RPD_API bool rpd_owns_state(const struct rpd_service *service, const char *path);
+
 enum rpd_log_level { RPD_LOG_ERROR, RPD_LOG_WARNING, RPD_LOG_INFO, RPD_LOG_DEBUG };
 
 /* [any] One line to the log, under the service's name. Control bytes are
- * escaped; 1 KiB at most. */
+ * escaped; 1 KiB at most. Lines of one service and one format are limited (log.limit of the
+ * configuration: by default 50 at once, then 10 a second); the rest is counted, and the
+ * count is a line. So let what differs be an argument, and not part of the format. */
 RPD_API void rpd_log(const struct rpd_service *service, enum rpd_log_level level,
                      const char *format, ...) RPD_PRINTF(3, 4);
 

@@ -9,9 +9,14 @@
  * CLOCK_MONOTONIC, which all processes of a boot share; 0: has not happened.
  *
  * To judge a service:
- *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it), or
- *              boot_id or start_time of pid are not those of the page (0 there: not known), or
- *              pid is a zombie
+ *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
+ *              look for it in /proc/locks)
+ *   alive, elsewhere
+ *              it is held, but pid cannot be looked at from here: its namespaces
+ *              or its boot_id are not yours (0 there: not known), or there is no
+ *              /proc. Numbers of the page still count, but times only in its time namespace
+ *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
+ *              zombie: the lock is about to be free, or a new start has it
  *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped
  *   draining   phase is DRAINING, STOPPING or STOPPED: the lock is still held
  *   warming    phase is STARTING or WARMING
@@ -29,6 +34,9 @@ RPD_BEGIN
 
 #define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
 #define RPD_STATE_STALL_US 900000  /* an idle loop turns every 250 ms */
+
+/* Of namespaces of the page. */
+enum { RPD_STATE_PID_NAMESPACE = 0, RPD_STATE_TIME_NAMESPACE = 1 };
 
 enum { RPD_STATE_LAYOUT = 1, RPD_STATE_SIZE = 16384, RPD_STATE_PARTS = 120 };
 
@@ -86,7 +94,10 @@ struct rpd_state_page {
     uint64_t start_time; /* of pid: field 22 of /proc/PID/stat */
     uint64_t turned_us;  /* the loop's last turn */
     uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, in binary */
-    uint64_t reserved_for_ever;
+    union {
+        uint64_t reserved_for_ever; /* the name of both, when they were reserved */
+        uint32_t namespaces[2];     /* inodes of /proc/self/ns/pid and .../time; 0: not known */
+    };
 
     /* Layout 1: */
     char service[64];

@@ -3,6 +3,7 @@
 #define KV_KV_H
 
 #include "command.h"
+#include "owner.h"
 #include "resp.h"
 #include "store.h"
 
@@ -71,9 +72,10 @@ struct kv {
     bool is_ready; /* all that can be loaded is */
     /* Snapshots: */
     struct load_file *file; /* what is loaded from; NULL when that is over */
-    uint64_t generation;    /* of the last snapshot */
-    uint32_t epoch;         /* one more with each save */
-    struct save *save;      /* the one that runs */
+    struct file_mark mark;  /* of the last snapshot */
+    uint64_t generation;
+    uint32_t epoch;    /* one more with each save */
+    struct save *save; /* the one that runs */
     int64_t last_save_s, last_try_us;
     uint64_t saved_changes; /* store.changes at the last save */
     bool last_save_failed;

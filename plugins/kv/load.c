@@ -30,6 +30,7 @@ struct load_part {
 struct load_file {
     int fd;
     const char *path;
+    struct file_mark mark;
     struct snapshot_header header;
     int64_t now_ms, drift_ms; /* of the store's clock, when the load began */
     struct load_part parts[TABLE_PARTS];
@@ -309,6 +310,7 @@ static void *begin_with(struct rpd_load *load, struct load_file *file)
         return rpd_load_fail(load, "out of memory; free some");
     }
     kv->file = file;
+    kv->mark = file->mark;
     kv->generation = file->header.generation;
     kv->last_save_s = (int64_t)(file->header.saved_ms / 1000);
     file->now_ms = kv_clock_now(&kv->store.clock);
@@ -333,6 +335,10 @@ void *load_begin(struct rpd_load *load)
     file->path = path;
     file->fd = snapshot_open(path, &file->header, why);
     if (file->fd >= 0) {
+        struct stat status = {0};
+
+        fstat(file->fd, &status);
+        file->mark = file_mark(&status);
         load_buffers_init(&file->buffers, snapshot_largest_part(&file->header));
         return begin_with(load, file);
     }

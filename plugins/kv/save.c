@@ -22,6 +22,7 @@ struct save {
     struct store_guard guard; /* first: store.c knows only this */
     struct kv *kv;            /* the loop's alone */
     const char *path;
+    struct file_mark mark; /* of the last one */
     struct sip_key seed;
     uint64_t generation;
     struct snapshot_writer writer; /* the worker's, while a job runs */
@@ -71,21 +72,40 @@ static void copy_segment(struct store_guard *guard, unsigned database, uint64_t 
 
 /* ---- the worker's steps -------------------------------------------------------------- */
 
+static void open_writer(struct save *save)
+{
+    const char *refusal = owner_refusal(save->kv->service, save->path, &save->mark);
+
+    if (refusal)
+        writer_refuse(&save->writer, refusal);
+    else
+        writer_open(&save->writer, save->path, save->seed, save->generation,
+                    (uint64_t)(save->now_ms + save->wall_offset_ms));
+}
+
+/* (It may have taken long to write it.) */
+static void commit(struct save *save)
+{
+    const char *refusal = owner_refusal(save->kv->service, save->path, &save->mark);
+
+    if (refusal)
+        writer_refuse(&save->writer, refusal);
+    else
+        writer_commit(&save->writer);
+}
+
 static void run(struct rpd_job *job, void *arg)
 {
     struct save *save = arg;
 
     (void)job;
     switch (save->step) {
-    case SAVE_OPENS:
-        writer_open(&save->writer, save->path, save->seed, save->generation,
-                    (uint64_t)(save->now_ms + save->wall_offset_ms));
-        break;
+    case SAVE_OPENS: open_writer(save); break;
     case SAVE_WRITES:
         save_slice_write(&save->slice, &save->writer, save->part, save->now_ms,
                          save->wall_offset_ms);
         break;
-    case SAVE_COMMITS: writer_commit(&save->writer); break;
+    case SAVE_COMMITS: commit(save); break;
     case SAVE_CLEANS: writer_finish(&save->writer); break;
     }
 }
@@ -119,7 +139,7 @@ static void log_end(const struct save *save, const char *failure)
     for (unsigned i = 0; i < SNAPSHOT_PARTS; i++)
         keys += save->writer.header.part[i].keys;
     if (failure)
-        rpd_log(kv->service, RPD_LOG_ERROR, "save %s: %s; the last snapshot is as it was",
+        rpd_log(kv->service, RPD_LOG_ERROR, "save %s: %s; the snapshot is as it was",
                 rpd_option_string(kv->service, "snapshot"), failure);
     else
         rpd_log(kv->service, RPD_LOG_INFO,
@@ -142,6 +162,7 @@ static void end(struct save *save)
     if (!failure) {
         kv->last_save_s = kv_clock_wall_ms() / 1000;
         kv->saved_changes = save->changes;
+        kv->mark = save->writer.mark;
         kv->generation++;
     }
     answer_waiters(save, failure);
@@ -214,6 +235,7 @@ static int begin(struct kv *kv)
     kv->last_try_us = kv_clock_monotonic_us();
     save->kv = kv;
     save->path = rpd_option_string(kv->service, "snapshot");
+    save->mark = kv->mark;
     save->seed = kv->store.seed;
     save->generation = kv->generation + 1;
     save->guard = (struct store_guard){.epoch = ++kv->epoch, .copy = copy_segment};
@@ -283,15 +305,21 @@ static void write_all(struct kv *kv, struct snapshot_writer *writer)
 void save_at_stop(struct kv *kv)
 {
     struct snapshot_writer writer;
+    const char *refused;
 
     /* (It was never ready: not all of the last snapshot may be there.) */
     if (!kv->service || refusal(kv) || kv->store.changes == kv->saved_changes ||
         !rpd_option_boolean(kv->service, "save_at_stop"))
         return;
     kv_clock_forget(&kv->store.clock);
-    write_all(kv, &writer);
+    refused = owner_refusal(kv->service, rpd_option_string(kv->service, "snapshot"), &kv->mark);
+    writer = (struct snapshot_writer){.fd = -1};
+    if (refused)
+        writer_refuse(&writer, refused);
+    else
+        write_all(kv, &writer);
     if (writer.has_failed)
-        rpd_unload_fail(kv->service, "save %s: %s; the last snapshot is as it was",
+        rpd_unload_fail(kv->service, "save %s: %s; the snapshot is as it was",
                         rpd_option_string(kv->service, "snapshot"), writer.why);
     writer_finish(&writer);
 }

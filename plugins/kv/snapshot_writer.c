@@ -43,6 +43,14 @@ void writer_open(struct snapshot_writer *writer, const char *path, struct sip_ke
         fail(writer, "make the temporary file");
 }
 
+void writer_refuse(struct snapshot_writer *writer, const char *why)
+{
+    if (writer->has_failed)
+        return;
+    writer->has_failed = true;
+    snprintf(writer->why, sizeof writer->why, "%s", why);
+}
+
 static void write_all(struct snapshot_writer *writer, const char *data, size_t size,
                       uint64_t offset)
 {
@@ -140,6 +148,15 @@ static void sync_directory(struct snapshot_writer *writer)
     free(directory);
 }
 
+/* (To rename it changes none of that.) */
+static void take_mark(struct snapshot_writer *writer)
+{
+    struct stat status;
+
+    if (fstat(writer->fd, &status) == 0)
+        writer->mark = file_mark(&status);
+}
+
 int writer_commit(struct snapshot_writer *writer)
 {
     if (!writer->has_failed)
@@ -148,6 +165,7 @@ int writer_commit(struct snapshot_writer *writer)
         fail(writer, "sync");
     if (writer->has_failed)
         return -1;
+    take_mark(writer);
     if (rename(writer->temporary, writer->path) != 0) {
         fail(writer, "rename");
         return -1;

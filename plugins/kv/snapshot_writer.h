@@ -3,6 +3,7 @@
 #ifndef KV_SNAPSHOT_WRITER_H
 #define KV_SNAPSHOT_WRITER_H
 
+#include "owner.h"
 #include "snapshot.h"
 
 enum { WRITER_BUFFER = 256 * 1024 };
@@ -15,14 +16,17 @@ struct snapshot_writer {
     uint64_t offset;            /* of what is in the buffer */
     struct sip_stream checksum; /* of the part, without what is in the buffer */
     char *buffer;
-    size_t size;     /* of what is in it */
-    bool has_failed; /* and why: */
+    size_t size;           /* of what is in it */
+    struct file_mark mark; /* of the file that was committed */
+    bool has_failed;       /* and why: */
     char why[SNAPSHOT_TEXT_SIZE];
 };
 
 /* path must live as long as the writer. Each of these does nothing once one has failed. */
 void writer_open(struct snapshot_writer *writer, const char *path, struct sip_key seed,
                  uint64_t generation, uint64_t saved_ms);
+/* In the place of writer_open(), or after it: it has failed. */
+void writer_refuse(struct snapshot_writer *writer, const char *why);
 void writer_begin_part(struct snapshot_writer *writer, unsigned part);
 void writer_add(struct snapshot_writer *writer, unsigned part,
                 const struct snapshot_record *record);

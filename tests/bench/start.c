@@ -12,12 +12,15 @@
  * more, uncounted, to warm the page cache. What is compared is a pair: in each
  * round both run right after each other, either first in turns, and the median
  * of the rounds' ratios counts, so that what else the machine does weighs on
- * both alike. What is not installed is left out with a line. --check: exit 1 if
- * rpd takes more than 1.7 times the least program, if the time a backend's load
- * takes changes rpd's by more than 10 %, or if rpd could not be measured. */
+ * both alike. Beside it what a service costs where one process has a thousand. What is not
+ * installed is left out with a line. --check: exit 1 if rpd takes more than 1.7 times the least
+ * program, if the time a backend's load takes changes rpd's by more than 10 %, if a bind of the
+ * backend's own takes more than 1.8 times an owned one, if a service of many costs too much, or if
+ * rpd could not be measured. */
 #include "../support/process.h"
 #include "processors.h"
 #include "rounds.h"
+#include "start_many.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,11 +40,24 @@
 
 #define LIMIT_TO_MINIMAL 1.7
 #define LIMIT_OF_LOAD 0.10
+#define LIMIT_TO_OWNED 1.8
 #define GIVE_UP_NS INT64_C(10000000000)
 
-enum { MAX_ARGS = 16, MAX_RUNS = 1000 };
+enum { MAX_ARGS = 16, MAX_RUNS = 1000, MANY = 1000 };
 
-enum subject_id { MINIMAL, HELLO, LOAD_0, LOAD_10, CONSTRUCTOR, MEMCACHED, REDIS, NGINX, SUBJECTS };
+enum subject_id {
+    MINIMAL,
+    HELLO,
+    LOAD_0,
+    LOAD_10,
+    OWNED,
+    OWN,
+    CONSTRUCTOR,
+    MEMCACHED,
+    REDIS,
+    NGINX,
+    SUBJECTS
+};
 
 struct subject {
     const char *label;
@@ -212,6 +228,8 @@ static void prepare(struct subject *list)
     set_rpd(&list[LOAD_0], "rpd slow_start, load_s=0", "samples/slow_start.so", "-o", "load_s=0");
     set_rpd(&list[LOAD_10], "rpd slow_start, load_s=10", "samples/slow_start.so", "-o",
             "load_s=10");
+    set_rpd(&list[OWNED], "rpd, an owned endpoint", "tests/plugins/talk.so", NULL, NULL);
+    set_rpd(&list[OWN], "rpd, a sealed bind of its own", "tests/plugins/own_bind.so", NULL, NULL);
     set_rpd(&list[CONSTRUCTOR], "rpd, 400 ms constructor", "tests/plugins/slow_constructor.so",
             NULL, NULL);
     const bool root = geteuid() == 0;
@@ -231,7 +249,7 @@ static const struct group {
     int count;
     enum subject_id members[2]; /* two: a pair */
 } groups[] = {
-    {2, {MINIMAL, HELLO}}, {2, {LOAD_0, LOAD_10}}, {1, {CONSTRUCTOR}},
+    {2, {MINIMAL, HELLO}}, {2, {LOAD_0, LOAD_10}}, {2, {OWNED, OWN}}, {1, {CONSTRUCTOR}},
     {1, {MEMCACHED}},      {1, {REDIS}},           {1, {NGINX}},
 };
 
@@ -337,12 +355,15 @@ static bool check(const struct subject *list)
         return false;
     }
 
+    const struct ratio to_owned = ratio_of(&list[OWN], &list[OWNED]);
+    const bool soon = to_owned.median > 0 && to_owned.median <= LIMIT_TO_OWNED;
     const bool fast = to_minimal.median <= LIMIT_TO_MINIMAL;
     const bool same = of_load.median >= 1 - LIMIT_OF_LOAD && of_load.median <= 1 + LIMIT_OF_LOAD;
     print_ratio("rpd / minimal", to_minimal, textf("at most %.2f", LIMIT_TO_MINIMAL), fast);
     print_ratio("load_s=10 / load_s=0", of_load,
                 textf("%.2f to %.2f", 1 - LIMIT_OF_LOAD, 1 + LIMIT_OF_LOAD), same);
-    return fast && same;
+    print_ratio("own bind / owned", to_owned, textf("at most %.2f", LIMIT_TO_OWNED), soon);
+    return fast && same && soon;
 }
 
 int main(int argc, char **argv)
@@ -354,6 +375,6 @@ int main(int argc, char **argv)
     prepare(list);
     measure(list, rounds.count);
     print_table(list);
-    const bool good = check(list);
+    const bool good = check(list) & measure_many(MANY);
     return rounds.is_check && !good ? 1 : 0;
 }

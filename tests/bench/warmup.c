@@ -1,7 +1,7 @@
 /* What clients get from a daemon that is not ready yet, or that has many of them.
  *
- *     warmup [crowd] [cold] [idle] [--clients N] [--load-s S] [--requests N]
- *            [--keys N] [--idle N] [--runs N] [--check]
+ *     warmup [crowd] [cold] [idle] [burst] [--clients N] [--load-s S] [--requests N]
+ *            [--keys N] [--idle N] [--burst N] [--runs N] [--check]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -14,7 +14,11 @@
  * idle:  so many connections to echo that have been used once and then do nothing.
  *        What one costs in memory; how long another's answers take.
  *
- * Without a name all three. Counts must be right in each run: exit 1 if they are
+ * burst: so many clients as fast as one process can connect, while a load runs: how
+ *        many are turned away, and how fast they are accepted. Beside it the same at
+ *        a plain loop of epoll and accept4 (epoll_accept).
+ *
+ * Without a name all of them. Counts must be right in each run: exit 1 if they are
  * not. --check: also if the median run misses an aim in time or memory. */
 #include "warmup.h"
 
@@ -55,6 +59,12 @@ static struct {
     [IDLE_UNANSWERED] = {.what = "idle: unanswered", .unit = "", .is_count = true},
     [IDLE_MEMORY] = {.what = "idle: memory of a connection", .unit = " bytes", .limit = 1536},
     [IDLE_P99] = {.what = "idle: p99 of answers", .unit = " ms", .limit = 1, .decimals = 3},
+    [BURST_REFUSED] = {.what = "burst: refused", .unit = "", .is_count = true},
+    [BURST_EAGAIN] = {.what = "burst: EAGAIN", .unit = "", .is_count = true},
+    [BURST_SLOWNESS] = {.what = "burst: time to accept, against the plain loop",
+                        .unit = " x",
+                        .limit = 1.11,
+                        .decimals = 2},
 };
 
 void figure_add(enum figure figure, double value)
@@ -86,7 +96,7 @@ static bool judge(enum figure figure)
     return good;
 }
 
-/* ---- For all three ------------------------------------------------------ */
+/* ---- For all of them ------------------------------------------------------ */
 
 void wait_bound(struct process *process)
 {
@@ -128,14 +138,15 @@ static struct section sections[] = {
     {"crowd", measure_crowd, false},
     {"cold", measure_cold, false},
     {"idle", measure_idle, false},
+    {"burst", measure_burst, false},
 };
 
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static int usage(void)
 {
-    fputs("usage: warmup [crowd] [cold] [idle] [--clients N] [--load-s S] [--requests N]\n"
-          "              [--keys N] [--idle N] [--runs N] [--check]\n",
+    fputs("usage: warmup [crowd] [cold] [idle] [burst] [--clients N] [--load-s S] [--requests N]\n"
+          "              [--keys N] [--idle N] [--burst N] [--runs N] [--check]\n",
           stderr);
     return 64;
 }
@@ -158,6 +169,11 @@ static bool choose_sections(char *const *names)
     return true;
 }
 
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Each client is a descriptor here, and one in the daemon, which inherits this. */
 static void allow_descriptors(size_t clients)
 {
@@ -174,13 +190,21 @@ static void allow_descriptors(size_t clients)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"clients", required_argument, NULL, 'n'},  {"load-s", required_argument, NULL, 'l'},
-        {"requests", required_argument, NULL, 'q'}, {"keys", required_argument, NULL, 'k'},
-        {"idle", required_argument, NULL, 'i'},     {"runs", required_argument, NULL, 'r'},
-        {"check", no_argument, NULL, 'c'},          {NULL, 0, NULL, 0}};
-    struct plan plan = {
-        .clients = 10000, .load_s = 10, .requests = 5000, .keys = 5000000, .idle = 19500};
+    static const struct option options[] = {{"clients", required_argument, NULL, 'n'},
+                                            {"load-s", required_argument, NULL, 'l'},
+                                            {"requests", required_argument, NULL, 'q'},
+                                            {"keys", required_argument, NULL, 'k'},
+                                            {"idle", required_argument, NULL, 'i'},
+                                            {"runs", required_argument, NULL, 'r'},
+                                            {"burst", required_argument, NULL, 'b'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
+    struct plan plan = {.clients = 10000,
+                        .load_s = 10,
+                        .requests = 5000,
+                        .keys = 5000000,
+                        .idle = 19500,
+                        .burst = 19000};
     long runs = 1;
     bool strict = false, good = true;
 
@@ -191,6 +215,7 @@ int main(int argc, char **argv)
         case 'q': plan.requests = strtol(optarg, NULL, 10); break;
         case 'k': plan.keys = strtol(optarg, NULL, 10); break;
         case 'i': plan.idle = strtoul(optarg, NULL, 10); break;
+        case 'b': plan.burst = strtoul(optarg, NULL, 10); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
         default: return usage();
@@ -198,9 +223,9 @@ int main(int argc, char **argv)
     }
     if (!choose_sections(argv + optind) || runs < 1 || runs > MAX_RUNS || plan.clients < 1 ||
         plan.load_s < 0.5 || plan.load_s > 600 || plan.requests < 100 || plan.keys < 1 ||
-        plan.idle < 1)
+        plan.idle < 1 || plan.burst < 1)
         return usage();
-    allow_descriptors(plan.clients > plan.idle ? plan.clients : plan.idle);
+    allow_descriptors(largest(plan.clients, largest(plan.idle, plan.burst)));
     for (int i = 0; i < SECTIONS; i++) {
         for (long run = 0; sections[i].wanted && run < runs; run++)
             sections[i].measure(&plan);

@@ -1,4 +1,4 @@
-/* The parts of tests/bench/warmup: three measurements, and where their figures
+/* The parts of tests/bench/warmup: four measurements, and where their figures
  * go to be judged. */
 #ifndef TESTS_BENCH_WARMUP_H
 #define TESTS_BENCH_WARMUP_H
@@ -15,6 +15,7 @@ struct plan {
     long requests;  /* of the one client that asks meanwhile */
     long keys;      /* that redis-server loads */
     size_t idle;    /* connections */
+    size_t burst;   /* clients that come at once */
 };
 
 enum figure {
@@ -28,6 +29,9 @@ enum figure {
     IDLE_UNANSWERED,
     IDLE_MEMORY,
     IDLE_P99,
+    BURST_REFUSED,
+    BURST_EAGAIN,
+    BURST_SLOWNESS,
     FIGURES
 };
 
@@ -37,8 +41,9 @@ void figure_add(enum figure figure, double value);
 void measure_crowd(const struct plan *plan);
 void measure_cold(const struct plan *plan);
 void measure_idle(const struct plan *plan);
+void measure_burst(const struct plan *plan);
 
-/* ---- for all three ------------------------------------------------------ */
+/* ---- for all of them ------------------------------------------------------ */
 
 /* Waits until it is bound; ends in test_die() if it is not. */
 void wait_bound(struct process *process);

@@ -332,7 +332,8 @@ static const struct fault faults[] = {
     CHANGES("umask", "changed the umask; put back"),
     CHANGES("mask_signals", "changed the signal mask; put back"),
     CHANGES("handle_sigterm", "changed the handler of SIGTERM; put back"),
-    CHANGES("handle_sigsegv", "changed the handler of SIGSEGV; put back"),
+    CHANGES("handle_sigsegv",
+            "changed the handler of SIGSEGV (stays for faults in its own code); put back"),
     CHANGES("handle_sigsys", "changed the handler of SIGSYS; put back"),
     CHANGES("limit", "changed RLIMIT_NOFILE; put back"),
     CHANGES("locale", "changed the locale; put back"),
@@ -512,6 +513,55 @@ ParameterizedTest(size_t *at, corpus, fault)
               "%s: no \"%s\", \"%s\" and \"%s\" in:\n%s", fault->name, fault->says[0],
               fault->says[1], fault->says[2] ? fault->says[2] : "", process_stderr(rpd));
     process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* ---- what is said to be put back ---- */
+
+/* What /proc says of a process that a constructor could have changed. */
+static const char *seen_of(const struct process *rpd)
+{
+    static const char *const lines[] = {"\nUmask:", "\nSigBlk:", "\nSigIgn:", "\nSigCgt:"};
+    const int pid = (int)process_pid(rpd);
+    const char *status = file_read(textf("/proc/%d/status", pid));
+    const char *limits = file_read(textf("/proc/%d/limits", pid));
+    const char *seen = limits ? limits : "";
+    char directory[PATH_MAX];
+    const ssize_t size = readlink(textf("/proc/%d/cwd", pid), directory, sizeof directory);
+
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const char *line = status ? strstr(status, lines[i]) : NULL;
+
+        cr_assert_not_null(line);
+        seen = textf("%s%.*s\n", seen, (int)strcspn(line + 1, "\n"), line + 1);
+    }
+    return textf("%scwd: %.*s\n", seen, (int)(size > 0 ? size : 0), directory);
+}
+
+static const char *seen_after(const char *dir, const char *constructor)
+{
+    const char *endpoint = textf("unix:%s/x.sock", dir);
+    struct process *rpd = start_plugin(dir, test_plugin("corpus"), endpoint, NULL, constructor,
+                                       NULL);
+
+    cr_assert_eq(process_wait_line(rpd, ": ready "), 0, "%s", process_stderr(rpd));
+    const char *seen = seen_of(rpd);
+    assert_serves(rpd, endpoint);
+    process_free(rpd);
+    return seen;
+}
+
+Test(corpus, what_constructors_change_is_put_back)
+{
+    static const char *const changes[] = {"umask",          "chdir",          "mask_signals",
+                                          "handle_sigterm", "handle_sigsegv", "limit"};
+    const char *dir = temp_dir_make(), *usual = seen_after(dir, NULL);
+
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        const char *seen = seen_after(dir, changes[i]);
+
+        cr_expect_str_eq(seen, usual, "%s:\n%s\ninstead of:\n%s", changes[i], seen, usual);
+    }
     temp_dir_remove(dir);
 }
 

@@ -27,6 +27,8 @@ provoke_fn provoke_hung_load_of_file, provoke_hung_disk, arrange_hung_disk;
 provoke_fn provoke_slow_disk, arrange_slow_disk;
 provoke_fn provoke_flood, arrange_flood, provoke_after_flood;
 
+provoke_fn provoke_names;
+
 /* ---- provoke_clients.c: rows 33 to 40 ---- */
 provoke_fn provoke_full_backlog, arrange_full_backlog, provoke_after_full_backlog;
 provoke_fn provoke_slow_senders, arrange_slow_senders, provoke_after_slow_senders;
@@ -35,6 +37,15 @@ provoke_fn provoke_reset, arrange_reset, provoke_after_reset;
 provoke_fn provoke_splits;
 provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
 provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
+
+/* ---- provoke_offences.c: rows 64 and 66 ---- */
+provoke_fn provoke_offence, arrange_offence;
+provoke_fn provoke_log;
+provoke_fn provoke_closing, provoke_fatal_closing;
+/* ---- provoke_files.c: rows 54 and 63 ---- */
+provoke_fn provoke_lost_directory, provoke_mounts, provoke_held_state;
+/* ---- provoke_places.c: rows 55 to 57 ---- */
+provoke_fn provoke_forgery, provoke_elsewhere, provoke_denied;
 
 /* ---- shared ---- */
 

@@ -426,3 +426,21 @@ void provoke_after_flood(struct stage *stage, const char *variant)
               "%s", process_stderr(stage->rpd));
     cr_assert(accepted >= QUEUE && accepted == done && accepted - cancelled <= 1, "%s", text);
 }
+
+/* ---- row 58: a plugin's own names -------------------------------------------------------- */
+
+/* In load, or while it drains, it calls them by itself. */
+void provoke_names(struct stage *stage, const char *variant)
+{
+    if (stage->phase == LOADING)
+        stage_open_gate(stage);
+    if (stage->phase == SERVING) {
+        const int fd = stage_client(stage->endpoint);
+        stage_say(fd, textf("%s names", strcmp(variant, "loop names") == 0 ? "now" : "job"));
+        stage_expect_line(stage, fd, "did names");
+        close(fd);
+    }
+    assert_line(stage->rpd, "test: names are its own");
+    cr_assert_eq(lines_with(process_stderr(stage->rpd), "test: names are others'"), 0, "%s",
+                 process_stderr(stage->rpd));
+}

@@ -2,7 +2,7 @@
  * among leftovers, with SIGKILL at random moments. Counts every breach.
  *
  *     race [--rounds R] [--starters N] [--seed S] [--protocol rpd|broken]
- *          [--killers yes|no] [--verbose]
+ *          [--killers yes|no] [--rival yes|no] [--verbose]
  *
  * A round:
  *   1. a new directory, or the one of the round before as that left it;
@@ -19,6 +19,12 @@
  *      and echoes. Each that lost ended with 75. Without a kill, one wins;
  *   5. if none is left, one more start wins at the first try;
  *   6. the winner ends by SIGTERM with 0 and leaves lock files only.
+ *
+ * --rival yes: another rival takes part, who removes the run-time directory, or that of
+ * the endpoint and it together, and makes it again, while starts come and before they
+ * come. For at most a second after that two may live, as one must notice first. Then one
+ * is left, the others ended with 75 (or, where their directory went while they started,
+ * 71 or 73); the path leads to it, it echoes, and the record in the directory is its own.
  *
  * --protocol broken is the control: the same with tests/faults/broken_bind,
  * which probes, unlinks and binds. Then exit 0 means that it was caught. */
@@ -54,6 +60,7 @@ enum kind {
     HUNG,
     BAD_STOP,
     LITTER,
+    UNSEEN,
     KINDS
 };
 
@@ -68,6 +75,7 @@ static const char *const kind_text[KINDS] = {
     [HUNG] = "neither bound nor ended, or did not end by SIGTERM, by the deadline",
     [BAD_STOP] = "SIGTERM did not end it with 0",
     [LITTER] = "left something behind",
+    [UNSEEN] = "serves, and the record in the directory is not its own",
 };
 
 struct starter {
@@ -83,10 +91,11 @@ struct starter {
 struct race {
     long rounds, starters;
     uint64_t seed;
-    bool broken, killers, verbose;
+    bool broken, killers, rival, verbose;
 
     /* The round */
     long round;
+    const char *base; /* with a rival: where dir is */
     const char *dir, *run_dir, *path, *endpoint;
     bool one_name;
     bool dirty[MAX_STARTERS + 1]; /* may have left files: killed, or planted. [0] is "race" */
@@ -99,6 +108,8 @@ struct race {
     /* Counts */
     long violations[KINDS], shown;
     long starts, killed_early, killed_bound, no_survivor, planted;
+    long removals, moves;
+    int64_t longest_two; /* lived at once after the rival's last act */
 };
 
 /* ---- Chance ----------------------------------------------------------- */
@@ -280,7 +291,7 @@ static void on_bound(struct race *race, struct starter *starter)
     starter->seen_bound = true;
     if (starter->kill_after_bound >= 0)
         starter->kill_at = process_bound_ns(starter->process) + starter->kill_after_bound;
-    if (starter->killed || !process_alive(starter->process))
+    if (starter->killed || race->rival || !process_alive(starter->process))
         return;
     for (long i = 0; i < race->started; i++) {
         const struct starter *other = &race->list[i];
@@ -473,6 +484,17 @@ static void check_litter(struct race *race, struct process *winner)
     closedir(dir);
 }
 
+static long lines_with_text(const char *text, const char *part)
+{
+    long count = 0;
+
+    while ((text = strstr(text, part))) {
+        text += strlen(part);
+        count++;
+    }
+    return count;
+}
+
 static void stop_winner(struct race *race, struct process *winner, bool *dirty)
 {
     const int status = process_stop(winner);
@@ -540,12 +562,232 @@ static void run_round(struct race *race)
     }
 }
 
+/* ---- The rival -------------------------------------------------------- */
+
+static void make_base(struct race *race)
+{
+    const char *base = temp_dir_make();
+
+    race->base = base;
+    race->dir = textf("%s/d", base);
+    race->run_dir = textf("%s/d/run", base);
+    race->path = textf("%s/d/s", base);
+    race->endpoint = textf("unix:%s", race->path);
+    memset(race->dirty, 0, sizeof race->dirty);
+    if (mkdir(race->dir, 0700) != 0 || mkdir(race->run_dir, 0700) != 0)
+        test_die("mkdir: %s: %s", race->run_dir, strerror(errno));
+}
+
+/* A daemon may be faster with the run-time directory, but not with the endpoint's. */
+static void make_again(const char *path)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        test_die("mkdir: %s: %s", path, strerror(errno));
+}
+
+static void remove_by_rename(struct race *race, const char *path)
+{
+    const char *gone = textf("%s/gone.%ld", race->base, race->removals);
+
+    if (rename(path, gone) != 0)
+        test_die("rename: %s: %s", path, strerror(errno));
+}
+
+/* File by file, as rm -r: daemons that live make theirs again. Whether it went. */
+static bool remove_by_files(const char *path)
+{
+    for (int i = 0; i < 20; i++) {
+        DIR *dir = opendir(path);
+
+        for (const struct dirent *entry; dir && (entry = readdir(dir));)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        if (dir)
+            closedir(dir);
+        if (rmdir(path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void act_as_rival(struct race *race)
+{
+    race->removals++;
+    if (chance(40)) {
+        remove_by_rename(race, race->dir);
+        make_again(race->dir);
+        make_again(race->run_dir);
+    } else if (chance(60)) {
+        remove_by_rename(race, race->run_dir);
+        make_again(race->run_dir);
+    } else if (remove_by_files(race->run_dir)) {
+        make_again(race->run_dir);
+    }
+}
+
+static void attend_for(struct race *race, int64_t time)
+{
+    const int64_t until = now_ns() + time;
+
+    do
+        attend(race, until);
+    while (now_ns() < until);
+}
+
+static void start_some(struct race *race, long count, unsigned victims)
+{
+    for (long i = 0; i < count && race->started < race->starters; i++) {
+        struct starter *starter = &race->list[race->started];
+        starter->process = start(race, name_of(race, race->started));
+        choose_fate(starter, victims);
+        race->started++;
+        attend(race, 0);
+    }
+}
+
+static long count_alive(const struct race *race)
+{
+    long alive = 0;
+
+    for (long i = 0; i < race->started; i++)
+        alive += !race->list[i].killed && process_alive(race->list[i].process);
+    return alive;
+}
+
+/* (The control never leaves.) */
+static int64_t patience(const struct race *race)
+{
+    return race->broken ? 1500 * MS : 20000 * MS;
+}
+
+/* Until at most one is left, and none is on its way. */
+static void await_one(struct race *race)
+{
+    const int64_t began = now_ns(), deadline = began + patience(race);
+
+    while ((count_alive(race) > 1 || !settled(race)) && now_ns() < deadline)
+        attend(race, now_ns() + 5 * MS);
+    if (now_ns() - began > race->longest_two)
+        race->longest_two = now_ns() - began;
+}
+
+static void check_loser(struct race *race, const struct starter *starter)
+{
+    int status = 0;
+
+    if (starter->killed || !process_exited(starter->process, &status))
+        return;
+    const int code = process_code(status);
+    const bool is_early = !starter->seen_bound && (code == 71 || code == 73);
+    if (code != 75 && !is_early)
+        violation(race, starter->seen_bound ? LEFT : WRONG_CODE, starter->process,
+                  textf("code %d", code));
+    race->moves += lines_with_text(process_stderr(starter->process), "are all there again");
+}
+
+/* It may be about to move. */
+static bool is_reached(const struct race *race, const struct process *process)
+{
+    const int fd = connect_to(race->endpoint);
+    const bool is_it = fd >= 0 && peer_pid(fd) == process_pid(process);
+
+    if (fd >= 0)
+        close(fd);
+    return is_it;
+}
+
+static bool has_record(const struct race *race, const struct starter *starter)
+{
+    const long index = starter - race->list;
+    const char *text = file_read(textf("%s/%s.json", race->run_dir, name_of(race, index)));
+
+    return text && strstr(text, textf("\"pid\": %d,", (int)process_pid(starter->process)));
+}
+
+static void check_survivor(struct race *race, struct starter *starter)
+{
+    const int64_t deadline = now_ns() + patience(race);
+
+    while ((!is_reached(race, starter->process) || (!race->broken && !has_record(race, starter))) &&
+           process_alive(starter->process) && now_ns() < deadline)
+        attend(race, now_ns() + 5 * MS);
+    if (!process_alive(starter->process))
+        return; /* it was about to leave: another, who was killed since, had its name */
+    check_path(race, starter->process);
+    check_echo(race, starter->process);
+    if (!race->broken && !has_record(race, starter))
+        violation(race, UNSEEN, starter->process, race->run_dir);
+    race->moves += lines_with_text(process_stderr(starter->process), "are all there again");
+}
+
+static void check_all(struct race *race)
+{
+    struct starter *survivor = NULL;
+
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        if (starter->killed || !process_alive(starter->process))
+            continue;
+        if (survivor)
+            violation(race, TWO_ALIVE, starter->process,
+                      textf("and pid %d", (int)process_pid(survivor->process)));
+        survivor = starter;
+    }
+    if (survivor && count_alive(race) == 1)
+        check_survivor(race, survivor);
+    attend(race, 0);
+    for (long i = 0; i < race->started; i++)
+        check_loser(race, &race->list[i]);
+}
+
+static void stop_all(struct race *race)
+{
+    for (long i = 0; i < race->started; i++) {
+        struct starter *starter = &race->list[i];
+        int status = 0;
+
+        if (!starter->killed && process_alive(starter->process)) {
+            status = process_stop(starter->process);
+            if (status != 0 && process_code(status) != 75)
+                violation(race, BAD_STOP, starter->process, textf("code %d", process_code(status)));
+        }
+        process_free(starter->process);
+    }
+    race->started = 0;
+}
+
+static void run_rival_round(struct race *race)
+{
+    static const unsigned percents[] = {0, 0, 10, 30};
+    const unsigned victims = race->killers ? percents[random_below(4)] : 0;
+    const long acts = 1 + (long)random_below(3);
+
+    race->one_name = chance(50);
+    make_base(race);
+    memset(race->list, 0, sizeof race->list);
+    for (long i = 0; i < acts; i++) {
+        start_some(race, 1 + (long)random_below((uint64_t)race->starters / 2), victims);
+        attend_for(race, (int64_t)random_below(chance(50) ? 4 * MS : 40 * MS));
+        act_as_rival(race);
+        if (chance(50))
+            attend_for(race, (int64_t)random_below(chance(50) ? 2 * MS : 300 * MS));
+    }
+    start_some(race, race->starters - race->started, victims);
+    await_one(race);
+    check_all(race);
+    const bool none = count_alive(race) == 0;
+    stop_all(race);
+    if (none)
+        run_fresh(race);
+    temp_dir_remove(race->base);
+    race->dir = NULL;
+}
+
 /* ---- The command ------------------------------------------------------ */
 
 static int usage(void)
 {
     fputs("usage: race [--rounds R] [--starters N] [--seed S] [--protocol rpd|broken]\n"
-          "            [--killers yes|no] [--verbose]\n",
+          "            [--killers yes|no] [--rival yes|no] [--verbose]\n",
           stderr);
     return 64;
 }
@@ -553,13 +795,10 @@ static int usage(void)
 static bool parse(struct race *race, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"rounds", required_argument, NULL, 'r'},
-        {"starters", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},
-        {"protocol", required_argument, NULL, 'p'},
-        {"killers", required_argument, NULL, 'k'},
-        {"verbose", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"rounds", required_argument, NULL, 'r'},  {"starters", required_argument, NULL, 'n'},
+        {"seed", required_argument, NULL, 's'},    {"protocol", required_argument, NULL, 'p'},
+        {"killers", required_argument, NULL, 'k'}, {"rival", required_argument, NULL, 'd'},
+        {"verbose", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
     };
 
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -576,6 +815,11 @@ static bool parse(struct race *race, int argc, char **argv)
         case 'k':
             race->killers = strcmp(optarg, "yes") == 0;
             if (!race->killers && strcmp(optarg, "no") != 0)
+                return false;
+            break;
+        case 'd':
+            race->rival = strcmp(optarg, "yes") == 0;
+            if (!race->rival && strcmp(optarg, "no") != 0)
                 return false;
             break;
         default: return false;
@@ -596,6 +840,10 @@ static int report(const struct race *race)
     printf("race: %ld starts; killed %ld before and %ld after BOUND was seen; %ld leftovers in the "
            "run-time directory; %ld rounds without a survivor\n",
            race->starts, race->killed_early, race->killed_bound, race->planted, race->no_survivor);
+    if (race->rival)
+        printf("race: the rival removed a directory %ld times; %ld moves; two lived at once for at "
+               "most %.3f s after its last\n",
+               race->removals, race->moves, (double)race->longest_two / 1e9);
     const bool caught = race->violations[TWO_ALIVE] + race->violations[NOT_ON_PATH] > 0;
     if (race->broken)
         printf("race: the control was %s\n", caught ? "caught, as it must be" : "NOT caught");
@@ -616,12 +864,16 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     random_state = race.seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
-    printf("race: protocol %s, %ld rounds, %ld starters, killers %s, --seed %llu\n",
+    printf("race: protocol %s, %ld rounds, %ld starters, killers %s, rival %s, --seed %llu\n",
            race.broken ? "broken" : "rpd", race.rounds, race.starters, race.killers ? "yes" : "no",
-           (unsigned long long)race.seed);
+           race.rival ? "yes" : "no", (unsigned long long)race.seed);
     fflush(stdout);
-    for (race.round = 1; race.round <= race.rounds; race.round++)
-        run_round(&race);
+    for (race.round = 1; race.round <= race.rounds; race.round++) {
+        if (race.rival)
+            run_rival_round(&race);
+        else
+            run_round(&race);
+    }
     if (race.dir)
         temp_dir_remove(race.dir);
     return report(&race);

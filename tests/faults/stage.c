@@ -1,7 +1,9 @@
 /* A stage for faults. See stage.h. */
 #include "stage.h"
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 
 const char *const phase_names[PHASES] = {[LOADING] = "LD", [SERVING] = "SRV", [DRAINING] = "DRN"};
 
@@ -44,15 +46,20 @@ struct stage *stage_make(enum phase phase, const struct setup *setup)
 
     stage->phase = phase;
     stage->setup = *setup;
+    if (setup->has_mounts &&
+        (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0))
+        cr_skip_test("it needs mounts of its own: %s", strerror(errno));
     stage->dir = temp_dir_make();
+    stage->ep = textf("%s/ep", stage->dir);
     stage->run = textf("%s/run", stage->dir);
     stage->config = textf("%s/c.json", stage->dir);
     stage->gate = textf("%s/gate", stage->dir);
     stage->go = textf("%s/go", stage->dir);
     stage->path = textf("%s/data", stage->dir);
-    stage->endpoint = textf("unix:%s/x.sock", stage->dir);
-    stage->witness_endpoint = textf("unix:%s/w.sock", stage->dir);
+    stage->endpoint = textf("unix:%s/x.sock", stage->ep);
+    stage->witness_endpoint = textf("unix:%s/w.sock", stage->ep);
     stage->guest = -1;
+    cr_assert_eq(mkdir(stage->ep, 0700), 0);
     cr_assert_eq(mkdir(stage->run, 0700), 0);
     stage->run_fd = open(stage->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cr_assert_geq(stage->run_fd, 0);
@@ -87,6 +94,59 @@ static const char *shim_path(void)
     return beside_path("libaccept_shim.so");
 }
 
+/* ---- row 59: tools and environments. Each becomes the daemon's process. -------------- */
+
+static const char *library(const char *name)
+{
+    static const char *const directories[] = {
+        "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"};
+
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        if (access(textf("%s/%s", directories[i], name), R_OK) == 0)
+            return textf("%s/%s", directories[i], name);
+    return NULL;
+}
+
+static const char *malloc_library(void)
+{
+    return library("libjemalloc.so.2");
+}
+
+bool stage_has_tool(const char *tool)
+{
+    if (strcmp(tool, "sigchld") == 0)
+        return true;
+    if (is_sanitized())
+        return false;
+    if (strcmp(tool, "malloc") == 0)
+        return malloc_library() != NULL;
+    return strcmp(tool, "tls") == 0 || access(textf("/usr/bin/%s", tool), X_OK) == 0;
+}
+
+static struct process *start_within(const struct stage *stage)
+{
+    const char *tool = stage->setup.tool, *rpd = build_path("rpd");
+    const char *config = stage->config;
+    const char *jemalloc = malloc_library();
+    const struct {
+        const char *tool;
+        const char *const *argv, *const *env;
+    } ways[] = {
+        {"valgrind", ARGS("valgrind", "-q", "--error-exitcode=99", rpd, "-c", config), NULL},
+        {"strace", ARGS("strace", "-D", "-f", "-o", "/dev/null", rpd, "-c", config), NULL},
+        {"sigchld", ARGS("env", "--ignore-signal=CHLD", rpd, "-c", config), NULL},
+        {"malloc", ARGS(rpd, "-c", config), ARGS(textf("LD_PRELOAD=%s", jemalloc ? jemalloc : ""))},
+        {"tls", ARGS(rpd, "-c", config),
+         ARGS("GLIBC_TUNABLES=glibc.rtld.optional_static_tls=200000")},
+    };
+    size_t at = 0;
+
+    while (strcmp(ways[at].tool, tool) != 0)
+        at++;
+    return process_start(&(struct process_options){
+        .argv = ways[at].argv, .env = ways[at].env, .runtime_dir = stage->run, .notify = true});
+}
+
 static struct process *start(struct stage *stage, bool has_shim)
 {
     const char *const *plain = ARGS("rpd", "-c", stage->config);
@@ -96,8 +156,16 @@ static struct process *start(struct stage *stage, bool has_shim)
         textf("LD_PRELOAD=%s", shim_path()), textf("TEST_ACCEPT_FAULT=%s/fault", stage->dir),
         textf("ASAN_OPTIONS=%s:verify_asan_link_order=0", or_nothing(getenv("ASAN_OPTIONS"))));
 
+    const char *const *denied = ARGS(RPD_BUILD_DIR "/tests/support/deny", "EPERM",
+                                     or_nothing(stage->setup.denied), build_path("rpd"), "-c",
+                                     stage->config);
+
+    if (stage->setup.tool && has_shim == stage->setup.has_shim && !stage->rpd)
+        return start_within(stage);
     return process_start(&(struct process_options){
-        .argv = stage->setup.nofile ? limited : plain,
+        .argv = stage->setup.denied   ? denied
+                : stage->setup.nofile ? limited
+                                      : plain,
         .runtime_dir = stage->run,
         .env = has_shim ? preload : NULL,
         .notify = true,
@@ -373,7 +441,8 @@ void stage_assert_clean(struct stage *stage)
     unlink(stage->path);
     unlink(textf("%s/fault", stage->dir));
     const char *left = listing(stage->dir);
-    cr_assert_str_eq(left, textf("%s/run/\n", stage->dir), "left behind:\n%s", left);
+    cr_assert_str_eq(left, textf("%s/ep/\n%s/run/\n", stage->dir, stage->dir), "left behind:\n%s",
+                     left);
 }
 
 void stage_assert_next_start_wins(struct stage *stage)

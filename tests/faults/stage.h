@@ -41,12 +41,16 @@ struct setup {
     const char *listen;  /* of its listeners, after the endpoint: ",\"backlog\":4" */
     int nofile;          /* its limit of descriptors */
     bool has_shim;       /* accept4() fails where fault says so */
+    bool has_mounts;     /* it and the test have mounts of their own; needs root */
+    const char *denied;  /* the calls that it is denied: "close_range" */
+    const char *tool;    /* of row 59: what it runs within */
 };
 
 struct stage {
     enum phase phase;
     struct setup setup;
     const char *dir, *run, *config;
+    const char *ep;   /* the directory of its unix sockets */
     const char *gate; /* make it: the load goes on */
     const char *go;   /* make it: the jobs go on */
     const char *path; /* that the act "read" reads */
@@ -68,6 +72,9 @@ bool is_tsan(void);
 bool is_slow(void);
 
 /* ---- into the phase ---------------------------------------------------------- */
+
+/* Whether a tool of row 59 is here, and the build bears it. */
+bool stage_has_tool(const char *tool);
 
 struct stage *stage_make(enum phase phase, const struct setup *setup);
 

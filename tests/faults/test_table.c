@@ -38,6 +38,27 @@ enum { VARIANTS = -1 };
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
+#define IS_NAMED(...)                                                                              \
+    {                                                                                              \
+        "named", GOES_ON, 0,                                                                       \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define IS_NAMED_AND_ENDED(...)                                                                    \
+    {                                                                                              \
+        "named; ended where it cannot go on", ENDS, 70,                                            \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define IS_COUNTED(...)                                                                            \
+    {                                                                                              \
+        "counted", GOES_ON, 0,                                                                     \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define STOPS_WITH(exit_code, ...)                                                                 \
     {                                                                                              \
         "S", ENDS, exit_code,                                                                      \
@@ -87,6 +108,20 @@ enum { VARIANTS = -1 };
             NULL                                                                                   \
         }                                                                                          \
     }
+#define ITS_OWN_WIN                                                                                \
+    {                                                                                              \
+        "its own win", GOES_ON, 0,                                                                 \
+        {                                                                                          \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
+#define WORKS                                                                                      \
+    {                                                                                              \
+        "works", GOES_ON, 0,                                                                       \
+        {                                                                                          \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
 #define WAITS                                                                                      \
     {                                                                                              \
         "W", GOES_ON, 0,                                                                           \
@@ -119,6 +154,11 @@ struct row {
 #define DRAINS_1_S "\"drain_s\":1,"
 #define STALL_TEXT "faulty.so): stood still for 2 s in "
 #define FORCED "rpd: stop: drain: not over one second after drain_s had passed"
+
+#define TOOLS "valgrind", "strace", "malloc", "tls", "sigchld"
+/* Within a tool it is slow, and that is not what is tested. */
+#define PATIENT                                                                                    \
+    "\"endpoint_deadline_ms\":20000,\"code_deadline_ms\":60000,\"stall_s\":0,\"drain_s\":60,"
 
 /* clang-format off */
 static const struct row table[] = {
@@ -315,6 +355,147 @@ static const struct row table[] = {
         [SERVING] = {NULL, provoke_flood, {"flood"}, .expect = FAILS_ALONE},
         [DRAINING] = {arrange_flood, provoke_after_flood, {"flood"},
             .expect = STOPS_WITH(0, "test: faulty: jobs accepted ")}}},
+    {54, "the run-time directory, or an endpoint's, is removed, moved", {
+        [LOADING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_lost_directory, {"run removed", "run moved", "endpoint moved"},
+            .expect = HAS_NO_EFFECT}}},
+    {54, "the run-time directory, or an endpoint's, is mounted over, unmounted", {
+        [LOADING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_mounts, {"run mounted over", "endpoint mounted over"},
+            .setup = {.has_mounts = true}, .expect = HAS_NO_EFFECT}}},
+    {55, "another user writes in the run-time directory", {
+        [LOADING] = {NULL, provoke_forgery, {"lock", "page", "record", "history", "service"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_forgery, {"lock", "page", "record", "history", "service"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_forgery, {"service"}, .expect = HAS_NO_EFFECT}}},
+    {56, "daemon and observer in different namespaces, other boot id, no /proc", {
+        [LOADING] = {NULL, provoke_elsewhere, {"pid", "time", "user", "mount", "boot-id", "no-proc"},
+            .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_elsewhere, {"pid", "time", "user", "mount", "boot-id", "no-proc"},
+            .expect = HAS_NO_EFFECT},
+        [DRAINING] = {NULL, provoke_elsewhere,
+            {"pid", "time", "user", "mount", "boot-id", "no-proc"}, .expect = HAS_NO_EFFECT}}},
+    {57, "a system call is denied by the sandbox", {
+        [LOADING] = {NULL, provoke_denied,
+            {"close_range", "accept4", "inotify_init1", "pidfd_open", "F_OFD_GETLK"},
+            .setup = {.denied = "$"}, .expect = HAS_NO_EFFECT},
+        [SERVING] = {NULL, provoke_accept_error, {"ECONNABORTED", "EPROTO"},
+            .setup = {.has_shim = true},
+            .expect = IS_SHED("faulty: warning: cannot accept clients (accept: ")},
+        [DRAINING] = {NULL, provoke_denied,
+            {"close_range", "accept4", "inotify_init1", "pidfd_open", "F_OFD_GETLK"},
+            .setup = {.denied = "$"}, .expect = HAS_NO_EFFECT}}},
+    {58, "a plugin's own names equal libevent's, jansson's, librpd's", {
+        [LOADING] = {NULL, provoke_names, {"load names"},
+            .setup = {.options = LOAD_DOES}, .expect = ITS_OWN_WIN},
+        [SERVING] = {NULL, provoke_names, {"loop names", "worker names"}, .expect = ITS_OWN_WIN},
+        [DRAINING] = {NULL, provoke_names, {"drain names"},
+            .setup = {.options = "\"drain\":\"$\","}, .expect = ITS_OWN_WIN}}},
+    {59, "valgrind, strace, preloaded malloc, large static TLS, inherited SIGCHLD=ignore", {
+        [LOADING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
+        [SERVING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
+        [DRAINING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"},
+            .expect = WORKS}}},
+    {63, "two services with one state file", {
+        [LOADING] = {NULL, provoke_held_state, {"retry", "exit"},
+            .setup = {.service = "\"on_load_failure\":\"$\",", .options = "\"load\":\"claim\","},
+            .expect = STOPS_WITH(75, "rpd: claim: ", "this state is in use: pid 1 (service other)",
+                " has it")}}},
+    {64, "a plugin forks and returns", {
+        [LOADING] = {NULL, provoke_offence, {"loop fork", "worker fork"},
+            .setup = {.options = LOAD_DOES},
+            .expect = IS_NAMED("rpd: ", "faulty.so: its ", " forked a child that returned to rpd")},
+        [SERVING] = {NULL, provoke_offence, {"loop fork", "worker fork"},
+            .expect = IS_NAMED("rpd: faulty: ", "faulty.so: its ",
+                " forked a child that returned to rpd")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"loop fork", "worker fork"},
+            .expect = IS_NAMED("rpd: faulty: ", "faulty.so: its ",
+                " forked a child that returned to rpd")}}},
+    {64, "changes signals on the loop", {
+        [LOADING] = {NULL, provoke_offence, {"loop signals"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness", " changed ", "handler of SIGTERM",
+                "put back")},
+        [SERVING] = {NULL, provoke_offence, {"loop signals"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness",
+                " changed the signal mask, the handler of SIGTERM", "put back")}}},
+    {64, "closes rpd's descriptors", {
+        [LOADING] = {NULL, provoke_closing, {"loop close:unix:x.sock", "loop close:unix:faulty.control",
+                "loop close:/faulty.lock", "loop close:/.x.sock.lock",
+                "loop close:inotify"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness",
+                " closed descriptor ")},
+        [SERVING] = {NULL, provoke_closing, {"loop close:unix:x.sock", "loop close:unix:faulty.control",
+                "loop close:/faulty.lock", "loop close:/.x.sock.lock", "loop close:inotify",
+                "worker close:unix:x.sock"},
+            .expect = IS_NAMED("rpd: warning: loop: ", "services faulty, witness", " closed descriptor ")}}},
+    {64, "closes what wakes the loop", {
+        [LOADING] = {NULL, provoke_closing, {"loop close:[eventfd]"},
+            .expect = IS_NAMED("rpd: warning: loop: ", " closed descriptor ",
+                ", the loop's, for workers")},
+        [SERVING] = {NULL, provoke_closing, {"loop close:[eventfd]"},
+            .expect = IS_NAMED("rpd: warning: loop: ", " closed descriptor ",
+                ", the loop's, for signals")}}},
+    {64, "closes the loop's epoll descriptor", {
+        [LOADING] = {NULL, provoke_fatal_closing, {"loop close:[eventpoll]"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: event loop: ", "services faulty, witness",
+                " closed its descriptor; ended")},
+        [SERVING] = {NULL, provoke_fatal_closing, {"loop close:[eventpoll]"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: event loop: ", "services faulty, witness",
+                " closed its descriptor; ended")}}},
+    {64, "closes a listener that cannot be made again", {
+        [LOADING] = {NULL, provoke_fatal_closing, {"loop close:tcp"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: faulty: a listener was closed, and cannot be "
+                "made again")},
+        [SERVING] = {NULL, provoke_fatal_closing, {"loop close:tcp"},
+            .expect = IS_NAMED_AND_ENDED("rpd: loop: faulty: a listener was closed, and cannot be "
+                "made again")}}},
+    {64, "calls [loop] from a worker", {
+        [LOADING] = {NULL, provoke_offence, {"worker foreign"}, .setup = {.options = LOAD_DOES},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "called rpd_conn_write() on the thread of "
+                "a worker; refused")},
+        [SERVING] = {NULL, provoke_offence, {"worker foreign"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "called rpd_conn_write() on the thread of "
+                "a worker; refused")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"worker foreign"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "called rpd_conn_write() on the thread of "
+                "a worker; refused")}}},
+    {64, "ends its worker", {
+        [LOADING] = {NULL, provoke_offence, {"worker leave"},
+            .setup = {.service = "\"on_load_failure\":\"retry\",",
+             .options = LOAD_DOES},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "its load called pthread_exit()")},
+        [SERVING] = {NULL, provoke_offence, {"worker leave"}, .setup = {.top = "\"workers\":1,"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "its run called pthread_exit()")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"worker leave"},
+            .expect = IS_NAMED("rpd: faulty: warning: ", "its run called pthread_exit()")}}},
+    {64, "throws", {
+        [LOADING] = {NULL, provoke_offence, {"loop throw", "worker throw"},
+            .setup = {.options = LOAD_DOES},
+            .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
+                "service ", "faulty.so")},
+        [SERVING] = {NULL, provoke_offence, {"loop throw", "worker throw"},
+            .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
+                "service faulty")},
+        [DRAINING] = {arrange_offence, provoke_offence, {"loop throw", "worker throw"},
+            .expect = DIES_BY(128 + SIGABRT, "rpd: crash: SIGABRT as an exception left ",
+                "service faulty")}}},
+    {66, "a cause 10,000 times a second", {
+        [LOADING] = {NULL, provoke_log, {"worker log"}, .setup = {.options = LOAD_DOES},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")},
+        [SERVING] = {NULL, provoke_log, {"loop log", "worker log"},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")},
+        [DRAINING] = {arrange_offence, provoke_log, {"loop log", "worker log"},
+            .expect = IS_COUNTED("rpd: faulty: warning: ", " more such lines were left out "
+                "(log.limit): test line ")}}},
 };
 /* clang-format on */
 
@@ -346,6 +527,8 @@ static struct setup setup_of(const struct setup *setup, const char *variant)
     result.top = of_variant(setup->top, '$', last_word(variant));
     result.service = of_variant(setup->service, '$', last_word(variant));
     result.options = of_variant(setup->options, '$', last_word(variant));
+    result.denied = of_variant(setup->denied, '$', last_word(variant));
+    result.tool = of_variant(setup->tool, '$', last_word(variant));
     return result;
 }
 
@@ -453,14 +636,16 @@ ParameterizedTest(struct place *place, fault, cell)
         cr_skip("%s", cell->not_under_tsan);
     cr_log_info("row %d, %s, %s: %s, as %s", row->number, row->fault, phase_names[place->phase],
                 variant, cell->expect.legend);
+    if (cell->setup.tool && !stage_has_tool(variant))
+        cr_skip("%s is not here, or a sanitizer does not bear it", variant);
     for (unsigned round = 0; round < rounds; round++)
         run_cell(cell, place->phase, variant, round);
 }
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27,
-                                28, 30, 31, 33, 34, 35, 36, 37, 39, 40, 42};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31,
+                                33, 34, 35, 36, 37, 39, 40, 42, 54, 55, 56, 57, 58, 59, 63, 64, 66};
 
 static bool has_cell(int number, enum phase phase)
 {

@@ -141,6 +141,22 @@ UNUSED static struct process *start_demo(struct process *rpd)
     return rpd;
 }
 
+/* Its page says so. (Stores to memory wake nobody; and its log says it a moment before.) */
+UNUSED static void await_draining(const char *run, const char *service)
+{
+    const int dirfd = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int64_t deadline = now_ns() + INT64_C(60000000000);
+    struct rpd_state_page page;
+    enum state_verdict verdict;
+
+    do {
+        state_view_look(dirfd, service, &page, &verdict);
+        poll(NULL, 0, 1);
+    } while (page.phase < RPD_PHASE_DRAINING && now_ns() < deadline);
+    cr_assert_eq(page.phase, RPD_PHASE_DRAINING, "phase %u", page.phase);
+    close(dirfd);
+}
+
 /* It sleeps on what it watches: an inotify descriptor, in poll(). */
 UNUSED static void assert_waits(struct process *rpdctl)
 {

@@ -235,7 +235,7 @@ static size_t functions_in_page(const char *library, const char *page_name)
 Test(distribution, manual_has_all_functions)
 {
     cr_assert_gt(functions_in_page("librpd.so", "framework/install/man/rpd-backend.3"), 40);
-    cr_assert_eq(functions_in_page("librpd-client.so", "framework/install/man/rpd-client.3"), 2);
+    cr_assert_eq(functions_in_page("librpd-client.so", "framework/install/man/rpd-client.3"), 6);
 }
 
 /* "[--ready] [--json]": what a command's help has between brackets or before them. */
@@ -358,9 +358,14 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
 {
     const char *dir = directory_to_complete_in();
 
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
-                     "--help\n--version\ncheck\ndescribe\nensure\nnew\nstatus\nstop\nwait\n");
+    cr_assert_str_eq(
+        completed(dir, ARGS("rpdctl", "")),
+        "--help\n--"
+        "version\ncheck\ndescribe\nensure\nforget\nhealth\nnew\nrestart\nstatus\nstop\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
+                     "--all-users\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "")), "a b.json\napart\none.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "-c", "")), "a b.json\napart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "one.so", "-l", "u")), "unix:\n");
@@ -372,7 +377,8 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")), "--json\n--watch\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")),
+                     "--all-users\n--json\n--watch\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "wait", "x", "--s")), "--stopped\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "stop", "x", "--timeout", "")), "");
 }

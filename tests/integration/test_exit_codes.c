@@ -560,7 +560,7 @@ static const struct row rows[] = {
     {"a stranger's directory", 77, "echo.so -l unix:$X/x.sock", .prepare = directory_of_a_stranger,
      .line = "claim: $X: ", .advice = "chown"},
     {"open run-time directory", 77, ECHO, .prepare = run_dir_open,
-     .line = "claim: $R: ", .advice = "chmod o-w"},
+     .line = "claim: $R: ", .advice = "chmod go-w"},
     {"a stranger's run-time directory", 77, ECHO, .prepare = run_dir_of_a_stranger,
      .line = "claim: $R: ", .advice = "RPD_RUNTIME_DIR"},
     {"the lock is a link", 77, ECHO, .prepare = lock_is_a_link,
@@ -893,4 +893,36 @@ Test(exit_codes, all_have_rows)
             count += rows[i].code == codes[c];
         cr_expect_geq(count, 3, "code %d has %zu rows", codes[c], count);
     }
+}
+
+/* Wherever the descriptors run out, that is what the line says, and what it says to do. */
+Test(exit_codes, few_descriptors_are_told)
+{
+    enum { ENOUGH = 64 };
+    const char *dir = temp_dir_make();
+    int limit = 4;
+
+    if (is_sanitized())
+        cr_skip("a sanitizer needs some of its own");
+    for (; limit < ENOUGH; limit++) {
+        const char *command = textf("ulimit -n %d; exec %s %s -l unix:%s/s", limit,
+                                    build_path("rpd"), build_path("plugins/echo.so"), dir);
+        struct process *rpd = process_start(&(struct process_options){
+            .argv = ARGS("sh", "-c", command), .runtime_dir = run_dir(dir)});
+
+        if (process_wait_bound(rpd) == 0) {
+            cr_expect_eq(process_code(process_stop(rpd)), 0);
+            process_free(rpd);
+            break;
+        }
+        const char *text = process_stderr(rpd);
+        cr_expect_eq(process_code(process_wait_exit(rpd)), 71, "%d: %s", limit, text);
+        cr_expect(strstr(text, "raise the limit of descriptors") ||
+                      strstr(text, "raise the limits"),
+                  "%d: %s", limit, text);
+        cr_expect_null(strstr(text, "processes"), "%d: %s", limit, text);
+        process_free(rpd);
+    }
+    cr_assert(limit > 16 && limit < ENOUGH, "%d", limit);
+    temp_dir_remove(dir);
 }

@@ -207,6 +207,8 @@ static void check_sd_notify(const char *name, const char *dir, const char *when)
     const char *end = messages_until(manager, "STATUS=");
     cr_expect(strstr(end, "STOPPING=1"), "%s", end);
     assert_ends(rpd, 0);
+    cr_expect_null(strstr(strstr(textf("%s%s", start, end), "READY=1") + 1, "READY=1"),
+                   "told twice: %s%s", start, end);
     cr_expect(!strstr(process_stderr(rpd), "was not cleaned"), "%s", process_stderr(rpd));
     close(manager);
 }

@@ -1,6 +1,7 @@
 /* Limits of a service, as clients see them: each bites, is counted in one line a
  * second, and leaves a well-behaved client beside it alone. */
 #include "common.h"
+#include "observe/state_view.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -294,6 +295,72 @@ Test(limits, who_never_reads_costs_its_output_limit)
         close(fds[i]);
     close(other);
     end_server(&server);
+}
+
+enum { MUCH = 5000000 };
+
+/* Of kv: a value that is large. */
+static void set_value(int fd)
+{
+    char *value = malloc(MUCH);
+    const char *head = textf("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", MUCH);
+    char answer[16];
+
+    memset(value, 'x', MUCH);
+    cr_assert_eq(send_all(fd, head, strlen(head)), 0);
+    cr_assert_eq(send_all(fd, value, MUCH), 0);
+    cr_assert_eq(send_all(fd, "\r\n", 2), 0);
+    cr_assert_gt(read_line(fd, answer, sizeof answer), 0);
+    free(value);
+}
+
+static void ask_for_value(int fd)
+{
+    static const char get[] = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    char first;
+
+    cr_assert_eq(send_all(fd, get, strlen(get)), 0);
+    cr_assert_eq(recv(fd, &first, 1, 0), 1); /* it has begun: the daemon holds the rest */
+}
+
+static void take_value(int fd)
+{
+    static char block[1 << 20];
+    ssize_t got = 0;
+
+    ask_for_value(fd);
+    for (long left = MUCH + 11; left > 0; left -= (long)got) {
+        got = recv(fd, block, sizeof block, 0);
+        cr_assert_gt(got, 0);
+    }
+}
+
+/* Of what they had, next to nothing stays with the daemon when they have left. */
+Test(limits, memory_goes_back)
+{
+    enum { CLIENTS = 100, MOST_KIB = 32 * 1024 };
+    struct server server = serve("kv.so", "", "");
+    const int other = client(server.endpoint);
+    int fds[CLIENTS];
+
+    if (is_sanitized())
+        cr_skip("a sanitizer keeps what is freed");
+    set_value(other);
+    for (size_t i = 0; i < 10; i++) /* malloc learns from what is freed */
+        take_value(other);
+    const pid_t pid = process_pid(server.rpd);
+    const long before = rss_kib(pid);
+    for (size_t i = 0; i < CLIENTS; i++)
+        ask_for_value(fds[i] = client(server.endpoint));
+    cr_assert_gt(rss_kib(pid) - before, 100000, "there was nothing to give back");
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    for (const int64_t began = now_ns(); rss_kib(pid) - before > MOST_KIB;) {
+        cr_assert_lt(ms_since(began), 10000, "%ld KiB more than before", rss_kib(pid) - before);
+        poll(NULL, 0, 10);
+    }
+    close(other);
+    assert_stops(server.rpd);
 }
 
 Test(limits, output_beyond_its_limit_closes)
@@ -652,6 +719,69 @@ Test(limits, what_accept_lacks_is_waited_for)
     }
 }
 
+/* Such a name has no mode that would keep others out. */
+Test(limits, an_abstract_name_is_for_its_user_alone)
+{
+    if (geteuid() != 0)
+        cr_skip("only root can be somebody else");
+    const char *dir = temp_dir_make(), *endpoint = textf("unix:@%s/x", dir);
+    struct process *rpd = RPD_START(textf("%s/run", dir), test_plugin("talk"), "-l", endpoint);
+
+    assert_bound(rpd);
+    assert_text(ask_once(endpoint, "echo x"), "x", rpd);
+    cr_assert_neq(ask_as_nobody(endpoint), 0, "%s", process_stderr(rpd));
+    assert_text(ask_once(endpoint, "echo y"), "y", rpd);
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* A client that comes while accept() lacks something waits, and is served once that is there. */
+static void lack_and_have_again(struct server *server, const char *file, size_t times)
+{
+    write_text(file, "");
+    const int fd = client(server->endpoint);
+    tell(fd, "echo x");
+    cr_assert_eq(process_wait_lines(server->rpd, "cannot accept clients (", times), 0, "%s",
+                 process_stderr(server->rpd));
+    assert_quiet(fd, 0);
+    unlink(file);
+    cr_assert(something_comes(fd, 20000), "%s", process_stderr(server->rpd));
+    cr_assert_eq(process_wait_lines(server->rpd, "accepts clients again", times), 0, "%s",
+                 process_stderr(server->rpd));
+    close(fd);
+}
+
+static void wait_for_accept_pauses(const struct server *server, uint64_t wanted)
+{
+    const int dirfd = open(textf("%s/run", server->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int64_t deadline = now_ns() + INT64_C(20000000000);
+    struct rpd_state_page page;
+
+    do
+        cr_assert_eq(state_view_read(dirfd, "talk", &page), 0, "%s", strerror(errno));
+    while (page.accept_pauses != wanted && now_ns() < deadline);
+    cr_assert_eq(page.accept_pauses, wanted, "%lu", (unsigned long)page.accept_pauses);
+    close(dirfd);
+}
+
+/* (That the second begins again at 10 ms: unit/test_acceptor.c.) */
+Test(limits, each_shortage_is_told_and_counted)
+{
+    struct server server = serve_with_accept_error(EMFILE, "lacking");
+    const char *file = textf("%s/lacking", server.dir);
+
+    assert_bound(server.rpd);
+    wait_for_accept_pauses(&server, 0);
+    for (size_t times = 1; times <= 3; times++) {
+        lack_and_have_again(&server, file, times);
+        wait_for_accept_pauses(&server, times);
+    }
+    cr_assert_eq(lines_with(process_stderr(server.rpd), "cannot accept"), 3, "%s",
+                 process_stderr(server.rpd));
+    end_server(&server);
+}
+
 Test(limits, who_leaves_the_queue_harms_nobody)
 {
     static const int errors[] = {ECONNABORTED, EPROTO, EPERM, EINTR};
@@ -661,6 +791,7 @@ Test(limits, who_leaves_the_queue_harms_nobody)
         assert_bound(server.rpd);
         for (int k = 0; k < 20; k++)
             assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+        assert_stops(server.rpd);
         cr_assert(!strstr(process_stderr(server.rpd), "cannot accept"), "%s",
                   process_stderr(server.rpd));
         end_server(&server);
@@ -778,6 +909,23 @@ Test(limits, lingering_is_bounded)
     for (size_t i = 0; i < CLIENTS; i++)
         close(fds[i]);
     free(fds);
+    end_server(&server);
+}
+
+/* One that has its answer, and goes on sending a byte now and then, has had its time. */
+Test(limits, who_drips_does_not_linger)
+{
+    struct server server = serve_talk("");
+    const int fd = client(server.endpoint);
+    const int64_t deadline = now_ns() + INT64_C(15000000000);
+    char text[8];
+
+    tell(fd, "finish 3");
+    cr_assert_eq(read_to_end(fd, text, sizeof text), 3);
+    while (send(fd, "x", 1, MSG_NOSIGNAL) == 1 && now_ns() < deadline)
+        poll(NULL, 0, 100);
+    cr_assert_lt(now_ns(), deadline, "it lingers: %s", process_stderr(server.rpd));
+    close(fd);
     end_server(&server);
 }
 

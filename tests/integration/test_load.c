@@ -165,7 +165,7 @@ static const struct failure {
     {"degraded", "\"parts\":2,\"failing\":\"part-1\",",
      {"load failed: part-1: part-1 is broken; mend it; going on", "ready, degraded: not all"},
      "1 a 1", "part-1", 1, true},
-    {"exit", "\"failing\":\"load\",",
+    {"exit", "\"failing\":\"load\",\"fails_at_gate\":true,", /* its clients come first */
      {"rpd: load: warm: load is broken; mend it", "stopping: a service cannot go on"},
      NULL, NULL, 0, false},
     {"exit", "\"parts\":2,\"failing\":\"part-1\",",

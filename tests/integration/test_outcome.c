@@ -142,6 +142,15 @@ static const char *line_of(const char *text, const char *begin)
     return found;
 }
 
+/* The first such line, where there is more than one. */
+static const char *first_of(const char *text, const char *begin)
+{
+    const char *line = strstr(text, textf("rpd: %s", begin));
+
+    cr_assert_not_null(line, "no \"%s\" in:\n%s", begin, text);
+    return textf("%.*s", (int)strcspn(line, "\n") - 5, line + 5);
+}
+
 ParameterizedTestParameters(outcome, row)
 {
     static size_t at[ROWS];
@@ -247,7 +256,7 @@ Test(outcome, without_a_history)
     finish(&run);
 }
 
-/* Several mistakes are all on stderr; the launcher hears of the last. */
+/* Several mistakes are all on stderr, and the launcher hears them all. */
 Test(outcome, of_a_configuration_with_mistakes)
 {
     const struct run run = start("{\"workers\":0,\"drain_s\":-1,\"services\":"
@@ -257,7 +266,8 @@ Test(outcome, of_a_configuration_with_mistakes)
     assert_ends(run.rpd, 78);
     cr_expect_eq(lines_with(process_stderr(run.rpd), "rpd: config: "), 2);
     cr_expect_str_eq(heard(&run),
-                     textf("ended 78 %s\n", line_of(process_stderr(run.rpd), "config: ")));
+                     textf("ended 78 %s\nsaid %s\n", line_of(process_stderr(run.rpd), "config: "),
+                           first_of(process_stderr(run.rpd), "config: ")));
     finish(&run);
 }
 

@@ -159,9 +159,30 @@ Test(rpdctl, new_makes_what_cmake_builds)
     temp_dir_remove(dir);
 }
 
+/* CMake has targets of these names for itself. */
+Test(rpdctl, new_makes_what_cmake_configures)
+{
+    static const char *const names[] = {"test", "preinstall", "package", "all"};
+    const char *dir = temp_dir_make();
+
+    if (access("/usr/bin/cmake", X_OK) != 0 && access("/usr/local/bin/cmake", X_OK) != 0)
+        cr_skip("needs cmake");
+    const char *script = textf("set -e; cmake --install %s --prefix %s/prefix >/dev/null\n"
+                               "export PATH=%s/prefix/bin:$PATH\n"
+                               "for name; do rpdctl new $name; cmake -S $name -B $name/build "
+                               "-DCMAKE_PREFIX_PATH=%s/prefix -DCMAKE_C_COMPILER=%s; done\n"
+                               "cmake --build test/build; ctest --test-dir test/build; "
+                               "test -e test/build/test.so",
+                               build_path("."), dir, dir, dir, TEST_CC);
+    const struct outcome made = run_in(
+        dir, ARGS("sh", "-c", script, "sh", names[0], names[1], names[2], names[3]), NULL);
+    assert_code(made, 0);
+    temp_dir_remove(dir);
+}
+
 Test(rpdctl, new_refuses_what_is_there_and_bad_names)
 {
-    static const char *const bad[] = {"", "9lives", "Demo", "a-b", "a/b", "..", "int", "test"};
+    static const char *const bad[] = {"", "9lives", "Demo", "a-b", "a/b", "..", "int", "rpd"};
     const char *dir = temp_dir_make();
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

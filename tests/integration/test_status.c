@@ -143,10 +143,10 @@ Test(status, all_of_one)
 Test(status, keys_are_there_in_every_state)
 {
     static const char *const keys[] = {
-        "service",  "state",  "pid",           "start_time", "uptime_ms", "build",
-        "plugin",   "config", "config_digest", "control",    "endpoints", "unreachable",
-        "last_end", "phase",  "degraded",      "warmup",     "clients",   "load",
-        "loop",     "errors", "last_error"};
+        "service",  "state",       "pid",           "start_time", "uptime_ms", "build",
+        "plugin",   "config",      "config_digest", "control",    "endpoints", "unreachable",
+        "last_end", "runtime_dir", "elsewhere",     "phase",      "degraded",  "warmup",
+        "clients",  "load",        "loop",          "errors",     "last_error"};
     const char *run = make_run(temp_dir_make());
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
 
@@ -191,7 +191,8 @@ Test(status, one_that_was_killed_is_dead)
     process_free(rpd);
 }
 
-Test(status, a_page_of_another_boot_is_of_a_dead_one)
+/* A lock that is held is of this boot, whatever /proc says of it. */
+Test(status, a_page_of_another_boot_is_of_a_dead_one_if_its_lock_is_free)
 {
     const char *run = make_run(temp_dir_make());
     struct rpd_state_page page = page_for(getpid(), RPD_PHASE_READY);
@@ -202,9 +203,11 @@ Test(status, a_page_of_another_boot_is_of_a_dead_one)
     assert_state(run, "alive");
     page.boot_id[3] ^= 0x10;
     put_page(run, "demo", &page);
+    assert_state(run, "alive, elsewhere");
+    assert_has(RPDCTL_ON(run, "status").out, "another boot id in /proc");
+    close(lock);
     assert_state(run, "dead");
     assert_has(RPDCTL_ON(run, "status").out, "before this machine was started");
-    close(lock);
 }
 
 /* ---- what is wrong with it ---------------------------------------------------------------------

@@ -23,7 +23,8 @@ Test(wait, bound_of_what_is_not_there_yet)
     const struct outcome outcome = outcome_of(waits);
     assert_code(outcome, 0);
     cr_assert_str_eq(outcome.out, textf("demo: bound, pid %d\n", (int)process_pid(rpd)));
-    cr_assert_str_empty(outcome.err);
+    cr_assert_str_eq(outcome.err, "rpdctl: wait: demo: does not run; waits until somebody starts "
+                                  "it, and it is bound (--timeout limits that)\n");
     assert_code(RPDCTL_ON(run, "wait", "demo", "--bound", "--timeout", "0"), 0);
     assert_stops(rpd);
     process_free(rpd);
@@ -107,7 +108,7 @@ Test(wait, bound_is_not_said_of_one_that_drains)
     cr_assert_eq(send_all(fd, "job 4000 x\n", 11), 0);
     assert_text(ask(fd, "echo y"), "y", rpd);
     process_signal(rpd, SIGTERM);
-    assert_line(rpd, "stopping");
+    await_draining(run, "demo");
     struct process *waits = RPDCTL_START(run, "wait", "demo", "--bound");
     assert_waits(waits);
     assert_code(RPDCTL_ON(run, "wait", "demo", "--bound", "--timeout", "0.1"), 1);

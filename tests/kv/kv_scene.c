@@ -27,7 +27,8 @@ void scene_open_gate(const char *dir, int parts)
         test_die("rename %s: %s", next, strerror(errno));
 }
 
-struct process *scene_start(const char *dir, const char *service, const char *options, bool gated)
+static struct process *start(const char *dir, const char *service, const char *options,
+                             const char *const *env)
 {
     const char *config = textf("%s/config.json", dir);
     const char *text = textf(
@@ -36,15 +37,35 @@ struct process *scene_start(const char *dir, const char *service, const char *op
         build_path("plugins/kv.so"), scene_endpoint(dir), service, dir, options);
 
     file_write(config, text, strlen(text));
+    return process_start(&(struct process_options){
+        .argv = ARGS("rpd", "-c", config), .runtime_dir = dir, .notify = true, .env = env});
+}
+
+struct process *scene_start(const char *dir, const char *service, const char *options, bool gated)
+{
     if (gated)
         scene_open_gate(dir, 0);
-    return process_start(&(struct process_options){
-        .argv = ARGS("rpd", "-c", config),
-        .runtime_dir = dir,
-        .notify = true,
-        .env = gated ? ARGS(textf("LD_PRELOAD=%s", build_path("tests/kv/slow_parts.so")),
-                            textf("KV_GATE=%s/gate", dir))
-                     : ARGS("LD_PRELOAD")});
+    return start(dir, service, options,
+                 gated ? ARGS(textf("LD_PRELOAD=%s", build_path("tests/kv/slow_parts.so")),
+                              textf("KV_GATE=%s/gate", dir))
+                       : ARGS("LD_PRELOAD"));
+}
+
+struct process *scene_start_with_clock(const char *dir)
+{
+    return start(dir, "", "",
+                 ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/wall_clock.so")),
+                      textf("TEST_WALL_CLOCK=%s/clock", dir)));
+}
+
+void scene_set_clock(const char *dir, long long off_ms)
+{
+    const char *path = textf("%s/clock", dir), *next = textf("%s/clock.next", dir);
+    const char *text = textf("%lld", off_ms);
+
+    file_write(next, text, strlen(text));
+    if (rename(next, path) != 0)
+        test_die("rename %s: %s", next, strerror(errno));
 }
 
 int scene_client(const char *dir)

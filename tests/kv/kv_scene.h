@@ -11,6 +11,10 @@ struct process *scene_start(const char *dir, const char *service, const char *op
 const char *scene_endpoint(const char *dir);
 void scene_open_gate(const char *dir, int parts);
 
+/* One whose wall clock is off by so many milliseconds; they may be changed while it runs. */
+struct process *scene_start_with_clock(const char *dir);
+void scene_set_clock(const char *dir, long long off_ms);
+
 /* A client; connects until it can. */
 int scene_client(const char *dir);
 

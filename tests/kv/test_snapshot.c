@@ -1,4 +1,5 @@
-/* Snapshots: what is written is read, and what is damaged is refused. */
+/* Snapshots: what is written is read, and what is damaged is refused. (Linked with --wrap=fsync
+ * and --wrap=rename.) */
 #include "save_slice.h"
 #include "snapshot.h"
 #include "snapshot_writer.h"
@@ -189,6 +190,88 @@ Test(snapshot, a_failed_write_changes_nothing)
     cr_assert(writer.has_failed);
     cr_assert_eq(writer_commit(&writer), -1);
     writer_finish(&writer);
+    store_finish(store);
+    free(store);
+    temp_dir_remove(dir);
+}
+
+/* ---- what reaches the disk, and when ------------------------------------------------------- */
+
+static char calls[8];   /* f: a file is synced, d: a directory, r: a file is renamed */
+static char fails_then; /* the one of them that fails */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+
+static int note_call(char call)
+{
+    const size_t count = strlen(calls);
+
+    if (count + 1 < sizeof calls)
+        calls[count] = call;
+    if (call != fails_then)
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+int __wrap_fsync(int fd)
+{
+    struct stat status;
+
+    cr_assert_eq(fstat(fd, &status), 0);
+    return note_call(S_ISDIR(status.st_mode) ? 'd' : 'f') < 0 ? -1 : __real_fsync(fd);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+    return note_call('r') < 0 ? -1 : __real_rename(from, to);
+}
+
+/* Its result. */
+static int save_again(const char *path)
+{
+    struct snapshot_writer writer;
+    int result;
+
+    memset(calls, 0, sizeof calls);
+    writer_open(&writer, path, seed, 8, 1);
+    for (unsigned part = 0; part < TABLE_PARTS; part++) {
+        writer_begin_part(&writer, part);
+        writer_end_part(&writer, part);
+    }
+    result = writer_commit(&writer);
+    writer_finish(&writer);
+    return result;
+}
+
+/* Else a power cut may leave an empty file under its name, or the old one of a save that was
+ * acknowledged. */
+Test(snapshot, is_on_the_disk_before_it_has_its_name)
+{
+    const char *dir = temp_dir_make();
+    const char *path = textf("%s/snap", dir);
+    struct store *store = make_store(100);
+
+    write_store(store, path);
+    cr_assert_str_eq(calls, "frd");
+    fails_then = 'f';
+    cr_assert_eq(save_again(path), -1);
+    cr_assert_str_eq(calls, "f");
+    cr_assert_eq(read_file(path, store), 100);
+    fails_then = 'r';
+    cr_assert_eq(save_again(path), -1);
+    cr_assert_str_eq(calls, "fr");
+    cr_assert_eq(read_file(path, store), 100);
+    cr_assert_neq(access(textf("%s.tmp", path), F_OK), 0);
+    fails_then = 'd';
+    cr_assert_eq(save_again(path), -1);
+    cr_assert_str_eq(calls, "frd");
+    fails_then = 0;
+    cr_assert_eq(save_again(path), 0);
+    cr_assert_eq(read_file(path, NULL), 0);
     store_finish(store);
     free(store);
     temp_dir_remove(dir);

@@ -309,6 +309,37 @@ Test(store, a_save_keeps_each_entry_once)
     free_store(store);
 }
 
+static int asked_part;
+
+static void note_part(struct store_guard *guard, unsigned database, uint64_t hash)
+{
+    (void)guard, (void)database;
+    asked_part = (int)table_part(hash);
+}
+
+/* The part that is being written, too, and those behind it; none before. */
+Test(store, a_save_is_asked_before_what_it_has_not_written_changes)
+{
+    struct store *store = make_store();
+    struct store_guard guard = {.epoch = 1, .handed = 5, .written = 4, .copy = note_part};
+    size_t asked[TABLE_PARTS] = {0};
+
+    store->guard = &guard;
+    for (unsigned i = 0; i < 20000; i++) {
+        const struct store_key key = numbered(store, i);
+        const unsigned part = table_part(key.hash);
+
+        asked_part = -1;
+        put(store, i, "value", 5);
+        cr_assert_eq(asked_part, part >= guard.written ? (int)part : -1, "part %u", part);
+        asked[part] += asked_part >= 0;
+    }
+    cr_assert_eq(asked[guard.written - 1], 0);
+    cr_assert_gt(asked[guard.written], 0);
+    store->guard = NULL;
+    free_store(store);
+}
+
 Test(store, long_keys)
 {
     struct store *store = make_store();

@@ -228,6 +228,30 @@ Test(warm, a_stop_leaves_the_snapshot_as_it_was)
     temp_dir_remove(dir);
 }
 
+/* Half of it would be in the place of all. */
+Test(warm, a_save_is_refused_while_it_loads)
+{
+    static const char refusal[] = "-LOADING the snapshot is still being loaded";
+    const char *dir = temp_dir_make();
+    struct stat before, after;
+    int fd;
+
+    make_snapshot(dir);
+    cr_assert_eq(stat(textf("%s/snap", dir), &before), 0);
+    struct process *rpd = start_half(dir, "", &fd);
+    scene_ask(fd, "SET key:1 new");
+    cr_assert_eq(strncmp(scene_ask(fd, "SAVE"), refusal, sizeof refusal - 1), 0);
+    cr_assert_eq(strncmp(scene_ask(fd, "BGSAVE"), refusal, sizeof refusal - 1), 0);
+    cr_assert_eq(stat(textf("%s/snap", dir), &after), 0);
+    cr_assert_eq(before.st_ino, after.st_ino);
+    scene_open_gate(dir, PARTS);
+    scene_await_ready(rpd);
+    cr_assert_str_eq(scene_ask(fd, "SAVE"), "+OK");
+    close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* ---- a damaged part ------------------------------------------------------------------ */
 
 /* The last byte is of the last part. */

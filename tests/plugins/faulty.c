@@ -13,12 +13,13 @@
  *     gate=FILE    load waits until it is there; with reports=true it tells progress meanwhile
  *     load=ACT     then it does that; where the act fails, so does the load
  *     drain=ACT, unload=ACT   in on_drain; in unload
- *     go=FILE, path=FILE      for the above and for the act "read"
+ *     go=FILE, path=FILE      for the above and for the acts "read" and "claim"
  *
  * At stop it says on stderr how many jobs and connections began and ended. */
 #include <rpd/backend.h>
 
 #include "acts.h"
+#include "offences.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -127,6 +128,49 @@ __attribute__((noinline)) static int read_all(const char *path)
     return got < 0 ? errno : 0;
 }
 
+static void log_much(const struct rpd_service *service)
+{
+    for (int i = 0; i < 10000; i++)
+        rpd_log(service, RPD_LOG_WARNING, "test line %d", i);
+    rpd_log(service, RPD_LOG_INFO, "test: another cause");
+}
+
+/* Names of libevent, of jansson, of libc and of rpd, which are its own here. */
+RPD_API int event_new(void);
+RPD_API int json_object_get(void);
+RPD_API long a64l(const char *text);
+RPD_API int rpd_main(void);
+
+int event_new(void)
+{
+    return 42;
+}
+
+int json_object_get(void)
+{
+    return 42;
+}
+
+long a64l(const char *text)
+{
+    (void)text;
+    return 42;
+}
+
+int rpd_main(void)
+{
+    return 42;
+}
+
+static int call_names(void)
+{
+    const bool own = event_new() == 42 && json_object_get() == 42 && a64l("z") == 42 &&
+                     rpd_main() == 42;
+
+    say(own ? "test: names are its own\n" : "test: names are others'\n");
+    return own ? 0 : EINVAL;
+}
+
 __attribute__((noinline)) static int do_act(const struct rpd_service *service, const char *what)
 {
     if (strcmp(what, "sleep") == 0)
@@ -143,10 +187,17 @@ __attribute__((noinline)) static int do_act(const struct rpd_service *service, c
         illegal_instruction();
     else if (strcmp(what, "assert") == 0)
         failed_assertion();
+    else if (strcmp(what, "claim") == 0)
+        return rpd_claim_state(service, rpd_option_string(service, "path")) == 0 ? 0 : EBUSY;
+    else if (strcmp(what, "names") == 0)
+        return call_names();
     else if (strcmp(what, "read") == 0)
         return read_all(rpd_option_string(service, "path"));
-    else
+    else if (strcmp(what, "log") == 0)
+        log_much(service);
+    else if (!offend(service, what))
         act("faulty", what);
+    calls++;
     return 0;
 }
 

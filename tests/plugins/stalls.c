@@ -1,19 +1,22 @@
 /* A backend that keeps the thread it is called on, where it is told to:
  *
- *     -o where=WHERE     on the loop: serve, attach, on_ready, on_data, done, on_drain;
- *                        on a worker: job
+ *     -o where=WHERE     on the loop: serve, attach, on_ready, on_data, on_close, done,
+ *                        on_drain; on a worker: job
  *     -o how=HOW         sleep; spin; mask: sleep with all signals blocked
  *     -o ms=N            for so long
  *
  * on_data does it at each line that says "stall", and then answers; "job" submits
- * a job, whose run or done does it. Other lines are echoed. */
+ * a job, whose run or done does it; "abort" aborts all other clients, so that their
+ * on_close is called, one after the other, in this one turn. Other lines are echoed. */
 #include <rpd/backend.h>
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <time.h>
 
 static const struct rpd_option options[] = {
@@ -23,6 +26,12 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
+struct client {
+    struct rpd_conn *conn;
+    LIST_ENTRY(client) link;
+};
+
+static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
 static char state_of_all;
 static volatile int calls; /* what follows a call keeps its caller's frame */
 static const struct rpd_service *the_service;
@@ -58,7 +67,8 @@ __attribute__((noinline)) static void stall(const struct rpd_service *service, c
 
     if (strcmp(rpd_option_string(service, "where"), where) != 0)
         return;
-    fprintf(stderr, "test: stalls in %s\n", where);
+    if (strcmp(where, "on_close") != 0) /* of those there are many */
+        fprintf(stderr, "test: stalls in %s\n", where);
     if (strcmp(how, "spin") == 0)
         spin_for_ever();
     if (strcmp(how, "mask") == 0) {
@@ -126,6 +136,39 @@ static void done(struct rpd_service *service, void *arg, bool cancelled)
     fprintf(stderr, "test: the job is done\n");
 }
 
+static void on_connect(struct rpd_conn *conn, void *state)
+{
+    struct client *client = calloc(1, sizeof *client);
+
+    (void)state;
+    if (!client)
+        abort();
+    client->conn = conn;
+    LIST_INSERT_HEAD(&clients, client, link);
+    rpd_conn_set_data(conn, client);
+}
+
+static void on_close(struct rpd_conn *conn, void *state)
+{
+    struct client *client = rpd_conn_data(conn);
+
+    (void)state;
+    LIST_REMOVE(client, link);
+    free(client);
+    stall(rpd_conn_service(conn), "on_close");
+}
+
+static void abort_others(const struct rpd_conn *conn)
+{
+    struct client *client, *next;
+
+    for (client = LIST_FIRST(&clients); client; client = next) {
+        next = LIST_NEXT(client, link);
+        if (client->conn != conn)
+            rpd_conn_abort(client->conn);
+    }
+}
+
 static void on_data(struct rpd_conn *conn, void *state)
 {
     struct rpd_service *service = rpd_conn_service(conn);
@@ -135,6 +178,8 @@ static void on_data(struct rpd_conn *conn, void *state)
     while (rpd_conn_read_line(conn, &line)) {
         if (line.size == 5 && memcmp(line.data, "stall", 5) == 0)
             stall(service, "on_data");
+        if (line.size == 5 && memcmp(line.data, "abort", 5) == 0)
+            abort_others(conn);
         if (line.size == 3 && memcmp(line.data, "job", 3) == 0 &&
             rpd_job_submit(service, run, done, NULL) < 0)
             rpd_conn_printf(conn, "busy\n");
@@ -144,4 +189,4 @@ static void on_data(struct rpd_conn *conn, void *state)
 
 RPD_BACKEND(stalls, .summary = "Keeps the thread that it is called on", .options = options,
             .serve = serve, .load = load, .on_ready = on_ready, .on_drain = on_drain,
-            .on_data = on_data);
+            .on_connect = on_connect, .on_data = on_data, .on_close = on_close);

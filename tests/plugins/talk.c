@@ -8,6 +8,7 @@
  *     abort_timer ID   aborts it from a timer
  *     job MS TEXT      kept; answered by a job           ordered MS TEXT   paused until the job
  *     flood N          submits N jobs; answers how many were accepted
+ *     runs             how many jobs have begun to run
  *     pause / resume_other ID
  *
  * At stop it says on stderr how many jobs and connections began and ended. */
@@ -206,6 +207,8 @@ static void command(struct rpd_conn *conn, const char *name, const char *rest)
         submit_for(conn, (unsigned)atoi(rest), true, text);
     } else if (strcmp(name, "flood") == 0) {
         flood(conn, atoi(rest));
+    } else if (strcmp(name, "runs") == 0) {
+        rpd_conn_printf(conn, "%d\n", atomic_load(&run_count));
     } else if (strcmp(name, "pause") == 0) {
         rpd_conn_pause(conn);
     } else if (strcmp(name, "resume_other") == 0) {

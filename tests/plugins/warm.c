@@ -1,7 +1,8 @@
 /* A backend whose load does what its options say, run by run. A run is "load",
  * or a part: "part-0", "part-1", ... In this order a run
  *
- *   fails            where -o failing names it, for the first -o failures times
+ *   fails            where -o failing names it, for the first -o failures times; with
+ *                      -o fails_at_gate when GATES/RUN is there
  *   hangs            where -o hanging names it, for the first -o hangs times: -o how=
  *                      heed    waits, until it is cancelled
  *                      poll    looks at its cancel flag every millisecond
@@ -36,6 +37,7 @@ static const struct rpd_option options[] = {
     RPD_OPTION_INTEGER("optional", -1, -1, 1000, "the part that is optional"),
     RPD_OPTION_STRING("failing", "", "the run that fails"),
     RPD_OPTION_INTEGER("failures", 1, 0, 1000, "how often"),
+    RPD_OPTION_BOOLEAN("fails_at_gate", 0, "whether it waits for its gate before it fails"),
     RPD_OPTION_STRING("hanging", "", "the run that hangs"),
     RPD_OPTION_INTEGER("hangs", 1000, 0, 1000, "how often"),
     RPD_OPTION_STRING("how", "heed", "how"),
@@ -190,6 +192,8 @@ static bool perform(struct rpd_load *load, const char *name)
     tell(text);
     if (is_meant(service, "failing", name) &&
         atomic_fetch_add(&failed, 1) < rpd_option_integer(service, "failures")) {
+        if (rpd_option_boolean(service, "fails_at_gate") && !wait_at_gate(load, name))
+            return false;
         rpd_load_fail(load, "%s is broken; mend it", name);
         return false;
     }

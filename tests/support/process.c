@@ -735,14 +735,22 @@ bool process_exited(const struct process *p, int *ret_wait_status)
     return p->exited;
 }
 
+static const char *text_so_far(const struct process *p, int which)
+{
+    struct stream *stream = (struct stream *)(uintptr_t)&p->streams[which];
+
+    stream_take(stream);
+    return stream->data ? stream->data : "";
+}
+
 const char *process_stderr(const struct process *p)
 {
-    return p->streams[ERR].data ? p->streams[ERR].data : "";
+    return text_so_far(p, ERR);
 }
 
 const char *process_stdout(const struct process *p)
 {
-    return p->streams[OUT].data ? p->streams[OUT].data : "";
+    return text_so_far(p, OUT);
 }
 
 bool process_alive(const struct process *p)

@@ -196,6 +196,32 @@ static void test_bound(void)
 static sem_t begins;
 static pthread_t running_on;
 
+/* A job that is cancelled while it waits needs no worker to be done. */
+static void test_cancel_waiting(void)
+{
+    enum { WORKERS = 2, WAITING = 50 };
+    static const struct timeval a_while = {.tv_sec = 20};
+
+    make(WORKERS);
+    for (int i = 0; i < WORKERS + WAITING; i++) {
+        works[i].waits = true;
+        submit_one(&works[i]);
+    }
+    /* (Whichever two a worker has taken, the others wait until the end.) */
+    for (int i = WORKERS; i < WORKERS + WAITING; i++)
+        pool_cancel(pool, &works[i].job);
+    event_base_loopexit(base, &a_while);
+    while (done_total < WAITING && event_base_loop(base, EVLOOP_ONCE) == 0 &&
+           !event_base_got_exit(base))
+        continue;
+    check(done_total == WAITING, "done without a worker", done_total);
+    for (int i = 0; i < WORKERS; i++)
+        pool_cancel(pool, &works[i].job);
+    pool_destroy(pool);
+    check_all_done("cancelled while they wait", WORKERS + WAITING);
+    free(works);
+}
+
 static void run_and_say_where(struct job *job)
 {
     running_on = pthread_self();
@@ -303,6 +329,34 @@ static void test_loads_at_once(void)
     free(works);
 }
 
+/* ---- jobs that end their thread ---- */
+
+static void leave(struct job *job)
+{
+    ((struct work *)job)->runs++;
+    pthread_exit(NULL);
+}
+
+/* On one worker: each is done, as cancelled, and the next one finds a thread. */
+static void test_threads_that_leave(void)
+{
+    enum { LEAVING = 200 };
+    int wrong = 0;
+
+    make_with(1, 1);
+    for (int i = 0; i < 2 * LEAVING; i++)
+        submit(&works[i], i % 2 ? run : leave, i % 4 < 2 ? JOB_REQUEST : JOB_LOAD);
+    await_dones(2 * LEAVING);
+    for (int i = 0; i < 2 * LEAVING; i++)
+        wrong += works[i].runs != 1 || works[i].dones != 1 || works[i].cancels != (i % 2 == 0);
+    check(wrong == 0, "jobs that left, or followed one, done wrongly", wrong);
+    submit(&works[2 * LEAVING], leave, JOB_REQUEST);
+    pool_destroy(pool);
+    check(works[2 * LEAVING].dones == 1, "one that leaves while the pool ends is done",
+          works[2 * LEAVING].dones);
+    free(works);
+}
+
 int main(void)
 {
     struct error error;
@@ -321,8 +375,10 @@ int main(void)
     test_destroy(5000, true);
     test_destroy(0, true);
     test_bound();
+    test_cancel_waiting();
     test_worker_of();
     test_loads_at_once();
+    test_threads_that_leave();
     event_base_free(base);
     libevent_global_shutdown();
     printf("%d passed, %d failed\n", passed, failed);

@@ -74,7 +74,7 @@ static void run_standing(void *arg)
 
     if (standing->is_masked)
         set_mask(SIG_BLOCK);
-    crash_enter(standing->service, "/p/echo.so");
+    crash_enter(standing->service, "/p/echo.so", NULL);
     stand_still(standing);
     crash_leave();
     if (!standing->is_masked)

@@ -64,10 +64,12 @@ static const char *with(const char *text, const char *at, const char *member)
 
 #define ALL                                                                                        \
     "{\"services\":[{\"options\":{\"s\":\"t\"},\"limits\":{\"x-\":0},\"listen\":[{\"endpoint\":"   \
-    "\"unix:a\"},\"unix:b\"],\"plugin\":\"a.so\"}],\"log\":{\"x-\":0},\"x-\":0}"
+    "\"unix:a\"},\"unix:b\",{\"endpoint\":\"tcp:[::1]:1\"}],\"plugin\":\"a.so\"}],\"log\":{\"x-"   \
+    "\":0},\"x-\":0}"
 #define DOCUMENT "{"
 #define SERVICE "\"services\":[{"
 #define LISTEN "\"listen\":[{"
+#define TCP "\"unix:b\",{"
 #define LIMITS "\"limits\":{"
 #define LOG "\"log\":{"
 
@@ -79,6 +81,7 @@ static const struct {
     {"plugin_dirs[]", DOCUMENT, "\"plugin_dirs\":[\"d\"]"},
     {"log.level", LOG, "\"level\":\"error\""},
     {"log.format", LOG, "\"format\":\"json\""},
+    {"log.limit", LOG, "\"limit\":11"},
     {"log.file", LOG, "\"file\":\"none\""},
     {"notify", DOCUMENT, "\"notify\":\"ready\""},
     {"endpoint_deadline_ms", DOCUMENT, "\"endpoint_deadline_ms\":501"},
@@ -92,6 +95,7 @@ static const struct {
     {"services[].listen[].backlog", LISTEN, "\"backlog\":1"},
     {"services[].listen[].mode", LISTEN, "\"mode\":\"0660\""},
     {"services[].listen[].group", LISTEN, "\"group\":\"g\""},
+    {"services[].listen[].freebind", TCP, "\"freebind\":true"},
     {"services[].warmup", SERVICE, "\"warmup\":\"hold\""},
     {"services[].on_load_failure", SERVICE, "\"on_load_failure\":\"retry\""},
     {"services[].no_progress_s", SERVICE, "\"no_progress_s\":1"},
@@ -103,6 +107,7 @@ static const struct {
     {"services[].limits.request_s", LIMITS, "\"request_s\":1"},
     {"services[].limits.idle_s", LIMITS, "\"idle_s\":1"},
     {"services[].limits.write_stall_s", LIMITS, "\"write_stall_s\":1"},
+    {"services[].limits.keepalive_s", LIMITS, "\"keepalive_s\":1"},
     {"services[].limits.output_bytes", LIMITS, "\"output_bytes\":65536"},
     {"services[].limits.input_bytes", LIMITS, "\"input_bytes\":65536"},
     {"services[].options.*", "\"options\":{", "\"k\":1"},

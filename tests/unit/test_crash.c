@@ -169,7 +169,7 @@ static void *run_on_worker(void *arg)
     void (*const *act)(void) = arg;
 
     crash_thread_begin("worker");
-    crash_enter("echo", "/plugins/echo.so");
+    crash_enter("echo", "/plugins/echo.so", NULL);
     (*act)();
     sink++;
     return NULL;
@@ -188,7 +188,7 @@ static void act_on_main(void *arg)
     void (*const *act)(void) = arg;
 
     prepare();
-    crash_enter("echo", "/plugins/echo.so");
+    crash_enter("echo", "/plugins/echo.so", NULL);
     (*act)();
     sink++; /* a frame of its own: not a tail call */
 }
@@ -324,7 +324,7 @@ Test(crash, without_any_preparation)
 static void crash_with_broken_context(void *arg)
 {
     prepare();
-    crash_enter(arg, "/plugins/echo.so");
+    crash_enter(arg, "/plugins/echo.so", NULL);
     crash_by_null();
 }
 
@@ -342,8 +342,8 @@ static void crash_nested(void *arg)
 {
     (void)arg;
     prepare();
-    crash_enter("echo", "/plugins/echo.so");
-    crash_enter("echo", "/plugins/echo.so");
+    crash_enter("echo", "/plugins/echo.so", NULL);
+    crash_enter("echo", "/plugins/echo.so", NULL);
     crash_leave();
     crash_by_null();
 }
@@ -359,7 +359,7 @@ static void crash_after_leaving(void *arg)
 {
     (void)arg;
     prepare();
-    crash_enter("echo", "/plugins/echo.so");
+    crash_enter("echo", "/plugins/echo.so", NULL);
     crash_leave();
     crash_by_null();
 }

@@ -162,7 +162,7 @@ static int begin(void)
     cr_assert_eq(pipe2(pair, O_CLOEXEC), 0);
     start_fd = pair[1];
     outcome_set_start_fd(pair[1]);
-    cr_assert_eq(outcome_add_history(history_open(dirfd_of_it, "s"), 4711), 0);
+    cr_assert_eq(outcome_add_history(history_open(dirfd_of_it, "s"), "s", 4711), 0);
     return pair[0];
 }
 
@@ -205,7 +205,7 @@ Test(history, an_end_is_told_once)
     outcome_note("rpd: load: s: last; mend it");
     outcome_ended(69, NULL);
     outcome_ended(70, "another");
-    cr_assert_str_eq(heard(fd), "ended 69 load: s: last; mend it\n");
+    cr_assert_str_eq(heard(fd), "ended 69 load: s: last; mend it\nsaid load: s: first; mend it\n");
     cr_assert_str_eq(noted(), textf(" %d 4711 ended 69 load: s: last; mend it\n", getpid()));
 }
 

@@ -45,6 +45,7 @@ static const struct {
     FIELD(rpd_state_page, turned_us, 32, 8),
     FIELD(rpd_state_page, boot_id, 40, 16),
     FIELD(rpd_state_page, reserved_for_ever, 56, 8),
+    FIELD(rpd_state_page, namespaces, 56, 8),
     FIELD(rpd_state_page, service, 64, 64),
     FIELD(rpd_state_page, build, 128, 64),
     FIELD(rpd_state_page, bound_us, 192, 8),
@@ -606,6 +607,12 @@ Test(judge, without_its_lock_it_is_dead)
     close(lock_fd);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     unlink(path_of("demo.lock"));
+    /* Somebody has removed it, and its holder has had no room to make it again: its process
+     * decides. */
+    expect_verdict(&living, living.turned_us, STATE_ALIVE);
+    living.start_time++;
+    expect_verdict(&living, living.turned_us, STATE_DEAD);
+    living.start_time = 0;
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     cr_assert_eq(symlink("elsewhere", path_of("demo.lock")), 0);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
@@ -629,12 +636,47 @@ Test(judge, the_lock_is_asked_and_never_taken)
     close(fd);
 }
 
-Test(judge, of_another_boot_or_process_it_is_dead)
+/* A held lock is of this boot, whatever /proc shows. */
+Test(judge, of_another_boot_it_is_elsewhere)
 {
     struct rpd_state_page other = living;
 
     other.boot_id[3] ^= 1;
+    expect_verdict(&other, other.turned_us, STATE_ELSEWHERE);
+    cr_expect_eq(state_view_place(&other), STATE_OTHER_BOOT_ID);
+    close(lock_fd);
     expect_verdict(&other, other.turned_us, STATE_DEAD);
+}
+
+/* Its pid says nothing here, nor do its times. */
+Test(judge, of_another_namespace_it_is_elsewhere)
+{
+    struct proc_namespaces ours;
+    struct rpd_state_page other = living;
+
+    proc_namespaces(&ours);
+    other.namespaces[RPD_STATE_PID_NAMESPACE] = ours.pid;
+    other.namespaces[RPD_STATE_TIME_NAMESPACE] = ours.time;
+    expect_verdict(&other, other.turned_us, STATE_ALIVE);
+    other.namespaces[RPD_STATE_PID_NAMESPACE]++;
+    other.pid = UINT32_MAX;
+    expect_verdict(&other, other.turned_us + 10 * RPD_STATE_STALL_US, STATE_ELSEWHERE);
+    cr_expect_eq(state_view_place(&other), STATE_OTHER_PID_NAMESPACE);
+    cr_expect(state_view_has_our_clock(&other));
+    other.namespaces[RPD_STATE_PID_NAMESPACE] = ours.pid;
+    other.namespaces[RPD_STATE_TIME_NAMESPACE]++;
+    other.start_time++;
+    expect_verdict(&other, other.turned_us + 10 * RPD_STATE_STALL_US, STATE_ELSEWHERE);
+    cr_expect_eq(state_view_place(&other), STATE_OTHER_TIME_NAMESPACE);
+    cr_expect_not(state_view_has_our_clock(&other));
+    close(lock_fd);
+    expect_verdict(&other, other.turned_us, STATE_DEAD);
+}
+
+Test(judge, of_another_process_it_is_dead)
+{
+    struct rpd_state_page other = living;
+
     memset(other.boot_id, 0, sizeof other.boot_id); /* its /proc did not say */
     expect_verdict(&other, other.turned_us, STATE_ALIVE);
     other = living;
@@ -717,6 +759,7 @@ Test(judge, verdicts_have_names)
     cr_expect_str_eq(state_verdict_text(STATE_DRAINING), "draining");
     cr_expect_str_eq(state_verdict_text(STATE_WARMING), "warming");
     cr_expect_str_eq(state_verdict_text(STATE_ALIVE), "alive");
+    cr_expect_str_eq(state_verdict_text(STATE_ELSEWHERE), "alive, elsewhere");
 }
 
 /* Printed, not judged: other work on the machine is not ours. */

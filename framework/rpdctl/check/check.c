@@ -158,11 +158,13 @@ static void inspect(struct kit *kit)
     const struct plugin_search search = {.base = "."};
     struct plugin plugin = {.fd = -1};
 
-    if (plugin_inspect(&plugin, kit->plugin, &search, &kit->file_error) < 0)
+    if (plugin_inspect(&plugin, kit->plugin, &search, &kit->file_error) < 0) {
+        plugin_finish(&plugin);
         return;
+    }
     kit->file_error = (struct error){0};
     kit->note = plugin.note;
-    memcpy(kit->path, plugin.path, sizeof kit->path);
+    snprintf(kit->path, sizeof kit->path, "%s", plugin.path);
     plugin_finish(&plugin);
     kit->descriptor = descriptor_read(kit->plugin, &kit->code_error);
     if (kit->descriptor)

@@ -90,12 +90,12 @@ static const struct {
 };
 
 /* (The linker's names. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c)) */
-int __real_plugin_load(struct plugin *plugin, struct error *error);
-int __wrap_plugin_load(struct plugin *plugin, struct error *error);
+int __real_plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error);
+int __wrap_plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error);
 
-int __wrap_plugin_load(struct plugin *plugin, struct error *error)
+int __wrap_plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error)
 {
-    if (__real_plugin_load(plugin, error) < 0)
+    if (__real_plugin_load(plugin, before, error) < 0)
         return -1;
     kit.inner = plugin->backend;
     for (size_t i = 0; kit.wrap && i < sizeof wraps / sizeof *wraps; i++) {

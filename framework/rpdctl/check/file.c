@@ -92,6 +92,31 @@ static enum verdict check_symbols(struct kit *kit)
     return kit_passes(kit);
 }
 
+static enum verdict check_names(struct kit *kit)
+{
+    const json_t *taken = json_object_get(kit->descriptor, "taken_names");
+    const json_t *shared = json_object_get(kit->descriptor, "shared_names");
+    void *first = json_object_iter((json_t *)(uintptr_t)taken);
+
+    if (first)
+        return kit_failed(kit,
+                          "it calls %s of %s instead of its own (%zu names in all; rpdctl describe "
+                          "has them); make them hidden, or link with -Wl,-Bsymbolic",
+                          json_object_iter_key(first),
+                          json_string_value(json_object_iter_value(first)),
+                          json_object_size(taken));
+    if (*descriptor_text(kit->descriptor, "borrowed_library"))
+        return kit_failed(kit, "it calls %s and is not linked with it; link it",
+                          descriptor_text(kit->descriptor, "borrowed_library"));
+    first = json_object_iter((json_t *)(uintptr_t)shared);
+    if (first)
+        return kit_passed(kit,
+                          "with other plugins it shares %s (%zu names in all); compile with "
+                          "-fno-gnu-unique",
+                          json_object_iter_key(first), json_object_size(shared));
+    return kit_passes(kit);
+}
+
 /* (One entry of the array is the compiler's.) */
 static enum verdict check_constructors(struct kit *kit)
 {
@@ -132,6 +157,7 @@ const struct check checks_of_file[] = {
     {"file.note", "it carries rpd's note", check_note, false},
     {"file.relocations", "no text relocations", check_text_relocations, false},
     {"code.symbols", "no undefined symbols", check_symbols, false},
+    {"code.names", "its names are its own", check_names, true},
     {"code.constructors", "constructors do next to nothing", check_constructors, false},
     {"code.descriptor", "its descriptor and options are sound", check_descriptor, false},
     {0},

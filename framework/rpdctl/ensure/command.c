@@ -1,5 +1,6 @@
 /* rpdctl ensure: makes sure that a configuration runs, and prints where clients
  * connect. */
+#include "rpdctl/ensure/command.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "library/libjansson.h"
@@ -36,16 +37,9 @@ static const char help[] =
     "Exit codes: 0 it runs, 1 timed out, 75 some of its services run elsewhere; else\n"
     "what rpd ended with (see rpd --help), and its error line.\n";
 
-struct request {
-    bool ready, json;
-    double timeout_s; /* 0: none */
-    int argc;
-    char **argv; /* rpd's */
-};
-
 /* ---- the command line ---------------------------------------------------------------- */
 
-static int take_timeout(struct request *request, const char *text)
+static int take_timeout(struct rpdctl_ensure_request *request, const char *text)
 {
     char *end;
 
@@ -57,7 +51,7 @@ static int take_timeout(struct request *request, const char *text)
 }
 
 /* What is ours is taken out; the rest is for rpd's own parser. */
-static int split(struct request *request, int argc, char **argv)
+static int split(struct rpdctl_ensure_request *request, int argc, char **argv)
 {
     bool is_ours = true;
 
@@ -128,6 +122,11 @@ static int say_all(struct error *errors, size_t count)
     return code;
 }
 
+static void tell(const char *line)
+{
+    fprintf(stderr, "rpd: %s\n", line);
+}
+
 static void warn(const char *line)
 {
     rpdctl_say("ensure: %s", line);
@@ -173,29 +172,33 @@ static int print_json(const struct ensure *ensure)
 
 /* ---- the command --------------------------------------------------------------------------- */
 
-static int run_ensure(const struct request *request, struct ensure *ensure)
+static int run_ensure(const struct rpdctl_ensure_request *request, struct ensure *ensure)
 {
     struct error error = {0};
     int code = ensure_bound(ensure, &error);
 
     if (!code && request->ready)
         code = ensure_ready(ensure, &error);
-    if (code)
-        return say(&error, code);
+    if (code) /* (A stop that did not succeed has said why.) */
+        return *error.text ? say(&error, code) : code;
     if (request->json)
         return print_json(ensure);
     print_endpoints(ensure);
     return 0;
 }
 
-static int load_and_run(const struct request *request, const struct arguments *arguments)
+static int load_and_run(const struct rpdctl_ensure_request *request,
+                        const struct arguments *arguments)
 {
     struct config config;
     struct error *errors;
     size_t count;
     struct ensure ensure = {
         .request = {.arguments = arguments, .config = &config, .deadline_us = INSTANCE_FOR_EVER},
-        .warn = warn};
+        .warn = warn,
+        .tell = tell,
+        .stop = request->stop,
+        .stop_arg = request->stop_arg};
     int code;
 
     if (request->timeout_s > 0)
@@ -208,23 +211,32 @@ static int load_and_run(const struct request *request, const struct arguments *a
     return code;
 }
 
-static int ensure_command(int argc, char **argv)
+int rpdctl_ensure_arguments(const struct rpdctl_ensure_request *request)
 {
-    struct request request = {.argv = calloc((size_t)argc + 1, sizeof(char *))};
     struct arguments arguments = {0};
     struct error error;
-    int code = EXIT_SYSTEM;
+    int code = 0;
 
-    if (!request.argv)
-        return rpdctl_say("ensure: out of memory; free some"), EXIT_SYSTEM;
-    code = split(&request, argc, argv);
-    if (!code && arguments_parse(&arguments, request.argc, request.argv, &error) < 0)
+    if (arguments_parse(&arguments, request->argc, request->argv, &error) < 0)
         code = say(&error, (int)error.code);
     if (!code)
         code = check(&arguments);
     if (!code)
-        code = load_and_run(&request, &arguments);
+        code = load_and_run(request, &arguments);
     arguments_finish(&arguments);
+    return code;
+}
+
+static int ensure_command(int argc, char **argv)
+{
+    struct rpdctl_ensure_request request = {.argv = calloc((size_t)argc + 1, sizeof(char *))};
+    int code;
+
+    if (!request.argv)
+        return rpdctl_say("ensure: out of memory; free some"), EXIT_SYSTEM;
+    code = split(&request, argc, argv);
+    if (!code)
+        code = rpdctl_ensure_arguments(&request);
     free(request.argv);
     return code;
 }

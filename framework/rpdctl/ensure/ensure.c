@@ -106,21 +106,28 @@ static int refuse_elsewhere(const struct ensure *ensure, struct error *error)
                      "%s; nothing was started; stop what runs first (rpdctl stop)", who);
 }
 
-static bool has_no_record(const struct instance *instance)
+static bool cannot_be_used(const struct instance *instance)
 {
-    return !instance->has_record;
+    return !instance->has_record || instance_unreachable(instance) != NULL;
 }
 
-/* Only the record says where clients connect. */
-static int refuse_without_record(const struct ensure *ensure, struct error *error)
+/* Only the record says where clients connect; and a socket that was removed is made again at once,
+ * where that is possible. */
+static int refuse_unusable(const struct ensure *ensure, struct error *error)
 {
-    const struct instance *instance = first_that(ensure, has_no_record);
+    const struct instance *instance = first_that(ensure, cannot_be_used);
 
-    return error_set(error, EXIT_RECORD, "ensure", instance->service,
-                     "it runs as pid %d, but its record is gone or cannot be read; free space, or "
-                     "stop it first (rpdctl stop)",
-                     (int)instance->pid),
-           EXIT_RECORD;
+    if (instance->has_record)
+        error_set(error, EXIT_RUNNING, "ensure", instance->service,
+                  "it runs as pid %d, but is unreachable: there is no socket at %.160s; stop it "
+                  "first (rpdctl stop)",
+                  (int)instance->pid, instance_unreachable(instance));
+    else
+        error_set(error, EXIT_RECORD, "ensure", instance->service,
+                  "it runs as pid %d, but its record is gone or cannot be read; free space, or "
+                  "stop it first (rpdctl stop)",
+                  (int)instance->pid);
+    return (int)error->code;
 }
 
 /* For a moment some services of a process that ends are dead, and others are not. */
@@ -159,6 +166,20 @@ static bool is_there_after_all(struct ensure *ensure, unsigned starts)
     return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
 }
 
+/* The last line is the error; what rpd has said before is told. */
+static void tell_result(const struct ensure *ensure, struct launch_result *result,
+                        struct error *error)
+{
+    char *line = result->text, *end;
+
+    for (; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        ensure->tell(line);
+    }
+    error->code = (enum exit_code)result->code;
+    snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, line);
+}
+
 /* -1: look again. Else the end of it. The turn is over by then. */
 static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
                       struct error *error)
@@ -178,8 +199,7 @@ static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
         (result.code == ENSURE_KILLED ||
          (result.code == EXIT_RUNNING && is_there_after_all(ensure, starts))))
         return -1;
-    error->code = (enum exit_code)result.code;
-    snprintf(error->text, sizeof error->text, "%s", result.text);
+    tell_result(ensure, &result, error);
     return result.code;
 }
 
@@ -195,7 +215,8 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
     if (!ensure_turn_was_anothers(&ensure->request, lock))
         code = ensure_past_tell_failure(past, ensure->began_ms, error);
     if (!code)
-        code = ensure_past_tell_crash_loop(past, &ensure->request, error);
+        code = ensure_past_tell_crash_loop(past, &ensure->request,
+                                           ensure_turn_since_ms(&ensure->request, lock), error);
     free(past);
     return code;
 }
@@ -203,12 +224,23 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
 /* Nobody is there, and nobody else starts it. -1: look again. */
 static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
-    const int code = judge_past(ensure, lock, error);
+    /* (Whoever restarts it wants it started, and has stopped it already.) */
+    const int code = ensure->stop ? 0 : judge_past(ensure, lock, error);
 
     return code ? code : start_once(ensure, lock, starts + 1, error);
 }
 
 /* ---- until it is bound ------------------------------------------------------------------- */
+
+/* A turn in a directory that is gone is none. */
+static int follow_directory(struct ensure *ensure, struct lock *lock, struct error *error)
+{
+    const int moved = ensure_request_follow(&ensure->request, error);
+
+    if (moved > 0)
+        lock_release(lock);
+    return moved;
+}
 
 static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
 {
@@ -217,12 +249,14 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
     do {
         int result = -1;
 
+        if (follow_directory(ensure, lock, error) < 0)
+            return (int)error->code;
         switch (ensure_look(&ensure->request, ensure->instances)) {
         case ENSURE_RUNS:
-            if (!first_that(ensure, has_no_record))
+            if (!first_that(ensure, cannot_be_used))
                 return 0;
             if (++waits > WAITS_MAX)
-                return refuse_without_record(ensure, error);
+                return refuse_unusable(ensure, error);
             wait_for_end(-1, LOOK_AGAIN_MS);
             continue;
         case ENSURE_UNSETTLED:
@@ -236,6 +270,8 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
             return EXIT_RUNNING;
         case ENSURE_ABSENT: break;
         }
+        if (directory_check_to_start(ensure->request.dirfd, ensure->request.runtime_dir, error) < 0)
+            return (int)error->code;
         if (lock->fd < 0) {
             result = ensure_turn_take(&ensure->request, lock, error);
             if (result < 0)
@@ -252,6 +288,19 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
             return result;
     } while (!is_late(ensure));
     return time_out(ensure, "waiting for it to be bound", error);
+}
+
+/* Our turn begins before the stop, and ends with the start. */
+static int stop_first(struct ensure *ensure, struct lock *lock, struct error *error)
+{
+    if (!ensure->stop)
+        return 0;
+    if (ensure_turn_take(&ensure->request, lock, error) < 0)
+        return (int)error->code;
+    if (lock->fd < 0)
+        return time_out(ensure, "waiting for its turn", error);
+    error->text[0] = '\0'; /* (It says itself what it has done, or has not.) */
+    return ensure->stop(ensure->stop_arg);
 }
 
 /* It is bound, and left as it is; but the user should know. */
@@ -298,8 +347,12 @@ int ensure_bound(struct ensure *ensure, struct error *error)
 
     if (prepare(ensure, error) < 0)
         return (int)error->code;
-    code = settle(ensure, &lock, error);
+    code = stop_first(ensure, &lock, error);
+    if (!code)
+        code = settle(ensure, &lock, error);
     lock_release(&lock);
+    if (directory_runtime_warning())
+        ensure->warn(directory_runtime_warning());
     if (code == 0) {
         warn_of_stalls(ensure);
         warn_of_difference(ensure);

@@ -7,6 +7,7 @@
 #include "rpdctl/ensure/launch.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/proc.h"
 
 #include <errno.h>
@@ -67,40 +68,47 @@ static _Noreturn void become_daemon(const struct launch *launch, int start_fd)
 
 /* ---- the starter ------------------------------------------------------------------- */
 
-/* One line, or what there is of it when the process has ended: a child of it may
- * keep the pipe open. */
-static void read_line(int fd, int pidfd, char *line, size_t room)
+static bool is_bound(const char *words)
+{
+    static const char bound[] = "bound\n";
+
+    return strncmp(words, bound, sizeof bound - 1) == 0;
+}
+
+/* All that it says: "bound", or until it ends. A child of it may keep the pipe open. */
+static void read_words(int fd, int pidfd, char *line, size_t room)
 {
     struct pollfd ends[] = {{.fd = fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
     size_t used = 0;
     ssize_t got = 1;
 
-    while (got > 0 && used < room - 1 && !memchr(line, '\n', used)) {
+    while (got > 0 && used < room - 1 && !is_bound(line)) {
         if (poll(ends, 2, -1) < 0)
             continue;
         if (!ends[0].revents)
             break;
         got = read(fd, line + used, room - 1 - used);
         used += got > 0 ? (size_t)got : 0;
+        line[used] = '\0';
     }
-    line[used] = '\0';
-    line[strcspn(line, "\n")] = '\0';
 }
 
 /* The process is ours to wait for: this is its code, whatever it said before. */
-static int wait_for_code(pid_t pid)
+static int wait_for_code(pid_t pid, bool *ret_was_killed)
 {
     int status;
 
+    *ret_was_killed = false;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return EXIT_INTERNAL;
+    *ret_was_killed = WIFSIGNALED(status);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void describe_silent_end(struct launch_result *result)
+static void describe_silent_end(struct launch_result *result, bool was_killed)
 {
-    if (result->code > 128)
+    if (was_killed)
         snprintf(result->text, sizeof result->text,
                  "start: pid %d: killed by signal %d (%s) before it was bound", (int)result->pid,
                  result->code - 128, strsignal(result->code - 128));
@@ -109,21 +117,54 @@ static void describe_silent_end(struct launch_result *result)
                  "start: pid %d: stopped before it was bound: somebody told it to; try again",
                  (int)result->pid);
     else
-        snprintf(result->text, sizeof result->text,
-                 "start: pid %d: ended with code %d before it was bound, without a word; see its "
-                 "log",
-                 (int)result->pid, result->code);
+        snprintf(
+            result->text, sizeof result->text,
+            "start: pid %d: ended with code %d before it was bound, and not by rpd: a plugin, or "
+            "a library of it, called _exit(%d); see its log",
+            (int)result->pid, result->code, result->code);
 }
 
 /* Of "ended CODE TEXT"; NULL: it is none. */
-static const char *text_of_end(const char *line)
+static const char *text_of_end(const char *line, int *ret_code)
 {
     static const char ended[] = "ended ";
-    const char *space = strncmp(line, ended, sizeof ended - 1) == 0
-                            ? strchr(line + sizeof ended - 1, ' ')
-                            : NULL;
+    char *space;
 
-    return space ? space + 1 : NULL;
+    if (strncmp(line, ended, sizeof ended - 1) != 0)
+        return NULL;
+    *ret_code = (int)strtol(line + sizeof ended - 1, &space, 10);
+    return *space == ' ' ? space + 1 : NULL;
+}
+
+/* What comes behind the last error are those before it. */
+static void join_words(const char *last, char *rest, char ret_text[LAUNCH_TEXT_MAX])
+{
+    static const char said[] = "said ";
+    size_t used = 0;
+
+    for (const char *line; (line = strsep(&rest, "\n")) && rest;)
+        if (strncmp(line, said, sizeof said - 1) == 0 &&
+            used + strlen(line) + strlen(last) < LAUNCH_TEXT_MAX)
+            used += (size_t)snprintf(ret_text + used, LAUNCH_TEXT_MAX - used, "%s\n",
+                                     line + sizeof said - 1);
+    snprintf(ret_text + used, LAUNCH_TEXT_MAX - used, "%s", last);
+}
+
+/* A code means what rpd means by it only where rpd has said so. Anybody's _exit() in the
+ * process can have any code: it is not rpd's 75, "already running", nor our 1. */
+static void judge_end(char *words, bool was_killed, struct launch_result *result)
+{
+    int told = -1;
+    char *rest = words;
+    const char *text = text_of_end(strsep(&rest, "\n"), &told);
+
+    if (text && told == result->code && strcmp(text, "-") != 0) {
+        join_words(text, rest, result->text);
+        return;
+    }
+    describe_silent_end(result, was_killed);
+    if (!was_killed && told != result->code)
+        result->code = EXIT_INTERNAL;
 }
 
 /* Its plugin may have closed what is not its own: then the end of the pipe is no end. */
@@ -137,24 +178,20 @@ static bool lives_on(int pidfd)
 
 static void wait_for_outcome(int start_fd, struct launch_result *result)
 {
-    char line[LAUNCH_TEXT_MAX + 32] = "";
+    char line[PIPE_BUF + LAUNCH_TEXT_MAX] = "";
     const int pidfd = pidfd_open(result->pid, 0); /* without it, the pipe's end must do */
-    const char *text;
+    bool was_killed;
 
-    read_line(start_fd, pidfd, line, sizeof line);
+    read_words(start_fd, pidfd, line, sizeof line);
     result->outcome = LAUNCH_BOUND;
-    if (strcmp(line, "bound") == 0)
+    if (is_bound(line))
         return;
     result->outcome = LAUNCH_LOST;
     if (!*line && lives_on(pidfd))
         return;
     result->outcome = LAUNCH_ENDED;
-    result->code = wait_for_code(result->pid);
-    text = text_of_end(line);
-    if (text && strcmp(text, "-") != 0)
-        snprintf(result->text, sizeof result->text, "%.*s", LAUNCH_TEXT_MAX - 1, text);
-    else
-        describe_silent_end(result);
+    result->code = wait_for_code(result->pid, &was_killed);
+    judge_end(line, was_killed, result);
     if (result->code == 0) /* it went without being there */
         result->code = EXIT_INTERNAL;
 }
@@ -184,7 +221,8 @@ static int keep_descriptors(const struct launch *launch, int report_fd)
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (dup3(moved[i], STARTER_REPORT + (int)i, O_CLOEXEC) < 0)
             return -1;
-    return close_range(STARTER_FREE, ~0U, 0);
+    descriptors_close(STARTER_FREE, ~0U);
+    return 0;
 }
 
 static void fail(struct launch_result *result, const char *what)

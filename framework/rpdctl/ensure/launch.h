@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { LAUNCH_TEXT_MAX = ERROR_TEXT_MAX };
+enum { LAUNCH_TEXT_MAX = 3 * ERROR_TEXT_MAX - 128 }; /* (A pipe takes a result whole.) */
 
 enum launch_outcome {
     LAUNCH_BOUND,
@@ -27,7 +27,8 @@ struct launch_result {
     pid_t pid;
     unsigned long long start_time;
     int code;                   /* its exit code (70 for 0), or 128 + the signal that ended it */
-    char text[LAUNCH_TEXT_MAX]; /* its last words, as rpd says them without "rpd: " */
+    char text[LAUNCH_TEXT_MAX]; /* its last words, as rpd says them without "rpd: ": the
+                                 * error that ended it, and, a line each, those before */
 };
 
 struct launch {

@@ -1,6 +1,7 @@
 /* Looking. See rpdctl/ensure/look.h. */
 #include "rpdctl/ensure/look.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,9 +12,11 @@ static bool is_still_ending(const struct instance *instance)
 {
     const int pidfd = instance_open_ending(instance);
 
+    const bool is_there = pidfd >= 0 || errno == ENOSYS;
+
     if (pidfd >= 0)
         close(pidfd);
-    return pidfd >= 0;
+    return is_there;
 }
 
 bool ensure_look_is_unsettled(const struct instance *instance)

@@ -147,11 +147,12 @@ static uint64_t last_change_ms(const struct ensure_request *request)
 }
 
 int ensure_past_tell_crash_loop(const struct ensure_past *past,
-                                const struct ensure_request *request, struct error *error)
+                                const struct ensure_request *request, uint64_t since_ms,
+                                struct error *error)
 {
-    const uint64_t now_ms = clock_wall_ms();
+    const uint64_t now_ms = clock_wall_ms(), changed = last_change_ms(request);
     const struct crash_loop loop = crash_loop_judge(past->entries, past->count, now_ms,
-                                                    last_change_ms(request));
+                                                    changed > since_ms ? changed : since_ms);
     const struct history_entry *last;
     char line[ERROR_TEXT_MAX - 100]; /* what is added must have room, too */
     int code;

@@ -22,9 +22,10 @@ int ensure_past_tell_failure(const struct ensure_past *past, uint64_t began_ms,
                              struct error *error);
 
 /* The last code and its line, with the seconds left, if the service is in a crash loop. 0: it
- * may be started. */
+ * may be started. since_ms: what failed before was another configuration's. */
 int ensure_past_tell_crash_loop(const struct ensure_past *past,
-                                const struct ensure_request *request, struct error *error);
+                                const struct ensure_request *request, uint64_t since_ms,
+                                struct error *error);
 
 /* How this one ended, which was to become ready: its code and its line. */
 int ensure_past_tell_end(const struct ensure_request *request, const struct instance *instance,

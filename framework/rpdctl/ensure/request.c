@@ -54,6 +54,16 @@ static int check_descriptors(int any_fd, struct error *error)
                  : 0;
 }
 
+/* In another user's directory services are looked for, but nothing is made, and none is started. */
+static int open_runtime(struct ensure_request *request, struct error *error)
+{
+    int fd;
+
+    if (directory_find_runtime(request->runtime_dir, &fd, error) == 0)
+        return fd;
+    return directory_open_runtime(request->runtime_dir, error);
+}
+
 int ensure_request_prepare(struct ensure_request *request, struct error *error)
 {
     request->dirfd = -1;
@@ -64,8 +74,22 @@ int ensure_request_prepare(struct ensure_request *request, struct error *error)
     for (size_t i = 0; i < request->count; i++)
         if (find_name(request, i, error) < 0)
             return -1;
-    request->dirfd = directory_open_runtime(request->runtime_dir, error);
+    request->dirfd = open_runtime(request, error);
     return request->dirfd < 0 ? -1 : check_descriptors(request->dirfd, error);
+}
+
+int ensure_request_follow(struct ensure_request *request, struct error *error)
+{
+    int fresh;
+
+    if (directory_is_at(request->runtime_dir, request->dirfd))
+        return 0;
+    fresh = directory_open_at(request->runtime_dir, error);
+    if (fresh < 0)
+        return -1;
+    dup3(fresh, request->dirfd, O_CLOEXEC); /* (of two open ones: it cannot fail) */
+    close(fresh);
+    return 1;
 }
 
 void ensure_request_finish(struct ensure_request *request)

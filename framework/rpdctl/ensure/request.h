@@ -26,6 +26,10 @@ struct ensure_request {
 
 /* Fills in what the caller has not. 0, or -1; ensure_request_finish() is due in both cases. */
 int ensure_request_prepare(struct ensure_request *request, struct error *error);
+/* Whether the run-time directory is another one than before: then its descriptor, with the same
+ * number, is that one's. 0: no; 1: yes; -1: and it cannot be opened. */
+int ensure_request_follow(struct ensure_request *request, struct error *error);
+
 void ensure_request_finish(struct ensure_request *request);
 
 /* A service's plugin, as plugin_inspect() sees it: plugin_finish() is due in both cases. */

@@ -25,11 +25,12 @@ static void note(const struct ensure_request *request, int dirfd, const struct h
 static void note_failure(void *arg, int dirfd, const struct launch_result *result)
 {
     const struct ensure_request *request = arg;
+    const char *last = strrchr(result->text, '\n');
     const struct history_end end = {.time_ms = clock_wall_ms(),
                                     .pid = result->pid,
                                     .start_time = result->start_time,
                                     .code = result->code,
-                                    .text = result->text};
+                                    .text = last ? last + 1 : result->text};
     struct history_entry known;
 
     if (history_view_end(dirfd, request->names[0], result->pid, result->start_time, &known))
@@ -44,7 +45,7 @@ static uint64_t last_seen_ms(const struct history_entry *bound, const struct ins
     const struct rpd_state_page *page = &seen->page;
 
     if (!*page->magic || (pid_t)page->pid != bound->pid || page->start_time != bound->start_time ||
-        state_view_is_of_another_boot(page) || page->turned_us > now_us)
+        seen->place != STATE_HERE || page->turned_us > now_us)
         return now_ms;
     return now_ms - (now_us - page->turned_us) / 1000;
 }

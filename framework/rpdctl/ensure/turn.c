@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -64,20 +65,48 @@ static void identify(const struct ensure_request *request, char ret_text[CONFIG_
         config_digest(request->config, ret_text);
 }
 
+/* What stands in the file: a digest, and since when it is that one's. */
+static void read_signature(const struct lock *lock, char ret_digest[CONFIG_DIGEST_SIZE],
+                           uint64_t *ret_since_ms)
+{
+    char text[CONFIG_DIGEST_SIZE + 32] = "";
+
+    *ret_digest = '\0';
+    *ret_since_ms = 0;
+    if (pread(lock->fd, text, sizeof text - 1, 0) < CONFIG_DIGEST_SIZE - 1)
+        return;
+    memcpy(ret_digest, text, CONFIG_DIGEST_SIZE - 1);
+    ret_digest[CONFIG_DIGEST_SIZE - 1] = '\0';
+    if (text[CONFIG_DIGEST_SIZE - 1] == ' ')
+        *ret_since_ms = strtoull(text + CONFIG_DIGEST_SIZE, NULL, 10);
+}
+
+uint64_t ensure_turn_since_ms(const struct ensure_request *request, const struct lock *lock)
+{
+    char ours[CONFIG_DIGEST_SIZE], last[CONFIG_DIGEST_SIZE];
+    uint64_t since_ms;
+
+    identify(request, ours);
+    read_signature(lock, last, &since_ms);
+    return *ours && *last && strcmp(ours, last) != 0 ? clock_wall_ms() : since_ms;
+}
+
 void ensure_turn_sign(const struct ensure_request *request, const struct lock *lock)
 {
-    char digest[CONFIG_DIGEST_SIZE];
+    char digest[CONFIG_DIGEST_SIZE], line[CONFIG_DIGEST_SIZE + 32];
+    const uint64_t since_ms = ensure_turn_since_ms(request, lock);
 
     identify(request, digest);
-    lock_sign(lock, digest);
+    snprintf(line, sizeof line, "%s %llu", digest, (unsigned long long)since_ms);
+    lock_sign(lock, line);
 }
 
 bool ensure_turn_was_anothers(const struct ensure_request *request, const struct lock *lock)
 {
-    char ours[CONFIG_DIGEST_SIZE], last[CONFIG_DIGEST_SIZE] = "";
+    char ours[CONFIG_DIGEST_SIZE], last[CONFIG_DIGEST_SIZE];
+    uint64_t since_ms;
 
-    if (pread(lock->fd, last, sizeof last - 1, 0) != (ssize_t)sizeof last - 1)
-        return false;
+    read_signature(lock, last, &since_ms);
     identify(request, ours);
-    return *ours && strcmp(ours, last) != 0;
+    return *ours && *last && strcmp(ours, last) != 0;
 }

@@ -1,6 +1,6 @@
 /* Whose turn it is to start a configuration: callers of ensure queue on
  * NAME.ensure.lock, a lock of their own. What stands in the file says which configuration
- * was started last. */
+ * was started last, and since when no other was. */
 #ifndef FRAMEWORK_ENSURE_TURN_H
 #define FRAMEWORK_ENSURE_TURN_H
 
@@ -15,6 +15,10 @@ int ensure_turn_take(const struct ensure_request *request, struct lock *lock, st
 
 /* Notes in the lock that this configuration is started now. */
 void ensure_turn_sign(const struct ensure_request *request, const struct lock *lock);
+
+/* Since when (CLOCK_REALTIME) no other configuration of this name was started: now, if the
+ * last one was another; 0: it is not known that one ever was. */
+uint64_t ensure_turn_since_ms(const struct ensure_request *request, const struct lock *lock);
 
 /* Whether the last start was another configuration's, which has the same name first: how that
  * went is none of ours. */

@@ -64,12 +64,14 @@ static json_t *clients(const struct rpd_state_page *page)
                      "cut", number(page->clients_cut));
 }
 
-static json_t *loop(const struct status *status, const struct rpd_state_page *page)
+static json_t *loop(const struct status *status, const struct instance *instance)
 {
+    const struct rpd_state_page *page = &instance->page;
     const uint64_t past_us = status->now_us > page->turned_us ? status->now_us - page->turned_us
                                                               : 0;
 
-    return json_pack("{so so}", "turned_ms_ago", number(past_us / 1000), "latest_ms",
+    return json_pack("{so so}", "turned_ms_ago",
+                     number_or_null(status_knows_times(instance), past_us / 1000), "latest_ms",
                      number(page->latest_us / 1000));
 }
 
@@ -110,8 +112,8 @@ static json_t *page_of(const struct status *status, const struct status_row *row
     return json_pack("{ss sb ss so so so so so}", "phase", status_phase_text(page->phase),
                      "degraded", (page->flags & RPD_STATE_DEGRADED) != 0, "warmup",
                      status_warmup_text(page->warmup), "clients", clients(page), "load", load(page),
-                     "loop", loop(status, page), "errors", number(page->errors), "last_error",
-                     last_error(page));
+                     "loop", loop(status, &row->instance), "errors", number(page->errors),
+                     "last_error", last_error(page));
 }
 
 static json_t *service(const struct status *status, const struct status_row *row)
@@ -121,9 +123,11 @@ static json_t *service(const struct status *status, const struct status_row *row
     const uint64_t uptime_ms = status_uptime_ms(status, instance);
     json_t *page = page_of(status, row);
     json_t *json = json_pack(
-        "{ss ss so so so so so so so so so so so}", "service", instance->service, "state",
-        state_verdict_text(instance->verdict), "pid",
-        number_or_null(instance->pid > 0, (uint64_t)instance->pid), "start_time",
+        "{ss so ss so so so so so so so so so so so so}", "service", instance->service,
+        "runtime_dir", text(row->directory), "state", state_verdict_text(instance->verdict),
+        "elsewhere",
+        text(instance->verdict == STATE_ELSEWHERE ? state_place_text(instance->place) : NULL),
+        "pid", number_or_null(instance->pid > 0, (uint64_t)instance->pid), "start_time",
         number_or_null(instance->start_time > 0, instance->start_time), "uptime_ms",
         number_or_null(uptime_ms > 0, uptime_ms), "build",
         text(*instance->page.build ? instance->page.build : NULL), "plugin", text(record->plugin),

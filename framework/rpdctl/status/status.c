@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static const char help[] =
-    "Usage: rpdctl status [NAME] [--json | --watch]\n"
+    "Usage: rpdctl status [NAME | --all-users] [--json | --watch]\n"
     "\n"
     "Shows all services of this user that run, or that a crash has left; of one, shows\n"
     "all that is known. Nothing is asked: a service whose loop stands still is shown,\n"
@@ -26,19 +26,24 @@ static const char help[] =
     "  stalled   its loop has not turned for 0.9 s, or its process is suspended\n"
     "  draining  no new clients; it ends soon\n"
     "  dead      it does not run\n"
+    "  alive, elsewhere\n"
+    "            its lock is held, but its process cannot be looked at from here: it is in\n"
+    "            another pid or time namespace, or /proc is not there\n"
     "\n"
     "CLIENTS are those that are served / those that wait for the state to be loaded.\n"
     "\n"
-    "      --json   print JSON\n"
-    "      --watch  show it again and again, on a terminal, until Ctrl-C\n"
+    "      --all-users  show those of other users, too, and of the system: in /run/rpd*\n"
+    "                   and /run/user/*/rpd, as far as you may look there\n"
+    "      --json       print JSON\n"
+    "      --watch      show it again and again, on a terminal, until Ctrl-C\n"
     "\n"
-    "Exit codes: 0 done, 1 NAME is dead, 64 bad command line.\n";
+    "Exit codes: 0 done, 1 NAME is dead or stalled, 64 bad command line.\n";
 
-enum { JSON = 256, WATCH, WATCH_US = 250000 };
+enum { JSON = 256, WATCH, ALL_USERS, WATCH_US = 250000 };
 
 struct request {
     const char *service; /* NULL: all */
-    bool as_json, watch;
+    bool as_json, watch, all_users;
 };
 
 /* ---- the command line ------------------------------------------------------------------ */
@@ -48,17 +53,21 @@ static int take(void *arg, int option, char **argv)
     struct request *request = arg;
 
     (void)argv;
-    if (option == JSON)
-        request->as_json = true;
-    else
-        request->watch = true;
-    return 0;
+    switch (option) {
+    case JSON: request->as_json = true; return 0;
+    case WATCH: request->watch = true; return 0;
+    default: request->all_users = true; return 0;
+    }
 }
 
 static int parse(struct request *request, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, JSON}, {"watch", no_argument, NULL, WATCH}, {NULL, 0, NULL, 0}};
+        {"json", no_argument, NULL, JSON},
+        {"watch", no_argument, NULL, WATCH},
+        {"all-users", no_argument, NULL, ALL_USERS},
+        {NULL, 0, NULL, 0},
+    };
     const int code = rpdctl_take_options(argc, argv, ":", options, take, request);
 
     if (code)
@@ -67,6 +76,8 @@ static int parse(struct request *request, int argc, char **argv)
         return rpdctl_refuse(argv[0], "--json and --watch: only one of them");
     if (request->watch && !isatty(STDOUT_FILENO))
         return rpdctl_refuse(argv[0], "--watch: standard output is no terminal");
+    if (request->all_users && optind != argc)
+        return rpdctl_refuse(argv[0], "--all-users: shows all services; name none");
     return optind == argc ? 0 : rpdctl_take_service(argc, argv, &request->service);
 }
 
@@ -75,12 +86,14 @@ static int parse(struct request *request, int argc, char **argv)
 /* 0, or -1 after it was said. status_finish() is due. */
 static int look(const struct request *request, struct status *ret)
 {
-    int runtime_dirfd, failed;
+    char path[RUNTIME_PATH_MAX];
+    int runtime_dirfd = -1, failed;
 
     *ret = (struct status){0};
-    if (rpdctl_find_runtime(&runtime_dirfd) < 0)
+    if (!request->all_users && rpdctl_find_runtime_path(path, &runtime_dirfd) < 0)
         return -1;
-    failed = status_read(runtime_dirfd, request->service, ret);
+    failed = request->all_users ? status_read_all_users(ret)
+                                : status_read(path, runtime_dirfd, request->service, ret);
     if (failed)
         rpdctl_say("status: cannot look at the run-time directory: %s", strerror(errno));
     if (runtime_dirfd >= 0)
@@ -114,13 +127,15 @@ static int show(const struct request *request)
 {
     struct status status;
     int failed = look(request, &status);
-    bool is_dead;
+    bool serves_not;
 
     if (!failed)
         failed = print(request, &status);
-    is_dead = !failed && request->service && status.rows->instance.verdict == STATE_DEAD;
+    serves_not = !failed && request->service &&
+                 (status.rows->instance.verdict == STATE_DEAD ||
+                  status.rows->instance.verdict == STATE_STALLED);
     status_finish(&status);
-    return failed || is_dead ? RPDCTL_NO : 0;
+    return failed || serves_not ? RPDCTL_NO : 0;
 }
 
 /* ---- again and again ----------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ static const char *time_left(uint64_t eta_ms, char room[CELL_MAX])
     char left[DRAW_NUMBER_MAX];
 
     *room = '\0';
-    if (eta_ms != RPD_STATE_UNKNOWN)
+    if (eta_ms > 0 && eta_ms != RPD_STATE_UNKNOWN)
         snprintf(room, CELL_MAX, ", %s left", draw_duration(eta_ms + 999, left));
     return room;
 }
@@ -157,9 +157,9 @@ static void describe_last_sight(const struct status *status, const struct instan
     const uint64_t turned_us = instance->page.turned_us;
     char ago[DRAW_NUMBER_MAX];
 
-    if (*instance->page.magic && state_view_is_of_another_boot(&instance->page))
+    if (instance->place == STATE_OTHER_BOOT_ID)
         snprintf(room, CELL_MAX, ", before this machine was started");
-    else if (turned_us > 0 && turned_us <= status->now_us)
+    else if (turned_us > 0 && turned_us <= status->now_us && status_knows_times(instance))
         snprintf(room, CELL_MAX, ", last seen %s ago",
                  draw_duration((status->now_us - turned_us) / 1000, ago));
     else
@@ -182,6 +182,41 @@ static void describe_death(const struct status *status, const struct status_row 
     }
 }
 
+/* Of one that is elsewhere: why no more is known, and what is. */
+static void describe_place(const struct status *status, const struct instance *instance,
+                           char room[NOTE_MAX])
+{
+    const struct rpd_state_page *page = &instance->page;
+    char turned[CELL_MAX] = "";
+
+    if (status_knows_times(instance) && page->turned_us <= status->now_us)
+        snprintf(turned, sizeof turned, ", its loop turned %.1f s ago",
+                 (double)(status->now_us - page->turned_us) / 1e6);
+    snprintf(room, NOTE_MAX, "in %s (pid:[%u], time:[%u]), phase %s%s",
+             state_place_text(instance->place), page->namespaces[RPD_STATE_PID_NAMESPACE],
+             page->namespaces[RPD_STATE_TIME_NAMESPACE], status_phase_text(page->phase), turned);
+}
+
+/* The page may say any time: of one that is not in the past nothing can be told. */
+static uint64_t past_ms(const struct status *status, const struct rpd_state_page *page)
+{
+    return page->error_time_s >= 0 && page->error_time_s < status->time_s
+               ? (uint64_t)(status->time_s - page->error_time_s) * 1000u
+               : 0;
+}
+
+/* A line of a table has no room for a backtrace; all of it is in the detail. */
+static void cut_backtrace(char *text)
+{
+    char *backtrace = strstr(text, "; backtrace: "), *end = strrchr(text, '(');
+
+    if (!backtrace)
+        return;
+    snprintf(backtrace, 8, "; ... ");
+    if (end && end > backtrace)
+        memmove(backtrace + strlen("; ... "), end, strlen(end) + 1);
+}
+
 static void print_note(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct rpd_state_page *page = &row->instance.page;
@@ -189,14 +224,18 @@ static void print_note(const struct status *status, const struct status_row *row
 
     if (!is_live(&row->instance)) {
         describe_death(status, row, text);
+        cut_backtrace(text);
         if (*text)
             fprintf(to, "  %s\n", text);
-    } else if (page->errors > 0 && *page->error) {
-        const int64_t past_s = status->time_s - page->error_time_s;
-
-        fprintf(to, "  last error, %s ago: %s\n",
-                draw_duration(past_s > 0 ? (uint64_t)past_s * 1000u : 0, ago), page->error);
+        return;
     }
+    if (row->instance.verdict == STATE_ELSEWHERE) {
+        describe_place(status, &row->instance, text);
+        fprintf(to, "  %s\n", text);
+    }
+    if (page->errors > 0 && *page->error)
+        fprintf(to, "  last error, %s ago: %s\n", draw_duration(past_ms(status, page), ago),
+                page->error);
 }
 
 /* ---- the table ---------------------------------------------------------------------------- */
@@ -229,6 +268,11 @@ void status_print_table(const struct status *status, FILE *to)
     }
     print_row(&headings, widths, to);
     for (size_t at = 0; at < status->count; at++) {
+        const char *directory = status->rows[at].directory;
+
+        if (status->is_of_all_users &&
+            (at == 0 || strcmp(directory, status->rows[at - 1].directory) != 0))
+            fprintf(to, "%s:\n", directory);
         fill_cells(status, &status->rows[at], &cells);
         print_row(&cells, widths, to);
         print_note(status, &status->rows[at], to);
@@ -260,7 +304,7 @@ static void print_part(const struct rpd_state_part *part, FILE *to)
     if (part->total > 0)
         fprintf(to, " of %s", draw_count(part->total, total));
     fprintf(to, "%s%s%s%s", *part->unit ? " " : "", part->unit, rate_of(part, rate),
-            is_loaded ? "" : time_left(part->eta_ms, left));
+            part->state == RPD_PART_LOADING ? time_left(part->eta_ms, left) : "");
     if (part->attempts > 1)
         fprintf(to, ", attempt %u", part->attempts);
     fprintf(to, "%s\n", part->flags & RPD_PART_OPTIONAL ? " (optional)" : "");
@@ -278,8 +322,9 @@ static void print_page(const struct status *status, const struct instance *insta
             (unsigned long long)page->clients_accepted, (unsigned long long)page->clients_refused,
             (unsigned long long)page->clients_left, (unsigned long long)page->clients_cut);
     fprintf(to, "warm-up:   %s\n", status_warmup_text(page->warmup));
-    fprintf(to, "loop:      turned %.1f s ago; at most %.1f ms late\n",
-            (double)(status->now_us - turned_us) / 1e6, (double)page->latest_us / 1e3);
+    if (status_knows_times(instance))
+        fprintf(to, "loop:      turned %.1f s ago; at most %.1f ms late\n",
+                (double)(status->now_us - turned_us) / 1e6, (double)page->latest_us / 1e3);
     fprintf(to, "jobs:      %llu now, %llu refused so far\n", (unsigned long long)page->jobs,
             (unsigned long long)page->jobs_refused);
     describe_load(instance, load);

@@ -1,0 +1,89 @@
+/* Deals with faults in its own code, as a language's runtime does: by a handler that
+ * its constructor installs, and that remembers the one before. A client says how.
+ *
+ *     step     the handler sets the code past the fault, as Go's does
+ *     jump     it jumps out of the handler
+ *     pass     it calls the handler before it: the fault is not its own
+ *     raise    it raises the signal again, by its default
+ *     nothing  it returns, and the fault is there again
+ *     libc     the fault is in libc's code */
+#include <rpd/backend.h>
+
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+static struct sigaction before;
+static sigjmp_buf out;
+static char how[16];
+
+static __attribute__((noinline, noclone)) int fault(const volatile int *nowhere)
+{
+    return *nowhere;
+}
+
+static int recovered(void)
+{
+    return 7;
+}
+
+/* The fault is the first instruction of a function that returns an int. */
+static void step_past(ucontext_t *user)
+{
+#if defined(__x86_64__)
+    user->uc_mcontext.gregs[REG_RIP] = (greg_t)recovered;
+#elif defined(__aarch64__)
+    user->uc_mcontext.pc = (unsigned long long)recovered;
+#else
+    (void)user;
+    siglongjmp(out, 1);
+#endif
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    if (strcmp(how, "step") == 0)
+        step_past(context);
+    else if (strcmp(how, "jump") == 0)
+        siglongjmp(out, 1);
+    else if (strcmp(how, "raise") == 0) {
+        signal(number, SIG_DFL);
+        raise(number);
+    } else if (strcmp(how, "pass") == 0)
+        before.sa_sigaction(number, info, context);
+}
+
+static __attribute__((constructor)) void install(void)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    action.sa_sigaction = on_fault;
+    sigfillset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, &before);
+}
+
+static int try_it(void)
+{
+    void *volatile nowhere = NULL;
+
+    if (strcmp(how, "libc") == 0)
+        return (int)strlen(nowhere);
+    return sigsetjmp(out, 1) ? 8 : fault(nowhere);
+}
+
+static void on_data(struct rpd_conn *conn, void *state)
+{
+    struct rpd_span line;
+
+    (void)state;
+    while (rpd_conn_read_line(conn, &line)) {
+        const size_t size = line.size < sizeof how ? line.size : sizeof how - 1;
+
+        memcpy(how, line.data, size);
+        how[size] = '\0';
+        rpd_conn_printf(conn, "%s: %d\n", how, try_it());
+    }
+}
+
+RPD_BACKEND(own_faults, .summary = "Deals with its own faults", .on_data = on_data);

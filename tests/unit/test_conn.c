@@ -1,0 +1,343 @@
+/* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
+ * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
+#include "clients/conn.h"
+#include "guard/crash.h"
+
+#include "process.h"
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { KIB = 1024 };
+
+/* ---- what the kernel takes ------------------------------------------------------------------ */
+
+static size_t room; /* bytes; what does not fit has to wait */
+static int server;  /* of this descriptor */
+
+ssize_t __real_send(int fd, const void *data, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
+{
+    if (fd != server)
+        return __real_send(fd, data, size, flags);
+    if (room == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    size = size < room ? size : room;
+    room -= size;
+    return (ssize_t)size;
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    ssize_t sum = -1;
+
+    if (fd != server)
+        return __real_sendmsg(fd, message, flags);
+    for (size_t i = 0; i < message->msg_iovlen && (sum < 0 || room > 0); i++) {
+        const ssize_t sent = __wrap_send(fd, message->msg_iov[i].iov_base,
+                                         message->msg_iov[i].iov_len, flags);
+        if (sent < 0)
+            break;
+        sum = (sum < 0 ? 0 : sum) + sent;
+    }
+    return sum;
+}
+
+/* ---- a backend, and one client of its ------------------------------------------------------- */
+
+static struct event_base *base;
+static struct place_pool pool;
+static struct places places;
+static struct conn_loop loop;
+static struct conn_group group;
+static struct config_limits limits;
+static struct rpd_conn *conn;
+static int peer;
+
+/* What its callbacks have seen, and what they do. */
+static int data_calls, writables, closes;
+static size_t seen;     /* bytes of input, in the last on_data */
+static bool keeps_all;  /* on_data consumes nothing */
+static size_t leftover; /* of the input, behind what on_data has written */
+static size_t answer;   /* bytes that on_data writes */
+
+static void on_connect(struct rpd_conn *it, void *state)
+{
+    (void)state;
+    conn = it;
+}
+
+static void write_bytes(size_t size)
+{
+    static const char block[64 * KIB];
+
+    while (size > 0) {
+        const size_t part = size < sizeof block ? size : sizeof block;
+
+        rpd_conn_write(conn, block, part);
+        size -= part;
+    }
+}
+
+static void on_data(struct rpd_conn *it, void *state)
+{
+    (void)state;
+    data_calls++;
+    seen = rpd_conn_input(it).size;
+    if (answer > 0)
+        write_bytes(answer);
+    leftover = rpd_conn_input(it).size;
+    if (!keeps_all)
+        rpd_conn_consume(it, seen);
+}
+
+static void on_writable(struct rpd_conn *it, void *state)
+{
+    (void)it, (void)state;
+    writables++;
+}
+
+static void on_close(struct rpd_conn *it, void *state)
+{
+    (void)it, (void)state;
+    closes++;
+}
+
+static const struct rpd_backend backend = {
+    .on_connect = on_connect, .on_data = on_data, .on_writable = on_writable, .on_close = on_close};
+
+static void begin(void)
+{
+    struct error error;
+    struct event_config *config;
+
+    crash_context_.is_loop = true;
+    cr_assert_eq(libevent_load(&error), 0);
+    config = event_config_new();
+    base = event_base_new_with_config(config);
+    event_config_free(config);
+    limits = (struct config_limits){.clients = 100,
+                                    .request_s = 1000,
+                                    .write_stall_s = 1000,
+                                    .output_bytes = 16 * KIB * KIB,
+                                    .input_bytes = 64 * KIB * KIB};
+    place_pool_init(&pool, base);
+    places_init(&places, &pool, base, &limits, "test");
+    cr_assert_eq(conn_loop_init(&loop, base), 0);
+}
+
+static void connect_client(void)
+{
+    static const struct sockaddr unnamed = {.sa_family = AF_UNIX};
+    int fds[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    server = fds[0];
+    peer = fds[1];
+    group = (struct conn_group){.limits = &limits,
+                                .places = &places,
+                                .backend = &backend,
+                                .service_name = "test",
+                                .plugin = "test"};
+    conn_group_init(&group, &loop);
+    cr_assert_eq(places_take(&places, server, &unnamed, sizeof unnamed.sa_family), 0);
+    conn_open(&group, server);
+    cr_assert_not_null(conn);
+}
+
+static void end(void)
+{
+    if (peer > 0)
+        close(peer);
+    if (group.loop) {
+        conn_group_abort(&group);
+        conn_group_finish(&group);
+    }
+    conn_loop_finish(&loop);
+    places_finish(&places);
+    place_pool_finish(&pool);
+    event_base_free(base);
+}
+
+TestSuite(conn, .init = begin, .fini = end, .timeout = 60);
+
+/* As often as it takes for whatever follows from what has been done. */
+static void turn(void)
+{
+    for (int i = 0; i < 10; i++)
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static void say(const char *text)
+{
+    cr_assert_eq(send_all(peer, text, strlen(text)), 0);
+    turn();
+}
+
+/* The client takes so much. */
+static void take(size_t bytes)
+{
+    room = bytes;
+    turn();
+    cr_assert_eq(room, 0);
+}
+
+/* ---- output that waits ------------------------------------------------------------------------
+ */
+
+/* A client is read up to high bytes of output, and again below low. */
+static void assert_read_between(size_t high, size_t low)
+{
+    connect_client();
+    write_bytes(high - 1);
+    say("a");
+    cr_assert_eq(data_calls, 1);
+    cr_assert_eq(seen, 1);
+
+    write_bytes(1);
+    cr_assert_eq(rpd_conn_output_size(conn), high);
+    say("bc");
+    cr_assert_eq(data_calls, 1, "read at %zu bytes", high);
+
+    take(high - low);
+    cr_assert_eq(rpd_conn_output_size(conn), low);
+    cr_assert_eq(data_calls, 1, "read at %zu bytes", low);
+    cr_assert_eq(writables, 0);
+    take(1);
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 2);
+    cr_assert_eq(writables, 1);
+    take(low - 1);
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(writables, 1);
+}
+
+Test(conn, a_client_is_read_up_to_256_kib_of_output_and_again_below_64)
+{
+    assert_read_between(256 * KIB, 64 * KIB);
+}
+
+Test(conn, at_most_half_and_an_eighth_of_the_limit)
+{
+    limits.output_bytes = 80000;
+    assert_read_between(40000, 10000);
+}
+
+/* 100 KiB are not little enough, however they came about. */
+Test(conn, at_100_kib_nothing_is_read)
+{
+    connect_client();
+    write_bytes(300 * KIB);
+    say("a");
+    take(200 * KIB);
+    say("b");
+    cr_assert_eq(rpd_conn_output_size(conn), 100 * KIB);
+    cr_assert_eq(data_calls, 0);
+    take(50 * KIB);
+    cr_assert_eq(data_calls, 1);
+    cr_assert_eq(seen, 2);
+}
+
+/* Where it was never too much it makes no difference. */
+Test(conn, at_100_kib_on_the_way_up_all_is_read)
+{
+    connect_client();
+    write_bytes(100 * KIB);
+    say("a");
+    cr_assert_eq(data_calls, 1);
+    take(100 * KIB);
+    cr_assert_eq(writables, 0);
+}
+
+/* In on_data itself, whose input is still there: it is empty from then on. */
+Test(conn, input_is_empty_from_256_kib_on)
+{
+    connect_client();
+    keeps_all = true;
+    answer = 256 * KIB - 1;
+    say("abc");
+    cr_assert_eq(leftover, 3);
+    answer = 1;
+    say("d");
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(rpd_conn_output_size(conn), 256 * KIB);
+    cr_assert_eq(rpd_conn_input(conn).size, 0);
+    answer = 0;
+    take(192 * KIB + 1);
+    cr_assert_eq(data_calls, 3, "%d", data_calls);
+    cr_assert_eq(seen, 4);
+}
+
+Test(conn, output_beyond_its_limit_closes)
+{
+    limits.output_bytes = 100000;
+    connect_client();
+    write_bytes(100000);
+    turn();
+    cr_assert_eq(closes, 0);
+    cr_assert_eq(group.cut, 0);
+    write_bytes(1);
+    turn();
+    cr_assert_eq(closes, 1);
+    cr_assert_eq(group.cut, 1);
+}
+
+/* ---- input that waits --------------------------------------------------------------------------
+ */
+
+Test(conn, input_beyond_its_limit_closes)
+{
+    static char bytes[100001];
+
+    memset(bytes, 'x', sizeof bytes - 1);
+    limits.input_bytes = 100000;
+    connect_client();
+    keeps_all = true;
+    say(bytes);
+    cr_assert_eq(seen, 100000);
+    cr_assert_eq(closes, 0);
+    say("y");
+    cr_assert_eq(closes, 1);
+    cr_assert_eq(group.cut, 1);
+}
+
+/* Its clock begins anew with 64 KiB more, and not before. */
+Test(conn, a_request_has_progressed_by_64_kib)
+{
+    static char bytes[64 * KIB];
+    struct conn_clock *clock;
+
+    memset(bytes, 'x', sizeof bytes - 1);
+    connect_client();
+    keeps_all = true;
+    say("a");
+    clock = TAILQ_FIRST(&group.clocks.running[CONN_CLOCK_REQUEST]);
+    cr_assert_not_null(clock);
+    clock->started_ms = 1;
+    say(bytes);
+    cr_assert_eq(seen, 64 * KIB);
+    cr_assert_eq(clock->started_ms, 1);
+    say("b");
+    cr_assert_eq(clock->kind, CONN_CLOCK_REQUEST);
+    cr_assert_neq(clock->started_ms, 1);
+    clock->started_ms = 1;
+    say("c");
+    cr_assert_eq(clock->started_ms, 1);
+    keeps_all = false;
+    say("d");
+    cr_assert_eq(clock->kind, CONN_CLOCK_OFF);
+}
