@@ -402,6 +402,8 @@ static bool run_copy(struct call *call, struct request_copy *copy)
     }
     if (is_ours)
         request_copy_free(copy);
+    if (!call->kv->timer) /* while it loads, there is no tick that would do it */
+        kv_unmap_discarded(call->kv);
     if (!is_done)
         stop_after(call, NULL);
     return is_done;
