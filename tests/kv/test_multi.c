@@ -176,6 +176,35 @@ Test(multi, an_expiry_is_a_change_of_what_is_watched)
     temp_dir_remove(dir);
 }
 
+/* Nor is a change of any other key, or of one of that name in another database. */
+Test(multi, others_are_not_watched)
+{
+    enum { OTHERS = 5000 };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir), other = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "WATCH key"), "+OK");
+    for (int i = 0; i < OTHERS; i++)
+        assert_is(scene_ask(other, "SET other:%d x", i), "+OK");
+    assert_is(scene_ask(other, "SELECT 1"), "+OK");
+    assert_is(scene_ask(other, "SET key x"), "+OK");
+    assert_is(scene_ask(fd, "MULTI"), "+OK");
+    assert_is(scene_ask(fd, "PING"), "+QUEUED");
+    assert_is(scene_ask(fd, "EXEC"), "*1\r\n+PONG");
+    assert_is(scene_ask(fd, "WATCH key"), "+OK");
+    assert_is(scene_ask(other, "SELECT 0"), "+OK");
+    assert_is(scene_ask(other, "SET key x"), "+OK");
+    assert_is(scene_ask(fd, "MULTI"), "+OK");
+    assert_is(scene_ask(fd, "PING"), "+QUEUED");
+    assert_is(scene_ask(fd, "EXEC"), "*-1");
+    close(fd);
+    close(other);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* One that never reads is cut at its limit; the publisher and the others go on. */
 Test(multi, a_listener_that_does_not_read_is_cut)
 {
