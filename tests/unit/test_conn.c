@@ -1,6 +1,8 @@
 /* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
  * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
+#include "base/clock.h"
 #include "clients/conn.h"
+#include "clients/conn_turns.h"
 #include "guard/crash.h"
 
 #include "process.h"
@@ -73,6 +75,8 @@ static size_t seen;     /* bytes of input, in the last on_data */
 static bool keeps_all;  /* on_data consumes nothing */
 static size_t leftover; /* of the input, behind what on_data has written */
 static size_t answer;   /* bytes that on_data writes */
+static int lines;       /* that have been read */
+static bool is_slow;    /* on_data reads lines, each for longer than a slice */
 
 static void on_connect(struct rpd_conn *it, void *state)
 {
@@ -92,10 +96,27 @@ static void write_bytes(size_t size)
     }
 }
 
+static void read_slowly(struct rpd_conn *it)
+{
+    struct rpd_span line;
+
+    while (rpd_conn_read_line(it, &line)) {
+        const uint64_t until_us = clock_us() + 2 * (uint64_t)CONN_SLICE_US;
+
+        lines++;
+        while (clock_us() < until_us)
+            continue;
+    }
+}
+
 static void on_data(struct rpd_conn *it, void *state)
 {
     (void)state;
     data_calls++;
+    if (is_slow) {
+        read_slowly(it);
+        return;
+    }
     seen = rpd_conn_input(it).size;
     if (answer > 0)
         write_bytes(answer);
@@ -313,6 +334,36 @@ Test(conn, input_beyond_its_limit_closes)
     say("y");
     cr_assert_eq(closes, 1);
     cr_assert_eq(group.cut, 1);
+}
+
+/* From one that is slow input is withheld when its slice is over; it is offered again, and not
+ * before others have had their turn: in another on_data. */
+Test(conn, what_a_slice_has_withheld_is_offered_in_the_next)
+{
+    enum { LINES = 20 };
+
+    connect_client();
+    is_slow = true;
+    say("1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n14\n15\n16\n17\n18\n19\n20\n");
+    for (int i = 0; i < LINES && lines < LINES; i++)
+        turn();
+    cr_assert_eq(lines, LINES);
+    cr_assert_gt(data_calls, 2, "%d lines in %d on_data", lines, data_calls);
+}
+
+/* Without input, and from outside of its callbacks. */
+Test(conn, one_that_yields_is_called_again)
+{
+    connect_client();
+    say("a");
+    cr_assert_eq(data_calls, 1);
+    turn();
+    cr_assert_eq(data_calls, 1);
+    rpd_conn_yield(conn);
+    cr_assert_eq(data_calls, 1, "within the call");
+    turn();
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 0);
 }
 
 /* Its clock begins anew with 64 KiB more, and not before. */
