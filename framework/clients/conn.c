@@ -10,6 +10,7 @@
  *     choked, and little waits     not choked any more: on_writable
  *     may_have_input               one read, unless wants_data, input_ended, choked, paused,
  *                                  finishing or broken; what it brings sets wants_data
+ *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
  *     wants_data                   on_data, unless choked, paused, finishing or broken
  *   settle():
  *     broken                       closed, at once
@@ -217,6 +218,12 @@ static bool may_be_read(const struct rpd_conn *conn)
     return conn_takes_input(conn) && !conn->input_ended;
 }
 
+/* Not while on_data is due, but where it has taken none of that input: it may need more. */
+static bool needs_input(const struct rpd_conn *conn)
+{
+    return conn->wants_data ? conn->untaken == UNTAKEN_MAX : conn->may_have_input;
+}
+
 /* There is something to do without waiting for the client. */
 static bool needs_turn(const struct rpd_conn *conn)
 {
@@ -302,7 +309,7 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
-    if (conn->may_have_input && !conn->wants_data && may_be_read(conn))
+    if (needs_input(conn) && may_be_read(conn))
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
         conn_offer_input(conn);
@@ -447,6 +454,8 @@ void rpd_conn_resume(struct rpd_conn *conn)
         return;
     /* What came while it was paused has been offered to nobody. */
     conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
+    if (conn->group->loop->offered == conn)
+        conn->group->loop->shown = false;
     conn_settle_later(conn);
 }
 

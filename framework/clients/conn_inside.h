@@ -9,7 +9,8 @@
 
 enum {
     CONN_BLOCK = 64 * 1024,
-    REQUEST_PROGRESS = 64 * 1024 /* so much more of a request starts its clock anew */
+    REQUEST_PROGRESS = 64 * 1024, /* so much more of a request starts its clock anew */
+    UNTAKEN_MAX = 2               /* then on_data needs more, and not the same again */
 };
 
 struct rpd_conn {
@@ -34,6 +35,7 @@ struct rpd_conn {
     /* What libevent has reported since it was looked at: */
     bool may_have_input, may_have_room, has_stalled;
     unsigned char reports; /* that there is input */
+    unsigned char untaken; /* so often in a row on_data took none of the same input */
     struct buffer in, out;
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;

@@ -31,8 +31,8 @@
  *     keepalive_s          60 s        TCP: from a client's last sign of life until the kernel
  *                                      asks for another; without an answer it is gone
  *
- * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not while
- * the connection is paused or kept, while output waits, or while rpd drains. */
+ * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not
+ * while the connection is paused or kept, while output waits, or while rpd drains. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H
 
@@ -74,7 +74,8 @@ RPD_API bool rpd_conn_slice_is_over(struct rpd_conn *conn);
 
 /* [loop] Others first: on_data is called in a later turn, with the input that is left,
  * whether or not more has come. In on_data, to go on with what has not been
- * consumed; from elsewhere, to begin. While the connection is paused it waits. */
+ * consumed; from elsewhere, to begin. While the connection is paused it waits. Nothing more is
+ * read of the client meanwhile: this is no way to wait for more. */
 RPD_API void rpd_conn_yield(struct rpd_conn *conn);
 
 /* [loop] Stops reading this client, and calls no on_data for it, until resume:

@@ -778,3 +778,23 @@ Test(manager, is_not_there_then_nothing_waits)
     }
     temp_dir_remove(dir);
 }
+
+/* What a plugin says is one line of the status, whatever is in it, and no other message. */
+Test(manager, takes_no_other_message_from_a_backend)
+{
+    const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/t.sock", dir);
+    const struct manager manager = manager_in(dir);
+    struct process *rpd = start_managed(
+        dir, &manager, "X=", ARGS("rpd", build_path("tests/plugins/talk.so"), "-l", endpoint));
+
+    hear_until(&manager, "STATUS=ready");
+    const int fd = client(endpoint);
+    cr_assert_str_eq(ask(fd, "trouble"), "ok");
+    const char *said = hear_until(&manager, "degraded: talk: ");
+    cr_assert_not_null(strstr(said, "no room?MAINPID=1?\xc3\xbc ?.|"), "%s", said);
+    close(fd);
+    assert_stops(rpd);
+    process_free(rpd);
+    close(manager.fd);
+    temp_dir_remove(dir);
+}
