@@ -123,11 +123,12 @@ static void clear_remains(struct daemon *daemon)
         service_clear_remains(service, daemon->runtime_dirfd);
 }
 
-/* A directory may be replaced just when it has been opened: a lock in it is then found by nobody.
- * (From serve on moving.h looks after that.) */
+/* A directory may be replaced or removed just when it has been opened: a lock in it is then found
+ * by nobody, or cannot be made. (From serve on moving.h looks after that.) */
 int daemon_claim(struct daemon *daemon, struct error *error)
 {
     enum { TRIES = 10 };
+    int failed;
 
     if (!proc_is_there())
         return error_set(error, EXIT_RECORD, "claim", "/proc",
@@ -143,9 +144,10 @@ int daemon_claim(struct daemon *daemon, struct error *error)
         return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
     for (int i = 0; i < TRIES; i++) {
         directory_keep(daemon->runtime_dirfd);
-        if (take_claims(daemon, error) < 0)
+        failed = take_claims(daemon, error);
+        if (failed && directory_is_at(daemon->runtime_dir, daemon->runtime_dirfd))
             return -1;
-        if (!is_displaced(daemon)) {
+        if (!failed && !is_displaced(daemon)) {
             clear_remains(daemon);
             return 0;
         }
