@@ -39,15 +39,16 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
     int fd = open_for_us(dirfd, name);
 
     if (fd < 0)
-        return error_set(error,
-                         errno == ELOOP             ? EXIT_SECURITY
-                         : error_is_shortage(errno) ? EXIT_SYSTEM
-                                                    : EXIT_RECORD,
-                         STEP, path,
-                         errno == ELOOP ? "the lock file is a symbolic link; remove it"
-                                        : "cannot open the lock file: %s; %s",
-                         strerror(errno),
-                         error_remedy(errno, "make the directory writable, or use another"));
+        return error_set(
+            error,
+            errno == ELOOP             ? EXIT_SECURITY
+            : error_is_shortage(errno) ? EXIT_SYSTEM
+                                       : EXIT_RECORD,
+            STEP, path,
+            errno == ELOOP ? "the lock file is a symbolic link; remove it"
+                           : "cannot open the lock file: %s; %s",
+            strerror(errno),
+            error_remedy_in_directory(errno, "make the directory writable, or use another"));
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && owner_is_us(status.st_uid) &&
         status.st_nlink <= 1)
         return fd;

@@ -89,8 +89,8 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
         return 0;
     return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "control",
                      control->path, "cannot make the control socket: %s; %s", strerror(errno),
-                     error_remedy(errno, "free space in the run-time directory, or set "
-                                         "RPD_RUNTIME_DIR"));
+                     error_remedy_in_directory(errno, "free space in the run-time directory, or "
+                                                      "set RPD_RUNTIME_DIR"));
 }
 
 void control_sweep(const struct control *control)

@@ -171,9 +171,9 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
         return 0;
     snprintf(path, sizeof path, "%s/%s", directory, name);
     error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish", path,
-              "cannot make the state page: %s; free space in the run-time directory, or set "
-              "RPD_RUNTIME_DIR",
-              strerror(errno));
+              "cannot make the state page: %s; %s", strerror(errno),
+              error_remedy_in_directory(errno, "free space in the run-time directory, or set "
+                                               "RPD_RUNTIME_DIR"));
     take_back(page);
     return -1;
 }

@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
-    if (fflush(stdout) != 0 && code == 0) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
         rpdctl_say("stdout: cannot write; look where it goes");
         return RPDCTL_NO;
     }
