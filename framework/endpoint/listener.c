@@ -85,11 +85,12 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
                          "not needed, or use another path");
-    return error_set(error, EXIT_RUNNING, STEP, listener->endpoint.text,
-                     "already bound: another process listens there%s; stop it or use another path",
-                     cause == EAGAIN       ? " (its queue is full)"
-                     : cause == EPROTOTYPE ? " (not a stream socket)"
-                                           : "");
+    return error_set(
+        error, EXIT_RUNNING, STEP, listener->endpoint.text,
+        "already bound: a process that is alive listens there%s; stop it or use another path",
+        cause == EAGAIN       ? " (its queue is full)"
+        : cause == EPROTOTYPE ? " (not a stream socket)"
+                              : "");
 }
 
 /* A stale socket is not unlinked: it is replaced when ours is renamed over it. */
@@ -234,9 +235,10 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
         return error_set(error, EXIT_CONFIG, STEP, object,
                          "invalid endpoint: %.160s; correct \"listen\"", bound->message);
     case RPD_BIND_IN_USE:
-        return error_set(error, EXIT_RUNNING, STEP, object,
-                         "already bound: another process listens there; stop it or use another "
-                         "endpoint");
+        return error_set(
+            error, EXIT_RUNNING, STEP, object,
+            "already bound: a process that is alive listens there; stop it or use another "
+            "endpoint");
     case RPD_BIND_IO:
         return error_set(
             error, EXIT_SYSTEM, STEP, object, "the system refused: %s; %s",
