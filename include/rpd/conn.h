@@ -87,11 +87,11 @@ RPD_API void rpd_conn_resume(struct rpd_conn *conn);
 
 /* [loop] The client has sent all that it will send (it may still read), and
  * rpd_conn_input() shows all that is left of it. rpd calls on_data once more for it,
- * then closes when all output is sent and nobody keeps the connection. */
+ * then closes when all output is sent and the connection is not kept. */
 RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
 
 /* [loop] Sends bytes; they are copied if they cannot be sent at once. 0, or -1
- * if the connection is closing: then there is nobody to tell. */
+ * if the connection is closing: then no client is left to answer. */
 RPD_API int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size);
 RPD_API int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...) RPD_PRINTF(2, 3);
 
