@@ -72,7 +72,7 @@ static void init_cut_logs(struct conn_group *group)
         [CONN_LIMIT_FIRST_BYTE] = {"sent nothing", "first_byte_s", limits->first_byte_s, " s"},
         [CONN_LIMIT_REQUEST] = {"no complete request", "request_s", limits->request_s, " s"},
         [CONN_LIMIT_IDLE] = {"idle", "idle_s", limits->idle_s, " s"},
-        [CONN_LIMIT_WRITE_STALL] = {"read nothing", "write_stall_s", limits->write_stall_s, " s"},
+        [CONN_LIMIT_WRITE_STALL] = {"read nothing or too little", "write_stall_s", limits->write_stall_s, " s"},
         [CONN_LIMIT_OUTPUT] = {"unread output", "output_bytes", limits->output_bytes, ""},
         [CONN_LIMIT_INPUT] = {"incomplete request", "input_bytes", limits->input_bytes, ""},
         [CONN_LIMIT_BUFFERS] = {"held most, all clients together", "buffer_bytes",
