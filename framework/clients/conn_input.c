@@ -133,7 +133,8 @@ void conn_keep_leftover(struct rpd_conn *conn)
     if (in_own)
         buffer_drop(&conn->in, conn->in.size - conn->view_size);
     else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
-        conn->broken = true;
+        conn_cut(conn, CONN_LIMIT_MEMORY);
+    conn_account(conn);
     conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
     conn->view_size = conn->in.size;
     if (conn->in.size > (size_t)conn->group->limits->input_bytes)
@@ -162,6 +163,7 @@ static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
     }
     conn->view = buffer_data(&conn->in); /* it may have moved */
     conn->view_size = conn->in.size;
+    conn_account(conn);
     return size;
 }
 
@@ -178,6 +180,14 @@ static ssize_t read_into_block(struct rpd_conn *conn)
     return size;
 }
 
+static void take_error(struct rpd_conn *conn, int error_number)
+{
+    if (error_number == ENOMEM)
+        conn_cut(conn, CONN_LIMIT_MEMORY);
+    else if (error_number != EAGAIN && error_number != EINTR)
+        conn->broken = true;
+}
+
 void conn_take_input(struct rpd_conn *conn)
 {
     size_t room = CONN_BLOCK;
@@ -186,10 +196,10 @@ void conn_take_input(struct rpd_conn *conn)
     conn->reports = 0;
     size = conn->in.size > 0 ? read_behind_leftover(conn, &room) : read_into_block(conn);
     conn->may_have_input = size < 0 ? errno == EINTR : (size_t)size == room;
-    if (size < 0 && errno != EAGAIN && errno != EINTR)
-        conn->broken = true;
-    if (size < 0)
+    if (size < 0) {
+        take_error(conn, errno);
         return;
+    }
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
     conn->wants_data = true;
