@@ -12,6 +12,7 @@
 #include "guard/crash.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
+#include "guard/rest.h"
 #include "library/libevent.h"
 
 #include <errno.h>
@@ -192,6 +193,7 @@ void *rpd_service_state(const struct rpd_service *service)
 struct event_base *rpd_service_event_base(const struct rpd_service *service)
 {
     loop_only_warns();
+    rest_forbid();
     return service->base;
 }
 

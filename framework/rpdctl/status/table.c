@@ -323,7 +323,9 @@ static void print_page(const struct status *status, const struct instance *insta
             (unsigned long long)page->clients_accepted, (unsigned long long)page->clients_refused,
             (unsigned long long)page->clients_left, (unsigned long long)page->clients_cut);
     fprintf(to, "warm-up:   %s\n", status_warmup_text(page->warmup));
-    if (status_knows_times(instance))
+    if (page->turned_us == RPD_STATE_RESTS)
+        fprintf(to, "loop:      waits; at most %.1f ms late\n", (double)page->latest_us / 1e3);
+    else if (status_knows_times(instance))
         fprintf(to, "loop:      turned %.1f s ago; at most %.1f ms late\n",
                 (double)(status->now_us - turned_us) / 1e6, (double)page->latest_us / 1e3);
     fprintf(to, "jobs:      %llu now, %llu refused so far\n", (unsigned long long)page->jobs,
