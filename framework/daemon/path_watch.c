@@ -110,22 +110,50 @@ static void add_parent(struct path_watch *watch, const char *path)
         add(watch, parent, OF_PARENT, slash + 1);
 }
 
-/* That a directory on the way is renamed is an event of its own, wherever it is. Where the way
- * leads through a symbolic link that may change, and is not watched. */
-static bool watch_way(const struct path_watch *watch, const char *path)
+/* Puts what a symbolic link says in its place in the path; its end is at `end`. */
+static bool follow_link(char path[PATH_MAX], const char *link, const char *end)
 {
-    char part[PATH_MAX];
-    struct stat status;
+    char target[PATH_MAX], next[2 * PATH_MAX];
+    const ssize_t size = readlink(link, target, sizeof target - 1);
+    const char *slash = strrchr(link, '/');
 
-    if (*path != '/' || strlen(path) >= sizeof part)
+    if (size <= 0)
         return false;
-    for (const char *end = path; end; end = *end ? strchr(end + 1, '/') : NULL) {
-        snprintf(part, sizeof part, "%.*s", end == path ? 1 : (int)(end - path), path);
-        if (lstat(part, &status) < 0 || !S_ISDIR(status.st_mode) ||
-            inotify_add_watch(watch->fd, part, OF_ITSELF | IN_MASK_ADD) < 0)
+    target[size] = '\0';
+    snprintf(next, sizeof next, "%.*s%s%s", *target == '/' ? 0 : (int)(slash + 1 - link), link,
+             target, end);
+    return snprintf(path, PATH_MAX, "%s", next) < PATH_MAX;
+}
+
+static bool watch_itself(const struct path_watch *watch, const char *path)
+{
+    return inotify_add_watch(watch->fd, path, OF_ITSELF | IN_MASK_ADD | IN_DONT_FOLLOW) >= 0;
+}
+
+/* That a directory on the way is renamed, or a symbolic link replaced, is an event of its own. */
+static bool watch_way(const struct path_watch *watch, const char *whole)
+{
+    enum { LINKS_MAX = 16 };
+    char path[PATH_MAX], part[PATH_MAX];
+    struct stat status;
+    int links = 0;
+
+    if (*whole != '/' || snprintf(path, sizeof path, "%s", whole) >= (int)sizeof path)
+        return false;
+    for (const char *end = path + 1; *end;) {
+        end += strcspn(end, "/");
+        snprintf(part, sizeof part, "%.*s", (int)(end - path), path);
+        if (lstat(part, &status) < 0 || !watch_itself(watch, part))
             return false;
+        if (!S_ISLNK(status.st_mode)) {
+            end += strspn(end, "/");
+            continue;
+        }
+        if (links++ == LINKS_MAX || !follow_link(path, part, end))
+            return false;
+        end = path + 1;
     }
-    return lstat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    return true;
 }
 
 static int add_watches(struct path_watch *watch, const struct path_watch_directory *directories,
