@@ -5,7 +5,7 @@ struct rest rest;
 
 bool rest_begin(void (*ended)(void *arg), void *arg)
 {
-    if (rest.is_forbidden)
+    if (atomic_load(&rest.is_forbidden))
         return false;
     rest.ended = ended;
     rest.arg = arg;
@@ -26,6 +26,5 @@ void rest_end_it(void)
 
 void rest_forbid(void)
 {
-    rest_end();
-    rest.is_forbidden = true;
+    atomic_store(&rest.is_forbidden, true);
 }

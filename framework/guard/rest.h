@@ -9,10 +9,12 @@
 #ifndef FRAMEWORK_REST_H
 #define FRAMEWORK_REST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct rest {
-    bool is_on, is_forbidden;
+    bool is_on;
+    atomic_bool is_forbidden;
     void (*ended)(void *arg);
     void *arg;
 };
@@ -25,7 +27,7 @@ bool rest_begin(void (*ended)(void *arg), void *arg);
 /* Ends it without a word. Legal at any time. */
 void rest_forget(void);
 
-/* From now on there is none. */
+/* [any] From now on none begins. */
 void rest_forbid(void);
 
 void rest_end_it(void);
