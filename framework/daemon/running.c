@@ -423,7 +423,7 @@ static void rest_if_possible(struct running *running, uint64_t now_us)
     if (until_us == 0 || !pulse_rest(&running->pulse, until_us))
         return;
     FOR_EACH_SERVICE(running, service)
-        service_rest(service);
+        service_rest(service, now_us);
 }
 
 static void on_woken(void *arg, uint64_t now_us)

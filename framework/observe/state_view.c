@@ -316,6 +316,11 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
     }
 }
 
+uint64_t state_view_last_turn_us(const struct rpd_state_page *page)
+{
+    return page->turned_us == RPD_STATE_RESTS ? page->rests_us : page->turned_us;
+}
+
 int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_page *ret,
                     enum state_verdict *ret_verdict)
 {

@@ -314,8 +314,9 @@ void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)
         STORE(page->map->latest_us, late_us);
 }
 
-void state_page_rest(struct state_page *page)
+void state_page_rest(struct state_page *page, uint64_t now_us)
 {
+    STORE(page->map->rests_us, now_us);
     STORE(page->map->turned_us, RPD_STATE_RESTS);
 }
 

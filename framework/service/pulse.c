@@ -119,9 +119,9 @@ bool service_may_rest(const struct rpd_service *service, uint64_t now_us)
            service->loading.pending == 0 && service->heal_due_us == 0;
 }
 
-void service_rest(struct rpd_service *service)
+void service_rest(struct rpd_service *service, uint64_t now_us)
 {
-    state_page_rest(&service->state_page);
+    state_page_rest(&service->state_page, now_us);
 }
 
 void service_wake(struct rpd_service *service, uint64_t now_us)

@@ -183,7 +183,7 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
 /* Nobody has been here for a while, and nothing is to be done: the loop may rest as far as this
  * service goes. Then the rest is shown, and its end. */
 bool service_may_rest(const struct rpd_service *service, uint64_t now_us);
-void service_rest(struct rpd_service *service);
+void service_rest(struct rpd_service *service, uint64_t now_us);
 void service_wake(struct rpd_service *service, uint64_t now_us);
 
 /* When it will be idle (service_is_idle()), if nobody comes; UINT64_MAX: never. */

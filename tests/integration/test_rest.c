@@ -243,6 +243,20 @@ Test(rest, status_says_that_it_waits)
     end_scene(&scene);
 }
 
+Test(rest, one_that_was_killed_was_last_seen_before)
+{
+    struct scene scene = resting_scene();
+
+    process_signal(scene.rpd, SIGKILL);
+    process_wait_exit(scene.rpd);
+    const struct outcome outcome = RPDCTL_ON(scene.run, "status", "demo");
+    assert_code(outcome, 1);
+    assert_has(outcome.out, ", last seen ");
+    process_free(scene.rpd);
+    scene.rpd = NULL;
+    end_scene(&scene);
+}
+
 Test(rest, one_that_is_stopped_is_stalled)
 {
     struct scene scene = resting_scene();

@@ -333,7 +333,8 @@ Test(heartbeat, a_process_that_goes_on_is_alive_again)
     wait_for_verdict(&scene, STATE_STALLED);
     /* Until it is stalled by its clock, too: going on must mend that as well. */
     const uint64_t stopped_us = page_of(&scene).turned_us;
-    while ((uint64_t)now_ns() / 1000u < stopped_us + RPD_STATE_STALL_US)
+    while (stopped_us != RPD_STATE_RESTS &&
+           (uint64_t)now_ns() / 1000u < stopped_us + RPD_STATE_STALL_US)
         poll(NULL, 0, 10);
     process_signal(scene.rpd, SIGCONT);
     wait_for_verdict(&scene, STATE_ALIVE);
