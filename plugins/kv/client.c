@@ -381,6 +381,34 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
     return BATCH_DONE;
 }
 
+/* Whether there may be more to do. (MULTI may have taken the copy.) */
+static bool run_copy(struct call *call, struct request_copy *copy)
+{
+    struct session *session = call->session;
+    const size_t consumes = copy->consumes;
+    const bool is_done = run(call);
+    bool is_ours;
+
+    if (call->end == CALL_AGAIN) {
+        go_on_after(call->conn, 0);
+        return false;
+    }
+    is_ours = session->copy == copy;
+    session->copy = NULL;
+    rpd_conn_consume(call->conn, consumes);
+    if (call->end == CALL_GO_ON) {
+        steps_begin(call, copy);
+        return false;
+    }
+    if (is_ours)
+        request_copy_free(copy);
+    if (!call->kv->timer) /* while it loads, there is no tick that would do it */
+        kv_unmap_discarded(call->kv);
+    if (!is_done)
+        stop_after(call, NULL);
+    return is_done;
+}
+
 /* Some more of it; when that was all, it is run. Whether there may be more to do. */
 static bool go_on_copying(struct call *call)
 {
@@ -400,25 +428,7 @@ static bool go_on_copying(struct call *call)
         hold(call->conn, call->kv);
         return false;
     }
-    if (!run(call)) {
-        if (call->end == CALL_AGAIN) {
-            go_on_after(call->conn, 0);
-            return false;
-        }
-        session->copy = NULL;
-        rpd_conn_consume(call->conn, copy->consumes);
-        if (call->end == CALL_GO_ON) {
-            steps_begin(call, copy);
-            return false;
-        }
-        request_copy_free(copy);
-        stop_after(call, NULL);
-        return false;
-    }
-    session->copy = NULL;
-    rpd_conn_consume(call->conn, copy->consumes);
-    request_copy_free(copy);
-    return true;
+    return run_copy(call, copy);
 }
 
 static void fail(struct call *call, const struct batch *batch)
