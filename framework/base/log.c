@@ -189,6 +189,16 @@ void log_tell_left_out(bool all)
     }
 }
 
+bool log_owes_left_out(void)
+{
+    bool owes;
+
+    pthread_mutex_lock(&log_state.mutex);
+    owes = log_limit_owes(&log_state.limit);
+    pthread_mutex_unlock(&log_state.mutex);
+    return owes;
+}
+
 void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
 {
     char message[MESSAGE_MAX + 1];

@@ -225,6 +225,11 @@ static int watch_mounts(struct moving *moving, struct event_base *base)
     return moving->mounts ? event_add(moving->mounts, NULL) : -1;
 }
 
+bool moving_may_rest(const struct moving *moving)
+{
+    return moving->mounts_fd >= 0 && moving->lost_us == 0 && !moving->gave_up;
+}
+
 int moving_start(struct moving *moving, struct event_base *base)
 {
     moving->mounts_fd = -1;

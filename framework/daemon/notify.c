@@ -200,6 +200,15 @@ void notify_turn(struct notify *notify, uint64_t now_us)
     ping(notify, now_us);
 }
 
+uint64_t notify_rests_until_us(const struct notify *notify)
+{
+    if (notify->socket < 0)
+        return UINT64_MAX;
+    if (owes_anything(notify))
+        return 0;
+    return notify->watchdog_us > 0 ? notify->pinged_us + notify->watchdog_us / 2 : UINT64_MAX;
+}
+
 static void wait_until_taken(struct notify *notify, int patience_ms)
 {
     const uint64_t until_us = clock_us() + (uint64_t)patience_ms * 1000;

@@ -310,6 +310,20 @@ static int remember_file(struct rpd_listener *listener, mode_t *ret_mode, struct
     return 0;
 }
 
+/* What rpd itself has just bound at a path is as it made it: that costs no system call. */
+static int check_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
+                       struct error *error)
+{
+    if (listener->way == LISTENER_OWNED && wanted->kind == ENDPOINT_PATH) {
+        snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+        return 0;
+    }
+    return check_socket(listener, wanted, EXIT_CONTRACT, error) < 0 ||
+                   make_usable(listener, error) < 0
+               ? -1
+               : 0;
+}
+
 static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                       const struct rpd_bound *bound, struct error *error)
 {
@@ -320,8 +334,7 @@ static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *
     listener->fd = bound->fd;
     fork_guard_add(listener->fd);
     listener->state = LISTENER_BOUND;
-    if (check_socket(listener, wanted, EXIT_CONTRACT, error) < 0 ||
-        make_usable(listener, error) < 0)
+    if (check_bound(listener, wanted, error) < 0)
         return -1;
     if (wanted->kind != ENDPOINT_PATH) {
         listener->state = LISTENER_PUBLIC;

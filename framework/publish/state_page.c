@@ -314,6 +314,17 @@ void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)
         STORE(page->map->latest_us, late_us);
 }
 
+void state_page_rest(struct state_page *page, uint64_t now_us)
+{
+    STORE(page->map->rests_us, now_us);
+    STORE(page->map->turned_us, RPD_STATE_RESTS);
+}
+
+void state_page_wake(struct state_page *page, uint64_t now_us)
+{
+    STORE(page->map->turned_us, now_us);
+}
+
 /* Two threads may do this at once: the text may become a mixture, as a reader's
  * may, but the last byte of the field is never written, and stays its end. */
 void state_page_error(struct state_page *page, const char *text)

@@ -15,8 +15,8 @@
 static const char help[] =
     "Usage: rpdctl health NAME [--quiet]\n"
     "\n"
-    "Says in one line whether a service serves its clients. Nothing is asked: its lock, its\n"
-    "state page and the paths of its endpoints say it, at once.\n"
+    "Says in one line whether a service serves its clients. Its lock, its state page and the\n"
+    "paths of its endpoints say it, at once; only a loop that rests is asked, for 0.9 s at most.\n"
     "\n"
     "      --quiet  print nothing\n"
     "\n"

@@ -1,5 +1,6 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
 #include "base/clock.h"
+#include "observe/instance_ask.h"
 #include "observe/instance_wait.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
@@ -197,6 +198,8 @@ static int wait_in(const struct request *request, int runtime_dirfd)
         instance_finish(&instance);
         failed = instance_wait(runtime_dirfd, request->service, request->goal, request->deadline_us,
                                &instance, &outcome) < 0;
+        if (!failed && outcome == INSTANCE_REACHED)
+            instance_ask(&instance);
     } while (!failed && must_wait_on(request, &instance, outcome));
     if (outcome == INSTANCE_REACHED && request->goal == INSTANCE_READY &&
         instance.verdict == STATE_STALLED)

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "guard/crash.h"
 #include "guard/loop_only.h"
+#include "guard/outcome.h"
+#include "guard/rest.h"
 #include "library/libevent.h"
 
 #include <stdio.h>
@@ -187,6 +189,7 @@ void *rpd_service_state(const struct rpd_service *service)
 struct event_base *rpd_service_event_base(const struct rpd_service *service)
 {
     loop_only_warns();
+    rest_forbid();
     return service->base;
 }
 

@@ -518,11 +518,26 @@ Test(limits, no_queue_is_forgotten)
     end_server(&server);
 }
 
+/* Its loop serves. */
+static void await_warming(const struct server *server, const char *service)
+{
+    const int dirfd = open(textf("%s/run", server->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int64_t until = now_ns() + INT64_C(60000000000);
+    struct rpd_state_page page;
+
+    while (state_view_read(dirfd, service, &page) < 0 || page.phase < RPD_PHASE_WARMING) {
+        cr_assert_lt(now_ns(), until, "%s", process_stderr(server->rpd));
+        poll(NULL, 0, 1);
+    }
+    close(dirfd);
+}
+
 /* Held clients have places, too; who leaves while held gives it back. */
 Test(limits, held_clients_have_places)
 {
     struct server server = serve(build_path("samples/slow_start.so"), "\"clients\":2",
                                  ",\"options\":{\"load_s\":1000}");
+    await_warming(&server, "slow_start"); /* until then it opens descriptors of its own */
     const int fds_before = count_fds(process_pid(server.rpd));
     const int first = client(server.endpoint), second = client(server.endpoint);
     const int third = client(server.endpoint);

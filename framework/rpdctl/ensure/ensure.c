@@ -324,10 +324,15 @@ static void warn_of_stalls(const struct ensure *ensure)
 
         if (instance->verdict != STATE_STALLED)
             continue;
-        snprintf(line, sizeof line,
-                 "%s: stalled: the loop of pid %d has not turned for %.1f s; it is left alone",
-                 instance->service, (int)instance->pid,
-                 (double)(clock_us() - instance->page.turned_us) / 1e6);
+        if (instance->page.turned_us == RPD_STATE_RESTS)
+            snprintf(line, sizeof line,
+                     "%s: stalled: pid %d is stopped or frozen; it is left alone",
+                     instance->service, (int)instance->pid);
+        else
+            snprintf(line, sizeof line,
+                     "%s: stalled: the loop of pid %d has not turned for %.1f s; it is left alone",
+                     instance->service, (int)instance->pid,
+                     (double)(clock_us() - instance->page.turned_us) / 1e6);
         ensure->warn(line);
     }
 }

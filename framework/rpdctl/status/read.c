@@ -1,7 +1,9 @@
-/* Looks at services for `rpdctl status`: nothing is asked, nothing waits. See
+/* Looks at services for `rpdctl status`: nothing is asked, nothing waits, but for a loop that
+ * rests. See
  * rpdctl/status/status.h. */
 #include "base/clock.h"
 #include "base/owner.h"
+#include "observe/instance_ask.h"
 #include "observe/service_names.h"
 #include "rpdctl/program.h"
 #include "rpdctl/status/status.h"
@@ -33,6 +35,7 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
     struct instance *instance = &row->instance;
 
     instance_look(runtime_dirfd, service, instance);
+    instance_ask(instance);
     history_view_end(runtime_dirfd, service, instance->verdict == STATE_DEAD ? instance->pid : 0,
                      instance->start_time, &row->end);
     row->is_old = instance->verdict != STATE_DEAD && instance->pid > 0 &&
