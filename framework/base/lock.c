@@ -160,7 +160,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
         lock_release(lock);
     }
     return error_set(error, EXIT_RECORD, STEP, path,
-                     "the lock file is removed again and again; find out by whom");
+                     "the lock file is removed again and again; find out what does that");
 }
 
 int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,

@@ -54,6 +54,7 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         bool is_control;
         const size_t size = safe_text_character(from, &is_control);
 
+        is_control |= format == LOG_JSON && size == 1 && byte >= 0x80; /* JSON is UTF-8 */
         if (is_control) /* (of two bytes, the second is its number) */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",

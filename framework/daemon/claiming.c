@@ -132,7 +132,7 @@ int daemon_claim(struct daemon *daemon, struct error *error)
 
     if (!proc_is_there())
         return error_set(error, EXIT_RECORD, "claim", "/proc",
-                         "it is not there, and without it nobody could tell what runs: mount -t "
+                         "it is not there, and without it no program can see what runs: mount -t "
                          "proc proc /proc");
     if (directory_runtime_warning())
         log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
@@ -157,8 +157,8 @@ int daemon_claim(struct daemon *daemon, struct error *error)
             return -1;
     }
     return error_set(error, EXIT_RECORD, "claim", daemon->runtime_dir,
-                     "this directory, or an endpoint's, is replaced again and again; find out by "
-                     "whom");
+                     "this directory, or an endpoint's, is replaced again and again; find out "
+                     "what does that");
 }
 
 void daemon_unclaim(struct daemon *daemon)

@@ -59,7 +59,7 @@ static int find_runtime(struct moving *moving, int *ret_fd)
     }
     found = directory_find_at(moving->runtime_dir, ret_fd, &moving->error);
     return found > 0 ? error_set(&moving->error, EXIT_RECORD, "claim", moving->runtime_dir,
-                                 "nobody has made it again")
+                                 "it was not made again")
                      : found;
 }
 

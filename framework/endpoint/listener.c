@@ -79,17 +79,18 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
         return 0;
     if (error_is_shortage(cause))
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot look who listens there: %s; %s", strerror(cause),
+                         "cannot find out what listens there: %s; %s", strerror(cause),
                          error_remedy(cause, ""));
     if (cause == EACCES || cause == EPERM)
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
                          "not needed, or use another path");
-    return error_set(error, EXIT_RUNNING, STEP, listener->endpoint.text,
-                     "already bound: somebody alive listens there%s; stop it or use another path",
-                     cause == EAGAIN       ? " (its queue is full)"
-                     : cause == EPROTOTYPE ? " (not a stream socket)"
-                                           : "");
+    return error_set(
+        error, EXIT_RUNNING, STEP, listener->endpoint.text,
+        "already bound: a process that is alive listens there%s; stop it or use another path",
+        cause == EAGAIN       ? " (its queue is full)"
+        : cause == EPROTOTYPE ? " (not a stream socket)"
+                              : "");
 }
 
 /* A stale socket is not unlinked: it is replaced when ours is renamed over it. */
@@ -246,9 +247,10 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
         return error_set(error, EXIT_CONFIG, STEP, object,
                          "invalid endpoint: %.160s; correct \"listen\"", bound->message);
     case RPD_BIND_IN_USE:
-        return error_set(error, EXIT_RUNNING, STEP, object,
-                         "already bound: somebody alive listens there; stop it or use another "
-                         "endpoint");
+        return error_set(
+            error, EXIT_RUNNING, STEP, object,
+            "already bound: a process that is alive listens there; stop it or use another "
+            "endpoint");
     case RPD_BIND_IO:
         return error_set(
             error, EXIT_SYSTEM, STEP, object, "the system refused: %s; %s",
@@ -531,7 +533,7 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
                          "cannot give the socket its name: %s; %s", strerror(errno),
                          errno == EBUSY
                              ? "something is mounted on that path: mount its directory instead"
-                             : "look who else changes that directory");
+                             : "find out what else changes that directory");
     listener->state = LISTENER_PUBLIC;
     return 0;
 }

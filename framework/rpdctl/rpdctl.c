@@ -134,7 +134,7 @@ int main(int argc, char **argv)
     code = dispatch(argc, argv);
 
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
-        rpdctl_say("stdout: cannot write; look where it goes");
+        rpdctl_say("stdout: cannot write; check where it is redirected");
         return RPDCTL_NO;
     }
     return code;

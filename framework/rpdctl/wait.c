@@ -15,9 +15,9 @@
 static const char help[] =
     "Usage: rpdctl wait NAME --bound | --ready | --stopped [--timeout S]\n"
     "\n"
-    "Waits for a service. One that is not there yet is waited for, too; of one that\n"
-    "dies meanwhile it is told at once. One that drains does not count: the next one\n"
-    "is waited for. One that was dead already may never come: say --timeout.\n"
+    "Waits for a service, which may not be there yet. If it dies meanwhile, that is\n"
+    "reported at once. A draining service does not count: the next one is waited for.\n"
+    "A service that was dead already may never come: give --timeout.\n"
     "\n"
     "      --bound      until clients can connect\n"
     "      --ready      until its state is loaded\n"

@@ -1,4 +1,4 @@
-/* The state page: SERVICE.state in the run-time directory, for whoever wants to
+/* The state page: SERVICE.state in the run-time directory, for programs that want to
  * know how a service is without asking it. It needs no socket and no loop: a
  * service whose loop is stuck, or whose process is stopped, still says so,
  * because its page no longer changes.
@@ -9,7 +9,7 @@
  * CLOCK_MONOTONIC, which all processes of a boot share; 0: has not happened.
  *
  * To judge a service:
- *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
+ *   dead       no process holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
  *              look for it in /proc/locks)
  *   alive, elsewhere
  *              it is held, but pid cannot be looked at from here: its namespaces
@@ -45,7 +45,7 @@ enum rpd_phase {
     RPD_PHASE_WARMING = 1,
     RPD_PHASE_READY = 2,
     RPD_PHASE_DRAINING = 3, /* clients finish */
-    RPD_PHASE_STOPPING = 4, /* nobody is served */
+    RPD_PHASE_STOPPING = 4, /* no client is served */
     RPD_PHASE_STOPPED = 5   /* a clean end; a page without it is one of a crash */
 };
 

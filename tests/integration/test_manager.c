@@ -737,11 +737,14 @@ Test(manager, that_starts_a_crash_again_and_again_waits_longer_and_longer)
     const struct manager manager = manager_in(dir);
     struct process *rpd;
 
-    for (int failures = 0; failures < 3; failures++)
+    for (int failures = 0; failures < 2; failures++)
         crash_once(dir, &manager);
+    const int64_t before = now_ns();
+    crash_once(dir, &manager);
     rpd = start_fragile(dir, &manager);
     assert_line(rpd, "failed 3 times in a row: its code runs in 1 s; clients wait");
     assert_text(ask_once(endpoint, "hello"), "hello", rpd);
+    cr_assert_geq(now_ns() - before, INT64_C(990000000), "it has not waited");
     crash(rpd, endpoint);
     process_free(rpd);
     rpd = start_fragile(dir, &manager);
@@ -773,5 +776,25 @@ Test(manager, is_not_there_then_nothing_waits)
         crash(rpd, textf("unix:%s/faulty.sock", dir));
         process_free(rpd);
     }
+    temp_dir_remove(dir);
+}
+
+/* What a plugin says is one line of the status, whatever is in it, and no other message. */
+Test(manager, takes_no_other_message_from_a_backend)
+{
+    const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/t.sock", dir);
+    const struct manager manager = manager_in(dir);
+    struct process *rpd = start_managed(
+        dir, &manager, "X=", ARGS("rpd", build_path("tests/plugins/talk.so"), "-l", endpoint));
+
+    hear_until(&manager, "STATUS=ready");
+    const int fd = client(endpoint);
+    cr_assert_str_eq(ask(fd, "trouble"), "ok");
+    const char *said = hear_until(&manager, "degraded: talk: ");
+    cr_assert_not_null(strstr(said, "no room?MAINPID=1?\xc3\xbc ?.|"), "%s", said);
+    close(fd);
+    assert_stops(rpd);
+    process_free(rpd);
+    close(manager.fd);
     temp_dir_remove(dir);
 }

@@ -1,4 +1,4 @@
-/* What `rpdctl status --json` prints: one document, with the keys that README.md
+/* What `rpdctl status --json` prints: one document, with the keys that rpdctl(1)
  * has. What is not known is null. See rpdctl/status/status.h. */
 #include "library/libjansson.h"
 #include "rpdctl/status/status.h"
