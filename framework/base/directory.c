@@ -197,7 +197,7 @@ static int refuse_to_open(const char *path, struct error *error)
     struct stat status;
 
     if (lstat(path, &status) == 0 && S_ISLNK(status.st_mode))
-        return error_set(error, EXIT_SECURITY, "claim", path,
+        return error_set(error, EXIT_RECORD, "claim", path,
                          "the run-time directory is a symbolic link; set RPD_RUNTIME_DIR to the "
                          "directory itself");
     if (cause == EACCES && lstat(path, &status) == 0 && !owner_is_us(status.st_uid))
