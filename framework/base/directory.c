@@ -197,7 +197,7 @@ static int refuse_to_open(const char *path, struct error *error)
     struct stat status;
 
     if (lstat(path, &status) == 0 && S_ISLNK(status.st_mode))
-        return error_set(error, EXIT_SECURITY, "claim", path,
+        return error_set(error, EXIT_RECORD, "claim", path,
                          "the run-time directory is a symbolic link; set RPD_RUNTIME_DIR to the "
                          "directory itself");
     if (cause == EACCES && lstat(path, &status) == 0 && !owner_is_us(status.st_uid))
@@ -245,6 +245,16 @@ int directory_find_at(const char *path, int *ret_fd, struct error *error)
     return open_runtime(path, ret_fd, directory_check_to_start, error);
 }
 
+/* Whether another could be made is not asked where a sandbox lets none be made. */
+static bool is_there(const char *path)
+{
+    const int cause = errno;
+    const bool there = is_directory(path);
+
+    errno = cause;
+    return there;
+}
+
 int directory_open_at(const char *path, struct error *error)
 {
     int fd, found;
@@ -254,7 +264,7 @@ int directory_open_at(const char *path, struct error *error)
     /* (The mode is ours, and not what the umask of whoever is first has left of it.) */
     if (made == 0 && chmod(path, 0700) < 0)
         return cannot_open(path, error);
-    if (made < 0 && errno != EEXIST)
+    if (made < 0 && errno != EEXIST && !is_there(path))
         return error_set(error, EXIT_RECORD, "claim", path,
                          "cannot make the run-time directory: %s; %s", strerror(errno),
                          error_remedy(errno, "set RPD_RUNTIME_DIR"));

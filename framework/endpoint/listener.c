@@ -117,6 +117,15 @@ static int get_option(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
 }
 
+/* A sandbox's doing, and nobody's fault who made the socket. */
+static int refuse_to_look(const struct rpd_listener *listener, const char *call,
+                          struct error *error)
+{
+    return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
+                     "cannot look at the socket: %s: %s; let the sandbox allow that", call,
+                     strerror(errno));
+}
+
 /* The same for all three ways; code: whose fault it is. */
 static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                         enum exit_code code, struct error *error)
@@ -127,6 +136,8 @@ static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint
 
     const int type = get_option(listener->fd, SO_TYPE);
 
+    if (type < 0 && errno != ENOTSOCK && errno != EBADF)
+        return refuse_to_look(listener, "getsockopt", error);
     if (type < 0)
         return error_set(error, code, STEP, object,
                          "descriptor %d is not a socket; return the one that listens",
@@ -136,8 +147,9 @@ static int check_socket(struct rpd_listener *listener, const struct rpd_endpoint
                          "the socket is not a stream socket; make it with SOCK_STREAM");
     if (get_option(listener->fd, SO_ACCEPTCONN) != 1)
         return error_set(error, code, STEP, object, "the socket does not listen; call listen()");
-    if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0 ||
-        !endpoint_is(wanted, (struct sockaddr *)&address, length)) {
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0)
+        return refuse_to_look(listener, "getsockname", error);
+    if (!endpoint_is(wanted, (struct sockaddr *)&address, length)) {
         char found[ENDPOINT_TEXT_MAX];
         endpoint_format((struct sockaddr *)&address, length, found);
         return error_set(error, code, STEP, object,

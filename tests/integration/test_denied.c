@@ -57,6 +57,7 @@ static const struct denial {
     {"ENOSYS", "inotify_init1"},
     {"EPERM", "F_OFD_GETLK"},
     {"ENOSYS", "F_OFD_GETLK"},
+    {"EPERM", "mkdir"}, /* (of a directory that is there) */
     {"EPERM", NULL},
     {"ENOSYS", NULL},
 };
@@ -100,6 +101,37 @@ ParameterizedTest(size_t *at, denied, a_service_from_ensure_to_stop)
     assert_code(outcome_of(waiter), 0);
     assert_code(RPDCTL_DENIED(run, error, calls, "status", "demo"), 1);
     assert_empty(run);
+    temp_dir_remove(dir);
+}
+
+/* ---- what cannot be done without ------------------------------------------------------------- */
+
+/* The line names the call, and blames no backend and no limit. */
+Test(denied, looks_at_sockets)
+{
+    static const char *const looks[] = {"getsockopt", "getsockname"};
+
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        const char *dir = temp_dir_make(), *run = make_run(dir);
+        const struct outcome outcome = RPDCTL_DENIED(run, "EPERM", looks[i], "ensure",
+                                                     build_path("plugins/echo.so"), "-n", "demo");
+
+        assert_code(outcome, 71);
+        assert_has(outcome.err, textf("cannot look at the socket: %s: Operation not permitted; let "
+                                      "the sandbox allow that",
+                                      looks[i]));
+        temp_dir_remove(dir);
+    }
+}
+
+Test(denied, descriptors_of_a_caller_of_ensure)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    const struct outcome outcome = RPDCTL_DENIED(run, "EPERM", "F_DUPFD_CLOEXEC", "ensure",
+                                                 build_path("plugins/echo.so"), "-n", "demo");
+
+    assert_code(outcome, 71);
+    assert_has(outcome.err, "let the sandbox allow fcntl(F_DUPFD_CLOEXEC)");
     temp_dir_remove(dir);
 }
 

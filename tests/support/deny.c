@@ -26,9 +26,17 @@ static const struct call {
     {"accept", SYS_accept, 0},
     {"accept4", SYS_accept4, 0},
     {"close_range", SYS_close_range, 0},
+    {"getsockname", SYS_getsockname, 0},
+    {"getsockopt", SYS_getsockopt, 0},
     {"inotify_init1", SYS_inotify_init1, 0},
+#ifdef SYS_mkdir
+    {"mkdir", SYS_mkdir, 0},
+#else
+    {"mkdir", SYS_mkdirat, 0},
+#endif
     {"pidfd_open", SYS_pidfd_open, 0},
     {"pidfd_send_signal", SYS_pidfd_send_signal, 0},
+    {"F_DUPFD_CLOEXEC", SYS_fcntl, F_DUPFD_CLOEXEC},
     {"F_OFD_GETLK", SYS_fcntl, F_OFD_GETLK},
     {"F_OFD_SETLK", SYS_fcntl, F_OFD_SETLK},
     {"F_OFD_SETLKW", SYS_fcntl, F_OFD_SETLKW},

@@ -50,7 +50,8 @@ static int check_descriptors(int any_fd, struct error *error)
     while (count > 0)
         close(fds[--count]);
     return cause ? error_set(error, EXIT_SYSTEM, "ensure", "descriptors",
-                             "%s; raise the limit of descriptors", strerror(cause))
+                             "cannot have more: %s; %s", strerror(cause),
+                             error_remedy(cause, "let the sandbox allow fcntl(F_DUPFD_CLOEXEC)"))
                  : 0;
 }
 
