@@ -176,19 +176,21 @@ Test(rest, a_symbolic_link_that_is_replaced_is_seen)
     struct scene scene = empty_scene();
     const char *link = textf("%s/link", scene.dir), *next = textf("%s/next", scene.dir);
 
-    cr_assert_eq(mkdir(textf("%s/a", scene.dir), 0700), 0);
-    cr_assert_eq(mkdir(textf("%s/b", scene.dir), 0700), 0);
+    for (const char *name = "a"; name; name = *name == 'a' ? "b" : NULL) {
+        cr_assert_eq(mkdir(textf("%s/%s", scene.dir, name), 0700), 0);
+        cr_assert_eq(mkdir(textf("%s/%s/ep", scene.dir, name), 0700), 0);
+    }
     cr_assert_eq(symlink("./a", link), 0);
     cr_assert_eq(symlink(textf("%s/b", scene.dir), next), 0);
     scene.rpd = RPD_START(scene.run, build_path("plugins/echo.so"), "-n", "demo", "-l",
-                          textf("unix:%s/x.sock", link));
+                          textf("unix:%s/ep/x.sock", link));
     assert_bound(scene.rpd);
     wait_until(rests(&scene));
     const int64_t began = now_ns();
     cr_assert_eq(rename(next, link), 0);
     assert_line(scene.rpd, "directories are all there again");
     expect_soon(began);
-    assert_text(ask_once(textf("unix:%s/b/x.sock", scene.dir), "a"), "a", scene.rpd);
+    assert_text(ask_once(textf("unix:%s/b/ep/x.sock", scene.dir), "a"), "a", scene.rpd);
     end_scene(&scene);
 }
 
