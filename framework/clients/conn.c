@@ -10,6 +10,7 @@
  *     choked, and little waits     not choked any more: on_writable
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
+ *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
  *     wants_data                   on_data, unless choked, paused, finishing or broken
  *   settle():
  *     holds memory                 starved if that is short, and it has more than its share
@@ -72,7 +73,8 @@ static void init_cut_logs(struct conn_group *group)
         [CONN_LIMIT_FIRST_BYTE] = {"sent nothing", "first_byte_s", limits->first_byte_s, " s"},
         [CONN_LIMIT_REQUEST] = {"no complete request", "request_s", limits->request_s, " s"},
         [CONN_LIMIT_IDLE] = {"idle", "idle_s", limits->idle_s, " s"},
-        [CONN_LIMIT_WRITE_STALL] = {"read nothing or too little", "write_stall_s", limits->write_stall_s, " s"},
+        [CONN_LIMIT_WRITE_STALL] = {"read nothing or too little", "write_stall_s",
+                                    limits->write_stall_s, " s"},
         [CONN_LIMIT_OUTPUT] = {"unread output", "output_bytes", limits->output_bytes, ""},
         [CONN_LIMIT_INPUT] = {"incomplete request", "input_bytes", limits->input_bytes, ""},
         [CONN_LIMIT_BUFFERS] = {"held most, all clients together", "buffer_bytes",
@@ -230,6 +232,12 @@ static bool may_be_read(const struct rpd_conn *conn)
     return conn_takes_input(conn) && !conn->input_ended && !conn->starved;
 }
 
+/* Not while on_data is due, but where it has taken none of that input: it may need more. */
+static bool needs_input(const struct rpd_conn *conn)
+{
+    return conn->wants_data ? conn->untaken == UNTAKEN_MAX : conn->may_have_input;
+}
+
 /* There is something to do without waiting for the client. */
 static bool needs_turn(const struct rpd_conn *conn)
 {
@@ -320,7 +328,7 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
-    if (conn->may_have_input && !conn->wants_data && may_be_read(conn))
+    if (needs_input(conn) && may_be_read(conn))
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
         conn_offer_input(conn);
@@ -472,6 +480,8 @@ void rpd_conn_resume(struct rpd_conn *conn)
         return;
     /* What came while it was paused has been offered to nobody. */
     conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
+    if (conn->group->loop->offered == conn)
+        conn->group->loop->shown = false;
     conn_settle_later(conn);
 }
 

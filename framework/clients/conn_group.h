@@ -27,6 +27,7 @@ struct conn_loop {
     const struct rpd_conn *offered; /* whose on_data runs */
     size_t offered_size;            /* of the input that it was called with */
     bool withheld;                  /* its slice was over, and it was shown no more */
+    bool shown;                     /* since its last resume it was shown all that there is */
     struct linger_list lingerers;
 };
 

@@ -36,6 +36,8 @@ struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
         return (struct rpd_span){NULL, 0};
     if (!conn_takes_input(conn) || is_withheld(conn))
         return (struct rpd_span){conn->view, 0};
+    if (conn->group->loop->offered == conn)
+        conn->group->loop->shown = true;
     return (struct rpd_span){conn->view, conn->view_size};
 }
 
@@ -209,6 +211,7 @@ void conn_take_input(struct rpd_conn *conn)
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
     conn->wants_data = true;
+    conn->untaken = 0;
 }
 
 /* Is there anything to call it for? */
@@ -226,12 +229,17 @@ void conn_offer_input(struct rpd_conn *conn)
     conn->end_offered = conn->input_ended;
     loop->offered = conn;
     loop->offered_size = offered;
-    loop->withheld = false;
+    loop->withheld = loop->shown = false;
     conn_call(conn, conn->group->backend->on_data);
     loop->offered = NULL;
     if (conn->view_size < offered)
         conn->progressed = true;
     conn->yields |= loop->withheld;
+    conn->wants_data &= conn->yields || !loop->shown;
     conn->wants_data |= loop->withheld || conn->choked || conn->paused;
     conn->wants_data &= is_due(conn);
+    if (conn->view_size < offered || conn->yields)
+        conn->untaken = 0;
+    else if (conn->untaken < UNTAKEN_MAX)
+        conn->untaken++;
 }

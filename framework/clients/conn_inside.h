@@ -10,7 +10,10 @@
 
 #include <stddef.h>
 
-enum { CONN_BLOCK = 64 * 1024 };
+enum {
+    CONN_BLOCK = 64 * 1024,
+    UNTAKEN_MAX = 2 /* then on_data needs more, and not the same again */
+};
 
 /* How fast output that waits is taken. */
 struct conn_pace {
@@ -43,6 +46,7 @@ struct rpd_conn {
     /* What libevent has reported since it was looked at: */
     bool may_have_input, may_have_room, has_stalled;
     unsigned char reports; /* that there is input */
+    unsigned char untaken; /* so often in a row on_data took none of the same input */
     struct buffer in, out;
     struct conn_share share; /* of the group's memory */
     /* The input that a callback sees: the loop's block, or what in holds. */

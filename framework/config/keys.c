@@ -61,7 +61,7 @@ const struct config_key config_keys[] = {
                 "it; an rpd in the foreground writes to its own. Default: "
                 "$XDG_STATE_HOME/rpd/NAME.log, else ~/.local/state/rpd/NAME.log."},
     {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
-     .meaning = "When the service manager is told that the start is complete: once clients can "
+     .meaning = "When the service manager is notified that the start is complete: once clients can "
                 "connect, or once all state is loaded."},
     {.path = "endpoint_deadline_ms", .types = CONFIG_INTEGER, .preset = "500",
      .min = 10, .max = 600000,
@@ -70,7 +70,7 @@ const struct config_key config_keys[] = {
      .min = 10, .max = 600000,
      .meaning = "Milliseconds in which the code of a plugin must be loaded."},
     {.path = "drain_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
-     .meaning = "Seconds that clients in flight have to finish when rpd is told to stop."},
+     .meaning = "Seconds that requests in flight have to finish when rpd is asked to stop."},
     {.path = "stall_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},

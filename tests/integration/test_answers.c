@@ -2,6 +2,9 @@
  * the other commands say of services that are not as they should be. */
 #include "rpdctl_run.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+
 static const char *hello(void)
 {
     return build_path("samples/hello.so");
@@ -84,6 +87,38 @@ Test(answers, health_has_the_codes_of_pg_isready)
     assert_code(serves, 0);
     cr_assert_str_eq(serves.out, "demo: serves\n");
     cr_assert_str_empty(RPDCTL_ON(run, "health", "--quiet", "demo").out);
+    /* 1, as of others that cannot write, would say that it starts. */
+    const struct outcome unheard = run_in(
+        NULL,
+        ARGS("sh", "-c", "exec \"$0\" -d \"$1\" health demo >/dev/full", build_path("rpdctl"), run),
+        NULL);
+    assert_code(unheard, 0);
+    assert_has(unheard.err, "stdout: cannot write");
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* It is alive, and its socket cannot be reached from here: nobody is served. */
+Test(answers, health_says_of_an_endpoint_that_is_not_there)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    const char *place = textf("%s/place", dir), *endpoint = textf("unix:%s/x.sock", place);
+
+    cr_assert_eq(mkdir(place, 0700), 0);
+    struct process *rpd = START_DEMO(run, hello(), "-l", endpoint);
+    assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
+    assert_code(RPDCTL_ON(run, "health", "demo"), 0);
+    /* (The daemon would make one again that is gone for it, too.) */
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cr_skip_test("needs root");
+    cr_assert_eq(mount("rpd-test", place, "tmpfs", 0, "mode=0700,size=1m"), 0, "%s",
+                 strerror(errno));
+    const struct outcome gone = RPDCTL_ON(run, "health", "demo");
+    assert_code(gone, 2);
+    cr_assert_str_eq(gone.out, textf("demo: no answer (%s)\n", endpoint));
+    cr_assert_eq(umount(place), 0);
+    assert_code(RPDCTL_ON(run, "health", "demo"), 0);
     assert_stops(rpd);
     process_free(rpd);
     temp_dir_remove(dir);

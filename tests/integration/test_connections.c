@@ -777,10 +777,12 @@ Test(connections, held_clients_cost_no_cpu)
         if (i % 2)
             shutdown(fds[i], SHUT_WR);
     }
-    const int64_t before = cpu_time_ns(process_pid(server.rpd));
-    poll(NULL, 0, 300);
+    /* A loop that is kept awake has as much of a busy machine as this one. */
+    const int64_t before = cpu_time_ns(process_pid(server.rpd)), own = cpu_time_ns(getpid());
+    while (cpu_time_ns(getpid()) - own < 200000000)
+        continue;
     const int64_t burnt = cpu_time_ns(process_pid(server.rpd)) - before;
-    cr_assert_lt(burnt, 150000000, "%ld ms", (long)(burnt / 1000000));
+    cr_assert_lt(burnt, 70000000, "%ld ms", (long)(burnt / 1000000));
     for (size_t i = 0; i < 100; i++)
         close(fds[i]);
     open_gate(gate);

@@ -129,6 +129,49 @@ Test(denied, descriptors_are_closed_one_by_one)
     temp_dir_remove(dir);
 }
 
+/* ---- accept4 ------------------------------------------------------------------------------------
+ */
+
+/* Of a descriptor of the daemon's that is a socket, and was not there before; -1: there is none. */
+static long flags_of_new_socket(const struct process *process, const bool *was_there, int count)
+{
+    for (int fd = 0; fd < count; fd++) {
+        const char *link = textf("/proc/%d/fd/%d", (int)process_pid(process), fd);
+        char target[64] = "";
+
+        if (was_there[fd] || readlink(link, target, sizeof target - 1) <= 0 ||
+            strncmp(target, "socket:", 7) != 0)
+            continue;
+        const char *info = file_read(textf("/proc/%d/fdinfo/%d", (int)process_pid(process), fd));
+        const char *flags = info ? strstr(info, "flags:") : NULL;
+        return flags ? strtol(flags + 6, NULL, 8) : -1;
+    }
+    return -1;
+}
+
+/* The loop must not block on one, and no child of a plugin inherits it. */
+Test(denied, accepted_clients_are_as_with_accept4)
+{
+    enum { MANY = 256 };
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    struct process *rpd = start_denied(run, "ENOSYS", "accept4");
+    bool was_there[MANY];
+
+    for (int fd = 0; fd < MANY; fd++)
+        was_there[fd] = has_descriptor(rpd, fd);
+    const int fd = client(textf("unix:%s/demo.sock", run));
+    const char *answer = ask(fd, "hello");
+    cr_assert(answer && strcmp(answer, "hello") == 0, "%s", process_stderr(rpd));
+    const long flags = flags_of_new_socket(rpd, was_there, MANY);
+    cr_assert_gt(flags, 0, "no new socket");
+    cr_assert(flags & O_NONBLOCK, "0%lo: it blocks", flags);
+    cr_assert(flags & O_CLOEXEC, "0%lo: it is inherited", flags);
+    close(fd);
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* ---- inotify ------------------------------------------------------------------------------------
  */
 

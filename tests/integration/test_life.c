@@ -971,6 +971,25 @@ Test(life, stop_leaves_a_strangers_socket)
     close(stranger);
 }
 
+/* Nor does one that has seen it before, and goes on: it cannot make its own again. */
+Test(life, stop_leaves_a_strangers_socket_that_was_seen)
+{
+    const char *dir = temp_dir_make(), *path = textf("%s/x.sock", dir);
+    const char *theirs = textf("%s/theirs", dir);
+    const int stranger = listen_at(theirs, SOCK_STREAM, 8);
+    struct process *rpd = RPD_START(textf("%s/run", dir), test_plugin("own_bind"), "-l",
+                                    textf("unix:%s", path));
+
+    assert_line(rpd, "ready (");
+    cr_assert_eq(rename(theirs, path), 0);
+    assert_line(rpd, "only its backend could make it again");
+    assert_stops(rpd);
+    cr_assert_eq(access(path, F_OK), 0, "the stranger's socket was removed");
+    close(stranger);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 /* ---- withdraw ---- */
 
 static void check_queue_at_stop(const char *listen)

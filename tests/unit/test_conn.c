@@ -1,6 +1,8 @@
 /* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
  * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
+#include "base/clock.h"
 #include "clients/conn.h"
+#include "clients/conn_turns.h"
 #include "guard/crash.h"
 
 #include "process.h"
@@ -71,8 +73,12 @@ static int peer;
 static int data_calls, writables, closes;
 static size_t seen;     /* bytes of input, in the last on_data */
 static bool keeps_all;  /* on_data consumes nothing */
+static bool has_ended;  /* the input, as on_data saw it */
 static size_t leftover; /* of the input, behind what on_data has written */
 static size_t answer;   /* bytes that on_data writes */
+static int lines;       /* that have been read */
+static bool is_slow;    /* on_data reads lines, each for longer than a slice */
+static enum { NOTHING, PAUSES, RESUMES_FIRST, RESUMES_LAST } pausing; /* of on_data */
 
 static void on_connect(struct rpd_conn *it, void *state)
 {
@@ -92,16 +98,42 @@ static void write_bytes(size_t size)
     }
 }
 
+static void read_slowly(struct rpd_conn *it)
+{
+    struct rpd_span line;
+
+    while (rpd_conn_read_line(it, &line)) {
+        const uint64_t until_us = clock_us() + 2 * (uint64_t)CONN_SLICE_US;
+
+        lines++;
+        while (clock_us() < until_us)
+            continue;
+    }
+}
+
 static void on_data(struct rpd_conn *it, void *state)
 {
     (void)state;
     data_calls++;
+    if (is_slow) {
+        read_slowly(it);
+        return;
+    }
+    if (pausing == RESUMES_FIRST || (pausing == RESUMES_LAST && data_calls == 1))
+        rpd_conn_pause(it);
+    if (pausing == RESUMES_FIRST)
+        rpd_conn_resume(it);
     seen = rpd_conn_input(it).size;
+    has_ended = rpd_conn_input_ended(it);
     if (answer > 0)
         write_bytes(answer);
     leftover = rpd_conn_input(it).size;
     if (!keeps_all)
         rpd_conn_consume(it, seen);
+    if (pausing == PAUSES)
+        rpd_conn_pause(it);
+    if (pausing == RESUMES_LAST)
+        rpd_conn_resume(it);
 }
 
 static void on_writable(struct rpd_conn *it, void *state)
@@ -316,6 +348,36 @@ Test(conn, input_beyond_its_limit_closes)
     cr_assert_eq(group.cut, 1);
 }
 
+/* From one that is slow input is withheld when its slice is over; it is offered again, and not
+ * before others have had their turn: in another on_data. */
+Test(conn, what_a_slice_has_withheld_is_offered_in_the_next)
+{
+    enum { LINES = 20 };
+
+    connect_client();
+    is_slow = true;
+    say("1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n14\n15\n16\n17\n18\n19\n20\n");
+    for (int i = 0; i < LINES && lines < LINES; i++)
+        turn();
+    cr_assert_eq(lines, LINES);
+    cr_assert_gt(data_calls, 2, "%d lines in %d on_data", lines, data_calls);
+}
+
+/* Without input, and from outside of its callbacks. */
+Test(conn, one_that_yields_is_called_again)
+{
+    connect_client();
+    say("a");
+    cr_assert_eq(data_calls, 1);
+    turn();
+    cr_assert_eq(data_calls, 1);
+    rpd_conn_yield(conn);
+    cr_assert_eq(data_calls, 1, "within the call");
+    turn();
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 0);
+}
+
 /* Its clock begins anew with as much more as the rate asks of request_s, and not before. */
 Test(conn, a_request_has_progressed_by_64_kib)
 {
@@ -341,4 +403,65 @@ Test(conn, a_request_has_progressed_by_64_kib)
     keeps_all = false;
     say("d");
     cr_assert_eq(clock->kind, CONN_CLOCK_OFF);
+}
+
+/* Half a request, and after each resume on_data pauses anew: what follows must be read all the
+ * same, and the end noticed. */
+Test(conn, a_resume_brings_more_than_what_is_not_taken)
+{
+    connect_client();
+    keeps_all = true;
+    pausing = PAUSES;
+    say("ab");
+    cr_assert_eq(seen, 2);
+    say("c");
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(data_calls, i + 1);
+        rpd_conn_resume(conn);
+        turn();
+    }
+    cr_assert_eq(seen, 3);
+    close(peer);
+    peer = -1;
+    for (int i = 0; i < 3; i++) {
+        rpd_conn_resume(conn);
+        turn();
+    }
+    cr_assert(has_ended);
+}
+
+/* (The first time it may mean to look at that again.) */
+Test(conn, a_resume_brings_first_what_is_there)
+{
+    connect_client();
+    keeps_all = true;
+    pausing = PAUSES;
+    say("ab");
+    say("c");
+    keeps_all = false;
+    rpd_conn_resume(conn);
+    turn();
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 2);
+}
+
+Test(conn, who_was_shown_all_after_its_resume_waits_for_more)
+{
+    connect_client();
+    keeps_all = true;
+    pausing = RESUMES_FIRST;
+    say("ab");
+    cr_assert_eq(data_calls, 1, "%d", data_calls);
+    say("c");
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 3);
+}
+
+Test(conn, who_was_shown_nothing_after_its_resume_is_called_again)
+{
+    connect_client();
+    pausing = RESUMES_LAST;
+    say("ab");
+    cr_assert_eq(data_calls, 2, "%d", data_calls);
+    cr_assert_eq(seen, 2);
 }
