@@ -123,6 +123,14 @@ void rpd_conn_yield(struct rpd_conn *conn)
 
 /* ---- reading ----------------------------------------------------------------- */
 
+/* What it has not been shown may be whole requests. (While that is so, nothing is read.) */
+static bool was_shown_all(const struct rpd_conn *conn)
+{
+    const struct conn_loop *loop = conn->group->loop;
+
+    return conn_takes_input(conn) && !conn->yields && !(loop->offered == conn && loop->withheld);
+}
+
 /* The view may be the loop's block, which the next connection will use; and
  * what was consumed is only dropped here, because lines that a callback was
  * given must stay where they are until it returns. */
@@ -137,7 +145,7 @@ void conn_keep_leftover(struct rpd_conn *conn)
     conn_account(conn);
     conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
     conn->view_size = conn->in.size;
-    if (conn->in.size > (size_t)conn->group->limits->input_bytes)
+    if (conn->in.size > (size_t)conn->group->limits->input_bytes && was_shown_all(conn))
         conn_cut(conn, CONN_LIMIT_INPUT);
 }
 

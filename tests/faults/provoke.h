@@ -38,6 +38,10 @@ provoke_fn provoke_splits;
 provoke_fn provoke_never_reading, arrange_never_reading, provoke_after_never_reading;
 provoke_fn provoke_idle_crowd, arrange_idle_crowd, provoke_after_idle_crowd;
 
+/* ---- provoke_load.c: rows 60 and 61 ---- */
+provoke_fn provoke_busy, arrange_busy, provoke_after_busy;
+provoke_fn provoke_sums, arrange_sums, provoke_after_sums;
+
 /* ---- provoke_offences.c: rows 64 and 66 ---- */
 provoke_fn provoke_offence, arrange_offence;
 provoke_fn provoke_log;
@@ -66,6 +70,9 @@ struct crowd {
 
 struct crowd crowd_make(const char *endpoint, size_t count);
 void crowd_close(struct crowd *crowd);
+
+/* How many, as the descriptors allow. */
+size_t crowd_size(size_t few, size_t in_long_form);
 
 /* The witness's p99 now, and what it may be at most while a fault is there: time is
  * judged in the long form, and only roughly else, for other tests run beside. */

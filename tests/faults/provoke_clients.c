@@ -75,7 +75,7 @@ static long most_clients(void)
     return (long)limit.rlim_cur - 500;
 }
 
-static size_t many(size_t few, size_t in_long_form)
+size_t crowd_size(size_t few, size_t in_long_form)
 {
     const size_t most = (size_t)most_clients();
     const size_t wanted = is_long() ? in_long_form : few;
@@ -219,7 +219,7 @@ void provoke_after_full_backlog(struct stage *stage, const char *variant)
 void provoke_slow_senders(struct stage *stage, const char *variant)
 {
     static const char *const bytes[] = {"s", "l", "o", "w"};
-    const size_t count = many(300, 10000);
+    const size_t count = crowd_size(300, 10000);
     const int fds = count_fds(process_pid(stage->rpd));
     const long before = rss_kib(process_pid(stage->rpd));
     struct crowd crowd = crowd_make(stage->endpoint, count);
@@ -252,7 +252,7 @@ void provoke_slow_senders(struct stage *stage, const char *variant)
 void arrange_slow_senders(struct stage *stage, const char *variant)
 {
     (void)variant;
-    arranged = crowd_make(stage->endpoint, many(300, 10000));
+    arranged = crowd_make(stage->endpoint, crowd_size(300, 10000));
     crowd_says(&arranged, "s");
     stage_wait_page(stage, clients_active, arranged.count + 1);
 }
@@ -523,7 +523,7 @@ static struct crowd idle_crowd(struct stage *stage)
 {
     const long before = rss_kib(process_pid(stage->rpd));
     const size_t few = (size_t)(stage->setup.nofile - count_fds(process_pid(stage->rpd)) - 34);
-    const size_t count = is_long() && !is_slow() ? many(few, 19450) : few;
+    const size_t count = is_long() && !is_slow() ? crowd_size(few, 19450) : few;
     struct crowd crowd = crowd_make(stage->endpoint, count);
 
     stage_wait_page(stage, clients_active, count + 1);

@@ -130,6 +130,14 @@ enum { VARIANTS = -1 };
         }                                                                                          \
     }
 
+#define IS_BOUNDED                                                                                 \
+    {                                                                                              \
+        "≤ limits.buffer_bytes", GOES_ON, 0,                                                       \
+        {                                                                                          \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
+
 /* ---- the table -------------------------------------------------------------------------- */
 
 enum { MOST_VARIANTS = 12 };
@@ -151,6 +159,7 @@ struct row {
 };
 
 #define LOAD_DOES "\"load\":\"$\","
+#define SUMS "\"limits\":{\"buffer_bytes\":33554432,\"request_s\":0},"
 #define DRAINS_1_S "\"drain_s\":1,"
 #define STALL_TEXT "faulty.so): stood still for 2 s in "
 #define FORCED "rpd: stop: drain: not over one second after drain_s had passed"
@@ -403,6 +412,20 @@ static const struct row table[] = {
         [SERVING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"}, .expect = WORKS},
         [DRAINING] = {NULL, NULL, {TOOLS}, .setup = {.top = PATIENT, .tool = "$"},
             .expect = WORKS}}},
+    {60, "thousands of clients busy at once; one client with much work", {
+        [LOADING] = {NULL, provoke_busy, {"many clients", "one client"},
+            .setup = {.top = "\"stall_s\":5,"}, .expect = IS_HELD},
+        [SERVING] = {NULL, provoke_busy, {"many clients", "one client"},
+            .setup = {.top = "\"stall_s\":5,"}, .expect = HAS_NO_EFFECT},
+        [DRAINING] = {arrange_busy, provoke_after_busy, {"many clients", "one client"},
+            .setup = {.top = "\"stall_s\":5,\"drain_s\":60,"}, .expect = HAS_NO_EFFECT}}},
+    {61, "sum of all buffers: many slow readers, many unfinished requests", {
+        [LOADING] = {NULL, provoke_sums, {"unread answers", "unfinished requests"},
+            .setup = {.service = "\"warmup\":\"serve\"," SUMS}, .expect = IS_BOUNDED},
+        [SERVING] = {NULL, provoke_sums, {"unread answers", "unfinished requests"},
+            .setup = {.service = SUMS}, .expect = IS_BOUNDED},
+        [DRAINING] = {arrange_sums, provoke_after_sums, {"unfinished requests"},
+            .setup = {.top = "\"drain_s\":60,", .service = SUMS}, .expect = IS_BOUNDED}}},
     {63, "two services with one state file", {
         [LOADING] = {NULL, provoke_held_state, {"retry", "exit"},
             .setup = {.service = "\"on_load_failure\":\"$\",", .options = "\"load\":\"claim\","},
@@ -653,8 +676,8 @@ ParameterizedTest(struct place *place, fault, cell)
 
 /* ---- the two tables are one ---------------------------------------------------------------- */
 
-static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31, 33, 34,
-                                35, 36, 37, 39, 40, 42, 54, 55, 56, 57, 58, 59, 63, 64, 65, 66};
+static const int rows_here[] = {1,  2,  3,  4,  6,  7,  14, 15, 17, 26, 27, 28, 30, 31, 33, 34, 35,
+                                36, 37, 39, 40, 42, 54, 55, 56, 57, 58, 59, 60, 61, 63, 64, 65, 66};
 
 static bool has_cell(int number, enum phase phase)
 {
