@@ -7,10 +7,10 @@ where it does not run yet, the first call starts it.
 
 In a build tree: RPDCTL=build/rpdctl python3 samples/client.py samples/client.json ls gre
 
-Who may connect needs no process: the service's record says where, and the kernel says
-whether somebody is there. Only where that fails `rpdctl ensure` runs, which starts the
-service, or waits for one that is on its way, and prints where clients connect. Whatever
-it says on failure is for the user.
+To connect to a running service needs no process: the service's record says where, and the
+kernel says whether a daemon is there. Only if that fails `rpdctl ensure` runs, which starts the
+service, or waits for a start that is on its way, and prints where clients connect. What it
+prints on failure is for the user.
 """
 import errno
 import json
@@ -61,7 +61,7 @@ def connect_to(endpoint):
 
 
 def connect_to_any(endpoints):
-    """Unix ones first. None: nobody is there."""
+    """Unix ones first. None: no daemon is there."""
     for endpoint in sorted(endpoints, key=lambda text: not text.startswith("unix:")):
         try:
             return connect_to(endpoint)

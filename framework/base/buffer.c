@@ -5,7 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALLEST = 1024 };
+enum {
+    SMALLEST = 1024,
+    MAPPED = 4 * 1024 * 1024 /* such blocks are mapped for themselves: see daemon/process.c */
+};
+
+/* The bytes, at the beginning of a block of so much room. A block that is mapped for
+ * itself grows where it is, and is not there twice meanwhile. (A smaller one that grew
+ * so would keep what lies below it in the heap.) */
+static char *move(struct buffer *buffer, size_t room)
+{
+    char *block;
+
+    if (buffer->start == 0 && buffer->room >= MAPPED)
+        return realloc(buffer->block, room);
+    block = malloc(room);
+    if (!block)
+        return NULL;
+    if (buffer->size > 0)
+        memcpy(block, buffer->block + buffer->start, buffer->size);
+    free(buffer->block);
+    return block;
+}
 
 char *buffer_reserve(struct buffer *buffer, size_t bytes)
 {
@@ -25,12 +46,9 @@ char *buffer_reserve(struct buffer *buffer, size_t bytes)
     }
     for (room = SMALLEST; room < wanted; room *= 2)
         ;
-    block = malloc(room);
+    block = move(buffer, room);
     if (!block)
         return NULL;
-    if (buffer->size > 0)
-        memcpy(block, buffer->block + buffer->start, buffer->size);
-    free(buffer->block);
     buffer->block = block;
     buffer->room = room;
     buffer->start = 0;

@@ -190,6 +190,22 @@ int directory_check_to_start(int fd, const char *path, struct error *error)
     return check_writable_by_owner_alone(&status, path, error);
 }
 
+/* Others' may be closed to us; and a link may lead elsewhere in a moment. */
+static int refuse_to_open(const char *path, struct error *error)
+{
+    const int cause = errno;
+    struct stat status;
+
+    if (lstat(path, &status) == 0 && S_ISLNK(status.st_mode))
+        return error_set(error, EXIT_SECURITY, "claim", path,
+                         "the run-time directory is a symbolic link; set RPD_RUNTIME_DIR to the "
+                         "directory itself");
+    if (cause == EACCES && lstat(path, &status) == 0 && !owner_is_us(status.st_uid))
+        return refuse_owner(&status, path, "set RPD_RUNTIME_DIR to one of your own", error);
+    errno = cause;
+    return cannot_open(path, error);
+}
+
 /* 0, 1: it is not there, -1. */
 static int open_runtime(const char *path, int *ret_fd,
                         int (*check)(int fd, const char *path, struct error *error),
@@ -197,7 +213,7 @@ static int open_runtime(const char *path, int *ret_fd,
 {
     *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (*ret_fd < 0)
-        return errno == ENOENT ? 1 : cannot_open(path, error);
+        return errno == ENOENT ? 1 : refuse_to_open(path, error);
     if (check(*ret_fd, path, error) == 0)
         return 0;
     close(*ret_fd);

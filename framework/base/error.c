@@ -35,8 +35,16 @@ const char *error_remedy(int error_number, const char *otherwise)
     case ENFILE: return "raise the system's limit of open files";
     case ENOMEM:
     case ENOBUFS: return "free memory, or raise its limit";
+    case ENOSPC: return "free space, or inodes, in its directory";
+    case EDQUOT: return "free space, or inodes, or raise the quota";
     default: return otherwise;
     }
+}
+
+const char *error_remedy_in_directory(int error_number, const char *otherwise)
+{
+    return error_number == ENOENT ? "its directory was removed meanwhile; start it again"
+                                  : error_remedy(error_number, otherwise);
 }
 
 int error_set(struct error *error, enum exit_code code, const char *step, const char *object,

@@ -48,4 +48,7 @@ int error_shortage_in(const char *message);
 /* What to do about that errno: about the shortage, if it is one, else otherwise. */
 const char *error_remedy(int error_number, const char *otherwise);
 
+/* The same, of a file that cannot be made in a directory that was there a moment ago. */
+const char *error_remedy_in_directory(int error_number, const char *otherwise);
+
 #endif

@@ -15,19 +15,23 @@
 
 static const char STEP[] = "claim";
 
-/* With the mode 0600, whatever the umask is of whoever makes it, or was. */
-static int open_for_us(int dirfd, const char *name)
+/* With the mode 0600, whatever the umask is of whoever makes it, or was. Of one that cannot be
+ * looked at the status is that of no file. */
+static int open_for_us(int dirfd, const char *name, struct stat *ret_status)
 {
     enum { MODE = 0600, FLAGS = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
-    struct stat status;
     int fd = openat(dirfd, name, FLAGS, MODE);
 
-    if (fd < 0 && errno == EACCES && fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+    if (fd < 0 && errno == EACCES && fstatat(dirfd, name, ret_status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(ret_status->st_mode) && ret_status->st_uid == geteuid() &&
         fchmodat(dirfd, name, MODE, 0) == 0)
         fd = openat(dirfd, name, FLAGS, MODE);
-    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-        status.st_uid == geteuid() && (status.st_mode & 07777) != MODE && fchmod(fd, MODE) < 0) {
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, ret_status) < 0)
+        *ret_status = (struct stat){0};
+    if (S_ISREG(ret_status->st_mode) && (ret_status->st_mode & 07777) != MODE &&
+        ret_status->st_uid == geteuid() && fchmod(fd, MODE) < 0) {
         /* then it is as it is, and we have it */
     }
     return fd;
@@ -36,20 +40,20 @@ static int open_for_us(int dirfd, const char *name)
 static int open_lock_file(int dirfd, const char *path, const char *name, struct error *error)
 {
     struct stat status;
-    int fd = open_for_us(dirfd, name);
+    const int fd = open_for_us(dirfd, name, &status);
 
     if (fd < 0)
-        return error_set(error,
-                         errno == ELOOP             ? EXIT_SECURITY
-                         : error_is_shortage(errno) ? EXIT_SYSTEM
-                                                    : EXIT_RECORD,
-                         STEP, path,
-                         errno == ELOOP ? "the lock file is a symbolic link; remove it"
-                                        : "cannot open the lock file: %s; %s",
-                         strerror(errno),
-                         error_remedy(errno, "make the directory writable, or use another"));
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && owner_is_us(status.st_uid) &&
-        status.st_nlink <= 1)
+        return error_set(
+            error,
+            errno == ELOOP             ? EXIT_SECURITY
+            : error_is_shortage(errno) ? EXIT_SYSTEM
+                                       : EXIT_RECORD,
+            STEP, path,
+            errno == ELOOP ? "the lock file is a symbolic link; remove it"
+                           : "cannot open the lock file: %s; %s",
+            strerror(errno),
+            error_remedy_in_directory(errno, "make the directory writable, or use another"));
+    if (S_ISREG(status.st_mode) && owner_is_us(status.st_uid) && status.st_nlink <= 1)
         return fd;
     close(fd);
     return error_set(error, EXIT_SECURITY, STEP, path,
@@ -159,7 +163,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
         lock_release(lock);
     }
     return error_set(error, EXIT_RECORD, STEP, path,
-                     "the lock file is removed again and again; find out by whom");
+                     "the lock file is removed again and again; find out what does that");
 }
 
 int lock_take(struct lock *lock, int dirfd, const char *directory, const char *name,

@@ -54,6 +54,7 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         bool is_control;
         const size_t size = safe_text_character(from, &is_control);
 
+        is_control |= format == LOG_JSON && size == 1 && byte >= 0x80; /* JSON is UTF-8 */
         if (is_control) /* (of two bytes, the second is its number) */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
@@ -186,6 +187,16 @@ void log_tell_left_out(bool all)
         write_message((enum rpd_log_level)cause.level, *cause.subject ? cause.subject : NULL,
                       message);
     }
+}
+
+bool log_owes_left_out(void)
+{
+    bool owes;
+
+    pthread_mutex_lock(&log_state.mutex);
+    owes = log_limit_owes(&log_state.limit);
+    pthread_mutex_unlock(&log_state.mutex);
+    return owes;
 }
 
 void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)

@@ -29,6 +29,9 @@ void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_
 /* From time to time: writes the counts that are due; all: at the end, whatever there is. */
 void log_tell_left_out(bool all);
 
+/* Whether there are such counts. */
+bool log_owes_left_out(void);
+
 /* subject: a service's name, or NULL for the daemon itself. */
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)
     RPD_PRINTF(3, 4);

@@ -99,3 +99,11 @@ bool log_limit_take(struct log_limit *limit, uint64_t now_us, bool all, struct l
     }
     return false;
 }
+
+bool log_limit_owes(const struct log_limit *limit)
+{
+    for (size_t i = 0; i < LOG_LIMIT_CAUSES; i++)
+        if (limit->causes[i].left_out > 0)
+            return true;
+    return false;
+}

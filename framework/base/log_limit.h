@@ -38,6 +38,9 @@ struct log_limit {
 struct log_cause *log_limit_count(struct log_limit *limit, const char *subject, const char *format,
                                   uint64_t now_us);
 
+/* Whether any was left out that is not told yet. */
+bool log_limit_owes(const struct log_limit *limit);
+
 /* Takes a count that is to be told: of a cause that has ended a second ago, or goes on for ten;
  * all: any. False: there is none. */
 bool log_limit_take(struct log_limit *limit, uint64_t now_us, bool all, struct log_cause *ret);

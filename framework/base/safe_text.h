@@ -18,6 +18,12 @@ static inline __attribute__((always_inline)) size_t safe_text_character(const ch
     for (size_t i = 1; i < size; i++)
         if (((unsigned char)text[i] & 0xc0) != 0x80)
             size = 1; /* no UTF-8 */
+    /* Nor is what has a shorter form, a half of UTF-16, or beyond U+10FFFF. */
+    if (size > 2 && ((first == 0xe0 && (unsigned char)text[1] < 0xa0) ||
+                     (first == 0xed && (unsigned char)text[1] >= 0xa0) ||
+                     (first == 0xf0 && (unsigned char)text[1] < 0x90) ||
+                     (first == 0xf4 && (unsigned char)text[1] >= 0x90)))
+        size = 1;
     if (size == 1)
         *ret_is_control = first < 0x20 || (first >= 0x7f && first < 0xa0);
     else

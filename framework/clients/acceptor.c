@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "guard/rest.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -102,9 +103,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *acceptor = arg;
     const uint64_t accepted_before = acceptor->places->accepted;
-    int ended = accept_some(acceptor, fd);
+    int ended;
 
     (void)what;
+    rest_end();
+    ended = accept_some(acceptor, fd);
     if (!acceptor->started)
         return; /* a client's callback stopped us */
     if (ended == NO_PLACE) {

@@ -8,10 +8,12 @@
  *     may_have_room, has_stalled   output that waits is sent; a client that has not
  *                                  taken any for write_stall_s is cut
  *     choked, and little waits     not choked any more: on_writable
- *     may_have_input               one read, unless wants_data, input_ended, choked, paused,
- *                                  finishing or broken; what it brings sets wants_data
+ *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
+ *                                  paused, finishing or broken; what it brings sets wants_data
+ *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
  *     wants_data                   on_data, unless choked, paused, finishing or broken
  *   settle():
+ *     holds memory                 starved if that is short, and it has more than its share
  *     broken                       closed, at once
  *     finishing, no output         closed, when the client has all of it
  *     input_ended, no output       likewise, unless wants_data, paused or kept
@@ -67,20 +69,27 @@ static void init_cut_logs(struct conn_group *group)
         const char *what, *key;
         int value;
         const char *unit;
-    } causes[CONN_LIMITS] = {
+    } causes[] = {
         [CONN_LIMIT_FIRST_BYTE] = {"sent nothing", "first_byte_s", limits->first_byte_s, " s"},
         [CONN_LIMIT_REQUEST] = {"no complete request", "request_s", limits->request_s, " s"},
         [CONN_LIMIT_IDLE] = {"idle", "idle_s", limits->idle_s, " s"},
-        [CONN_LIMIT_WRITE_STALL] = {"read nothing", "write_stall_s", limits->write_stall_s, " s"},
+        [CONN_LIMIT_WRITE_STALL] = {"read nothing or too little", "write_stall_s",
+                                    limits->write_stall_s, " s"},
         [CONN_LIMIT_OUTPUT] = {"unread output", "output_bytes", limits->output_bytes, ""},
         [CONN_LIMIT_INPUT] = {"incomplete request", "input_bytes", limits->input_bytes, ""},
+        [CONN_LIMIT_BUFFERS] = {"held most, all clients together", "buffer_bytes",
+                                limits->buffer_bytes, ""},
+        [CONN_LIMIT_PEER_BUFFERS] = {"held most, all of one peer together", "buffer_bytes_per_peer",
+                                     limits->buffer_bytes_per_peer, ""},
     };
 
-    for (size_t i = 0; i < CONN_LIMITS; i++)
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
         log_count_init(&group->cuts[i], group->loop->base, group->service_name, "client",
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
+    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->service_name,
+                   "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -95,7 +104,11 @@ void conn_group_init(struct conn_group *group, struct conn_loop *loop)
     group->loop = loop;
     group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
     group->output_low = smaller(OUTPUT_LOW, output_max / 8);
+    group->request_progress = (size_t)group->limits->progress_bytes_per_s *
+                              (size_t)group->limits->request_s;
     TAILQ_INIT(&group->conns);
+    TAILQ_INIT(&group->starved);
+    conn_memory_init(&group->memory, (size_t)group->limits->buffer_bytes);
     conn_clocks_init(&group->clocks, loop->base, group->limits, on_clock_expired);
     init_cut_logs(group);
 }
@@ -113,13 +126,18 @@ void conn_settle_later(struct rpd_conn *conn)
         conn_turn_add(&conn->group->loop->turns, &conn->turn);
 }
 
+static void count_cut(struct conn_group *group, enum conn_limit limit)
+{
+    group->cut++;
+    log_count_add(&group->cuts[limit]);
+}
+
 void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 {
     if (conn->broken)
         return;
     conn->broken = true;
-    conn->group->cut++;
-    log_count_add(&conn->group->cuts[limit]);
+    count_cut(conn->group, limit);
 }
 
 /* ---- callbacks -------------------------------------------------------------- */
@@ -163,15 +181,12 @@ static void close_conn(struct rpd_conn *conn, bool politely)
     event_del(&conn->write_event);
     if (!conn->refused)
         conn_call(conn, group->backend->on_close);
+    conn_free_buffers(conn);
     if (politely && !conn->input_ended)
         linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
     else
         places_close(group->places, conn->fd);
     conn->fd = -1;
-    buffer_finish(&conn->in);
-    buffer_finish(&conn->out);
-    conn->view = NULL;
-    conn->view_size = 0;
     TAILQ_REMOVE(&group->conns, conn, link);
     group->count--;
     if (group->count == 0 && group->emptied)
@@ -214,7 +229,13 @@ static bool is_over(const struct rpd_conn *conn)
 
 static bool may_be_read(const struct rpd_conn *conn)
 {
-    return conn_takes_input(conn) && !conn->input_ended;
+    return conn_takes_input(conn) && !conn->input_ended && !conn->starved;
+}
+
+/* Not while on_data is due, but where it has taken none of that input: it may need more. */
+static bool needs_input(const struct rpd_conn *conn)
+{
+    return conn->wants_data ? conn->untaken == UNTAKEN_MAX : conn->may_have_input;
 }
 
 /* There is something to do without waiting for the client. */
@@ -232,7 +253,7 @@ static void arm(struct rpd_conn *conn, struct event *event, const struct timeval
         return;
     event_del(event);
     if (event_add(event, timeout) < 0)
-        conn->broken = true;
+        conn_cut(conn, CONN_LIMIT_MEMORY);
 }
 
 static void disarm(struct event *event)
@@ -250,10 +271,12 @@ static void watch(struct rpd_conn *conn, bool more)
         disarm(&conn->read_event);
     else if (!more)
         arm(conn, &conn->read_event, NULL);
-    if (conn->out.size > 0)
-        arm(conn, &conn->write_event, &stall);
-    else
+    if (conn->out.size == 0)
         disarm(&conn->write_event);
+    else if (!event_is_watched(&conn->write_event)) {
+        conn_begin_pace(conn);
+        arm(conn, &conn->write_event, &stall);
+    }
 }
 
 /* What the client is waited for. */
@@ -270,8 +293,8 @@ static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
 static void run_clock(struct rpd_conn *conn)
 {
     const enum conn_clock_kind kind = clock_of(conn);
-    const bool anew = conn->has_sent &&
-                      (conn->progressed || conn->in.size - conn->clocked_size >= REQUEST_PROGRESS);
+    const bool anew = conn->has_sent && (conn->progressed || conn->in.size - conn->clocked_size >=
+                                                                 conn->group->request_progress);
 
     conn->progressed = false;
     if (anew || kind != conn->clock.kind)
@@ -282,8 +305,11 @@ static void run_clock(struct rpd_conn *conn)
 /* What is true of it now, and what follows. Never from within one of its callbacks. */
 static enum conn_turn_end settle(struct rpd_conn *conn)
 {
-    const bool more = needs_turn(conn);
+    bool more;
 
+    if (conn->share.held > 0 || conn->starved)
+        conn_look_at_share(conn);
+    more = needs_turn(conn);
     if (!conn->broken)
         watch(conn, more);
     if (conn->broken || (conn->out.size == 0 && is_over(conn))) {
@@ -302,7 +328,7 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
-    if (conn->may_have_input && !conn->wants_data && may_be_read(conn))
+    if (needs_input(conn) && may_be_read(conn))
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
         conn_offer_input(conn);
@@ -322,6 +348,10 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
     /* Another connection's callback may have kept it; or the loop is late, and not
      * the client. */
+    if (clock_of(conn) == kind && conn->starved && conn_cut_if_starved(conn)) {
+        close_conn(conn, false);
+        return;
+    }
     if (clock_of(conn) != kind || has_arrived(conn->fd)) {
         run_clock(conn);
         return;
@@ -362,9 +392,12 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
 
     if (!conn) {
         places_close(group->places, take_fd);
+        count_cut(group, CONN_LIMIT_MEMORY);
         return NULL;
     }
     conn->group = group;
+    conn->peer = group->limits->buffer_bytes_per_peer > 0 ? places_peer(group->places, take_fd)
+                                                          : NULL;
     conn->fd = take_fd;
     conn->open = true;
     event_assign(&conn->read_event, base, take_fd, EV_READ | EV_PERSIST, on_readable, conn);
@@ -447,6 +480,8 @@ void rpd_conn_resume(struct rpd_conn *conn)
         return;
     /* What came while it was paused has been offered to nobody. */
     conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
+    if (conn->group->loop->offered == conn)
+        conn->group->loop->shown = false;
     conn_settle_later(conn);
 }
 

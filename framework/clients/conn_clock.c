@@ -6,7 +6,7 @@
 enum { EXPIRED_A_TURN = 256 };
 
 /* To some milliseconds, for a fifth of the price. */
-static uint64_t now_ms(void)
+uint64_t conn_clock_now_ms(void)
 {
     struct timespec now;
 
@@ -44,7 +44,7 @@ static bool any_is_running(const struct conn_clocks *clocks)
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct conn_clocks *clocks = arg;
-    const uint64_t now = now_ms();
+    const uint64_t now = conn_clock_now_ms();
     struct conn_clock *clock;
     int expired = 0;
 
@@ -90,7 +90,7 @@ void conn_clock_start(struct conn_clocks *clocks, struct conn_clock *clock,
                       enum conn_clock_kind kind)
 {
     clock->kind = kind;
-    clock->started_ms = now_ms();
+    clock->started_ms = conn_clock_now_ms();
     TAILQ_INSERT_TAIL(&clocks->running[kind], clock, link);
     if (!clocks->is_ticking)
         tick_in(clocks, 1);

@@ -45,6 +45,9 @@ void conn_clocks_init(struct conn_clocks *clocks, struct event_base *base,
                       const struct config_limits *limits, conn_clock_expired_fn expired);
 void conn_clocks_finish(struct conn_clocks *clocks);
 
+/* The time, to some milliseconds. */
+uint64_t conn_clock_now_ms(void);
+
 /* For conn_clock_set(). */
 void conn_clock_start(struct conn_clocks *clocks, struct conn_clock *clock,
                       enum conn_clock_kind kind);

@@ -3,6 +3,7 @@
 #define FRAMEWORK_CONN_GROUP_H
 
 #include "clients/conn_clock.h"
+#include "clients/conn_memory.h"
 #include "clients/conn_turns.h"
 #include "clients/linger.h"
 #include "clients/log_rate.h"
@@ -26,6 +27,7 @@ struct conn_loop {
     const struct rpd_conn *offered; /* whose on_data runs */
     size_t offered_size;            /* of the input that it was called with */
     bool withheld;                  /* its slice was over, and it was shown no more */
+    bool shown;                     /* since its last resume it was shown all that there is */
     struct linger_list lingerers;
 };
 
@@ -37,6 +39,9 @@ enum conn_limit {
     CONN_LIMIT_WRITE_STALL,
     CONN_LIMIT_OUTPUT,
     CONN_LIMIT_INPUT,
+    CONN_LIMIT_BUFFERS,      /* it held most when all held too much */
+    CONN_LIMIT_PEER_BUFFERS, /* likewise of its peer's */
+    CONN_LIMIT_MEMORY,       /* there was none */
     CONN_LIMITS
 };
 
@@ -54,6 +59,9 @@ struct conn_group {
     size_t count;
     TAILQ_HEAD(conn_list, rpd_conn) conns;
     size_t output_high, output_low; /* from the one on a client is not read, until the other */
+    struct conn_memory memory;      /* what they hold in buffers */
+    TAILQ_HEAD(, rpd_conn) starved; /* not read while that is near its bound */
+    size_t request_progress;        /* so much more of a request starts its clock anew */
     struct conn_clocks clocks;
     uint64_t cut; /* closed by a limit so far */
     struct log_count cuts[CONN_LIMITS];

@@ -36,6 +36,8 @@ struct rpd_span rpd_conn_input(const struct rpd_conn *conn)
         return (struct rpd_span){NULL, 0};
     if (!conn_takes_input(conn) || is_withheld(conn))
         return (struct rpd_span){conn->view, 0};
+    if (conn->group->loop->offered == conn)
+        conn->group->loop->shown = true;
     return (struct rpd_span){conn->view, conn->view_size};
 }
 
@@ -131,7 +133,8 @@ void conn_keep_leftover(struct rpd_conn *conn)
     if (in_own)
         buffer_drop(&conn->in, conn->in.size - conn->view_size);
     else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
-        conn->broken = true;
+        conn_cut(conn, CONN_LIMIT_MEMORY);
+    conn_account(conn);
     conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
     conn->view_size = conn->in.size;
     if (conn->in.size > (size_t)conn->group->limits->input_bytes)
@@ -160,6 +163,7 @@ static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
     }
     conn->view = buffer_data(&conn->in); /* it may have moved */
     conn->view_size = conn->in.size;
+    conn_account(conn);
     return size;
 }
 
@@ -176,6 +180,14 @@ static ssize_t read_into_block(struct rpd_conn *conn)
     return size;
 }
 
+static void take_error(struct rpd_conn *conn, int error_number)
+{
+    if (error_number == ENOMEM)
+        conn_cut(conn, CONN_LIMIT_MEMORY);
+    else if (error_number != EAGAIN && error_number != EINTR)
+        conn->broken = true;
+}
+
 void conn_take_input(struct rpd_conn *conn)
 {
     size_t room = CONN_BLOCK;
@@ -184,13 +196,14 @@ void conn_take_input(struct rpd_conn *conn)
     conn->reports = 0;
     size = conn->in.size > 0 ? read_behind_leftover(conn, &room) : read_into_block(conn);
     conn->may_have_input = size < 0 ? errno == EINTR : (size_t)size == room;
-    if (size < 0 && errno != EAGAIN && errno != EINTR)
-        conn->broken = true;
-    if (size < 0)
+    if (size < 0) {
+        take_error(conn, errno);
         return;
+    }
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
     conn->wants_data = true;
+    conn->untaken = 0;
 }
 
 /* Is there anything to call it for? */
@@ -208,12 +221,17 @@ void conn_offer_input(struct rpd_conn *conn)
     conn->end_offered = conn->input_ended;
     loop->offered = conn;
     loop->offered_size = offered;
-    loop->withheld = false;
+    loop->withheld = loop->shown = false;
     conn_call(conn, conn->group->backend->on_data);
     loop->offered = NULL;
     if (conn->view_size < offered)
         conn->progressed = true;
     conn->yields |= loop->withheld;
+    conn->wants_data &= conn->yields || !loop->shown;
     conn->wants_data |= loop->withheld || conn->choked || conn->paused;
     conn->wants_data &= is_due(conn);
+    if (conn->view_size < offered || conn->yields)
+        conn->untaken = 0;
+    else if (conn->untaken < UNTAKEN_MAX)
+        conn->untaken++;
 }

@@ -5,11 +5,22 @@
 
 #include "base/buffer.h"
 #include "clients/conn_group.h"
+#include "clients/peers.h"
 #include "library/libevent.h"
+
+#include <stddef.h>
 
 enum {
     CONN_BLOCK = 64 * 1024,
-    REQUEST_PROGRESS = 64 * 1024 /* so much more of a request starts its clock anew */
+    UNTAKEN_MAX = 2 /* then on_data needs more, and not the same again */
+};
+
+/* How fast output that waits is taken. */
+struct conn_pace {
+    uint64_t waits_since_ms;
+    uint64_t window_ms; /* when the time in which it is measured began */
+    size_t taken;       /* in it */
+    bool excused;       /* too slow in the last one, but perhaps because the loop was late */
 };
 
 struct rpd_conn {
@@ -31,17 +42,23 @@ struct rpd_conn {
     bool yields;      /* it is due even without input, and after the others */
     bool has_sent;    /* something has come */
     bool progressed;  /* something happened that starts its clock anew */
+    bool starved;     /* not read: memory is short, and it holds more than its share */
     /* What libevent has reported since it was looked at: */
     bool may_have_input, may_have_room, has_stalled;
     unsigned char reports; /* that there is input */
+    unsigned char untaken; /* so often in a row on_data took none of the same input */
     struct buffer in, out;
+    struct conn_share share; /* of the group's memory */
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;
     size_t view_size;
     size_t scanned;      /* bytes of the view known to hold no newline */
     size_t clocked_size; /* size of in when its clock was started */
     void *data;
-    TAILQ_ENTRY(rpd_conn) link;
+    TAILQ_ENTRY(rpd_conn) link, starved_link;
+    struct conn_pace pace;
+    struct peer *peer; /* NULL: its peer's memory is not bounded */
+    struct conn_share peer_share;
     struct event read_event, write_event;
 };
 
@@ -66,6 +83,36 @@ static inline bool conn_takes_input(const struct rpd_conn *conn)
     return !conn->choked && !conn->paused && !conn->finishing && !conn->broken;
 }
 
+/* ---- conn_bounds.c --------------------------------------------------------- */
+
+void conn_account_changed(struct rpd_conn *conn);
+
+/* After anything that may have made a buffer larger or smaller. */
+static inline void conn_account(struct rpd_conn *conn)
+{
+    if (conn->in.room + conn->out.room != conn->share.held)
+        conn_account_changed(conn);
+}
+
+/* Sets starved. */
+void conn_look_at_share(struct rpd_conn *conn);
+
+/* It has waited for memory in vain. False: it may be read again, and will be. */
+bool conn_cut_if_starved(struct rpd_conn *conn);
+
+/* At its end. */
+void conn_free_buffers(struct rpd_conn *conn);
+
+static inline struct rpd_conn *conn_of_share(struct conn_share *share)
+{
+    return (struct rpd_conn *)((char *)share - offsetof(struct rpd_conn, share));
+}
+
+static inline struct rpd_conn *conn_of_peer_share(struct conn_share *share)
+{
+    return (struct rpd_conn *)((char *)share - offsetof(struct rpd_conn, peer_share));
+}
+
 /* ---- conn_input.c ---------------------------------------------------------- */
 
 /* Reads once; on_data has seen all of what was read before. */
@@ -84,6 +131,9 @@ void conn_keep_leftover(struct rpd_conn *conn);
  * is sent at once. */
 bool conn_cork(struct rpd_conn *conn);
 void conn_uncork(struct rpd_conn *conn);
+
+/* Output begins to wait: from now on the client is expected to take it. */
+void conn_begin_pace(struct rpd_conn *conn);
 
 /* Sends what waits, if there is room; tells the backend when that is little again. */
 void conn_send_waiting(struct rpd_conn *conn);

@@ -13,6 +13,11 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+enum {
+    PACE_GRACE_MS = 10000,
+    PACE_MUCH = 64 * 1024 /* at once */
+};
+
 /* Sends what it can of two pieces. Returns the bytes sent; marks the
  * connection as broken where no more can ever be sent. */
 static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first_size,
@@ -42,10 +47,9 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
         conn_cut(conn, CONN_LIMIT_OUTPUT);
         return;
     }
-    if (buffer_append(&conn->out, data, size) < 0) {
-        conn->broken = true;
-        return;
-    }
+    if (buffer_append(&conn->out, data, size) < 0)
+        conn_cut(conn, CONN_LIMIT_MEMORY);
+    conn_account(conn);
     if (rpd_conn_output_size(conn) >= conn->group->output_high)
         conn->choked = true;
 }
@@ -56,7 +60,8 @@ static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first
 {
     size_t sent = 0;
 
-    if (conn->out.size == 0 && first_size + second_size > 0)
+    /* (One that is broken may have lost what should have gone first.) */
+    if (conn->out.size == 0 && !conn->broken && first_size + second_size > 0)
         sent = first_size > 0 ? send_pieces(conn, first, first_size, second, second_size)
                               : send_pieces(conn, second, second_size, NULL, 0);
     if (sent < first_size) {
@@ -156,16 +161,58 @@ size_t rpd_conn_output_size(const struct rpd_conn *conn)
     return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
 }
 
+/* ---- how fast it is taken ------------------------------------------------------- */
+
+/* After the first PACE_GRACE_MS that output waits, limits.progress_bytes_per_s. */
+static bool is_too_slow(const struct rpd_conn *conn, uint64_t now_ms)
+{
+    const struct config_limits *limits = conn->group->limits;
+    const uint64_t graced_ms = conn->pace.waits_since_ms + PACE_GRACE_MS;
+    const uint64_t from_ms = graced_ms > conn->pace.window_ms ? graced_ms : conn->pace.window_ms;
+    const uint64_t asked_ms = now_ms > from_ms ? now_ms - from_ms : 0;
+
+    return conn->pace.taken < 1 + (uint64_t)limits->progress_bytes_per_s * asked_ms / 1000;
+}
+
+/* A client that has just made much room may have been ready for more, and the loop late:
+ * once, not in each window. */
+static void judge_pace(struct rpd_conn *conn, size_t sent)
+{
+    const uint64_t now_ms = conn_clock_now_ms();
+    const uint64_t window_ms = (uint64_t)conn->group->limits->write_stall_s * 1000;
+    bool is_slow;
+
+    conn->pace.taken += sent;
+    if (now_ms - conn->pace.window_ms < window_ms)
+        return;
+    is_slow = is_too_slow(conn, now_ms);
+    if (is_slow && (sent < PACE_MUCH || conn->pace.excused))
+        conn_cut(conn, CONN_LIMIT_WRITE_STALL);
+    conn->pace.excused = is_slow;
+    conn->pace.window_ms = now_ms;
+    conn->pace.taken = 0;
+}
+
+void conn_begin_pace(struct rpd_conn *conn)
+{
+    const uint64_t now_ms = conn_clock_now_ms();
+
+    conn->pace = (struct conn_pace){.waits_since_ms = now_ms, .window_ms = now_ms};
+}
+
 static void send_some(struct rpd_conn *conn)
 {
     const size_t sent = send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0);
 
     buffer_drop(&conn->out, sent);
+    conn_account(conn);
     /* Where the loop is late, libevent tells the time-out and not that there is room:
      * who takes something now has not stalled. (The event persists: libevent counts its
      * time-out anew from each turn in which there was room.) */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
+    else if (conn->out.size > 0)
+        judge_pace(conn, sent);
 }
 
 void conn_send_waiting(struct rpd_conn *conn)

@@ -17,6 +17,7 @@ struct key {
 struct peer {
     struct key key; /* first: the tree compares keys */
     size_t clients;
+    struct conn_memory memory;
 };
 
 static int compare(const void *left, const void *right)
@@ -69,6 +70,7 @@ static struct peer *find_or_add(struct peers *peers, const struct key *key)
     if (!added)
         return NULL;
     added->key = *key;
+    conn_memory_init(&added->memory, peers->memory_most);
     if (!tsearch(added, &peers->tree, compare)) {
         free(added);
         return NULL;
@@ -86,6 +88,11 @@ struct peer *peers_enter(struct peers *peers, int fd, const struct sockaddr *add
         return NULL;
     peer->clients++;
     return peer;
+}
+
+struct conn_memory *peer_memory(struct peer *peer)
+{
+    return &peer->memory;
 }
 
 void peers_leave(struct peers *peers, struct peer *peer)

@@ -172,12 +172,20 @@ static int refuse(struct places *places, int take_fd)
     return -1;
 }
 
+/* 0: peers are not told apart. */
+static size_t most_of_peer(const struct config_limits *limits)
+{
+    if (limits->clients_per_peer > 0)
+        return (size_t)limits->clients_per_peer;
+    return limits->buffer_bytes_per_peer > 0 ? SIZE_MAX : 0;
+}
+
 int places_take(struct places *places, int take_fd, const struct sockaddr *address,
                 socklen_t length)
 {
     struct place_pool *pool = places->pool;
     struct place *place = place_at(pool, take_fd);
-    const size_t most = (size_t)places->limits->clients_per_peer;
+    const size_t most = most_of_peer(places->limits);
     struct peer *peer = NULL;
 
     places->accepted++;
@@ -195,6 +203,11 @@ int places_take(struct places *places, int take_fd, const struct sockaddr *addre
     places->taken++;
     pool->taken++;
     return 0;
+}
+
+struct peer *places_peer(const struct places *places, int fd)
+{
+    return places->pool->by_fd[fd].peer;
 }
 
 void places_close(struct places *places, int take_fd)
@@ -228,6 +241,7 @@ void places_init(struct places *places, struct place_pool *pool, struct event_ba
                  const struct config_limits *limits, const char *service_name)
 {
     *places = (struct places){.pool = pool, .limits = limits};
+    places->peers.memory_most = (size_t)limits->buffer_bytes_per_peer;
     log_state_init(&places->full, base, service_name, "no client waits for a place any more");
     log_count_init(&places->refusals, base, service_name, "client",
                    "refused: more of one peer than limits.clients_per_peer (%d)",

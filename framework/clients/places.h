@@ -76,6 +76,9 @@ void places_wait_over(struct place_waiter *waiter);
 int places_take(struct places *places, int take_fd, const struct sockaddr *address,
                 socklen_t length);
 
+/* Whose client it is; NULL where peers are not told apart. */
+struct peer *places_peer(const struct places *places, int fd);
+
 /* Closes a client's descriptor and gives its place back. */
 void places_close(struct places *places, int take_fd);
 

@@ -232,6 +232,9 @@ static struct config_limits build_limits(const json_t *limits)
         .keepalive_s = take_integer(limits, "services[].limits.keepalive_s"),
         .output_bytes = take_integer(limits, "services[].limits.output_bytes"),
         .input_bytes = take_integer(limits, "services[].limits.input_bytes"),
+        .buffer_bytes = take_integer(limits, "services[].limits.buffer_bytes"),
+        .buffer_bytes_per_peer = take_integer(limits, "services[].limits.buffer_bytes_per_peer"),
+        .progress_bytes_per_s = take_integer(limits, "services[].limits.progress_bytes_per_s"),
     };
 }
 

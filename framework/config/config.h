@@ -45,7 +45,8 @@ enum { WARMUP_OF_BACKEND = -1 }; /* not configured */
 struct config_limits {
     int clients, clients_per_peer;
     int first_byte_s, request_s, idle_s, write_stall_s, keepalive_s;
-    int output_bytes, input_bytes;
+    int output_bytes, input_bytes, buffer_bytes, buffer_bytes_per_peer;
+    int progress_bytes_per_s; /* never 0 */
 };
 
 struct config_service {

@@ -62,6 +62,9 @@ static void add_limits(uint64_t *digest, const struct config_limits *limits)
     add_number(digest, "keepalive_s", limits->keepalive_s);
     add_number(digest, "output_bytes", limits->output_bytes);
     add_number(digest, "input_bytes", limits->input_bytes);
+    add_number(digest, "buffer_bytes", limits->buffer_bytes);
+    add_number(digest, "buffer_bytes_per_peer", limits->buffer_bytes_per_peer);
+    add_number(digest, "progress_bytes_per_s", limits->progress_bytes_per_s);
 }
 
 /* The text that -o would have for it: which of them it was makes no difference. */

@@ -61,7 +61,7 @@ const struct config_key config_keys[] = {
                 "it; an rpd in the foreground writes to its own. Default: "
                 "$XDG_STATE_HOME/rpd/NAME.log, else ~/.local/state/rpd/NAME.log."},
     {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
-     .meaning = "When the service manager is told that the start is complete: once clients can "
+     .meaning = "When the service manager is notified that the start is complete: once clients can "
                 "connect, or once all state is loaded."},
     {.path = "endpoint_deadline_ms", .types = CONFIG_INTEGER, .preset = "500",
      .min = 10, .max = 600000,
@@ -70,7 +70,7 @@ const struct config_key config_keys[] = {
      .min = 10, .max = 600000,
      .meaning = "Milliseconds in which the code of a plugin must be loaded."},
     {.path = "drain_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
-     .meaning = "Seconds that clients in flight have to finish when rpd is told to stop."},
+     .meaning = "Seconds that requests in flight have to finish when rpd is asked to stop."},
     {.path = "stall_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},
@@ -139,14 +139,19 @@ const struct config_key config_keys[] = {
                 "for ever."},
     {.path = "services[].limits.request_s", .types = CONFIG_INTEGER, .preset = "10",
      .min = 0, .max = 86400,
-     .meaning = "Seconds in which a request that has begun must be complete, or 64 KiB more of it "
-                "must come. 0: for ever."},
+     .meaning = "Seconds in which a request that has begun must be complete, or as much more of it "
+                "must come as progress_bytes_per_s asks of that time. 0: for ever."},
     {.path = "services[].limits.idle_s", .types = CONFIG_INTEGER, .preset = "0",
      .min = 0, .max = 31536000,
      .meaning = "Seconds that a client may be silent between requests. 0: for ever."},
     {.path = "services[].limits.write_stall_s", .types = CONFIG_INTEGER, .preset = "60",
      .min = 1, .max = 86400,
-     .meaning = "Seconds in which a client must take at least a byte of what waits for it."},
+     .meaning = "Seconds in which a client must take at least a byte of what waits for it, and "
+                "after the first ten as much as progress_bytes_per_s asks of that time."},
+    {.path = "services[].limits.progress_bytes_per_s", .types = CONFIG_INTEGER, .preset = "1024",
+     .min = 1, .max = 1073741824,
+     .meaning = "Bytes a second that count as progress: a client that sends a request or takes "
+                "output more slowly is closed by request_s or write_stall_s."},
     {.path = "services[].limits.keepalive_s", .types = CONFIG_INTEGER, .preset = "60",
      .min = 0, .max = 32767,
      .meaning = "Seconds of silence after which the kernel asks a TCP client whether it is still "
@@ -159,6 +164,15 @@ const struct config_key config_keys[] = {
     {.path = "services[].limits.input_bytes", .types = CONFIG_INTEGER, .preset = "67108864",
      .min = 1024, .max = 1073741824,
      .meaning = "Bytes of a request that is not complete; with more the client is closed."},
+    {.path = "services[].limits.buffer_bytes", .types = CONFIG_INTEGER, .preset = "268435456",
+     .min = 0, .max = 2147483647,
+     .meaning = "Bytes of memory that all clients together may take for requests that are not "
+                "complete and for output that waits. In the last eighth of it clients with more "
+                "than their share are not read; with more the client that holds most is closed. "
+                "0: no limit."},
+    {.path = "services[].limits.buffer_bytes_per_peer", .types = CONFIG_INTEGER, .preset = "0",
+     .min = 0, .max = 2147483647,
+     .meaning = "Likewise for all clients of one user (unix) or one address (tcp). 0: no limit."},
     {.path = "services[].options", .types = CONFIG_OBJECT, .preset = "{}",
      .meaning = "The backend's own options: see its documentation."},
     {.path = "services[].options.*",

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/fork_guard.h"
+#include "guard/rest.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -169,10 +170,12 @@ static void on_client_again(evutil_socket_t fd, short what, void *arg)
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct control_client *client = arg;
-    const ssize_t got = recv(fd, client->request + client->used,
-                             sizeof client->request - client->used, MSG_DONTWAIT);
+    ssize_t got;
 
     (void)what;
+    rest_end();
+    got = recv(fd, client->request + client->used, sizeof client->request - client->used,
+               MSG_DONTWAIT);
     if (got > 0) {
         client->used += (size_t)got;
         answer_requests(client);
@@ -187,6 +190,7 @@ static void on_client_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    rest_end();
     if (!flush(client) || client->output.size > 0)
         return;
     event_del(&client->writable);

@@ -5,6 +5,7 @@
 #include "base/fork_guard.h"
 #include "base/log.h"
 #include "endpoint/endpoint.h"
+#include "guard/rest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,8 +90,8 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
         return 0;
     return error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "control",
                      control->path, "cannot make the control socket: %s; %s", strerror(errno),
-                     error_remedy(errno, "free space in the run-time directory, or set "
-                                         "RPD_RUNTIME_DIR"));
+                     error_remedy_in_directory(errno, "free space in the run-time directory, or "
+                                                      "set RPD_RUNTIME_DIR"));
 }
 
 void control_sweep(const struct control *control)
@@ -154,9 +155,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     static const struct timeval pause = {.tv_usec = PAUSE_US};
     struct control *control = arg;
-    const int ended = accept_some(control, fd, ACCEPTED_A_TURN);
+    int ended;
 
     (void)what;
+    rest_end();
+    ended = accept_some(control, fd, ACCEPTED_A_TURN);
     /* Without a descriptor accept() does not say that nobody is there: one was given for
      * nothing, and a service's clients would have it next. */
     spares_refill(&control->spares);
@@ -283,6 +286,11 @@ void control_heal_again(struct control *control, uint64_t now_us)
 {
     if (control->heal_due_us > 0 && now_us >= control->heal_due_us)
         control_heal(control, NULL);
+}
+
+bool control_may_rest(const struct control *control)
+{
+    return control->fd >= 0 && control->heal_due_us == 0 && !control->is_refused;
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "library/libevent.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct control {
@@ -67,6 +68,9 @@ void control_move(struct control *control);
 
 /* [loop] Tries again, if it could not be made and that is due. */
 void control_heal_again(struct control *control, uint64_t now_us);
+
+/* [loop] It has nothing to do but to wait for clients. */
+bool control_may_rest(const struct control *control);
 
 /* [start] Removes the socket. */
 void control_close(struct control *control);

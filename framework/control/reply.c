@@ -28,8 +28,7 @@ static const char *const part_states[] = {
 
 /* ---- lines ------------------------------------------------------------------------ */
 
-/* Takes the object; what it could not be filled with for want of memory is told by
- * no line at all. */
+/* Takes the object. If memory runs out, no line is sent. */
 static char *line_of(json_t *take_object)
 {
     char *text = take_object ? json_dumps(take_object, JSON_COMPACT) : NULL;

@@ -11,11 +11,10 @@
 #include "base/directory.h"
 #include "base/fork_guard.h"
 #include "base/output.h"
-#include "config/digest.h"
+#include "daemon/claiming.h"
+#include "daemon/daemon_inside.h"
 #include "daemon/process.h"
-#include "daemon/restart.h"
-#include "daemon/running.h"
-#include "endpoint/adopt.h"
+#include "daemon/publishing.h"
 #include "guard/crash.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
@@ -25,43 +24,17 @@
 #include "library/libevent.h"
 #include "library/libjansson.h"
 #include "plugin/seal.h"
-#include "plugin/surroundings.h"
 #include "publish/history.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct daemon {
-    const struct config *config;
-    const struct arguments *arguments;
-    uint64_t started_us, bound_us;
-    struct rpd_service *services;
-    size_t service_count;
-    struct adoption adoption;
-    char runtime_dir[RUNTIME_PATH_MAX];
-    int runtime_dirfd;
-    struct claim **claims; /* all of all services */
-    size_t claim_count, endpoint_count;
-    struct surroundings surroundings;
-    struct notify notify;
-    struct control control;
-    struct running running;
-    int exit_code;
-};
-
 static void say(const struct error *error)
 {
     log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
     outcome_note(error->text);
-}
-
-/* By a service manager, that is. */
-static bool is_managed(const struct daemon *daemon)
-{
-    return daemon->notify.socket >= 0;
 }
 
 /* ---- inspect ---- */
@@ -106,164 +79,6 @@ static void forget(struct daemon *daemon)
     surroundings_finish(&daemon->surroundings);
     free(daemon->services);
     control_finish(&daemon->control); /* who watches is told last */
-}
-
-/* ---- claim ---- */
-
-static int compare_endpoints(const void *left, const void *right)
-{
-    const struct attachment *a = *(struct attachment *const *)left;
-    const struct attachment *b = *(struct attachment *const *)right;
-
-    return strcmp(a->listener.endpoint.text, b->listener.endpoint.text);
-}
-
-static int refuse_listed_twice(const struct attachment *a, const struct attachment *b,
-                               struct error *error)
-{
-    const struct rpd_endpoint *endpoint = &b->listener.endpoint;
-
-    if (endpoint_takes_any_port(endpoint) || compare_endpoints(&a, &b) != 0)
-        return 0;
-    return error_set(error, EXIT_CONFIG, "config", endpoint->origin ? endpoint->origin : "listen",
-                     "endpoint %s is listed twice, for service %s and for service %s; take one "
-                     "out",
-                     endpoint->text, a->service->name, b->service->name);
-}
-
-/* Every endpoint is wanted once. (Two spellings of one path are found when it is
- * claimed.) */
-static int check_endpoints(const struct daemon *daemon, struct error *error)
-{
-    struct attachment **all = calloc(daemon->endpoint_count, sizeof(struct attachment *));
-    size_t count = 0;
-    int failed = 0;
-
-    if (!all)
-        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory; free some");
-    FOR_EACH_SERVICE(daemon, service)
-        for (size_t i = 0; i < service->attachment_count; i++)
-            all[count++] = &service->attachments[i];
-    qsort(all, count, sizeof(struct attachment *), compare_endpoints);
-    for (size_t i = 1; i < count && !failed; i++)
-        failed = refuse_listed_twice(all[i - 1], all[i], error);
-    free(all);
-    return failed;
-}
-
-static int resolve(struct daemon *daemon, struct error *error)
-{
-    FOR_EACH_SERVICE(daemon, service) {
-        if (service_resolve(service, daemon->runtime_dir, error) < 0)
-            return -1;
-        daemon->endpoint_count += service->attachment_count;
-    }
-    return check_endpoints(daemon, error);
-}
-
-static int adopt(struct daemon *daemon, struct error *error)
-{
-    for (int by_name = 1; by_name >= 0; by_name--)
-        FOR_EACH_SERVICE(daemon, service)
-            if (service_adopt(service, &daemon->adoption, by_name, error) < 0)
-                return -1;
-    FOR_EACH_SERVICE(daemon, service)
-        service_drop_seconds(service);
-    return adoption_end(&daemon->adoption, error);
-}
-
-/* A manager has started the service alone: where it may not make a socket itself, that is what its
- * socket unit is for. */
-static void hint_at_socket_unit(const struct daemon *daemon, struct error *error)
-{
-    const size_t used = strlen(error->text);
-
-    if (error->code == EXIT_RECORD && is_managed(daemon) && daemon->adoption.count == 0)
-        snprintf(error->text + used, sizeof error->text - used,
-                 "; or start its socket unit, which passes the socket on (rpd@%s.socket)",
-                 daemon->services[0].name);
-}
-
-static int take_claims(struct daemon *daemon, struct error *error)
-{
-    size_t count = 0;
-
-    FOR_EACH_SERVICE(daemon, service) {
-        if (service_prepare_claims(service, daemon->runtime_dir, daemon->runtime_dirfd, error) < 0)
-            return -1;
-        count += service_list_claims(service, daemon->claims + count);
-    }
-    daemon->claim_count = count;
-    if (claim_take_all(daemon->claims, count, error) == 0)
-        return 0;
-    hint_at_socket_unit(daemon, error);
-    return -1;
-}
-
-static void release_claims(struct daemon *daemon)
-{
-    FOR_EACH_SERVICE(daemon, service)
-        service_unclaim(service);
-    if (daemon->runtime_dirfd >= 0)
-        close(daemon->runtime_dirfd);
-    daemon->runtime_dirfd = -1;
-}
-
-static bool is_displaced(const struct daemon *daemon)
-{
-    for (size_t i = 0; i < daemon->claim_count; i++)
-        if (claim_is_displaced(daemon->claims[i]))
-            return true;
-    return false;
-}
-
-static void clear_remains(struct daemon *daemon)
-{
-    FOR_EACH_SERVICE(daemon, service)
-        service_clear_remains(service, daemon->runtime_dirfd);
-}
-
-/* A directory may be replaced just when it has been opened: a lock in it is then found by nobody.
- * (From serve on moving.h looks after that.) */
-static int claim(struct daemon *daemon, struct error *error)
-{
-    enum { TRIES = 10 };
-
-    if (!proc_is_there())
-        return error_set(error, EXIT_RECORD, "claim", "/proc",
-                         "it is not there, and without it nobody could tell what runs: mount -t "
-                         "proc proc /proc");
-    if (directory_runtime_warning())
-        log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
-    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
-    if (daemon->runtime_dirfd < 0 || resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
-        return -1;
-    daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
-    if (!daemon->claims)
-        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
-    for (int i = 0; i < TRIES; i++) {
-        directory_keep(daemon->runtime_dirfd);
-        if (take_claims(daemon, error) < 0)
-            return -1;
-        if (!is_displaced(daemon)) {
-            clear_remains(daemon);
-            return 0;
-        }
-        release_claims(daemon);
-        daemon->runtime_dirfd = directory_open_at(daemon->runtime_dir, error);
-        if (daemon->runtime_dirfd < 0)
-            return -1;
-    }
-    return error_set(error, EXIT_RECORD, "claim", daemon->runtime_dir,
-                     "this directory, or an endpoint's, is replaced again and again; find out by "
-                     "whom");
-}
-
-static void unclaim(struct daemon *daemon)
-{
-    outcome_ended(daemon->exit_code, NULL); /* while the histories are ours */
-    release_claims(daemon);
-    free(daemon->claims);
 }
 
 /* ---- bind ---- */
@@ -409,96 +224,6 @@ static void close_control(struct daemon *daemon)
     control_close(&daemon->control);
 }
 
-/* ---- recall ---- */
-
-/* They inform, and who has none is not worse off. */
-static void open_histories(const struct daemon *daemon, unsigned long long start_time)
-{
-    FOR_EACH_SERVICE(daemon, service) {
-        const int fd = history_open(daemon->runtime_dirfd, service->name);
-
-        if (fd < 0)
-            log_line(RPD_LOG_WARNING, service->name,
-                     "cannot open %s/%s.history: %s; how it ends will not be noted",
-                     daemon->runtime_dir, service->name, strerror(errno));
-        else if (outcome_add_history(fd, service->name, start_time) < 0)
-            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
-    }
-}
-
-static uint64_t last_change_ms(const struct daemon *daemon)
-{
-    uint64_t last_ms = restart_changed_ms(daemon->config->path);
-
-    FOR_EACH_SERVICE(daemon, service) {
-        const uint64_t changed_ms = restart_changed_ms(service->plugin.path);
-
-        if (changed_ms > last_ms)
-            last_ms = changed_ms;
-    }
-    return last_ms;
-}
-
-/* Under a manager the endpoints are up while we wait: so clients do, too. */
-static int recall(struct daemon *daemon, struct error *error)
-{
-    char boot_id[BOOT_ID_SIZE];
-    unsigned long long start_time;
-    struct restart restart;
-
-    (void)error;
-    if (!is_managed(daemon))
-        return 0;
-    watchdog_disarm(WATCHDOG_START);
-    process_identity(boot_id, &start_time);
-    FOR_EACH_SERVICE(daemon, service) {
-        /* (It has no name here: a history that is moved or made again is not this one.) */
-        const int kept = restart_recall(daemon->runtime_dirfd, service->name);
-
-        if (kept >= 0 && outcome_add_history(kept, "", start_time) < 0)
-            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not kept");
-    }
-    open_histories(daemon, start_time);
-    restart = restart_judge(daemon->runtime_dirfd, daemon->services[0].name,
-                            last_change_ms(daemon));
-    if (restart.left_ms > 0)
-        restart_wait(&restart, &daemon->notify);
-    return 0;
-}
-
-/* ---- publish ---- */
-
-static int publish(struct daemon *daemon, struct error *error)
-{
-    char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
-    struct record_content common = {
-        .config = daemon->config->path,
-        .config_digest = digest,
-        .control = daemon->control.path,
-        .boot_id = boot_id,
-    };
-    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
-
-    config_digest(daemon->config, digest);
-    process_identity(boot_id, &common.start_time);
-    state.start_time = common.start_time;
-    FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
-                                  error) < 0 ||
-            service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
-                                   error) < 0)
-            return -1;
-    if (!is_managed(daemon))
-        open_histories(daemon, common.start_time);
-    return 0;
-}
-
-static void unpublish(struct daemon *daemon)
-{
-    FOR_EACH_SERVICE(daemon, service)
-        service_unpublish(service);
-}
-
 /* ---- loop ---- */
 
 static int make_loop(struct daemon *daemon, struct error *error)
@@ -587,18 +312,18 @@ static const struct step {
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 } steps[] = {
-    {"inspect",  inspect,      forget},
-    {"claim",    claim,        unclaim},
-    {"bind",     bind_owned,   unbind},
-    {"recall",   recall,       NULL},
-    {"code",     load_code,    NULL},
-    {"state",    claim_state,  NULL},
-    {"own bind", bind_own,     NULL},
-    {"control",  open_control, close_control},
-    {"publish",  publish,      unpublish},
-    {"loop",     make_loop,    end_loop},
-    {"announce", announce,     NULL},
-    {"serve",    serve,        NULL},
+    {"inspect",  inspect,        forget},
+    {"claim",    daemon_claim,   daemon_unclaim},
+    {"bind",     bind_owned,     unbind},
+    {"recall",   daemon_recall,  NULL},
+    {"code",     load_code,      NULL},
+    {"state",    claim_state,    NULL},
+    {"own bind", bind_own,       NULL},
+    {"control",  open_control,   close_control},
+    {"publish",  daemon_publish, daemon_unpublish},
+    {"loop",     make_loop,      end_loop},
+    {"announce", announce,       NULL},
+    {"serve",    serve,          NULL},
 };
 /* clang-format on */
 
@@ -675,7 +400,7 @@ static int check(struct daemon *daemon)
     if (!failed)
         failed = directory_runtime_path(daemon->runtime_dir, &error);
     if (!failed)
-        failed = resolve(daemon, &error);
+        failed = daemon_resolve(daemon, &error);
     if (!failed)
         failed = load_code(daemon, &error);
     if (failed)

@@ -59,7 +59,7 @@ static int find_runtime(struct moving *moving, int *ret_fd)
     }
     found = directory_find_at(moving->runtime_dir, ret_fd, &moving->error);
     return found > 0 ? error_set(&moving->error, EXIT_RECORD, "claim", moving->runtime_dir,
-                                 "nobody has made it again")
+                                 "it was not made again")
                      : found;
 }
 
@@ -223,6 +223,11 @@ static int watch_mounts(struct moving *moving, struct event_base *base)
     moving->mounts = event_new(base, moving->mounts_fd, EV_READ | EV_ET | EV_PERSIST, on_mounts,
                                moving);
     return moving->mounts ? event_add(moving->mounts, NULL) : -1;
+}
+
+bool moving_may_rest(const struct moving *moving)
+{
+    return moving->mounts_fd >= 0 && moving->lost_us == 0 && !moving->gave_up;
 }
 
 int moving_start(struct moving *moving, struct event_base *base)

@@ -9,7 +9,7 @@
  *
  * What tells it: the directories themselves and those that hold them (path_watch.h), the table of
  * mounts, as no other event tells of a mount over a path, and the loop's pulse, for what has no
- * event, such as the rename of a directory further up. All of it is [loop]. */
+ * event, such as a directory that is mounted in another namespace. All of it is [loop]. */
 #ifndef FRAMEWORK_MOVING_H
 #define FRAMEWORK_MOVING_H
 
@@ -54,5 +54,9 @@ enum moving_result {
 
 /* Looks where the directories are, and moves. */
 enum moving_result moving_look(struct moving *moving);
+
+/* [loop] Nothing is lost, and whatever moves a directory is an event, together with a path_watch
+ * that is complete. */
+bool moving_may_rest(const struct moving *moving);
 
 #endif

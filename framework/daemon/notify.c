@@ -2,6 +2,7 @@
 #include "daemon/notify.h"
 
 #include "base/clock.h"
+#include "base/safe_text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -141,6 +142,21 @@ void notify_ready(struct notify *notify)
     write_ready_fd(notify);
 }
 
+/* What a plugin says of itself may be in it: a line's end would begin another message to the
+ * manager, which also takes no status that is not UTF-8. */
+static void make_one_line(char *text)
+{
+    while (*text) {
+        bool is_control;
+        const size_t size = safe_text_character(text, &is_control);
+
+        is_control |= size == 1 && (*text & 0x80);
+        for (size_t i = 0; is_control && i < size; i++)
+            text[i] = '?';
+        text += size;
+    }
+}
+
 void notify_status(struct notify *notify, const char *format, ...)
 {
     va_list arguments;
@@ -150,6 +166,7 @@ void notify_status(struct notify *notify, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(notify->status, sizeof notify->status, format, arguments);
     va_end(arguments);
+    make_one_line(notify->status);
     notify->owes_status = true;
     send_owed(notify);
 }
@@ -181,6 +198,15 @@ void notify_turn(struct notify *notify, uint64_t now_us)
 {
     send_owed(notify);
     ping(notify, now_us);
+}
+
+uint64_t notify_rests_until_us(const struct notify *notify)
+{
+    if (notify->socket < 0)
+        return UINT64_MAX;
+    if (owes_anything(notify))
+        return 0;
+    return notify->watchdog_us > 0 ? notify->pinged_us + notify->watchdog_us / 2 : UINT64_MAX;
 }
 
 static void wait_until_taken(struct notify *notify, int patience_ms)

@@ -46,6 +46,10 @@ void notify_stopping(struct notify *notify);
  * three times in its period. */
 void notify_turn(struct notify *notify, uint64_t now_us);
 
+/* [loop] Until when the manager needs nothing from us, half of its watchdog's period at most; 0:
+ * something is owed now. */
+uint64_t notify_rests_until_us(const struct notify *notify);
+
 /* Waits that long for the manager to take what must arrive. */
 void notify_finish(struct notify *notify, int patience_ms);
 

@@ -1,6 +1,7 @@
 /* Watching directories. See path_watch.h. */
 #include "daemon/path_watch.h"
 
+#include "guard/rest.h"
 #include "library/libevent.h"
 
 #include <limits.h>
@@ -15,7 +16,8 @@
 enum {
     OF_FILES = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
     OF_ITSELF = IN_DELETE_SELF | IN_MOVE_SELF,
-    OF_PARENT = OF_FILES | IN_CREATE
+    OF_PARENT = OF_FILES | IN_CREATE,
+    OF_RUNTIME = OF_FILES | OF_ITSELF | IN_MODIFY
 };
 
 /* Two for each directory. */
@@ -33,6 +35,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     watch->changed(watch->arg, NULL);
+}
+
+/* Somebody may have cut off a state page, which the pulse sees. (What its owner stores in it is no
+ * such event.) */
+static bool is_written_page(const struct inotify_event *event)
+{
+    const char *dot = (event->mask & IN_MODIFY) && event->len > 0 ? strrchr(event->name, '.')
+                                                                  : NULL;
+
+    return dot && strcmp(dot, ".state") == 0;
 }
 
 /* A directory of ours may also be the one that holds another. */
@@ -62,7 +74,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     for (ssize_t at = 0; at < size && watch->starts == starts;) {
         const struct inotify_event *event = (const struct inotify_event *)(events + at);
 
-        if (concerns_us(watch, event))
+        if (is_written_page(event))
+            rest_end();
+        else if (concerns_us(watch, event))
             watch->changed(watch->arg, event->len > 0 ? event->name : NULL);
         at += (ssize_t)(sizeof *event + event->len);
     }
@@ -96,18 +110,66 @@ static void add_parent(struct path_watch *watch, const char *path)
         add(watch, parent, OF_PARENT, slash + 1);
 }
 
+/* Puts what a symbolic link says in its place in the path; its end is at `end`. */
+static bool follow_link(char path[PATH_MAX], const char *link, const char *end)
+{
+    char target[PATH_MAX], next[2 * PATH_MAX];
+    const ssize_t size = readlink(link, target, sizeof target - 1);
+    const char *slash = strrchr(link, '/');
+
+    if (size <= 0)
+        return false;
+    target[size] = '\0';
+    snprintf(next, sizeof next, "%.*s%s%s", *target == '/' ? 0 : (int)(slash + 1 - link), link,
+             target, end);
+    return snprintf(path, PATH_MAX, "%s", next) < PATH_MAX;
+}
+
+static bool watch_itself(const struct path_watch *watch, const char *path)
+{
+    return inotify_add_watch(watch->fd, path, OF_ITSELF | IN_MASK_ADD | IN_DONT_FOLLOW) >= 0;
+}
+
+/* That a directory on the way is renamed, or a symbolic link replaced, is an event of its own. */
+static bool watch_way(const struct path_watch *watch, const char *whole)
+{
+    enum { LINKS_MAX = 16 };
+    char path[PATH_MAX], part[PATH_MAX];
+    struct stat status;
+    int links = 0;
+
+    if (*whole != '/' || snprintf(path, sizeof path, "%s", whole) >= (int)sizeof path)
+        return false;
+    for (const char *end = path + 1; *end;) {
+        end += strcspn(end, "/");
+        snprintf(part, sizeof part, "%.*s", (int)(end - path), path);
+        if (lstat(part, &status) < 0 || !watch_itself(watch, part))
+            return false;
+        if (!S_ISLNK(status.st_mode)) {
+            end += strspn(end, "/");
+            continue;
+        }
+        if (links++ == LINKS_MAX || !follow_link(path, part, end))
+            return false;
+        end = path + 1;
+    }
+    return true;
+}
+
 static int add_watches(struct path_watch *watch, const struct path_watch_directory *directories,
                        size_t count)
 {
+    watch->is_complete = true;
     for (size_t i = 0; i < count; i++) {
         char path[64];
 
         if (i > 0 && strcmp(directories[i].path, directories[i - 1].path) == 0)
             continue;
         snprintf(path, sizeof path, "/proc/self/fd/%d", directories[i].fd);
-        if (add(watch, path, OF_FILES | OF_ITSELF, "") < 0)
+        if (add(watch, path, directories[i].is_runtime ? OF_RUNTIME : OF_FILES | OF_ITSELF, "") < 0)
             return -1;
         add_parent(watch, directories[i].path);
+        watch->is_complete &= watch_way(watch, directories[i].path);
     }
     return 0;
 }
@@ -121,6 +183,7 @@ static void close_watch(struct path_watch *watch)
     free(watch->watched);
     watch->fd = -1;
     watch->watched = NULL;
+    watch->is_complete = false;
     watch->count = 0;
 }
 

@@ -5,12 +5,14 @@
  *
  * A directory that is held open tells nothing of its own removal, so the one that
  * holds it is watched, too; but not where anybody may write, as in /tmp, where
- * the files of all others would wake us: there the pulse has to do (moving.h). */
+ * the files of all others would wake us: there the pulse has to do (moving.h), which runs since
+ * our files in it went before. That any directory on the way is renamed is told in any case. */
 #ifndef FRAMEWORK_PATH_WATCH_H
 #define FRAMEWORK_PATH_WATCH_H
 
 #include "library/libevent.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct event;
@@ -23,6 +25,7 @@ typedef void (*path_watch_fn)(void *arg, const char *name);
 struct path_watch_directory {
     int fd;
     const char *path;
+    bool is_runtime; /* there are state pages in it: a write to one ends the loop's rest */
 };
 
 struct path_watch {
@@ -30,7 +33,9 @@ struct path_watch {
     struct event *event;
     struct path_watched *watched;
     size_t count;
-    unsigned starts; /* so far */
+    unsigned starts;  /* so far */
+    bool is_complete; /* nothing can happen to a directory that is not told, but in /tmp and the
+                         like */
     path_watch_fn changed;
     void *arg;
 };

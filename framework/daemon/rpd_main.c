@@ -77,7 +77,7 @@ int rpd_main(int argc, char **argv)
     if (adoption_is_hopeless(code))
         adoption_turn_away_early();
     if (fflush(stdout) != 0 && code == 0) {
-        log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; look where it goes");
+        log_line(RPD_LOG_ERROR, NULL, "output: stdout: cannot write; check where it is redirected");
         code = EXIT_SYSTEM;
     }
     log_tell_left_out(true);

@@ -8,6 +8,7 @@
 #include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
+#include "guard/rest.h"
 #include "guard/signals.h"
 #include "guard/watchdog.h"
 #include "library/libevent.h"
@@ -291,6 +292,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    rest_end();
     signals_clear();
     if (signals_take_hangups() > 0 && clock_us() - running->last_hangup_us > A_SECOND_US) {
         running->last_hangup_us = clock_us();
@@ -314,8 +316,9 @@ static int watch_paths(struct running *running)
     if (!directories)
         return -1;
     for (size_t i = 0; i < running->claim_count; i++)
-        directories[i] = (struct path_watch_directory){running->claims[i]->dirfd,
-                                                       running->claims[i]->directory};
+        directories[i] = (struct path_watch_directory){
+            running->claims[i]->dirfd, running->claims[i]->directory,
+            !strcmp(running->claims[i]->directory, running->runtime_dir)};
     started = path_watch_start(&running->path_watch, running->base, directories,
                                running->claim_count, on_path_changed, running);
     free(directories);
@@ -350,12 +353,14 @@ static bool look_at_directories(struct running *running)
 
 static void on_path_changed(void *arg, const char *name)
 {
+    rest_end();
     if (look_at_directories(arg))
         heal(arg, name);
 }
 
 static void on_directories_changed(void *arg)
 {
+    rest_end();
     look_at_directories(arg);
 }
 
@@ -395,6 +400,41 @@ static void touch_files(struct running *running, uint64_t now_us)
     control_touch(running->control);
 }
 
+/* ---- the rest ------------------------------------------------------------------------ */
+
+static void begin_resting(struct running *running)
+{
+    running->resting = (struct resting){
+        .services = running->services,
+        .service_count = running->service_count,
+        .control = running->control,
+        .moving = &running->moving,
+        .notify = running->notify,
+        .orphans = &running->orphans,
+        .path_watch = &running->path_watch,
+        .place_pool = &running->place_pool,
+    };
+}
+
+static void rest_if_possible(struct running *running, uint64_t now_us)
+{
+    const uint64_t until_us = resting_until(&running->resting, now_us);
+
+    if (until_us == 0 || !pulse_rest(&running->pulse, until_us))
+        return;
+    FOR_EACH_SERVICE(running, service)
+        service_rest(service, now_us);
+}
+
+static void on_woken(void *arg, uint64_t now_us)
+{
+    struct running *running = arg;
+
+    running->resting.woken_us = now_us;
+    FOR_EACH_SERVICE(running, service)
+        service_wake(service, now_us);
+}
+
 /* ---- the beat ------------------------------------------------------------------------ */
 
 static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
@@ -417,6 +457,8 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     tell_manager(running, now_us);
     if (all_are_idle(running, now_us))
         try_idle_exit(running);
+    else
+        rest_if_possible(running, now_us);
 }
 
 /* ---- open, serve, close ------------------------------------------------------------------- */
@@ -489,7 +531,7 @@ static int make_events(struct running *running)
     running->beat_us = running->touched_us = clock_us();
     return running->signal_event && running->drain_deadline && running->hidden_long_enough &&
                    event_add(running->signal_event, NULL) == 0 &&
-                   pulse_start(&running->pulse, running->base, on_beat, running) == 0
+                   pulse_start(&running->pulse, running->base, on_beat, on_woken, running) == 0
                ? 0
                : -1;
 }
@@ -582,6 +624,7 @@ int running_serve(struct running *running, struct error *error)
     forked_leaves_loop(leave_loop, running->base);
     begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
+    begin_resting(running);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;
         service->daemon = running;

@@ -12,6 +12,7 @@
 #include "daemon/orphans.h"
 #include "daemon/path_watch.h"
 #include "daemon/pulse.h"
+#include "daemon/resting.h"
 #include "service/service.h"
 
 struct running {
@@ -36,6 +37,7 @@ struct running {
     struct pulse pulse;
     struct intact intact;
     struct orphans orphans;
+    struct resting resting;
     uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */

@@ -283,6 +283,7 @@ int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh
 
 void claim_release(struct claim *claim)
 {
+    end_serialising(&claim, 1);
     lock_release(&claim->lock);
     if (claim->is_path && claim->dirfd >= 0)
         close(claim->dirfd);

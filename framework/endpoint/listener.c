@@ -79,17 +79,18 @@ static int refuse_if_alive(const struct rpd_listener *listener, struct error *er
         return 0;
     if (error_is_shortage(cause))
         return error_set(error, EXIT_SYSTEM, STEP, listener->endpoint.text,
-                         "cannot look who listens there: %s; %s", strerror(cause),
+                         "cannot find out what listens there: %s; %s", strerror(cause),
                          error_remedy(cause, ""));
     if (cause == EACCES || cause == EPERM)
         return error_set(error, EXIT_SECURITY, STEP, listener->endpoint.text,
                          "there is a socket that this user may not connect to; remove it if it is "
                          "not needed, or use another path");
-    return error_set(error, EXIT_RUNNING, STEP, listener->endpoint.text,
-                     "already bound: somebody alive listens there%s; stop it or use another path",
-                     cause == EAGAIN       ? " (its queue is full)"
-                     : cause == EPROTOTYPE ? " (not a stream socket)"
-                                           : "");
+    return error_set(
+        error, EXIT_RUNNING, STEP, listener->endpoint.text,
+        "already bound: a process that is alive listens there%s; stop it or use another path",
+        cause == EAGAIN       ? " (its queue is full)"
+        : cause == EPROTOTYPE ? " (not a stream socket)"
+                              : "");
 }
 
 /* A stale socket is not unlinked: it is replaced when ours is renamed over it. */
@@ -234,9 +235,10 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
         return error_set(error, EXIT_CONFIG, STEP, object,
                          "invalid endpoint: %.160s; correct \"listen\"", bound->message);
     case RPD_BIND_IN_USE:
-        return error_set(error, EXIT_RUNNING, STEP, object,
-                         "already bound: somebody alive listens there; stop it or use another "
-                         "endpoint");
+        return error_set(
+            error, EXIT_RUNNING, STEP, object,
+            "already bound: a process that is alive listens there; stop it or use another "
+            "endpoint");
     case RPD_BIND_IO:
         return error_set(
             error, EXIT_SYSTEM, STEP, object, "the system refused: %s; %s",
@@ -308,6 +310,20 @@ static int remember_file(struct rpd_listener *listener, mode_t *ret_mode, struct
     return 0;
 }
 
+/* What rpd itself has just bound at a path is as it made it: that costs no system call. */
+static int check_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
+                       struct error *error)
+{
+    if (listener->way == LISTENER_OWNED && wanted->kind == ENDPOINT_PATH) {
+        snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+        return 0;
+    }
+    return check_socket(listener, wanted, EXIT_CONTRACT, error) < 0 ||
+                   make_usable(listener, error) < 0
+               ? -1
+               : 0;
+}
+
 static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                       const struct rpd_bound *bound, struct error *error)
 {
@@ -318,8 +334,7 @@ static int take_bound(struct rpd_listener *listener, const struct rpd_endpoint *
     listener->fd = bound->fd;
     fork_guard_add(listener->fd);
     listener->state = LISTENER_BOUND;
-    if (check_socket(listener, wanted, EXIT_CONTRACT, error) < 0 ||
-        make_usable(listener, error) < 0)
+    if (check_bound(listener, wanted, error) < 0)
         return -1;
     if (wanted->kind != ENDPOINT_PATH) {
         listener->state = LISTENER_PUBLIC;
@@ -519,7 +534,7 @@ int listener_publish(struct rpd_listener *listener, struct error *error)
                          "cannot give the socket its name: %s; %s", strerror(errno),
                          errno == EBUSY
                              ? "something is mounted on that path: mount its directory instead"
-                             : "look who else changes that directory");
+                             : "find out what else changes that directory");
     listener->state = LISTENER_PUBLIC;
     return 0;
 }

@@ -1,9 +1,9 @@
 /* The stack of another thread: where one that does not go on is.
  *
  * The thread is sent a signal that rpd has reserved for this; its handler notes
- * the frames, and the asker makes text of them. A call that the signal
- * interrupts is gone on with where the kernel can (SA_RESTART); sleeps and
- * polls return EINTR. So ask only threads that are late already, and seldom. */
+ * the frames, and the asker makes text of them. The kernel
+ * restarts interrupted calls where it can (SA_RESTART); sleeps and polls return
+ * EINTR. So ask only threads that are late already, and seldom. */
 #ifndef FRAMEWORK_STACK_H
 #define FRAMEWORK_STACK_H
 

@@ -22,6 +22,7 @@ enum {
     LONGEST_WAIT_MS = 500,
     LATE_US = 300000, /* a turn that has taken so long is watched more closely */
     LATE_WAIT_MS = 100,
+    REST_WAIT_MS = 20000, /* while the loop rests */
     WHO_MAX = 512,
     END_SECONDS = 5, /* an end that takes longer hangs, too */
     QUESTIONS = 4    /* that it is asked, 200 ms each */
@@ -33,6 +34,8 @@ static struct {
     const struct crash_context *loop_context;
     _Atomic uint64_t turned_us;
     _Atomic uint32_t turned_crossings; /* of its callbacks, up to then */
+    _Atomic uint64_t rests_until_us;   /* 0: it does not rest */
+    _Atomic uint32_t rest_crossings;   /* when the rest began */
     _Atomic uint64_t warned_us;        /* when the loop had turned last before a warning; 0: none */
     /* The watchdog's, as of its last look: */
     uint64_t seen_us;
@@ -86,6 +89,7 @@ void stall_loop_turned(uint64_t now_us)
     const uint64_t warned = atomic_load_explicit(&stall.warned_us, memory_order_relaxed);
     const uint32_t crossings = atomic_load_explicit(&stall.turned_crossings, memory_order_relaxed);
 
+    atomic_store_explicit(&stall.rests_until_us, 0, memory_order_relaxed);
     note_turn(now_us);
     if (warned == 0)
         return;
@@ -94,7 +98,24 @@ void stall_loop_turned(uint64_t now_us)
              (double)(now_us - warned) / 1e6, callbacks_since(crossings));
 }
 
+void stall_loop_rests(uint64_t until_us)
+{
+    atomic_store_explicit(&stall.rest_crossings, crash_crossings_of(stall.loop_context),
+                          memory_order_relaxed);
+    atomic_store_explicit(&stall.rests_until_us, until_us, memory_order_relaxed);
+}
+
 /* ---- the watchdog's side ---- */
+
+/* No code of a plugin has run since the rest began, and the loop is not overdue. */
+static bool loop_rests(void)
+{
+    const uint64_t until_us = atomic_load_explicit(&stall.rests_until_us, memory_order_relaxed);
+
+    return until_us > 0 && clock_us() < until_us + WARN_US &&
+           crash_crossings_of(stall.loop_context) ==
+               atomic_load_explicit(&stall.rest_crossings, memory_order_relaxed);
+}
 
 /* What is known of a stall. */
 struct finding {
@@ -247,6 +268,8 @@ int stall_look_ms(uint64_t counted_us)
 
     if (limit_s == 0)
         return 0;
+    if (loop_rests())
+        return REST_WAIT_MS;
     count(counted_us);
     if (stall.still_us >= limit_us)
         end_process(limit_s);

@@ -23,8 +23,12 @@
 void stall_begin(int limit_s);
 void stall_end(void);
 
-/* [loop] From time to time, and much more often than once a second. */
+/* [loop] From time to time, and much more often than once a second, but while it rests. */
 void stall_loop_turned(uint64_t now_us);
+
+/* [loop] Nothing is under way: it will turn then, or before that if it is woken; then the
+ * watchdog must be told. Until then it looks once in a while only. */
+void stall_loop_rests(uint64_t until_us);
 
 /* [watchdog] counted_us: time that has passed since the last call, and counts.
  * Returns how long to wait until the next; 0 when nothing is to be watched. Does

@@ -230,6 +230,11 @@ void watchdog_leave_loop(void)
     stall_end();
 }
 
+void watchdog_loop_goes_on(void)
+{
+    sem_post(&watchdog.wake);
+}
+
 void watchdog_stand_down(void)
 {
     for (int slot = 0; slot < WATCHDOG_SLOTS; slot++)

@@ -47,6 +47,9 @@ uint64_t watchdog_lost_us(void);
 void watchdog_watch_loop(int stall_s);
 void watchdog_leave_loop(void);
 
+/* [loop] The rest of the loop is over (stall_loop_rests()). */
+void watchdog_loop_goes_on(void);
+
 /* [start] Ends the counting. Legal at any time. */
 void watchdog_destroy(void);
 

@@ -227,6 +227,17 @@ static bool is_there(pid_t pid)
     return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
+static bool read_text(const char *path, char *ret, size_t size)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t got = fd >= 0 ? read(fd, ret, size - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    ret[got > 0 ? got : 0] = '\0';
+    return got > 0;
+}
+
 /* Of the process that made the page. One whose first thread is a zombie has no
  * loop any more, whoever still holds its lock. */
 static enum process_state process_of(const struct rpd_state_page *page)
@@ -242,6 +253,26 @@ static enum process_state process_of(const struct rpd_state_page *page)
         stat.state == 'X')
         return PROCESS_GONE;
     return stat.state == 'T' || stat.state == 't' ? PROCESS_STOPPED : PROCESS_RUNS;
+}
+
+/* By its cgroup's freezer, which /proc/PID/stat does not show. (As far as it can be seen.) */
+static bool is_frozen(pid_t pid)
+{
+    static const char root[] = "/sys/fs/cgroup";
+    char name[64], groups[PATH_MAX], path[PATH_MAX + 64], events[256];
+    const char *group;
+
+    snprintf(name, sizeof name, "/proc/%d/cgroup", (int)pid);
+    if (!read_text(name, groups, sizeof groups))
+        return false;
+    group = strncmp(groups, "0::", 3) == 0 ? groups : strstr(groups, "\n0::");
+    if (!group)
+        return false;
+    group = strchr(group, '/');
+    if (!group)
+        return false;
+    snprintf(path, sizeof path, "%s%.*s/cgroup.events", root, (int)strcspn(group, "\n"), group);
+    return read_text(path, events, sizeof events) && strstr(events, "frozen 1");
 }
 
 bool state_view_has_lost_lock(int runtime_dirfd, const char *service,
@@ -272,6 +303,7 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
     if (process == PROCESS_GONE)
         return STATE_DEAD;
     if (process == PROCESS_STOPPED ||
+        (page->turned_us == RPD_STATE_RESTS && is_frozen((pid_t)page->pid)) ||
         (now_us > page->turned_us && now_us - page->turned_us > RPD_STATE_STALL_US))
         return STATE_STALLED;
     switch (page->phase) {
@@ -282,6 +314,11 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
     case RPD_PHASE_STOPPED: return STATE_DRAINING;
     default: return STATE_ALIVE;
     }
+}
+
+uint64_t state_view_last_turn_us(const struct rpd_state_page *page)
+{
+    return page->turned_us == RPD_STATE_RESTS ? page->rests_us : page->turned_us;
 }
 
 int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_page *ret,

@@ -63,6 +63,10 @@ enum state_place state_view_place(const struct rpd_state_page *page);
 /* [any] Whether its times are of our CLOCK_MONOTONIC. */
 bool state_view_has_our_clock(const struct rpd_state_page *page);
 
+/* [any] When its loop turned for the last time, as far as the page says: of one that rests, before
+ * it began to. */
+uint64_t state_view_last_turn_us(const struct rpd_state_page *page);
+
 /* [any] The first 64 bytes of the page are enough. now_us: of CLOCK_MONOTONIC,
  * from just before the page was read. If the lock or /proc cannot be asked (no descriptors, say),
  * the rest decides. */

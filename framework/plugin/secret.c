@@ -66,7 +66,7 @@ static int check(const struct secret_file *file, const struct stat *status)
         return refuse(file, EXIT_SECURITY, "is not a regular file", "name one");
     if (status->st_uid != 0 && status->st_uid != geteuid())
         return refuse(file, EXIT_SECURITY,
-                      "belongs to another user, who knows it and may change it",
+                      "belongs to another user, which knows it and may change it",
                       "let root own it, or the user that rpd runs as");
     if (is_readable_for_others(status))
         return refuse(file, EXIT_SECURITY, "others can read it", "chmod 0600 it");

@@ -107,10 +107,10 @@ int record_write(struct record *record, int dirfd, const char *directory,
     failed = !text || write_whole(&record->file, dirfd, name, text) < 0;
     if (failed) {
         error_set(error, !text || error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish",
-                  path,
-                  "cannot write the record: %s; free space in the run-time directory, or set "
-                  "RPD_RUNTIME_DIR",
-                  text ? strerror(errno) : "out of memory");
+                  path, "cannot write the record: %s; %s", text ? strerror(errno) : "out of memory",
+                  error_remedy_in_directory(text ? errno : ENOMEM,
+                                            "free space in the run-time directory, or set "
+                                            "RPD_RUNTIME_DIR"));
         record_remove(record);
     } else {
         record->text = strdup(text); /* without it, it is not healed */

@@ -171,9 +171,9 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
         return 0;
     snprintf(path, sizeof path, "%s/%s", directory, name);
     error_set(error, error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish", path,
-              "cannot make the state page: %s; free space in the run-time directory, or set "
-              "RPD_RUNTIME_DIR",
-              strerror(errno));
+              "cannot make the state page: %s; %s", strerror(errno),
+              error_remedy_in_directory(errno, "free space in the run-time directory, or set "
+                                               "RPD_RUNTIME_DIR"));
     take_back(page);
     return -1;
 }
@@ -312,6 +312,17 @@ void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)
     STORE(page->map->late_us, late_us);
     if (late_us > LOAD(page->map->latest_us))
         STORE(page->map->latest_us, late_us);
+}
+
+void state_page_rest(struct state_page *page, uint64_t now_us)
+{
+    STORE(page->map->rests_us, now_us);
+    STORE(page->map->turned_us, RPD_STATE_RESTS);
+}
+
+void state_page_wake(struct state_page *page, uint64_t now_us)
+{
+    STORE(page->map->turned_us, now_us);
 }
 
 /* Two threads may do this at once: the text may become a mixture, as a reader's

@@ -70,6 +70,10 @@ void state_page_copy(const struct state_page *page, struct rpd_state_page *ret);
 /* [start][loop] The loop has turned, by so much later than it was meant to. */
 void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us);
 
+/* [start][loop] The loop rests from now on; and it goes on. */
+void state_page_rest(struct state_page *page, uint64_t now_us);
+void state_page_wake(struct state_page *page, uint64_t now_us);
+
 /* [any] One more error, and what it is. What does not fit is cut off. */
 void state_page_error(struct state_page *page, const char *text);
 

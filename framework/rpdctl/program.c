@@ -48,7 +48,7 @@ int rpdctl_beside(const char *program, char ret_path[PATH_MAX], struct error *er
     if (!slash ||
         snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - self), self, program) >= PATH_MAX)
         return error_set(error, EXIT_SYSTEM, "find", program,
-                         "cannot tell where rpdctl itself is; is /proc mounted?");
+                         "cannot find out where rpdctl itself is; is /proc mounted?");
     if (access(ret_path, X_OK) < 0)
         return error_set(error, EXIT_SYSTEM, "find", ret_path, "%s; install it beside rpdctl",
                          strerror(errno));

@@ -133,8 +133,8 @@ int main(int argc, char **argv)
     signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
-    if (fflush(stdout) != 0 && code == 0) {
-        rpdctl_say("stdout: cannot write; look where it goes");
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {
+        rpdctl_say("stdout: cannot write; check where it is redirected");
         return RPDCTL_NO;
     }
     return code;

@@ -131,7 +131,7 @@ static size_t find_others(int runtime_dirfd, const struct instance *instance,
 
     *ret_text = '\0';
     if (service_names_read(runtime_dirfd, &names) < 0) {
-        rpdctl_say("stop: %s: cannot tell what else its process does: %s", instance->service,
+        rpdctl_say("stop: %s: cannot find out what else its process does: %s", instance->service,
                    strerror(errno));
         service_names_finish(&names);
         return 1;
@@ -305,7 +305,7 @@ static int look(const struct rpdctl_stop_request *request, int runtime_dirfd, st
     }
     if (outcome != INSTANCE_TIMED_OUT)
         return 0;
-    rpdctl_say("stop: %s: its lock is held, but nobody says by whom; nothing was ended",
+    rpdctl_say("stop: %s: its lock is held by an unknown process; nothing was ended",
                request->service);
     return -1;
 }

@@ -1,5 +1,6 @@
 /* rpdctl wait: until a service is bound, ready or gone. */
 #include "base/clock.h"
+#include "observe/instance_ask.h"
 #include "observe/instance_wait.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
@@ -15,9 +16,9 @@
 static const char help[] =
     "Usage: rpdctl wait NAME --bound | --ready | --stopped [--timeout S]\n"
     "\n"
-    "Waits for a service. One that is not there yet is waited for, too; of one that\n"
-    "dies meanwhile it is told at once. One that drains does not count: the next one\n"
-    "is waited for. One that was dead already may never come: say --timeout.\n"
+    "Waits for a service, which may not be there yet. If it dies meanwhile, that is\n"
+    "reported at once. A draining service does not count: the next one is waited for.\n"
+    "A service that was dead already may never come: give --timeout.\n"
     "\n"
     "      --bound      until clients can connect\n"
     "      --ready      until its state is loaded\n"
@@ -197,6 +198,8 @@ static int wait_in(const struct request *request, int runtime_dirfd)
         instance_finish(&instance);
         failed = instance_wait(runtime_dirfd, request->service, request->goal, request->deadline_us,
                                &instance, &outcome) < 0;
+        if (!failed && outcome == INSTANCE_REACHED)
+            instance_ask(&instance);
     } while (!failed && must_wait_on(request, &instance, outcome));
     if (outcome == INSTANCE_REACHED && request->goal == INSTANCE_READY &&
         instance.verdict == STATE_STALLED)

@@ -6,7 +6,10 @@
 
 #include <stdio.h>
 
-enum { TELL_EVERY_US = 10 * 1000000 };
+enum {
+    TELL_EVERY_US = 10 * 1000000,
+    REST_AFTER_US = 2000000 /* by then what the last callback has damaged was seen (intact.h) */
+};
 
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
@@ -108,6 +111,29 @@ uint64_t service_patience_us(const struct rpd_service *service)
 
     /* (And a while for what follows of it.) */
     return (uint64_t)(limit_s > 0 ? limit_s + 15 : 60) * 1000000;
+}
+
+bool service_may_rest(const struct rpd_service *service, uint64_t now_us)
+{
+    return service->phase == RPD_PHASE_READY && now_us - service->busy_us >= REST_AFTER_US &&
+           service->loading.pending == 0 && service->heal_due_us == 0;
+}
+
+void service_rest(struct rpd_service *service, uint64_t now_us)
+{
+    state_page_rest(&service->state_page, now_us);
+}
+
+void service_wake(struct rpd_service *service, uint64_t now_us)
+{
+    state_page_wake(&service->state_page, now_us);
+}
+
+uint64_t service_idle_due_us(const struct rpd_service *service)
+{
+    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+
+    return limit_us > 0 ? service->busy_us + limit_us : UINT64_MAX;
 }
 
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us)

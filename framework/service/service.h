@@ -180,6 +180,15 @@ void service_drain(struct rpd_service *service);
 void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
                    uint64_t late_us);
 
+/* Nobody has been here for a while, and nothing is to be done: the loop may rest as far as this
+ * service goes. Then the rest is shown, and its end. */
+bool service_may_rest(const struct rpd_service *service, uint64_t now_us);
+void service_rest(struct rpd_service *service, uint64_t now_us);
+void service_wake(struct rpd_service *service, uint64_t now_us);
+
+/* When it will be idle (service_is_idle()), if nobody comes; UINT64_MAX: never. */
+uint64_t service_idle_due_us(const struct rpd_service *service);
+
 /* Puts what is counted into the state page. */
 void service_show(struct rpd_service *service);
 

@@ -6,19 +6,16 @@
  * called by the loop itself, looks whether the phase is over. */
 #include "service/service.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
+#include "guard/rest.h"
 #include "library/libevent.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static void look_later(struct rpd_service *service)
 {
@@ -192,6 +189,7 @@ void *rpd_service_state(const struct rpd_service *service)
 struct event_base *rpd_service_event_base(const struct rpd_service *service)
 {
     loop_only_warns();
+    rest_forbid();
     return service->base;
 }
 
@@ -382,166 +380,6 @@ void service_unhide(struct rpd_service *service)
     show_phase(service, RPD_PHASE_READY);
     /* Whoever removed something meanwhile was not heard. */
     service_heal(service, NULL);
-}
-
-/* ---- healing ---------------------------------------------------------------------- */
-
-/* Only what must not be shared ends the service: another owner. The rest, a shortage
- * or a directory that has gone, may be over soon, and nobody will tell. */
-static void heal_failed(struct rpd_service *service, const struct error *error)
-{
-    if (error->code == EXIT_RUNNING) {
-        service->events->failed(service->daemon, service, error);
-        return;
-    }
-    log_line(RPD_LOG_ERROR, service->name, "%s", error->text);
-    service->heal_pause_s = backoff_s(service->heal_pause_s);
-    service->heal_due_us = clock_us() + service->heal_pause_s * UINT64_C(1000000);
-}
-
-static bool concerns(const struct rpd_listener *listener, const char *file_name)
-{
-    return !file_name || strcmp(file_name, listener->endpoint.name) == 0 ||
-           strcmp(file_name, listener->claim.lock_name) == 0;
-}
-
-/* Whoever removes files again and again does not fill the log. */
-static void tell_healed(struct rpd_service *service, const char *what, const char *how)
-{
-    enum { A_SECOND_US = 1000000, LINES = 10 };
-    const uint64_t now_us = clock_us();
-
-    if (service->moves)
-        return;
-    if (now_us - service->healed_us > A_SECOND_US) {
-        if (service->healed > LINES)
-            log_line(RPD_LOG_WARNING, service->name, "%u more files were removed by somebody",
-                     service->healed - LINES);
-        service->healed_us = now_us;
-        service->healed = 0;
-    }
-    if (service->healed++ < LINES)
-        log_line(RPD_LOG_WARNING, service->name, "%s was %s; it is there again", what, how);
-}
-
-static void heal_listener(struct rpd_service *service, struct attachment *attachment)
-{
-    const bool was_closed = attachment->listener.fd < 0;
-    struct error error;
-    int old_fd;
-    int healed = listener_heal(&attachment->listener, &old_fd, &error);
-
-    if (healed < 0)
-        heal_failed(service, &error);
-    if (healed <= 0)
-        return;
-    tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed by somebody");
-    /* (Under the policy "backlog" they now wait in the hold for what they waited
-     * for there.) */
-    if (attachment->attached)
-        acceptor_take_queued(&attachment->acceptor, old_fd);
-    if (attachment->acceptor.started &&
-        acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
-        log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
-                 attachment->listener.text);
-    close(old_fd);
-}
-
-static void heal_file(struct rpd_service *service, const struct whole_file *file, int healed)
-{
-    struct error error;
-
-    if (healed > 0)
-        tell_healed(service, file->name, "removed by somebody");
-    if (healed >= 0)
-        return;
-    error_set(&error, EXIT_RECORD, "publish", file->name,
-              "it was removed by somebody, and cannot be made again: %s; free space",
-              strerror(errno));
-    heal_failed(service, &error);
-}
-
-/* What others read of the service. */
-static void heal_files(struct rpd_service *service, const char *file_name)
-{
-    struct record *record = &service->record;
-    struct state_page *page = &service->state_page;
-
-    if (!file_name || strcmp(file_name, record->file.name) == 0)
-        heal_file(service, &record->file, record_heal(record));
-    if (!file_name || strcmp(file_name, page->file.name) == 0)
-        heal_file(service, &page->file, state_page_heal(page));
-}
-
-void service_heal(struct rpd_service *service, const char *file_name)
-{
-    struct error error;
-
-    if ((service->phase != RPD_PHASE_WARMING && service->phase != RPD_PHASE_READY) ||
-        residue_is_ending())
-        return;
-    if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
-        claim_heal(&service->name_claim, &error) != 0)
-        heal_failed(service, &error);
-    heal_files(service, file_name);
-    for (size_t i = 0; i < service->attachment_count; i++)
-        if (service->phase < RPD_PHASE_DRAINING &&
-            concerns(&service->attachments[i].listener, file_name))
-            heal_listener(service, &service->attachments[i]);
-}
-
-/* (What cannot be made again is tried when that is due.) */
-void service_keep_page(struct rpd_service *service)
-{
-    if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
-        return;
-    heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
-}
-
-void service_touch(const struct rpd_service *service)
-{
-    const int history = outcome_history(service->name);
-
-    lock_touch(&service->name_claim.lock);
-    whole_file_touch(&service->record.file);
-    whole_file_touch(&service->state_page.file);
-    if (history >= 0)
-        futimens(history, NULL);
-    for (size_t i = 0; i < service->attachment_count; i++)
-        listener_touch(&service->attachments[i].listener);
-}
-
-/* Of one that drains or stops others still read how it is. */
-void service_move(struct rpd_service *service)
-{
-    if (service->phase == RPD_PHASE_STARTING || residue_is_ending())
-        return;
-    service->moves = true;
-    heal_files(service, NULL);
-    service_heal(service, NULL);
-    service->moves = false;
-}
-
-bool service_cannot_move(const struct rpd_service *service)
-{
-    for (size_t i = 0; i < service->attachment_count; i++) {
-        const struct rpd_listener *listener = &service->attachments[i].listener;
-
-        if (listener->way == LISTENER_OWN && listener->state == LISTENER_PUBLIC &&
-            listener_needs_claim(listener) && claim_is_displaced(&listener->claim))
-            return true;
-    }
-    return false;
-}
-
-void service_heal_again(struct rpd_service *service, uint64_t now_us)
-{
-    if (service->heal_due_us == 0 || now_us < service->heal_due_us)
-        return;
-    service->heal_due_us = 0;
-    service_heal(service, NULL);
-    if (service->heal_due_us == 0)
-        service->heal_pause_s = 0;
 }
 
 /* ---- serve, and its mirror ----------------------------------------------------------- */

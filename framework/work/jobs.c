@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
+#include "guard/rest.h"
 #include "guard/stack.h"
 
 #include <stdlib.h>
@@ -51,6 +52,7 @@ int jobs_submit(struct jobs *jobs, rpd_job_run_fn run_fn, rpd_job_done_fn done_f
 
     if (jobs->closed)
         return -1;
+    rest_end();
     job = calloc(1, sizeof *job);
     if (job) {
         job->job.run = run;

@@ -70,7 +70,7 @@ RPD_BEGIN
  * ABI, older or newer. So within an ABI
  *   - a descriptor (it begins with struct_size) only gets fields at its end: those
  *     that a plugin does not have are 0, those that rpd does not know are ignored;
- *   - every other struct stays as it is, since nobody says how large his is: what
+ *   - every other struct stays as it is, since a plugin does not say how large its own is: what
  *     has to be added comes as a function, with a struct of its own if need be;
  *   - functions, enum values and macros are added, and never changed or taken away.
  *     (A plugin that calls a function is refused by an rpd without it: 65.) */

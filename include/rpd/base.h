@@ -36,7 +36,7 @@ RPD_BEGIN
 /* One configured instance of a backend. See service.h. */
 struct rpd_service;
 
-/* Bytes that somebody else owns. Not NUL-terminated. */
+/* Bytes that the caller does not own. Not NUL-terminated. */
 struct rpd_span {
     const char *data;
     size_t size;

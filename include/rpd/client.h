@@ -8,9 +8,9 @@
  *         fprintf(stderr, "%s\n", error.text);
  *
  * One that lives is found by its lock, its record and its state page: no process is
- * started for that, and nobody is asked. Only where a start is needed `rpdctl ensure` runs;
+ * started for that, and no daemon is asked. Only where a start is needed `rpdctl ensure` runs;
  * it is looked for in $RPDCTL, else in PATH. A service that is warming, or does not
- * respond, lives: it is never killed or replaced by guess.
+ * respond, lives: it is never killed or replaced on suspicion.
  *
  * Any thread may call these functions, several at once; they leave signals, the
  * environment and other children alone. Link with `pkg-config --libs rpd-client`. */

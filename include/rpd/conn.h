@@ -22,17 +22,29 @@
  *
  *     services[].limits.   by default  bounds
  *     output_bytes         16 MiB      the output that waits for the client
- *     write_stall_s        60 s        how long none of it is taken
+ *     write_stall_s        60 s        how long none of it is taken, or, after the first 10 s,
+ *                                      less than progress_bytes_per_s asks of that time
  *     input_bytes          64 MiB      the input that on_data has not consumed
  *     request_s            10 s        from when on_data leaves input unconsumed until it
- *                                      consumes some, or 64 KiB more have come
+ *                                      consumes some, or as much more has come as
+ *                                      progress_bytes_per_s asks of that time
+ *     progress_bytes_per_s 1 KiB/s     what counts as progress for these two
  *     first_byte_s         off         from on_connect until the client sends anything
  *     idle_s               off         from the last bytes, in or out, to the next request
  *     keepalive_s          60 s        TCP: from a client's last sign of life until the kernel
  *                                      asks for another; without an answer it is gone
+ *     buffer_bytes         256 MiB     the memory of all such input and output of the
+ *                                      service's clients together
+ *     buffer_bytes_per_peer  off       likewise of one user (unix) or one address (tcp)
  *
- * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not while
- * the connection is paused or kept, while output waits, or while rpd drains. */
+ * The last two are about sums. In the last eighth before the bound, a client that holds
+ * more than its share (the bound, divided by those who hold anything) is not read, and
+ * is closed if that lasts for request_s. Where the bound is passed, the client that holds
+ * most is closed: of those within a factor of two, the one that has for longest.
+ * A buffer's memory is a power of two. What a backend keeps for itself is not in the sums.
+ *
+ * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not
+ * while the connection is paused or kept, while output waits, or while rpd drains. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H
 
@@ -74,7 +86,8 @@ RPD_API bool rpd_conn_slice_is_over(struct rpd_conn *conn);
 
 /* [loop] Others first: on_data is called in a later turn, with the input that is left,
  * whether or not more has come. In on_data, to go on with what has not been
- * consumed; from elsewhere, to begin. While the connection is paused it waits. */
+ * consumed; from elsewhere, to begin. While the connection is paused it waits. Nothing more is
+ * read of the client meanwhile: this is no way to wait for more. */
 RPD_API void rpd_conn_yield(struct rpd_conn *conn);
 
 /* [loop] Stops reading this client, and calls no on_data for it, until resume:
@@ -86,11 +99,11 @@ RPD_API void rpd_conn_resume(struct rpd_conn *conn);
 
 /* [loop] The client has sent all that it will send (it may still read), and
  * rpd_conn_input() shows all that is left of it. rpd calls on_data once more for it,
- * then closes when all output is sent and nobody keeps the connection. */
+ * then closes when all output is sent and the connection is not kept. */
 RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
 
 /* [loop] Sends bytes; they are copied if they cannot be sent at once. 0, or -1
- * if the connection is closing: then there is nobody to tell. */
+ * if the connection is closing: then no client is left to answer. */
 RPD_API int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size);
 RPD_API int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...) RPD_PRINTF(2, 3);
 

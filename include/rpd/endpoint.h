@@ -35,7 +35,7 @@ RPD_API const char *rpd_endpoint_text(const struct rpd_endpoint *endpoint);
 enum rpd_bind_outcome {
     RPD_BIND_LISTENING = 1,
     RPD_BIND_INVALID, /* the endpoint makes no sense to this backend: exit 78 */
-    RPD_BIND_IN_USE,  /* somebody alive has it: exit 75 */
+    RPD_BIND_IN_USE,  /* another process has it: exit 75 */
     RPD_BIND_IO,      /* the system refused, with an errno: exit 71 */
     RPD_BIND_OTHER    /* the backend's own reason: exit 71 */
 };

@@ -18,7 +18,8 @@ RPD_API void *rpd_service_state(const struct rpd_service *service);
 
 /* [loop] The loop, for timers and for libraries with a libevent adapter or an
  * epoll descriptor. Never run or free it, and touch it on no other thread. Its
- * timers come up to 10 ms late: what must be exact waits for a timerfd of its own. */
+ * timers come up to 10 ms late: what must be exact waits for a timerfd of its own.
+ * From then on the daemon wakes up four times a second even if it is idle (rpd/state.h). */
 RPD_API struct event_base *rpd_service_event_base(const struct rpd_service *service);
 
 /* How far the load is, for a busy answer or a cold path. */

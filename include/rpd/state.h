@@ -1,4 +1,4 @@
-/* The state page: SERVICE.state in the run-time directory, for whoever wants to
+/* The state page: SERVICE.state in the run-time directory, for programs that want to
  * know how a service is without asking it. It needs no socket and no loop: a
  * service whose loop is stuck, or whose process is stopped, still says so,
  * because its page no longer changes.
@@ -9,7 +9,7 @@
  * CLOCK_MONOTONIC, which all processes of a boot share; 0: has not happened.
  *
  * To judge a service:
- *   dead       nobody holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
+ *   dead       no process holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
  *              look for it in /proc/locks)
  *   alive, elsewhere
  *              it is held, but pid cannot be looked at from here: its namespaces
@@ -17,7 +17,8 @@
  *              /proc. Numbers of the page still count, but times only in its time namespace
  *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
  *              zombie: the lock is about to be free, or a new start has it
- *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped
+ *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped. Of a loop that
+ *              rests (turned_us is RPD_STATE_RESTS): pid, or its cgroup, is stopped or frozen
  *   draining   phase is DRAINING, STOPPING or STOPPED: the lock is still held
  *   warming    phase is STARTING or WARMING
  *   alive      else
@@ -33,7 +34,12 @@
 RPD_BEGIN
 
 #define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
-#define RPD_STATE_STALL_US 900000  /* an idle loop turns every 250 ms */
+#define RPD_STATE_STALL_US 900000  /* a loop turns every 250 ms, unless it rests */
+/* The loop rests: it has no client, no job and no load, waits in the kernel for the next, and turns
+ * a few times a minute. (It lies ahead: whoever does not know it takes the loop for one that has
+ * just turned: rests_us says when.) Whatever wakes the loop first sets turned_us to the time of
+ * that moment. The loop of a backend that has taken the event base never rests. */
+#define RPD_STATE_RESTS ((uint64_t)INT64_MAX)
 
 /* Of namespaces of the page. */
 enum { RPD_STATE_PID_NAMESPACE = 0, RPD_STATE_TIME_NAMESPACE = 1 };
@@ -45,7 +51,7 @@ enum rpd_phase {
     RPD_PHASE_WARMING = 1,
     RPD_PHASE_READY = 2,
     RPD_PHASE_DRAINING = 3, /* clients finish */
-    RPD_PHASE_STOPPING = 4, /* nobody is served */
+    RPD_PHASE_STOPPING = 4, /* no client is served */
     RPD_PHASE_STOPPED = 5   /* a clean end; a page without it is one of a crash */
 };
 
@@ -92,7 +98,7 @@ struct rpd_state_page {
     uint32_t pid;
     uint32_t phase;      /* enum rpd_phase */
     uint64_t start_time; /* of pid: field 22 of /proc/PID/stat */
-    uint64_t turned_us;  /* the loop's last turn */
+    uint64_t turned_us;  /* the loop's last turn, or RPD_STATE_RESTS */
     uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, in binary */
     union {
         uint64_t reserved_for_ever; /* the name of both, when they were reserved */
@@ -103,7 +109,7 @@ struct rpd_state_page {
     char service[64];
     char build[64];                        /* of rpd */
     uint64_t bound_us, phase_us, ready_us; /* endpoints up; phase entered; READY */
-    uint64_t turns;                        /* of the loop's clock, four in a second */
+    uint64_t turns;              /* of the loop's clock, four in a second; fewer while it rests */
     uint64_t late_us, latest_us; /* by how much the loop's last turn was late; the most so far */
     uint32_t warmup;             /* enum rpd_warmup */
     uint32_t flags;
@@ -122,7 +128,8 @@ struct rpd_state_page {
     uint32_t load_permille; /* of the required parts */
     uint32_t reserved_2;
     uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
-    uint64_t reserved[51];
+    uint64_t rests_us;    /* of a loop that rests: its last turn */
+    uint64_t reserved[50];
     struct rpd_state_part parts[RPD_STATE_PARTS];
 };
 

@@ -25,8 +25,7 @@ enum {
     LARGE_BYTES = 2 * 1024 * 1024, /* of a request that is copied first */
     LARGE_ARGS = 4096,
     ARGS_AT_ONCE = 50000, /* are read */
-    HOLD_AGAIN_US = 5000,
-    TURN_US = 2000 /* then others come first, however much of a client's input is left */
+    HOLD_AGAIN_US = 5000
 };
 
 struct request {
@@ -222,11 +221,10 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     rpd_conn_resume(conn);
 }
 
-/* The client's input is offered anew later. (0 is after what has come of others meanwhile:
- * event_base_once() would have it before.) */
-static void go_on_after(struct rpd_conn *conn, int64_t wait_us)
+/* The client's input is offered anew after HOLD_AGAIN_US. */
+static void wait_for_state(struct rpd_conn *conn)
 {
-    const struct timeval wait = {.tv_usec = wait_us};
+    static const struct timeval wait = {.tv_usec = HOLD_AGAIN_US};
     struct session *session = rpd_conn_data(conn);
 
     if (!session->again)
@@ -245,7 +243,7 @@ static void hold(struct rpd_conn *conn, struct kv *kv)
     struct session *session = rpd_conn_data(conn);
 
     if (!kv) {
-        go_on_after(conn, HOLD_AGAIN_US);
+        wait_for_state(conn);
         return;
     }
     rpd_conn_pause(conn);
@@ -289,7 +287,7 @@ static enum batch_end begin_copy(struct call *call, const struct request *reques
     session->copy = request_copy_make(&call->kv->copies, call, &session->parser);
     if (session->copy) {
         session->copy->consumes = request->parsed.size;
-        go_on_after(call->conn, 0);
+        rpd_conn_yield(call->conn);
     } else {
         rpd_conn_abort(call->conn);
     }
@@ -336,7 +334,7 @@ static void stop_after(struct call *call, struct request_copy *copy)
     if (call->end == CALL_CLOSE)
         rpd_conn_finish(call->conn);
     if (call->end == CALL_AGAIN)
-        go_on_after(call->conn, 0);
+        rpd_conn_yield(call->conn);
 }
 
 /* Too much output waits, or the turn is over as the framework has it. */
@@ -371,14 +369,38 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
             return BATCH_STOPPED;
         }
         *ret_used += request->parsed.size;
-        if (is_full(call))
+        if (is_full(call) || rpd_conn_slice_is_over(call->conn))
             return BATCH_STOPPED;
-        if (kv_clock_coarse_us() >= call->turn_ends) {
-            go_on_after(call->conn, 0);
-            return BATCH_STOPPED;
-        }
     }
     return BATCH_DONE;
+}
+
+/* Whether there may be more to do. (MULTI may have taken the copy.) */
+static bool run_copy(struct call *call, struct request_copy *copy)
+{
+    struct session *session = call->session;
+    const size_t consumes = copy->consumes;
+    const bool is_done = run(call);
+    bool is_ours;
+
+    if (call->end == CALL_AGAIN) {
+        rpd_conn_yield(call->conn);
+        return false;
+    }
+    is_ours = session->copy == copy;
+    session->copy = NULL;
+    rpd_conn_consume(call->conn, consumes);
+    if (call->end == CALL_GO_ON) {
+        steps_begin(call, copy);
+        return false;
+    }
+    if (is_ours)
+        request_copy_free(copy);
+    if (!call->kv->timer) /* while it loads, there is no tick that would do it */
+        kv_unmap_discarded(call->kv);
+    if (!is_done)
+        stop_after(call, NULL);
+    return is_done;
 }
 
 /* Some more of it; when that was all, it is run. Whether there may be more to do. */
@@ -391,34 +413,14 @@ static bool go_on_copying(struct call *call)
     if (input.size < copy->consumes)
         return false;
     while (!request_copy_go_on(copy, input.data, CALL_PIECE))
-        if (kv_clock_monotonic_us() >= call->turn_ends) {
-            go_on_after(call->conn, 0);
+        if (rpd_conn_slice_is_over(call->conn))
             return false;
-        }
     request_copy_use(copy, call);
     if (is_to_be_held(call)) {
         hold(call->conn, call->kv);
         return false;
     }
-    if (!run(call)) {
-        if (call->end == CALL_AGAIN) {
-            go_on_after(call->conn, 0);
-            return false;
-        }
-        session->copy = NULL;
-        rpd_conn_consume(call->conn, copy->consumes);
-        if (call->end == CALL_GO_ON) {
-            steps_begin(call, copy);
-            return false;
-        }
-        request_copy_free(copy);
-        stop_after(call, NULL);
-        return false;
-    }
-    session->copy = NULL;
-    rpd_conn_consume(call->conn, copy->consumes);
-    request_copy_free(copy);
-    return true;
+    return run_copy(call, copy);
 }
 
 static void fail(struct call *call, const struct batch *batch)
@@ -452,7 +454,7 @@ static bool work(struct call *call)
         fail(call, &batch);
     rpd_conn_consume(call->conn, used);
     if (end == BATCH_DONE && batch.parsing == RESP_LATER)
-        go_on_after(call->conn, 0);
+        rpd_conn_yield(call->conn);
     return end == BATCH_DONE && batch.parsing == RESP_REQUEST;
 }
 
@@ -477,7 +479,7 @@ static bool begin_turn(struct call *call, struct reply *reply)
         return false;
     }
     kv_clock_forget(&kv->store.clock);
-    session->used_us = call->turn_ends - TURN_US;
+    session->used_us = kv_clock_coarse_us();
     return true;
 }
 
@@ -491,8 +493,7 @@ void client_data(struct rpd_conn *conn, void *state)
                         .service = rpd_conn_service(conn),
                         .session = session,
                         .conn = conn,
-                        .reply = &reply,
-                        .turn_ends = kv_clock_coarse_us() + TURN_US};
+                        .reply = &reply};
 
     if (!begin_turn(&call, &reply))
         return;

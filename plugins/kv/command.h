@@ -65,7 +65,6 @@ struct call {
     const struct resp_arg *args;
     const char *base;
     uint64_t hash;     /* of the first key, if it has one */
-    int64_t turn_ends; /* when other clients have waited long enough; see kv_clock_coarse_us() */
     int64_t step_ends; /* when the command has; 0: the clock was not looked at */
     struct progress progress;
     enum call_end end;

@@ -17,6 +17,7 @@ struct multi {
     /* Of EXEC: */
     struct call call; /* of the request that is run */
     bool is_on;       /* it has begun */
+    bool closes;      /* one of them ends the connection */
 };
 
 static void drop_first(struct multi *multi)
@@ -68,10 +69,15 @@ static bool has_room(const struct call *call, const struct multi *multi)
 
 static struct queued *make_queued(const struct call *call)
 {
+    struct session *session = call->session;
     struct queued *queued = malloc(sizeof *queued);
 
     if (!queued)
         return NULL;
+    queued->copy = session->copy; /* of a large request there is one already */
+    session->copy = NULL;
+    if (queued->copy)
+        return queued;
     queued->copy = request_copy_make(&call->kv->copies, call, NULL);
     if (queued->copy) {
         request_copy_go_on(queued->copy, call->base, queued->copy->size);
@@ -196,6 +202,7 @@ static bool run_first(struct call *call, struct multi *multi)
         call->end = CALL_GO_ON;
         return false;
     }
+    multi->closes |= one->end == CALL_CLOSE;
     drop_first(multi);
     return true;
 }
@@ -231,6 +238,7 @@ void command_exec(struct call *call)
             return;
     }
     progress->data = NULL;
+    call->end = multi->closes ? CALL_CLOSE : CALL_DONE;
     free_multi(multi);
 }
 

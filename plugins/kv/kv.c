@@ -136,26 +136,42 @@ int kv_flush(struct kv *kv, unsigned first, unsigned last)
 
 /* ---- large mappings ------------------------------------------------------------ */
 
+/* What a job unmaps. One that is cancelled may have run all the same. */
+struct unmapping {
+    struct heap_mapping *first; /* NULL: it is done */
+};
+
 static void unmap(struct rpd_job *job, void *arg)
 {
+    struct unmapping *unmapping = arg;
+
     (void)job;
-    heap_unmap(arg);
+    heap_unmap(unmapping->first);
+    unmapping->first = NULL;
 }
 
 static void unmapped(struct rpd_service *service, void *arg, bool cancelled)
 {
+    struct unmapping *unmapping = arg;
+
     (void)service;
-    if (cancelled)
-        heap_unmap(arg);
+    (void)cancelled;
+    heap_unmap(unmapping->first);
+    free(unmapping);
 }
 
 /* On a worker, for that takes long. */
 static void unmap_discarded(struct kv *kv, struct heap *heap)
 {
     struct heap_mapping *first = heap_take_discarded(heap);
+    struct unmapping *unmapping = first ? malloc(sizeof *unmapping) : NULL;
 
-    if (first && rpd_job_submit(kv->service, unmap, unmapped, first) < 0)
-        heap_unmap(first);
+    if (unmapping)
+        unmapping->first = first;
+    if (unmapping && rpd_job_submit(kv->service, unmap, unmapped, unmapping) == 0)
+        return;
+    heap_unmap(first);
+    free(unmapping);
 }
 
 void kv_unmap_discarded(struct kv *kv)

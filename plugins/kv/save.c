@@ -20,6 +20,7 @@ enum {
 /* A client that waits for the end of its SAVE. */
 struct waiter {
     struct rpd_conn *conn;
+    bool is_muted; /* CLIENT REPLY OFF, or SKIP */
     SLIST_ENTRY(waiter) link;
 };
 
@@ -132,9 +133,9 @@ static void answer_waiters(struct save *save, const char *failure)
     while ((waiter = SLIST_FIRST(&save->waiters))) {
         SLIST_REMOVE_HEAD(&save->waiters, link);
         if (rpd_conn_is_open(waiter->conn)) {
-            if (failure)
+            if (!waiter->is_muted && failure)
                 rpd_conn_printf(waiter->conn, "-ERR not saved: %s\r\n", failure);
-            else
+            else if (!waiter->is_muted)
                 rpd_conn_printf(waiter->conn, "+OK\r\n");
             rpd_conn_resume(waiter->conn);
         }
@@ -428,6 +429,7 @@ void command_save(struct call *call)
         return;
     }
     waiter->conn = call->conn;
+    waiter->is_muted = call->reply->is_muted;
     SLIST_INSERT_HEAD(&call->kv->save->waiters, waiter, link);
     rpd_conn_keep(call->conn);
     rpd_conn_pause(call->conn);

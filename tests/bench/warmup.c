@@ -1,7 +1,8 @@
 /* What clients get from a daemon that is not ready yet, or that has many of them.
  *
- *     warmup [crowd] [cold] [idle] [burst] [fair] [--clients N] [--load-s S] [--requests N]
- *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--runs N] [--check]
+ *     warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] [--requests N]
+ *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] [--runs N]
+ *            [--check]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -20,6 +21,9 @@
  *
  * fair:  a client asks again and again beside so many that send requests without end,
  *        at echo, hello and kv: how long its answers take.
+ *
+ * rest:  S seconds of echo without a client: how often its threads wake up, and how much memory
+ *        is its alone. Beside it nginx, memcached and redis-server, where they are installed.
  *
  * Without a name all of them. Counts must be right in each run: exit 1 if they are
  * not. --check: also if the median run misses an aim in time or memory. */
@@ -84,6 +88,7 @@ static struct {
                       .unit = " ms",
                       .limit = 10,
                       .decimals = 3},
+    [REST_WAKES] = {.what = "rest: wake-ups in a second", .unit = "", .limit = 0.2, .decimals = 2},
 };
 
 void figure_add(enum figure figure, double value)
@@ -155,17 +160,17 @@ struct section {
 
 static struct section sections[] = {
     {"crowd", measure_crowd, false}, {"cold", measure_cold, false}, {"idle", measure_idle, false},
-    {"burst", measure_burst, false}, {"fair", measure_fair, false},
+    {"burst", measure_burst, false}, {"fair", measure_fair, false}, {"rest", measure_rest, false},
 };
 
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static int usage(void)
 {
-    fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [--clients N] [--load-s S] "
+    fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] "
           "[--requests N]\n"
-          "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--runs N] "
-          "[--check]\n",
+          "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] "
+          "[--runs N] [--check]\n",
           stderr);
     return 64;
 }
@@ -209,17 +214,13 @@ static void allow_descriptors(size_t clients)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"clients", required_argument, NULL, 'n'},
-                                            {"load-s", required_argument, NULL, 'l'},
-                                            {"requests", required_argument, NULL, 'q'},
-                                            {"keys", required_argument, NULL, 'k'},
-                                            {"idle", required_argument, NULL, 'i'},
-                                            {"runs", required_argument, NULL, 'r'},
-                                            {"burst", required_argument, NULL, 'b'},
-                                            {"senders", required_argument, NULL, 's'},
-                                            {"asked", required_argument, NULL, 'a'},
-                                            {"check", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"clients", required_argument, NULL, 'n'},  {"load-s", required_argument, NULL, 'l'},
+        {"requests", required_argument, NULL, 'q'}, {"keys", required_argument, NULL, 'k'},
+        {"idle", required_argument, NULL, 'i'},     {"runs", required_argument, NULL, 'r'},
+        {"burst", required_argument, NULL, 'b'},    {"senders", required_argument, NULL, 's'},
+        {"asked", required_argument, NULL, 'a'},    {"rest-s", required_argument, NULL, 't'},
+        {"check", no_argument, NULL, 'c'},          {NULL, 0, NULL, 0}};
     struct plan plan = {.clients = 10000,
                         .load_s = 10,
                         .requests = 5000,
@@ -227,7 +228,8 @@ int main(int argc, char **argv)
                         .idle = 19500,
                         .burst = 19000,
                         .senders = 200,
-                        .asked = 2000};
+                        .asked = 2000,
+                        .rest_s = 20};
     long runs = 1;
     bool strict = false, good = true;
 
@@ -241,6 +243,7 @@ int main(int argc, char **argv)
         case 'b': plan.burst = strtoul(optarg, NULL, 10); break;
         case 's': plan.senders = strtoul(optarg, NULL, 10); break;
         case 'a': plan.asked = strtol(optarg, NULL, 10); break;
+        case 't': plan.rest_s = strtod(optarg, NULL); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
         default: return usage();
@@ -248,7 +251,8 @@ int main(int argc, char **argv)
     }
     if (!choose_sections(argv + optind) || runs < 1 || runs > MAX_RUNS || plan.clients < 1 ||
         plan.load_s < 0.5 || plan.load_s > 600 || plan.requests < 100 || plan.keys < 1 ||
-        plan.idle < 1 || plan.burst < 1 || plan.senders < 1 || plan.asked < 100)
+        plan.idle < 1 || plan.burst < 1 || plan.senders < 1 || plan.asked < 100 ||
+        plan.rest_s < 1 || plan.rest_s > 600)
         return usage();
     allow_descriptors(largest(plan.clients, largest(plan.idle, plan.burst)));
     for (int i = 0; i < SECTIONS; i++) {

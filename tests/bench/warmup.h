@@ -1,4 +1,4 @@
-/* The parts of tests/bench/warmup: five measurements, and where their figures
+/* The parts of tests/bench/warmup: six measurements, and where their figures
  * go to be judged. */
 #ifndef TESTS_BENCH_WARMUP_H
 #define TESTS_BENCH_WARMUP_H
@@ -18,6 +18,7 @@ struct plan {
     size_t burst;   /* clients that come at once */
     size_t senders; /* that send without end */
     long asked;     /* of one client beside them */
+    double rest_s;  /* of doing nothing */
 };
 
 enum figure {
@@ -41,6 +42,7 @@ enum figure {
     FAIR_HELLO_WORK,
     FAIR_KV_P99,
     FAIR_KV_WORK,
+    REST_WAKES,
     FIGURES
 };
 
@@ -52,6 +54,7 @@ void measure_cold(const struct plan *plan);
 void measure_idle(const struct plan *plan);
 void measure_burst(const struct plan *plan);
 void measure_fair(const struct plan *plan);
+void measure_rest(const struct plan *plan);
 
 /* ---- for all of them ------------------------------------------------------ */
 

@@ -408,9 +408,14 @@ void stage_assert_alive(struct stage *stage)
 {
     const uint64_t turns = stage_page(stage, "faulty").turns;
 
+    int waker;
+
     if (stage->witness.runs)
         witness_wait_for(stage, 3);
+    /* (A loop that rests would take its time.) */
+    waker = connect_to(textf("unix:%s/faulty.control", stage->run));
     stage_wait_page(stage, turns, turns + 2);
+    close(waker);
 }
 
 void stage_wait_fds(struct stage *stage, int most)

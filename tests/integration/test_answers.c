@@ -87,6 +87,13 @@ Test(answers, health_has_the_codes_of_pg_isready)
     assert_code(serves, 0);
     cr_assert_str_eq(serves.out, "demo: serves\n");
     cr_assert_str_empty(RPDCTL_ON(run, "health", "--quiet", "demo").out);
+    /* 1, as of others that cannot write, would say that it starts. */
+    const struct outcome unheard = run_in(
+        NULL,
+        ARGS("sh", "-c", "exec \"$0\" -d \"$1\" health demo >/dev/full", build_path("rpdctl"), run),
+        NULL);
+    assert_code(unheard, 0);
+    assert_has(unheard.err, "stdout: cannot write");
     assert_stops(rpd);
     process_free(rpd);
     temp_dir_remove(dir);

@@ -258,6 +258,7 @@ Test(distribution, manual_is_without_warnings)
     const char *pages[] = {RPD_SOURCE_DIR "/framework/install/man/rpd.8",
                            RPD_SOURCE_DIR "/framework/install/man/rpdctl.1",
                            RPD_SOURCE_DIR "/framework/install/man/rpd-control.7",
+                           RPD_SOURCE_DIR "/framework/install/man/rpd-security.7",
                            RPD_SOURCE_DIR "/framework/install/man/rpd-backend.3",
                            RPD_SOURCE_DIR "/framework/install/man/rpd-client.3",
                            RPD_BUILD_DIR "/man/rpd.json.5"};

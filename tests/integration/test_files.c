@@ -286,7 +286,8 @@ Test(files, lock_removed_without_inodes)
     cr_assert_eq(errno, ENOSPC);
     /* (The old file is held, so that its inode does not make room for a new one.) */
     cr_assert_eq(unlinkat(scene.run_fd, "echo.lock", 0), 0);
-    assert_line(scene.rpd, "cannot open the lock file: No space left on device");
+    assert_line(scene.rpd, "cannot open the lock file: No space left on device; free space, or "
+                           "inodes, in its directory");
     cr_assert_eq(verdict_of(&scene), STATE_ALIVE);
     cr_assert_eq(ensure_code(&scene), 0);
     assert_text(ask_once(scene.endpoint, "alive"), "alive", scene.rpd);

@@ -120,3 +120,86 @@ Test(locks, a_path_in_two_spellings_is_refused)
     process_free(rpd);
     temp_dir_remove(dir);
 }
+
+/* ---- the directory itself ------------------------------------------------------------------- */
+
+/* The run-time directory goes so often just before a file whose name begins so is made in it. */
+static struct process *start_without_directory(const char *run, const char *name, int times,
+                                               const char *const *argv)
+{
+    return process_start(&(struct process_options){
+        .argv = argv,
+        .runtime_dir = run,
+        .env = ARGS(textf("LD_PRELOAD=%s", build_path("tests/support/lock_removed.so")),
+                    textf("TEST_LOCK_NAME=%s", name), textf("TEST_LOCK_TIMES=%d", times),
+                    textf("TEST_LOCK_DIRECTORY=%s", run), "XDG_STATE_HOME=/proc/none")});
+}
+
+Test(locks, a_starter_follows_a_directory_that_is_removed)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    const char *const *argv = ARGS("rpd", build_path("plugins/echo.so"), "-n", "demo");
+    struct process *rpd = start_without_directory(run, "demo.lock", 3, argv);
+
+    cr_assert_eq(process_wait_line(rpd, ": bound "), 0, "%s", process_stderr(rpd));
+    assert_holds_named_files(rpd);
+    assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
+    assert_stops(rpd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(locks, a_starter_gives_up_a_directory_that_is_removed_for_ever)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    const char *const *argv = ARGS("rpd", build_path("plugins/echo.so"), "-n", "demo");
+    struct process *rpd = start_without_directory(run, "demo.lock", 1000000, argv);
+
+    assert_ends(rpd, 73);
+    assert_has(process_stderr(rpd), "is replaced again and again");
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(locks, a_start_says_that_its_directory_was_removed)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+    struct process *rpd = start_without_directory(
+        run, ".demo.state.", 1, ARGS("rpd", build_path("plugins/echo.so"), "-n", "demo"));
+
+    assert_ends(rpd, 73);
+    assert_has(process_stderr(rpd), "its directory was removed meanwhile; start it again");
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* What is no place to make files in is not one that was removed. */
+Test(locks, a_starter_says_what_the_directory_lacks)
+{
+    const char *dir = temp_dir_make(), *run = make_run(dir);
+
+    cr_assert_eq(mkdir(textf("%s/demo.lock", run), 0700), 0);
+    struct process *rpd = RPD_START(run, build_path("plugins/echo.so"), "-n", "demo");
+    assert_ends(rpd, 73);
+    assert_has(process_stderr(rpd), "demo.lock: cannot open the lock file: Is a directory");
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* Before its turn, and, at the name of the state page, in the middle of the start. */
+Test(locks, a_caller_of_ensure_follows_a_directory_that_is_removed)
+{
+    static const char *const files[] = {"demo.ensure.lock", ".demo.state."};
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *dir = temp_dir_make(), *run = make_run(dir);
+        const char *const *argv = ARGS("rpdctl", "ensure", build_path("plugins/echo.so"), "-n",
+                                       "demo");
+        const struct outcome outcome = outcome_of(start_without_directory(run, files[i], 1, argv));
+
+        assert_code(outcome, 0);
+        assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
+        assert_code(RPDCTL_ON(run, "stop", "demo"), 0);
+        temp_dir_remove(dir);
+    }
+}

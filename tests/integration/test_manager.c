@@ -1,6 +1,7 @@
 /* Under a service manager: a fake one, which has its socket, its watchdog, its journal and its
  * listeners, and may be slow to read. (Under the real one: tests/systemd.) */
 #include "common.h"
+#include "observe/state_view.h"
 
 #include <sys/time.h>
 #include <time.h>
@@ -214,6 +215,36 @@ Test(manager, with_a_watchdog_is_told_that_the_loop_turns)
     const char *heard = heard_of_a_life("WATCHDOG_USEC=1000000");
 
     cr_assert_geq(pings_in(heard), 2, "%s", heard);
+}
+
+/* It wakes up for that, and for nothing else. */
+Test(manager, with_a_watchdog_is_told_in_time_by_a_loop_that_rests)
+{
+    enum { PERIOD_S = 6, PINGS = 4 };
+    const char *dir = temp_dir_make();
+    const struct manager manager = manager_in(dir);
+    struct process *rpd = start_managed(dir, &manager, "WATCHDOG_USEC=6000000",
+                                        ARGS("rpd", build_path("plugins/echo.so"), "-n", "x"));
+    bool rested = false;
+    int64_t last = 0;
+
+    assert_bound(rpd);
+    const int dirfd = open(textf("%s/run", dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < PINGS; i++) {
+        struct rpd_state_page page;
+
+        hear_until(&manager, "WATCHDOG=1");
+        cr_expect(i == 0 || now_ns() - last < PERIOD_S * INT64_C(1000000000));
+        last = now_ns();
+        poll(NULL, 0, 100); /* it rests soon after, once nothing else is to be done */
+        rested |= state_view_read(dirfd, "x", &page) == 0 && page.turned_us == RPD_STATE_RESTS;
+    }
+    cr_expect(rested);
+    close(dirfd);
+    assert_stops(rpd);
+    process_free(rpd);
+    close(manager.fd);
+    temp_dir_remove(dir);
 }
 
 Test(manager, without_a_watchdog_is_told_nothing)
@@ -777,5 +808,25 @@ Test(manager, is_not_there_then_nothing_waits)
         crash(rpd, textf("unix:%s/faulty.sock", dir));
         process_free(rpd);
     }
+    temp_dir_remove(dir);
+}
+
+/* What a plugin says is one line of the status, whatever is in it, and no other message. */
+Test(manager, takes_no_other_message_from_a_backend)
+{
+    const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/t.sock", dir);
+    const struct manager manager = manager_in(dir);
+    struct process *rpd = start_managed(
+        dir, &manager, "X=", ARGS("rpd", build_path("tests/plugins/talk.so"), "-l", endpoint));
+
+    hear_until(&manager, "STATUS=ready");
+    const int fd = client(endpoint);
+    cr_assert_str_eq(ask(fd, "trouble"), "ok");
+    const char *said = hear_until(&manager, "degraded: talk: ");
+    cr_assert_not_null(strstr(said, "no room?MAINPID=1?\xc3\xbc ?.|"), "%s", said);
+    close(fd);
+    assert_stops(rpd);
+    process_free(rpd);
+    close(manager.fd);
     temp_dir_remove(dir);
 }

@@ -2,6 +2,7 @@
  * endpoint. It moves into the one that is there then, warm as it is, or it leaves with 75;
  * at no time two serve for long, and none serves unseen. */
 #include "common.h"
+#include "observe/state_view.h"
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -42,6 +43,22 @@ static struct scene echo_scene(void)
 
     scene.rpd = start(&scene);
     assert_line(scene.rpd, "ready (");
+    return scene;
+}
+
+/* It has nothing to do, and beats no more (rpd/state.h). */
+static struct scene resting_scene(void)
+{
+    struct scene scene = echo_scene();
+    const int dirfd = open(scene.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int64_t until = now_ns() + INT64_C(60000000000);
+    struct rpd_state_page page = {0};
+
+    while (state_view_read(dirfd, "x", &page) < 0 || page.turned_us != RPD_STATE_RESTS) {
+        cr_assert_lt(now_ns(), until, "it does not rest");
+        poll(NULL, 0, 10);
+    }
+    close(dirfd);
     return scene;
 }
 
@@ -134,7 +151,7 @@ Test(moving, runtime_directory_removed)
     end_scene(&scene);
 }
 
-/* It has no event of its own. */
+/* None of the directories that are ours has an event of it. */
 Test(moving, a_directory_further_up_replaced)
 {
     struct scene scene = echo_scene();
@@ -142,6 +159,35 @@ Test(moving, a_directory_further_up_replaced)
     move_away(textf("%s/p", scene.dir));
     cr_assert_eq(mkdir(textf("%s/p", scene.dir), 0700), 0);
     assert_moved(&scene, 1);
+    end_scene(&scene);
+}
+
+/* (A beat of its pulse would find it after up to 20 s.) */
+static void assert_moved_soon(const struct scene *scene, size_t moves)
+{
+    const int64_t began = now_ns();
+
+    assert_line(scene->rpd, "directories are all there again");
+    cr_expect_lt(now_ns() - began, 12 * INT64_C(1000000000));
+    assert_moved(scene, moves);
+}
+
+Test(moving, while_it_rests)
+{
+    struct scene scene = resting_scene();
+
+    move_away(scene.run);
+    assert_moved_soon(&scene, 1);
+    end_scene(&scene);
+}
+
+Test(moving, while_it_rests_a_directory_further_up_replaced)
+{
+    struct scene scene = resting_scene();
+
+    move_away(textf("%s/p", scene.dir));
+    cr_assert_eq(mkdir(textf("%s/p", scene.dir), 0700), 0);
+    assert_moved_soon(&scene, 1);
     end_scene(&scene);
 }
 
@@ -195,6 +241,19 @@ Test(moving, mounted_over_and_unmounted)
 }
 
 /* A logout and a login. */
+Test(moving, while_it_rests_mounted_over)
+{
+    if (!enter_mounts_of_our_own())
+        cr_skip_test("needs root");
+    struct scene scene = resting_scene();
+
+    mount_at(scene.run);
+    assert_moved_soon(&scene, 1);
+    cr_assert_eq(umount2(scene.run, MNT_DETACH), 0, "%s", strerror(errno));
+    assert_moved(&scene, 2);
+    end_scene(&scene);
+}
+
 Test(moving, unmounted_and_mounted_anew)
 {
     if (!enter_mounts_of_our_own())

@@ -206,9 +206,13 @@ Test(other_users, ensure_finds_a_users_service_and_starts_none)
     const struct place place = make_place();
     struct process *rpd = start_system_service(&place);
     const struct outcome found = RPDCTL("-d", SYSTEM_RUN, "ensure", place.config);
+    const struct outcome restart = RPDCTL("-d", SYSTEM_RUN, "restart", "demo");
 
     assert_code(found, 0);
     assert_has(found.out, "unix:/run/rpd-cache/demo.sock");
+    assert_code(restart, 77);
+    assert_has(restart.err, "belongs to user 12345; start services there as that user");
+    cr_assert(process_alive(rpd));
     assert_stops(rpd);
     const struct outcome refused = RPDCTL("-d", SYSTEM_RUN, "ensure", place.config);
     assert_code(refused, 77);
@@ -256,6 +260,56 @@ Test(other_users, status_of_all_users)
     process_free(third);
     process_free(system);
     assert_code(RPDCTL("status", "--all-users", "demo"), 64);
+    temp_dir_remove(place.dir);
+}
+
+/* A user without a session has a directory under /tmp, where others can make one that looks so. */
+Test(other_users, status_of_users_without_a_session)
+{
+    cr_assert_eq(setenv("TMPDIR", "/var/tmp", 1), 0);
+    cr_assert_eq(mount("none", "/tmp", "tmpfs", 0, "mode=1777"), 0);
+    const struct place place = make_place();
+    const char *third_run = textf("/tmp/rpd-%d", THIRD_USER), *forged_run = "/tmp/rpd-777";
+
+    make_directory(third_run, THIRD_USER, 0700);
+    make_directory(forged_run, OTHER_USER, 0755);
+    struct process *third = start_as(THIRD_USER, THIRD_USER, third_run, true,
+                                     ARGS(place.rpd, place.plugin, "-n", "third"));
+    struct process *forged = start_as(OTHER_USER, OTHER_USER, forged_run, true,
+                                      ARGS(place.rpd, place.plugin, "-n", "forged"));
+    assert_bound(third);
+    assert_bound(forged);
+    const struct outcome all = RPDCTL("status", "--all-users");
+    const struct outcome own = RPDCTL_AS(THIRD_USER, "/run/none", place.rpdctl, "status",
+                                         "--all-users");
+    const struct outcome other = RPDCTL_AS(OTHER_USER, NULL, place.rpdctl, "status", "--all-users");
+
+    assert_has(all.out, textf("%s:\nthird", third_run));
+    assert_has_not(all.out, "forged");
+    assert_has(own.out, "third");
+    assert_has_not(other.out, "third");
+    cr_assert_str_empty(other.err);
+    assert_stops(forged);
+    assert_stops(third);
+    process_free(forged);
+    process_free(third);
+    temp_dir_remove(place.dir);
+}
+
+/* Closed to us, it is not a directory that lacks a right: it is not ours. */
+Test(other_users, a_directory_that_is_closed_to_us)
+{
+    const struct place place = make_place();
+    const char *run = textf("%s/run", place.dir), *link = textf("%s/link", place.dir);
+
+    make_directory(run, OTHER_USER, 0700);
+    cr_assert_eq(symlink(run, link), 0);
+    const struct outcome ensure = RPDCTL_AS(THIRD_USER, run, place.rpdctl, "ensure", place.config);
+    const struct outcome linked = RPDCTL_AS(OTHER_USER, link, place.rpdctl, "ensure", place.config);
+    assert_code(ensure, 77);
+    assert_has(ensure.err, "belongs to user 12345; set RPD_RUNTIME_DIR to one of your own");
+    assert_code(linked, 77);
+    assert_has(linked.err, "is a symbolic link; set RPD_RUNTIME_DIR to the directory itself");
     temp_dir_remove(place.dir);
 }
 

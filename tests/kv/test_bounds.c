@@ -37,7 +37,7 @@ static struct scene begin(const char *service)
 static void finish(struct scene *scene)
 {
     close(scene->fd);
-    cr_assert_eq(process_code(process_stop(scene->rpd)), 0);
+    cr_assert_eq(process_code(process_stop(scene->rpd)), 0, "%s", process_stderr(scene->rpd));
     process_free(scene->rpd);
     temp_dir_remove(scene->dir);
 }

@@ -118,6 +118,26 @@ Test(save, what_is_loaded_takes_no_more_memory_than_before)
     temp_dir_remove(dir);
 }
 
+Test(save, is_not_answered_to_who_wants_no_answers)
+{
+    static const char requests[] = "CLIENT REPLY SKIP\nSAVE\nECHO 1\n"
+                                   "CLIENT REPLY OFF\nSAVE\nCLIENT REPLY ON\nECHO 2\n";
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    cr_assert_eq(send_all(fd, requests, sizeof requests - 1), 0);
+    assert_is(scene_read(fd), "1");
+    assert_is(scene_read(fd), "+OK");
+    assert_is(scene_read(fd), "2");
+    assert_is(scene_ask(fd, "SAVE"), "+OK");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(save, nothing_is_saved_at_a_stop_where_that_is_not_wanted)
 {
     const char *dir = temp_dir_make();

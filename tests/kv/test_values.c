@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- numbers ----------------------------------------------------------------- */
@@ -122,6 +123,72 @@ Test(glob, does_not_take_for_ever)
     cr_assert_not(
         matches("a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b",
                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+}
+
+/* What a set says, in the plainest way. Returns what follows it; NULL: it does not match. */
+static const char *set_takes(const char *at, const char *end, char byte)
+{
+    const bool inverts = at < end && *at == '^';
+    bool found = false;
+
+    for (at += inverts; at < end && *at != ']'; at++) {
+        if (*at == '\\' && end - at >= 2) {
+            found |= *++at == byte;
+        } else if (end - at >= 3 && at[1] == '-') {
+            const unsigned char a = (unsigned char)at[0], b = (unsigned char)at[2];
+            const unsigned char c = (unsigned char)byte;
+            found |= (a <= c && c <= b) || (b <= c && c <= a);
+            at += 2;
+        } else {
+            found |= *at == byte;
+        }
+    }
+    return found != inverts ? at + (at < end) : NULL;
+}
+
+/* Every way is tried: exponential, and obviously right. */
+static bool plainly(const char *at, const char *end, const char *text, const char *text_end)
+{
+    const char *next;
+
+    if (at == end)
+        return text == text_end;
+    if (*at == '*')
+        return plainly(at + 1, end, text, text_end) ||
+               (text < text_end && plainly(at, end, text + 1, text_end));
+    if (text == text_end)
+        return false;
+    if (*at == '[')
+        next = set_takes(at + 1, end, *text);
+    else if (*at == '\\' && end - at >= 2)
+        next = at[1] == *text ? at + 2 : NULL;
+    else
+        next = *at == '?' || *at == *text ? at + 1 : NULL;
+    return next && plainly(next, end, text + 1, text_end);
+}
+
+static size_t make_random(char *text, const char *letters, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        text[i] = letters[(size_t)rand() % strlen(letters)];
+    return size;
+}
+
+Test(glob, is_as_every_way_tried)
+{
+    size_t matched = 0;
+
+    srand(1);
+    for (int i = 0; i < 200000; i++) {
+        char pattern[12], text[10];
+        const size_t size = make_random(pattern, "aab**??[]^\\-c", (size_t)rand() % 11);
+        const size_t length = make_random(text, "aabcA-]^*", 1 + (size_t)rand() % 9);
+        const bool wanted = plainly(pattern, pattern + size, text, text + length);
+        matched += wanted;
+        cr_assert_eq(glob_match(pattern, size, text, length, false), wanted, "\"%.*s\" on \"%.*s\"",
+                     (int)size, pattern, (int)length, text);
+    }
+    cr_assert_gt(matched, 5000);
 }
 
 /* ---- the hash ----------------------------------------------------------------- */

@@ -20,7 +20,7 @@ static struct sigaction before;
 static sigjmp_buf out;
 static char how[16];
 
-static __attribute__((noinline, noclone)) int fault(const volatile int *nowhere)
+static __attribute__((noinline)) int fault(const volatile int *nowhere)
 {
     return *nowhere;
 }

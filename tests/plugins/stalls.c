@@ -1,7 +1,8 @@
 /* A backend that keeps the thread it is called on, where it is told to:
  *
  *     -o where=WHERE     on the loop: serve, attach, on_ready, on_data, on_close, done,
- *                        on_drain; on a worker: job
+ *                        on_drain; timer: in an event of its own, after_ms after READY;
+ *                        on a worker: job
  *     -o how=HOW         sleep; spin; mask: sleep with all signals blocked
  *     -o ms=N            for so long
  *
@@ -10,6 +11,8 @@
  * on_close is called, one after the other, in this one turn. Other lines are echoed. */
 #include <rpd/backend.h>
 
+#include <dlfcn.h>
+#include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -23,6 +26,7 @@ static const struct rpd_option options[] = {
     RPD_OPTION_STRING("where", "", "where it stalls"),
     RPD_OPTION_STRING("how", "sleep", "how"),
     RPD_OPTION_INTEGER("ms", 600000, 0, 600000, "for how long"),
+    RPD_OPTION_INTEGER("after_ms", 0, 0, 600000, "how long after READY"),
     RPD_OPTIONS_END,
 };
 
@@ -107,10 +111,33 @@ static void *load(struct rpd_load *load)
     return &state_of_all;
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    stall(arg, "timer");
+    calls++;
+}
+
+/* By the loop's own libevent: test plugins are linked with librpd alone. */
+static void stall_later(struct rpd_service *service)
+{
+    static int (*once)(struct event_base *, evutil_socket_t, short, event_callback_fn, void *,
+                       const struct timeval *);
+    const int64_t ms = rpd_option_integer(service, "after_ms");
+    const struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    *(void **)&once = dlsym(dlopen("libevent_core-2.1.so.7", RTLD_NOW | RTLD_NOLOAD),
+                            "event_base_once");
+    if (once(rpd_service_event_base(service), -1, EV_TIMEOUT, on_timer, service, &after) < 0)
+        fprintf(stderr, "test: WRONG: no timer\n");
+}
+
 static void on_ready(struct rpd_service *service, void *state)
 {
     (void)state;
     stall(service, "on_ready");
+    if (strcmp(rpd_option_string(service, "where"), "timer") == 0)
+        stall_later(service);
     calls++;
 }
 

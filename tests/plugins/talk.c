@@ -12,6 +12,8 @@
  *     flood N          submits N jobs; answers how many were accepted
  *     runs             how many jobs have begun to run
  *     pause / resume_other ID
+ *     trouble          calls its service degraded, for a reason with a newline, an umlaut and a
+ *                      byte that is not UTF-8
  *
  * At stop it says on stderr how many jobs and connections began and ended. */
 #include <rpd/backend.h>
@@ -242,6 +244,9 @@ static void command(struct rpd_conn *conn, const char *name, const char *rest)
         rpd_conn_printf(conn, "%d\n", atomic_load(&run_count));
     } else if (strcmp(name, "pause") == 0) {
         rpd_conn_pause(conn);
+    } else if (strcmp(name, "trouble") == 0) {
+        rpd_service_set_degraded(rpd_conn_service(conn), "no room\nMAINPID=1\n\xc3\xbc \xff.");
+        rpd_conn_printf(conn, "ok\n");
     } else if (strcmp(name, "resume_other") == 0) {
         if (other)
             rpd_conn_resume(other);

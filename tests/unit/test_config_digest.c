@@ -110,6 +110,9 @@ static const struct {
     {"services[].limits.keepalive_s", LIMITS, "\"keepalive_s\":1"},
     {"services[].limits.output_bytes", LIMITS, "\"output_bytes\":65536"},
     {"services[].limits.input_bytes", LIMITS, "\"input_bytes\":65536"},
+    {"services[].limits.buffer_bytes", LIMITS, "\"buffer_bytes\":65536"},
+    {"services[].limits.buffer_bytes_per_peer", LIMITS, "\"buffer_bytes_per_peer\":65536"},
+    {"services[].limits.progress_bytes_per_s", LIMITS, "\"progress_bytes_per_s\":65536"},
     {"services[].options.*", "\"options\":{", "\"k\":1"},
 };
 

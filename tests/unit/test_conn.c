@@ -73,10 +73,12 @@ static int peer;
 static int data_calls, writables, closes;
 static size_t seen;     /* bytes of input, in the last on_data */
 static bool keeps_all;  /* on_data consumes nothing */
+static bool has_ended;  /* the input, as on_data saw it */
 static size_t leftover; /* of the input, behind what on_data has written */
 static size_t answer;   /* bytes that on_data writes */
 static int lines;       /* that have been read */
 static bool is_slow;    /* on_data reads lines, each for longer than a slice */
+static enum { NOTHING, PAUSES, RESUMES_FIRST, RESUMES_LAST } pausing; /* of on_data */
 
 static void on_connect(struct rpd_conn *it, void *state)
 {
@@ -117,12 +119,21 @@ static void on_data(struct rpd_conn *it, void *state)
         read_slowly(it);
         return;
     }
+    if (pausing == RESUMES_FIRST || (pausing == RESUMES_LAST && data_calls == 1))
+        rpd_conn_pause(it);
+    if (pausing == RESUMES_FIRST)
+        rpd_conn_resume(it);
     seen = rpd_conn_input(it).size;
+    has_ended = rpd_conn_input_ended(it);
     if (answer > 0)
         write_bytes(answer);
     leftover = rpd_conn_input(it).size;
     if (!keeps_all)
         rpd_conn_consume(it, seen);
+    if (pausing == PAUSES)
+        rpd_conn_pause(it);
+    if (pausing == RESUMES_LAST)
+        rpd_conn_resume(it);
 }
 
 static void on_writable(struct rpd_conn *it, void *state)
@@ -151,7 +162,8 @@ static void begin(void)
     base = event_base_new_with_config(config);
     event_config_free(config);
     limits = (struct config_limits){.clients = 100,
-                                    .request_s = 1000,
+                                    .request_s = 1024,
+                                    .progress_bytes_per_s = 64,
                                     .write_stall_s = 1000,
                                     .output_bytes = 16 * KIB * KIB,
                                     .input_bytes = 64 * KIB * KIB};
@@ -366,7 +378,7 @@ Test(conn, one_that_yields_is_called_again)
     cr_assert_eq(seen, 0);
 }
 
-/* Its clock begins anew with 64 KiB more, and not before. */
+/* Its clock begins anew with as much more as the rate asks of request_s, and not before. */
 Test(conn, a_request_has_progressed_by_64_kib)
 {
     static char bytes[64 * KIB];
@@ -391,4 +403,65 @@ Test(conn, a_request_has_progressed_by_64_kib)
     keeps_all = false;
     say("d");
     cr_assert_eq(clock->kind, CONN_CLOCK_OFF);
+}
+
+/* Half a request, and after each resume on_data pauses anew: what follows must be read all the
+ * same, and the end noticed. */
+Test(conn, a_resume_brings_more_than_what_is_not_taken)
+{
+    connect_client();
+    keeps_all = true;
+    pausing = PAUSES;
+    say("ab");
+    cr_assert_eq(seen, 2);
+    say("c");
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(data_calls, i + 1);
+        rpd_conn_resume(conn);
+        turn();
+    }
+    cr_assert_eq(seen, 3);
+    close(peer);
+    peer = -1;
+    for (int i = 0; i < 3; i++) {
+        rpd_conn_resume(conn);
+        turn();
+    }
+    cr_assert(has_ended);
+}
+
+/* (The first time it may mean to look at that again.) */
+Test(conn, a_resume_brings_first_what_is_there)
+{
+    connect_client();
+    keeps_all = true;
+    pausing = PAUSES;
+    say("ab");
+    say("c");
+    keeps_all = false;
+    rpd_conn_resume(conn);
+    turn();
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 2);
+}
+
+Test(conn, who_was_shown_all_after_its_resume_waits_for_more)
+{
+    connect_client();
+    keeps_all = true;
+    pausing = RESUMES_FIRST;
+    say("ab");
+    cr_assert_eq(data_calls, 1, "%d", data_calls);
+    say("c");
+    cr_assert_eq(data_calls, 2);
+    cr_assert_eq(seen, 3);
+}
+
+Test(conn, who_was_shown_nothing_after_its_resume_is_called_again)
+{
+    connect_client();
+    pausing = RESUMES_LAST;
+    say("ab");
+    cr_assert_eq(data_calls, 2, "%d", data_calls);
+    cr_assert_eq(seen, 2);
 }

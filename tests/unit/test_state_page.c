@@ -73,7 +73,8 @@ static const struct {
     FIELD(rpd_state_page, load_permille, 600, 4),
     FIELD(rpd_state_page, reserved_2, 604, 4),
     FIELD(rpd_state_page, load_eta_ms, 608, 8),
-    FIELD(rpd_state_page, reserved, 616, 408),
+    FIELD(rpd_state_page, rests_us, 616, 8),
+    FIELD(rpd_state_page, reserved, 624, 400),
     FIELD(rpd_state_page, parts, 1024, 15360),
     FIELD(rpd_state_part, name, 0, 48),
     FIELD(rpd_state_part, unit, 48, 16),
@@ -716,6 +717,16 @@ Test(judge, a_stopped_process_is_stalled_and_an_ended_one_dead)
     expect_verdict(&living, living.turned_us, STATE_DEAD); /* a zombie */
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
+}
+
+Test(judge, a_loop_that_rests_is_alive_however_long)
+{
+    living.turned_us = RPD_STATE_RESTS;
+    living.rests_us = 7;
+    expect_verdict(&living, now_us() + 3600 * UINT64_C(1000000), STATE_ALIVE);
+    cr_expect_eq(state_view_last_turn_us(&living), 7);
+    living.turned_us = 8;
+    cr_expect_eq(state_view_last_turn_us(&living), 8);
 }
 
 Test(judge, what_cannot_be_asked_decides_nothing)

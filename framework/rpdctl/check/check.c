@@ -24,7 +24,7 @@ static const char help[] =
     "                    [--only ID]... [--json | --junit]\n"
     "\n"
     "Runs the plugin against rpd's contract: the file, its constructors, bind, each\n"
-    "warm-up policy, slow, cancelled and failing loads, clients who leave or write\n"
+    "warm-up policy, slow, cancelled and failing loads, clients that leave or write\n"
     "byte by byte, leaks, EMFILE, SIGTERM in each phase. Each check has daemons of\n"
     "its own, in a directory of its own. What does not apply is skipped; with a\n"
     ".probe in the descriptor (RPD_PROBE) the kit can ask something, too.\n"

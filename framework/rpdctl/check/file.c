@@ -153,7 +153,7 @@ static enum verdict check_descriptor(struct kit *kit)
 }
 
 const struct check checks_of_file[] = {
-    {"file.owner", "nobody else can change it", check_owner, false},
+    {"file.owner", "no other user can change it", check_owner, false},
     {"file.note", "it carries rpd's note", check_note, false},
     {"file.relocations", "no text relocations", check_text_relocations, false},
     {"code.symbols", "no undefined symbols", check_symbols, false},

@@ -180,6 +180,18 @@ static void tell_result(const struct ensure *ensure, struct launch_result *resul
     snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, line);
 }
 
+/* What cannot be made in a directory that was removed meanwhile is made where it is now. */
+static bool has_lost_directory(const struct ensure *ensure)
+{
+    return !directory_is_at(ensure->request.runtime_dir, ensure->request.dirfd);
+}
+
+static bool is_worth_another(struct ensure *ensure, int code, unsigned starts)
+{
+    return code == ENSURE_KILLED || (code == EXIT_RUNNING && is_there_after_all(ensure, starts)) ||
+           ((code == EXIT_RECORD || code == EXIT_SYSTEM) && has_lost_directory(ensure));
+}
+
 /* -1: look again. Else the end of it. The turn is over by then. */
 static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
                       struct error *error)
@@ -195,9 +207,7 @@ static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
     case LAUNCH_BOUND: ensure->started = true; return -1;
     default: break;
     }
-    if (starts < STARTS_MAX &&
-        (result.code == ENSURE_KILLED ||
-         (result.code == EXIT_RUNNING && is_there_after_all(ensure, starts))))
+    if (starts < STARTS_MAX && is_worth_another(ensure, result.code, starts))
         return -1;
     tell_result(ensure, &result, error);
     return result.code;
@@ -274,7 +284,7 @@ static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
             return (int)error->code;
         if (lock->fd < 0) {
             result = ensure_turn_take(&ensure->request, lock, error);
-            if (result < 0)
+            if (result < 0 && (!has_lost_directory(ensure) || ++waits > WAITS_MAX))
                 return (int)error->code;
             continue;
         }
@@ -295,7 +305,8 @@ static int stop_first(struct ensure *ensure, struct lock *lock, struct error *er
 {
     if (!ensure->stop)
         return 0;
-    if (ensure_turn_take(&ensure->request, lock, error) < 0)
+    if (directory_check_to_start(ensure->request.dirfd, ensure->request.runtime_dir, error) < 0 ||
+        ensure_turn_take(&ensure->request, lock, error) < 0)
         return (int)error->code;
     if (lock->fd < 0)
         return time_out(ensure, "waiting for its turn", error);
@@ -313,10 +324,15 @@ static void warn_of_stalls(const struct ensure *ensure)
 
         if (instance->verdict != STATE_STALLED)
             continue;
-        snprintf(line, sizeof line,
-                 "%s: stalled: the loop of pid %d has not turned for %.1f s; it is left alone",
-                 instance->service, (int)instance->pid,
-                 (double)(clock_us() - instance->page.turned_us) / 1e6);
+        if (instance->page.turned_us == RPD_STATE_RESTS)
+            snprintf(line, sizeof line,
+                     "%s: stalled: pid %d is stopped or frozen; it is left alone",
+                     instance->service, (int)instance->pid);
+        else
+            snprintf(line, sizeof line,
+                     "%s: stalled: the loop of pid %d has not turned for %.1f s; it is left alone",
+                     instance->service, (int)instance->pid,
+                     (double)(clock_us() - instance->page.turned_us) / 1e6);
         ensure->warn(line);
     }
 }

@@ -115,7 +115,7 @@ static void describe_silent_end(struct launch_result *result, bool was_killed)
                  result->code - 128, strsignal(result->code - 128));
     else if (result->code == 0)
         snprintf(result->text, sizeof result->text,
-                 "start: pid %d: stopped before it was bound: somebody told it to; try again",
+                 "start: pid %d: stopped before it was bound, by a signal; try again",
                  (int)result->pid);
     else
         snprintf(

@@ -43,11 +43,12 @@ static uint64_t last_seen_ms(const struct history_entry *bound, const struct ins
 {
     const uint64_t now_us = clock_us(), now_ms = clock_wall_ms();
     const struct rpd_state_page *page = &seen->page;
+    const uint64_t turned_us = state_view_last_turn_us(page);
 
     if (!*page->magic || (pid_t)page->pid != bound->pid || page->start_time != bound->start_time ||
-        seen->place != STATE_HERE || page->turned_us > now_us)
+        seen->place != STATE_HERE || turned_us > now_us)
         return now_ms;
-    return now_ms - (now_us - page->turned_us) / 1000;
+    return now_ms - (now_us - turned_us) / 1000;
 }
 
 void ensure_start_bury(const struct ensure_request *request, const struct history_entry *bound,

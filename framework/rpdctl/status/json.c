@@ -1,4 +1,4 @@
-/* What `rpdctl status --json` prints: one document, with the keys that README.md
+/* What `rpdctl status --json` prints: one document, with the keys that rpdctl(1)
  * has. What is not known is null. See rpdctl/status/status.h. */
 #include "library/libjansson.h"
 #include "rpdctl/status/status.h"
@@ -69,9 +69,9 @@ static json_t *loop(const struct status *status, const struct instance *instance
     const struct rpd_state_page *page = &instance->page;
     const uint64_t past_us = status->now_us > page->turned_us ? status->now_us - page->turned_us
                                                               : 0;
+    const bool knows = status_knows_times(instance) && page->turned_us != RPD_STATE_RESTS;
 
-    return json_pack("{so so}", "turned_ms_ago",
-                     number_or_null(status_knows_times(instance), past_us / 1000), "latest_ms",
+    return json_pack("{so so}", "turned_ms_ago", number_or_null(knows, past_us / 1000), "latest_ms",
                      number(page->latest_us / 1000));
 }
 

@@ -1,6 +1,9 @@
-/* Looks at services for `rpdctl status`: nothing is asked, nothing waits. See
+/* Looks at services for `rpdctl status`: nothing is asked, nothing waits, but for a loop that
+ * rests. See
  * rpdctl/status/status.h. */
 #include "base/clock.h"
+#include "base/owner.h"
+#include "observe/instance_ask.h"
 #include "observe/service_names.h"
 #include "rpdctl/program.h"
 #include "rpdctl/status/status.h"
@@ -11,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* An upgrade puts another file in place of that which runs. (/proc tells its owner and root.) */
@@ -31,6 +35,7 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
     struct instance *instance = &row->instance;
 
     instance_look(runtime_dirfd, service, instance);
+    instance_ask(instance);
     history_view_end(runtime_dirfd, service, instance->verdict == STATE_DEAD ? instance->pid : 0,
                      instance->start_time, &row->end);
     row->is_old = instance->verdict != STATE_DEAD && instance->pid > 0 &&
@@ -150,6 +155,19 @@ static bool is_one_of(const glob_t *paths, const char *path)
     return false;
 }
 
+/* Anybody can make a directory in /tmp: only that of the user whose number it has is looked into.
+ */
+static bool is_of_its_user(const char *path)
+{
+    char name[64];
+    struct stat what;
+
+    if (lstat(path, &what) < 0 || !S_ISDIR(what.st_mode) || owner_is_unmapped(what.st_uid))
+        return false;
+    snprintf(name, sizeof name, "/tmp/rpd-%u", what.st_uid);
+    return strcmp(path, name) == 0 && (geteuid() == 0 || owner_is_us(what.st_uid));
+}
+
 int status_read_all_users(struct status *ret)
 {
     char own[RUNTIME_PATH_MAX];
@@ -160,12 +178,14 @@ int status_read_all_users(struct status *ret)
     *ret = (struct status){.is_of_all_users = true};
     note_time(ret);
     if (glob("/run/rpd*", 0, NULL, &paths) == GLOB_NOSPACE ||
-        glob("/run/user/*/rpd", GLOB_APPEND, NULL, &paths) == GLOB_NOSPACE) {
+        glob("/run/user/*/rpd", GLOB_APPEND, NULL, &paths) == GLOB_NOSPACE ||
+        glob("/tmp/rpd-[0-9]*", GLOB_APPEND, NULL, &paths) == GLOB_NOSPACE) {
         errno = ENOMEM;
         failed = -1;
     }
     for (size_t i = 0; !failed && i < paths.gl_pathc; i++)
-        failed = look_into(paths.gl_pathv[i], ret);
+        if (strncmp(paths.gl_pathv[i], "/tmp/", 5) != 0 || is_of_its_user(paths.gl_pathv[i]))
+            failed = look_into(paths.gl_pathv[i], ret);
     if (!failed && directory_runtime_path(own, &error) == 0 && !is_one_of(&paths, own))
         failed = look_into(own, ret);
     globfree(&paths);

@@ -18,8 +18,8 @@ static const char help[] =
     "Usage: rpdctl status [NAME | --all-users] [--json | --watch]\n"
     "\n"
     "Shows all services of this user that run, or that a crash has left; of one, shows\n"
-    "all that is known. Nothing is asked: a service whose loop stands still is shown,\n"
-    "too. The states are:\n"
+    "all that is known. Only a loop that rests is asked whether it turns, and has 0.9 s to\n"
+    "answer: a service whose loop stands still is shown, too. The states are:\n"
     "\n"
     "  alive     it serves\n"
     "  warming   clients can connect; its state is still loading\n"
@@ -32,8 +32,8 @@ static const char help[] =
     "\n"
     "CLIENTS are those that are served / those that wait for the state to be loaded.\n"
     "\n"
-    "      --all-users  show those of other users, too, and of the system: in /run/rpd*\n"
-    "                   and /run/user/*/rpd, as far as you may look there\n"
+    "      --all-users  show those of other users, too, and of the system: in /run/rpd*,\n"
+    "                   /run/user/*/rpd and /tmp/rpd-UID, as far as you may look there\n"
     "      --json       print JSON\n"
     "      --watch      show it again and again, on a terminal, until Ctrl-C\n"
     "\n"
@@ -149,8 +149,8 @@ static uint64_t pause_us(const struct status *status)
         const struct instance *instance = &status->rows[i].instance;
         const uint64_t late_us = instance->page.turned_us + RPD_STATE_STALL_US + 1000;
 
-        if (instance->verdict != STATE_DEAD && late_us > status->now_us &&
-            late_us - status->now_us < shortest_us)
+        if (instance->verdict != STATE_DEAD && instance->page.turned_us != RPD_STATE_RESTS &&
+            late_us > status->now_us && late_us - status->now_us < shortest_us)
             shortest_us = late_us - status->now_us;
     }
     return shortest_us;

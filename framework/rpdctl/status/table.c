@@ -155,7 +155,7 @@ static void fill_cells(const struct status *status, const struct status_row *row
 static void describe_last_sight(const struct status *status, const struct instance *instance,
                                 char room[CELL_MAX])
 {
-    const uint64_t turned_us = instance->page.turned_us;
+    const uint64_t turned_us = state_view_last_turn_us(&instance->page);
     char ago[DRAW_NUMBER_MAX];
 
     if (instance->place == STATE_OTHER_BOOT_ID)
@@ -188,11 +188,12 @@ static void describe_place(const struct status *status, const struct instance *i
                            char room[NOTE_MAX])
 {
     const struct rpd_state_page *page = &instance->page;
+    const uint64_t turned_us = state_view_last_turn_us(page);
     char turned[CELL_MAX] = "";
 
-    if (status_knows_times(instance) && page->turned_us <= status->now_us)
+    if (status_knows_times(instance) && turned_us <= status->now_us)
         snprintf(turned, sizeof turned, ", its loop turned %.1f s ago",
-                 (double)(status->now_us - page->turned_us) / 1e6);
+                 (double)(status->now_us - turned_us) / 1e6);
     snprintf(room, NOTE_MAX, "in %s (pid:[%u], time:[%u]), phase %s%s",
              state_place_text(instance->place), page->namespaces[RPD_STATE_PID_NAMESPACE],
              page->namespaces[RPD_STATE_TIME_NAMESPACE], status_phase_text(page->phase), turned);
@@ -323,7 +324,9 @@ static void print_page(const struct status *status, const struct instance *insta
             (unsigned long long)page->clients_accepted, (unsigned long long)page->clients_refused,
             (unsigned long long)page->clients_left, (unsigned long long)page->clients_cut);
     fprintf(to, "warm-up:   %s\n", status_warmup_text(page->warmup));
-    if (status_knows_times(instance))
+    if (page->turned_us == RPD_STATE_RESTS)
+        fprintf(to, "loop:      waits; at most %.1f ms late\n", (double)page->latest_us / 1e3);
+    else if (status_knows_times(instance))
         fprintf(to, "loop:      turned %.1f s ago; at most %.1f ms late\n",
                 (double)(status->now_us - turned_us) / 1e6, (double)page->latest_us / 1e3);
     fprintf(to, "jobs:      %llu now, %llu refused so far\n", (unsigned long long)page->jobs,

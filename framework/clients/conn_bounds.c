@@ -1,0 +1,136 @@
+/* The data path's bounds on memory: what a connection holds is part of two sums, and
+ * what follows from them. See conn_inside.h and conn_memory.h.
+ *
+ * A buffer that grows or shrinks is accounted for at once, before anything else can
+ * grow. When a sum passes its bound, the connection that holds most is cut: its output
+ * is freed now, its input in its next turn where a callback may be looking at it; both
+ * are out of the sums at once. Near a bound, those with more than their share are not read;
+ * they wait in group->starved, and are looked at again as memory becomes free. */
+#include "clients/conn_inside.h"
+
+enum { WOKEN_AT_ONCE = 16 }; /* each that may be read again wakes as many more */
+
+static struct conn_memory *peer_memory_of(const struct rpd_conn *conn)
+{
+    return conn->peer ? peer_memory(conn->peer) : NULL;
+}
+
+static void set_shares(struct rpd_conn *conn, size_t held)
+{
+    struct conn_memory *of_peer = peer_memory_of(conn);
+
+    conn_memory_set(&conn->group->memory, &conn->share, held);
+    if (of_peer)
+        conn_memory_set(of_peer, &conn->peer_share, held);
+}
+
+/* ---- who is not read ------------------------------------------------------------- */
+
+static void wake_starved(struct conn_group *group)
+{
+    struct rpd_conn *conn;
+
+    for (size_t i = 0; i < WOKEN_AT_ONCE && (conn = TAILQ_FIRST(&group->starved)); i++) {
+        TAILQ_REMOVE(&group->starved, conn, starved_link);
+        TAILQ_INSERT_TAIL(&group->starved, conn, starved_link);
+        conn_settle_later(conn);
+    }
+}
+
+static void feed(struct rpd_conn *conn)
+{
+    if (!conn->starved)
+        return;
+    conn->starved = false;
+    TAILQ_REMOVE(&conn->group->starved, conn, starved_link);
+}
+
+static bool is_starved(const struct rpd_conn *conn, enum conn_limit *ret_limit)
+{
+    const struct conn_memory *of_peer = peer_memory_of(conn);
+
+    *ret_limit = CONN_LIMIT_BUFFERS;
+    if (conn_memory_is_short_for(&conn->group->memory, &conn->share))
+        return true;
+    *ret_limit = CONN_LIMIT_PEER_BUFFERS;
+    return of_peer && conn_memory_is_short_for(of_peer, &conn->peer_share);
+}
+
+void conn_look_at_share(struct rpd_conn *conn)
+{
+    enum conn_limit limit;
+    const bool starved = !conn->broken && is_starved(conn, &limit);
+
+    if (starved && !conn->starved) {
+        conn->starved = true;
+        TAILQ_INSERT_TAIL(&conn->group->starved, conn, starved_link);
+    } else if (!starved && conn->starved) {
+        feed(conn);
+        wake_starved(conn->group);
+    }
+}
+
+bool conn_cut_if_starved(struct rpd_conn *conn)
+{
+    enum conn_limit limit;
+
+    if (!is_starved(conn, &limit)) {
+        conn_settle_later(conn);
+        return false;
+    }
+    conn_cut(conn, limit);
+    return true;
+}
+
+static void free_input(struct rpd_conn *conn)
+{
+    buffer_finish(&conn->in);
+    conn->view = NULL;
+    conn->view_size = 0;
+}
+
+/* ---- sums ---------------------------------------------------------------------------- */
+
+/* grower: whose buffer has grown. */
+static void cut_for_memory(struct rpd_conn *conn, const struct rpd_conn *grower,
+                           enum conn_limit limit)
+{
+    conn_cut(conn, limit);
+    set_shares(conn, 0);
+    buffer_finish(&conn->out);
+    if (conn != grower && !conn->group->loop->corked)
+        free_input(conn);
+    conn_settle_later(conn);
+}
+
+static void keep_to_bounds(struct rpd_conn *conn)
+{
+    struct conn_memory *of_peer = peer_memory_of(conn);
+    struct conn_share *share;
+
+    while (of_peer && conn_memory_is_full(of_peer) && (share = conn_memory_largest(of_peer)))
+        cut_for_memory(conn_of_peer_share(share), conn, CONN_LIMIT_PEER_BUFFERS);
+    while (conn_memory_is_full(&conn->group->memory) &&
+           (share = conn_memory_largest(&conn->group->memory)))
+        cut_for_memory(conn_of_share(share), conn, CONN_LIMIT_BUFFERS);
+}
+
+void conn_account_changed(struct rpd_conn *conn)
+{
+    const size_t held = conn->broken ? 0 : conn->in.room + conn->out.room;
+    const bool grows = held > conn->share.held;
+
+    set_shares(conn, held);
+    if (grows)
+        keep_to_bounds(conn);
+    else if (!TAILQ_EMPTY(&conn->group->starved))
+        wake_starved(conn->group);
+}
+
+void conn_free_buffers(struct rpd_conn *conn)
+{
+    feed(conn);
+    free_input(conn);
+    buffer_finish(&conn->out);
+    conn_account(conn);
+}

@@ -1,0 +1,39 @@
+/* The daemon from inside: what the files that hold its steps share. daemon.c has their order. */
+#ifndef FRAMEWORK_DAEMON_INSIDE_H
+#define FRAMEWORK_DAEMON_INSIDE_H
+
+#include "base/directory.h"
+#include "config/arguments.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "daemon/notify.h"
+#include "daemon/running.h"
+#include "endpoint/adopt.h"
+#include "plugin/surroundings.h"
+#include "service/service.h"
+
+struct daemon {
+    const struct config *config;
+    const struct arguments *arguments;
+    uint64_t started_us, bound_us;
+    struct rpd_service *services;
+    size_t service_count;
+    struct adoption adoption;
+    char runtime_dir[RUNTIME_PATH_MAX];
+    int runtime_dirfd;
+    struct claim **claims; /* all of all services */
+    size_t claim_count, endpoint_count;
+    struct surroundings surroundings;
+    struct notify notify;
+    struct control control;
+    struct running running;
+    int exit_code;
+};
+
+/* By a service manager, that is. */
+static inline bool is_managed(const struct daemon *daemon)
+{
+    return daemon->notify.socket >= 0;
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* The daemon's steps "recall" and "publish". See publishing.h. */
+#include "daemon/publishing.h"
+
+#include "config/digest.h"
+#include "daemon/daemon_inside.h"
+#include "daemon/process.h"
+#include "daemon/restart.h"
+#include "guard/outcome.h"
+#include "guard/watchdog.h"
+#include "publish/history.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- recall ---- */
+
+/* They inform, and who has none is not worse off. */
+static void open_histories(const struct daemon *daemon, unsigned long long start_time)
+{
+    FOR_EACH_SERVICE(daemon, service) {
+        const int fd = history_open(daemon->runtime_dirfd, service->name);
+
+        if (fd < 0)
+            log_line(RPD_LOG_WARNING, service->name,
+                     "cannot open %s/%s.history: %s; how it ends will not be noted",
+                     daemon->runtime_dir, service->name, strerror(errno));
+        else if (outcome_add_history(fd, service->name, start_time) < 0)
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
+    }
+}
+
+static uint64_t last_change_ms(const struct daemon *daemon)
+{
+    uint64_t last_ms = restart_changed_ms(daemon->config->path);
+
+    FOR_EACH_SERVICE(daemon, service) {
+        const uint64_t changed_ms = restart_changed_ms(service->plugin.path);
+
+        if (changed_ms > last_ms)
+            last_ms = changed_ms;
+    }
+    return last_ms;
+}
+
+/* Under a manager the endpoints are up while we wait: so clients do, too. */
+int daemon_recall(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE];
+    unsigned long long start_time;
+    struct restart restart;
+
+    (void)error;
+    if (!is_managed(daemon))
+        return 0;
+    watchdog_disarm(WATCHDOG_START);
+    process_identity(boot_id, &start_time);
+    FOR_EACH_SERVICE(daemon, service) {
+        /* (It has no name here: a history that is moved or made again is not this one.) */
+        const int kept = restart_recall(daemon->runtime_dirfd, service->name);
+
+        if (kept >= 0 && outcome_add_history(kept, "", start_time) < 0)
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not kept");
+    }
+    open_histories(daemon, start_time);
+    restart = restart_judge(daemon->runtime_dirfd, daemon->services[0].name,
+                            last_change_ms(daemon));
+    if (restart.left_ms > 0)
+        restart_wait(&restart, &daemon->notify);
+    return 0;
+}
+
+/* ---- publish ---- */
+
+int daemon_publish(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
+    struct record_content common = {
+        .config = daemon->config->path,
+        .config_digest = digest,
+        .control = daemon->control.path,
+        .boot_id = boot_id,
+    };
+    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
+
+    config_digest(daemon->config, digest);
+    process_identity(boot_id, &common.start_time);
+    state.start_time = common.start_time;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                  error) < 0 ||
+            service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
+                                   error) < 0)
+            return -1;
+    if (!is_managed(daemon))
+        open_histories(daemon, common.start_time);
+    return 0;
+}
+
+void daemon_unpublish(struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        service_unpublish(service);
+}
