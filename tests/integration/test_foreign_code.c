@@ -186,7 +186,7 @@ Test(foreign_code, a_fault_in_a_runtimes_own_code_is_its_own)
 
 Test(foreign_code, a_fault_that_a_runtime_leaves_is_a_crash)
 {
-    static const char *const ways[] = {"pass", "raise", "nothing", "libc"};
+    static const char *const ways[] = {"pass", "raise", "again", "nothing", "libc", "libcjump"};
     const char *dir = temp_dir_make();
 
     if (is_sanitized())

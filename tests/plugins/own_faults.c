@@ -5,8 +5,10 @@
  *     jump     it jumps out of the handler
  *     pass     it calls the handler before it: the fault is not its own
  *     raise    it raises the signal again, by its default
+ *     again    it raises the signal again, and that is all
  *     nothing  it returns, and the fault is there again
- *     libc     the fault is in libc's code */
+ *     libc     the fault is in libc's code
+ *     libcjump likewise, and it would jump out of it */
 #include <rpd/backend.h>
 
 #include <setjmp.h>
@@ -45,8 +47,10 @@ static void on_fault(int number, siginfo_t *info, void *context)
 {
     if (strcmp(how, "step") == 0)
         step_past(context);
-    else if (strcmp(how, "jump") == 0)
+    else if (strcmp(how, "jump") == 0 || strcmp(how, "libcjump") == 0)
         siglongjmp(out, 1);
+    else if (strcmp(how, "again") == 0)
+        raise(number);
     else if (strcmp(how, "raise") == 0) {
         signal(number, SIG_DFL);
         raise(number);
@@ -67,9 +71,9 @@ static int try_it(void)
 {
     void *volatile nowhere = NULL;
 
-    if (strcmp(how, "libc") == 0)
-        return (int)strlen(nowhere);
-    return sigsetjmp(out, 1) ? 8 : fault(nowhere);
+    if (sigsetjmp(out, 1))
+        return 8;
+    return strncmp(how, "libc", 4) == 0 ? (int)strlen(nowhere) : fault(nowhere);
 }
 
 static void on_data(struct rpd_conn *conn, void *state)
