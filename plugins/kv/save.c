@@ -194,11 +194,13 @@ static void end(struct save *save)
     if (!save->is_called_off)
         set_failure(kv, failure);
     log_end(save, failure);
+    if (save->writer.has_replaced) { /* also where it was given up meanwhile: that file is ours */
+        kv->mark = save->writer.mark;
+        kv->generation++;
+    }
     if (!failure) {
         kv->last_save_s = kv_clock_wall_ms() / 1000;
         kv->saved_changes = save->changes;
-        kv->mark = save->writer.mark;
-        kv->generation++;
     }
     answer_waiters(save, failure);
     for (unsigned i = 0; i < TABLE_PARTS; i++)

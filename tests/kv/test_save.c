@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { GROUP = 12 };
@@ -114,6 +115,33 @@ Test(save, what_is_loaded_takes_no_more_memory_than_before)
     after = await_less_memory(fd, before + before / 10);
     cr_assert_lt(after, before + before / 10, "%ld, before: %ld", after, before);
     close(fd);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* One that is called off when its file has its name already has still replaced it: the next one
+ * must not take that for another's. (Where in the save the flush comes is chance.) */
+Test(save, goes_on_after_one_that_was_flushed_at_any_moment)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    for (int i = 0; i < 200; i++) {
+        const struct timespec moment = {.tv_nsec = i % 40 * 100000};
+        const char *answer;
+
+        assert_is(scene_ask(fd, "SET a %d", i), "+OK");
+        assert_is(scene_ask(fd, "BGSAVE"), "+Background saving started");
+        nanosleep(&moment, NULL);
+        assert_is(scene_ask(fd, "FLUSHALL"), "+OK");
+        while (strstr(answer = scene_ask(fd, "SAVE"), "in progress"))
+            continue;
+        assert_is(answer, "+OK");
+    }
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0);
     process_free(rpd);
     temp_dir_remove(dir);
 }
