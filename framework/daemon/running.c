@@ -581,17 +581,32 @@ void running_close(struct running *running)
     libevent_global_shutdown();
 }
 
-static int tell_failed_loop(const struct running *running, int cause, struct error *error)
+static void describe_failed_loop(const struct running *running, int cause, struct error *ret)
 {
     char suspect[640];
 
-    if (cause != EBADF && cause != EINVAL)
-        return error_set(error, EXIT_SYSTEM, "loop", "event loop",
-                         "it failed: %s; free memory or descriptors", strerror(cause));
+    if (cause != EBADF && cause != EINVAL) {
+        error_set(ret, EXIT_SYSTEM, "loop", "event loop",
+                  "it failed: %s; free memory or descriptors", strerror(cause));
+        return;
+    }
     intact_name_suspect(&running->intact, suspect, sizeof suspect);
-    return error_set(error, EXIT_INTERNAL, "loop", "event loop",
-                     "%s closed its descriptor; ended: a plugin must close only what it has opened",
-                     suspect);
+    error_set(ret, EXIT_INTERNAL, "loop", "event loop",
+              "%s closed its descriptor; ended: a plugin must close only what it has opened",
+              suspect);
+}
+
+/* Without a loop nothing can be drained or unloaded. */
+static _Noreturn void end_for_failed_loop(const struct running *running, int cause)
+{
+    struct error error;
+
+    describe_failed_loop(running, cause, &error);
+    watchdog_stand_down();
+    residue_remove();
+    log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
+    outcome_ended((int)error.code, error.text);
+    _exit((int)error.code);
 }
 
 static void begin_intact(struct running *running)
@@ -645,7 +660,7 @@ int running_serve(struct running *running, struct error *error)
 
         forked_end_child();
         if (ended < 0)
-            return tell_failed_loop(running, errno, error);
+            end_for_failed_loop(running, errno);
     }
     return 0;
 }

@@ -160,7 +160,10 @@ Test(state, is_left_by_a_kill_and_replaced_by_the_next_start)
     struct scene scene = bound_scene();
     const struct rpd_state_page killed = page_of(&scene);
     const ino_t inode = inode_of(&scene);
+    const int page = openat(scene.run_fd, "demo.state", O_RDONLY | O_CLOEXEC);
 
+    /* (While it is open no other file gets its number.) */
+    cr_assert_geq(page, 0);
     process_signal(scene.rpd, SIGKILL);
     process_wait_exit(scene.rpd);
     cr_expect_eq(page_of(&scene).pid, killed.pid);
@@ -171,6 +174,7 @@ Test(state, is_left_by_a_kill_and_replaced_by_the_next_start)
     scene.rpd = start(&scene, build_path("plugins/echo.so"));
     assert_bound(scene.rpd);
     cr_expect_neq(inode_of(&scene), inode);
+    close(page);
     cr_expect_eq(page_of(&scene).pid, (uint32_t)process_pid(scene.rpd));
     cr_expect_neq(verdict_of(&scene), STATE_DEAD);
     assert_stops(scene.rpd);

@@ -497,6 +497,7 @@ static void stream_take(struct stream *stream)
         if (stream->room - stream->size < 1024) {
             stream->room = stream->room ? stream->room * 2 : 2048;
             stream->data = check_memory(realloc(stream->data, stream->room));
+            stream->data[stream->size] = '\0';
         }
         const ssize_t got = read(stream->fd, stream->data + stream->size,
                                  stream->room - stream->size - 1);
