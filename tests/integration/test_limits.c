@@ -1183,7 +1183,8 @@ static size_t send_until_full(int fd)
         while (total < 4 * NEAR_A &&
                (sent = send(fd, block, sizeof block, MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
             total += (size_t)sent;
-    while (total < 4 * NEAR_A && poll(&writable, 1, 100) > 0);
+    while (total < 4 * NEAR_A && poll(&writable, 1, 100) > 0 && !(writable.revents & POLLERR) &&
+           !(writable.revents & POLLHUP));
     return total;
 }
 
