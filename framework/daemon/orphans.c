@@ -30,6 +30,7 @@ static void look(struct orphans *orphans, FILE *children, uint64_t now_us)
     struct orphans seen = {.looked_us = now_us};
     int pid;
 
+    /* The kernel wrote these numbers. NOLINTNEXTLINE(cert-err34-c) */
     while (seen.count < ORPHANS_MAX && fscanf(children, "%d", &pid) == 1) {
         const uint64_t since_us = is_zombie(pid) ? ended_since(orphans, pid, now_us) : 0;
 

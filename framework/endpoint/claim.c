@@ -265,7 +265,7 @@ int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh
                struct error *error)
 {
     struct claim *fresh = calloc(count, sizeof *fresh);
-    struct claim **list = calloc(count, sizeof *list);
+    struct claim **list = calloc(count, sizeof(struct claim *));
     const int failed = !fresh || !list
                            ? error_set(error, EXIT_SYSTEM, "claim", "services",
                                        "out of memory; free some")
@@ -273,7 +273,7 @@ int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh
 
     if (!failed && fresh_runtime_dirfd >= 0)
         replace_directory(runtime_dirfd, fresh_runtime_dirfd);
-    for (size_t i = 0; !failed && i < count; i++)
+    for (size_t i = 0; !failed && fresh && i < count; i++)
         if (fresh[i].directory)
             take_over(claims[i], &fresh[i]);
     free(list);

@@ -149,8 +149,8 @@ void signals_install(void)
     action.sa_flags = SA_RESTART;
     action.sa_handler = on_nothing;
     sigaction(SIGPIPE, &action, NULL);
-    /* Ignored, as some shells and supervisors leave it, a plugin's system() and
-     * waitpid() would find no child. */
+    /* Ignored, as some shells and supervisors leave it, waitpid() and all that
+     * stands on it would find no child in a plugin. */
     signal(SIGCHLD, SIG_DFL);
     /* Whoever started us may have blocked them. */
     sigemptyset(&all);

@@ -183,7 +183,7 @@ static int judge_process(int runtime_dirfd, const struct instance *instance, cha
 
 int instance_open(int runtime_dirfd, const struct instance *instance)
 {
-    char state;
+    char state = '\0';
     int fd = open_process(instance, &state), cause;
 
     if (fd < 0 && errno != ENOSYS)
@@ -217,7 +217,7 @@ int instance_signal(int runtime_dirfd, const struct instance *instance, int pidf
 
 int instance_open_ending(const struct instance *instance)
 {
-    char state;
+    char state = '\0';
     const int fd = open_process(instance, &state);
 
     if (fd < 0 && errno == ENOSYS && (state == 'Z' || state == 'X'))

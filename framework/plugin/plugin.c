@@ -164,7 +164,7 @@ int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_
 {
     plugin->fd = -1;
     plugin->path = NULL;
-    if (find(plugin, name, search, error) < 0)
+    if (find(plugin, name, search, error) < 0 || !plugin->path)
         return -1;
     plugin->fd = open(plugin->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (plugin->fd < 0)

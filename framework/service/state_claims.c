@@ -105,7 +105,7 @@ static struct state_claim *find(const struct state_claims *claims, const struct 
 
 static int take_patiently(struct claim *claim, struct error *error)
 {
-    const struct timespec pause = {.tv_nsec = LOOK_AGAIN_MS * 1000000};
+    const struct timespec pause = {.tv_nsec = LOOK_AGAIN_MS * 1000000L};
     int failed;
 
     for (int waited_ms = 0;; waited_ms += LOOK_AGAIN_MS) {

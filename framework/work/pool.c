@@ -342,7 +342,7 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, in
                 struct error *error)
 {
     struct pool *pool = make_pool(base, loads);
-    int failed, count;
+    int failed = 0, count;
 
     *ret_pool = pool;
     if (!pool)

@@ -172,7 +172,7 @@ static void prefetch_entries(const struct batch *batch, const struct kv *kv, uns
 /* (The parser counts in 32 bits.) */
 static uint32_t request_limit(const struct rpd_conn *conn)
 {
-    const size_t limit = rpd_conn_input_limit(conn), most = 1024U * 1024 * 1024;
+    const size_t limit = rpd_conn_input_limit(conn), most = (size_t)1024 * 1024 * 1024;
 
     return (uint32_t)(limit < most ? limit : most);
 }

@@ -44,7 +44,7 @@ static bool find_addresses(const struct session *session, char peer[ADDRESS_SIZE
     describe_address((struct sockaddr *)&there, there_length, peer);
     describe_address((struct sockaddr *)&here, here_length, own);
     if (here.ss_family == AF_UNIX)
-        strcpy(peer, own); /* (as Redis has it: the client's end has no name) */
+        memcpy(peer, own, ADDRESS_SIZE); /* (as Redis has it: the client's end has no name) */
     return here.ss_family == AF_UNIX;
 }
 

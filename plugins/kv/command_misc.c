@@ -22,9 +22,8 @@ void command_latency(struct call *call)
 {
     static const char text[] = "kv keeps no latency events; see kv_longest_step_us in INFO.\n";
 
-    if (call_arg_is(call, 1, "latest") && call->argc == 2)
-        reply_array(call->reply, 0);
-    else if (call_arg_is(call, 1, "history") && call->argc == 3)
+    if ((call_arg_is(call, 1, "latest") && call->argc == 2) ||
+        (call_arg_is(call, 1, "history") && call->argc == 3))
         reply_array(call->reply, 0);
     else if (call_arg_is(call, 1, "reset"))
         reply_integer(call->reply, 0);

@@ -95,12 +95,14 @@ static inline struct entry_block *entry_block(struct entry *entry)
 {
     struct entry_block *block;
 
+    /* Its address is what is meant. NOLINTNEXTLINE(bugprone-sizeof-expression) */
     memcpy(&block, entry_key(entry) + entry_key_size(entry), sizeof block);
     return block;
 }
 
 static inline void entry_set_block(struct entry *entry, struct entry_block *block)
 {
+    /* Likewise. NOLINTNEXTLINE(bugprone-sizeof-expression) */
     memcpy(entry_key(entry) + entry_key_size(entry), &block, sizeof block);
 }
 

@@ -207,7 +207,7 @@ void heap_trim(struct heap *heap)
 
 static void empty_slab(struct heap *heap, struct slab *slab)
 {
-    heap->spare[slab->class] -= (HEAP_SLAB - first_offset(slab)) / slab->piece_size *
+    heap->spare[slab->class] -= (size_t)(HEAP_SLAB - first_offset(slab)) / slab->piece_size *
                                 slab->piece_size;
     slab->piece_size = 0;
     slab->is_closed = false;

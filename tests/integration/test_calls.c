@@ -219,7 +219,8 @@ static void check_alive(const struct scene *scene, struct model *model, int fd, 
         model_data(model);
     }
     cr_assert_eq(send_all(fd, "ping\n", 5), 0);
-    strcat(model->input, "ping\n");
+    snprintf(model->input + strlen(model->input), sizeof model->input - strlen(model->input),
+             "ping\n");
     model_data(model);
     read_output(scene, model, fd, from);
 }
@@ -246,7 +247,7 @@ static size_t prepare(const struct scene *scene, struct model *model, int fd)
         assert_row(is_context(row, "connect"), row, scene, "send: %s", strerror(errno));
     if (is_context(row, "connect"))
         model_calls(model);
-    strcpy(model->input, "go\nping\n");
+    snprintf(model->input, sizeof model->input, "go\nping\n");
     if (is_context(row, "data"))
         model_calls(model);
     if (is_context(row, "connect data")) {
@@ -261,7 +262,7 @@ static size_t prepare(const struct scene *scene, struct model *model, int fd)
         model->size = MUCH;
         model->lines = 1;
         model->paused = row->pauses;
-        strcpy(model->input, "ping\n");
+        snprintf(model->input, sizeof model->input, "ping\n");
         read_output(scene, model, fd, 0);
         read = MUCH;
         await(scene, row, 0, 1, 0);

@@ -33,7 +33,7 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
-static TAILQ_HEAD(, request) for_others = TAILQ_HEAD_INITIALIZER(for_others);
+static TAILQ_HEAD(request_list, request) for_others = TAILQ_HEAD_INITIALIZER(for_others);
 static int opened, closed, pending;
 static uint32_t seed;
 

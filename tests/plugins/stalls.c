@@ -35,7 +35,7 @@ struct client {
     LIST_ENTRY(client) link;
 };
 
-static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
+static LIST_HEAD(client_list, client) clients = LIST_HEAD_INITIALIZER(clients);
 static char state_of_all;
 static volatile int calls; /* what follows a call keeps its caller's frame */
 static const struct rpd_service *the_service;

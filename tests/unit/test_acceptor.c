@@ -56,7 +56,7 @@ static void begin(void)
     base = event_base_new_with_config(config);
     event_config_free(config);
     dir = temp_dir_make();
-    strcpy(address.sun_path, textf("%s/x.sock", dir));
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/x.sock", dir);
     listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     cr_assert_eq(listen(listener, 100), 0);

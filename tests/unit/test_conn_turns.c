@@ -157,7 +157,7 @@ Test(conn_turns, the_new_go_before_those_with_more_to_do)
         served += before;
     }
     /* ... and those with more to do have had their share meanwhile. */
-    unsigned least = conns[0].served, most = conns[0].served;
+    unsigned least = conns[0].served, most = least;
     for (size_t i = 1; i + 1 < MANY; i++) {
         least = conns[i].served < least ? conns[i].served : least;
         most = conns[i].served > most ? conns[i].served : most;
