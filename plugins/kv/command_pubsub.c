@@ -79,7 +79,7 @@ static struct channel *make(struct kv *kv, struct rpd_span name, bool is_pattern
     }
     TAILQ_INIT(&channel->listeners);
     channel->size = name.size;
-    if (name.size > 0)
+    if (name.data)
         memcpy(channel->name, name.data, name.size);
     TAILQ_INSERT_TAIL(list_of(kv, name, is_pattern), channel, link);
     kv->channel_table->counts[is_pattern]++;

@@ -106,7 +106,8 @@ ParameterizedTest(size_t *at, denied, a_service_from_ensure_to_stop)
 
 /* ---- what cannot be done without ------------------------------------------------------------- */
 
-/* The line names the call, and blames no backend and no limit. */
+/* The line names the call, and blames no backend and no limit. (What rpd itself has bound at a
+ * path it need not look at.) */
 Test(denied, looks_at_sockets)
 {
     static const char *const looks[] = {"getsockopt", "getsockname"};
@@ -114,7 +115,8 @@ Test(denied, looks_at_sockets)
     for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
         const char *dir = temp_dir_make(), *run = make_run(dir);
         const struct outcome outcome = RPDCTL_DENIED(run, "EPERM", looks[i], "ensure",
-                                                     build_path("plugins/echo.so"), "-n", "demo");
+                                                     build_path("plugins/echo.so"), "-n", "demo",
+                                                     "-l", "tcp:127.0.0.1:0");
 
         assert_code(outcome, 71);
         assert_has(outcome.err, textf("cannot look at the socket: %s: Operation not permitted; let "
