@@ -315,6 +315,7 @@ static const char reuse[] =
     "[ $pid = 500 ] || { echo \"pid $pid\"; exit 3; }\n"
     "\"$2\" wait demo --bound\n"
     "kill -KILL 500; wait 500 || true\n"
+    "sleep 0.1\n" /* a start time is in ticks of 10 ms: within one they are told apart by nothing */
     "first; sleep 1000 & pid=$!\n"
     "[ $pid = 500 ] || { echo \"pid $pid\"; exit 3; }\n"
     "\"$2\" stop demo --all --force --timeout 0.2; echo \"free $?\"\n"
