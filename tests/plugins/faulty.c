@@ -23,6 +23,7 @@
 
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 static const struct rpd_option options[] = {
@@ -50,7 +51,7 @@ struct work {
     int result;
 };
 
-static volatile int calls; /* what follows a call keeps its caller's frame */
+static atomic_int calls; /* what follows a call keeps its caller's frame */
 static int opened, closed, accepted, done_count, cancelled_count;
 
 /* ---- acts: 0, or errno's value ------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ struct client {
 
 static LIST_HEAD(client_list, client) clients = LIST_HEAD_INITIALIZER(clients);
 static char state_of_all;
-static volatile int calls; /* what follows a call keeps its caller's frame */
+static atomic_int calls; /* what follows a call keeps its caller's frame */
 static const struct rpd_service *the_service;
 
 static int64_t now_ms(void)
