@@ -28,8 +28,9 @@ struct history {
 };
 
 static struct {
-    pid_t process; /* 0: there is nothing to write to */
-    unsigned long long start_time;
+    /* The watchdog's thread may end the process while a start goes on. */
+    _Atomic(pid_t) process; /* 0: there is nothing to write to */
+    _Atomic(unsigned long long) start_time;
     atomic_int start_fd;
     _Atomic(struct history *) histories;
     char note[NOTE_SIZE];
