@@ -27,7 +27,7 @@
 #include "clients/conn.h"
 
 #include "clients/conn_inside.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -149,9 +149,9 @@ void conn_call(struct rpd_conn *conn, conn_callback callback)
         return;
     conn->in_callback = true;
     corks = conn_cork(conn);
-    crash_enter(group->service_name, group->plugin, (crash_code)callback);
+    foreign_enter(group->service_name, group->plugin, (foreign_code)callback);
     callback(conn, group->state);
-    crash_leave();
+    foreign_leave();
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;

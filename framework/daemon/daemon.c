@@ -16,7 +16,9 @@
 #include "daemon/process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
+#include "guard/exit_guard.h"
 #include "guard/forked.h"
+#include "guard/last_line.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/signals.h"
@@ -181,7 +183,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
     crash_except_sigbus(state_page_take_signal);
-    crash_guard_exit(clean_up_for_exit);
+    exit_guard_install(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
     FOR_EACH_SERVICE(daemon, service) {
@@ -338,7 +340,7 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
     while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
         const struct step *step = &steps[begun++];
 
-        crash_set_step(step->name);
+        last_line_set_step(step->name);
         *ret_result = step->start(daemon, error);
     }
     return begun;
@@ -347,7 +349,7 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 /* The way back. What a step had begun when it failed is undone, too. */
 static void stop(struct daemon *daemon, size_t begun)
 {
-    crash_set_step("stop");
+    last_line_set_step("stop");
     while (begun-- > 0)
         if (steps[begun].stop)
             steps[begun].stop(daemon);
@@ -440,6 +442,6 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
-    crash_allow_exit();
+    exit_guard_allow();
     return code;
 }

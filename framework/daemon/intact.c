@@ -6,7 +6,7 @@
 
 #include "base/fork_guard.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/signals.h"
 
 #include <errno.h>
@@ -36,12 +36,12 @@ static void list_services(const struct intact *intact, char *ret, size_t size)
 
 static struct suspect suspect_of(const struct intact *intact)
 {
-    const struct crash_place place = crash_last_place_of(crash_context_here());
+    const struct foreign_place place = foreign_last_place_of(foreign_here());
     const char *last;
     char name[128], services[256] = "";
     struct suspect suspect = {.subject = NULL};
 
-    last = place.service ? crash_callback_name(place.callback, name, sizeof name) : "a callback";
+    last = place.service ? foreign_callback_name(place.callback, name, sizeof name) : "a callback";
     if (intact->service_count == 1) {
         suspect.subject = intact->services[0].name;
         snprintf(suspect.text, sizeof suspect.text,

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
@@ -312,7 +312,7 @@ int running_open(struct running *running, struct error *error)
 
     if (signals_open(error) < 0)
         return -1;
-    crash_thread_is_loop();
+    foreign_thread_is_loop();
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 ||

@@ -4,7 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/thread.h"
 #include "plugin/seal.h"
 
@@ -29,9 +29,9 @@ static void run_bind(void *argument)
 
     if (!seal_this_thread(&call->seal))
         call->seal_error = errno;
-    crash_enter(call->how->service, call->how->plugin, (crash_code)call->how->bind);
+    foreign_enter(call->how->service, call->how->plugin, (foreign_code)call->how->bind);
     call->bound = call->how->bind(call->endpoint);
-    crash_leave();
+    foreign_leave();
 }
 
 /* On a thread of its own: what bind does to its thread ends with it. */

@@ -3,7 +3,7 @@
 #include "service/service.h"
 
 #include "config/keys.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
 #include "plugin/surroundings.h"
@@ -221,9 +221,9 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
-    crash_enter(service->name, service->plugin.path, NULL);
+    foreign_enter(service->name, service->plugin.path, NULL);
     loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
-    crash_leave();
+    foreign_leave();
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
@@ -250,9 +250,9 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
         return 0;
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "claim", service->plugin.path,
                       "its claim() has not returned within code_deadline_ms; it must load nothing");
-    crash_enter(service->name, service->plugin.path, (crash_code)claim);
+    foreign_enter(service->name, service->plugin.path, (foreign_code)claim);
     claimed = claim(service);
-    crash_leave();
+    foreign_leave();
     surroundings_put_back(surroundings, service->name, service->plugin.path, "claim()");
     is_known = state_claims_failure(&service->state_claims, &failure);
     if (claimed == 0)

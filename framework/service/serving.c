@@ -4,11 +4,11 @@
  * What ends a phase (the last client gone, the last job done, a load cancelled)
  * may be noticed deep inside a callback; so it only asks for a look, and look(),
  * called by the loop itself, looks whether the phase is over. */
+#include "guard/foreign.h"
 #include "service/service.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
 #include "guard/rest.h"
@@ -22,9 +22,9 @@ static void look_later(struct rpd_service *service)
     event_active(service->look, 0, 0);
 }
 
-static void enter(const struct rpd_service *service, crash_code callback)
+static void enter(const struct rpd_service *service, foreign_code callback)
 {
-    crash_enter(service->name, service->plugin.path, callback);
+    foreign_enter(service->name, service->plugin.path, callback);
 }
 
 /* To those who look from outside. */
@@ -59,9 +59,9 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
         return;
     }
     places_give(&service->places, take_fd);
-    enter(service, (crash_code)attachment->accept);
+    enter(service, (foreign_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
-    crash_leave();
+    foreign_leave();
 }
 
 /* [loop] Accepted. Held clients are let in at READY; the hold of a service that
@@ -242,9 +242,9 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        enter(service, (crash_code)backend->on_ready);
+        enter(service, (foreign_code)backend->on_ready);
         backend->on_ready(service, service->conns.state);
-        crash_leave();
+        foreign_leave();
     }
     log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
              service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
@@ -282,9 +282,9 @@ static void on_load_cancelled(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->backend_serves && backend->stop) {
-        enter(service, (crash_code)backend->stop);
+        enter(service, (foreign_code)backend->stop);
         backend->stop(service, service->conns.state);
-        crash_leave();
+        foreign_leave();
     }
     service->conns.state = NULL;
     loading_unload(&service->loading);
@@ -345,9 +345,9 @@ void service_drain(struct rpd_service *service)
     service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        enter(service, (crash_code)backend->on_drain);
+        enter(service, (foreign_code)backend->on_drain);
         backend->on_drain(service, service->conns.state);
-        crash_leave();
+        foreign_leave();
     }
     look_later(service);
 }
@@ -397,10 +397,10 @@ static int attach_all(struct rpd_service *service, struct error *error)
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        enter(service, (crash_code)backend->serve);
+        enter(service, (foreign_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
-        crash_leave();
+        foreign_leave();
         if (served < 0) {
             *error = service->error;
             return -1;

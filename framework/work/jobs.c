@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
 
@@ -27,9 +27,9 @@ static void run(struct job *pool_job)
     struct rpd_job *job = (struct rpd_job *)pool_job;
 
     atomic_store_explicit(&job->began_us, clock_us(), memory_order_relaxed);
-    crash_enter(job->jobs->service_name, job->jobs->plugin, (crash_code)job->run);
+    foreign_enter(job->jobs->service_name, job->jobs->plugin, (foreign_code)job->run);
     job->run(job, job->arg);
-    crash_leave();
+    foreign_leave();
 }
 
 static void done(struct job *pool_job, bool cancelled)
@@ -37,9 +37,9 @@ static void done(struct job *pool_job, bool cancelled)
     struct rpd_job *job = (struct rpd_job *)pool_job;
     struct jobs *jobs = job->jobs;
 
-    crash_enter(jobs->service_name, jobs->plugin, (crash_code)job->done);
+    foreign_enter(jobs->service_name, jobs->plugin, (foreign_code)job->done);
     job->done(jobs->service, job->arg, cancelled);
-    crash_leave();
+    foreign_leave();
     LIST_REMOVE(job, link);
     free(job);
     if (--jobs->count == 0)

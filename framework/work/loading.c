@@ -7,7 +7,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "library/libevent.h"
 #include "work/loading_run.h"
 
@@ -35,10 +35,10 @@ static void run_disposal(struct job *job)
 {
     struct disposal *disposal = (struct disposal *)job;
 
-    crash_enter(disposal->loading->service_name, disposal->loading->plugin,
-                (crash_code)disposal->dispose);
+    foreign_enter(disposal->loading->service_name, disposal->loading->plugin,
+                  (foreign_code)disposal->dispose);
     disposal->dispose(disposal->what);
-    crash_leave();
+    foreign_leave();
 }
 
 static void disposal_done(struct job *job, bool cancelled)
@@ -78,9 +78,9 @@ static void run_load(struct job *job)
     struct rpd_load *run = (struct rpd_load *)job;
 
     set_state(run, RPD_PART_LOADING);
-    crash_enter(run->loading->service_name, run->loading->plugin, (crash_code)run->load);
+    foreign_enter(run->loading->service_name, run->loading->plugin, (foreign_code)run->load);
     run->result = run->load(run);
-    crash_leave();
+    foreign_leave();
 }
 
 static void run_done(struct job *job, bool cancelled);
@@ -196,10 +196,10 @@ static void take_result(struct rpd_load *run)
         start_parts(run);
         return;
     }
-    crash_enter(loading->service_name, loading->plugin, (crash_code)run->attach);
+    foreign_enter(loading->service_name, loading->plugin, (foreign_code)run->attach);
     if (run->attach)
         run->attach(loading->state, run->result);
-    crash_leave();
+    foreign_leave();
 }
 
 /* The daemon stops, or the run was given up: nobody wants its result any more. */

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/thread.h"
 #include "library/libevent.h"
 
@@ -154,14 +154,14 @@ static void on_thread_exit(void *argument)
 {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
-    const struct crash_place place = crash_place_of(crash_context_here());
+    const struct foreign_place place = foreign_place_of(foreign_here());
     char name[128];
 
     log_line(RPD_LOG_WARNING, place.service,
              "%s: its %s called pthread_exit() on a worker; it counts as failed, and the thread is "
              "replaced: let it return",
              place.plugin ? place.plugin : "(unknown)",
-             crash_callback_name(place.callback, name, sizeof name));
+             foreign_callback_name(place.callback, name, sizeof name));
     pthread_mutex_lock(&pool->mutex);
     worker->is_gone = !worker->is_replaced;
     worker->job->was_left = true;

@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "clients/conn.h"
 #include "clients/conn_turns.h"
-#include "guard/crash.h"
 
+#include "guard/foreign.h"
 #include "process.h"
 
 #include <criterion/criterion.h>
@@ -156,7 +156,7 @@ static void begin(void)
     struct error error;
     struct event_config *config;
 
-    crash_context_.is_loop = true;
+    foreign_context_.is_loop = true;
     cr_assert_eq(libevent_load(&error), 0);
     config = event_config_new();
     base = event_base_new_with_config(config);
