@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* DESIGN: one exit code a reason, after sysexits.h. */
+/* One exit code a reason, after sysexits.h. */
 enum exit_code {
     EXIT_STOPPED = 0,
     EXIT_COMMAND_LINE = 64,

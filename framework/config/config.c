@@ -40,7 +40,7 @@ static int take_integer(const json_t *object, const char *key_path)
 {
     const json_t *value = find(object, key_path);
 
-    /* (The table's range fits.) */
+    /* The table's range fits. */
     return value ? (int)json_integer_value(value) : number(config_key_at(key_path)->preset, 10);
 }
 

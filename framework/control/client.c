@@ -83,7 +83,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* (Who leaves it is told by send(), too.) */
+        /* Who leaves it is told by send(), too. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;

@@ -65,7 +65,7 @@ void intact_name_suspect(const struct intact *intact, char *ret, size_t size)
 
 /* ---- signals ----------------------------------------------------------------------- */
 
-/* (A plugin that does it again and again is named once.) */
+/* A plugin that does it again and again is named once. */
 static void look_at_signals(struct intact *intact)
 {
     char changes[sizeof intact->told_signals];
@@ -75,7 +75,7 @@ static void look_at_signals(struct intact *intact)
         strcmp(changes, intact->told_signals) == 0)
         return;
     memcpy(intact->told_signals, changes, sizeof changes);
-    suspect = suspect_of(intact); /* (which reads files) */
+    suspect = suspect_of(intact); /* which reads files */
     log_line(RPD_LOG_WARNING, suspect.subject,
              "%s changed %s on the loop's thread; put back: these are rpd's", suspect.text,
              changes);

@@ -72,7 +72,7 @@ int listener_publish(struct rpd_listener *listener, struct error *error);
 void listener_sweep(const struct rpd_listener *listener);
 
 /* [loop] PUBLIC → WITHDRAWN: no new client finds it; those that are queued can
- * still be accepted. (TCP and adopted sockets cannot be withdrawn.) */
+ * still be accepted. TCP and adopted sockets cannot be withdrawn. */
 void listener_withdraw(struct rpd_listener *listener);
 
 /* [loop] WITHDRAWN → PUBLIC: the exit was called off. */

@@ -155,7 +155,7 @@ int outcome_history(const char *service)
     return history ? atomic_load(&history->fd) : -1;
 }
 
-/* (An end that is being noted on another thread has taken the old one: it is then left open.) */
+/* An end that is being noted on another thread has taken the old one: it is then left open. */
 void outcome_replace_history(const char *service, int take_fd)
 {
     struct history *history = history_of(service);

@@ -10,8 +10,8 @@
  * CODE is the exit code, or 128 and the signal. TEXT is the line on stderr that
  * says why, as text and without "rpd: "; "-": none. Each line is one write(2),
  * and each is written once, whichever of several ends comes first: a return
- * from main(), the watchdog's, a crash, an exit() of a plugin. (A process that
- * is killed says nothing.) State is global, as a signal handler has no other. */
+ * from main(), the watchdog's, a crash, an exit() of a plugin. A process that
+ * is killed says nothing. State is global, as a signal handler has no other. */
 #ifndef FRAMEWORK_OUTCOME_H
 #define FRAMEWORK_OUTCOME_H
 

@@ -159,7 +159,7 @@ void signals_install(void)
 
 int signals_open(struct error *error)
 {
-    /* (Not zero: the loop begins with what came before.) */
+    /* Not zero: the loop begins with what came before. */
     signals.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
     if (signals.fd < 0)
         return error_set(error, EXIT_SYSTEM, "start", "signals",

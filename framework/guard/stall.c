@@ -144,7 +144,7 @@ static void name_culprit(struct finding *finding)
 /* False: it has gone on meanwhile, and what was found is something else. */
 static bool find_out(struct finding *finding)
 {
-    /* (On a busy machine it may not get a processor in time.) */
+    /* On a busy machine it may not get a processor in time. */
     finding->answered = false;
     for (int i = 0; i < QUESTIONS && !finding->answered; i++)
         finding->answered = stack_of_thread(stall.loop, &finding->stack);

@@ -45,7 +45,7 @@ static bool begins_with_one_of(const char *text, const char *const *beginnings)
     return false;
 }
 
-/* (By names, since libstdc++ may be linked into the plugin.) */
+/* By names, since libstdc++ may be linked into the plugin. */
 bool trace_skip_terminate(struct trace *trace)
 {
     static const char *const terminate[] = {"_ZSt9terminate", NULL};

@@ -178,7 +178,7 @@ int watchdog_create(struct error *error)
 {
     int failed;
 
-    /* (The handler stays: a tick may be pending still, and would kill the process.) */
+    /* The handler stays: a tick may be pending still, and would kill the process. */
     set_timer(0);
     failed = thread_create(&watchdog.thread, "watchdog", STACK_SIZE, watch, NULL);
     if (failed)

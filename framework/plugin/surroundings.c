@@ -188,7 +188,7 @@ static void tell_threads(struct surroundings *saved, const char *service, const 
     saved->threads = threads;
 }
 
-/* (But that of stack_signal(), which stack.c installs anew whenever it asks.) */
+/* But that of stack_signal(), which stack.c installs anew whenever it asks. */
 bool surroundings_put_back_signals(const struct surroundings *saved, char *ret_changes, size_t size)
 {
     struct text_builder changes;

@@ -324,8 +324,8 @@ static void withdraw(struct rpd_service *service)
 
         listener_withdraw(listener);
         /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. (Without a
-         * state they are accepted for an end of file in place of a reset.) */
+         * queue is not ours: whoever made it may start another of us. Without a
+         * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);

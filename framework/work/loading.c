@@ -324,8 +324,8 @@ static bool is_waited_for(const struct rpd_load *run)
     return !is_optional(run) && state != RPD_PART_LOADED && state != RPD_PART_FAILED;
 }
 
-/* Nothing that READY waits for is left. (This is asked after each of many parts, so
- * it goes on where it was.) */
+/* Nothing that READY waits for is left. This is asked after each of many parts, so
+ * it goes on where it was. */
 static bool is_complete(struct loading *loading)
 {
     while (loading->unfinished && !is_waited_for(loading->unfinished))
@@ -339,7 +339,7 @@ static void look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    /* (A failure that a stop has overtaken changes nothing any more.) */
+    /* A failure that a stop has overtaken changes nothing any more. */
     if (loading->phase != LOADING_CANCELLED && loading->over && *loading->failure) {
         char why[LOADING_TEXT_MAX];
 

@@ -77,7 +77,7 @@ int loading_init(struct loading *loading, struct event_base *base);
 void loading_start(struct loading *loading);
 
 /* [loop] Some time has passed: measures progress, and looks for runs that make
- * none. (The time that the process really ran: not that of a SIGSTOP.) */
+ * none. The time that the process really ran: not that of a SIGSTOP. */
 void loading_pulse(struct loading *loading, uint64_t passed_us);
 
 /* [loop] In between: what the page says of progress is of now. */

@@ -259,7 +259,7 @@ static void make_missing(struct pool *pool)
         pool->missing--;
 }
 
-/* (Not joined: a plugin's own data of the thread may still be destroyed.) */
+/* Not joined: a plugin's own data of the thread may still be destroyed. */
 static void replace_gone(struct pool *pool)
 {
     struct worker *worker, *next;
@@ -306,7 +306,7 @@ static int count_processors(void)
 {
     cpu_set_t set;
 
-    /* (Where there are more than the set has room for, they are more than enough.) */
+    /* Where there are more than the set has room for, they are more than enough. */
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
 }
 
@@ -441,7 +441,7 @@ int pool_wake_fd(const struct pool *pool)
     return pool->wake_fd;
 }
 
-/* (What finished meanwhile could wake nobody.) */
+/* What finished meanwhile could wake nobody. */
 int pool_make_wake_fd_again(struct pool *pool)
 {
     const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -97,7 +97,7 @@ static void open_writer(struct save *save)
                     (uint64_t)(save->now_ms + save->wall_offset_ms));
 }
 
-/* (It may have taken long to write it.) */
+/* It may have taken long to write it. */
 static void commit(struct save *save)
 {
     const char *refusal = owner_refusal(save->kv->service, save->path, &save->mark);
@@ -379,7 +379,7 @@ void save_at_stop(struct kv *kv)
     int tries = 0;
     bool again;
 
-    /* (It was never ready: not all of the last snapshot may be there.) */
+    /* It was never ready: not all of the last snapshot may be there. */
     if (!kv->service || refusal(kv) || kv->store.changes == kv->saved_changes ||
         !rpd_option_boolean(kv->service, "save_at_stop"))
         return;

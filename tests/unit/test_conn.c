@@ -1,5 +1,5 @@
 /* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
- * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
+ * real; how much the kernel takes is the test's. Linked with --wrap=send and --wrap=sendmsg. */
 #include "base/clock.h"
 #include "clients/conn.h"
 #include "clients/conn_turns.h"
@@ -430,7 +430,7 @@ Test(conn, a_resume_brings_more_than_what_is_not_taken)
     cr_assert(has_ended);
 }
 
-/* (The first time it may mean to look at that again.) */
+/* The first time it may mean to look at that again. */
 Test(conn, a_resume_brings_first_what_is_there)
 {
     connect_client();

@@ -150,7 +150,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
     /* It has ended since we looked. */
     if (!unsettled)
         return true;
-    /* (Or somebody has removed the lock of one that is stopped.) */
+    /* Or somebody has removed the lock of one that is stopped. */
     if (!lives(unsettled) && ++*waits > WAITS_MAX)
         return false;
     wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
@@ -160,7 +160,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 /* ---- our turn ------------------------------------------------------------------------- */
 
 /* Somebody else was faster: a service manager, a person, or a start whose starter is
- * gone. (Who had it may have ended since.) */
+ * gone. Who had it may have ended since. */
 static bool is_there_after_all(struct ensure *ensure, unsigned starts)
 {
     return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
@@ -234,7 +234,7 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
 /* Nobody is there, and nobody else starts it. -1: look again. */
 static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
-    /* (Whoever restarts it wants it started, and has stopped it already.) */
+    /* Whoever restarts it wants it started, and has stopped it already. */
     const int code = ensure->stop ? 0 : judge_past(ensure, lock, error);
 
     return code ? code : start_once(ensure, lock, starts + 1, error);
@@ -310,7 +310,7 @@ static int stop_first(struct ensure *ensure, struct lock *lock, struct error *er
         return (int)error->code;
     if (lock->fd < 0)
         return time_out(ensure, "waiting for its turn", error);
-    error->text[0] = '\0'; /* (It says itself what it has done, or has not.) */
+    error->text[0] = '\0'; /* It says itself what it has done, or has not. */
     return ensure->stop(ensure->stop_arg);
 }
 

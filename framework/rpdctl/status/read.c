@@ -99,7 +99,7 @@ static int look_at_one(const char *directory, int runtime_dirfd, const char *ser
     snprintf(status->rows->directory, sizeof status->rows->directory, "%s", directory);
     if (runtime_dirfd >= 0)
         look(runtime_dirfd, service, status->rows);
-    else /* (It is a name: it fits.) */
+    else /* It is a name: it fits. */
         memccpy(status->rows->instance.service, service, '\0',
                 sizeof status->rows->instance.service - 1);
     return 0;

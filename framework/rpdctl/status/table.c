@@ -78,7 +78,7 @@ static void describe_load(const struct instance *instance, char room[LOAD_MAX])
         snprintf(room, LOAD_MAX, "-");
         return;
     }
-    /* (The numbers follow the phase with the loop's next turn.) */
+    /* The numbers follow the phase with the loop's next turn. */
     if (page->phase == RPD_PHASE_READY &&
         (!is_degraded(instance) || page->parts_loaded == page->part_count)) {
         snprintf(room, LOAD_MAX, "loaded");
