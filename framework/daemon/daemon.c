@@ -33,12 +33,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void say(const struct error *error)
-{
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-}
-
 /* ---- inspect ---- */
 
 static int refuse_same_name(const struct daemon *daemon, const struct rpd_service *service,
@@ -149,7 +143,7 @@ static int check_options(struct daemon *daemon, struct error *error)
         /* All but the last are said here; that one is ours to return. */
         for (size_t i = 0; i < count; i++) {
             if (mistakes++ > 0)
-                say(error);
+                outcome_report(error);
             *error = errors[i];
         }
         free(errors);
@@ -382,7 +376,7 @@ static int run(struct daemon *daemon)
     begun = start(daemon, &error, &result);
     watchdog_disarm(WATCHDOG_START);
     if (result < 0) {
-        say(&error);
+        outcome_report(&error);
         if (adoption_is_hopeless((int)error.code))
             turn_away(daemon);
     } else if (begun < STEP_COUNT) {
@@ -406,7 +400,7 @@ static int check(struct daemon *daemon)
     if (!failed)
         failed = load_code(daemon, &error);
     if (failed)
-        say(&error);
+        outcome_report(&error);
     else
         FOR_EACH_SERVICE(daemon, service)
             printf("%s: %s: ok\n", service->name, service->plugin.path);
@@ -428,7 +422,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         failed = process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
     outcome_set_start_fd(start_fd);
     if (failed) {
-        say(&error);
+        outcome_report(&error);
         adoption_turn_all_away(&daemon.adoption);
         adoption_finish(&daemon.adoption);
         return (int)error.code;

@@ -88,9 +88,7 @@ static void on_stopped(void *arg, struct rpd_service *service, const struct erro
 void running_on_failed(void *arg, struct rpd_service *service, const struct error *error)
 {
     (void)service;
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-    running_stop(arg, (int)error->code, "a service cannot go on");
+    running_stop(arg, outcome_report(error), "a service cannot go on");
 }
 
 static bool all_are_ready(const struct running *running)

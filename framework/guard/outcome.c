@@ -2,6 +2,7 @@
 #include "guard/outcome.h"
 
 #include "base/fork_guard.h"
+#include "base/log.h"
 #include "guard/symbol.h"
 
 #include <limits.h>
@@ -215,6 +216,13 @@ void outcome_note(const char *text)
     keep_note();
     memcpy(outcome.note, text, size);
     outcome.note[size] = '\0';
+}
+
+int outcome_report(const struct error *error)
+{
+    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    outcome_note(error->text);
+    return (int)error->code;
 }
 
 static void tell_earlier(int start_fd)

@@ -2,7 +2,7 @@
  * what it does on the loop is in serving.c. */
 #include "service/service.h"
 
-#include "config/keys.h"
+#include "base/words.h"
 #include "guard/foreign.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
@@ -266,11 +266,6 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
     return -1;
 }
 
-static const char *warmup_name(enum rpd_warmup warmup)
-{
-    return config_key_at("services[].warmup")->choices[warmup];
-}
-
 int service_settle_warmup(struct rpd_service *service, struct error *error)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
@@ -286,7 +281,7 @@ int service_settle_warmup(struct rpd_service *service, struct error *error)
                          "service %s: %s \"%s\" needs a backend that can serve without its state, "
                          "and %s cannot; use another",
                          service->name, degraded ? "on_load_failure" : "warmup",
-                         degraded ? "degraded" : warmup_name(service->warmup),
+                         degraded ? "degraded" : word_of_warmup(service->warmup),
                          service->plugin.path);
     if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
         log_line(RPD_LOG_WARNING, service->name,

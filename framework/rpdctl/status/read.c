@@ -219,28 +219,3 @@ uint64_t status_uptime_ms(const struct status *status, const struct instance *in
     start_ms = instance->start_time * 1000u / (uint64_t)status->ticks_a_second;
     return status->boot_ms > start_ms ? status->boot_ms - start_ms : 0;
 }
-
-#define TEXT_OF(texts, at) ((at) < sizeof(texts) / sizeof *(texts) ? (texts)[at] : "unknown")
-
-const char *status_phase_text(uint32_t phase)
-{
-    static const char *const texts[] = {"starting", "warming",  "ready",
-                                        "draining", "stopping", "stopped"};
-
-    return TEXT_OF(texts, phase);
-}
-
-const char *status_part_text(uint32_t part_state)
-{
-    static const char *const texts[] = {"waiting", "loading", "stalled",
-                                        "paused",  "loaded",  "failed"};
-
-    return TEXT_OF(texts, part_state);
-}
-
-const char *status_warmup_text(uint32_t warmup)
-{
-    static const char *const texts[] = {"hold", "serve", "refuse", "backlog"};
-
-    return TEXT_OF(texts, warmup);
-}
