@@ -341,6 +341,13 @@ static void *open_code(struct plugin *plugin, char ret_cause[CAUSE_MAX])
     return handle;
 }
 
+static plugin_loaded_fn *loaded_hook;
+
+void plugin_set_loaded_hook(plugin_loaded_fn *loaded)
+{
+    loaded_hook = loaded;
+}
+
 int plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error)
 {
     char room[CAUSE_MAX];
@@ -364,6 +371,8 @@ int plugin_load(struct plugin *plugin, const struct plugin *before, struct error
         return -1;
     close(plugin->fd);
     plugin->fd = -1;
+    if (loaded_hook)
+        loaded_hook(plugin);
     return 0;
 }
 
