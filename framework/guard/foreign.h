@@ -33,6 +33,11 @@ struct foreign_context {
 extern __thread struct foreign_context foreign_context_
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/* Whose code is called: the strings outlive the process's last line. */
+struct foreign_owner {
+    const char *service, *plugin;
+};
+
 /* Whose code a thread is in. */
 struct foreign_place {
     const char *service, *plugin; /* NULL: in no callback of a plugin */
@@ -61,15 +66,15 @@ void foreign_thread_is_forked(void);
 /* [any] The name of a callback, for a message: "on_data". */
 const char *foreign_callback_name(foreign_code callback, char *room, size_t size);
 
-/* [any] Around each call of a plugin's code. The strings outlive the process's last line.
- * Calls may nest; within one call all are of the same service. */
-static inline void foreign_enter(const char *service, const char *plugin, foreign_code callback)
+/* [any] Around each call of a plugin's code. Calls may nest; within one call all are of the same
+ * service. */
+static inline void foreign_enter(struct foreign_owner owner, foreign_code callback)
 {
     struct foreign_context *here = &foreign_context_;
     const uint64_t calls = atomic_load_explicit(&here->calls, memory_order_relaxed);
 
-    atomic_store_explicit(&here->service, service, memory_order_relaxed);
-    atomic_store_explicit(&here->plugin, plugin, memory_order_relaxed);
+    atomic_store_explicit(&here->service, owner.service, memory_order_relaxed);
+    atomic_store_explicit(&here->plugin, owner.plugin, memory_order_relaxed);
     atomic_store_explicit(&here->callback, callback, memory_order_relaxed);
     atomic_store_explicit(&here->calls, calls + FOREIGN_CROSSING + 1, memory_order_relaxed);
 }

@@ -221,7 +221,7 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
-    foreign_enter(service->name, service->plugin.path, NULL);
+    foreign_enter(service_owner(service), NULL);
     loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
     foreign_leave();
     if (runs_code)
@@ -250,7 +250,7 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
         return 0;
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "claim", service->plugin.path,
                       "its claim() has not returned within code_deadline_ms; it must load nothing");
-    foreign_enter(service->name, service->plugin.path, (foreign_code)claim);
+    foreign_enter(service_owner(service), (foreign_code)claim);
     claimed = claim(service);
     foreign_leave();
     surroundings_put_back(surroundings, service->name, service->plugin.path, "claim()");

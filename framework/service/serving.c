@@ -24,7 +24,7 @@ static void look_later(struct rpd_service *service)
 
 static void enter(const struct rpd_service *service, foreign_code callback)
 {
-    foreign_enter(service->name, service->plugin.path, callback);
+    foreign_enter(service_owner(service), callback);
 }
 
 /* To those who look from outside. */
@@ -76,7 +76,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
         conn_refuse(&service->conns, take_fd);
         return;
     }
-    hold_add(&service->hold, take_fd, peer, peer_length, admit, attachment);
+    hold_add(&service->hold, take_fd, peer, peer_length, attachment);
 }
 
 static int start_accepting(struct attachment *attachment)
@@ -429,8 +429,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->base = loop->base;
     service->conns.service = service;
     service->conns.backend = service->loading.backend = &service->plugin.backend;
-    service->conns.service_name = service->loading.service_name = service->name;
-    service->conns.plugin = service->loading.plugin = service->plugin.path;
+    service->conns.owner = service->loading.owner = service_owner(service);
     service->conns.emptied = look_later;
     service->conns.limits = &service->config->limits;
     service->conns.places = &service->places;
@@ -445,13 +444,10 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.on_failure = service->config->on_load_failure;
     service->loading.no_progress_s = service->config->no_progress_s;
     service->loading.page = service->state_page.map;
-    service->jobs = (struct jobs){.pool = pool,
-                                  .service = service,
-                                  .service_name = service->name,
-                                  .plugin = service->plugin.path,
-                                  .emptied = look_later};
+    service->jobs = (struct jobs){
+        .pool = pool, .service = service, .owner = service_owner(service), .emptied = look_later};
     service->look = event_new(loop->base, -1, 0, look, service);
-    return service->look && hold_init(&service->hold, loop->base, &service->places) == 0 &&
+    return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
                ? 0
                : -1;

@@ -11,6 +11,7 @@
 #include "library/libevent.h"
 #include "work/loading_run.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct disposal {
     void (*dispose)(void *what);
     void *what;
 };
+_Static_assert(offsetof(struct disposal, job) == 0, "the one is found by a pointer to the other");
 
 static void look_later(struct loading *loading)
 {
@@ -35,8 +37,7 @@ static void run_disposal(struct job *job)
 {
     struct disposal *disposal = (struct disposal *)job;
 
-    foreign_enter(disposal->loading->service_name, disposal->loading->plugin,
-                  (foreign_code)disposal->dispose);
+    foreign_enter(disposal->loading->owner, (foreign_code)disposal->dispose);
     disposal->dispose(disposal->what);
     foreign_leave();
 }
@@ -78,7 +79,7 @@ static void run_load(struct job *job)
     struct rpd_load *run = (struct rpd_load *)job;
 
     set_state(run, RPD_PART_LOADING);
-    foreign_enter(run->loading->service_name, run->loading->plugin, (foreign_code)run->load);
+    foreign_enter(run->loading->owner, (foreign_code)run->load);
     run->result = run->load(run);
     foreign_leave();
 }
@@ -179,7 +180,7 @@ static void log_end(const struct rpd_load *run)
     char unit[16];
 
     load_progress_unit(run->part, unit);
-    log_line(RPD_LOG_DEBUG, run->loading->service_name, "%s ended at %llu of %llu %s",
+    log_line(RPD_LOG_DEBUG, run->loading->owner.service, "%s ended at %llu of %llu %s",
              run->part->name,
              (unsigned long long)__atomic_load_n(&run->part->done, __ATOMIC_RELAXED),
              (unsigned long long)__atomic_load_n(&run->part->total, __ATOMIC_RELAXED), unit);
@@ -196,7 +197,7 @@ static void take_result(struct rpd_load *run)
         start_parts(run);
         return;
     }
-    foreign_enter(loading->service_name, loading->plugin, (foreign_code)run->attach);
+    foreign_enter(loading->owner, (foreign_code)run->attach);
     if (run->attach)
         run->attach(loading->state, run->result);
     foreign_leave();
@@ -220,7 +221,7 @@ static void retry_later(struct rpd_load *run, const char *why)
 
     run->retry_s = backoff_s(run->retry_s);
     set_state(run, RPD_PART_PAUSED);
-    log_line(RPD_LOG_WARNING, loading->service_name, "load failed: %s; tries again in %u s", why,
+    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; tries again in %u s", why,
              run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
@@ -232,7 +233,7 @@ static void give_up(struct rpd_load *run, const char *why)
 
     set_state(run, RPD_PART_FAILED);
     loading->degraded = true;
-    log_line(RPD_LOG_WARNING, loading->service_name, "load failed: %s; going on without it", why);
+    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; going on without it", why);
 }
 
 void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)

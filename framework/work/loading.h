@@ -17,6 +17,7 @@
 #define FRAMEWORK_LOADING_H
 
 #include "config/config.h"
+#include "guard/foreign.h"
 #include "work/pool.h"
 
 #include <rpd/backend.h>
@@ -43,7 +44,7 @@ struct loading {
     struct pool *pool;
     struct rpd_service *service;
     const struct rpd_backend *backend;
-    const char *service_name, *plugin; /* for the crash line */
+    struct foreign_owner owner;
     const struct loading_events *events;
     enum config_load_failure on_failure;
     int no_progress_s;           /* 0: no limit */

@@ -43,9 +43,9 @@ static void tell_stall(struct rpd_load *run)
     const bool answered = pool_worker_of(loading->pool, &run->job, &thread) &&
                           stack_of_thread(thread, &stack);
 
-    log_line(RPD_LOG_ERROR, loading->service_name,
+    log_line(RPD_LOG_ERROR, loading->owner.service,
              "load: %s (%s): no progress for %d s; its worker is in %s", run->part->name,
-             loading->plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
+             loading->owner.plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
 }
 
 /* Its thread is lost: what waits for one must not wait for ever. */
@@ -55,7 +55,7 @@ static void abandon(struct rpd_load *run)
     const int failed = pool_replace_worker(loading->pool, &run->job);
 
     if (failed)
-        log_line(RPD_LOG_ERROR, loading->service_name,
+        log_line(RPD_LOG_ERROR, loading->owner.service,
                  "load: %s keeps its worker, and no other can be made: %s; restart the service",
                  run->part->name, strerror(failed));
     loading_fail(run,

@@ -7,6 +7,7 @@
 #include "save_slice.h"
 
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ struct save {
     bool is_called_off;           /* so nothing is wrong */
     SLIST_HEAD(waiters, waiter) waiters;
 };
+_Static_assert(offsetof(struct save, guard) == 0, "the one is found by a pointer to the other");
 
 static void go_on(struct save *save);
 static void step_done(struct rpd_service *service, void *arg, bool cancelled);

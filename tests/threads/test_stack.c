@@ -76,7 +76,7 @@ static void run_standing(void *arg)
 
     if (standing->is_masked)
         set_mask(SIG_BLOCK);
-    foreign_enter(standing->service, "/p/echo.so", NULL);
+    foreign_enter((struct foreign_owner){standing->service, "/p/echo.so"}, NULL);
     stand_still(standing);
     foreign_leave();
     if (!standing->is_masked)

@@ -184,8 +184,7 @@ static void connect_client(void)
     group = (struct conn_group){.limits = &limits,
                                 .places = &places,
                                 .backend = &backend,
-                                .service_name = "test",
-                                .plugin = "test"};
+                                .owner = {.service = "test", .plugin = "test"}};
     conn_group_init(&group, &loop);
     cr_assert_eq(places_take(&places, server, &unnamed, sizeof unnamed.sa_family), 0);
     conn_open(&group, server);

@@ -172,7 +172,7 @@ static void *run_on_worker(void *arg)
     void (*const *act)(void) = arg;
 
     crash_thread_begin("worker");
-    foreign_enter("echo", "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
     (*act)();
     sink++;
     return NULL;
@@ -191,7 +191,7 @@ static void act_on_main(void *arg)
     void (*const *act)(void) = arg;
 
     prepare();
-    foreign_enter("echo", "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
     (*act)();
     sink++; /* a frame of its own: not a tail call */
 }
@@ -327,7 +327,7 @@ Test(crash, without_any_preparation)
 static void crash_with_broken_context(void *arg)
 {
     prepare();
-    foreign_enter(arg, "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){arg, "/plugins/echo.so"}, NULL);
     crash_by_null();
 }
 
@@ -345,8 +345,8 @@ static void crash_nested(void *arg)
 {
     (void)arg;
     prepare();
-    foreign_enter("echo", "/plugins/echo.so", NULL);
-    foreign_enter("echo", "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
     foreign_leave();
     crash_by_null();
 }
@@ -362,7 +362,7 @@ static void crash_after_leaving(void *arg)
 {
     (void)arg;
     prepare();
-    foreign_enter("echo", "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
     foreign_leave();
     crash_by_null();
 }
