@@ -974,7 +974,7 @@ Test(ensure, few_descriptors_are_told)
         const int code = code_of(caller);
 
         cr_expect(code == 71 || code == 0, "%d: %d: %s", limit, code, process_stderr(caller));
-        cr_expect(!strstr(process_stderr(caller), "who ends it"), "%d: %s", limit,
+        cr_expect(!strstr(process_stderr(caller), "find out what kills it"), "%d: %s", limit,
                   process_stderr(caller));
         process_free(caller);
     }
