@@ -53,6 +53,8 @@ static int check_endpoints(const struct daemon *daemon, struct error *error)
 
 int daemon_resolve(struct daemon *daemon, struct error *error)
 {
+    if (directory_runtime_path(daemon->runtime_dir, error) < 0)
+        return -1;
     FOR_EACH_SERVICE(daemon, service) {
         if (service_resolve(service, daemon->runtime_dir, error) < 0)
             return -1;
@@ -136,8 +138,8 @@ int daemon_claim(struct daemon *daemon, struct error *error)
                          "proc proc /proc");
     if (directory_runtime_warning())
         log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
-    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
-    if (daemon->runtime_dirfd < 0 || daemon_resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
+    daemon->runtime_dirfd = directory_open_at(daemon->runtime_dir, error);
+    if (daemon->runtime_dirfd < 0 || adopt(daemon, error) < 0)
         return -1;
     daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
     if (!daemon->claims)

@@ -160,13 +160,11 @@ static void clean_up_for_exit(void)
     residue_remove();
 }
 
-static int load_code(struct daemon *daemon, struct error *error)
+/* What a client need not wait for comes after bind, and before the first foreign code. */
+static int arm_guards(struct daemon *daemon, struct error *error)
 {
-    if (libevent_load(error) < 0 || libjansson_load(error) < 0)
-        return -1;
-    /* What a client need not wait for comes after bind, and before the first
-     * foreign code. */
-    if (watchdog_create(error) < 0)
+    (void)daemon;
+    if (libevent_load(error) < 0 || libjansson_load(error) < 0 || watchdog_create(error) < 0)
         return -1;
     output_open();
     signals_tolerate_others();
@@ -178,6 +176,11 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_except_sigsys(seal_take_signal);
     crash_except_sigbus(state_page_take_signal);
     exit_guard_install(clean_up_for_exit);
+    return 0;
+}
+
+static int load_code(struct daemon *daemon, struct error *error)
+{
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
     FOR_EACH_SERVICE(daemon, service) {
@@ -300,30 +303,44 @@ static int serve(struct daemon *daemon, struct error *error)
 
 /* ---- the order ---- */
 
-/* What is claimed by "state" is unclaimed, and what is bound by "own bind" unbound, with the rest;
- * serve returns when all services have stopped. */
+/* The names are those of the table in rpd/backend.h; several rows may be of one step. What is
+ * claimed by "state" is unclaimed, and what a backend has bound is unbound, with the rest; serve
+ * returns when all services have stopped. In -t: what needs neither a lock nor a bind. */
 /* clang-format off */
 static const struct step {
     const char *name;
+    bool is_in_test;
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 } steps[] = {
-    {"inspect",  inspect,        forget},
-    {"claim",    daemon_claim,   daemon_unclaim},
-    {"bind",     bind_owned,     unbind},
-    {"recall",   daemon_recall,  NULL},
-    {"code",     load_code,      NULL},
-    {"state",    claim_state,    NULL},
-    {"own bind", bind_own,       NULL},
-    {"control",  open_control,   close_control},
-    {"publish",  daemon_publish, daemon_unpublish},
-    {"loop",     make_loop,      end_loop},
-    {"announce", announce,       NULL},
-    {"serve",    serve,          NULL},
+    {"inspect", true,  inspect,        forget},
+    {"claim",   true,  daemon_resolve, NULL},
+    {"claim",   false, daemon_claim,   daemon_unclaim},
+    {"bind",    false, bind_owned,     unbind},
+    {"code",    false, daemon_recall,  NULL},
+    {"code",    true,  arm_guards,     NULL},
+    {"code",    true,  load_code,      NULL},
+    {"state",   false, claim_state,    NULL},
+    {"bind",    false, bind_own,       NULL},
+    {"publish", false, open_control,   close_control},
+    {"publish", false, daemon_publish, daemon_unpublish},
+    {"serve",   false, make_loop,      end_loop},
+    {"serve",   false, announce,       NULL},
+    {"serve",   false, serve,          NULL},
 };
 /* clang-format on */
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
+
+static bool is_test(const struct daemon *daemon)
+{
+    return daemon->arguments->mode == ARGUMENTS_TEST;
+}
+
+static bool is_due(const struct daemon *daemon, const struct step *step)
+{
+    return step->is_in_test || !is_test(daemon);
+}
 
 /* Takes the steps in order. Returns how many were begun. */
 static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
@@ -331,9 +348,12 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
     size_t begun = 0;
 
     *ret_result = 0;
-    while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
+    while (begun < STEP_COUNT && *ret_result == 0 &&
+           (is_test(daemon) || !signals_stop_requested())) {
         const struct step *step = &steps[begun++];
 
+        if (!is_due(daemon, step))
+            continue;
         last_line_set_step(step->name);
         *ret_result = step->start(daemon, error);
     }
@@ -345,7 +365,7 @@ static void stop(struct daemon *daemon, size_t begun)
 {
     last_line_set_step("stop");
     while (begun-- > 0)
-        if (steps[begun].stop)
+        if (steps[begun].stop && is_due(daemon, &steps[begun]))
             steps[begun].stop(daemon);
 }
 
@@ -387,25 +407,20 @@ static int run(struct daemon *daemon)
     return daemon->exit_code;
 }
 
-/* -t: everything that needs neither a lock nor a bind. */
+/* -t */
 static int check(struct daemon *daemon)
 {
     struct error error;
-    int failed = inspect(daemon, &error);
+    int result;
+    const size_t begun = start(daemon, &error, &result);
 
-    if (!failed)
-        failed = directory_runtime_path(daemon->runtime_dir, &error);
-    if (!failed)
-        failed = daemon_resolve(daemon, &error);
-    if (!failed)
-        failed = load_code(daemon, &error);
-    if (failed)
+    if (result < 0)
         outcome_report(&error);
     else
         FOR_EACH_SERVICE(daemon, service)
             printf("%s: %s: ok\n", service->name, service->plugin.path);
-    forget(daemon);
-    return failed ? (int)error.code : 0;
+    stop(daemon, begun);
+    return result < 0 ? (int)error.code : 0;
 }
 
 int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)

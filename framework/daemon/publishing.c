@@ -1,4 +1,4 @@
-/* The daemon's steps "recall" and "publish". See publishing.h. */
+/* The beginning of the daemon's step "code", and its step "publish". See publishing.h. */
 #include "daemon/publishing.h"
 
 #include "config/digest.h"
