@@ -22,9 +22,10 @@ static struct {
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* Another thread of the parent may have held it. */
-static void free_mutex_in_child(void)
+static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
+    output_keep_zone();
 }
 
 void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
@@ -34,7 +35,7 @@ void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_
     if (format == LOG_JSON)
         output_without_time();
     log_state.limit.a_second = a_second;
-    pthread_atfork(NULL, NULL, free_mutex_in_child); /* without memory: a child may hang */
+    pthread_atfork(NULL, NULL, free_locks_in_child); /* without memory: a child may hang */
 }
 
 static const char *level_name(enum rpd_log_level level)
