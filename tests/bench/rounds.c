@@ -2,6 +2,7 @@
 #include "rounds.h"
 
 #include "../support/process.h"
+#include "json_figures.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ static bool take(struct rounds *rounds, int argc, char **argv)
 {
     static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
                                             {"check", no_argument, NULL, 'c'},
+                                            {"json", required_argument, NULL, 'j'},
                                             {NULL, 0, NULL, 0}};
 
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -19,6 +21,8 @@ static bool take(struct rounds *rounds, int argc, char **argv)
             rounds->count = strtol(optarg, NULL, 10);
         else if (option == 'c')
             rounds->is_check = true;
+        else if (option == 'j')
+            json_figures_to(optarg);
         else
             return false;
     }
@@ -29,8 +33,8 @@ void rounds_parse(struct rounds *rounds, const char *program, int argc, char **a
 {
     if (take(rounds, argc, argv))
         return;
-    fprintf(stderr, "usage: %s [--runs N, %ld to %ld] [--check]\n", program, rounds->least,
-            rounds->most);
+    fprintf(stderr, "usage: %s [--runs N, %ld to %ld] [--check] [--json FILE]\n", program,
+            rounds->least, rounds->most);
     exit(64);
 }
 

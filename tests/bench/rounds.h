@@ -10,7 +10,7 @@ struct rounds {
     bool is_check;           /* judge, and exit 1 if it is too much */
 };
 
-/* "PROGRAM [--runs N] [--check]". Where that is not understood it says how the
+/* "PROGRAM [--runs N] [--check] [--json FILE]". Where that is not understood it says how the
  * program is called, and exits with 64. */
 void rounds_parse(struct rounds *rounds, const char *program, int argc, char **argv);
 

@@ -2,7 +2,7 @@
  * connect(2) that succeeds, for rpd, for the least program that can do it
  * (minimal_bind), and for daemons one would pick instead.
  *
- *     start [--runs N] [--check]
+ *     start [--runs N] [--check] [--json FILE]
  *
  * Sockets, locks and records are in memory, as where systemd makes run-time directories. (ext4
  * looks through the inodes that were deleted in the last 5 s for each new one: there every
@@ -18,30 +18,22 @@
  * backend's own takes more than 1.8 times an owned one, if a service of many costs too much, or if
  * rpd could not be measured. */
 #include "../support/process.h"
+#include "json_figures.h"
 #include "processors.h"
 #include "rounds.h"
 #include "start_many.h"
+#include "start_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define LIMIT_TO_MINIMAL 1.7
 #define LIMIT_OF_LOAD 0.10
 #define LIMIT_TO_OWNED 1.8
-#define GIVE_UP_NS INT64_C(10000000000)
 
 enum { MAX_ARGS = 16, MAX_RUNS = 1000, MANY = 1000 };
 
@@ -67,89 +59,6 @@ struct subject {
     double us[MAX_RUNS];
     long runs;
 };
-
-/* ---- One run ---------------------------------------------------------- */
-
-/* The child borrows this process's memory until it calls exec. */
-static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd)
-{
-    const pid_t parent = getpid();
-    const pid_t pid = vfork();
-
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        processors_use_servers();
-        if (getppid() != parent || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
-            dup2(log_fd, 2) < 0)
-            _exit(126);
-        execv(argv[0], (char *const *)argv);
-        _exit(127);
-    }
-    return pid;
-}
-
-static bool has_ended(pid_t pid)
-{
-    siginfo_t info = {.si_pid = 0};
-
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
-}
-
-/* The same tight loop for all. When the connect succeeded; -1 if never. */
-static int64_t connect_when_there(const char *path, pid_t pid, int fd)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-
-    const int64_t give_up = now_ns() + GIVE_UP_NS;
-    for (unsigned attempt = 1;; attempt++) {
-        if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
-            return now_ns();
-        if (attempt % 1024 == 0 && (has_ended(pid) || now_ns() > give_up))
-            return -1;
-        sched_yield();
-    }
-}
-
-static void end(pid_t pid)
-{
-    const int pidfd = pidfd_open(pid, 0);
-    if (pidfd < 0)
-        test_die("pidfd_open: %s", strerror(errno));
-    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
-
-    pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
-    if (poll(&ended, 1, 10000) == 0) {
-        fprintf(stderr, "start: pid %d did not end by SIGTERM: killed\n", (int)pid);
-        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-    }
-    waitpid(pid, NULL, 0);
-    close(pidfd);
-}
-
-/* Microseconds; -1 if no client could ever connect. */
-static double run(const struct subject *subject)
-{
-    const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    const int log_fd = open(subject->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-                            0600);
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (null_fd < 0 || log_fd < 0 || fd < 0)
-        test_die("open: %s", strerror(errno));
-    setenv("RPD_RUNTIME_DIR", subject->dir, 1);
-    unlink(subject->path);
-
-    const int64_t begin = now_ns();
-    const pid_t pid = spawn(subject->argv, null_fd, log_fd);
-    if (pid < 0)
-        test_die("vfork: %s", strerror(errno));
-    const int64_t connected = connect_when_there(subject->path, pid, fd);
-    end(pid);
-    close(fd);
-    close(log_fd);
-    close(null_fd);
-    return connected < 0 ? -1 : (double)(connected - begin) / 1000;
-}
 
 /* ---- The subjects ----------------------------------------------------- */
 
@@ -257,7 +166,9 @@ enum { GROUPS = sizeof groups / sizeof *groups };
 
 static void measure_one(struct subject *subject, bool counts)
 {
-    const double us = subject->left_out ? 0 : run(subject);
+    const double us = subject->left_out
+                          ? 0
+                          : start_run(subject->argv, subject->dir, subject->path, subject->log);
 
     if (us < 0) {
         const char *log = file_read(subject->log);
@@ -317,6 +228,11 @@ static void print_table(const struct subject *list)
         else
             printf("%-28s %10.0f %10.0f %10.2f\n", subject->label, middle_of(subject),
                    least_of(subject), minimal > 0 ? middle_of(subject) / minimal : 0);
+        if (subject->left_out)
+            continue;
+        json_figure(subject->label, "exec to first connect", "us", middle_of(subject));
+        json_figure(subject->label, "to minimal_bind", "ratio",
+                    minimal > 0 ? middle_of(subject) / minimal : 0);
     }
 }
 
@@ -344,6 +260,7 @@ static void print_ratio(const char *what, struct ratio ratio, const char *limit,
     printf("start: %s: %.2f in the median of the rounds, %.2f to %.2f in the middle half (%s): "
            "%s\n",
            what, ratio.median, ratio.from, ratio.until, limit, good ? "ok" : "too much");
+    json_figure(what, "median of the rounds", "ratio", ratio.median);
 }
 
 static bool check(const struct subject *list)
@@ -377,5 +294,6 @@ int main(int argc, char **argv)
     print_table(list);
     const bool is_fast = check(list), is_cheap = measure_many(MANY);
     const bool good = is_fast && is_cheap;
+    json_figures_end("start");
     return rounds.is_check && !good ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 /* What a service costs where there are many of them. See start_many.h. */
 #include "start_many.h"
+#include "json_figures.h"
 
 #include "../support/process.h"
 #include "rounds.h"
@@ -78,6 +79,7 @@ bool measure_many(long services)
     for (int i = 0; i < FIGURES; i++) {
         printf("%s %s %.3f %s (at most %g)", i > 0 ? "," : "", aims[i].what, figures[i],
                aims[i].unit, aims[i].limit);
+        json_figure("a service of many", aims[i].what, aims[i].unit, figures[i]);
         good = good && figures[i] <= aims[i].limit;
     }
     printf(": %s\n", good ? "ok" : "too much");

@@ -2,7 +2,7 @@
  *
  *     warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] [--requests N]
  *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] [--runs N]
- *            [--check]
+ *            [--check] [--json FILE]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -30,6 +30,7 @@
 #include "warmup.h"
 
 #include "../support/process.h"
+#include "json_figures.h"
 #include "observe/state_view.h"
 
 #include <errno.h>
@@ -114,6 +115,7 @@ static bool judge(enum figure figure)
     qsort(values, (size_t)runs, sizeof *values, compare);
     const double value = figures[figure].is_count ? values[runs - 1] : values[runs / 2];
     const bool good = value <= figures[figure].limit;
+    json_figure("rpd", figures[figure].what, *unit ? unit + 1 : "", value);
     printf("warmup: %s: %.*f%s (at most %g%s): %s\n", figures[figure].what,
            figures[figure].decimals, value, unit, figures[figure].limit, unit,
            good ? "ok" : "missed");
@@ -170,7 +172,7 @@ static int usage(void)
     fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] "
           "[--requests N]\n"
           "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] "
-          "[--runs N] [--check]\n",
+          "[--runs N] [--check] [--json FILE]\n",
           stderr);
     return 64;
 }
@@ -214,13 +216,19 @@ static void allow_descriptors(size_t clients)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"clients", required_argument, NULL, 'n'},  {"load-s", required_argument, NULL, 'l'},
-        {"requests", required_argument, NULL, 'q'}, {"keys", required_argument, NULL, 'k'},
-        {"idle", required_argument, NULL, 'i'},     {"runs", required_argument, NULL, 'r'},
-        {"burst", required_argument, NULL, 'b'},    {"senders", required_argument, NULL, 's'},
-        {"asked", required_argument, NULL, 'a'},    {"rest-s", required_argument, NULL, 't'},
-        {"check", no_argument, NULL, 'c'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"clients", required_argument, NULL, 'n'},
+                                            {"load-s", required_argument, NULL, 'l'},
+                                            {"requests", required_argument, NULL, 'q'},
+                                            {"keys", required_argument, NULL, 'k'},
+                                            {"idle", required_argument, NULL, 'i'},
+                                            {"runs", required_argument, NULL, 'r'},
+                                            {"burst", required_argument, NULL, 'b'},
+                                            {"senders", required_argument, NULL, 's'},
+                                            {"asked", required_argument, NULL, 'a'},
+                                            {"rest-s", required_argument, NULL, 't'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {"json", required_argument, NULL, 'j'},
+                                            {NULL, 0, NULL, 0}};
     struct plan plan = {.clients = 10000,
                         .load_s = 10,
                         .requests = 5000,
@@ -246,6 +254,7 @@ int main(int argc, char **argv)
         case 't': plan.rest_s = strtod(optarg, NULL); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
+        case 'j': json_figures_to(optarg); break;
         default: return usage();
         }
     }
@@ -263,5 +272,6 @@ int main(int argc, char **argv)
         if (figures[figure].runs > 0 && !judge(figure) && (strict || figures[figure].is_count))
             good = false;
     }
+    json_figures_end("warmup");
     return good ? 0 : 1;
 }
