@@ -116,7 +116,7 @@ static int cannot_open(const char *path, struct error *error)
                      error_remedy(errno, "set RPD_RUNTIME_DIR"));
 }
 
-/* Sticky does not do here, nor our own group: whoever can make a file in it can make the lock,
+/* Sticky does not do here, nor our own group: a user that can make a file in it can make the lock,
  * the page and the record of a service that does not run. */
 static int check_writable_by_owner_alone(const struct stat *status, const char *path,
                                          struct error *error)
@@ -261,7 +261,7 @@ int directory_open_at(const char *path, struct error *error)
 
     const int made = mkdir(path, 0700);
 
-    /* The mode is ours, and not what the umask of whoever is first has left of it. */
+    /* The mode is ours, and not what the umask of the first process has left of it. */
     if (made == 0 && chmod(path, 0700) < 0)
         return cannot_open(path, error);
     if (made < 0 && errno != EEXIST && !is_there(path))

@@ -15,7 +15,7 @@
 
 static const char STEP[] = "claim";
 
-/* With the mode 0600, whatever the umask is of whoever makes it, or was. Of one that cannot be
+/* With the mode 0600, whatever the umask of the process that makes it. Of one that cannot be
  * looked at the status is that of no file. */
 static int open_for_us(int dirfd, const char *name, struct stat *ret_status)
 {
@@ -139,7 +139,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
     snprintf(lock->name, sizeof lock->name, "%s", name);
 
     /* The file may be removed between open and lock: then the lock is on a file
-     * that nobody else can find, and it is taken again. Whoever removes it for
+     * that no other process can find, and it is taken again. A process that removes it for
      * ever is not waited for. */
     for (int round = 0; round < 100; round++) {
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

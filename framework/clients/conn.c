@@ -367,7 +367,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conn->may_have_input = true;
-    /* It has waited for its turn for some of the loop's: libevent need not tell it again. */
+    /* It has waited for its turn for some of the loop's: libevent need not report it again. */
     if (++conn->reports == REPORTS_MAX)
         event_del(&conn->read_event);
     conn_turn_take(&conn->group->loop->turns, &conn->turn);
@@ -415,8 +415,8 @@ void conn_open(struct conn_group *group, int take_fd)
     conn_settle_later(conn);
 }
 
-/* It is one that its backend has finished from the first: only that nobody is
- * told of its end. */
+/* It is one that its backend has finished from the first: only that on_close is not
+ * called. */
 static void answer_busy(struct rpd_conn *conn, void *state)
 {
     (void)state;

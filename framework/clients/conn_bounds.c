@@ -24,7 +24,7 @@ static void set_shares(struct rpd_conn *conn, size_t held)
         conn_memory_set(of_peer, &conn->peer_share, held);
 }
 
-/* ---- who is not read ------------------------------------------------------------- */
+/* ---- clients that are not read ------------------------------------------------------------- */
 
 static void wake_starved(struct conn_group *group)
 {

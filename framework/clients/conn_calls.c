@@ -43,7 +43,7 @@ void rpd_conn_resume(struct rpd_conn *conn)
     conn->paused = false;
     if (!conn->open)
         return;
-    /* What came while it was paused has been offered to nobody. */
+    /* What came while it was paused has not been offered. */
     conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
     if (conn->group->loop->offered == conn)
         conn->group->loop->shown = false;

@@ -56,7 +56,7 @@ struct conn_group {
     struct foreign_owner owner;
     void *state; /* what callbacks are given */
     bool draining;
-    bool has_no_future; /* its load has failed: who waits for the state waits in vain */
+    bool has_no_future; /* its load has failed: a client that waits for the state waits in vain */
     size_t count;
     TAILQ_HEAD(conn_list, rpd_conn) conns;
     size_t output_high, output_low; /* from the one on a client is not read, until the other */

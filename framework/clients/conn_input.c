@@ -94,7 +94,7 @@ bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest)
     return true;
 }
 
-/* True only for who has seen all that came before it. */
+/* True only for a callback that has seen all that came before it. */
 bool rpd_conn_input_ended(const struct rpd_conn *conn)
 {
     loop_only_warns();

@@ -37,7 +37,7 @@ struct rpd_conn {
     bool finishing;   /* close when the output is sent */
     bool choked;      /* too much output waits */
     bool paused;      /* by the backend */
-    bool end_offered; /* on_data has been told of the end of input */
+    bool end_offered; /* on_data has seen the end of input */
     bool wants_data;  /* on_data is due: there is something that it has not been offered */
     bool yields;      /* it is due even without input, and after the others */
     bool has_sent;    /* something has come */
@@ -142,7 +142,7 @@ void conn_uncork(struct rpd_conn *conn);
 /* Output begins to wait: from now on the client is expected to take it. */
 void conn_begin_pace(struct rpd_conn *conn);
 
-/* Sends what waits, if there is room; tells the backend when that is little again. */
+/* Sends what waits, if there is room; calls the backend when that is little again. */
 void conn_send_waiting(struct rpd_conn *conn);
 
 #endif

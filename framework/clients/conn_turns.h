@@ -6,7 +6,7 @@
  * at most CONN_TURN_US in all, and each for at most CONN_SLICE_US. The fresh ones go
  * first, for at most half of the turn while there are used ones. What is left goes on
  * in the loop's next turn, after the loop has looked for others, timers, signals and
- * new clients. One that becomes ready while nobody waits is served at once.
+ * new clients. One that becomes ready while no other waits is served at once.
  *
  * The clock is read when a turn begins; after two to four slices (what is cold in the
  * caches after a system call is dear); and as often as a callback asks whether its slice
@@ -45,7 +45,7 @@ typedef enum conn_turn_end (*conn_turn_serve_fn)(struct conn_turn *turn);
 TAILQ_HEAD(conn_turn_list, conn_turn);
 
 struct conn_turns {
-    struct event run; /* serves who waits, and ends the turn */
+    struct event run; /* serves those that wait, and ends the turn */
     conn_turn_serve_fn serve;
     struct conn_turn_list fresh, used;
     bool is_serving;

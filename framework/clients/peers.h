@@ -10,7 +10,7 @@
 
 struct peer;
 
-/* Those who have a client; zeroed to begin with. */
+/* Those that have a client; zeroed to begin with. */
 struct peers {
     void *tree;
     size_t memory_most; /* bound of what all connections of one hold in buffers; 0: none */

@@ -97,7 +97,7 @@ static void unlist(struct place_waiter *waiter)
     waiter->is_listed = false;
 }
 
-/* One place, one call: who waits longest is first, and waits behind the others
+/* One place, one call: the client that waits longest is first, and waits behind the others
  * when it has taken its client. */
 static void call_waiter(struct place_pool *pool)
 {
@@ -172,7 +172,7 @@ static int refuse(struct places *places, int take_fd)
     return -1;
 }
 
-/* 0: peers are not told apart. */
+/* 0: peers are not distinguished. */
 static size_t most_of_peer(const struct config_limits *limits)
 {
     if (limits->clients_per_peer > 0)

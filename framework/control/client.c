@@ -14,7 +14,7 @@
 enum {
     REQUEST_MAX = 4096,      /* bytes of a line */
     PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
-    PATIENCE_S = 10          /* for the rest of a request, and for whoever does not read */
+    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read */
 };
 
 struct control_client {
@@ -52,7 +52,7 @@ static void close_client(struct control_client *client)
     spares_refill(clients->spares);
 }
 
-/* ---- what it is told ---------------------------------------------------------------------- */
+/* ---- what it is sent ---------------------------------------------------------------------- */
 
 /* The time runs from the last request or answer that was complete. */
 static int set_deadline(struct control_client *client, bool something_is_complete)
@@ -83,7 +83,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* Who leaves it is told by send(), too. */
+        /* That it has left shows in send(), too. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;
@@ -124,7 +124,7 @@ static const char *end_of_request(const struct control_client *client)
     return memchr(client->request, '\n', client->used);
 }
 
-/* What is there already comes in the next turn of the loop: whoever asks much at once
+/* What is there already comes in the next turn of the loop: a client that asks much at once
  * shall not be in the way of a service's clients. Nothing is read before the last answer has
  * been taken. */
 static int wait_for_more(struct control_client *client)

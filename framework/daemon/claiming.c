@@ -40,7 +40,7 @@ static int check_endpoints(const struct daemon *daemon, struct error *error)
     int failed = 0;
 
     if (!all)
-        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory");
     FOR_EACH_SERVICE(daemon, service)
         for (size_t i = 0; i < service->attachment_count; i++)
             all[count++] = &service->attachments[i];
@@ -126,7 +126,7 @@ static void clear_remains(struct daemon *daemon)
 }
 
 /* A directory may be replaced or removed just when it has been opened: a lock in it is then found
- * by nobody, or cannot be made. From serve on moving.h looks after that. */
+ * by no process, or cannot be made. From serve on moving.h looks after that. */
 int daemon_claim(struct daemon *daemon, struct error *error)
 {
     enum { TRIES = 10 };
@@ -143,7 +143,7 @@ int daemon_claim(struct daemon *daemon, struct error *error)
         return -1;
     daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
     if (!daemon->claims)
-        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory");
     for (int i = 0; i < TRIES; i++) {
         directory_keep(daemon->runtime_dirfd);
         failed = take_claims(daemon, error);

@@ -3,7 +3,7 @@
  * steps[] below is the start, read from top to bottom, and the stop, read from
  * bottom to top: each step has its undoing beside it. Each is done for all
  * services before the next, so that they start all or none. Whether a start
- * fails, is told to stop, or has run for a year: it ends by the same way back,
+ * fails, is stopped, or has run for a year: it ends by the same way back,
  * from the step that it had reached. */
 #include "daemon/daemon.h"
 
@@ -55,7 +55,7 @@ static int inspect(struct daemon *daemon, struct error *error)
 
     daemon->services = calloc(daemon->config->service_count, sizeof *daemon->services);
     if (!daemon->services)
-        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory");
     for (size_t i = 0; i < daemon->config->service_count; i++) {
         struct rpd_service *service = &daemon->services[daemon->service_count++];
         const struct rpd_service *before = i > 0 ? service - 1 : NULL;
@@ -74,7 +74,7 @@ static void forget(struct daemon *daemon)
         service_finish(service);
     surroundings_finish(&daemon->surroundings);
     free(daemon->services);
-    control_finish(&daemon->control); /* who watches is told last */
+    control_finish(&daemon->control); /* watching clients hear of the end last */
 }
 
 /* ---- bind ---- */
@@ -151,7 +151,7 @@ static int check_options(struct daemon *daemon, struct error *error)
     return mistakes > 0 ? -1 : 0;
 }
 
-/* For the exit guard: the end is under way, and needs no watchdog to tell it. */
+/* For the exit guard: the end is under way, and needs no watchdog to report it. */
 static void clean_up_for_exit(void)
 {
     watchdog_stand_down();
@@ -169,7 +169,7 @@ static int arm_guards(struct daemon *daemon, struct error *error)
     output_open();
     signals_tolerate_others();
     if (fork_guard_install() < 0 || forked_install() < 0)
-        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory");
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
@@ -281,7 +281,7 @@ static int announce(struct daemon *daemon, struct error *error)
     notify_status(&daemon->notify, "bound, loading");
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
-    /* Nobody waits for this any more. */
+    /* Clients do not wait for this any more. */
     warn_of_watchdog(daemon);
     residue_sweep_begin();
     FOR_EACH_SERVICE(daemon, service) {

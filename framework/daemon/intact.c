@@ -1,6 +1,6 @@
 /* What the daemon stands on. See intact.h.
  *
- * The number of a descriptor that was closed may be somebody else's by now: it is never
+ * The number of a descriptor that was closed may be another's by now: it is never
  * closed again, nor read or written from then on, only forgotten. */
 #include "daemon/intact.h"
 
@@ -17,7 +17,7 @@
 
 enum { LOOK_US = 1000000 };
 
-/* Who may have done it, for a line: its subject, and its beginning. What is found a second
+/* What may have done it, for a line: its subject, and its beginning. What is found a second
  * later may be any service's; with one alone it is clear whose. */
 struct suspect {
     const char *subject;

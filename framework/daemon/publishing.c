@@ -14,7 +14,7 @@
 
 /* ---- recall ---- */
 
-/* They inform, and who has none is not worse off. */
+/* They only inform: without one a daemon is not worse off. */
 static void open_histories(const struct daemon *daemon, unsigned long long start_time)
 {
     FOR_EACH_SERVICE(daemon, service) {

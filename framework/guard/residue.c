@@ -15,7 +15,7 @@
 
 static const ino_t NO_INODE = (ino_t)-1; /* of no file: it was left behind */
 
-/* Whoever removes an entry's file has taken it, and it is free when that is done. */
+/* The thread that removes an entry's file has taken it, and it is free when that is done. */
 enum use { FREE, FILLED_IN, ACTIVE, TAKEN };
 
 struct residue {
@@ -157,7 +157,7 @@ void residue_remove(void)
 
 /* ---- sweeping ------------------------------------------------------------------ */
 
-/* The private names of a directory, whoever made them. */
+/* The private names of a directory, of any process. */
 struct listing {
     struct listing *next;
     dev_t device;

@@ -1,4 +1,4 @@
-/* What a sealed bind may do, as libseccomp is told. See seal_rules.h. */
+/* What a sealed bind may do, as libseccomp gets it. See seal_rules.h. */
 #include "plugin/seal_rules.h"
 
 #include "plugin/libseccomp.h"
@@ -81,7 +81,7 @@ static int add_rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp *compa
 }
 
 /* Where a breach is a signal, the kernel kills a process that has it blocked, and
- * one without our handler dies, too. So nobody replaces the handler, and each
+ * one without our handler dies, too. So no code replaces the handler, and each
  * change of the mask that could block it is made by the handler itself. */
 static int add_signal_rules(scmp_filter_ctx filter, enum config_seal mode)
 {

@@ -52,7 +52,7 @@ static bool accepting_pauses(const struct rpd_service *service)
     return false;
 }
 
-/* Somebody is here, or came and went since this was last asked. */
+/* A client is here, or came and went since this was last asked. */
 static bool is_busy(struct rpd_service *service)
 {
     const uint64_t accepted_before = service->accepted_before;
@@ -76,7 +76,7 @@ void service_describe_progress(const struct rpd_service *service, char *text, si
     snprintf(text, size, "%d %%%s", (int)(progress.fraction * 100), left);
 }
 
-/* For those who watch the log of a long load. */
+/* For readers of the log of a long load. */
 static void log_progress(struct rpd_service *service, uint64_t now_us)
 {
     char text[80];

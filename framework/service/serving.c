@@ -27,7 +27,7 @@ static void enter(const struct rpd_service *service, foreign_code callback)
     foreign_enter(service_owner(service), callback);
 }
 
-/* To those who look from outside. */
+/* To observers. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     const bool is_new = state_page_phase(&service->state_page) != phase;
@@ -40,7 +40,7 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
-    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+    if (phase == RPD_PHASE_READY) /* a process that waits for it then finds how much was loaded */
         loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
@@ -221,7 +221,7 @@ static void on_state(struct rpd_service *service, void *state)
     service->conns.state = state;
 }
 
-/* Those whom the policy has kept waiting. */
+/* The clients that the policy has kept waiting. */
 static void let_in(struct rpd_service *service)
 {
     hold_open(&service->hold);
@@ -268,7 +268,7 @@ static void on_load_failed(struct rpd_service *service, const char *why)
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
-    if (service->loading.refusal) { /* told as it is */
+    if (service->loading.refusal) { /* as it is */
         error.code = EXIT_RUNNING;
         snprintf(error.text, sizeof error.text, "%s", why);
     }
@@ -323,8 +323,8 @@ static void withdraw(struct rpd_service *service)
         struct rpd_listener *listener = &attachment->listener;
 
         listener_withdraw(listener);
-        /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. Without a
+        /* Queued clients found us before we withdrew. An adopted listener's
+         * queue is not ours: its maker may start another of us. Without a
          * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
@@ -365,7 +365,7 @@ void service_cut_off(struct rpd_service *service)
 
 /* ---- an idle exit ---------------------------------------------------------------------- */
 
-/* For whoever finds no path the page has the reason, before and after. */
+/* For observers that find no path the page has the reason, before and after. */
 void service_hide(struct rpd_service *service)
 {
     show_phase(service, RPD_PHASE_DRAINING);
@@ -378,7 +378,7 @@ void service_unhide(struct rpd_service *service)
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_restore(&service->attachments[i].listener);
     show_phase(service, RPD_PHASE_READY);
-    /* Whoever removed something meanwhile was not heard. */
+    /* What was removed meanwhile was not noticed. */
     service_heal(service, NULL);
 }
 
@@ -457,7 +457,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
                   struct error *error)
 {
     if (prepare(service, loop, pool) < 0)
-        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory");
     service->warming_since_us = service->progress_told_us = clock_us();
     enter_phase(service, RPD_PHASE_WARMING);
     if (service->warmup == RPD_WARMUP_SERVE)

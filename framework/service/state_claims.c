@@ -151,7 +151,7 @@ static int take(struct state_claims *claims, struct state_claim **state, const c
         return error_set(error, EXIT_CONTRACT, STEP, "rpd_claim_state()",
                          "it was called without a path; name the file or directory");
     if (!*state)
-        return error_set(error, EXIT_SYSTEM, STEP, path, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, STEP, path, "out of memory");
     (*state)->claim.dirfd = (*state)->claim.lock.fd = -1;
     if (find_place(path, &place, error) < 0 || prepare(*state, &place, path, identity, error) < 0)
         return -1;

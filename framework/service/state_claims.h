@@ -27,7 +27,7 @@ struct state_claims {
 void state_claims_init(struct state_claims *claims);
 
 /* [start][worker] Waits a moment for an owner that is about to end. 0: it is ours, perhaps since
- * long. 75 names who has it. */
+ * long. 75 names its holder. */
 int state_claims_take(struct state_claims *claims, const char *path, const char *identity,
                       struct error *error);
 

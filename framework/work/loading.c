@@ -203,7 +203,7 @@ static void take_result(struct rpd_load *run)
     foreign_leave();
 }
 
-/* The daemon stops, or the run was given up: nobody wants its result any more. */
+/* The daemon stops, or the run was given up: its result is not wanted any more. */
 static void drop_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -291,7 +291,7 @@ static void fail_with_its_reason(struct rpd_load *run)
         snprintf(stalled, sizeof stalled, "no progress for %d s", run->loading->no_progress_s);
         reason = stalled;
     } else if (run->failed && !run->failure) {
-        reason = "out of memory; free some";
+        reason = "out of memory";
     } else if (run->failed && *run->failure) {
         reason = run->failure;
     }
@@ -386,7 +386,7 @@ void loading_start(struct loading *loading)
         submit(run);
     } else {
         loading->over = true;
-        snprintf(loading->failure, sizeof loading->failure, "out of memory; free some");
+        snprintf(loading->failure, sizeof loading->failure, "out of memory");
         look_later(loading);
     }
 }

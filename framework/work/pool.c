@@ -48,7 +48,7 @@ struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake_worker;
     struct job_list waiting[2], finished; /* under the mutex; waiting: one a kind */
-    struct job_list done;                 /* the loop's: finished, and not told yet */
+    struct job_list done;                 /* the loop's: finished, and not reported yet */
     int loads, loads_max;                 /* that compute, under the mutex; how many may */
     /* Jobs that wait in job_wait() are few, so all share one condition. It uses
      * the monotonic clock: a changed date neither delays nor hurries a load. */
@@ -233,7 +233,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         /* nothing there: as it should be */
     }
     call_done(arg, clock_us() + DONE_US);
-    replace_gone(arg); /* after: who left since would have woken us */
+    replace_gone(arg); /* after: a worker that left since would have woken us */
 }
 
 static int start_thread(struct pool *pool)
@@ -441,7 +441,7 @@ int pool_wake_fd(const struct pool *pool)
     return pool->wake_fd;
 }
 
-/* What finished meanwhile could wake nobody. */
+/* What finished meanwhile could not wake the loop. */
 int pool_make_wake_fd_again(struct pool *pool)
 {
     const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -27,7 +27,7 @@ typedef void (*job_run_fn)(struct job *job); /* [worker] */
 typedef void (*job_done_fn)(struct job *job, bool cancelled);
 
 enum job_kind {
-    JOB_REQUEST, /* somebody waits for it: goes first; refused when the queue is full */
+    JOB_REQUEST, /* a client waits for it: goes first; refused when the queue is full */
     JOB_LOAD     /* part of a load, or of its undoing: always accepted */
 };
 

@@ -38,7 +38,7 @@
  *     buffer_bytes_per_peer  off       likewise of one user (unix) or one address (tcp)
  *
  * The last two are about sums. In the last eighth before the bound, a client that holds
- * more than its share (the bound, divided by those who hold anything) is not read, and
+ * more than its share (the bound, divided by those that hold anything) is not read, and
  * is closed if that lasts for request_s. Where the bound is passed, the client that holds
  * most is closed: of those within a factor of two, the one that has for longest.
  * A buffer's memory is a power of two. What a backend keeps for itself is not in the sums.

@@ -233,6 +233,8 @@ static void print_table(const struct subject *list)
         json_figure(subject->label, "exec to first connect", "us", middle_of(subject));
         json_figure(subject->label, "to minimal_bind", "ratio",
                     minimal > 0 ? middle_of(subject) / minimal : 0);
+        json_figure(subject->label, "to minimal_bind, least of both", "ratio",
+                    least_of(subject) / least_of(&list[MINIMAL]));
     }
 }
 

@@ -294,7 +294,7 @@ static const struct row table[] = {
         [LOADING] = {NULL, provoke_sigterm, {"1", "10000"},
             .expect = STOPS_WITH(0, "test: load cancelled")},
         [SERVING] = {NULL, provoke_sigterm, {"1", "10000"},
-            .expect = STOPS_WITH(0, "stopping: told to by SIGTERM from pid ")},
+            .expect = STOPS_WITH(0, "stopping: requested by SIGTERM from pid ")},
         [DRAINING] = {NULL, provoke_sigterm, {"1", "10000"}, .expect = HAS_NO_EFFECT}}},
     {28, "a second SIGINT", {
         [DRAINING] = {NULL, provoke_second_sigint, {"SIGINT"},

@@ -7,7 +7,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-static const char left_line[] = "stopping: nobody has come for idle_exit_s";
+static const char left_line[] = "stopping: no client came for idle_exit_s";
 
 static struct warm idle_warm(void)
 {

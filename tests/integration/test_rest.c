@@ -164,7 +164,7 @@ Test(rest, a_removed_socket_is_there_again)
     const int64_t began = now_ns();
 
     cr_assert_eq(unlink(textf("%s/x.sock", scene.dir)), 0);
-    assert_line(scene.rpd, "removed by somebody; it is there again");
+    assert_line(scene.rpd, "removed; recreated");
     expect_soon(began);
     assert_text(ask_once(scene.endpoint, "a"), "a", scene.rpd);
     end_scene(&scene);
