@@ -21,7 +21,7 @@ static struct {
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* (Another thread of the parent may have held it.) */
+/* Another thread of the parent may have held them. */
 static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
@@ -56,7 +56,7 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         const size_t size = safe_text_character(from, &is_control);
 
         is_control |= format == LOG_JSON && size == 1 && byte >= 0x80; /* JSON is UTF-8 */
-        if (is_control) /* (of two bytes, the second is its number) */
+        if (is_control) /* of two bytes, the second is its number */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
                                      (unsigned char)from[size - 1]);
