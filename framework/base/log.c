@@ -21,7 +21,7 @@ static struct {
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Another thread of the parent may have held it. */
+/* Another thread of the parent may have held them. */
 static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
