@@ -42,7 +42,7 @@ int directory_check(const struct stat *status, const char *path, const char *ste
         return -1;
     if ((mode & S_IWOTH) && !sticky)
         return error_set(error, EXIT_SECURITY, step, path,
-                         "everybody can write to the directory (mode %04o); chmod o-w '%s'",
+                         "every user can write to the directory (mode %04o); chmod o-w '%s'",
                          mode & 07777u, path);
     if ((mode & S_IWGRP) && !sticky && !is_our_group(status->st_gid))
         return error_set(error, EXIT_SECURITY, step, path,
@@ -123,10 +123,11 @@ static int check_writable_by_owner_alone(const struct stat *status, const char *
 {
     if (!(status->st_mode & (S_IWGRP | S_IWOTH)))
         return 0;
-    return error_set(error, EXIT_SECURITY, "claim", path,
-                     "others than its owner can write to the run-time directory (mode %04o), and "
-                     "could make files there that look like a service's; chmod go-w '%s'",
-                     status->st_mode & 07777u, path);
+    return error_set(
+        error, EXIT_SECURITY, "claim", path,
+        "users other than its owner can write to the run-time directory (mode %04o), and "
+        "could make files there that look like a service's; chmod go-w '%s'",
+        status->st_mode & 07777u, path);
 }
 
 static int refuse_owner(const struct stat *status, const char *path, const char *advice,

@@ -255,7 +255,7 @@ static void warn_of_watchdog(const struct daemon *daemon)
 
     if (period_us > 0 && period_us < SHORT_US)
         log_line(RPD_LOG_WARNING, NULL,
-                 "announce: WATCHDOG_USEC: a watchdog of %llu us may end a daemon that is well: "
+                 "announce: WATCHDOG_USEC: a watchdog of %llu us may kill a healthy daemon: "
                  "the loop says four times a second that it turns; set WatchdogSec= to 2 s or more",
                  (unsigned long long)period_us);
 }

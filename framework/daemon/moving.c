@@ -89,8 +89,8 @@ static void move_history(const struct moving *moving, const char *service)
         outcome_replace_history(service, fd);
     else
         log_line(RPD_LOG_WARNING, service,
-                 "cannot open %s/%s.history: %s; how it ends will not be noted",
-                 moving->runtime_dir, service, strerror(errno));
+                 "cannot open %s/%s.history: %s; its end will not be recorded", moving->runtime_dir,
+                 service, strerror(errno));
 }
 
 /* What others read comes with the locks, so that they see it alive as soon as it is. */

@@ -141,5 +141,5 @@ void running_on_hidden_long_enough(evutil_socket_t fd, short what, void *arg)
     }
     FOR_EACH_SERVICE(running, service)
         service_unhide(service);
-    log_line(RPD_LOG_INFO, NULL, "an idle exit is called off: a client came");
+    log_line(RPD_LOG_INFO, NULL, "idle exit cancelled: a client came");
 }

@@ -202,7 +202,7 @@ static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
     if (send_to(runtime_dirfd, instance, pidfd, SIGTERM) < 0)
         return RPDCTL_NO;
     if (is_stopped(instance))
-        rpdctl_say("stop: %s: process %d is suspended, and can end only when it goes on: kill "
+        rpdctl_say("stop: %s: process %d is suspended, and can end only when it continues: kill "
                    "-CONT %d",
                    instance->service, (int)instance->pid, (int)instance->pid);
     if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + limit_us) < 0) {

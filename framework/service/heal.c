@@ -72,7 +72,7 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         acceptor_take_queued(&attachment->acceptor, old_fd);
     if (attachment->acceptor.started &&
         acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
-        log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
+        log_line(RPD_LOG_ERROR, service->name, "out of memory: no longer accepting clients on %s",
                  attachment->listener.text);
     close(old_fd);
 }

@@ -229,7 +229,7 @@ static void let_in(struct rpd_service *service)
         return;
     for (size_t i = 0; i < service->attachment_count; i++)
         if (start_accepting(&service->attachments[i]) < 0)
-            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: not accepting clients on %s",
                      service->attachments[i].listener.text);
 }
 

@@ -221,7 +221,7 @@ static void retry_later(struct rpd_load *run, const char *why)
 
     run->retry_s = backoff_s(run->retry_s);
     set_state(run, RPD_PART_PAUSED);
-    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; tries again in %u s", why,
+    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; trying again in %u s", why,
              run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);

@@ -17,8 +17,8 @@
 enum { ENSURE_TIMED_OUT = 1 }; /* beside rpd's exit codes */
 
 struct ensure {
-    struct ensure_request request;  /* arguments, config and the deadline are the caller's */
-    void (*warn)(const char *line); /* what the user should know, and is no failure */
+    struct ensure_request request;     /* arguments, config and the deadline are the caller's */
+    void (*warn)(const char *line);    /* what the user should know, and is no failure */
     void (*pass_on)(const char *line); /* an error of rpd's before the last, as it says it */
     /* Of a restart, else NULL: stops what runs. Called once, in our turn: a caller that ensures
      * meanwhile waits, and finds what is started then. 0, or the exit code: the end. */

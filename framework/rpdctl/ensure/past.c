@@ -59,7 +59,7 @@ static int tell_end(const struct history_entry *end, struct error *error)
         snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, end->text);
     else
         error_set(error, (enum exit_code)end->code, "start", "rpd",
-                  "pid %d ended with code %d, without a word", (int)end->pid, end->code);
+                  "pid %d ended with code %d, without a message", (int)end->pid, end->code);
     return end->code;
 }
 
@@ -111,7 +111,7 @@ int ensure_past_tell_end(const struct ensure_request *request, const struct inst
         return EXIT_INTERNAL;
     }
     error_set(error, (enum exit_code)ENSURE_KILLED, "ensure", instance->service,
-              "pid %d was gone before it was ready, without a word: killed?; see its log",
+              "pid %d was gone before it was ready, without a message: was it killed?; see its log",
               (int)instance->pid);
     return ENSURE_KILLED;
 }
