@@ -149,7 +149,7 @@ void provoke_stall(struct stage *stage, const char *variant)
 {
     stage_say(stage->guest, textf("now %s", variant));
     stage_wait_verdict(stage, STATE_STALLED);
-    assert_line(stage->rpd, "has stood still for 1 s in ");
+    assert_line(stage->rpd, "has been standing still for 1 s in ");
 }
 
 /* The stop takes drain_s and a second, and no longer. */

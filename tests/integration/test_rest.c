@@ -143,7 +143,7 @@ Test(rest, where_a_plugin_has_the_event_base_there_is_none)
     assert_bound(scene.rpd);
     assert_line(scene.rpd, "test: stalls in timer");
     cr_expect_not(rests(&scene));
-    assert_line(scene.rpd, "has stood still for 1 s");
+    assert_line(scene.rpd, "has been standing still for 1 s");
     assert_line(scene.rpd, "goes on after");
     end_scene(&scene);
 }
