@@ -166,8 +166,6 @@ static void clean_up_for_exit(void)
 
 static int load_code(struct daemon *daemon, struct error *error)
 {
-    if (libevent_load(error) < 0 || libjansson_load(error) < 0)
-        return -1;
     /* What a client need not wait for comes after bind, and before the first
      * foreign code. */
     if (watchdog_create(error) < 0)
@@ -209,6 +207,15 @@ static int claim_state(struct daemon *daemon, struct error *error)
             return -1;
     watchdog_disarm(WATCHDOG_START);
     return 0;
+}
+
+/* ---- code of rpd's own ---- */
+
+/* Once all endpoints are up: neither the code of a backend nor its bind needs it. */
+static int load_libraries(struct daemon *daemon, struct error *error)
+{
+    (void)daemon;
+    return libevent_load(error) < 0 || libjansson_load(error) < 0 ? -1 : 0;
 }
 
 /* ---- control ---- */
@@ -319,6 +326,7 @@ static const struct step {
     {"code",     load_code,      NULL},
     {"state",    claim_state,    NULL},
     {"own bind", bind_own,       NULL},
+    {"code",     load_libraries, NULL},
     {"control",  open_control,   close_control},
     {"publish",  daemon_publish, daemon_unpublish},
     {"loop",     make_loop,      end_loop},
@@ -403,6 +411,8 @@ static int check(struct daemon *daemon)
         failed = daemon_resolve(daemon, &error);
     if (!failed)
         failed = load_code(daemon, &error);
+    if (!failed)
+        failed = load_libraries(daemon, &error);
     if (failed)
         say(&error);
     else
