@@ -3,6 +3,7 @@
  * Bytes are read into the loop's block, or behind what on_data has left; on_data is
  * offered all of it, for a slice (conn_turns.h). When that is used up it is shown
  * nothing more, and is due again. */
+#include "base/plain_io.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -178,7 +179,7 @@ static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
 static ssize_t read_into_block(struct rpd_conn *conn)
 {
     char *block = conn->group->loop->input;
-    const ssize_t size = recv(conn->fd, block, CONN_BLOCK, 0);
+    const ssize_t size = plain_recv(conn->fd, block, CONN_BLOCK);
 
     if (size <= 0)
         return size;

@@ -9,6 +9,7 @@
 #include "library/libevent.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     CONN_BLOCK = 64 * 1024,
@@ -31,12 +32,17 @@ struct rpd_conn {
     unsigned keeps;
     bool open; /* on_close has not been called */
     bool in_callback;
-    bool broken; /* close at the next settle() */
     bool input_ended;
-    bool refused;     /* only the busy answer is for it */
-    bool finishing;   /* close when the output is sent */
-    bool choked;      /* too much output waits */
-    bool paused;      /* by the backend */
+    bool refused; /* only the busy answer is for it */
+    union {
+        struct {
+            bool broken;    /* close at the next settle() */
+            bool finishing; /* close when the output is sent */
+            bool choked;    /* too much output waits */
+            bool paused;    /* by the backend */
+        };
+        uint32_t takes_none; /* any of them: each step of a request asks that */
+    };
     bool end_offered; /* on_data has been told of the end of input */
     bool wants_data;  /* on_data is due: there is something that it has not been offered */
     bool yields;      /* it is due even without input, and after the others */
@@ -80,7 +86,7 @@ void conn_call(struct rpd_conn *conn, conn_callback callback);
  * concerned. */
 static inline bool conn_takes_input(const struct rpd_conn *conn)
 {
-    return !conn->choked && !conn->paused && !conn->finishing && !conn->broken;
+    return conn->takes_none == 0;
 }
 
 /* ---- conn_bounds.c --------------------------------------------------------- */
