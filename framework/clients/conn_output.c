@@ -238,8 +238,8 @@ static void send_some(struct rpd_conn *conn)
     buffer_drop(&conn->out, sent);
     conn_account(conn);
     /* Where the loop is late, libevent tells the time-out and not that there is room:
-     * who takes something now has not stalled. (The event persists: libevent counts its
-     * time-out anew from each turn in which there was room.) */
+     * who takes something now has not stalled. The event persists: libevent counts its
+     * time-out anew from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
     else if (conn->out.size > 0)
