@@ -150,7 +150,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
      * ever is not waited for. */
     for (int round = 0; round < 100; round++) {
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-        struct stat held;
+        struct stat held = {0};
         int fd = open_lock_file(dirfd, path, name, &held, error);
 
         if (fd < 0)
