@@ -97,15 +97,15 @@ bool conn_turns_slice_is_over(struct conn_turns *turns)
 
 static bool any_waits(const struct conn_turns *turns)
 {
-    return !TAILQ_EMPTY(&turns->fresh) || !TAILQ_EMPTY(&turns->used);
+    return !TAILQ_EMPTY(&turns->queues[CONN_TURN_LIGHT]) ||
+           !TAILQ_EMPTY(&turns->queues[CONN_TURN_HEAVY]) ||
+           !TAILQ_EMPTY(&turns->queues[CONN_TURN_USED]);
 }
 
-static void append(struct conn_turns *turns, struct conn_turn *turn, bool is_fresh)
+static void append(struct conn_turns *turns, struct conn_turn *turn, enum conn_turn_place place)
 {
-    struct conn_turn_list *list = is_fresh ? &turns->fresh : &turns->used;
-
-    turn->place = is_fresh ? CONN_TURN_FRESH : CONN_TURN_USED;
-    TAILQ_INSERT_TAIL(list, turn, link);
+    turn->place = place;
+    TAILQ_INSERT_TAIL(&turns->queues[place], turn, link);
 }
 
 static bool is_heavy(const struct conn_turns *turns, const struct conn_turn *turn)
@@ -113,16 +113,25 @@ static bool is_heavy(const struct conn_turns *turns, const struct conn_turn *tur
     return turn->heavy_until != 0 && (int)(turn->heavy_until - turns->number) > 0;
 }
 
+/* Of one that has not used up its slice. */
+static enum conn_turn_place place_of(const struct conn_turns *turns, const struct conn_turn *turn)
+{
+    return is_heavy(turns, turn) ? CONN_TURN_HEAVY : CONN_TURN_LIGHT;
+}
+
+static bool is_queued(const struct conn_turn *turn)
+{
+    return turn->place != CONN_TURN_NONE && turn->place != CONN_TURN_NOW;
+}
+
 static void take_out(struct conn_turns *turns, struct conn_turn *turn)
 {
-    struct conn_turn_list *list = turn->place == CONN_TURN_FRESH ? &turns->fresh : &turns->used;
-
-    TAILQ_REMOVE(list, turn, link);
+    TAILQ_REMOVE(&turns->queues[turn->place], turn, link);
 }
 
 void conn_turn_remove(struct conn_turns *turns, struct conn_turn *turn)
 {
-    if (turn->place == CONN_TURN_FRESH || turn->place == CONN_TURN_USED)
+    if (is_queued(turn))
         take_out(turns, turn);
     turn->place = CONN_TURN_NONE;
 }
@@ -140,7 +149,7 @@ void conn_turn_add(struct conn_turns *turns, struct conn_turn *turn)
 {
     if (turn->place != CONN_TURN_NONE)
         return;
-    append(turns, turn, !is_heavy(turns, turn));
+    append(turns, turn, place_of(turns, turn));
     run_soon(turns);
 }
 
@@ -149,7 +158,7 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
     if (turn->place == CONN_TURN_NOW)
         return;
     conn_turn_remove(turns, turn);
-    append(turns, turn, false);
+    append(turns, turn, CONN_TURN_USED);
     run_soon(turns);
 }
 
@@ -173,7 +182,7 @@ static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
         turn->heavy_until = turns->number + HEAVY_TURNS;
     turn->place = CONN_TURN_NONE;
     if (end != CONN_TURN_DONE)
-        append(turns, turn, false);
+        append(turns, turn, CONN_TURN_USED);
 }
 
 void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
@@ -184,7 +193,7 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
     if (!turns->is_in_turn)
         begin_turn(turns);
     if (any_waits(turns) || turns->is_over || is_heavy(turns, turn)) {
-        append(turns, turn, !is_heavy(turns, turn));
+        append(turns, turn, place_of(turns, turn));
         return;
     }
     turns->is_serving = true;
@@ -192,12 +201,22 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
     turns->is_serving = false;
 }
 
+/* Of the first queue whose part of the turn is not over; else of the last. */
 static struct conn_turn *next(const struct conn_turns *turns)
 {
-    struct conn_turn *fresh = TAILQ_FIRST(&turns->fresh), *used = TAILQ_FIRST(&turns->used);
-    const bool is_half_over = turns->read_us - turns->began_us >= CONN_TURN_US / 2;
+    static const uint64_t parts_us[] = {[CONN_TURN_LIGHT] = CONN_TURN_US / 2,
+                                        [CONN_TURN_HEAVY] = CONN_TURN_US / 4 * 3,
+                                        [CONN_TURN_USED] = UINT64_MAX};
+    const uint64_t passed_us = turns->read_us - turns->began_us;
+    struct conn_turn *last = NULL;
 
-    return fresh && (!used || !is_half_over) ? fresh : used;
+    for (int place = CONN_TURN_LIGHT; place <= CONN_TURN_USED; place++) {
+        struct conn_turn *first = TAILQ_FIRST(&turns->queues[place]);
+        if (first && passed_us < parts_us[place])
+            return first;
+        last = first ? first : last;
+    }
+    return last;
 }
 
 static void on_run(evutil_socket_t fd, short what, void *arg)
@@ -223,8 +242,8 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
 void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve)
 {
     *turns = (struct conn_turns){.serve = serve};
-    TAILQ_INIT(&turns->fresh);
-    TAILQ_INIT(&turns->used);
+    for (int place = CONN_TURN_NONE; place < CONN_TURN_NOW; place++)
+        TAILQ_INIT(&turns->queues[place]);
     evtimer_assign(&turns->run, base, on_run, turns);
 }
 

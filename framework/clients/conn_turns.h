@@ -1,12 +1,16 @@
 /* Turns: whose connection is served next, and for how long.
  *
- * A connection for which there is something to do waits in one of two queues, much as
- * in fq_codel: used, if it has used up a slice and is not done, or if one of its slices
- * took long within the last turns of the loop; fresh otherwise. A turn of the loop serves them for
- * at most CONN_TURN_US in all, and each for at most CONN_SLICE_US. The fresh ones go
- * first, for at most half of the turn while there are used ones. What is left goes on
+ * A connection for which there is something to do waits in one of three queues, much as
+ * in fq_codel: used, if it has used up a slice and is not done; heavy, if one of its slices
+ * took long within the last turns of the loop; light otherwise. A turn of the loop serves
+ * them for at most CONN_TURN_US in all, and each for at most CONN_SLICE_US. The light ones go
+ * first for half of the turn, then the heavy ones until three quarters of it, then the used
+ * ones; nothing of the turn is left unused while any of them waits. What is left goes on
  * in the loop's next turn, after the loop has looked for others, timers, signals and
  * new clients. One that becomes ready while nobody waits is served at once.
+ *
+ * That a slice took long may be the machine's fault: so a heavy one waits for other heavy ones,
+ * and never for all that are used, which may be many times CONN_SLICE_US.
  *
  * The clock is read when a turn begins; after two to four slices (what is cold in the
  * caches after a system call is dear); and as often as a callback asks whether its slice
@@ -29,7 +33,13 @@ enum {
 /* Of one connection; zeroed to begin with. */
 struct conn_turn {
     TAILQ_ENTRY(conn_turn) link;
-    enum { CONN_TURN_NONE, CONN_TURN_FRESH, CONN_TURN_USED, CONN_TURN_NOW } place;
+    enum conn_turn_place {
+        CONN_TURN_NONE,
+        CONN_TURN_LIGHT,
+        CONN_TURN_HEAVY,
+        CONN_TURN_USED,
+        CONN_TURN_NOW
+    } place;
     unsigned heavy_until; /* a turn of the loop, by its number */
 };
 
@@ -47,7 +57,7 @@ TAILQ_HEAD(conn_turn_list, conn_turn);
 struct conn_turns {
     struct event run; /* serves who waits, and ends the turn */
     conn_turn_serve_fn serve;
-    struct conn_turn_list fresh, used;
+    struct conn_turn_list queues[CONN_TURN_NOW]; /* by the place of those in them */
     bool is_serving;
     bool is_in_turn, is_over, is_slice_over;
     unsigned number;         /* of the loop's turn */

@@ -165,6 +165,91 @@ Test(conn_turns, the_new_go_before_those_with_more_to_do)
     cr_assert_leq(most - least, 1, "between %u and %u slices", least, most);
 }
 
+/* Serves it, and some of its kind, until its slice is known to have been long. (The clock is read
+ * after each slice only where they are.) */
+static void make_heavy(struct conn *conn)
+{
+    for (size_t i = 0; i < 1000 && conn->turn.heavy_until == 0; i++) {
+        for (size_t j = 0; j < 4; j++) {
+            conns[j].work_us = conn->work_us;
+            conn_turn_add(&turns, &conns[j].turn);
+        }
+        conn_turn_add(&turns, &conn->turn);
+        turn_once();
+    }
+    for (size_t j = 0; j < 4; j++)
+        conn_turn_remove(&turns, &conns[j].turn);
+    conn_turn_remove(&turns, &conn->turn);
+    cr_assert_neq(conn->turn.heavy_until, 0, "a slice of %u us is not long", conn->work_us);
+}
+
+static void keep_heavy(struct conn *conn)
+{
+    conn->turn.heavy_until = turns.number + 1000;
+}
+
+/* One whose slice took long, be it the machine's fault, waits for no round of those with more to
+ * do: a round of many is many times as long as a turn. */
+Test(conn_turns, the_heavy_go_before_those_with_more_to_do)
+{
+    struct conn *heavy = &conns[MANY - 1];
+
+    heavy->work_us = 200;
+    make_heavy(heavy);
+    heavy->work_us = 0;
+    for (size_t i = 0; i + 1 < MANY; i++) {
+        conns[i] = (struct conn){.end = CONN_TURN_MORE, .asks = 1000000};
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    while (conns[MANY - 2].served == 0)
+        turn_once();
+    for (size_t round = 0; round < 60; round++) {
+        keep_heavy(heavy);
+        conn_turn_add(&turns, &heavy->turn);
+        served = 0;
+        turn_once();
+        cr_assert(was_served(heavy, 1), "round %zu: after others", round);
+    }
+}
+
+/* Those with long slices do not come in the way of one that has had none. */
+Test(conn_turns, the_light_go_before_the_heavy)
+{
+    struct conn *light = &conns[MANY - 1];
+
+    for (size_t i = 0; i + 1 < MANY; i++) {
+        keep_heavy(&conns[i]);
+        conn_turn_add(&turns, &conns[i].turn);
+        conn_turn_take(&turns, &conns[i].turn);
+    }
+    cr_assert_eq(served, 0, "one that is heavy is served before its turn");
+    conn_turn_add(&turns, &light->turn);
+    turn_once();
+    cr_assert(was_served(light, 1));
+}
+
+/* Three quarters of a turn are for those of the first two kinds. */
+Test(conn_turns, neither_the_light_nor_the_heavy_starve_the_others)
+{
+    struct conn *used = &conns[0], *heavy = &conns[1];
+
+    *used = (struct conn){.end = CONN_TURN_YIELDS, .work_us = 100};
+    heavy->work_us = 100;
+    conn_turn_yield(&turns, &used->turn);
+    for (size_t round = 0; round < 200 && (used->served < 9 || heavy->served < 9); round++) {
+        keep_heavy(heavy);
+        conn_turn_add(&turns, &heavy->turn);
+        for (size_t i = 2; i < MANY; i++) {
+            conns[i].work_us = 100;
+            conns[i].turn.heavy_until = 0;
+            conn_turn_add(&turns, &conns[i].turn);
+        }
+        turn_once();
+    }
+    cr_assert_geq(used->served, 9);
+    cr_assert_geq(heavy->served, 9);
+}
+
 /* Half a turn is for those who wait since earlier turns, however many are new. */
 Test(conn_turns, the_new_do_not_starve_the_others)
 {
