@@ -66,6 +66,7 @@ struct kv {
     struct channel_table *channel_table;
     TAILQ_HEAD(trash_list, trash) trash;
     struct steps *steps;     /* a command that takes several turns; NULL: none */
+    uint64_t steps_done;     /* of all commands that take several turns */
     int64_t longest_step_us; /* of the loop's time, by one step or one tick */
     struct heap copies;      /* of large requests */
     struct event *timer;
