@@ -8,8 +8,10 @@ enum {
     STRIDE_MAX = 4,
     SLICE_STRIDE_MAX = 16,
     STRIDE_US = 20, /* what takes longer is looked at more often */
-    HEAVY_US = 25,
-    HEAVY_TURNS = 16 /* so long others go before it: a turn is CONN_TURN_US at most */
+    LONG_US = 25,   /* of a slice */
+    LONG_WEIGHS = 2,
+    WEIGHT_MIN = -2,
+    WEIGHT_MAX = 4
 };
 
 /* ---- time -------------------------------------------------------------------- */
@@ -45,18 +47,20 @@ static void begin_turn(struct conn_turns *turns)
     turns->is_in_turn = true;
     turns->is_over = false;
     turns->began_us = turns->read_us = clock_us();
-    turns->stride = STRIDE_FIRST;
+    /* (What took long in the last one is measured in this one, too, even if it is the first.) */
+    if (turns->stride > STRIDE_FIRST)
+        turns->stride = STRIDE_FIRST;
     turns->slices = 0;
 }
 
 static void end_turn(struct conn_turns *turns)
 {
     turns->is_in_turn = turns->is_over = false;
-    turns->number++;
 }
 
-static void begin_slice(struct conn_turns *turns)
+static void begin_slice(struct conn_turns *turns, bool is_light)
 {
+    turns->slice_us = is_light ? CONN_LIGHT_SLICE_US : CONN_SLICE_US;
     turns->is_slice_over = false;
     turns->entered_us = turns->slices == 0 ? turns->read_us : 0;
     turns->slice_began_us = 0;
@@ -64,8 +68,8 @@ static void begin_slice(struct conn_turns *turns)
     turns->slice_stride = 1;
 }
 
-/* Returns whether it took long, as far as is known: once a slice did, each is measured. */
-static bool end_slice(struct conn_turns *turns)
+/* Returns how long it took, as far as is known, or 0: once one took long, each is measured. */
+static uint64_t end_slice(struct conn_turns *turns)
 {
     if (++turns->slices >= turns->stride) {
         const uint64_t passed_us = read_clock(turns);
@@ -73,7 +77,16 @@ static bool end_slice(struct conn_turns *turns)
         turns->stride = adapt(turns->stride, STRIDE_MAX,
                               turns->entered_us ? turns->read_us - turns->entered_us : passed_us);
     }
-    return turns->entered_us != 0 && turns->read_us - turns->entered_us > HEAVY_US;
+    return turns->entered_us ? turns->read_us - turns->entered_us : 0;
+}
+
+static void weigh(struct conn_turn *turn, bool was_long)
+{
+    if (was_long)
+        turn->weight = turn->weight + LONG_WEIGHS < WEIGHT_MAX ? turn->weight + LONG_WEIGHS
+                                                               : WEIGHT_MAX;
+    else if (turn->weight > WEIGHT_MIN)
+        turn->weight--;
 }
 
 bool conn_turns_slice_is_over(struct conn_turns *turns)
@@ -86,7 +99,7 @@ bool conn_turns_slice_is_over(struct conn_turns *turns)
     passed_us = read_clock(turns);
     if (turns->slice_began_us == 0)
         turns->slice_began_us = turns->read_us;
-    turns->is_slice_over = turns->read_us - turns->slice_began_us >= CONN_SLICE_US;
+    turns->is_slice_over = turns->read_us - turns->slice_began_us >= turns->slice_us;
     turns->slice_stride = adapt(turns->slice_stride, SLICE_STRIDE_MAX, passed_us);
     turns->asked = 0;
     turns->tick = tick;
@@ -108,15 +121,15 @@ static void append(struct conn_turns *turns, struct conn_turn *turn, enum conn_t
     TAILQ_INSERT_TAIL(&turns->queues[place], turn, link);
 }
 
-static bool is_heavy(const struct conn_turns *turns, const struct conn_turn *turn)
+static bool is_heavy(const struct conn_turn *turn)
 {
-    return turn->heavy_until != 0 && (int)(turn->heavy_until - turns->number) > 0;
+    return turn->weight > 0;
 }
 
 /* Of one that has not used up its slice. */
-static enum conn_turn_place place_of(const struct conn_turns *turns, const struct conn_turn *turn)
+static enum conn_turn_place place_of(const struct conn_turn *turn)
 {
-    return is_heavy(turns, turn) ? CONN_TURN_HEAVY : CONN_TURN_LIGHT;
+    return is_heavy(turn) ? CONN_TURN_HEAVY : CONN_TURN_LIGHT;
 }
 
 static bool is_queued(const struct conn_turn *turn)
@@ -149,7 +162,7 @@ void conn_turn_add(struct conn_turns *turns, struct conn_turn *turn)
 {
     if (turn->place != CONN_TURN_NONE)
         return;
-    append(turns, turn, place_of(turns, turn));
+    append(turns, turn, place_of(turn));
     run_soon(turns);
 }
 
@@ -168,18 +181,18 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
 static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
 {
     enum conn_turn_end end;
-    bool is_long;
+    uint64_t took_us;
 
     turn->place = CONN_TURN_NOW;
-    begin_slice(turns);
+    begin_slice(turns, !is_heavy(turn));
     do
         end = turns->serve(turn);
     while (end == CONN_TURN_MORE && !conn_turns_slice_is_over(turns));
-    is_long = end_slice(turns);
+    took_us = end_slice(turns);
     if (end == CONN_TURN_GONE)
         return;
-    if (is_long)
-        turn->heavy_until = turns->number + HEAVY_TURNS;
+    if (took_us > 0 || turns->is_slice_over)
+        weigh(turn, took_us > LONG_US || turns->is_slice_over);
     turn->place = CONN_TURN_NONE;
     if (end != CONN_TURN_DONE)
         append(turns, turn, CONN_TURN_USED);
@@ -192,8 +205,8 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
     run_soon(turns);
     if (!turns->is_in_turn)
         begin_turn(turns);
-    if (any_waits(turns) || turns->is_over || is_heavy(turns, turn)) {
-        append(turns, turn, place_of(turns, turn));
+    if (any_waits(turns) || turns->is_over || is_heavy(turn)) {
+        append(turns, turn, place_of(turn));
         return;
     }
     turns->is_serving = true;
@@ -241,7 +254,7 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
 
 void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve)
 {
-    *turns = (struct conn_turns){.serve = serve};
+    *turns = (struct conn_turns){.serve = serve, .stride = STRIDE_FIRST};
     for (int place = CONN_TURN_NONE; place < CONN_TURN_NOW; place++)
         TAILQ_INIT(&turns->queues[place]);
     evtimer_assign(&turns->run, base, on_run, turns);

@@ -165,11 +165,11 @@ Test(conn_turns, the_new_go_before_those_with_more_to_do)
     cr_assert_leq(most - least, 1, "between %u and %u slices", least, most);
 }
 
-/* Serves it, and some of its kind, until its slice is known to have been long. (The clock is read
- * after each slice only where they are.) */
+/* Serves it, and some of its kind, until its slices are known to have been long. (The clock is
+ * read after each slice only where they are.) */
 static void make_heavy(struct conn *conn)
 {
-    for (size_t i = 0; i < 1000 && conn->turn.heavy_until == 0; i++) {
+    for (size_t i = 0; i < 1000 && conn->turn.weight <= 0; i++) {
         for (size_t j = 0; j < 4; j++) {
             conns[j].work_us = conn->work_us;
             conn_turn_add(&turns, &conns[j].turn);
@@ -180,12 +180,12 @@ static void make_heavy(struct conn *conn)
     for (size_t j = 0; j < 4; j++)
         conn_turn_remove(&turns, &conns[j].turn);
     conn_turn_remove(&turns, &conn->turn);
-    cr_assert_neq(conn->turn.heavy_until, 0, "a slice of %u us is not long", conn->work_us);
+    cr_assert_gt(conn->turn.weight, 0, "slices of %u us are not long", conn->work_us);
 }
 
 static void keep_heavy(struct conn *conn)
 {
-    conn->turn.heavy_until = turns.number + 1000;
+    conn->turn.weight = 1000;
 }
 
 /* One whose slice took long, be it the machine's fault, waits for no round of those with more to
@@ -228,6 +228,68 @@ Test(conn_turns, the_light_go_before_the_heavy)
     cr_assert(was_served(light, 1));
 }
 
+/* A batch that uses up a slice each time it comes waits behind those who ask for little, also when
+ * it has been idle meanwhile. */
+Test(conn_turns, who_used_up_a_slice_is_heavy_when_it_comes_again)
+{
+    conns[0] = (struct conn){.asks = 1000000};
+    conn_turn_add(&turns, &conns[0].turn);
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_LIGHT, "a new one");
+    turn_once();
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_NONE);
+    for (size_t i = 0; i < 100; i++)
+        turn_once();
+    conn_turn_add(&turns, &conns[0].turn);
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_HEAVY);
+    /* ... until it has asked for little for some time. (What cannot be measured counts neither
+     * way: so it is not alone.) */
+    conns[0].asks = 0;
+    for (size_t i = 0; i < 10000 && conns[0].turn.place != CONN_TURN_LIGHT; i++) {
+        turn_once();
+        conn_turn_add(&turns, &conns[1].turn);
+        conn_turn_add(&turns, &conns[2].turn);
+        conn_turn_add(&turns, &conns[0].turn);
+    }
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_LIGHT);
+}
+
+static uint64_t slice_us_of(struct conn *conn)
+{
+    struct conn *other = &conns[MANY - 1];
+
+    served = 0;
+    conn_turn_add(&turns, &conn->turn);
+    conn_turn_add(&turns, &other->turn);
+    while (other->turn.place != CONN_TURN_NONE)
+        turn_once();
+    return turns.slice_us;
+}
+
+/* Many that are new may come at once. */
+Test(conn_turns, a_light_slice_is_short)
+{
+    struct conn *other = &conns[MANY - 1];
+
+    cr_assert_eq(slice_us_of(&conns[0]), CONN_LIGHT_SLICE_US);
+    keep_heavy(other);
+    cr_assert_eq(slice_us_of(&conns[0]), CONN_SLICE_US);
+}
+
+/* It may have been the machine's fault. */
+Test(conn_turns, one_long_slice_makes_nobody_heavy_who_was_light)
+{
+    for (size_t i = 0; i < 8; i++) {
+        conns[i] = (struct conn){.work_us = 200, .turn.weight = -2};
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    while (served < 8)
+        turn_once();
+    for (size_t i = 0; i < 8; i++) {
+        conn_turn_add(&turns, &conns[i].turn);
+        cr_assert_eq(conns[i].turn.place, CONN_TURN_LIGHT);
+    }
+}
+
 /* Three quarters of a turn are for those of the first two kinds. */
 Test(conn_turns, neither_the_light_nor_the_heavy_starve_the_others)
 {
@@ -241,7 +303,7 @@ Test(conn_turns, neither_the_light_nor_the_heavy_starve_the_others)
         conn_turn_add(&turns, &heavy->turn);
         for (size_t i = 2; i < MANY; i++) {
             conns[i].work_us = 100;
-            conns[i].turn.heavy_until = 0;
+            conns[i].turn.weight = 0;
             conn_turn_add(&turns, &conns[i].turn);
         }
         turn_once();
@@ -264,7 +326,7 @@ Test(conn_turns, the_new_do_not_starve_the_others)
         for (size_t i = 1; i < MANY; i++) {
             conns[i].work_us = 100;
             if (conns[i].turn.place == CONN_TURN_NONE)
-                conns[i].turn.heavy_until = 0;
+                conns[i].turn.weight = 0;
             conn_turn_add(&turns, &conns[i].turn);
         }
         turn_once();
