@@ -7,11 +7,11 @@ enum {
     STRIDE_FIRST = 2,
     STRIDE_MAX = 4,
     SLICE_STRIDE_MAX = 16,
-    STRIDE_US = 20, /* what takes longer is looked at more often */
-    LONG_US = 25,   /* of a slice */
-    LONG_WEIGHS = 2,
-    WEIGHT_MIN = -2,
-    WEIGHT_MAX = 4
+    STRIDE_US = 20,  /* what takes longer is looked at more often */
+    LONG_US = 25,    /* of a slice */
+    LONG_WEIGHS = 2, /* a short one takes 1 away */
+    USED_UP_WEIGHS = 2 * LONG_WEIGHS,
+    WEIGHT_MAX = 3 * LONG_WEIGHS
 };
 
 /* ---- time -------------------------------------------------------------------- */
@@ -58,8 +58,13 @@ static void end_turn(struct conn_turns *turns)
     turns->is_in_turn = turns->is_over = false;
 }
 
+/* Those that are heavy are measured always: else they might stay so for want of a look. */
 static void begin_slice(struct conn_turns *turns, bool is_light)
 {
+    if (!is_light && turns->slices > 0) {
+        read_clock(turns);
+        turns->slices = 0;
+    }
     turns->slice_us = is_light ? CONN_LIGHT_SLICE_US : CONN_SLICE_US;
     turns->is_slice_over = false;
     turns->entered_us = turns->slices == 0 ? turns->read_us : 0;
@@ -69,9 +74,9 @@ static void begin_slice(struct conn_turns *turns, bool is_light)
 }
 
 /* Returns how long it took, as far as is known, or 0: once one took long, each is measured. */
-static uint64_t end_slice(struct conn_turns *turns)
+static uint64_t end_slice(struct conn_turns *turns, bool is_light)
 {
-    if (++turns->slices >= turns->stride) {
+    if (++turns->slices >= turns->stride || !is_light) {
         const uint64_t passed_us = read_clock(turns);
         turns->slices = 0;
         turns->stride = adapt(turns->stride, STRIDE_MAX,
@@ -80,13 +85,17 @@ static uint64_t end_slice(struct conn_turns *turns)
     return turns->entered_us ? turns->read_us - turns->entered_us : 0;
 }
 
-static void weigh(struct conn_turn *turn, bool was_long)
+/* took_us: 0 if that is not known. (The last slice of several is as long as what was left.) */
+static void weigh(struct conn_turn *turn, uint64_t took_us, bool is_used_up)
 {
+    const bool was_long = is_used_up || took_us > LONG_US;
+
     if (was_long)
-        turn->weight = turn->weight + LONG_WEIGHS < WEIGHT_MAX ? turn->weight + LONG_WEIGHS
-                                                               : WEIGHT_MAX;
-    else if (turn->weight > WEIGHT_MIN)
+        turn->weight += is_used_up ? USED_UP_WEIGHS : LONG_WEIGHS;
+    else if (took_us > 0 && turn->weight > 0 && !turn->goes_on)
         turn->weight--;
+    if (turn->weight > WEIGHT_MAX)
+        turn->weight = WEIGHT_MAX;
 }
 
 bool conn_turns_slice_is_over(struct conn_turns *turns)
@@ -123,7 +132,7 @@ static void append(struct conn_turns *turns, struct conn_turn *turn, enum conn_t
 
 static bool is_heavy(const struct conn_turn *turn)
 {
-    return turn->weight > 0;
+    return turn->weight > LONG_WEIGHS;
 }
 
 /* Of one that has not used up its slice. */
@@ -181,18 +190,19 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
 static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
 {
     enum conn_turn_end end;
+    const bool is_light = !is_heavy(turn);
     uint64_t took_us;
 
     turn->place = CONN_TURN_NOW;
-    begin_slice(turns, !is_heavy(turn));
+    begin_slice(turns, is_light);
     do
         end = turns->serve(turn);
     while (end == CONN_TURN_MORE && !conn_turns_slice_is_over(turns));
-    took_us = end_slice(turns);
+    took_us = end_slice(turns, is_light);
     if (end == CONN_TURN_GONE)
         return;
-    if (took_us > 0 || turns->is_slice_over)
-        weigh(turn, took_us > LONG_US || turns->is_slice_over);
+    weigh(turn, took_us, turns->is_slice_over);
+    turn->goes_on = end != CONN_TURN_DONE;
     turn->place = CONN_TURN_NONE;
     if (end != CONN_TURN_DONE)
         append(turns, turn, CONN_TURN_USED);

@@ -9,9 +9,9 @@
  * them waits. What is left goes on in the loop's next turn, after the loop has looked for others,
  * timers, signals and new clients. One that becomes ready while nobody waits is served at once.
  *
- * That one slice took long may be the machine's fault, and makes nobody heavy who was light for
- * long. (A round of all that have much to do takes many turns: one who asks for little must
- * not wait for it, neither behind the used ones nor behind those whose next batch has come.)
+ * That one slice took long may be the machine's fault, and makes nobody heavy. (A round of all that
+ * have much to do takes many turns: one who asks for little must not wait for it, neither behind
+ * the used ones nor behind those whose next batch has come.)
  *
  * The clock is read when a turn begins; after two to four slices (what is cold in the
  * caches after a system call is dear); and as often as a callback asks whether its slice
@@ -42,7 +42,8 @@ struct conn_turn {
         CONN_TURN_USED,
         CONN_TURN_NOW
     } place;
-    int weight; /* of its last slices: above 0 it is heavy */
+    unsigned weight; /* of its last slices */
+    bool goes_on;    /* its last slice was not the last of what it had to do */
 };
 
 enum conn_turn_end {

@@ -36,7 +36,7 @@ static bool talk_on(int fd, struct talk *talk, const char *text, size_t size)
  * question to its answer. The daemon says it when it answers, so that it does not matter when the
  * test gets a processor. A turn is 2 ms of callbacks; so a question waits for the turn that runs,
  * and for those who are before it in the next. */
-enum { QUESTIONS = 100, WORK_MAX_MS = 10 };
+enum { QUESTIONS = 200, WORK_MAX_MS = 10 };
 
 struct asker {
     int fd;
