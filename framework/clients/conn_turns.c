@@ -8,10 +8,10 @@ enum {
     STRIDE_MAX = 4,
     SLICE_STRIDE_MAX = 16,
     STRIDE_US = 20,  /* what takes longer is looked at more often */
-    LONG_US = 25,    /* of a slice */
-    LONG_WEIGHS = 2, /* a short one takes 1 away */
-    USED_UP_WEIGHS = 2 * LONG_WEIGHS,
-    WEIGHT_MAX = 3 * LONG_WEIGHS
+    LONG_WEIGHS = 2, /* a short slice takes 1 away */
+    USED_UP_WEIGHS = 3 * LONG_WEIGHS,
+    HEAVY = USED_UP_WEIGHS,
+    WEIGHT_MAX = HEAVY + 2
 };
 
 /* ---- time -------------------------------------------------------------------- */
@@ -88,7 +88,7 @@ static uint64_t end_slice(struct conn_turns *turns, bool is_light)
 /* took_us: 0 if that is not known. (The last slice of several is as long as what was left.) */
 static void weigh(struct conn_turn *turn, uint64_t took_us, bool is_used_up)
 {
-    const bool was_long = is_used_up || took_us > LONG_US;
+    const bool was_long = is_used_up || took_us > CONN_LIGHT_SLICE_US;
 
     if (was_long)
         turn->weight += is_used_up ? USED_UP_WEIGHS : LONG_WEIGHS;
@@ -132,7 +132,7 @@ static void append(struct conn_turns *turns, struct conn_turn *turn, enum conn_t
 
 static bool is_heavy(const struct conn_turn *turn)
 {
-    return turn->weight > LONG_WEIGHS;
+    return turn->weight >= HEAVY;
 }
 
 /* Of one that has not used up its slice. */

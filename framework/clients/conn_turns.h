@@ -1,15 +1,16 @@
 /* Turns: whose connection is served next, and for how long.
  *
  * A connection for which there is something to do waits in one of three queues, much as
- * in fq_codel: used, if it has used up a slice and is not done; heavy, if most of its last
- * slices took long; light otherwise, and to begin with. A turn of the loop serves
+ * in fq_codel: used, if it has used up a slice and is not done; heavy, if its last slices
+ * took long; light otherwise, and to begin with. A turn of the loop serves
  * them for at most CONN_TURN_US in all, and each for at most CONN_SLICE_US, the light ones for
  * CONN_LIGHT_SLICE_US. The light ones go first for half of the turn, then the heavy ones until
  * three quarters of it, then the used ones; nothing of the turn is left unused while any of
  * them waits. What is left goes on in the loop's next turn, after the loop has looked for others,
  * timers, signals and new clients. One that becomes ready while nobody waits is served at once.
  *
- * That one slice took long may be the machine's fault, and makes nobody heavy. (A round of all that
+ * That a slice took long may be the machine's fault, and makes nobody heavy if it happens now and
+ * then. (A round of all that
  * have much to do takes many turns: one who asks for little must not wait for it, neither behind
  * the used ones nor behind those whose next batch has come.)
  *
