@@ -88,8 +88,6 @@ static void init_cut_logs(struct conn_group *group)
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->service_name,
-                   "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -128,6 +126,10 @@ void conn_settle_later(struct rpd_conn *conn)
 
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
+    if (limit == CONN_LIMIT_MEMORY) {
+        places_count_shortage(group->places);
+        return;
+    }
     group->cut++;
     log_count_add(&group->cuts[limit]);
 }
@@ -391,8 +393,7 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
     struct rpd_conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
-        places_close(group->places, take_fd);
-        count_cut(group, CONN_LIMIT_MEMORY);
+        places_close_for_memory(group->places, take_fd);
         return NULL;
     }
     conn->group = group;

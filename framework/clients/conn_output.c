@@ -127,6 +127,15 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
     return conn->broken ? -1 : 0;
 }
 
+/* There is no memory for it: a client must not wait for it, nor take the next for this one. */
+static void lose_answer(struct rpd_conn *conn)
+{
+    if (!conn->open)
+        return;
+    conn_cut(conn, CONN_LIMIT_MEMORY);
+    conn_settle_later(conn);
+}
+
 int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
 {
     if (loop_only_refuses())
@@ -148,6 +157,8 @@ int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
     }
     if (size >= 0 && text)
         result = rpd_conn_write(conn, text, (size_t)size);
+    else if (size >= 0)
+        lose_answer(conn);
     if (text != small)
         free(text);
     return result;

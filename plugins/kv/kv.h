@@ -86,6 +86,7 @@ struct kv {
     /* For INFO: */
     int64_t started_us;
     uint64_t commands_done, connections, sessions;
+    uint64_t short_of_memory; /* clients that were closed because there was none for them */
     size_t peak_memory;
 };
 

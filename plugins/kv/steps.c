@@ -109,7 +109,7 @@ static void do_at_once(struct call *call, struct request_copy *copy)
         call->command->run(call);
     }
     request_copy_free(copy);
-    rpd_conn_abort(call->conn);
+    client_abort_for_memory(call->kv, call->conn);
 }
 
 void steps_begin(struct call *call, struct request_copy *copy)

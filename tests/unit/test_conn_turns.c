@@ -264,6 +264,7 @@ Test(conn_turns, the_rest_of_much_is_not_little)
         for (conns[0].served = 0; conns[0].served == 0;)
             turn_once();
         conns[0].asks = 0;
+        conns[0].work_us = 5;
         conns[0].end = CONN_TURN_DONE;
         while (conns[0].turn.place != CONN_TURN_NONE)
             turn_once();
