@@ -8,6 +8,7 @@
  *     may_have_room, has_stalled   output that waits is sent; a client that has not
  *                                  taken any for write_stall_s is cut
  *     choked, and little waits     not choked any more: on_writable
+ *     holds memory                 starved if that is short, and it has more than its share
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
  *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
@@ -330,6 +331,8 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
+    if (conn->share.held > 0 && needs_input(conn))
+        conn_look_at_share(conn);
     if (needs_input(conn) && may_be_read(conn))
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))

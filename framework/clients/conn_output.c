@@ -47,7 +47,7 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
         conn_cut(conn, CONN_LIMIT_OUTPUT);
         return;
     }
-    if (buffer_append(&conn->out, data, size) < 0)
+    if (conn_append(conn, &conn->out, data, size) < 0)
         conn_cut(conn, CONN_LIMIT_MEMORY);
     conn_account(conn);
     if (rpd_conn_output_size(conn) >= conn->group->output_high)
