@@ -51,6 +51,12 @@ static struct conn_group group;
 static struct event_base *base;
 static int fds[2]; /* the client's, and the daemon's */
 
+static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
+{
+    (void)arg, (void)peer, (void)peer_length;
+    places_close(&places, take_fd);
+}
+
 static void begin(void)
 {
     struct error error;
@@ -65,13 +71,12 @@ static void begin(void)
     event_config_free(config);
     place_pool_init(&pool, base);
     places_init(&places, &pool, base, &limits, "test");
-    cr_assert_eq(hold_init(&hold, base, &places), 0);
+    cr_assert_eq(hold_init(&hold, base, &places, admit), 0);
     cr_assert_eq(conn_loop_init(&loop, base), 0);
     group = (struct conn_group){.limits = &limits,
                                 .places = &places,
                                 .backend = &backend,
-                                .service_name = "test",
-                                .plugin = "test"};
+                                .owner = {.service = "test", .plugin = "test"}};
     conn_group_init(&group, &loop);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 }
@@ -139,17 +144,11 @@ Test(no_memory, of_a_peer)
     assert_closed();
 }
 
-static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
-{
-    (void)arg, (void)peer, (void)peer_length;
-    places_close(&places, take_fd);
-}
-
 Test(no_memory, of_one_that_is_held)
 {
     cr_assert_eq(take_place(), 0);
     allowed = 0;
-    hold_add(&hold, fds[1], &unnamed, sizeof unnamed.sa_family, admit, NULL);
+    hold_add(&hold, fds[1], &unnamed, sizeof unnamed.sa_family, NULL);
     assert_closed();
 }
 
@@ -160,7 +159,7 @@ Test(no_memory, of_an_address_that_is_held)
 
     cr_assert_eq(take_place(), 0);
     allowed = 1;
-    hold_add(&hold, fds[1], (const struct sockaddr *)&address, sizeof address, admit, NULL);
+    hold_add(&hold, fds[1], (const struct sockaddr *)&address, sizeof address, NULL);
     assert_closed();
 }
 
@@ -175,7 +174,7 @@ Test(no_memory, of_a_connection)
 Test(no_memory, nothing_is_said_where_there_is_some)
 {
     cr_assert_eq(take_place(), 0);
-    hold_add(&hold, fds[1], &unnamed, sizeof unnamed.sa_family, admit, NULL);
+    hold_add(&hold, fds[1], &unnamed, sizeof unnamed.sa_family, NULL);
     cr_assert_eq(hold.count, 1);
     assert_stays();
 }
