@@ -213,14 +213,19 @@ enum { EACH = 3000000, SUM_KIB = 32 * 1024, SLACK_KIB = 16 * 1024 };
 static const char held_most[] = "closed: held most, all clients together beyond "
                                 "limits.buffer_bytes (33554432)";
 
-/* A request that goes on for so many bytes; the daemon may close it meanwhile. */
+/* A request that goes on for so many bytes; near the bound the daemon may not read all of it, or
+ * close the client meanwhile. */
 static void send_part(int fd, size_t size)
 {
     static char letters[EACH];
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
 
     memset(letters, 'x', size);
-    for (ssize_t sent = 0; size > 0 && sent >= 0; size -= sent > 0 ? (size_t)sent : 0)
-        sent = send(fd, letters, size, MSG_NOSIGNAL);
+    for (ssize_t sent = 0; size > 0 && sent >= 0; size -= sent > 0 ? (size_t)sent : 0) {
+        if (poll(&writable, 1, 100) <= 0)
+            return;
+        sent = send(fd, letters, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
 }
 
 static void take_memory(int fd, const char *variant)
