@@ -141,7 +141,7 @@ void conn_keep_leftover(struct rpd_conn *conn)
 
     if (in_own)
         buffer_drop(&conn->in, conn->in.size - conn->view_size);
-    else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
+    else if (conn->view_size > 0 && conn_append(conn, &conn->in, conn->view, conn->view_size) < 0)
         conn_cut(conn, CONN_LIMIT_MEMORY);
     conn_account(conn);
     conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
@@ -155,7 +155,7 @@ void conn_keep_leftover(struct rpd_conn *conn)
 static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
 {
     char *block = conn->group->loop->input;
-    char *end = buffer_reserve(&conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
+    char *end = conn_reserve(conn, &conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
     const size_t room = buffer_free_space(&conn->in);
     struct iovec pieces[2] = {{end, room}, {block, CONN_BLOCK / 4}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
@@ -166,7 +166,7 @@ static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
     if (!end)
         errno = ENOMEM;
     buffer_added(&conn->in, behind);
-    if (size > 0 && buffer_append(&conn->in, block, (size_t)size - behind) < 0) {
+    if (size > 0 && conn_append(conn, &conn->in, block, (size_t)size - behind) < 0) {
         errno = ENOMEM;
         return -1;
     }

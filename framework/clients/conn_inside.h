@@ -107,6 +107,11 @@ static inline void conn_account(struct rpd_conn *conn)
         conn_account_changed(conn);
 }
 
+/* As buffer_reserve() and buffer_append(), of one of its buffers. Where doubling it would come near
+ * a bound it grows little by little: so that what is near the bound is never jumped over. */
+char *conn_reserve(struct rpd_conn *conn, struct buffer *buffer, size_t bytes);
+int conn_append(struct rpd_conn *conn, struct buffer *buffer, const void *data, size_t size);
+
 /* Sets starved. */
 void conn_look_at_share(struct rpd_conn *conn);
 

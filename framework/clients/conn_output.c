@@ -65,7 +65,7 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
         conn_cut(conn, CONN_LIMIT_OUTPUT);
         return;
     }
-    if (buffer_append(&conn->out, data, size) < 0)
+    if (conn_append(conn, &conn->out, data, size) < 0)
         conn_cut(conn, CONN_LIMIT_MEMORY);
     conn_account(conn);
     if (rpd_conn_output_size(conn) >= conn->group->output_high)
@@ -158,6 +158,15 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
     return conn->broken ? -1 : 0;
 }
 
+/* There is no memory for it: a client must not wait for it, nor take the next for this one. */
+static void lose_answer(struct rpd_conn *conn)
+{
+    if (!conn->open)
+        return;
+    conn_cut(conn, CONN_LIMIT_MEMORY);
+    conn_settle_later(conn);
+}
+
 int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
 {
     if (loop_only_refuses())
@@ -179,6 +188,8 @@ int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
     }
     if (size >= 0 && text)
         result = rpd_conn_write(conn, text, (size_t)size);
+    else if (size >= 0)
+        lose_answer(conn);
     if (text != small)
         free(text);
     return result;
