@@ -55,7 +55,7 @@ static double measure(const char *label, const char *const *argv, const struct p
     double us[MAX_RUNS];
 
     for (long run = 0; run < runs; run++) {
-        us[run] = start_run(argv, place->dir, place->path, place->log);
+        us[run] = start_run(argv, place->dir, place->path, place->log, 0);
         if (us[run] < 0)
             test_die("%s: no client could connect: %s", label, file_read(place->log));
     }

@@ -22,7 +22,8 @@
 #define GIVE_UP_NS INT64_C(60000000000)
 
 /* The child borrows this process's memory until it calls exec. */
-static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd)
+static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd,
+                                             long planted_us)
 {
     const pid_t parent = getpid();
     const pid_t pid = vfork();
@@ -33,6 +34,8 @@ static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_f
         if (getppid() != parent || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
             dup2(log_fd, 2) < 0)
             _exit(126);
+        if (planted_us > 0)
+            usleep((useconds_t)planted_us);
         execv(argv[0], (char *const *)argv);
         _exit(127);
     }
@@ -78,7 +81,8 @@ static void end(pid_t pid)
     close(pidfd);
 }
 
-double start_run(const char *const *argv, const char *dir, const char *path, const char *log)
+double start_run(const char *const *argv, const char *dir, const char *path, const char *log,
+                 long planted_us)
 {
     const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     const int log_fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
@@ -89,7 +93,7 @@ double start_run(const char *const *argv, const char *dir, const char *path, con
     unlink(path);
 
     const int64_t begin = now_ns();
-    const pid_t pid = spawn(argv, null_fd, log_fd);
+    const pid_t pid = spawn(argv, null_fd, log_fd, planted_us);
     if (pid < 0)
         test_die("vfork: %s", strerror(errno));
     const int64_t connected = connect_when_there(path, pid, fd);
