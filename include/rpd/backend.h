@@ -58,6 +58,7 @@
 #include <rpd/base.h>
 #include <rpd/conn.h>
 #include <rpd/endpoint.h>
+#include <rpd/frame.h>
 #include <rpd/job.h>
 #include <rpd/load.h>
 #include <rpd/option.h>
