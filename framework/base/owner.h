@@ -4,6 +4,7 @@
 #define FRAMEWORK_OWNER_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* [any] Whether it stands for users, or groups, that the id map lacks. */
@@ -23,5 +24,10 @@ bool owner_is_the_systems(const char *path);
 #define OWNER_UNMAPPED_ADVICE                                                                      \
     "its owner is not in the id map of this user namespace, and cannot be told from an attacker; " \
     "map it, or set RPD_TRUST_USER_NAMESPACE to what readlink /proc/self/ns/user prints"
+
+/* Whether users besides the owner and root may read a file. (systemd gives a credential to the
+ * service's user by an access list, whose mask shows as the rights of the group, which is root's.)
+ */
+bool owner_others_can_read(const struct stat *status);
 
 #endif

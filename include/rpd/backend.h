@@ -144,6 +144,9 @@ struct rpd_backend {
      * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
      * a claim has failed: then the start fails, before the service is announced. */
     int (*claim)(struct rpd_service *service);
+    /* More about options, by their names: see option.h. Closed by RPD_DETAILS_END; lives as long
+     * as the plugin. */
+    const struct rpd_option_detail *option_details;
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

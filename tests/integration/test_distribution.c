@@ -376,7 +376,7 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "o")), "one.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "one.so", "--j")), "--json\n--junit\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n--schema\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")),
                      "--all-users\n--json\n--watch\n");
