@@ -55,7 +55,7 @@ foreach(configuration rpd.json client.json)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS samples/${configuration})
   install(FILES ${made}/${configuration} DESTINATION ${RPD_SAMPLES_DIR})
 endforeach()
-install(FILES samples/client.c samples/client.py samples/hello.c samples/hello.cpp samples/index.c samples/slow_start.c samples/web.c
+install(FILES samples/client.c samples/client.py samples/hello.c samples/hello.cpp samples/index.c samples/slow_start.c samples/spell.c samples/web.c
         DESTINATION ${RPD_SAMPLES_DIR})
 install(DIRECTORY samples/out_of_tree DESTINATION ${RPD_SAMPLES_DIR} PATTERN build EXCLUDE)
 
