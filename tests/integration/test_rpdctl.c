@@ -217,7 +217,7 @@ static const char *verdict_of(const json_t *report, const char *id, const char *
 /* Nothing fails, and all of this passes. */
 static void assert_good(const char *const *argv)
 {
-    /* (What a sanitizer keeps of freed memory would be a leak.) */
+    /* What a sanitizer keeps of freed memory would be a leak. */
     const char *sanitizer = getenv("ASAN_OPTIONS");
     const char *option = textf("ASAN_OPTIONS=%s:quarantine_size_mb=1", sanitizer ? sanitizer : "");
     const struct outcome outcome = run_in(NULL, argv, ARGS(option));
