@@ -211,3 +211,25 @@ Test(details, check_asks_for_what_is_required)
     cr_expect_eq(without.code, 64, "%s%s", without.out, without.err);
     assert_has(without.err, "the plugin requires this option; give it one: -o directory=VALUE");
 }
+
+Test(details, a_table_that_cannot_be_right_is_the_plugins_mistake)
+{
+    static const char line[] =
+        "row 0 of its option details (paht): the table of options has no row "
+        "of that name";
+    const char *dir = temp_dir_make();
+    struct process *rpd = RPD_START(textf("%s/run", dir), test_plugin("bad_details"), "-l",
+                                    endpoint_in(dir));
+    const struct outcome described = RPDCTL("describe", test_plugin("bad_details"));
+    const struct outcome checked = RPDCTL("check", "--quick", "--only", "code.descriptor",
+                                          test_plugin("bad_details"));
+
+    assert_ends(rpd, 65);
+    assert_has(process_stderr(rpd), line);
+    cr_expect_eq(described.code, 1);
+    assert_has(described.err, line);
+    cr_expect_eq(checked.code, 1);
+    assert_has(checked.out, line);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}

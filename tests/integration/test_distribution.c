@@ -378,6 +378,8 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n--schema\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "-")), "--kind\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "connect", "--t")), "--timeout\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")),
                      "--all-users\n--json\n--watch\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "wait", "x", "--s")), "--stopped\n");
