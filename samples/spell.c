@@ -19,7 +19,7 @@ static const struct rpd_option options[] = {
     RPD_OPTION_STRING("language", "en_US", "the dictionary"),
     RPD_OPTION_STRING("extra", NULL, "a second one, which may be missing"), RPD_OPTIONS_END};
 static const struct rpd_option_detail more[] = {RPD_DETAIL_PATH("directory", 0), RPD_DETAILS_END};
-enum { WORD_MAX = 100, SHOWN = 8, FILE_MAX = 4096 };
+enum { WORD_MAX = 100, ANSWER_MAX = 400, FILE_MAX = 4096 };
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* hunspell's wish */
 
 struct spell {
@@ -28,7 +28,7 @@ struct spell {
 struct question {
     struct rpd_conn *conn;
     struct spell known; /* when it was asked */
-    char word[WORD_MAX], answer[(SHOWN + 1) * WORD_MAX];
+    char word[WORD_MAX], answer[ANSWER_MAX];
 };
 
 static void *load_dictionary(struct rpd_load *load)
@@ -82,10 +82,10 @@ static void run(struct rpd_job *job, void *arg)
     pthread_mutex_lock(&one_at_a_time);
     const bool is_word = Hunspell_spell(known->language, asked->word) ||
                          (known->extra && Hunspell_spell(known->extra, asked->word));
-    char *end = stpcpy(asked->answer, is_word ? "ok" : "?");
+    int used = snprintf(asked->answer, ANSWER_MAX, "%s", is_word ? "ok" : "?");
     const int count = is_word ? 0 : Hunspell_suggest(known->language, &found, asked->word);
-    for (int i = 0; i < count && i < SHOWN && strlen(found[i]) < WORD_MAX; i++)
-        end = stpcpy(stpcpy(end, " "), found[i]);
+    for (int i = 0; i < count && used < ANSWER_MAX / 2; i++)
+        used += snprintf(asked->answer + used, ANSWER_MAX / 2, " %.99s", found[i]);
     Hunspell_free_list(known->language, &found, count);
     pthread_mutex_unlock(&one_at_a_time);
 }

@@ -44,7 +44,7 @@
  *   - a descriptor of rpd's closed: made again within a second; where that is impossible
  *     (the loop's epoll, a listener of TCP or of the plugin's own) the daemon ends with 70;
  *   - an exception that leaves a callback: the process dies of SIGABRT, with a crash line that
- *     names callback and thrower. Catch in the callback.
+ *     names callback and thrower. Catch in the callback, or let rpd/backend.hpp do so.
  *
  * Clients connect from BOUND on. What they get until READY is the warm-up policy,
  * the descriptor's or the user's:

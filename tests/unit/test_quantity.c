@@ -119,7 +119,7 @@ Test(quantity, what_is_written_can_be_read)
 Test(quantity, hints)
 {
     static const char *const hints[][3] = {
-        {"b", "64MB", "MiB"},    {"b", "64m", "M"},     {"b", "64k", "K"},      {"b", "1gib", "GiB"},
+        {"b", "64MB", "MiB"},  {"b", "64m", "M"},     {"b", "64k", "K"},      {"b", "1gib", "GiB"},
         {"b", "64Mib", "MiB"}, {"t", "250mss", "ms"}, {"t", "90S", "s"},      {"t", "1h30M", "m"},
         {"b", "64", NULL},     {"b", "", NULL},       {"t", "bananas", NULL}, {"t", "1h-", NULL},
     };
