@@ -1,13 +1,12 @@
 /* spell: a spell-checker. Each line is a word, answered by "ok", or by "?" and what may have been
- * meant. Its state are hunspell's dictionaries, each a part of the load. Clients are answered once
- * the first is there; the second is optional, and helps from when it is loaded.
+ * meant. Its dictionaries are parts of the load; READY waits for the first, the second is optional.
+ *
  *     build/rpd build/samples/spell.so -l unix:/tmp/spell.sock -o extra=de_DE
  *     echo helo | socat - UNIX-CONNECT:/tmp/spell.sock */
 #include <rpd/backend.h>
 
-#include <hunspell/hunspell.h>
-
 #include <errno.h>
+#include <hunspell/hunspell.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +19,7 @@ static const struct rpd_option options[] = {
     RPD_OPTION_STRING("extra", NULL, "a second one, which may be missing"), RPD_OPTIONS_END};
 static const struct rpd_option_detail more[] = {RPD_DETAIL_PATH("directory", 0), RPD_DETAILS_END};
 enum { WORD_MAX = 100, ANSWER_MAX = 400, FILE_MAX = 4096 };
-static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* hunspell's wish */
-
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* hunspell shares tables */
 struct spell {
     Hunhandle *language, *extra;
 };
@@ -30,7 +28,6 @@ struct question {
     struct spell known; /* when it was asked */
     char word[WORD_MAX], answer[ANSWER_MAX];
 };
-
 static void *load_dictionary(struct rpd_load *load)
 {
     const struct rpd_service *service = rpd_load_service(load);
@@ -40,11 +37,16 @@ static void *load_dictionary(struct rpd_load *load)
     snprintf(words, FILE_MAX, "%s/%s.dic", rpd_option_string(service, "directory"), name);
     if (access(rules, R_OK) < 0 || access(words, R_OK) < 0)
         return rpd_load_fail(load, "%s: %s; install it, or name another", rules, strerror(errno));
-    return Hunspell_create(rules, words);
+    pthread_mutex_lock(&one_at_a_time);
+    Hunhandle *made = Hunspell_create(rules, words);
+    pthread_mutex_unlock(&one_at_a_time);
+    return made;
 }
 static void free_dictionary(void *part)
 {
+    pthread_mutex_lock(&one_at_a_time);
     Hunspell_destroy(part);
+    pthread_mutex_unlock(&one_at_a_time);
 }
 static void attach_language(void *state, void *part)
 {
@@ -56,11 +58,10 @@ static void attach_extra(void *state, void *part)
 }
 static void *load(struct rpd_load *load)
 {
-    static char language[] = "language", extra[] = "extra";
     const struct rpd_load_part parts[] = {
-        {language, load_dictionary, attach_language, free_dictionary, language, false},
-        {extra, load_dictionary, attach_extra, free_dictionary, extra, true}};
-    const bool has_extra = rpd_option_string(rpd_load_service(load), extra);
+        {"language", load_dictionary, attach_language, free_dictionary, "language", false},
+        {"extra", load_dictionary, attach_extra, free_dictionary, "extra", true}};
+    const bool has_extra = rpd_option_string(rpd_load_service(load), "extra");
     if (rpd_load_add_part(load, &parts[0]) < 0 ||
         (has_extra && rpd_load_add_part(load, &parts[1]) < 0))
         return rpd_load_fail(load, "no memory; free some");
@@ -68,8 +69,8 @@ static void *load(struct rpd_load *load)
 }
 static void unload(void *state)
 {
-    Hunspell_destroy(((struct spell *)state)->language);
-    Hunspell_destroy(((struct spell *)state)->extra);
+    free_dictionary(((struct spell *)state)->language);
+    free_dictionary(((struct spell *)state)->extra);
     free(state);
 }
 /* [worker] Suggestions take a moment; the client's next word waits until then. */
@@ -115,6 +116,5 @@ static void on_data(struct rpd_conn *conn, void *state)
             done(NULL, asked, true);
     }
 }
-
 RPD_BACKEND(spell, .summary = "Checks words", .options = options, .load = load, .unload = unload,
             .on_data = on_data, .option_details = more, .probe = RPD_PROBE("word\n", ""));

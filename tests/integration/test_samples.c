@@ -91,7 +91,7 @@ Test(samples, spell)
     write_dictionary(dir, "technical", "mutex\n");
     struct process *rpd = start_spell(dir, "small", "technical");
     assert_bound(rpd);
-    assert_line(rpd, "ready (");
+    assert_line(rpd, "spell: ready");
     const int fd = client(endpoint);
     assert_text(ask(fd, "hello"), "ok", rpd);
     assert_text(ask(fd, "helo"), "? hello", rpd);
@@ -123,7 +123,7 @@ Test(samples, spell_can_do_without_the_second_but_not_the_first)
     write_dictionary(dir, "small", "hello\n");
     struct process *rpd = start_spell(dir, "small", "none");
     assert_bound(rpd);
-    assert_line(rpd, "ready (");
+    assert_line(rpd, "spell: ready");
     assert_text(ask_once(endpoint, "hello"), "ok", rpd);
     assert_line(rpd, "none.aff: No such file or directory");
     assert_stops(rpd);
