@@ -647,8 +647,14 @@ Test(options, details_of_a_newer_rpd)
     static const struct rpd_option options[] = {
         RPD_OPTION_STRING("s", NULL, ""), RPD_OPTION_INTEGER("i", 1, 0, 1 << 30, ""),
         RPD_OPTION_INTEGER("j", 1, 0, 1 << 30, ""), RPD_OPTIONS_END};
-    const struct option_tables of = {options, &rows[0].row};
+    static const struct newer mixed[] = {
+        {{sizeof(struct newer), 0, "s", NULL, 0, 0}, "?"},
+        {{sizeof(struct rpd_option_detail), 0, NULL, NULL, 0, 0}, "?"},
+    };
+    const struct option_tables of = {options, &rows[0].row}, wrong = {options, &mixed[0].row};
+    struct error error;
 
+    cr_expect_eq(option_details_check(&wrong, "p", &error), -1);
     cr_expect_str_eq(value_in(&of, "{\"s\":[\"a\",\"b\"]}", NULL, "s"), "2 a,b");
     cr_expect_str_eq(value_in(&of, "{\"i\":\"1M\"}", NULL, "i"), "1048576");
     cr_expect_str_eq(value_in(&of, "{\"j\":5}", NULL, "j"), "5");
