@@ -8,6 +8,7 @@
  *     may_have_room, has_stalled   output that waits is sent; a client that has not
  *                                  taken any for write_stall_s is cut
  *     choked, and little waits     not choked any more: on_writable
+ *     holds memory                 starved if that is short, and it has more than its share
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
  *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
@@ -86,8 +87,6 @@ static void init_cut_logs(struct conn_group *group)
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->owner.service,
-                   "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -126,6 +125,10 @@ void conn_settle_later(struct rpd_conn *conn)
 
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
+    if (limit == CONN_LIMIT_MEMORY) {
+        places_count_shortage(group->places);
+        return;
+    }
     group->cut++;
     log_count_add(&group->cuts[limit]);
 }
@@ -326,6 +329,8 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
+    if (conn->share.held > 0 && needs_input(conn))
+        conn_look_at_share(conn);
     if (needs_input(conn) && may_be_read(conn))
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
@@ -389,8 +394,7 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
     struct rpd_conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
-        places_close(group->places, take_fd);
-        count_cut(group, CONN_LIMIT_MEMORY);
+        places_close_for_memory(group->places, take_fd);
         return NULL;
     }
     conn->group = group;

@@ -42,8 +42,8 @@ enum conn_limit {
     CONN_LIMIT_INPUT,
     CONN_LIMIT_BUFFERS,      /* it held most when all held too much */
     CONN_LIMIT_PEER_BUFFERS, /* likewise of its peer's */
-    CONN_LIMIT_MEMORY,       /* there was none */
-    CONN_LIMITS
+    CONN_LIMITS,
+    CONN_LIMIT_MEMORY = CONN_LIMITS /* there was none: counted by the places */
 };
 
 /* The connections of one service. */

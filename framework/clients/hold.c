@@ -114,21 +114,25 @@ static int watch(struct hold *hold, struct held *held)
 
 /* ---- coming and going ---------------------------------------------------------- */
 
+/* NULL: no memory. */
 static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *peer,
                               socklen_t peer_length)
 {
+    const bool has_address = peer_length > sizeof(sa_family_t) && peer->sa_family != AF_UNIX;
     struct held *held = calloc(1, sizeof *held);
 
-    if (held && peer_length > sizeof(sa_family_t) && peer->sa_family != AF_UNIX) {
+    if (held && has_address)
         held->peer = calloc(1, sizeof *held->peer);
-        if (held->peer)
-            memcpy(held->peer, peer, peer_length);
-        held->peer_length = held->peer ? peer_length : 0;
+    if (!held || (has_address && !held->peer)) {
+        free_held(held);
+        return NULL;
     }
-    if (held) {
-        held->hold = hold;
-        held->fd = fd;
+    if (has_address) {
+        memcpy(held->peer, peer, peer_length);
+        held->peer_length = peer_length;
     }
+    held->hold = hold;
+    held->fd = fd;
     return held;
 }
 
@@ -144,7 +148,7 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
     held = make_held(hold, take_fd, peer, peer_length);
     if (!held || watch(hold, held) < 0) {
         free_held(held);
-        places_close(hold->places, take_fd);
+        places_close_for_memory(hold->places, take_fd);
         return;
     }
     held->arg = arg;

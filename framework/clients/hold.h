@@ -51,7 +51,8 @@ struct hold {
 int hold_init(struct hold *hold, struct event_base *base, struct places *places,
               hold_admit_fn admit);
 
-/* [loop] Holds a client; closes it where there is no memory. */
+/* [loop] Holds a client; closes it where there is no memory, which is counted
+ * and logged. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
               void *arg);
 

@@ -22,7 +22,7 @@ struct log_count {
     struct log_gate gate;
     const char *subject;
     const char *noun;
-    char text[160];
+    char *text; /* NULL: there was no memory for it */
     size_t count;
 };
 

@@ -17,7 +17,7 @@ struct peers {
 };
 
 /* Counts one more client, connected at fd, of its peer, of which there may be
- * `most`. NULL if that is too many, or without memory. */
+ * `most`. NULL with errno: EDQUOT if that is too many, ENOMEM without memory. */
 struct peer *peers_enter(struct peers *peers, int fd, const struct sockaddr *address,
                          socklen_t length, size_t most);
 

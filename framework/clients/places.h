@@ -39,7 +39,8 @@ struct places {
     uint64_t accepted, refused; /* so far */
     struct peers peers;
     struct log_state full;
-    struct log_count refusals, strangers, unreported;
+    uint64_t short_of_memory; /* clients that were closed because there was none for them */
+    struct log_count refusals, strangers, unreported, shortages;
 };
 
 /* An acceptor that waits for a place. */
@@ -81,6 +82,12 @@ struct peer *places_peer(const struct places *places, int fd);
 
 /* Closes a client's descriptor and gives its place back. */
 void places_close(struct places *places, int take_fd);
+
+/* Likewise, for there is no memory for what it would need: counted and logged. */
+void places_close_for_memory(struct places *places, int take_fd);
+
+/* A client that is closed for want of memory, by whoever has it. */
+void places_count_shortage(struct places *places);
 
 /* From now on the descriptor is the backend's, which says when it is closed.
  * False, and logged: the backend has no such client. */

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/fork_guard.h"
+#include "base/log.h"
 #include "guard/rest.h"
 
 #include <errno.h>
@@ -204,11 +205,19 @@ static void on_client_deadline(evutil_socket_t fd, short what, void *arg)
     close_client(arg);
 }
 
+static void log_shortage(void)
+{
+    log_line(RPD_LOG_WARNING, NULL,
+             "a client of the control socket was closed: there was no "
+             "memory for it");
+}
+
 void control_clients_add(struct control_clients *clients, int take_fd)
 {
     struct control_client *client = calloc(1, sizeof *client);
 
     if (!client) {
+        log_shortage();
         close(take_fd);
         return;
     }
@@ -223,8 +232,10 @@ void control_clients_add(struct control_clients *clients, int take_fd)
     evtimer_assign(&client->deadline, clients->base, on_client_deadline, client);
     TAILQ_INSERT_TAIL(&clients->list, client, link);
     clients->count++;
-    if (event_add(&client->readable, NULL) < 0)
-        close_client(client);
+    if (event_add(&client->readable, NULL) == 0)
+        return;
+    log_shortage();
+    close_client(client);
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */

@@ -109,11 +109,18 @@ static void release_claims(struct daemon *daemon)
     daemon->runtime_dirfd = -1;
 }
 
+/* (They are in the order of their directories: each is looked at once.) */
 static bool is_displaced(const struct daemon *daemon)
 {
-    for (size_t i = 0; i < daemon->claim_count; i++)
-        if (claim_is_displaced(daemon->claims[i]))
+    for (size_t i = 0; i < daemon->claim_count; i++) {
+        const struct claim *claim = daemon->claims[i],
+                           *before = i > 0 ? daemon->claims[i - 1] : NULL;
+
+        if (before && claim_is_beside(claim, before))
+            continue;
+        if (claim_is_displaced(claim))
             return true;
+    }
     return false;
 }
 

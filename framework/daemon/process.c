@@ -50,11 +50,11 @@ static void close_inherited(int listen_fds, int a, int b)
  * denies them. */
 static bool is_old(const struct utsname *kernel)
 {
-    unsigned major, minor;
+    char *end;
+    const unsigned long major = strtoul(kernel->release, &end, 10);
+    const unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 
-    /* The kernel wrote these numbers. NOLINTNEXTLINE(cert-err34-c) */
-    return sscanf(kernel->release, "%u.%u", &major, &minor) == 2 &&
-           (major < 5 || (major == 5 && minor < 9));
+    return major > 0 && (major < 5 || (major == 5 && minor < 9));
 }
 
 static int check_kernel(struct error *error)

@@ -197,6 +197,11 @@ int claim_heal(struct claim *claim, struct error *error)
 
 /* ---- where the directories are ----------------------------------------------- */
 
+bool claim_is_beside(const struct claim *claim, const struct claim *other)
+{
+    return same_directory(claim, other) && strcmp(claim->directory, other->directory) == 0;
+}
+
 bool claim_is_displaced(const struct claim *claim)
 {
     struct stat status;

@@ -56,6 +56,9 @@ void claim_settled(struct claim **claims, size_t count);
  * (again). 1: another process has it now. -1: error. */
 int claim_heal(struct claim *claim, struct error *error);
 
+/* Whether both are in one directory, by one path. */
+bool claim_is_beside(const struct claim *claim, const struct claim *other);
+
 /* Whether its directory is no longer what its path leads to: removed, moved, mounted over. */
 bool claim_is_displaced(const struct claim *claim);
 

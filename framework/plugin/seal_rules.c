@@ -150,9 +150,13 @@ int seal_rules_compile(const struct seal_rules *rules, struct sock_filter *ret,
 {
     scmp_filter_ctx filter = seccomp_init(rules->mode == SEAL_LOG ? SCMP_ACT_NOTIFY
                                                                   : SCMP_ACT_TRAP);
+    /* The kernel tries a filter on each system call that there is before it takes it: a tree of
+     * calls is through in a fraction of the time of a list. (libseccomp 2.4 makes lists only.) */
+    const int tree = filter ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) : 0;
     const int failed = !filter || add_rules(filter, rules) != 0 ||
                        export_program(filter, ret, ret_count) < 0;
 
+    (void)tree;
     if (filter)
         seccomp_release(filter);
     return failed ? -1 : 0;

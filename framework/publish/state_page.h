@@ -13,14 +13,21 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
+
+/* A copy of what is used of a page: its head, and the parts that the load has. */
+struct state_copy {
+    struct rpd_state_page *page; /* only its first size bytes are there; NULL: no memory */
+    size_t size, room;
+};
 
 struct state_page {
     /* Never NULL after state_page_init(): while there is no file, it is memory
      * that nobody reads, so that no writer must ask. */
     struct rpd_state_page *map;
     struct whole_file file;
-    struct rpd_state_page *shadow; /* what was in it when it was last whole; NULL: no memory */
-    struct rpd_state_page *spare;  /* for the next shadow */
+    struct state_copy shadow; /* what was in it when it was last whole */
+    struct state_copy spare;  /* for the next shadow */
 };
 
 struct state_page_identity {

@@ -37,7 +37,7 @@ void service_show(struct rpd_service *service)
     STORE(page->clients_accepted, service->places.accepted);
     STORE(page->clients_refused, service->refused + service->places.refused);
     STORE(page->clients_left, service->hold.left);
-    STORE(page->clients_cut, service->conns.cut);
+    STORE(page->clients_cut, service->conns.cut + service->places.short_of_memory);
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
     STORE(page->jobs_refused, service->jobs.refused);

@@ -99,8 +99,8 @@ struct rpd_service {
     uint64_t warming_since_us;
     char trouble[256];            /* what the backend cannot do now; "": nothing */
     _Atomic uint64_t stop_due_us; /* when drain_s is over; 0: no stop is under way */
-    struct error error;           /* of the backend's serve */
-    struct error unload_error;    /* a worker's, until it has unloaded; code 0: none */
+    struct error *error;          /* of the backend's serve, while that runs */
+    struct error *unload_error;   /* a worker's, until it has unloaded; NULL: none */
 };
 
 /* service is the name that the loop declares, which takes no parentheses. */

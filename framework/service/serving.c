@@ -15,6 +15,7 @@
 #include "library/libevent.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void look_later(struct rpd_service *service)
@@ -129,13 +130,18 @@ int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
     if (loop_only_refuses())
         return -1;
     char text[512];
+    struct error unasked;
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
+    return error_set(service->error ? service->error : &unasked, EXIT_SYSTEM, "serve",
+                     service->name, "%s", text);
 }
+
+/* Of any service: better than of none. */
+static struct error without_memory;
 
 void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
 {
@@ -145,7 +151,11 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
+    if (!service->unload_error)
+        service->unload_error = calloc(1, sizeof *service->unload_error);
+    if (!service->unload_error)
+        service->unload_error = &without_memory;
+    error_set(service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
 }
 
 int rpd_unload_time_left_ms(const struct rpd_service *service)
@@ -295,8 +305,7 @@ static void on_unloaded(struct rpd_service *service)
     service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
     service_show(service);
     log_line(RPD_LOG_INFO, service->name, "stopped");
-    service->events->stopped(service->daemon, service,
-                             service->unload_error.code ? &service->unload_error : NULL);
+    service->events->stopped(service->daemon, service, service->unload_error);
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)
@@ -393,7 +402,8 @@ static int attach_all(struct rpd_service *service, struct error *error)
         struct attachment *attachment = &service->attachments[i];
         int served;
 
-        error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
+        service->error = error;
+        error_set(error, EXIT_SYSTEM, "serve", service->name,
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
@@ -401,10 +411,9 @@ static int attach_all(struct rpd_service *service, struct error *error)
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         foreign_leave();
-        if (served < 0) {
-            *error = service->error;
+        service->error = NULL;
+        if (served < 0)
             return -1;
-        }
         if (!attachment->attached)
             return error_set(error, EXIT_CONTRACT, "serve", service->plugin.path,
                              "its serve() returned without attaching to %s; call rpd_accept() or "
@@ -480,4 +489,7 @@ void service_unserve(struct rpd_service *service)
         event_free(service->look);
     service->look = NULL;
     service->base = NULL;
+    if (service->unload_error != &without_memory)
+        free(service->unload_error);
+    service->unload_error = NULL;
 }

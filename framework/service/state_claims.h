@@ -20,7 +20,7 @@ struct state_claim;
 struct state_claims {
     pthread_mutex_t mutex;
     struct state_claim *list;
-    struct error error; /* why the last one that failed did; code 0: none has, or it was taken */
+    struct error *error; /* why the last one that failed did; NULL: none has, or it was taken */
 };
 
 /* [start] */

@@ -7,7 +7,7 @@
  * goes out in one system call when the callback returns; from elsewhere (a job's
  * done, another connection) each write is sent at once.
  *
- * Clients take turns. on_data has a slice of some 0.25 ms; when that is used up,
+ * Clients take turns. on_data has a slice of 0.05 to 0.25 ms; when that is used up,
  * rpd_conn_input() is empty and rpd_conn_read_line() false, however much has come,
  * and on_data is called again once the others have had their turn. A backend that
  * takes what these two give until there is no more needs nothing else. One that

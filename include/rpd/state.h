@@ -117,7 +117,7 @@ struct rpd_state_page {
     uint64_t clients_accepted;   /* so far; and of these: */
     uint64_t clients_refused;    /* by warm-up, or as too many of one peer */
     uint64_t clients_left;       /* while they were held */
-    uint64_t clients_cut;        /* closed by a limit */
+    uint64_t clients_cut;        /* closed by a limit, or for want of memory */
     uint64_t accept_pauses;      /* for want of descriptors or memory */
     uint64_t jobs, jobs_refused; /* waiting or running now; refused so far */
     uint64_t errors;             /* so far; the last one: */

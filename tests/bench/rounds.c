@@ -12,11 +12,14 @@ static bool take(struct rounds *rounds, int argc, char **argv)
 {
     static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
                                             {"check", no_argument, NULL, 'c'},
+                                            {"planted-us", required_argument, NULL, 'p'},
                                             {NULL, 0, NULL, 0}};
 
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'r')
             rounds->count = strtol(optarg, NULL, 10);
+        else if (option == 'p')
+            rounds->planted_us = strtol(optarg, NULL, 10);
         else if (option == 'c')
             rounds->is_check = true;
         else
@@ -29,8 +32,8 @@ void rounds_parse(struct rounds *rounds, const char *program, int argc, char **a
 {
     if (take(rounds, argc, argv))
         return;
-    fprintf(stderr, "usage: %s [--runs N, %ld to %ld] [--check]\n", program, rounds->least,
-            rounds->most);
+    fprintf(stderr, "usage: %s [--runs N, %ld to %ld] [--planted-us N] [--check]\n", program,
+            rounds->least, rounds->most);
     exit(64);
 }
 

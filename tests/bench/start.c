@@ -2,7 +2,7 @@
  * connect(2) that succeeds, for rpd, for the least program that can do it
  * (minimal_bind), and for daemons one would pick instead.
  *
- *     start [--runs N] [--check]
+ *     start [--runs N] [--planted-us N] [--check]
  *
  * Sockets, locks and records are in memory, as where systemd makes run-time directories. (ext4
  * looks through the inodes that were deleted in the last 5 s for each new one: there every
@@ -13,10 +13,14 @@
  * round both run right after each other, either first in turns, and the median
  * of the rounds' ratios counts, so that what else the machine does weighs on
  * both alike. Beside it what a service costs where one process has a thousand. What is not
- * installed is left out with a line. --check: exit 1 if rpd takes more than 1.7 times the least
- * program, if the time a backend's load takes changes rpd's by more than 10 %, if a bind of the
- * backend's own takes more than 1.8 times an owned one, if a service of many costs too much, or if
- * rpd could not be measured. */
+ * installed is left out with a line. Where other programs use the machine, too, a ratio may be
+ * missed by chance: its pair is then measured again, ROUNDS times at most, and the ratio of the
+ * least times may reach it, too;
+ * --planted-us delays each start of rpd that is compared by so much, and must be found. --check:
+ * exit 1 if rpd takes more than LIMIT_TO_MINIMAL times the least program, if the time a backend's
+ * load takes changes rpd's by more than 10 %, if a bind of the backend's own takes more than
+ * LIMIT_TO_OWNED times an owned one, if a service of many costs too much, or if rpd could not be
+ * measured. */
 #include "../support/process.h"
 #include "processors.h"
 #include "rounds.h"
@@ -38,12 +42,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIMIT_TO_MINIMAL 1.7
+#define LIMIT_TO_MINIMAL 1.5
 #define LIMIT_OF_LOAD 0.10
 #define LIMIT_TO_OWNED 1.8
 #define GIVE_UP_NS INT64_C(10000000000)
 
-enum { MAX_ARGS = 16, MAX_RUNS = 1000, MANY = 1000 };
+enum { MAX_ARGS = 16, MAX_RUNS = 1000, MANY = 1000, ROUNDS = 5 };
 
 enum subject_id {
     MINIMAL,
@@ -64,6 +68,7 @@ struct subject {
     const char *argv[MAX_ARGS];
     const char *dir, *path, *log;
     const char *left_out; /* why; NULL: measured */
+    long planted_us;
     double us[MAX_RUNS];
     long runs;
 };
@@ -71,8 +76,9 @@ struct subject {
 /* ---- One run ---------------------------------------------------------- */
 
 /* The child borrows this process's memory until it calls exec. */
-static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd)
+static __attribute__((noinline)) pid_t spawn(const struct subject *subject, int null_fd, int log_fd)
 {
+    const char *const *argv = subject->argv;
     const pid_t parent = getpid();
     const pid_t pid = vfork();
 
@@ -82,6 +88,8 @@ static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_f
         if (getppid() != parent || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
             dup2(log_fd, 2) < 0)
             _exit(126);
+        if (subject->planted_us > 0)
+            usleep((useconds_t)subject->planted_us);
         execv(argv[0], (char *const *)argv);
         _exit(127);
     }
@@ -140,7 +148,7 @@ static double run(const struct subject *subject)
     unlink(subject->path);
 
     const int64_t begin = now_ns();
-    const pid_t pid = spawn(subject->argv, null_fd, log_fd);
+    const pid_t pid = spawn(subject, null_fd, log_fd);
     if (pid < 0)
         test_die("vfork: %s", strerror(errno));
     const int64_t connected = connect_when_there(subject->path, pid, fd);
@@ -324,6 +332,7 @@ static void print_table(const struct subject *list)
  * half of the rounds is. 0: one of them was not measured. */
 struct ratio {
     double median, from, until;
+    double of_least; /* of the least times: what others use of the machine weighs least on them */
 };
 
 static struct ratio ratio_of(const struct subject *of, const struct subject *to)
@@ -336,34 +345,72 @@ static struct ratio ratio_of(const struct subject *of, const struct subject *to)
     for (long i = 0; i < count; i++)
         ratios[i] = of->us[i] / to->us[i];
     const double middle = median(ratios, count);
-    return (struct ratio){middle, ratios[count / 4], ratios[count - 1 - count / 4]};
+    return (struct ratio){middle, ratios[count / 4], ratios[count - 1 - count / 4],
+                          least_of(of) / least_of(to)};
 }
 
-static void print_ratio(const char *what, struct ratio ratio, const char *limit, bool good)
+/* Pairs whose ratio has an aim. */
+static const struct aim {
+    const char *what;
+    enum subject_id of, to;
+    double least, most;
+} aims[] = {
+    {"rpd / minimal", HELLO, MINIMAL, 0, LIMIT_TO_MINIMAL},
+    {"load_s=10 / load_s=0", LOAD_10, LOAD_0, 1 - LIMIT_OF_LOAD, 1 + LIMIT_OF_LOAD},
+    {"own bind / owned", OWN, OWNED, 0, LIMIT_TO_OWNED},
+};
+
+static bool is_within(const struct aim *aim, double ratio)
 {
-    printf("start: %s: %.2f in the median of the rounds, %.2f to %.2f in the middle half (%s): "
-           "%s\n",
-           what, ratio.median, ratio.from, ratio.until, limit, good ? "ok" : "too much");
+    return ratio > 0 && ratio >= aim->least && ratio <= aim->most;
 }
 
-static bool check(const struct subject *list)
+static bool is_reached(const struct aim *aim, struct ratio ratio)
 {
-    const struct ratio to_minimal = ratio_of(&list[HELLO], &list[MINIMAL]);
-    const struct ratio of_load = ratio_of(&list[LOAD_10], &list[LOAD_0]);
-    if (to_minimal.median <= 0 || of_load.median <= 0) {
-        printf("start: rpd was not measured\n");
-        return false;
+    return is_within(aim, ratio.median) || is_within(aim, ratio.of_least);
+}
+
+static void print_ratio(const struct aim *aim, struct ratio ratio, long rounds)
+{
+    printf("start: %s: %.2f in the median of %ld rounds, %.2f to %.2f in the middle half; of the "
+           "least times %.2f (%.2f to %.2f): %s\n",
+           aim->what, ratio.median, rounds, ratio.from, ratio.until, ratio.of_least, aim->least,
+           aim->most, is_reached(aim, ratio) ? "ok" : "missed");
+}
+
+static void measure_pair_again(struct subject *of, struct subject *to, long rounds)
+{
+    for (long round = 0; round < rounds; round++) {
+        measure_one(round % 2 ? of : to, true);
+        measure_one(round % 2 ? to : of, true);
     }
+}
 
-    const struct ratio to_owned = ratio_of(&list[OWN], &list[OWNED]);
-    const bool soon = to_owned.median > 0 && to_owned.median <= LIMIT_TO_OWNED;
-    const bool fast = to_minimal.median <= LIMIT_TO_MINIMAL;
-    const bool same = of_load.median >= 1 - LIMIT_OF_LOAD && of_load.median <= 1 + LIMIT_OF_LOAD;
-    print_ratio("rpd / minimal", to_minimal, textf("at most %.2f", LIMIT_TO_MINIMAL), fast);
-    print_ratio("load_s=10 / load_s=0", of_load,
-                textf("%.2f to %.2f", 1 - LIMIT_OF_LOAD, 1 + LIMIT_OF_LOAD), same);
-    print_ratio("own bind / owned", to_owned, textf("at most %.2f", LIMIT_TO_OWNED), soon);
-    return fast && same && soon;
+static bool check_aim(struct subject *list, const struct aim *aim, long rounds)
+{
+    struct subject *of = &list[aim->of], *to = &list[aim->to];
+    struct ratio ratio = ratio_of(of, to);
+
+    for (int round = 1; round < ROUNDS && ratio.median > 0 && !is_reached(aim, ratio) &&
+                        of->runs + rounds <= MAX_RUNS;
+         round++) {
+        measure_pair_again(of, to, rounds);
+        ratio = ratio_of(of, to);
+    }
+    if (ratio.median <= 0)
+        printf("start: %s: not measured\n", aim->what);
+    else
+        print_ratio(aim, ratio, of->runs);
+    return is_reached(aim, ratio);
+}
+
+static bool check(struct subject *list, long rounds)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < sizeof aims / sizeof *aims; i++)
+        good = check_aim(list, &aims[i], rounds) && good;
+    return good;
 }
 
 int main(int argc, char **argv)
@@ -373,9 +420,10 @@ int main(int argc, char **argv)
 
     rounds_parse(&rounds, "start", argc, argv);
     prepare(list);
+    list[HELLO].planted_us = list[OWN].planted_us = rounds.planted_us;
     measure(list, rounds.count);
     print_table(list);
-    const bool is_fast = check(list), is_cheap = measure_many(MANY);
+    const bool is_fast = check(list, rounds.count), is_cheap = measure_many(MANY);
     const bool good = is_fast && is_cheap;
     return rounds.is_check && !good ? 1 : 0;
 }

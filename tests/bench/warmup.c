@@ -1,8 +1,8 @@
 /* What clients get from a daemon that is not ready yet, or that has many of them.
  *
  *     warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] [--requests N]
- *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] [--runs N]
- *            [--check]
+ *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S]
+ *            [--planted-us N] [--runs N] [--check]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -72,6 +72,10 @@ static struct {
                         .unit = " x",
                         .limit = 1.11,
                         .decimals = 2},
+    [BURST_CPU] = {.what = "burst: CPU to accept, against the plain loop",
+                   .unit = " x",
+                   .limit = 1.35,
+                   .decimals = 2},
     [FAIR_UNANSWERED] = {.what = "fair: unanswered", .unit = "", .is_count = true},
     [FAIR_ECHO_P99] = {.what = "fair: p99 at echo", .unit = " ms", .limit = 10, .decimals = 3},
     [FAIR_ECHO_WORK] = {.what = "fair: p99 of the work of echo before an answer",
@@ -170,7 +174,7 @@ static int usage(void)
     fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] "
           "[--requests N]\n"
           "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] "
-          "[--runs N] [--check]\n",
+          "[--planted-us N] [--runs N] [--check]\n",
           stderr);
     return 64;
 }
@@ -214,13 +218,19 @@ static void allow_descriptors(size_t clients)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"clients", required_argument, NULL, 'n'},  {"load-s", required_argument, NULL, 'l'},
-        {"requests", required_argument, NULL, 'q'}, {"keys", required_argument, NULL, 'k'},
-        {"idle", required_argument, NULL, 'i'},     {"runs", required_argument, NULL, 'r'},
-        {"burst", required_argument, NULL, 'b'},    {"senders", required_argument, NULL, 's'},
-        {"asked", required_argument, NULL, 'a'},    {"rest-s", required_argument, NULL, 't'},
-        {"check", no_argument, NULL, 'c'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"clients", required_argument, NULL, 'n'},
+                                            {"load-s", required_argument, NULL, 'l'},
+                                            {"requests", required_argument, NULL, 'q'},
+                                            {"keys", required_argument, NULL, 'k'},
+                                            {"idle", required_argument, NULL, 'i'},
+                                            {"runs", required_argument, NULL, 'r'},
+                                            {"burst", required_argument, NULL, 'b'},
+                                            {"senders", required_argument, NULL, 's'},
+                                            {"asked", required_argument, NULL, 'a'},
+                                            {"rest-s", required_argument, NULL, 't'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {"planted-us", required_argument, NULL, 'p'},
+                                            {NULL, 0, NULL, 0}};
     struct plan plan = {.clients = 10000,
                         .load_s = 10,
                         .requests = 5000,
@@ -244,6 +254,7 @@ int main(int argc, char **argv)
         case 's': plan.senders = strtoul(optarg, NULL, 10); break;
         case 'a': plan.asked = strtol(optarg, NULL, 10); break;
         case 't': plan.rest_s = strtod(optarg, NULL); break;
+        case 'p': plan.planted_us = strtol(optarg, NULL, 10); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
         default: return usage();
@@ -252,7 +263,7 @@ int main(int argc, char **argv)
     if (!choose_sections(argv + optind) || runs < 1 || runs > MAX_RUNS || plan.clients < 1 ||
         plan.load_s < 0.5 || plan.load_s > 600 || plan.requests < 100 || plan.keys < 1 ||
         plan.idle < 1 || plan.burst < 1 || plan.senders < 1 || plan.asked < 100 ||
-        plan.rest_s < 1 || plan.rest_s > 600)
+        plan.rest_s < 1 || plan.rest_s > 600 || plan.planted_us < 0 || plan.planted_us > 1000000)
         return usage();
     allow_descriptors(largest(plan.clients, largest(plan.idle, plan.burst)));
     for (int i = 0; i < SECTIONS; i++) {

@@ -1138,6 +1138,23 @@ static void wait_cut(const struct server *server, const char *service)
     cr_assert_geq(clients_cut(server, service), 1);
 }
 
+/* Near the bound the daemon may not read all of it, or close the client meanwhile. */
+static void send_what_is_read(int fd, size_t size)
+{
+    static char block[16384];
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+    ssize_t sent = 0;
+
+    memset(block, 'x', sizeof block);
+    for (size_t total = 0; total < size; total += (size_t)sent) {
+        if (poll(&writable, 1, 100) <= 0)
+            return;
+        sent = send(fd, block, sizeof block, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent <= 0)
+            return;
+    }
+}
+
 /* Of unfinished requests and unread answers alike the daemon holds no more than that,
  * and says so in few lines. */
 Test(limits, all_buffers_together_are_bounded)
@@ -1156,7 +1173,7 @@ Test(limits, all_buffers_together_are_bounded)
             tell(fds[i], textf("big %d", EACH));
             cr_assert(something_comes(fds[i], 20000));
         } else {
-            send_letters(fds[i], EACH);
+            send_what_is_read(fds[i], EACH);
         }
         const long now = rss_kib(process_pid(server.rpd)) - before;
         most = now > most ? now : most;
@@ -1175,25 +1192,92 @@ Test(limits, all_buffers_together_are_bounded)
     end_server(&server);
 }
 
-/* With the two others: near the bound, which is 1.5 MiB, and not beyond it. */
-enum { NEAR_A = 560 * 1024, NEAR_B = 200 * 1024, NEAR_C = 100 * 1024 };
+static void send_until_closed(int fd)
+{
+    static char block[65536];
 
-/* What the daemon takes of much more. */
+    memset(block, 'x', sizeof block);
+    for (size_t i = 0; i < 1000 && send(fd, block, sizeof block, MSG_NOSIGNAL) > 0; i++)
+        continue;
+}
+
+/* With the two others: near the bound, which is 1.5 MiB, and not beyond it. */
+enum { NEAR_A = 560 * 1024, NEAR_B = 200 * 1024, NEAR_C = 100 * 1024, NEAR_KERNEL = 128 * 1024 };
+
+/* From now on the kernel takes little that the daemon does not read. */
+static void narrow(int fd)
+{
+    static const int size = NEAR_KERNEL / 8;
+
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+}
+
+/* What the daemon, and the kernel, take of much more. */
 static size_t send_until_full(int fd)
 {
-    static char block[16384];
+    static char block[4096];
     struct pollfd writable = {.fd = fd, .events = POLLOUT};
     size_t total = 0;
     ssize_t sent;
 
     memset(block, 'x', sizeof block);
     do
-        while (total < 4 * NEAR_A &&
+        while (total < 8 * NEAR_A &&
                (sent = send(fd, block, sizeof block, MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
             total += (size_t)sent;
-    while (total < 4 * NEAR_A && poll(&writable, 1, 100) > 0 && !(writable.revents & POLLERR) &&
+    while (total < 8 * NEAR_A && poll(&writable, 1, 500) > 0 && !(writable.revents & POLLERR) &&
            !(writable.revents & POLLHUP));
     return total;
+}
+
+Test(limits, near_the_bound_who_holds_most_is_not_read)
+{
+    struct server server = serve_talk("\"buffer_bytes\":1572864,\"request_s\":0");
+    const int large = half_request(server.endpoint, "put ", NEAR_A);
+    wait_taken(large, &server);
+    const int middle = half_request(server.endpoint, "put ", NEAR_B);
+    wait_taken(middle, &server);
+    const int small = half_request(server.endpoint, "put ", NEAR_C);
+    wait_taken(small, &server);
+    narrow(large);
+    const size_t more = send_until_full(large);
+    cr_assert_leq(more, NEAR_KERNEL, "%zu were read; cut %lu", more,
+                  (unsigned long)clients_cut(&server, "talk"));
+    assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+    assert_length(small, NEAR_C, &server);
+    wait_taken(large, &server); /* again */
+    assert_length(large, NEAR_A + more, &server);
+    assert_length(middle, NEAR_B, &server);
+    cr_assert_eq(clients_cut(&server, "talk"), 0, "%s", process_stderr(server.rpd));
+    close(large);
+    close(middle);
+    close(small);
+    end_server(&server);
+}
+
+/* However its buffer grows, one that sends without end is first not read any more; only when none
+ * but it holds anything, and nobody is to be spared, is it closed at the bound. */
+Test(limits, who_sends_without_end_comes_near_the_bound_before_it_is_closed)
+{
+    enum { BOUND = 1572864, MARK = BOUND / 8 * 7 };
+    struct server server = serve_talk(textf("\"buffer_bytes\":%d,\"request_s\":0", BOUND));
+    const int small = half_request(server.endpoint, "put ", NEAR_C);
+    wait_taken(small, &server);
+    const int large = half_request(server.endpoint, "put ", 4096);
+    narrow(large);
+    const size_t more = send_until_full(large);
+    cr_assert_gt(more, MARK - 2 * NEAR_C - NEAR_KERNEL, "%zu were read", more);
+    cr_assert_lt(more, BOUND - NEAR_C + NEAR_KERNEL, "%zu were read", more);
+    assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+    cr_assert_eq(clients_cut(&server, "talk"), 0, "%s", process_stderr(server.rpd));
+    assert_length(small, NEAR_C, &server);
+    close(small);
+    send_until_closed(large);
+    assert_closed(large, &server);
+    wait_for_clients_in_lines(&server, textf("%s (%d)", of_all, BOUND), 1);
+    wait_for_clients_cut(&server, "talk", 1);
+    close(large);
+    end_server(&server);
 }
 
 /* The others are kept by a job, and have all their time. */
@@ -1233,10 +1317,10 @@ static int half_request_from(const char *address, const struct server *server, s
     return fd;
 }
 
-/* Each of them holds 2 MiB; two of one address are too many. */
+/* Two of one address are too many. */
 Test(limits, a_peer_has_its_own_bound)
 {
-    enum { EACH = 1200000 };
+    enum { EACH = 1700000 };
     struct server server = serve_talk("\"buffer_bytes_per_peer\":3145728,\"request_s\":0");
     const int of_user = half_request(server.endpoint, "put ", EACH);
     const int of_another = half_request_from("127.0.0.2", &server, EACH);
@@ -1255,15 +1339,6 @@ Test(limits, a_peer_has_its_own_bound)
     close(first);
     close(second);
     end_server(&server);
-}
-
-static void send_until_closed(int fd)
-{
-    static char block[65536];
-
-    memset(block, 'x', sizeof block);
-    for (size_t i = 0; i < 1000 && send(fd, block, sizeof block, MSG_NOSIGNAL) > 0; i++)
-        continue;
 }
 
 /* The daemon may have a little more memory than it has, and no more. */
