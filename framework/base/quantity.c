@@ -33,7 +33,7 @@ static const struct unit times[] = {
     {"m", 60 * SECOND},
     {"h", 3600 * SECOND},
     {"d", 86400 * SECOND},
-    {"w", 7 * 86400 * SECOND},
+    {"w", INT64_C(7) * 86400 * SECOND},
     {NULL, 0},
 };
 
