@@ -29,9 +29,9 @@ struct config_key {
     unsigned types;   /* of enum config_type */
     bool required;
     enum config_key_of of;      /* only with such an endpoint beside it */
+    enum config_unit unit;      /* of an integer */
     const char *preset;         /* the default as JSON text, or NULL */
     json_int_t min, max;        /* of an integer */
-    enum config_unit unit;      /* of an integer */
     size_t min_size;            /* of a string or array */
     const char *const *choices; /* NULL-terminated, in the order of their enum; or NULL */
     bool (*fits)(const char *); /* of a string; or NULL */

@@ -137,10 +137,10 @@ static void find_config(struct request *request)
 
     if (request->config)
         return;
-    if (configured && *configured == '/' ? has_config(request, configured, "/rpd")
-                                         : has_config(request, home ? home : "", "/.config/rpd"))
-        request->config = request->found;
-    else if (has_config(request, "/etc", "/rpd"))
+    const bool is_theirs = configured && *configured == '/'
+                               ? has_config(request, configured, "/rpd")
+                               : has_config(request, home ? home : "", "/.config/rpd");
+    if (is_theirs || has_config(request, "/etc", "/rpd"))
         request->config = request->found;
 }
 
