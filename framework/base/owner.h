@@ -4,6 +4,7 @@
 #define FRAMEWORK_OWNER_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* [any] Whether it stands for users, or groups, that the id map lacks. */
@@ -24,5 +25,10 @@ bool owner_is_the_systems(const char *path);
     "its owner is not in the id map of this user namespace, and cannot be distinguished from an "  \
     "attacker; "                                                                                   \
     "map it, or set RPD_TRUST_USER_NAMESPACE to what readlink /proc/self/ns/user prints"
+
+/* Whether users besides the owner and root may read a file. (systemd gives a credential to the
+ * service's user by an access list, whose mask shows as the rights of the group, which is root's.)
+ */
+bool owner_others_can_read(const struct stat *status);
 
 #endif

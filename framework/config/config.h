@@ -107,6 +107,18 @@ int config_option_mistake(const struct config *config, const struct config_servi
                           const struct config_option *option, enum json_part part, const char *what,
                           struct error_list *errors);
 
+/* The same of an option that is not set: where its service's options are, or should be. */
+int config_option_missing(const struct config *config, const struct config_service *service,
+                          const char *name, const char *what, struct error_list *errors);
+
+/* What a relative path is relative to that stands there; option NULL: in a default. NULL: there is
+ * no such directory. */
+const char *config_option_base(const struct config *config, const struct config_service *service,
+                               const struct config_option *option);
+
+/* Other users can read the file. */
+bool config_is_seen_by_others(const struct config *config);
+
 /* --print-config, of a request that said so, and --print-schema; to stdout. */
 void config_print(const struct config *config);
 int config_print_schema(struct error *error);

@@ -238,6 +238,7 @@ static int parse(struct config_file *file, struct error_list *errors)
 
 int config_file_read(struct config_file *file, const char *path, struct error_list *errors)
 {
+    struct stat status;
     int fd;
     int result;
 
@@ -247,6 +248,7 @@ int config_file_read(struct config_file *file, const char *path, struct error_li
     fd = open_checked(path, file->name, errors);
     if (fd < 0)
         return -1;
+    file->is_seen_by_others = fstat(fd, &status) < 0 || owner_others_can_read(&status);
     result = read_text(fd, file, errors);
     close(fd);
     if (result < 0)

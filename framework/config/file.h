@@ -18,6 +18,7 @@ struct config_file {
     char *text;
     size_t size;
     json_t *tree;
+    bool is_seen_by_others; /* other users can read it */
 };
 
 /* Fills the file, or adds what is wrong. Finish it in both cases. */

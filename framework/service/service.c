@@ -233,8 +233,11 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count)
 {
-    return options_make(&service->options, service->plugin.backend.options, service->plugin.path,
-                        config, service->config, ret_errors, ret_count);
+    const struct option_tables tables = {service->plugin.backend.options,
+                                         service->plugin.backend.option_details};
+
+    return options_make(&service->options, &tables, service->plugin.path, config, service->config,
+                        ret_errors, ret_count);
 }
 
 /* A failure that the backend can do without is none. */

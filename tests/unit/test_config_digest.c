@@ -114,6 +114,7 @@ static const struct {
     {"services[].limits.buffer_bytes_per_peer", LIMITS, "\"buffer_bytes_per_peer\":65536"},
     {"services[].limits.progress_bytes_per_s", LIMITS, "\"progress_bytes_per_s\":65536"},
     {"services[].options.*", "\"options\":{", "\"k\":1"},
+    {"services[].options.*[]", "\"options\":{", "\"k\":[\"a\",\"b\"]"},
 };
 
 /* A key that is new must be in the digest, and here. */
