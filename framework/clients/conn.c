@@ -8,13 +8,15 @@
  *     may_have_room, has_stalled   output that waits is sent; a client that has not
  *                                  taken any for write_stall_s is cut
  *     choked, and little waits     not choked any more: on_writable
- *     holds memory                 starved if that is short, and it has more than its share
+ *     holds memory                 starved if that is short, it has more than its share, and its
+ *                                  client may send more
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
  *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
  *     wants_data                   on_data, unless choked, paused, finishing or broken
  *   settle():
- *     holds memory                 starved if that is short, and it has more than its share
+ *     holds memory                 starved if that is short, it has more than its share, and its
+ *                                  client may send more
  *     broken                       closed, at once
  *     finishing, no output         closed, when the client has all of it
  *     input_ended, no output       likewise, unless wants_data, paused or kept
@@ -31,6 +33,7 @@
 #include "guard/foreign.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -42,6 +45,7 @@ enum {
 };
 
 static enum conn_turn_end serve(struct conn_turn *turn);
+static void on_readable(evutil_socket_t fd, short what, void *arg);
 static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind);
 
 int conn_loop_init(struct conn_loop *loop, struct event_base *base)
@@ -263,18 +267,46 @@ static void disarm(struct event *event)
         event_del(event);
 }
 
+/* libevent wants all of a descriptor's events of one kind: those of its output are not by the
+ * edge. */
+static void watch_by_edge(struct rpd_conn *conn, bool by_edge)
+{
+    const short what = EV_READ | EV_PERSIST | (by_edge ? EV_ET : 0);
+
+    if (conn->read_event.ev_events == what)
+        return;
+    event_del(&conn->read_event);
+    event_assign(&conn->read_event, conn->group->loop->base, conn->fd, what, on_readable, conn);
+}
+
+/* What is starved is not read, and its client's end lies behind what it has sent. So each arrival
+ * is reported once; no more arrive than the kernel takes. While output waits, sending it finds
+ * out. */
+static bool awaits_end(const struct rpd_conn *conn)
+{
+    return conn->starved && conn_takes_input(conn) && !conn->input_ended && conn->out.size == 0;
+}
+
 /* more: it will be looked at again without that. */
+static void watch_input(struct rpd_conn *conn, bool more)
+{
+    const bool by_edge = awaits_end(conn);
+
+    watch_by_edge(conn, by_edge);
+    if (!by_edge && !may_be_read(conn))
+        disarm(&conn->read_event);
+    else if (!more)
+        arm(conn, &conn->read_event, NULL);
+}
+
 static void watch(struct rpd_conn *conn, bool more)
 {
     const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
 
-    if (!may_be_read(conn))
-        disarm(&conn->read_event);
-    else if (!more)
-        arm(conn, &conn->read_event, NULL);
     if (conn->out.size == 0)
         disarm(&conn->write_event);
-    else if (!event_is_watched(&conn->write_event)) {
+    watch_input(conn, more);
+    if (conn->out.size > 0 && !event_is_watched(&conn->write_event)) {
         conn_begin_pace(conn);
         arm(conn, &conn->write_event, &stall);
     }
@@ -365,12 +397,20 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* ---- events ------------------------------------------------------------------ */
 
+static bool will_send_no_more(int fd)
+{
+    struct pollfd ended = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&ended, 1, 0) > 0;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
 
-    (void)fd;
     (void)what;
+    if (conn->starved && !(conn->sends_no_more = will_send_no_more(fd)))
+        return;
     conn->may_have_input = true;
     /* It has waited for its turn for some of the loop's: libevent need not report it again. */
     if (++conn->reports == REPORTS_MAX)
