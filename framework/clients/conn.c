@@ -397,19 +397,24 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* ---- events ------------------------------------------------------------------ */
 
-static bool will_send_no_more(int fd)
+/* Has its client left, or ended its side? What a reset one has sent is not worth its memory. */
+static void look_for_end(struct rpd_conn *conn)
 {
-    struct pollfd ended = {.fd = fd, .events = POLLRDHUP};
+    struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
 
-    return poll(&ended, 1, 0) > 0;
+    conn->sends_no_more = poll(&end, 1, 0) > 0;
+    conn->broken |= (end.revents & POLLERR) != 0;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
 
+    (void)fd;
     (void)what;
-    if (conn->starved && !(conn->sends_no_more = will_send_no_more(fd)))
+    if (conn->starved)
+        look_for_end(conn);
+    if (conn->starved && !conn->sends_no_more)
         return;
     conn->may_have_input = true;
     /* It has waited for its turn for some of the loop's: libevent need not report it again. */
