@@ -374,6 +374,46 @@ static int half_request_from(const char *address, const struct server *server, s
     return fd;
 }
 
+/* Each of those that have been before it is looked at now. */
+static void let_serve(const struct server *server)
+{
+    for (size_t i = 0; i < 20; i++)
+        assert_text(ask_once(server->endpoint, "echo x"), "x", server->rpd);
+}
+
+/* Of one peer more wait for memory than are woken at once. It is another's that becomes free. */
+Test(limits, who_waits_for_memory_is_read_again_behind_many_who_still_wait)
+{
+    enum { BOUND = 1500000, TINY = 10, MANY = 21, KIB_64 = 40000, HALF_MIB = 300000, MORE = 1000 };
+    struct server server = serve_talk(textf("\"buffer_bytes_per_peer\":%d,\"request_s\":0", BOUND));
+    int tiny[TINY], many[MANY], of_another[3];
+
+    for (size_t i = 0; i < TINY; i++)
+        tiny[i] = half_request(server.endpoint, "put ", 100);
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = half_request(server.endpoint, "put ", KIB_64);
+        wait_taken(many[i], &server);
+    }
+    for (size_t i = 0; i < MANY; i++)
+        send_letters(many[i], MORE);
+    for (size_t i = 0; i < 3; i++) {
+        of_another[i] = half_request_from("127.0.0.2", &server, HALF_MIB);
+        let_serve(&server);
+    }
+    send_letters(of_another[1], MORE);
+    let_serve(&server);
+    close(of_another[2]);
+    assert_length(of_another[1], HALF_MIB + MORE, &server);
+    cr_assert_eq(clients_cut(&server, "talk"), 0, "%s", process_stderr(server.rpd));
+    for (size_t i = 0; i < TINY; i++)
+        close(tiny[i]);
+    for (size_t i = 0; i < MANY; i++)
+        close(many[i]);
+    close(of_another[0]);
+    close(of_another[1]);
+    end_server(&server);
+}
+
 /* Two of one address are too many. */
 Test(limits, a_peer_has_its_own_bound)
 {
