@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 struct event_base;
+struct jobs;
 
 /* What all connections of one loop share. */
 struct conn_loop {
@@ -50,6 +51,7 @@ struct conn_group {
     struct conn_loop *loop;
     const struct config_limits *limits;
     struct places *places;
+    struct jobs *jobs;
     struct rpd_service *service;
     const struct rpd_backend *backend;
     const char *service_name, *plugin; /* for the crash line */

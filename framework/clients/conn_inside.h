@@ -6,12 +6,17 @@
 #include "base/buffer.h"
 #include "clients/conn_group.h"
 #include "clients/peers.h"
+#include "guard/crash.h"
 #include "library/libevent.h"
 
 #include <stddef.h>
 
+struct conn_owed;
+
 enum {
     CONN_BLOCK = 64 * 1024,
+    CONN_PAUSED_BY_BACKEND = 1, /* paused: by whom */
+    CONN_PAUSED_FOR_OWED = 2,
     UNTAKEN_MAX = 2 /* then on_data needs more, and not the same again */
 };
 
@@ -28,7 +33,9 @@ struct rpd_conn {
     struct conn_turn turn;
     struct conn_group *group;
     int fd;
-    unsigned keeps;
+    unsigned keeps; /* the backend's */
+    unsigned works; /* what is under way for it: jobs, a body, a file that is made ready */
+    struct conn_owed *owed; /* NULL: it was never owed anything (conn_owed.h) */
     bool open; /* on_close has not been called */
     bool in_callback;
     bool broken; /* close at the next settle() */
@@ -36,7 +43,7 @@ struct rpd_conn {
     bool refused;     /* only the busy answer is for it */
     bool finishing;   /* close when the output is sent */
     bool choked;      /* too much output waits */
-    bool paused;      /* by the backend */
+    unsigned char paused;
     bool end_offered; /* on_data has been told of the end of input */
     bool wants_data;  /* on_data is due: there is something that it has not been offered */
     bool yields;      /* it is due even without input, and after the others */
@@ -76,6 +83,15 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 /* NULL: it has none. */
 void conn_call(struct rpd_conn *conn, conn_callback callback);
 
+/* Around any other callback of a connection's: what the one returns is for the other. */
+bool conn_begin_call(struct rpd_conn *conn, crash_code code);
+void conn_end_call(struct rpd_conn *conn, bool corks);
+
+/* Of the bits of paused, that one is over. */
+void conn_end_pause(struct rpd_conn *conn, unsigned char by);
+
+void conn_free_if_unused(struct rpd_conn *conn);
+
 /* Whether its input may be offered, as far as the output, the backend and its end are
  * concerned. */
 static inline bool conn_takes_input(const struct rpd_conn *conn)
@@ -83,14 +99,57 @@ static inline bool conn_takes_input(const struct rpd_conn *conn)
     return !conn->choked && !conn->paused && !conn->finishing && !conn->broken;
 }
 
+/* ---- conn_owed.c, conn_files.c, conn_body.c: only where owed is there --------- */
+
+/* In its turn: reads of the body, calls what is due. */
+void conn_serve_owed(struct rpd_conn *conn);
+bool conn_owed_has_work(const struct rpd_conn *conn);
+bool conn_has_dues(const struct rpd_conn *conn);
+size_t conn_owed_memory(const struct rpd_conn *conn);
+
+/* It closes: before its descriptor does, and after. What no worker is at is done. */
+void conn_unwatch_owed(struct rpd_conn *conn);
+void conn_end_owed(struct rpd_conn *conn);
+void conn_free_owed(struct rpd_conn *conn);
+
+bool conn_files_wait(const struct rpd_conn *conn);
+uint64_t conn_file_bytes(const struct rpd_conn *conn);
+
+/* Sends bytes and files in their order; how much of them. */
+size_t conn_send_queue(struct rpd_conn *conn);
+
+/* These are legal at any time. A body is owed, and can be read. */
+bool conn_takes_body(const struct rpd_conn *conn);
+uint64_t conn_body_received(const struct rpd_conn *conn);
+
+/* A worker is at the first file. */
+bool conn_is_paging(const struct rpd_conn *conn);
+bool conn_files_are_few(const struct rpd_conn *conn);
+
+static inline bool conn_has_files(const struct rpd_conn *conn)
+{
+    return conn->owed && conn_files_wait(conn);
+}
+
+/* Output waits. */
+static inline bool conn_has_output(const struct rpd_conn *conn)
+{
+    return conn->out.size > 0 || conn_has_files(conn);
+}
+
 /* ---- conn_bounds.c --------------------------------------------------------- */
 
 void conn_account_changed(struct rpd_conn *conn);
 
+static inline size_t conn_memory_of(const struct rpd_conn *conn)
+{
+    return conn->in.room + conn->out.room + (conn->owed ? conn_owed_memory(conn) : 0);
+}
+
 /* After anything that may have made a buffer larger or smaller. */
 static inline void conn_account(struct rpd_conn *conn)
 {
-    if (conn->in.room + conn->out.room != conn->share.held)
+    if (conn_memory_of(conn) != conn->share.held)
         conn_account_changed(conn);
 }
 

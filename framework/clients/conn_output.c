@@ -61,7 +61,7 @@ static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first
     size_t sent = 0;
 
     /* (One that is broken may have lost what should have gone first.) */
-    if (conn->out.size == 0 && !conn->broken && first_size + second_size > 0)
+    if (!conn_has_output(conn) && !conn->broken && first_size + second_size > 0)
         sent = first_size > 0 ? send_pieces(conn, first, first_size, second, second_size)
                               : send_pieces(conn, second, second_size, NULL, 0);
     if (sent < first_size) {
@@ -92,6 +92,8 @@ void conn_uncork(struct rpd_conn *conn)
     loop->output_size = 0;
     if (size > 0)
         send_or_queue(conn, loop->output, size, "", 0);
+    if (conn_has_files(conn) && !conn->broken)
+        conn_send_queue(conn);
 }
 
 static void write_corked(struct rpd_conn *conn, const void *data, size_t size)
@@ -158,7 +160,8 @@ size_t rpd_conn_output_size(const struct rpd_conn *conn)
     loop_only_warns();
     const struct conn_loop *loop = conn->group->loop;
 
-    return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
+    return conn->out.size + (loop->corked == conn ? loop->output_size : 0) +
+           (conn->owed ? (size_t)conn_file_bytes(conn) : 0);
 }
 
 /* ---- how fast it is taken ------------------------------------------------------- */
@@ -200,27 +203,35 @@ void conn_begin_pace(struct rpd_conn *conn)
     conn->pace = (struct conn_pace){.waits_since_ms = now_ms, .window_ms = now_ms};
 }
 
-static void send_some(struct rpd_conn *conn)
+static size_t send_bytes(struct rpd_conn *conn)
 {
     const size_t sent = send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0);
 
     buffer_drop(&conn->out, sent);
+    return sent;
+}
+
+static void send_some(struct rpd_conn *conn)
+{
+    const size_t sent = conn_has_files(conn) ? conn_send_queue(conn) : send_bytes(conn);
+
     conn_account(conn);
     /* Where the loop is late, libevent tells the time-out and not that there is room:
      * who takes something now has not stalled. (The event persists: libevent counts its
      * time-out anew from each turn in which there was room.) */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (conn->out.size > 0)
+    else if (conn_has_output(conn) && !conn_is_paging(conn))
         judge_pace(conn, sent);
 }
 
 void conn_send_waiting(struct rpd_conn *conn)
 {
-    if ((conn->may_have_room || conn->has_stalled) && conn->out.size > 0 && !conn->broken)
+    if ((conn->may_have_room || conn->has_stalled) && conn_has_output(conn) && !conn->broken)
         send_some(conn);
     conn->may_have_room = conn->has_stalled = false;
-    if (conn->broken || !conn->choked || conn->out.size >= conn->group->output_low)
+    if (conn->broken || !conn->choked || conn->out.size >= conn->group->output_low ||
+        !conn_files_are_few(conn))
         return;
     conn->choked = false;
     if (!conn->refused)

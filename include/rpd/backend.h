@@ -56,6 +56,7 @@
 #define RPD_BACKEND_H
 
 #include <rpd/base.h>
+#include <rpd/body.h>
 #include <rpd/conn.h>
 #include <rpd/endpoint.h>
 #include <rpd/job.h>
@@ -143,6 +144,10 @@ struct rpd_backend {
      * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
      * a claim has failed: then the start fails, before the service is announced. */
     int (*claim)(struct rpd_service *service);
+    /* [loop] A part of the load was attached, or failed. name: as it was given. */
+    void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
+    /* services[].idle_exit_s, unless the user sets it; 0: never. */
+    uint32_t idle_exit_s;
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */
