@@ -71,6 +71,12 @@ static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first
     queue_output(conn, second + (sent - first_size), second_size - (sent - first_size));
 }
 
+/* What waits, for a client that was choked. */
+static bool is_little(const struct rpd_conn *conn)
+{
+    return conn->out.size < conn->group->output_low && conn_files_are_few(conn);
+}
+
 bool conn_cork(struct rpd_conn *conn)
 {
     struct conn_loop *loop = conn->group->loop;
@@ -92,8 +98,10 @@ void conn_uncork(struct rpd_conn *conn)
     loop->output_size = 0;
     if (size > 0)
         send_or_queue(conn, loop->output, size, "", 0);
-    if (conn_has_files(conn) && !conn->broken)
-        conn_send_queue(conn);
+    if (!conn_has_files(conn) || conn->broken)
+        return;
+    conn_send_queue(conn);
+    conn->may_have_room |= conn->choked && is_little(conn); /* no event will say so */
 }
 
 static void write_corked(struct rpd_conn *conn, const void *data, size_t size)
@@ -230,8 +238,7 @@ void conn_send_waiting(struct rpd_conn *conn)
     if ((conn->may_have_room || conn->has_stalled) && conn_has_output(conn) && !conn->broken)
         send_some(conn);
     conn->may_have_room = conn->has_stalled = false;
-    if (conn->broken || !conn->choked || conn->out.size >= conn->group->output_low ||
-        !conn_files_are_few(conn))
+    if (conn->broken || !conn->choked || !is_little(conn))
         return;
     conn->choked = false;
     if (!conn->refused)

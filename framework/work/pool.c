@@ -446,18 +446,27 @@ static void accept_job(struct pool *pool, struct job *job)
     wait_for_worker(pool, job);
 }
 
-/* With the mutex held. Threads for requests are made as they are needed. */
-static bool needs_thread(const struct pool *pool, const struct job *job)
+/* Threads for requests are made as they are needed; where none can be had, those of loads do their
+ * work. */
+static void make_thread_if_needed(struct pool *pool)
 {
-    return job->kind != JOB_LOAD && pool->threads[JOB_REQUEST] < pool->size.workers &&
-           pool->waiting_counts[JOB_REQUEST] > (size_t)pool->idle[JOB_REQUEST];
+    bool is_needed;
+
+    pthread_mutex_lock(&pool->mutex);
+    is_needed = pool->threads[JOB_REQUEST] < pool->size.workers &&
+                pool->waiting_counts[JOB_REQUEST] >= (size_t)pool->idle[JOB_REQUEST];
+    pthread_mutex_unlock(&pool->mutex);
+    if (is_needed)
+        start_thread(pool, JOB_REQUEST);
 }
 
 int pool_submit(struct pool *pool, struct job *job, enum job_kind kind)
 {
-    bool is_refused, needs_one = false;
+    bool is_refused;
 
     make_missing(pool);
+    if (kind != JOB_LOAD)
+        make_thread_if_needed(pool);
     atomic_init(&job->cancelled, false);
     job->pool = pool;
     job->kind = kind;
@@ -466,13 +475,9 @@ int pool_submit(struct pool *pool, struct job *job, enum job_kind kind)
     pthread_mutex_lock(&pool->mutex);
     is_refused = pool->closing ||
                  (kind == JOB_REQUEST && pool->waiting_counts[JOB_REQUEST] >= QUEUE_MAX);
-    if (!is_refused) {
+    if (!is_refused)
         accept_job(pool, job);
-        needs_one = needs_thread(pool, job);
-    }
     pthread_mutex_unlock(&pool->mutex);
-    if (needs_one)
-        start_thread(pool, JOB_REQUEST); /* where it cannot be had, the others do the work */
     return is_refused ? -1 : 0;
 }
 
