@@ -262,8 +262,7 @@ static bool needs_input(const struct rpd_conn *conn)
 static bool needs_turn(const struct rpd_conn *conn)
 {
     return (conn->wants_data && conn_takes_input(conn)) ||
-           (conn->may_have_input && may_be_read(conn)) ||
-           (conn->choked && conn->may_have_room) ||
+           (conn->may_have_input && may_be_read(conn)) || (conn->choked && conn->may_have_room) ||
            (conn->owed && conn_owed_has_work(conn));
 }
 

@@ -32,9 +32,8 @@ struct conn_file {
     TAILQ_ENTRY(conn_file) link;
     size_t behind; /* bytes of output between it and the file before it */
     int fd;
-    bool residency_is_told; /* mincore() would not lie about it */
-    uint64_t at, left;      /* what of it has not been sent */
-    uint64_t ready;         /* of those, in memory */
+    uint64_t at, left; /* what of it has not been sent */
+    uint64_t ready;    /* of those, in memory */
 };
 
 /* A body that is received. */

@@ -64,9 +64,9 @@ RPD_API int rpd_conn_job(struct rpd_conn *conn, rpd_job_run_fn run, rpd_conn_don
 /* [loop] Sends size bytes of a regular file, from offset on, behind what was written before and
  * ahead of what is written after. fd stays the caller's: done, which may be NULL, is when it may be
  * closed or used otherwise. (Its file offset is neither used nor moved.) What is written into that
- * part of the file meanwhile is, or is not, sent. EINVAL: not a regular file, not open for
- * reading, or shorter than that; ECANCELED: the connection is closing; EAGAIN: 1,024 wait for this
- * client already; EBADF; ENOMEM. */
+ * part of the file meanwhile is, or is not, sent. EINVAL: not a regular file, or shorter
+ * than that; EBADF: not open for reading; ECANCELED: the connection is closing; EAGAIN: 1,024 wait
+ * for this client already; ENOMEM. */
 RPD_API int rpd_conn_send_file(struct rpd_conn *conn, int fd, uint64_t offset, uint64_t size,
                                rpd_conn_done_fn done, void *arg) RPD_MUST_CHECK;
 
