@@ -23,7 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SMALL = 16 * 1024, FILES_MAX = 1024, LOOK_EVERY = 32 * 1024 };
+enum { SMALL = 16 * 1024, FILES_MAX = 1024, LOOK_EVERY = 128 * 1024 };
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14 */

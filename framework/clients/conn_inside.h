@@ -33,16 +33,16 @@ struct rpd_conn {
     struct conn_turn turn;
     struct conn_group *group;
     int fd;
-    unsigned keeps; /* the backend's */
-    unsigned works; /* what is under way for it: jobs, a body, a file that is made ready */
+    unsigned keeps;         /* the backend's */
+    unsigned works;         /* what is under way for it: jobs, a body, a file that is made ready */
     struct conn_owed *owed; /* NULL: it was never owed anything (conn_owed.h) */
-    bool open; /* on_close has not been called */
+    bool open;              /* on_close has not been called */
     bool in_callback;
     bool broken; /* close at the next settle() */
     bool input_ended;
-    bool refused;     /* only the busy answer is for it */
-    bool finishing;   /* close when the output is sent */
-    bool choked;      /* too much output waits */
+    bool refused;   /* only the busy answer is for it */
+    bool finishing; /* close when the output is sent */
+    bool choked;    /* too much output waits */
     unsigned char paused;
     bool end_offered; /* on_data has been told of the end of input */
     bool wants_data;  /* on_data is due: there is something that it has not been offered */

@@ -21,7 +21,8 @@ struct jobs {
     LIST_HEAD(jobs_list, rpd_job) list;
     LIST_HEAD(jobs_queues, rpd_queue) queues;
     void (*emptied)(struct rpd_service *service);
-    atomic_size_t posted; /* and not called yet; in jobs.c, POSTS_CLOSED on top: no more are taken */
+    atomic_size_t
+        posted; /* and not called yet; in jobs.c, POSTS_CLOSED on top: no more are taken */
 };
 
 /* In memory of its owner's, from jobs_start() until its done, where it may go. */
@@ -33,7 +34,7 @@ struct rpd_job {
     void *arg;
     /* Of the plugin's code that runs in it, for the crash line; NULL: there is none. */
     crash_code run_code, done_code;
-    bool is_freed; /* after its done */
+    bool is_freed;             /* after its done */
     _Atomic uint64_t began_us; /* 0: it has not */
     bool is_named;
     LIST_ENTRY(rpd_job) link;

@@ -21,16 +21,16 @@
 enum {
     QUEUE_MAX = 10000,
     DONE_US = 1000, /* of a turn of the loop: clients and timers have their share, too */
-    KINDS = 2 /* of threads */
+    KINDS = 2       /* of threads */
 };
 
 struct worker {
     struct pool *pool;
     pthread_t thread;
     enum job_kind kind; /* JOB_REQUEST or JOB_LOAD */
-    struct job *job;  /* under the mutex; NULL: it runs none */
-    bool is_replaced; /* under the mutex */
-    bool is_gone;     /* under the mutex: its thread ended within a job */
+    struct job *job;    /* under the mutex; NULL: it runs none */
+    bool is_replaced;   /* under the mutex */
+    bool is_gone;       /* under the mutex: its thread ended within a job */
     LIST_ENTRY(worker) link;
 };
 
@@ -42,9 +42,9 @@ struct pool {
     struct job_list waiting[KINDS];
     size_t waiting_counts[KINDS]; /* with those in serial queues */
     int idle[KINDS], threads[KINDS];
-    struct job_list finished;             /* under the mutex */
-    struct job_list done;                 /* the loop's: finished, and not told yet */
-    int loads;                            /* that compute, under the mutex */
+    struct job_list finished; /* under the mutex */
+    struct job_list done;     /* the loop's: finished, and not told yet */
+    int loads;                /* that compute, under the mutex */
     /* Jobs that wait in job_wait() are few, so all share one condition. It uses
      * the monotonic clock: a changed date neither delays nor hurries a load. */
     pthread_cond_t cancel_changed;
@@ -126,7 +126,8 @@ static void stop_waiting(struct job *job)
     job->waits_in = NULL;
 }
 
-/* With the mutex held. Requests have nobody to run them until the first thread of theirs is made. */
+/* With the mutex held. Requests have nobody to run them until the first thread of theirs is made.
+ */
 static void wait_for_worker(struct pool *pool, struct job *job)
 {
     const enum job_kind kind = thread_kind(job->kind);

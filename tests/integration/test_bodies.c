@@ -208,7 +208,7 @@ Test(bodies, calls_that_fail)
     const int fd = client(server.endpoint);
     static const char *const cases[][2] = {
         {"bad descriptor", "-1 EBADF"},    {"bad directory", "-1 EINVAL"},
-        {"bad mode", "-1 EBADF"},         {"bad path", "-1 EBADF"},
+        {"bad mode", "-1 EBADF"},          {"bad path", "-1 EBADF"},
         {"bad pipe", "-1 EINVAL"},         {"bad offset", "-1 EINVAL"},
         {"bad size", "-1 EINVAL"},         {"bad to descriptor", "-1 EBADF"},
         {"bad to directory", "-1 EINVAL"}, {"bad to mode", "-1 EINVAL"},
