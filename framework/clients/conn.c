@@ -28,10 +28,8 @@
  * nothing but libevent makes a connection's events active. */
 #include "clients/conn.h"
 
-#include "base/log.h"
 #include "clients/conn_inside.h"
-#include "guard/crash.h"
-#include "guard/loop_only.h"
+#include "guard/foreign.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -86,11 +84,11 @@ static void init_cut_logs(struct conn_group *group)
     };
 
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-        log_count_init(&group->cuts[i], group->loop->base, group->service_name, "client",
+        log_count_init(&group->cuts[i], group->loop->base, group->owner.service, "client",
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->service_name,
+    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->owner.service,
                    "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
@@ -144,18 +142,18 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 
 /* ---- callbacks -------------------------------------------------------------- */
 
-bool conn_begin_call(struct rpd_conn *conn, crash_code code)
+bool conn_begin_call(struct rpd_conn *conn, foreign_code code)
 {
     const bool corks = conn_cork(conn);
 
     conn->in_callback = true;
-    crash_enter(conn->group->service_name, conn->group->plugin, code);
+    foreign_enter(conn->group->owner, code);
     return corks;
 }
 
 void conn_end_call(struct rpd_conn *conn, bool corks)
 {
-    crash_leave();
+    foreign_leave();
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;
@@ -169,7 +167,7 @@ void conn_call(struct rpd_conn *conn, conn_callback callback)
 
     if (!callback)
         return;
-    corks = conn_begin_call(conn, (crash_code)callback);
+    corks = conn_begin_call(conn, (foreign_code)callback);
     callback(conn, conn->group->state);
     conn_end_call(conn, corks);
 }
@@ -186,7 +184,7 @@ void conn_free_if_unused(struct rpd_conn *conn)
 }
 
 /* politely: all that was asked for has been sent, and must arrive. */
-static void close_conn(struct rpd_conn *conn, bool politely)
+void conn_close(struct rpd_conn *conn, bool politely)
 {
     struct conn_group *group = conn->group;
 
@@ -344,7 +342,7 @@ static enum conn_turn_end settle(struct rpd_conn *conn)
     if (!conn->broken)
         watch(conn, more);
     if (conn->broken || (!is_owed(conn) && is_over(conn))) {
-        close_conn(conn, !conn->broken);
+        conn_close(conn, !conn->broken);
         return CONN_TURN_GONE;
     }
     run_clock(conn);
@@ -382,7 +380,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
     /* Another connection's callback may have kept it; or the loop is late, and not
      * the client. */
     if (clock_of(conn) == kind && conn->starved && conn_cut_if_starved(conn)) {
-        close_conn(conn, false);
+        conn_close(conn, false);
         return;
     }
     if (clock_of(conn) != kind || has_arrived(conn->fd)) {
@@ -390,7 +388,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
         return;
     }
     conn_cut(conn, limit_of[kind]);
-    close_conn(conn, false);
+    conn_close(conn, false);
 }
 
 /* ---- events ------------------------------------------------------------------ */
@@ -471,112 +469,6 @@ void conn_refuse(struct conn_group *group, int take_fd)
     conn_settle_later(conn);
 }
 
-/* ---- the backend's side -------------------------------------------------------- */
-
-void rpd_conn_finish(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn->finishing = true;
-    if (conn->open)
-        conn_settle_later(conn);
-}
-
-void rpd_conn_abort(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    if (!conn->open)
-        return;
-    conn->broken = true;
-    if (!conn->in_callback)
-        close_conn(conn, false);
-}
-
-void rpd_conn_pause(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn->paused |= CONN_PAUSED_BY_BACKEND;
-    if (conn->open)
-        conn_settle_later(conn);
-}
-
-void rpd_conn_resume(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn_end_pause(conn, CONN_PAUSED_BY_BACKEND);
-}
-
-void conn_end_pause(struct rpd_conn *conn, unsigned char by)
-{
-    if (!(conn->paused & by))
-        return;
-    conn->paused &= (unsigned char)~by;
-    if (!conn->open || conn->paused)
-        return;
-    /* What came while it was paused has been offered to nobody. */
-    conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
-    if (conn->group->loop->offered == conn)
-        conn->group->loop->shown = false;
-    conn_settle_later(conn);
-}
-
-void rpd_conn_keep(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn->keeps++;
-}
-
-void rpd_conn_release(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    if (conn->keeps == 0) {
-        log_line(RPD_LOG_ERROR, conn->group->service_name,
-                 "its backend releases a connection that it does not keep; that is ignored");
-        return;
-    }
-    conn->keeps--;
-    if (conn->open)
-        conn_settle_later(conn);
-    else
-        conn_free_if_unused(conn);
-}
-
-bool rpd_conn_is_open(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->open && !conn->broken;
-}
-
-void rpd_conn_set_data(struct rpd_conn *conn, void *data)
-{
-    if (loop_only_refuses())
-        return;
-    conn->data = data;
-}
-
-void *rpd_conn_data(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->data;
-}
-
-struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->group->service;
-}
-
-int rpd_conn_fd(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->fd;
-}
-
 /* ---- all of a service's ---------------------------------------------------------- */
 
 void conn_group_drain(struct conn_group *group)
@@ -595,7 +487,7 @@ void conn_group_abort(struct conn_group *group)
     struct rpd_conn *conn;
 
     while ((conn = TAILQ_FIRST(&group->conns)))
-        /* close_conn() takes it off the list; the analyzer loses track of the heads.
+        /* conn_close() takes it off the list; the analyzer loses track of the heads.
          * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        close_conn(conn, false);
+        conn_close(conn, false);
 }

@@ -131,7 +131,7 @@ static void start_sink(struct conn_owed *owed)
     owed->sinking.run = run_sink;
     owed->sinking.done = end_sink;
     owed->sinking.arg = owed;
-    owed->sinking.run_code = (crash_code)body->sink;
+    owed->sinking.run_code = (foreign_code)body->sink;
     if (jobs_start(owed->conn->group->jobs, &owed->sinking, NULL, JOB_STEP) < 0) {
         end_receiving(owed, ECANCELED);
         return;

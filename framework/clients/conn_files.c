@@ -135,7 +135,7 @@ static void fail_file(struct conn_owed *owed, struct conn_file *file, int error)
 {
     struct rpd_conn *conn = owed->conn;
 
-    log_line(RPD_LOG_WARNING, conn->group->service_name,
+    log_line(RPD_LOG_WARNING, conn->group->owner.service,
              "a file cannot be sent to the end: %s; its client is closed",
              error == ENODATA ? "it has become shorter" : strerror(error));
     end_file(owed, file, error);

@@ -6,7 +6,7 @@
 #include "base/buffer.h"
 #include "clients/conn_group.h"
 #include "clients/peers.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "library/libevent.h"
 
 #include <stddef.h>
@@ -68,6 +68,7 @@ struct rpd_conn {
     struct conn_share peer_share;
     struct event read_event, write_event;
 };
+_Static_assert(offsetof(struct rpd_conn, clock) == 0, "the one is found by a pointer to the other");
 
 typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
 
@@ -84,12 +85,16 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 void conn_call(struct rpd_conn *conn, conn_callback callback);
 
 /* Around any other callback of a connection's: what the one returns is for the other. */
-bool conn_begin_call(struct rpd_conn *conn, crash_code code);
+bool conn_begin_call(struct rpd_conn *conn, foreign_code code);
 void conn_end_call(struct rpd_conn *conn, bool corks);
 
 /* Of the bits of paused, that one is over. */
 void conn_end_pause(struct rpd_conn *conn, unsigned char by);
 
+/* Its end, with on_close. politely: all that was asked for has been sent, and must arrive. */
+void conn_close(struct rpd_conn *conn, bool politely);
+
+/* Frees one that is closed, unless its backend keeps it or one of its callbacks runs. */
 void conn_free_if_unused(struct rpd_conn *conn);
 
 /* Whether its input may be offered, as far as the output, the backend and its end are

@@ -3,10 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { LONG_US = 10 * 1000000, LOOK_US = 1000000 };
@@ -20,15 +21,16 @@ struct rpd_queue {
     bool is_freed; /* when they are */
     LIST_ENTRY(rpd_queue) link;
 };
+_Static_assert(offsetof(struct rpd_job, job) == 0, "the one is found by a pointer to the other");
 
 static void run(struct job *pool_job)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
 
     atomic_store_explicit(&job->began_us, clock_us(), memory_order_relaxed);
-    crash_enter(job->jobs->service_name, job->jobs->plugin, job->run_code);
+    foreign_enter(job->jobs->owner, job->run_code);
     job->run(job, job->arg);
-    crash_leave();
+    foreign_leave();
 }
 
 static void leave_queue(struct rpd_queue *queue);
@@ -41,9 +43,9 @@ static void done(struct job *pool_job, bool cancelled)
     struct rpd_queue *queue = is_freed ? (struct rpd_queue *)job->job.queue : NULL;
 
     LIST_REMOVE(job, link);
-    crash_enter(jobs->service_name, jobs->plugin, job->done_code);
+    foreign_enter(jobs->owner, job->done_code);
     job->done(jobs->service, job->arg, cancelled); /* it may start an embedded one again */
-    crash_leave();
+    foreign_leave();
     if (is_freed)
         free(job);
     if (queue)
@@ -84,8 +86,8 @@ int jobs_submit(struct jobs *jobs, struct rpd_queue *queue, rpd_job_run_fn run_f
     job->run = run_fn;
     job->done = done_fn;
     job->arg = arg;
-    job->run_code = (crash_code)run_fn;
-    job->done_code = (crash_code)done_fn;
+    job->run_code = (foreign_code)run_fn;
+    job->done_code = (foreign_code)done_fn;
     job->is_freed = true;
     if (jobs_start(jobs, job, queue ? &queue->queue : NULL, JOB_REQUEST) == 0) {
         if (queue)
@@ -169,9 +171,9 @@ static void call_post(struct job *pool_job, bool cancelled)
     struct jobs *jobs = post->jobs;
 
     (void)cancelled;
-    crash_enter(jobs->service_name, jobs->plugin, (crash_code)post->fn);
+    foreign_enter(jobs->owner, (foreign_code)post->fn);
     post->fn(jobs->service, post->arg);
-    crash_leave();
+    foreign_leave();
     free(post);
     end_post(jobs);
 }
@@ -231,7 +233,7 @@ static bool name_long(struct rpd_job *job, uint64_t now_us)
     answered = stack_of_thread(thread, &stack);
     if (!pool_worker_of(jobs->pool, &job->job, &thread))
         return false;
-    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->service_name,
+    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->owner.service,
              (unsigned long long)((now_us - atomic_load(&job->began_us)) / 1000000),
              answered ? stack.text : stack_unknown);
     return true;

@@ -3,7 +3,7 @@
 #ifndef FRAMEWORK_JOBS_H
 #define FRAMEWORK_JOBS_H
 
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "work/pool.h"
 
 #include <rpd/job.h>
@@ -13,7 +13,7 @@
 struct jobs {
     struct pool *pool;
     struct rpd_service *service;
-    const char *service_name, *plugin; /* for the crash line */
+    struct foreign_owner owner;
     bool closed;
     size_t count;
     size_t refused; /* the queue was full, or there was no memory */
@@ -33,7 +33,7 @@ struct rpd_job {
     rpd_job_done_fn done;
     void *arg;
     /* Of the plugin's code that runs in it, for the crash line; NULL: there is none. */
-    crash_code run_code, done_code;
+    foreign_code run_code, done_code;
     bool is_freed;             /* after its done */
     _Atomic uint64_t began_us; /* 0: it has not */
     bool is_named;

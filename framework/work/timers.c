@@ -5,7 +5,7 @@
 #include "work/timers.h"
 
 #include "base/clock.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/rest.h"
 #include "library/libevent.h"
 
@@ -48,9 +48,9 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
         return;
     rest_end();
     timers_cancel(timer);
-    crash_enter(timers->service_name, timers->plugin, (crash_code)fn);
+    foreign_enter(timers->owner, (foreign_code)fn);
     fn(timers->service, fn_arg);
-    crash_leave();
+    foreign_leave();
 }
 
 struct rpd_timer *timers_start(struct timers *timers, unsigned milliseconds, rpd_timer_fn fn,

@@ -2,6 +2,8 @@
 #ifndef FRAMEWORK_TIMERS_H
 #define FRAMEWORK_TIMERS_H
 
+#include "guard/foreign.h"
+
 #include <rpd/job.h>
 
 #include <stdbool.h>
@@ -12,7 +14,7 @@ struct event_base;
 struct timers {
     struct event_base *base;
     struct rpd_service *service;
-    const char *service_name, *plugin; /* for the crash line */
+    struct foreign_owner owner;
     bool closed;
     LIST_HEAD(timer_list, rpd_timer) list;
 };
