@@ -23,7 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SMALL = 16 * 1024, FILES_MAX = 1024, LOOK_EVERY = 128 * 1024 };
+enum { SMALL = 16 * 1024, FILES_MAX = 1024, LOOK_EVERY = 256 * 1024 };
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14 */
@@ -193,16 +193,17 @@ static bool is_ready(struct conn_owed *owed, struct conn_file *file)
 
 /* ---- sending --------------------------------------------------------------------------- */
 
-/* What has been sent in one go; and whether there may be room for more. */
+/* What has been sent in one go; and whether there may be room for more: a client may have made
+ * some meanwhile, which costs less to try than to wait for the loop to say. */
 struct progress {
     size_t sent;
     bool has_room;
 };
 
-static void count_sent(struct progress *progress, ssize_t sent, size_t wanted)
+static void count_sent(struct progress *progress, ssize_t sent)
 {
     progress->sent += sent > 0 ? (size_t)sent : 0;
-    progress->has_room = sent == (ssize_t)wanted;
+    progress->has_room = sent > 0;
 }
 
 static void send_bytes(struct conn_owed *owed, struct conn_file *next, struct progress *progress)
@@ -214,7 +215,7 @@ static void send_bytes(struct conn_owed *owed, struct conn_file *next, struct pr
     do
         sent = send(conn->fd, buffer_data(&conn->out), size, MSG_NOSIGNAL | (next ? MSG_MORE : 0));
     while (sent < 0 && errno == EINTR);
-    count_sent(progress, sent, size);
+    count_sent(progress, sent);
     if (sent < 0) {
         conn->broken |= errno != EAGAIN;
         return;
@@ -236,7 +237,7 @@ static void send_part(struct conn_owed *owed, struct conn_file *file, struct pro
     do
         sent = sendfile(conn->fd, file->fd, &at, size);
     while (sent < 0 && errno == EINTR);
-    count_sent(progress, sent, size);
+    count_sent(progress, sent);
     if (sent < 0 && (errno == EPIPE || errno == ECONNRESET))
         conn->broken = true;
     else if (sent == 0 || (sent < 0 && errno != EAGAIN))

@@ -15,7 +15,7 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
-enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000, LATER_MS = 9000 };
+enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000, LATER_MS = 2000 };
 
 struct client {
     int opened; /* a descriptor of its own */
