@@ -82,23 +82,23 @@ static int begin(struct rpd_conn *conn, struct transfer *transfer)
 {
     const char *directory = rpd_option_string(rpd_conn_service(conn), "directory");
     const bool is_get = sscanf(transfer->path, "GET %200[0-9A-Za-z_-]", transfer->name) == 1;
-    unsigned long long size;
+    char digits[20];
 
-    transfer->is_put = sscanf(transfer->path, "PUT %200[0-9A-Za-z_-] %llu", transfer->name,
-                              &size) == 2;
+    transfer->is_put = sscanf(transfer->path, "PUT %200[0-9A-Za-z_-] %19[0-9]", transfer->name,
+                              digits) == 2;
     snprintf(transfer->path, sizeof transfer->path, "%s/%s", directory, transfer->name);
     if (transfer->is_put) {
         transfer->fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-        return rpd_conn_receive_file(conn, size, transfer->fd, 0, end, transfer);
+        return rpd_conn_receive_file(conn, strtoull(digits, 0, 10), transfer->fd, 0, end, transfer);
     }
     errno = ENOENT;
     if (is_get && (*transfer->index & bit_of(transfer->name) || *transfer->index >> 60 != 15))
         transfer->fd = open(transfer->path, O_RDONLY | O_CLOEXEC);
     if (transfer->fd < 0)
         return -1;
-    size = (unsigned long long)lseek(transfer->fd, 0, SEEK_END);
-    rpd_conn_printf(conn, "%llu\n", size);
-    return rpd_conn_send_file(conn, transfer->fd, 0, size, end, transfer);
+    const long long size = lseek(transfer->fd, 0, SEEK_END);
+    rpd_conn_printf(conn, "%lld\n", size);
+    return rpd_conn_send_file(conn, transfer->fd, 0, (uint64_t)size, end, transfer);
 }
 
 static void on_data(struct rpd_conn *conn, void *index)

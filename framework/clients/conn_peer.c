@@ -10,7 +10,7 @@
 
 static void describe_address(int fd, struct rpd_peer *peer)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof address;
     char text[INET6_ADDRSTRLEN];
     const void *bytes = &((const struct sockaddr_in *)&address)->sin_addr;
