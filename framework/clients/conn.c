@@ -10,6 +10,7 @@
  *     choked, and little waits     not choked any more: on_writable
  *     owed: a body, dues           one read of the body, as for may_have_input; what is due is
  *                                  told (conn_owed.h)
+ *     holds memory                 starved if that is short, and it has more than its share
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
  *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
@@ -88,8 +89,6 @@ static void init_cut_logs(struct conn_group *group)
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->owner.service,
-                   "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -128,6 +127,10 @@ void conn_settle_later(struct rpd_conn *conn)
 
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
+    if (limit == CONN_LIMIT_MEMORY) {
+        places_count_shortage(group->places);
+        return;
+    }
     group->cut++;
     log_count_add(&group->cuts[limit]);
 }
@@ -357,6 +360,8 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
+    if (conn->share.held > 0 && (conn->owed || needs_input(conn)))
+        conn_look_at_share(conn);
     if (conn->owed)
         conn_serve_owed(conn);
     if (needs_input(conn) && may_be_read(conn))
@@ -400,7 +405,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conn->may_have_input = true;
-    /* It has waited for its turn for some of the loop's: libevent need not tell it again. */
+    /* It has waited for its turn for some of the loop's: libevent need not report it again. */
     if (++conn->reports == REPORTS_MAX)
         event_del(&conn->read_event);
     conn_turn_take(&conn->group->loop->turns, &conn->turn);
@@ -422,8 +427,7 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
     struct rpd_conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
-        places_close(group->places, take_fd);
-        count_cut(group, CONN_LIMIT_MEMORY);
+        places_close_for_memory(group->places, take_fd);
         return NULL;
     }
     conn->group = group;
@@ -448,8 +452,8 @@ void conn_open(struct conn_group *group, int take_fd)
     conn_settle_later(conn);
 }
 
-/* It is one that its backend has finished from the first: only that nobody is
- * told of its end. */
+/* It is one that its backend has finished from the first: only that on_close is not
+ * called. */
 static void answer_busy(struct rpd_conn *conn, void *state)
 {
     (void)state;

@@ -48,7 +48,7 @@ void conn_end_pause(struct rpd_conn *conn, unsigned char by)
     conn->paused &= (unsigned char)~by;
     if (!conn->open || conn->paused)
         return;
-    /* What came while it was paused has been offered to nobody. */
+    /* What came while it was paused has not been offered. */
     conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
     if (conn->group->loop->offered == conn)
         conn->group->loop->shown = false;

@@ -10,6 +10,7 @@
 #include "library/libevent.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct conn_owed;
 
@@ -38,13 +39,18 @@ struct rpd_conn {
     struct conn_owed *owed; /* NULL: it was never owed anything (conn_owed.h) */
     bool open;              /* on_close has not been called */
     bool in_callback;
-    bool broken; /* close at the next settle() */
     bool input_ended;
-    bool refused;   /* only the busy answer is for it */
-    bool finishing; /* close when the output is sent */
-    bool choked;    /* too much output waits */
-    unsigned char paused;
-    bool end_offered; /* on_data has been told of the end of input */
+    bool refused; /* only the busy answer is for it */
+    union {
+        struct {
+            bool broken;    /* close at the next settle() */
+            bool finishing; /* close when the output is sent */
+            bool choked;    /* too much output waits */
+            unsigned char paused; /* by whom: bits of CONN_PAUSED_... */
+        };
+        uint32_t takes_none; /* any of them: each step of a request asks that */
+    };
+    bool end_offered; /* on_data has seen the end of input */
     bool wants_data;  /* on_data is due: there is something that it has not been offered */
     bool yields;      /* it is due even without input, and after the others */
     bool has_sent;    /* something has come */
@@ -101,7 +107,7 @@ void conn_free_if_unused(struct rpd_conn *conn);
  * concerned. */
 static inline bool conn_takes_input(const struct rpd_conn *conn)
 {
-    return !conn->choked && !conn->paused && !conn->finishing && !conn->broken;
+    return conn->takes_none == 0;
 }
 
 /* ---- conn_owed.c, conn_files.c, conn_body.c: only where owed is there --------- */
@@ -157,6 +163,11 @@ static inline void conn_account(struct rpd_conn *conn)
     if (conn_memory_of(conn) != conn->share.held)
         conn_account_changed(conn);
 }
+
+/* As buffer_reserve() and buffer_append(), of one of its buffers. Where doubling it would come near
+ * a bound it grows little by little: so that what is near the bound is never jumped over. */
+char *conn_reserve(struct rpd_conn *conn, struct buffer *buffer, size_t bytes);
+int conn_append(struct rpd_conn *conn, struct buffer *buffer, const void *data, size_t size);
 
 /* Sets starved. */
 void conn_look_at_share(struct rpd_conn *conn);

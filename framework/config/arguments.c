@@ -60,7 +60,7 @@ static const struct option long_options[] = {
 };
 
 /* "-" hands over a plugin where it stands: options may come before and behind
- * it whatever POSIXLY_CORRECT says, and argv is left alone. ":" tells a missing
+ * it whatever POSIXLY_CORRECT says, and argv is left alone. ":" marks a missing
  * value from an unknown option. */
 static const char short_options[] = "-:c:l:n:o:t";
 enum { NOT_AN_OPTION = 1 };

@@ -291,7 +291,7 @@ static struct config_limits build_limits(const json_t *limits)
     };
 }
 
-/* What a service does while it loads, and when that fails or nobody comes. */
+/* What a service does while it loads, and when that fails or no client comes. */
 static void build_phases(struct config_service *service, const json_t *object)
 {
     service->warmup = find(object, "services[].warmup") ? take_choice(object, "services[].warmup")

@@ -1,4 +1,4 @@
-/* A configuration file: opened so that it can neither block nor be somebody
+/* A configuration file: opened so that it can neither block nor be another user
  * else's, read whole, and parsed. What it says is checked elsewhere. */
 #ifndef FRAMEWORK_CONFIG_FILE_H
 #define FRAMEWORK_CONFIG_FILE_H

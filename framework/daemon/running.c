@@ -20,11 +20,11 @@
 
 enum {
     STOPPED_US = 1000000, /* a beat after so long is one of a stopped process, or of a loop that
-                             stood still: that time counts for nobody */
-    TELL_US = 1000000     /* how often the manager is told, at most */
+                             stood still: that time does not count */
+    TELL_US = 1000000     /* how often the manager hears of it, at most */
 };
 
-/* ---- what the service manager is told ---------------------------------------------- */
+/* ---- what the service manager hears ---------------------------------------------- */
 
 static void tell_progress(struct running *running, const struct rpd_service *service, int warming)
 {
@@ -141,7 +141,7 @@ static void stop_by_signal(struct running *running)
     char why[SIGNALS_TEXT_MAX + 16], sender[SIGNALS_TEXT_MAX];
 
     signals_describe_stop(sender);
-    snprintf(why, sizeof why, "told to by %s", sender);
+    snprintf(why, sizeof why, "requested by %s", sender);
     running_stop(running, EXIT_STOPPED, why);
 }
 
@@ -369,7 +369,7 @@ void running_close(struct running *running)
     moving_stop(&running->moving);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
-    conn_loop_finish(&running->conn_loop); /* who lingers has a place in a service */
+    conn_loop_finish(&running->conn_loop); /* lingering clients have places in a service */
     FOR_EACH_SERVICE(running, service)
         service_unserve(service);
     place_pool_finish(&running->place_pool);

@@ -141,7 +141,7 @@ static bool take(struct option_value *value, const struct config_option *option)
     return string_of(option) != NULL;
 }
 
-/* What is being made, and for whom. */
+/* What is being made, and its service. */
 struct making {
     struct options *options;
     const struct rpd_option *table;

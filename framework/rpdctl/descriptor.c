@@ -242,7 +242,7 @@ static void say_why_none(const char *plugin, int status, bool in_time, struct er
                   WEXITSTATUS(status));
 }
 
-/* The reader's object, or the error that it tells. */
+/* The reader's object, or the error that it reports. */
 static json_t *parse(const char *plugin, const char *answer, size_t size, int status,
                      struct error *error)
 {

@@ -1,4 +1,4 @@
-/* rpdctl: the command beside rpd, for those who run services or write plugins. Each of its
+/* rpdctl: the command beside rpd, for users that run services or write plugins. Each of its
  * commands is one file, with one of these. */
 #ifndef FRAMEWORK_RPDCTL_H
 #define FRAMEWORK_RPDCTL_H

@@ -37,7 +37,7 @@ void service_show(struct rpd_service *service)
     STORE(page->clients_accepted, service->places.accepted);
     STORE(page->clients_refused, service->refused + service->places.refused);
     STORE(page->clients_left, service->hold.left);
-    STORE(page->clients_cut, service->conns.cut);
+    STORE(page->clients_cut, service->conns.cut + service->places.short_of_memory);
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
     STORE(page->jobs_refused, service->jobs.refused);
@@ -52,7 +52,7 @@ static bool accepting_pauses(const struct rpd_service *service)
     return false;
 }
 
-/* Somebody is here, or came and went since this was last asked. */
+/* A client is here, or came and went since this was last asked. */
 static bool is_busy(struct rpd_service *service)
 {
     const uint64_t accepted_before = service->accepted_before;
@@ -76,7 +76,7 @@ void service_describe_progress(const struct rpd_service *service, char *text, si
     snprintf(text, size, "%d %%%s", (int)(progress.fraction * 100), left);
 }
 
-/* For those who watch the log of a long load. */
+/* For readers of the log of a long load. */
 static void log_progress(struct rpd_service *service, uint64_t now_us)
 {
     char text[80];

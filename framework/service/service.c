@@ -148,7 +148,7 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
         room += endpoint_is_two(&config->listen[i]);
     service->attachments = calloc(room, sizeof *service->attachments);
     if (!service->attachments)
-        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory");
     for (size_t i = 0; i < count; i++)
         if (resolve_one(service, config->listen_count > 0 ? &config->listen[i] : &preset,
                         runtime_dir, error) < 0)
@@ -310,7 +310,7 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd, const
     int written;
 
     if (!endpoints)
-        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory");
     for (size_t i = 0; i < service->attachment_count; i++)
         endpoints[i] = service->attachments[i].listener.text;
     content.service = service->name;

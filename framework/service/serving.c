@@ -15,6 +15,7 @@
 #include "library/libevent.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void look_later(struct rpd_service *service)
@@ -27,7 +28,7 @@ static void enter(const struct rpd_service *service, foreign_code callback)
     foreign_enter(service_owner(service), callback);
 }
 
-/* To those who look from outside. */
+/* To observers. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     const bool is_new = state_page_phase(&service->state_page) != phase;
@@ -40,7 +41,7 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
-    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+    if (phase == RPD_PHASE_READY) /* a process that waits for it then finds how much was loaded */
         loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
@@ -129,13 +130,18 @@ int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
     if (loop_only_refuses())
         return -1;
     char text[512];
+    struct error unasked;
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
+    return error_set(service->error ? service->error : &unasked, EXIT_SYSTEM, "serve",
+                     service->name, "%s", text);
 }
+
+/* Of any service: better than of none. */
+static struct error without_memory;
 
 void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
 {
@@ -145,7 +151,11 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
+    if (!service->unload_error)
+        service->unload_error = calloc(1, sizeof *service->unload_error);
+    if (!service->unload_error)
+        service->unload_error = &without_memory;
+    error_set(service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
 }
 
 int rpd_unload_time_left_ms(const struct rpd_service *service)
@@ -214,7 +224,7 @@ static void on_state(struct rpd_service *service, void *state)
     service->conns.state = state;
 }
 
-/* Those whom the policy has kept waiting. */
+/* The clients that the policy has kept waiting. */
 static void let_in(struct rpd_service *service)
 {
     hold_open(&service->hold);
@@ -222,7 +232,7 @@ static void let_in(struct rpd_service *service)
         return;
     for (size_t i = 0; i < service->attachment_count; i++)
         if (start_accepting(&service->attachments[i]) < 0)
-            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: not accepting clients on %s",
                      service->attachments[i].listener.text);
 }
 
@@ -261,7 +271,7 @@ static void on_load_failed(struct rpd_service *service, const char *why)
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
-    if (service->loading.refusal) { /* told as it is */
+    if (service->loading.refusal) { /* as it is */
         error.code = EXIT_RUNNING;
         snprintf(error.text, sizeof error.text, "%s", why);
     }
@@ -307,8 +317,7 @@ static void on_unloaded(struct rpd_service *service)
     service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
     service_show(service);
     log_line(RPD_LOG_INFO, service->name, "stopped");
-    service->events->stopped(service->daemon, service,
-                             service->unload_error.code ? &service->unload_error : NULL);
+    service->events->stopped(service->daemon, service, service->unload_error);
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)
@@ -337,8 +346,8 @@ static void withdraw(struct rpd_service *service)
         struct rpd_listener *listener = &attachment->listener;
 
         listener_withdraw(listener);
-        /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. Without a
+        /* Queued clients found us before we withdrew. An adopted listener's
+         * queue is not ours: its maker may start another of us. Without a
          * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
@@ -379,7 +388,7 @@ void service_cut_off(struct rpd_service *service)
 
 /* ---- an idle exit ---------------------------------------------------------------------- */
 
-/* For whoever finds no path the page has the reason, before and after. */
+/* For observers that find no path the page has the reason, before and after. */
 void service_hide(struct rpd_service *service)
 {
     show_phase(service, RPD_PHASE_DRAINING);
@@ -392,7 +401,7 @@ void service_unhide(struct rpd_service *service)
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_restore(&service->attachments[i].listener);
     show_phase(service, RPD_PHASE_READY);
-    /* Whoever removed something meanwhile was not heard. */
+    /* What was removed meanwhile was not noticed. */
     service_heal(service, NULL);
 }
 
@@ -407,7 +416,8 @@ static int attach_all(struct rpd_service *service, struct error *error)
         struct attachment *attachment = &service->attachments[i];
         int served;
 
-        error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
+        service->error = error;
+        error_set(error, EXIT_SYSTEM, "serve", service->name,
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
@@ -415,10 +425,9 @@ static int attach_all(struct rpd_service *service, struct error *error)
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         foreign_leave();
-        if (served < 0) {
-            *error = service->error;
+        service->error = NULL;
+        if (served < 0)
             return -1;
-        }
         if (!attachment->attached)
             return error_set(error, EXIT_CONTRACT, "serve", service->plugin.path,
                              "its serve() returned without attaching to %s; call rpd_accept() or "
@@ -475,7 +484,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
                   struct error *error)
 {
     if (prepare(service, loop, pool) < 0)
-        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory");
     service->warming_since_us = service->progress_told_us = clock_us();
     enter_phase(service, RPD_PHASE_WARMING);
     if (service->warmup == RPD_WARMUP_SERVE)
@@ -500,4 +509,7 @@ void service_unserve(struct rpd_service *service)
         event_free(service->look);
     service->look = NULL;
     service->base = NULL;
+    if (service->unload_error != &without_memory)
+        free(service->unload_error);
+    service->unload_error = NULL;
 }

@@ -235,7 +235,8 @@ static bool name_long(struct rpd_job *job, uint64_t now_us)
     answered = stack_of_thread(thread, &stack);
     if (!pool_worker_of(jobs->pool, &job->job, &thread))
         return false;
-    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->owner.service,
+    log_line(RPD_LOG_WARNING, NULL, "job of service %s has been running for %llu s: %s",
+             jobs->owner.service,
              (unsigned long long)((now_us - atomic_load(&job->began_us)) / 1000000),
              answered ? stack.text : stack_unknown);
     return true;

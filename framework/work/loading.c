@@ -211,7 +211,7 @@ static void take_result(struct rpd_load *run)
     tell_part(run, RPD_PART_IS_ATTACHED);
 }
 
-/* The daemon stops, or the run was given up: nobody wants its result any more. */
+/* The daemon stops, or the run was given up: its result is not wanted any more. */
 static void drop_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -229,7 +229,7 @@ static void retry_later(struct rpd_load *run, const char *why)
 
     run->retry_s = backoff_s(run->retry_s);
     set_state(run, RPD_PART_PAUSED);
-    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; tries again in %u s", why,
+    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; trying again in %u s", why,
              run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
@@ -302,7 +302,7 @@ static void fail_with_its_reason(struct rpd_load *run)
         snprintf(stalled, sizeof stalled, "no progress for %d s", run->loading->no_progress_s);
         reason = stalled;
     } else if (run->failed && !run->failure) {
-        reason = "out of memory; free some";
+        reason = "out of memory";
     } else if (run->failed && *run->failure) {
         reason = run->failure;
     }
@@ -397,7 +397,7 @@ void loading_start(struct loading *loading)
         submit(run);
     } else {
         loading->over = true;
-        snprintf(loading->failure, sizeof loading->failure, "out of memory; free some");
+        snprintf(loading->failure, sizeof loading->failure, "out of memory");
         look_later(loading);
     }
 }

@@ -286,7 +286,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         /* nothing there: as it should be */
     }
     call_done(arg, clock_us() + DONE_US);
-    replace_gone(arg); /* after: who left since would have woken us */
+    replace_gone(arg); /* after: a worker that left since would have woken us */
 }
 
 static void count_thread(struct pool *pool, enum job_kind kind, int more)
@@ -565,7 +565,7 @@ int pool_wake_fd(const struct pool *pool)
     return pool->wake_fd;
 }
 
-/* What finished meanwhile could wake nobody. */
+/* What finished meanwhile could not wake the loop. */
 int pool_make_wake_fd_again(struct pool *pool)
 {
     const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);

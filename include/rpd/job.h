@@ -37,12 +37,12 @@ struct rpd_job;
 /* [worker] May block. */
 typedef void (*rpd_job_run_fn)(struct rpd_job *job, void *arg);
 
-/* [loop] cancelled: run was not called, was called and told to give up, or called
+/* [loop] cancelled: run was not called, was called and cancelled, or called
  * pthread_exit(). */
 typedef void (*rpd_job_done_fn)(struct rpd_service *service, void *arg, bool cancelled);
 
 /* [loop] Queues a job. 0, or -1 when 10,000 wait in this process already or the
- * service stops: done is then not called; tell the client that you are busy. */
+ * service stops: done is then not called; answer the client that you are busy. */
 RPD_API int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done,
                            void *arg) RPD_MUST_CHECK;
 

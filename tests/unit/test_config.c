@@ -375,34 +375,34 @@ Test(config, syntax)
          AT "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
         {"\xef\xbb\xbf" ONE, AT "1:1: starts with a byte order mark; save it as UTF-8 without one"},
         {"{\n \"workers\": 1,\n \"workers\": 2}",
-         AT "3:10: this is not JSON: duplicate object key near '\"workers\"'; mend it here"},
-        {"{\"workers\": NaN}", AT "1:15: this is not JSON: invalid token near 'NaN'; mend it here"},
+         AT "3:10: this is not JSON: duplicate object key near '\"workers\"'; fix it here"},
+        {"{\"workers\": NaN}", AT "1:15: this is not JSON: invalid token near 'NaN'; fix it here"},
         {"{\"workers\": Infinity}",
-         AT "1:20: this is not JSON: invalid token near 'Infinity'; mend it here"},
+         AT "1:20: this is not JSON: invalid token near 'Infinity'; fix it here"},
         {"{\"workers\":\n1e400}",
-         AT "2:5: this is not JSON: real number overflow near '1e400'; mend it here"},
+         AT "2:5: this is not JSON: real number overflow near '1e400'; fix it here"},
         {"{\"workers\": 9223372036854775808}",
-         AT "1:31: this is not JSON: too big integer near '9223372036854775808'; mend it here"},
+         AT "1:31: this is not JSON: too big integer near '9223372036854775808'; fix it here"},
         {"{\"notify\": \"\\u0000\"}", AT "1:19: this is not JSON: \\u0000 is not allowed without "
-                                         "JSON_ALLOW_NUL near '\"\\u0000\"'; mend it here"},
+                                         "JSON_ALLOW_NUL near '\"\\u0000\"'; fix it here"},
         {"{\"\\u0000\": 1}", AT "1:9: this is not JSON: NUL byte in object key not supported near "
-                                "'\"\\u0000\"'; mend it here"},
-        {ONE " x", AT "1:34: this is not JSON: end of file expected near 'x'; mend it here"},
+                                "'\"\\u0000\"'; fix it here"},
+        {ONE " x", AT "1:34: this is not JSON: end of file expected near 'x'; fix it here"},
         {"{\"a\": \"\xff\"}",
-         AT "1:7: this is not JSON: unable to decode byte 0xff near '\"'; mend it here"},
+         AT "1:7: this is not JSON: unable to decode byte 0xff near '\"'; fix it here"},
         {"{\"a\": \"\\ud800\"}",
-         AT "1:14: this is not JSON: invalid Unicode '\\uD800' near '\"\\ud800\"'; mend it here"},
+         AT "1:14: this is not JSON: invalid Unicode '\\uD800' near '\"\\ud800\"'; fix it here"},
         {"{\"workers\": 1,}",
-         AT "1:15: this is not JSON: string or '}' expected near '}'; mend it here"},
-        {"{", AT "1:1: this is not JSON: string or '}' expected near end of file; mend it here"},
+         AT "1:15: this is not JSON: string or '}' expected near '}'; fix it here"},
+        {"{", AT "1:1: this is not JSON: string or '}' expected near end of file; fix it here"},
     };
 
     expect_all(rows, COUNT(rows));
     write_bytes("rpd.json", "{\"a\": \"\0\"}", 10);
-    expect(&of_file, 78, AT "1:7: this is not JSON: control character 0x0 near '\"'; mend it here");
+    expect(&of_file, 78, AT "1:7: this is not JSON: control character 0x0 near '\"'; fix it here");
     write_bytes("rpd.json", "{}\0", 3);
     expect(&of_file, 78,
-           AT "1:3: this is not JSON: end of file expected near end of file; mend it here");
+           AT "1:3: this is not JSON: end of file expected near end of file; fix it here");
     assert_no_leak();
 }
 

@@ -264,7 +264,7 @@ Test(options, a_plugin_with_a_bad_table)
     }
     option_table_check(rows[5], "p", &error);
     cr_assert_str_eq(error.text, "plugin: p: row 0 of its options (a): its default is out of its "
-                                 "range; the plugin must be mended");
+                                 "range; fix the plugin");
 }
 
 /* ---- secrets ---- */

@@ -117,7 +117,7 @@ static bool settles(struct stage *stage, int before)
 enum hang_up { SILENT, WITHIN_REQUEST, BEFORE_ANSWER, HANG_UP_KINDS };
 
 /* Until the daemon has read what the client sent, or has answered. Of a silent one
- * nothing tells. */
+ * no event reports. */
 static void wait_until_seen(struct stage *stage, int fd, enum hang_up kind)
 {
     const uint64_t end_us = clock_us() + SEEN_MS * UINT64_C(1000);
@@ -155,7 +155,7 @@ static enum verdict check_hang_ups(struct kit *kit)
 
     if (!stage || !stage_answers(stage))
         return FAILED;
-    /* Who has just left may still be counted: a leak is more than one. */
+    /* A client that has just left may still be counted: a leak is more than one. */
     before = stage_descriptors(stage, &highest);
     for (int i = 0; i < HANG_UPS; i++)
         if (!hang_up(stage, (enum hang_up)(i % HANG_UP_KINDS), i % 2))
@@ -256,7 +256,7 @@ static enum verdict check_no_descriptors(struct kit *kit)
             return FAILED;
     }
     use_up(stage, &limit);
-    limit.rlim_cur++; /* for a client who finds none for what is opened besides */
+    limit.rlim_cur++; /* for a client that finds none for what is opened besides */
     use_up(stage, &limit);
     if (!stage_lives(stage))
         return FAILED;

@@ -148,7 +148,7 @@ int ensure_start(const struct ensure_request *request, struct lock *take_lock,
     int failed = rpdctl_beside("rpd", program, error);
 
     if (!failed && write_command_line(request, program, &line) < 0)
-        failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory; free some");
+        failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory");
     if (!failed)
         failed = (launch.log_fd = daemon_log_open(request->config->log_file, request->names[0],
                                                   error)) < 0
