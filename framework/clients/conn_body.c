@@ -81,7 +81,7 @@ static void run_sink(struct rpd_job *job, void *arg)
                                   : write_all(body);
 }
 
-/* Its due is listed, and what is left of it belongs to nobody. */
+/* Its due is listed, and what is left of it is dropped. */
 static void end_receiving(struct conn_owed *owed, int error)
 {
     struct conn_body *body = &owed->body;

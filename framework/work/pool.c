@@ -126,7 +126,7 @@ static void stop_waiting(struct job *job)
     job->waits_in = NULL;
 }
 
-/* With the mutex held. Requests have nobody to run them until the first thread of theirs is made.
+/* With the mutex held. Until the first thread for requests is made, those of loads run them.
  */
 static void wait_for_worker(struct pool *pool, struct job *job)
 {

@@ -1,7 +1,7 @@
 /* What it costs to stream bodies: samples/files.c beside nginx, by the server's CPU time a request,
  * and beside a plain sendfile() and a plain splice() loop, by the time that 1 GiB takes.
  *
- *     bodies [--runs N] [--check]
+ *     bodies [--runs N] [--check] [--json FILE]
  *
  * GET and PUT of 1 KiB, 64 KiB and 10 MiB, 8 connections on a unix socket with one request
  * outstanding on each; 1 GiB on one of TCP. The files that are read are in the page cache of a
@@ -9,6 +9,7 @@
  * turns; the median slice counts. --check: exit 1 if a ratio of CPU is above 1.2, or one of 1 GiB
  * below 0.9. */
 #include "../support/process.h"
+#include "json_figures.h"
 #include "processors.h"
 #include "rounds.h"
 
@@ -251,6 +252,9 @@ static bool compare(struct subject *subjects, bool puts, size_t kind, long runs)
     printf("%-4s %-7s %10.1f %10.1f %8.2f\n", puts ? "PUT" : "GET", kinds[kind].name,
            median(costs[RPD], runs) / 1000, median(costs[NGINX], runs) / 1000, ratio);
     fflush(stdout);
+    json_figure("samples/files.c",
+                textf("CPU, to nginx, %s of %s", puts ? "PUT" : "GET", kinds[kind].name), "ratio",
+                ratio);
     return ratio <= CPU_LIMIT;
 }
 
@@ -380,6 +384,8 @@ static bool compare_gib(struct subject *subject, bool puts, long runs)
     printf("1 GiB %-6s %10.0f %10.0f %8.2f\n", puts ? "in" : "out",
            1e9 * 1024 / median(times[0], runs), 1e9 * 1024 / median(times[1], runs), ratio);
     fflush(stdout);
+    json_figure("samples/files.c", textf("1 GiB %s, to a plain loop", puts ? "in" : "out"), "ratio",
+                ratio);
     return ratio >= TIME_LIMIT;
 }
 
@@ -404,5 +410,6 @@ int main(int argc, char **argv)
         is_good &= compare_gib(&subjects[RPD], puts, rounds.count);
     for (int which = 0; which < (has_nginx ? SERVERS : 1); which++)
         subject_end(&subjects[which]);
+    json_figures_end("bodies");
     return rounds.is_check && !is_good ? 1 : 0;
 }
