@@ -14,7 +14,7 @@
 
 enum {
     CONN_STEP = 1024 * 1024, /* of a file: so much is made ready at once, and sent in a turn */
-    CONN_SINK_STEP = 256 * 1024,
+    CONN_SINK_STEP = CONN_STEP,
     CONN_FILES_HIGH = 16 /* from so many on a client is not read */
 };
 

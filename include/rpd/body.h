@@ -32,7 +32,7 @@
  *     exceptions must not leave any of these functions.
  *
  * Back-pressure is inside. While a file waits to be sent it counts as waiting output: from 256 KiB
- * on its client is not read. A body is read as fast as its sink takes it, 512 KiB ahead at most;
+ * on its client is not read. A body is read as fast as its sink takes it, 2 MiB ahead at most;
  * these are in limits.buffer_bytes. Memory, other than that of buffers in the kernel, is used by
  * neither a file that is sent nor a client that stalls. Other clients have their turn after each
  * MiB. A file's pages are read from the disk by a worker, 1 MiB at a time, and sent by the loop,
@@ -70,7 +70,7 @@ RPD_API int rpd_conn_job(struct rpd_conn *conn, rpd_job_run_fn run, rpd_conn_don
 RPD_API int rpd_conn_send_file(struct rpd_conn *conn, int fd, uint64_t offset, uint64_t size,
                                rpd_conn_done_fn done, void *arg) RPD_MUST_CHECK;
 
-/* [worker] The next bytes of a body, in order, at most 256 KiB; they are gone when it returns. May
+/* [worker] The next bytes of a body, in order, at most 1 MiB; they are gone when it returns. May
  * block. 0, or an errno, after which it is not called again. */
 typedef int (*rpd_sink_fn)(void *arg, const void *data, size_t size);
 
