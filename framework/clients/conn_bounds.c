@@ -170,7 +170,7 @@ static void keep_to_bounds(struct rpd_conn *conn)
 
 void conn_account_changed(struct rpd_conn *conn)
 {
-    const size_t held = conn->broken ? 0 : conn->in.room + conn->out.room;
+    const size_t held = conn->broken ? 0 : conn_memory_of(conn);
     const bool grows = held > conn->share.held;
 
     set_shares(conn, held);

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 struct event_base;
+struct jobs;
 
 /* What all connections of one loop share. */
 struct conn_loop {
@@ -51,6 +52,7 @@ struct conn_group {
     struct conn_loop *loop;
     const struct config_limits *limits;
     struct places *places;
+    struct jobs *jobs;
     struct rpd_service *service;
     const struct rpd_backend *backend;
     struct foreign_owner owner;

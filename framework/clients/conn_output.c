@@ -75,7 +75,7 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
 /* One that is broken may have lost what should have gone first. */
 static bool sends_at_once(const struct rpd_conn *conn)
 {
-    return conn->out.size == 0 && !conn->broken;
+    return !conn_has_output(conn) && !conn->broken;
 }
 
 /* Sends it, and queues what does not go out at once. */
@@ -102,6 +102,12 @@ static void send_or_queue_both(struct rpd_conn *conn, const char *first, size_t 
     queue_output(conn, second + (sent - first_size), second_size - (sent - first_size));
 }
 
+/* What waits, for a client that was choked. */
+static bool is_little(const struct rpd_conn *conn)
+{
+    return conn->out.size < conn->group->output_low && conn_files_are_few(conn);
+}
+
 bool conn_cork(struct rpd_conn *conn)
 {
     struct conn_loop *loop = conn->group->loop;
@@ -123,6 +129,10 @@ void conn_uncork(struct rpd_conn *conn)
     loop->output_size = 0;
     if (size > 0)
         send_or_queue(conn, loop->output, size);
+    if (!conn_has_files(conn) || conn->broken)
+        return;
+    conn_send_queue(conn);
+    conn->may_have_room |= conn->choked && is_little(conn); /* no event will say so */
 }
 
 static void write_corked(struct rpd_conn *conn, const void *data, size_t size)
@@ -200,7 +210,8 @@ size_t rpd_conn_output_size(const struct rpd_conn *conn)
     loop_only_warns();
     const struct conn_loop *loop = conn->group->loop;
 
-    return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
+    return conn->out.size + (loop->corked == conn ? loop->output_size : 0) +
+           (conn->owed ? (size_t)conn_file_bytes(conn) : 0);
 }
 
 /* ---- how fast it is taken ------------------------------------------------------- */
@@ -242,27 +253,34 @@ void conn_begin_pace(struct rpd_conn *conn)
     conn->pace = (struct conn_pace){.waits_since_ms = now_ms, .window_ms = now_ms};
 }
 
-static void send_some(struct rpd_conn *conn)
+static size_t send_bytes(struct rpd_conn *conn)
 {
     const size_t sent = send_piece(conn, buffer_data(&conn->out), conn->out.size);
 
     buffer_drop(&conn->out, sent);
+    return sent;
+}
+
+static void send_some(struct rpd_conn *conn)
+{
+    const size_t sent = conn_has_files(conn) ? conn_send_queue(conn) : send_bytes(conn);
+
     conn_account(conn);
     /* Where the loop is late, libevent reports the time-out and not that there is room:
      * a client that takes something now has not stalled. The event persists: libevent counts its
      * time-out anew from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (conn->out.size > 0)
+    else if (conn_has_output(conn) && !conn_is_paging(conn))
         judge_pace(conn, sent);
 }
 
 void conn_send_waiting(struct rpd_conn *conn)
 {
-    if ((conn->may_have_room || conn->has_stalled) && conn->out.size > 0 && !conn->broken)
+    if ((conn->may_have_room || conn->has_stalled) && conn_has_output(conn) && !conn->broken)
         send_some(conn);
     conn->may_have_room = conn->has_stalled = false;
-    if (conn->broken || !conn->choked || conn->out.size >= conn->group->output_low)
+    if (conn->broken || !conn->choked || !is_little(conn))
         return;
     conn->choked = false;
     if (!conn->refused)

@@ -72,6 +72,8 @@ static void build_process(struct config *config, const json_t *tree)
 
     config->workers = take_integer(tree, "workers");
     config->loads = find(tree, "workers") ? config->workers : 0;
+    config->job_nice = take_integer(tree, "job_nice");
+    config->load_nice = take_integer(tree, "load_nice");
     config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
     config->log_format = (enum log_format)take_choice(log, "log.format");
     config->log_limit = take_integer(log, "log.limit");
@@ -298,7 +300,9 @@ static void build_phases(struct config_service *service, const json_t *object)
                                                                      "services[].on_load_failure");
     service->seal = (enum config_seal)take_choice(object, "services[].seal");
     service->no_progress_s = take_integer(object, "services[].no_progress_s");
-    service->idle_exit_s = take_integer(object, "services[].idle_exit_s");
+    service->idle_exit_s = find(object, "services[].idle_exit_s")
+                               ? take_integer(object, "services[].idle_exit_s")
+                               : IDLE_EXIT_OF_BACKEND;
     service->limits = build_limits(find(object, "services[].limits"));
 }
 

@@ -39,7 +39,7 @@ enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_D
 /* What becomes of a call that a backend's own bind must not make. */
 enum config_seal { SEAL_ENFORCE, SEAL_LOG, SEAL_OFF };
 
-enum { WARMUP_OF_BACKEND = -1 }; /* not configured */
+enum { WARMUP_OF_BACKEND = -1, IDLE_EXIT_OF_BACKEND = -1 }; /* not configured */
 
 /* What a client may take; 0 is no limit. */
 struct config_limits {
@@ -59,7 +59,7 @@ struct config_service {
     enum config_load_failure on_load_failure;
     enum config_seal seal;
     int no_progress_s; /* 0: never */
-    int idle_exit_s;   /* 0: never */
+    int idle_exit_s;   /* 0: never; or IDLE_EXIT_OF_BACKEND */
     struct config_limits limits;
     /* What the user wrote under "options" and behind -o: checked against the
      * backend's table once its code is loaded (options.h). */
@@ -73,6 +73,7 @@ enum config_notify { NOTIFY_AT_BOUND, NOTIFY_AT_READY };
 struct config {
     char *path; /* absolute path of the file, or NULL */
     int workers;
+    int job_nice, load_nice;
     int loads;                /* of them, at once; 0: as many as there are processors */
     const char **plugin_dirs; /* configured ones, made absolute; NULL-terminated */
     enum rpd_log_level log_level;

@@ -157,6 +157,8 @@ static void add_service(uint64_t *digest, const struct config_service *service)
 static void add_process(uint64_t *digest, const struct config *config)
 {
     add_number(digest, "workers", config->workers);
+    add_number(digest, "job_nice", config->job_nice);
+    add_number(digest, "load_nice", config->load_nice);
     for (const char **dir = config->plugin_dirs; *dir; dir++)
         add_text(digest, "plugin_dir", *dir);
     add_number(digest, "log.level", (int)config->log_level);

@@ -38,8 +38,13 @@ const struct config_key config_keys[] = {
     {.path = "", .types = CONFIG_OBJECT,
      .meaning = "Configuration of rpd."},
     {.path = "workers", .types = CONFIG_INTEGER, .preset = "4", .min = 1, .max = 256,
-     .meaning = "Threads that load state and run jobs. Unless this is set, no more of them "
+     .meaning = "Threads that load state, and as many that run jobs. Unless this is set, no more "
                 "load at once than there are processors, so that clients are answered."},
+    {.path = "job_nice", .types = CONFIG_INTEGER, .preset = "5", .min = 0, .max = 19,
+     .meaning = "How much lower than the loop's the priority of threads that run jobs is. 0: on a "
+                "busy machine jobs are not slowed, and clients of the loop may wait for them."},
+    {.path = "load_nice", .types = CONFIG_INTEGER, .preset = "5", .min = 0, .max = 19,
+     .meaning = "The same of threads that load."},
     {.path = "plugin_dirs", .types = CONFIG_ARRAY, .preset = "[]",
      .meaning = "Directories in which a plugin named without a slash is looked up first. "
                 "Relative ones are relative to this file."},
@@ -116,10 +121,10 @@ const struct config_key config_keys[] = {
     {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "300",
      .min = 0, .max = 86400,
      .meaning = "Seconds without progress after which a load counts as failed. 0: never."},
-    {.path = "services[].idle_exit_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
-     .min = 0, .max = 31536000,
+    {.path = "services[].idle_exit_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .min = 0,
+     .max = 31536000,
      .meaning = "Seconds without a client after which rpd stops; once that is so for all its "
-                "services. 0: never."},
+                "services. 0: never. Default: what the backend declares, else 0."},
     {.path = "services[].seal", .types = CONFIG_STRING, .preset = "\"enforce\"", .choices = seals,
      .meaning = "Whether the kernel keeps a backend's own bind from anything but making sockets: a "
                 "call beyond that ends the start, is only logged, or is not looked for."},

@@ -28,7 +28,8 @@ struct running {
     int runtime_dirfd;
 
     struct event_base *base;
-    struct event *signal_event, *drain_deadline, *hidden_long_enough;
+    struct event *signal_event, *drain_deadline, *hidden_long_enough, *stop_asked;
+    char stop_reason[320]; /* a service's; "": none has one */
     struct conn_loop conn_loop;
     struct place_pool place_pool;
     struct pool *pool;

@@ -129,16 +129,25 @@ void service_wake(struct rpd_service *service, uint64_t now_us)
     state_page_wake(&service->state_page, now_us);
 }
 
+static uint64_t idle_limit_us(const struct rpd_service *service)
+{
+    const int configured_s = service->config->idle_exit_s;
+
+    return (configured_s == IDLE_EXIT_OF_BACKEND ? (uint64_t)service->plugin.backend.idle_exit_s
+                                                 : (uint64_t)configured_s) *
+           1000000;
+}
+
 uint64_t service_idle_due_us(const struct rpd_service *service)
 {
-    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+    const uint64_t limit_us = idle_limit_us(service);
 
     return limit_us > 0 ? service->busy_us + limit_us : UINT64_MAX;
 }
 
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
 {
-    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+    const uint64_t limit_us = idle_limit_us(service);
 
     return limit_us > 0 && service->phase == RPD_PHASE_READY &&
            now_us - service->busy_us >= limit_us;

@@ -28,6 +28,7 @@
 #include "service/state_claims.h"
 #include "work/jobs.h"
 #include "work/loading.h"
+#include "work/timers.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -41,6 +42,8 @@ struct service_events {
     void (*degraded)(void *daemon, struct rpd_service *service);
     /* It cannot go on: the daemon must stop with this. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
+    /* Its backend wants the daemon to stop. */
+    void (*stop_asked)(void *daemon, struct rpd_service *service, const char *why);
     /* error: of its unload; NULL: it has none. */
     void (*stopped)(void *daemon, struct rpd_service *service, const struct error *error);
 };
@@ -85,6 +88,9 @@ struct rpd_service {
     struct conn_group conns;
     struct loading loading;
     struct jobs jobs;
+    struct timers timers;
+    _Atomic(void *) data; /* the backend's own */
+    bool load_is_cancelled;
     size_t refused;   /* by the warm-up policy, so far */
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;

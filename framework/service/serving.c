@@ -203,13 +203,6 @@ struct event_base *rpd_service_event_base(const struct rpd_service *service)
     return service->base;
 }
 
-int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
-{
-    if (loop_only_refuses())
-        return -1;
-    return jobs_submit(&service->jobs, run, done, arg);
-}
-
 struct rpd_progress rpd_service_progress(const struct rpd_service *service)
 {
     loop_only_warns();
@@ -285,12 +278,31 @@ static void on_load_failed(struct rpd_service *service, const char *why)
     service->events->failed(service->daemon, service, &error);
 }
 
+static void on_part(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (!backend->on_part)
+        return;
+    enter(service, (foreign_code)backend->on_part);
+    backend->on_part(service, name, outcome);
+    foreign_leave();
+}
+
 /* ---- the end, step by step --------------------------------------------------------- */
 
 static void on_load_cancelled(struct rpd_service *service)
 {
+    service->load_is_cancelled = true;
+    look_later(service);
+}
+
+static void stop_backend(struct rpd_service *service)
+{
     const struct rpd_backend *backend = &service->plugin.backend;
 
+    service->load_is_cancelled = false; /* once */
+    timers_close(&service->timers);
     if (service->backend_serves && backend->stop) {
         enter(service, (foreign_code)backend->stop);
         backend->stop(service, service->conns.state);
@@ -323,6 +335,8 @@ static void look(evutil_socket_t fd, short what, void *arg)
     if (service->phase == RPD_PHASE_STOPPING && service->jobs.count == 0 &&
         service->loading.phase != LOADING_CANCELLED)
         loading_cancel(&service->loading);
+    if (service->load_is_cancelled && jobs_close_posts(&service->jobs))
+        stop_backend(service);
 }
 
 static void withdraw(struct rpd_service *service)
@@ -428,6 +442,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     static const struct loading_events events = {
         .state = on_state,
         .ready = on_ready,
+        .part = on_part,
         .trouble = on_load_trouble,
         .failed = on_load_failed,
         .refused = on_load_refused,
@@ -455,6 +470,9 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.page = service->state_page.map;
     service->jobs = (struct jobs){
         .pool = pool, .service = service, .owner = service_owner(service), .emptied = look_later};
+    service->conns.jobs = &service->jobs;
+    service->timers = (struct timers){
+        .base = loop->base, .service = service, .owner = service_owner(service)};
     service->look = event_new(loop->base, -1, 0, look, service);
     return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
@@ -484,6 +502,8 @@ void service_unserve(struct rpd_service *service)
     hold_finish(&service->hold);
     conn_group_finish(&service->conns);
     places_finish(&service->places);
+    timers_close(&service->timers);
+    jobs_finish(&service->jobs);
     loading_finish(&service->loading);
     if (service->look)
         event_free(service->look);

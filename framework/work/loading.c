@@ -186,6 +186,13 @@ static void log_end(const struct rpd_load *run)
              (unsigned long long)__atomic_load_n(&run->part->total, __ATOMIC_RELAXED), unit);
 }
 
+/* What has become of a part. */
+static void tell_part(const struct rpd_load *run, enum rpd_part_outcome outcome)
+{
+    if (!run->is_root)
+        run->loading->events->part(run->loading->service, run->part->name, outcome);
+}
+
 static void take_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -201,6 +208,7 @@ static void take_result(struct rpd_load *run)
     if (run->attach)
         run->attach(loading->state, run->result);
     foreign_leave();
+    tell_part(run, RPD_PART_IS_ATTACHED);
 }
 
 /* The daemon stops, or the run was given up: its result is not wanted any more. */
@@ -225,6 +233,7 @@ static void retry_later(struct rpd_load *run, const char *why)
              run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
+    tell_part(run, RPD_PART_IS_TRIED_AGAIN);
 }
 
 static void give_up(struct rpd_load *run, const char *why)
@@ -234,6 +243,7 @@ static void give_up(struct rpd_load *run, const char *why)
     set_state(run, RPD_PART_FAILED);
     loading->degraded = true;
     log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; going on without it", why);
+    tell_part(run, RPD_PART_IS_MISSING);
 }
 
 void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
@@ -252,6 +262,7 @@ void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
         if (!loading->over)
             snprintf(loading->failure, sizeof loading->failure, "%s", why);
         loading->over = true;
+        tell_part(run, RPD_PART_IS_MISSING);
     }
     loading->events->trouble(loading->service, why);
     look_later(loading);

@@ -31,6 +31,7 @@ enum loading_phase { LOADING_IDLE, LOADING_RUNNING, LOADING_READY, LOADING_CANCE
 struct loading_events {
     void (*state)(struct rpd_service *service, void *state); /* load() is done, parts follow */
     void (*ready)(struct rpd_service *service);
+    void (*part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     void (*trouble)(struct rpd_service *service, const char *what); /* it goes on, somehow */
     void (*failed)(struct rpd_service *service, const char *why);   /* it does not */
     /* Why a run of it could not claim its state, if it could not. */

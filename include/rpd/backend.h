@@ -56,6 +56,7 @@
 #define RPD_BACKEND_H
 
 #include <rpd/base.h>
+#include <rpd/body.h>
 #include <rpd/conn.h>
 #include <rpd/endpoint.h>
 #include <rpd/frame.h>
@@ -147,6 +148,10 @@ struct rpd_backend {
     /* More about options, by their names: see option.h. Closed by RPD_DETAILS_END; lives as long
      * as the plugin. */
     const struct rpd_option_detail *option_details;
+    /* [loop] A part of the load was attached, or failed. name: as it was given. */
+    void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
+    /* services[].idle_exit_s, unless the user sets it; 0: never. */
+    uint32_t idle_exit_s;
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

@@ -44,7 +44,16 @@
  * A buffer's memory is a power of two. What a backend keeps for itself is not in the sums.
  *
  * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not
- * while the connection is paused or kept, while output waits, or while rpd drains. */
+ * while the connection is paused or kept, while output waits, or while rpd drains.
+ *
+ *     pause       is not counted: one resume ends any number of pauses
+ *     keep        is counted: as many releases
+ *     resume      does not call on_data: it comes in a later turn, if input is left
+ *     on_writable comes after rpd_conn_input() was empty because much output waited
+ *     order       write, then resume, then release
+ *     exceptions  must not leave a callback
+ *
+ * Files, bodies and answers by jobs are in rpd/body.h. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H
 

@@ -346,6 +346,7 @@ static const struct breach {
     {.breach = "blocks_loop", .id = "load.slow", .text = "the loop stands still"},
     {.breach = "dies_of_hang_ups", .id = "client.hangups", .text = "died of SIGABRT"},
     {.breach = "loses_bytes", .id = "client.bytes", .text = "byte by byte"},
+    {.breach = "forgets_clients", .id = "client.half", .text = "rpd_conn_keep()"},
     {.breach = "writes_late", .id = "client.apart", .text = "late"},
     {.breach = "answers_wrongly", .id = "client.probe", .text = "instead of"},
     {.breach = "dies_of_emfile", .id = "client.emfile", .text = "died of SIGABRT"},

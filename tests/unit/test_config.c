@@ -763,6 +763,8 @@ Test(config, print_config)
         .file = "rpd.json", .plugin = "x.so", .name = "s", .options = options, .option_count = 2};
     static const char expected[] =
         "workers = 8                                        # rpd.json:1:13\n"
+        "job_nice = 5                                       # default\n"
+        "load_nice = 5                                      # default\n"
         "plugin_dirs[0] = \"/d\"                              # rpd.json:1:31\n"
         "log.level = \"info\"                                 # default\n"
         "log.format = \"text\"                                # default\n"
@@ -785,7 +787,7 @@ Test(config, print_config)
         "services[0].warmup = null                          # default\n"
         "services[0].on_load_failure = \"exit\"               # default\n"
         "services[0].no_progress_s = 300                    # default\n"
-        "services[0].idle_exit_s = 0                        # default\n"
+        "services[0].idle_exit_s = null                     # default\n"
         "services[0].seal = \"enforce\"                       # default\n"
         "services[0].limits.clients = 0                     # default\n"
         "services[0].limits.clients_per_peer = 0            # default\n"

@@ -78,6 +78,8 @@ static const struct {
     const char *path, *at, *member;
 } changes[] = {
     {"workers", DOCUMENT, "\"workers\":5"},
+    {"job_nice", DOCUMENT, "\"job_nice\":4"},
+    {"load_nice", DOCUMENT, "\"load_nice\":4"},
     {"plugin_dirs[]", DOCUMENT, "\"plugin_dirs\":[\"d\"]"},
     {"log.level", LOG, "\"level\":\"error\""},
     {"log.format", LOG, "\"format\":\"json\""},

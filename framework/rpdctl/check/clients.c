@@ -66,6 +66,32 @@ static enum verdict check_single_bytes(struct kit *kit)
     return kit_passes(kit);
 }
 
+/* A client that has said all it will say is still owed its answer. */
+static enum verdict check_half_close(struct kit *kit)
+{
+    struct stage *stage;
+    int fd;
+
+    SKIP_WITHOUT_PROBE(kit);
+    if (!kit_has(kit, "on_data"))
+        return kit_skipped(kit, "it reads its clients itself");
+    stage = stage_start_ready(kit);
+    fd = stage ? client_open(stage) : -1;
+    if (fd < 0 || !client_sends(stage, fd, kit->request, kit->request_size))
+        return FAILED;
+    shutdown(fd, SHUT_WR);
+    if (!client_is_answered(stage, fd, ANSWER_MS) || !stage_lives(stage)) {
+        char why[KIT_TEXT_MAX / 2];
+
+        snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, kit->text);
+        return kit_failed(kit,
+                          "a client that ended its input after its request: %s; rpd_conn_keep() it "
+                          "while it is owed an answer, or answer by rpd_conn_job()",
+                          why);
+    }
+    return kit_passes(kit);
+}
+
 /* The number of descriptors goes back to what it was. */
 static bool settles(struct stage *stage, int before)
 {
@@ -244,6 +270,7 @@ static enum verdict check_no_descriptors(struct kit *kit)
 const struct check checks_of_clients[] = {
     {"client.probe", "the probe is answered", check_probe, true},
     {"client.bytes", "1-byte writes", check_single_bytes, true},
+    {"client.half", "a client that ends its input is answered", check_half_close, true},
     {"client.hangups", "early hang-ups", check_hang_ups, true},
     {"client.apart", "clients get only what is theirs", check_apart, true},
     {"client.leaks", "connections leak neither descriptors nor memory", check_connections, true},
