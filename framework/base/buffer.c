@@ -5,11 +5,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
     SMALLEST = 1024,
     PAGE = 4096,
-    MAPPED = 4 * 1024 * 1024 /* such blocks are mapped for themselves: see daemon/process.c */
+    MAPPED = 4 * 1024 * 1024, /* malloc() maps such blocks: see daemon/process.c */
+    LITTLE_MAPPED = 256 * 1024
 };
 
 /* The bytes, at the beginning of a block of so much room. A block that is mapped for
@@ -27,6 +29,29 @@ static char *move(struct buffer *buffer, size_t room)
     if (buffer->size > 0)
         memcpy(block, buffer->block + buffer->start, buffer->size);
     free(buffer->block);
+    return block;
+}
+
+/* As move(). Blocks that grow page by page each have a size of their own: in the heap they would
+ * leave gaps that fit none of the others, and what is free there stays where anything small lies
+ * behind it. */
+static char *move_pages(struct buffer *buffer, size_t room)
+{
+    void *block;
+
+    if (buffer->mapped) {
+        memmove(buffer->block, buffer->block + buffer->start, buffer->size);
+        buffer->start = 0;
+        block = mremap(buffer->block, buffer->room, room, MREMAP_MAYMOVE);
+        return block == MAP_FAILED ? NULL : block;
+    }
+    block = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return NULL;
+    if (buffer->size > 0)
+        memcpy(block, buffer->block + buffer->start, buffer->size);
+    free(buffer->block);
+    buffer->mapped = true;
     return block;
 }
 
@@ -55,7 +80,8 @@ static size_t rounded(size_t wanted)
     return (wanted + PAGE - 1) / PAGE * PAGE;
 }
 
-static char *reserve(struct buffer *buffer, size_t bytes, size_t (*room_of)(size_t wanted))
+static char *reserve(struct buffer *buffer, size_t bytes, size_t (*room_of)(size_t wanted),
+                     size_t mapped_from)
 {
     size_t wanted, room;
     char *block;
@@ -71,7 +97,7 @@ static char *reserve(struct buffer *buffer, size_t bytes, size_t (*room_of)(size
         return buffer->block + buffer->size;
     }
     room = room_of(wanted);
-    block = move(buffer, room);
+    block = buffer->mapped || room >= mapped_from ? move_pages(buffer, room) : move(buffer, room);
     if (!block)
         return NULL;
     buffer->block = block;
@@ -82,12 +108,12 @@ static char *reserve(struct buffer *buffer, size_t bytes, size_t (*room_of)(size
 
 char *buffer_reserve(struct buffer *buffer, size_t bytes)
 {
-    return reserve(buffer, bytes, doubled);
+    return reserve(buffer, bytes, doubled, SIZE_MAX);
 }
 
 char *buffer_reserve_little(struct buffer *buffer, size_t bytes)
 {
-    return reserve(buffer, bytes, rounded);
+    return reserve(buffer, bytes, rounded, LITTLE_MAPPED);
 }
 
 size_t buffer_growth(const struct buffer *buffer, size_t bytes)
@@ -135,6 +161,9 @@ void buffer_drop(struct buffer *buffer, size_t bytes)
 
 void buffer_finish(struct buffer *buffer)
 {
-    free(buffer->block);
+    if (buffer->mapped)
+        munmap(buffer->block, buffer->room);
+    else
+        free(buffer->block);
     *buffer = (struct buffer){0};
 }

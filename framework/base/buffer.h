@@ -2,18 +2,20 @@
 #ifndef FRAMEWORK_BUFFER_H
 #define FRAMEWORK_BUFFER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buffer {
     char *block; /* NULL while empty: an idle connection has none */
     size_t start, size, room;
+    bool mapped; /* pages of its own, that are no part of the heap */
 };
 
 /* Where to put the next bytes: at least that many fit. NULL: no memory. */
 char *buffer_reserve(struct buffer *buffer, size_t bytes);
 
-/* Likewise, with next to no room beyond them: for where memory is short. Many of these cost
- * more copying than those of buffer_reserve(), which doubles. */
+/* Likewise, with next to no room beyond them: for where memory is short. A block that is not small
+ * becomes pages of its own: it grows without copying, and goes back to the kernel when it ends. */
 char *buffer_reserve_little(struct buffer *buffer, size_t bytes);
 
 /* By how much buffer_reserve() would make it larger. */

@@ -10,13 +10,15 @@
  *     choked, and little waits     not choked any more: on_writable
  *     owed: a body, dues           one read of the body, as for may_have_input; what is due is
  *                                  told (conn_owed.h)
- *     holds memory                 starved if that is short, and it has more than its share
+ *     holds memory                 starved if that is short, it has more than its share, and its
+ *                                  client may send more
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
  *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
  *     wants_data                   on_data, unless choked, paused, finishing or broken
  *   settle():
- *     holds memory                 starved if that is short, and it has more than its share
+ *     holds memory                 starved if that is short, it has more than its share, and its
+ *                                  client may send more
  *     broken                       closed, at once
  *     finishing, no output         closed, when the client has all of it
  *     input_ended, no output       likewise, unless wants_data, paused or kept
@@ -33,6 +35,7 @@
 #include "guard/foreign.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -44,6 +47,7 @@ enum {
 };
 
 static enum conn_turn_end serve(struct conn_turn *turn);
+static void on_readable(evutil_socket_t fd, short what, void *arg);
 static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind);
 
 int conn_loop_init(struct conn_loop *loop, struct event_base *base)
@@ -284,18 +288,48 @@ static void disarm(struct event *event)
         event_del(event);
 }
 
-/* more: it will be looked at again without that. */
-static void watch(struct rpd_conn *conn, bool more)
+/* libevent wants all of a descriptor's events of one kind: those of its output are not by the
+ * edge. */
+static void watch_by_edge(struct rpd_conn *conn, bool by_edge)
 {
-    const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
+    const short what = EV_READ | EV_PERSIST | (by_edge ? EV_ET : 0);
 
-    if (!may_be_read(conn) && !conn_takes_body(conn))
+    if (conn->read_event.ev_events == what)
+        return;
+    event_del(&conn->read_event);
+    event_assign(&conn->read_event, conn->group->loop->base, conn->fd, what, on_readable, conn);
+}
+
+/* What is starved is not read, and its client's end lies behind what it has sent. So each arrival
+ * is reported once; no more arrive than the kernel takes. While output waits, sending it finds
+ * out. */
+static bool awaits_end(const struct rpd_conn *conn)
+{
+    return conn->starved && !conn->input_ended && !conn->choked && !conn->finishing &&
+           !conn->broken && !(conn->paused & CONN_PAUSED_BY_BACKEND) && !conn_has_output(conn);
+}
+
+/* more: it will be looked at again without that. */
+static void watch_input(struct rpd_conn *conn, bool more)
+{
+    const bool by_edge = awaits_end(conn);
+
+    watch_by_edge(conn, by_edge);
+    if (!by_edge && !may_be_read(conn) && !conn_takes_body(conn))
         disarm(&conn->read_event);
     else if (!more)
         arm(conn, &conn->read_event, NULL);
-    if (!conn_has_output(conn) || conn_is_paging(conn))
+}
+
+static void watch(struct rpd_conn *conn, bool more)
+{
+    const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
+    const bool sends = conn_has_output(conn) && !conn_is_paging(conn);
+
+    if (!sends)
         disarm(&conn->write_event);
-    else if (!event_is_watched(&conn->write_event)) {
+    watch_input(conn, more);
+    if (sends && !event_is_watched(&conn->write_event)) {
         conn_begin_pace(conn);
         arm(conn, &conn->write_event, &stall);
     }
@@ -398,12 +432,26 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* ---- events ------------------------------------------------------------------ */
 
+/* Has its client left, or ended its side? What a reset one has sent is not worth its memory. */
+static void look_for_end(struct rpd_conn *conn)
+{
+    struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
+
+    conn->sends_no_more = poll(&end, 1, 0) > 0;
+    conn->broken |= (end.revents & POLLERR) != 0;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_conn *conn = arg;
 
     (void)fd;
     (void)what;
+    if (awaits_end(conn)) {
+        look_for_end(conn);
+        if (!conn->sends_no_more)
+            return;
+    }
     conn->may_have_input = true;
     /* It has waited for its turn for some of the loop's: libevent need not report it again. */
     if (++conn->reports == REPORTS_MAX)

@@ -8,25 +8,17 @@
  * grow. When a sum passes its bound, the connection that holds most is cut: its output
  * is freed now, its input in its next turn where a callback may be looking at it; both
  * are out of the sums at once. Near a bound, those with more than their share are not read;
- * they wait in group->starved, and are looked at again as memory becomes free. */
+ * they wait in group->starved, and whenever a sum falls, all of them are looked at again.
+ * Whoever will send no more is read nevertheless: it would hold what it has for nothing. */
 #include "clients/conn_inside.h"
 
 #include <string.h>
 
-enum { WOKEN_AT_ONCE = 16 }; /* each that may be read again wakes as many more */
+enum { WOKEN_AT_ONCE = 16 }; /* each that has been looked at wakes the next */
 
 static struct conn_memory *peer_memory_of(const struct rpd_conn *conn)
 {
     return conn->peer ? peer_memory(conn->peer) : NULL;
-}
-
-static void set_shares(struct rpd_conn *conn, size_t held)
-{
-    struct conn_memory *of_peer = peer_memory_of(conn);
-
-    conn_memory_set(&conn->group->memory, &conn->share, held);
-    if (of_peer)
-        conn_memory_set(of_peer, &conn->peer_share, held);
 }
 
 /* ---- how buffers grow -------------------------------------------------------------- */
@@ -55,23 +47,57 @@ int conn_append(struct rpd_conn *conn, struct buffer *buffer, const void *data, 
 
 /* ---- clients that are not read ------------------------------------------------------------- */
 
-static void wake_starved(struct conn_group *group)
+static void wake_some(struct conn_group *group, size_t most)
 {
     struct rpd_conn *conn;
 
-    for (size_t i = 0; i < WOKEN_AT_ONCE && (conn = TAILQ_FIRST(&group->starved)); i++) {
+    for (size_t i = 0; i < most && group->unwoken > 0; i++) {
+        conn = TAILQ_FIRST(&group->starved);
         TAILQ_REMOVE(&group->starved, conn, starved_link);
         TAILQ_INSERT_TAIL(&group->starved, conn, starved_link);
+        group->unwoken--;
         conn_settle_later(conn);
     }
 }
 
+/* Which of them may be read again, if any, is not known before each has been looked at. */
+static void wake_starved(struct conn_group *group)
+{
+    group->unwoken = group->starved_count;
+    wake_some(group, WOKEN_AT_ONCE);
+}
+
+/* The only place where a sum changes: whoever waits for that must not miss it. */
+static void set_shares(struct rpd_conn *conn, size_t held)
+{
+    const bool falls = held < conn->share.held;
+    struct conn_memory *of_peer = peer_memory_of(conn);
+
+    conn_memory_set(&conn->group->memory, &conn->share, held);
+    if (of_peer)
+        conn_memory_set(of_peer, &conn->peer_share, held);
+    if (falls)
+        wake_starved(conn->group);
+}
+
+static void starve(struct rpd_conn *conn)
+{
+    conn->starved = true;
+    conn->group->starved_count++;
+    TAILQ_INSERT_TAIL(&conn->group->starved, conn, starved_link);
+}
+
 static void feed(struct rpd_conn *conn)
 {
+    struct conn_group *group = conn->group;
+
     if (!conn->starved)
         return;
     conn->starved = false;
-    TAILQ_REMOVE(&conn->group->starved, conn, starved_link);
+    TAILQ_REMOVE(&group->starved, conn, starved_link);
+    group->starved_count--;
+    if (group->unwoken > group->starved_count)
+        group->unwoken = group->starved_count;
 }
 
 static bool is_starved(const struct rpd_conn *conn, enum conn_limit *ret_limit)
@@ -88,15 +114,13 @@ static bool is_starved(const struct rpd_conn *conn, enum conn_limit *ret_limit)
 void conn_look_at_share(struct rpd_conn *conn)
 {
     enum conn_limit limit;
-    const bool starved = !conn->broken && is_starved(conn, &limit);
+    const bool starved = !conn->broken && !conn->sends_no_more && is_starved(conn, &limit);
 
-    if (starved && !conn->starved) {
-        conn->starved = true;
-        TAILQ_INSERT_TAIL(&conn->group->starved, conn, starved_link);
-    } else if (!starved && conn->starved) {
+    if (starved && !conn->starved)
+        starve(conn);
+    else if (!starved)
         feed(conn);
-        wake_starved(conn->group);
-    }
+    wake_some(conn->group, 1);
 }
 
 bool conn_cut_if_starved(struct rpd_conn *conn)
@@ -152,8 +176,6 @@ void conn_account_changed(struct rpd_conn *conn)
     set_shares(conn, held);
     if (grows)
         keep_to_bounds(conn);
-    else if (!TAILQ_EMPTY(&conn->group->starved))
-        wake_starved(conn->group);
 }
 
 void conn_free_buffers(struct rpd_conn *conn)

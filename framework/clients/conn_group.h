@@ -64,7 +64,8 @@ struct conn_group {
     size_t output_high, output_low; /* from the one on a client is not read, until the other */
     struct conn_memory memory;      /* what they hold in buffers */
     TAILQ_HEAD(starved_list, rpd_conn) starved; /* not read while that is near its bound */
-    size_t request_progress; /* so much more of a request starts its clock anew */
+    size_t starved_count, unwoken; /* so many of them; of these are to be looked at again */
+    size_t request_progress;       /* so much more of a request starts its clock anew */
     struct conn_clocks clocks;
     uint64_t cut; /* closed by a limit so far */
     struct log_count cuts[CONN_LIMITS];

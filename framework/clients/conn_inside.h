@@ -50,12 +50,13 @@ struct rpd_conn {
         };
         uint32_t takes_none; /* any of them: each step of a request asks that */
     };
-    bool end_offered; /* on_data has seen the end of input */
-    bool wants_data;  /* on_data is due: there is something that it has not been offered */
-    bool yields;      /* it is due even without input, and after the others */
-    bool has_sent;    /* something has come */
-    bool progressed;  /* something happened that starts its clock anew */
-    bool starved;     /* not read: memory is short, and it holds more than its share */
+    bool end_offered;   /* on_data has seen the end of input */
+    bool wants_data;    /* on_data is due: there is something that it has not been offered */
+    bool yields;        /* it is due even without input, and after the others */
+    bool has_sent;      /* something has come */
+    bool progressed;    /* something happened that starts its clock anew */
+    bool starved;       /* not read: memory is short, and it holds more than its share */
+    bool sends_no_more; /* seen while it was starved: what is left to read is in the kernel */
     /* What libevent has reported since it was looked at: */
     bool may_have_input, may_have_room, has_stalled;
     unsigned char reports; /* that there is input */

@@ -47,14 +47,24 @@ static int half_request(const char *endpoint, const char *begin, size_t letters)
 #define assert_length(fd, letters, server)                                                         \
     assert_text(ask(fd, ""), textf("%zu", (size_t)(letters) + 4), (server)->rpd)
 
-static uint64_t clients_cut(const struct server *server, const char *service)
+static struct rpd_state_page page_of(const struct server *server, const char *service)
 {
     const int dirfd = open(textf("%s/run", server->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct rpd_state_page page;
 
     cr_assert_eq(state_view_read(dirfd, service, &page), 0, "%s", strerror(errno));
     close(dirfd);
-    return page.clients_cut;
+    return page;
+}
+
+static uint64_t clients_cut(const struct server *server, const char *service)
+{
+    return page_of(server, service).clients_cut;
+}
+
+static uint64_t clients_now(const struct server *server, const char *service)
+{
+    return page_of(server, service).clients_active;
 }
 
 static void wait_for_clients_cut(const struct server *server, const char *service, uint64_t wanted)
@@ -230,14 +240,14 @@ Test(limits, near_the_bound_who_holds_most_is_not_read)
  * but it holds anything, and nobody is to be spared, is it closed at the bound. */
 Test(limits, who_sends_without_end_comes_near_the_bound_before_it_is_closed)
 {
-    enum { BOUND = 1572864, MARK = BOUND / 8 * 7 };
+    enum { BOUND = 1572864, MARK = BOUND / 8 * 7, ROOM_C = 128 * 1024, AHEAD = 32 * 1024 };
     struct server server = serve_talk(textf("\"buffer_bytes\":%d,\"request_s\":0", BOUND));
     const int small = half_request(server.endpoint, "put ", NEAR_C);
     wait_taken(small, &server);
     const int large = half_request(server.endpoint, "put ", 4096);
     narrow(large);
     const size_t more = send_until_full(large);
-    cr_assert_gt(more, MARK - 2 * NEAR_C - NEAR_KERNEL, "%zu were read", more);
+    cr_assert_gt(more, MARK - ROOM_C - AHEAD, "%zu were read", more);
     cr_assert_lt(more, BOUND - NEAR_C + NEAR_KERNEL, "%zu were read", more);
     assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
     cr_assert_eq(clients_cut(&server, "talk"), 0, "%s", process_stderr(server.rpd));
@@ -248,6 +258,82 @@ Test(limits, who_sends_without_end_comes_near_the_bound_before_it_is_closed)
     wait_for_clients_in_lines(&server, textf("%s (%d)", of_all, BOUND), 1);
     wait_for_clients_cut(&server, "talk", 1);
     close(large);
+    end_server(&server);
+}
+
+/* How it leaves: what the daemon has not read of it waits in the kernel. */
+static void closes(int fd)
+{
+    close(fd);
+}
+
+static void resets(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(fd);
+}
+
+static void wait_for_clients(const struct server *server, size_t wanted)
+{
+    for (const int64_t began = now_ns(); clients_now(server, "talk") != wanted; poll(NULL, 0, 5))
+        cr_assert_lt(ms_since(began), 20000, "%zu clients:\n%s",
+                     (size_t)clients_now(server, "talk"), process_stderr(server->rpd));
+}
+
+/* The others neither send nor leave, so that memory stays short. */
+static void starve_and_leave(bool of_tcp, void (*leave)(int fd))
+{
+    struct server server = serve_talk("\"buffer_bytes\":1572864,\"request_s\":0");
+    const int middle = half_request(server.endpoint, "put ", NEAR_B);
+    wait_taken(middle, &server);
+    const int small = half_request(server.endpoint, "put ", NEAR_C);
+    wait_taken(small, &server);
+    const int large = half_request(of_tcp ? server.tcp : server.endpoint, "put ", NEAR_A);
+    narrow(large);
+    send_until_full(large);
+    wait_for_clients(&server, 3);
+    leave(large);
+    wait_for_clients(&server, 2);
+    cr_assert_eq(clients_cut(&server, "talk"), 0, "%s", process_stderr(server.rpd));
+    assert_length(small, NEAR_C, &server);
+    assert_length(middle, NEAR_B, &server);
+    close(middle);
+    close(small);
+    end_server(&server);
+}
+
+Test(limits, who_is_not_read_and_leaves_is_noticed)
+{
+    starve_and_leave(false, closes);
+    starve_and_leave(true, resets);
+}
+
+/* One waits for memory. What makes it free is that another is closed which did not wait, for the
+ * daemon had not looked at it since memory became short. */
+Test(limits, who_waits_for_memory_is_read_again_when_another_is_closed)
+{
+    enum { BOUND = 1500000, HALF_MIB = 300000, REST = 200000, MORE = 1000 };
+    struct server server = serve_talk(textf("\"buffer_bytes\":%d,\"request_s\":0", BOUND));
+    const int first = half_request(server.endpoint, "put ", HALF_MIB);
+    wait_taken(first, &server);
+    const int second = half_request(server.endpoint, "put ", HALF_MIB);
+    wait_taken(second, &server);
+    const int third = half_request(server.endpoint, "put ", HALF_MIB);
+    wait_taken(third, &server);
+    send_letters(second, MORE);
+    assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+    assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
+    send_letters(third, REST);
+    wait_for_clients_cut(&server, "talk", 1);
+    assert_closed(first, &server);
+    wait_taken(second, &server);
+    assert_length(second, HALF_MIB + MORE, &server);
+    assert_length(third, HALF_MIB + REST, &server);
+    close(first);
+    close(second);
+    close(third);
     end_server(&server);
 }
 
@@ -286,6 +372,46 @@ static int half_request_from(const char *address, const struct server *server, s
     cr_assert_eq(send_all(fd, "put ", 4), 0);
     send_letters(fd, letters);
     return fd;
+}
+
+/* Each of those that have been before it is looked at now. */
+static void let_serve(const struct server *server)
+{
+    for (size_t i = 0; i < 20; i++)
+        assert_text(ask_once(server->endpoint, "echo x"), "x", server->rpd);
+}
+
+/* Of one peer more wait for memory than are woken at once. It is another's that becomes free. */
+Test(limits, who_waits_for_memory_is_read_again_behind_many_who_still_wait)
+{
+    enum { BOUND = 1500000, TINY = 10, MANY = 21, KIB_64 = 40000, HALF_MIB = 300000, MORE = 1000 };
+    struct server server = serve_talk(textf("\"buffer_bytes_per_peer\":%d,\"request_s\":0", BOUND));
+    int tiny[TINY], many[MANY], of_another[3];
+
+    for (size_t i = 0; i < TINY; i++)
+        tiny[i] = half_request(server.endpoint, "put ", 100);
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = half_request(server.endpoint, "put ", KIB_64);
+        wait_taken(many[i], &server);
+    }
+    for (size_t i = 0; i < MANY; i++)
+        send_letters(many[i], MORE);
+    for (size_t i = 0; i < 3; i++) {
+        of_another[i] = half_request_from("127.0.0.2", &server, HALF_MIB);
+        let_serve(&server);
+    }
+    send_letters(of_another[1], MORE);
+    let_serve(&server);
+    close(of_another[2]);
+    assert_length(of_another[1], HALF_MIB + MORE, &server);
+    cr_assert_eq(clients_cut(&server, "talk"), 0, "%s", process_stderr(server.rpd));
+    for (size_t i = 0; i < TINY; i++)
+        close(tiny[i]);
+    for (size_t i = 0; i < MANY; i++)
+        close(many[i]);
+    close(of_another[0]);
+    close(of_another[1]);
+    end_server(&server);
 }
 
 /* Two of one address are too many. */
