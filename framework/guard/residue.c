@@ -112,10 +112,18 @@ struct residue *residue_add(int dirfd, const char *prefix, char ret_name[NAME_MA
     return residue;
 }
 
+/* Another thread ends the process, and may have looked for the file before it had this name. */
+static void remove_if_ending(const struct residue *residue, const char *name)
+{
+    if (atomic_load(&residue_ending))
+        remove_if_ours(residue, name);
+}
+
 void residue_identify(struct residue *residue, const struct stat *status)
 {
     residue->device = status->st_dev;
     atomic_store(&residue->inode, status->st_ino);
+    remove_if_ending(residue, residue->names[0]);
 }
 
 int residue_rename(struct residue *residue, const char *name, unsigned flags)
@@ -124,8 +132,10 @@ int residue_rename(struct residue *residue, const char *name, unsigned flags)
 
     snprintf(residue->names[next], sizeof residue->names[next], "%s", name);
     atomic_store(&residue->current, next);
-    if (renameat2(residue->dirfd, residue->names[now], residue->dirfd, name, flags) == 0)
+    if (renameat2(residue->dirfd, residue->names[now], residue->dirfd, name, flags) == 0) {
+        remove_if_ending(residue, name);
         return 0;
+    }
     atomic_store(&residue->current, now);
     return -1;
 }
