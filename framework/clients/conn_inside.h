@@ -76,6 +76,12 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 /* NULL: it has none. */
 void conn_call(struct rpd_conn *conn, conn_callback callback);
 
+/* Its end, with on_close. politely: all that was asked for has been sent, and must arrive. */
+void conn_close(struct rpd_conn *conn, bool politely);
+
+/* Frees one that is closed, unless its backend keeps it or one of its callbacks runs. */
+void conn_free_if_unused(struct rpd_conn *conn);
+
 /* Whether its input may be offered, as far as the output, the backend and its end are
  * concerned. */
 static inline bool conn_takes_input(const struct rpd_conn *conn)
