@@ -150,7 +150,7 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
     }
     held->admit = admit;
     held->arg = arg;
-    held->list = hold->open ? &hold->late : &hold->early;
+    held->list = hold->open || hold->divides ? &hold->late : &hold->early;
     TAILQ_INSERT_TAIL(held->list, held, link);
     hold->count++;
 }
@@ -233,6 +233,68 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         turn_again(hold);
     else
         end_watching(hold); /* whoever comes from now on goes straight in */
+}
+
+/* ---- clients that are held elsewhere ------------------------------------------------ */
+
+void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer,
+                     socklen_t peer_length, hold_admit_fn admit_client, void *arg)
+{
+    struct held *held = make_held(hold, take_fd, peer, peer_length);
+
+    if (!held) {
+        admit_client(arg, take_fd, peer, peer_length);
+        return;
+    }
+    held->admit = admit_client;
+    held->arg = arg;
+    held->list = &hold->early;
+    TAILQ_INSERT_TAIL(held->list, held, link);
+    if (hold->count++ == 0 && hold->open)
+        turn_again(hold);
+}
+
+void hold_divide(struct hold *hold)
+{
+    hold->divides = true;
+}
+
+void hold_unite(struct hold *hold)
+{
+    struct held *held;
+
+    hold->divides = false;
+    TAILQ_FOREACH(held, &hold->late, link)
+        held->list = &hold->early;
+    TAILQ_CONCAT(&hold->early, &hold->late, link);
+}
+
+bool hold_take_next(struct hold *hold, struct hold_client *ret)
+{
+    struct held held;
+
+    if (hold->count == 0)
+        return false;
+    take(hold, next(hold, hold->is_lates_turn), &held);
+    hold->is_lates_turn = !hold->is_lates_turn;
+    *ret = (struct hold_client){.fd = held.fd, .arg = held.arg};
+    free(held.peer);
+    return true;
+}
+
+void hold_put_back(struct hold *hold, const struct hold_client *client)
+{
+    struct held *held = make_held(hold, client->fd, NULL, 0);
+
+    if (!held || watch(hold, held) < 0) {
+        free_held(held);
+        places_close(hold->places, client->fd);
+        return;
+    }
+    held->arg = client->arg;
+    held->list = &hold->early;
+    TAILQ_INSERT_HEAD(held->list, held, link);
+    hold->count++;
 }
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places)

@@ -41,10 +41,17 @@ struct hold {
     size_t count;
     size_t left; /* so far: dropped because they had gone */
     bool open;
+    bool divides;                 /* those who come are late, though it is not open */
     struct held_list early, late; /* came before it opened, and after */
     bool is_lates_turn;
     unsigned batch; /* how many a turn admits */
     uint64_t turn_ended_us;
+};
+
+/* One who was held. */
+struct hold_client {
+    int fd; /* it has its place */
+    void *arg;
 };
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places);
@@ -52,6 +59,23 @@ int hold_init(struct hold *hold, struct event_base *base, struct places *places)
 /* [loop] Holds a client; closes it where there is no memory. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
               hold_admit_fn admit, void *arg);
+
+/* [loop] Takes in a client that was held elsewhere. It is admitted in its turn, before those who
+ * came later, however open the hold is, and not looked after until then: whoever holds it watches
+ * it. It has no place. Admitted at once where there is no memory. */
+void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer,
+                     socklen_t peer_length, hold_admit_fn admit, void *arg);
+
+/* [loop] The clients are taken out one by one, by hold_take_next(), oldest first; those who come
+ * from now on take turns with those before. And back: all are of one time. */
+void hold_divide(struct hold *hold);
+void hold_unite(struct hold *hold);
+
+/* [loop] The next is the caller's. False: nobody is held. */
+bool hold_take_next(struct hold *hold, struct hold_client *ret);
+
+/* [loop] Holds one again that was taken, as the oldest. Closes it where there is no memory. */
+void hold_put_back(struct hold *hold, const struct hold_client *client);
 
 /* [loop] From now on lets clients in. */
 void hold_open(struct hold *hold);

@@ -11,8 +11,10 @@
 #include "base/directory.h"
 #include "base/fork_guard.h"
 #include "base/output.h"
+#include "daemon/as_runner.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
+#include "daemon/keeping.h"
 #include "daemon/process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
@@ -65,6 +67,7 @@ static int inspect(struct daemon *daemon, struct error *error)
         const struct rpd_service *before = i > 0 ? service - 1 : NULL;
 
         service->config = &daemon->config->services[i];
+        service->role = daemon->role;
         if (service_inspect(service, &search, before, error) < 0 ||
             refuse_same_name(daemon, service, error) < 0)
             return -1;
@@ -125,7 +128,7 @@ static int bind_own(struct daemon *daemon, struct error *error)
         if (service_bind_own(service, &daemon->surroundings, daemon->runtime_dirfd, error) < 0)
             return -1;
     FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_paths(service, error) < 0)
+        if (daemon->role != SERVICE_OF_RUNNER && service_publish_paths(service, error) < 0)
             return -1;
     watchdog_disarm(WATCHDOG_START);
     daemon->bound_us = clock_us();
@@ -164,7 +167,7 @@ static void clean_up_for_exit(void)
     residue_remove();
 }
 
-static int load_code(struct daemon *daemon, struct error *error)
+int daemon_prepare_code(struct error *error)
 {
     if (libevent_load(error) < 0 || libjansson_load(error) < 0)
         return -1;
@@ -174,14 +177,21 @@ static int load_code(struct daemon *daemon, struct error *error)
         return -1;
     output_open();
     signals_tolerate_others();
-    if (fork_guard_install() < 0 || forked_install() < 0)
-        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
-    crash_except_sigsys(seal_take_signal);
     crash_except_sigbus(state_page_take_signal);
     crash_guard_exit(clean_up_for_exit);
+    return 0;
+}
+
+static int load_code(struct daemon *daemon, struct error *error)
+{
+    if (daemon_prepare_code(error) < 0)
+        return -1;
+    if (fork_guard_install() < 0 || forked_install() < 0)
+        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
+    crash_except_sigsys(seal_take_signal);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
     FOR_EACH_SERVICE(daemon, service) {
@@ -239,6 +249,10 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .runtime_dir = daemon->runtime_dir,
         .runtime_dirfd = daemon->runtime_dirfd,
     };
+    if (daemon->role == SERVICE_OF_KEEPER)
+        daemon->running.keeper = &daemon->keeper;
+    if (daemon->role == SERVICE_OF_RUNNER)
+        daemon->running.link = &daemon->link;
     return running_open(&daemon->running, error);
 }
 
@@ -307,11 +321,13 @@ static int serve(struct daemon *daemon, struct error *error)
 /* What is claimed by "state" is unclaimed, and what is bound by "own bind" unbound, with the rest;
  * serve returns when all services have stopped. */
 /* clang-format off */
-static const struct step {
+struct step {
     const char *name;
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
-} steps[] = {
+};
+
+static const struct step steps[] = {
     {"inspect",  inspect,        forget},
     {"claim",    daemon_claim,   daemon_unclaim},
     {"bind",     bind_owned,     unbind},
@@ -324,19 +340,54 @@ static const struct step {
     {"loop",     make_loop,      end_loop},
     {"announce", announce,       NULL},
     {"serve",    serve,          NULL},
+    {NULL,       NULL,           NULL},
+};
+
+/* With a keeper the same steps are taken by two processes. All of the runner's, up to "publish",
+ * are within the keeper's step "runner". */
+static const struct step keeper_steps[] = {
+    {"inspect",  inspect,             forget},
+    {"claim",    daemon_claim,        daemon_unclaim},
+    {"bind",     bind_owned,          unbind},
+    {"recall",   daemon_recall,       NULL},
+    {"runner",   daemon_start_runner, daemon_end_runner},
+    {"control",  open_control,        close_control},
+    {"publish",  daemon_publish,      daemon_unpublish},
+    {"loop",     make_loop,           end_loop},
+    {"announce", announce,            NULL},
+    {"serve",    serve,               NULL},
+    {NULL,       NULL,                NULL},
+};
+
+static const struct step runner_steps[] = {
+    {"inspect",  inspect,             forget},
+    {"claim",    runner_take_setup,   runner_forget_setup},
+    {"code",     load_code,           NULL},
+    {"state",    claim_state,         NULL},
+    {"own bind", bind_own,            unbind},
+    {"publish",  runner_report,       NULL},
+    {"loop",     make_loop,           end_loop},
+    {"serve",    serve,               NULL},
+    {NULL,       NULL,                NULL},
 };
 /* clang-format on */
 
-enum { STEP_COUNT = sizeof steps / sizeof *steps };
+static const struct step *steps_of(const struct daemon *daemon)
+{
+    return daemon->role == SERVICE_OF_KEEPER   ? keeper_steps
+           : daemon->role == SERVICE_OF_RUNNER ? runner_steps
+                                               : steps;
+}
 
 /* Takes the steps in order. Returns how many were begun. */
 static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 {
+    const struct step *all = steps_of(daemon);
     size_t begun = 0;
 
     *ret_result = 0;
-    while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
-        const struct step *step = &steps[begun++];
+    while (all[begun].name && *ret_result == 0 && !signals_stop_requested()) {
+        const struct step *step = &all[begun++];
 
         crash_set_step(step->name);
         *ret_result = step->start(daemon, error);
@@ -347,10 +398,12 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 /* The way back. What a step had begun when it failed is undone, too. */
 static void stop(struct daemon *daemon, size_t begun)
 {
+    const struct step *all = steps_of(daemon);
+
     crash_set_step("stop");
     while (begun-- > 0)
-        if (steps[begun].stop)
-            steps[begun].stop(daemon);
+        if (all[begun].stop)
+            all[begun].stop(daemon);
 }
 
 static void turn_away(const struct daemon *daemon)
@@ -380,10 +433,11 @@ static int run(struct daemon *daemon)
     begun = start(daemon, &error, &result);
     watchdog_disarm(WATCHDOG_START);
     if (result < 0) {
-        say(&error);
+        if (!daemon->is_error_told)
+            say(&error);
         if (adoption_is_hopeless((int)error.code))
             turn_away(daemon);
-    } else if (begun < STEP_COUNT) {
+    } else if (steps_of(daemon)[begun].name) {
         log_early_stop();
     }
     daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
@@ -412,6 +466,15 @@ static int check(struct daemon *daemon)
     return failed ? (int)error.code : 0;
 }
 
+static enum service_role role_of(const struct arguments *arguments, const struct config *config)
+{
+    if (arguments->runner_fd >= 0)
+        return SERVICE_OF_RUNNER;
+    return (config->keeper || arguments->is_kept) && arguments->mode == ARGUMENTS_RUN
+               ? SERVICE_OF_KEEPER
+               : SERVICE_WHOLE;
+}
+
 int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
 {
     struct daemon daemon = {
@@ -419,6 +482,10 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     struct error error;
     int notify_fd = arguments->notify_fd, start_fd = arguments->start_fd;
     int code = EXIT_SYSTEM, failed;
+
+    daemon.role = role_of(arguments, config);
+    if (daemon.role == SERVICE_OF_RUNNER)
+        notify_fd = arguments->runner_fd;
 
     /* The environment first: it says which descriptors are ours. */
     failed = adoption_begin(&daemon.adoption, &error);
@@ -434,12 +501,19 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
-    notify_init(&daemon.notify, notify_fd);
+    if (daemon.role == SERVICE_OF_RUNNER)
+        runner_init_process(&daemon, notify_fd);
+    else
+        notify_init(&daemon.notify, notify_fd);
+    if (daemon.role == SERVICE_OF_KEEPER)
+        daemon_init_keeper(&daemon);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
     watchdog_destroy();
     notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
     crash_allow_exit();
+    if (daemon.end_signal)
+        daemon_end_by_signal(daemon.end_signal);
     return code;
 }

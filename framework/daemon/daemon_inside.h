@@ -9,6 +9,8 @@
 #include "daemon/notify.h"
 #include "daemon/running.h"
 #include "endpoint/adopt.h"
+#include "keeper/keeper.h"
+#include "keeper/link.h"
 #include "plugin/surroundings.h"
 #include "service/service.h"
 
@@ -27,8 +29,16 @@ struct daemon {
     struct notify notify;
     struct control control;
     struct running running;
+    struct keeper keeper; /* in use where the services are of a keeper */
+    struct link link;     /* where they are of a runner */
+    enum service_role role;
     int exit_code;
+    int end_signal;     /* it ends like its runner has ended: by this; 0: it does not */
+    bool is_error_told; /* the runner has told it */
 };
+
+/* [start] daemon.c: what comes before foreign code, and before any other process. */
+int daemon_prepare_code(struct error *error);
 
 /* By a service manager, that is. */
 static inline bool is_managed(const struct daemon *daemon)

@@ -13,6 +13,8 @@
 #include "daemon/path_watch.h"
 #include "daemon/pulse.h"
 #include "daemon/resting.h"
+#include "keeper/keeper.h"
+#include "keeper/link.h"
 #include "service/service.h"
 
 struct running {
@@ -26,6 +28,8 @@ struct running {
     struct control *control;
     const char *runtime_dir;
     int runtime_dirfd;
+    struct keeper *keeper; /* NULL: this is none */
+    struct link *link;     /* NULL: this is no runner */
 
     struct event_base *base;
     struct event *signal_event, *drain_deadline, *hidden_long_enough;
@@ -42,6 +46,8 @@ struct running {
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */
     bool hidden;                          /* an idle exit is being tried */
+    bool idle_is_told;                    /* to the keeper, by this runner */
+    bool idle_is_asked;                   /* of the runner, by this keeper */
     bool stopping, stopped;
     int exit_code; /* what a stop of its own accord ends with */
 };

@@ -1,0 +1,94 @@
+/* A daemon as the runner of a keeper. See as_runner.h. */
+#include "daemon/as_runner.h"
+
+#include "base/clock.h"
+#include "daemon/claiming.h"
+#include "daemon/daemon_inside.h"
+#include "daemon/running_inside.h"
+#include "guard/outcome.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+void runner_init_process(struct daemon *daemon, int take_channel)
+{
+    prctl(PR_SET_NAME, "rpd-runner"); /* exec has named it after /proc/self/exe */
+    outcome_keep_start_fd();
+    link_init(&daemon->link, take_channel);
+    notify_init_runner(&daemon->notify, -1, 0);
+}
+
+/* A second address of tcp:localhost that its keeper has dropped is not bound here either. */
+int runner_take_setup(struct daemon *daemon, struct error *error)
+{
+    struct link *link = &daemon->link;
+
+    if (directory_runtime_path(daemon->runtime_dir, error) < 0 || daemon_resolve(daemon, error) < 0)
+        return -1;
+    link->services = daemon->services;
+    link->service_count = daemon->service_count;
+    if (link_take_setup(link, error) < 0)
+        return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        service_drop_seconds(service);
+    daemon->runtime_dirfd = link->runtime_dirfd;
+    daemon->bound_us = link->bound_us;
+    notify_init_runner(&daemon->notify, link->notices_fd, link->watchdog_us);
+    return 0;
+}
+
+void runner_forget_setup(struct daemon *daemon)
+{
+    outcome_ended(daemon->exit_code, NULL);
+    FOR_EACH_SERVICE(daemon, service)
+        service_unclaim(service);
+}
+
+int runner_report(struct daemon *daemon, struct error *error)
+{
+    bool stops;
+
+    if (link_prepared(&daemon->link, &stops, error) < 0)
+        return -1;
+    if (stops)
+        raise(SIGTERM);
+    return 0;
+}
+
+/* ---- on the loop --------------------------------------------------------------------- */
+
+static void on_stop(void *arg)
+{
+    running_stop(arg, EXIT_STOPPED, "told to by its keeper");
+}
+
+static void on_ask_idle(void *arg)
+{
+    struct running *running = arg;
+
+    FOR_EACH_SERVICE(running, service)
+        service_pulse(service, clock_us(), 0, 0);
+    link_tell_idle(running->link, running_is_idle(running, clock_us()));
+    running->idle_is_told = false;
+}
+
+void runner_tell_idle(struct running *running, bool is_idle)
+{
+    if (is_idle && !running->idle_is_told)
+        link_tell_idle(running->link, true);
+    running->idle_is_told = is_idle;
+}
+
+static void on_lost(void *arg)
+{
+    running_stop(arg, EXIT_STOPPED, "its keeper is gone");
+}
+
+int runner_listen(struct running *running)
+{
+    static const struct link_events events = {on_stop, on_ask_idle, on_lost};
+
+    return link_start(running->link, running->base, &events, running);
+}
