@@ -6,7 +6,6 @@
 #include "base/error.h"
 
 struct daemon;
-struct running;
 
 /* [start] take_channel: to its keeper. */
 void runner_init_process(struct daemon *daemon, int take_channel);
@@ -17,11 +16,5 @@ void runner_forget_setup(struct daemon *daemon);
 
 /* [start] The step "publish": listeners of own binds go, pages come. */
 int runner_report(struct daemon *daemon, struct error *error);
-
-/* [loop] Listens to the keeper. 0, or -1 without memory. */
-int runner_listen(struct running *running);
-
-/* [loop] Says that it is idle; once, until it is not. */
-void runner_tell_idle(struct running *running, bool is_idle);
 
 #endif

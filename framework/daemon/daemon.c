@@ -251,6 +251,8 @@ static int make_loop(struct daemon *daemon, struct error *error)
     };
     if (daemon->role == SERVICE_OF_KEEPER)
         daemon->running.keeper = &daemon->keeper;
+    daemon->running.make_pages = daemon_publish_next_pages;
+    daemon->running.daemon = daemon;
     if (daemon->role == SERVICE_OF_RUNNER)
         daemon->running.link = &daemon->link;
     return running_open(&daemon->running, error);
@@ -513,7 +515,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     signals_finish();
     adoption_finish(&daemon.adoption);
     crash_allow_exit();
-    if (daemon.end_signal)
-        daemon_end_by_signal(daemon.end_signal);
+    if (daemon.running.end_signal)
+        daemon_end_by_signal(daemon.running.end_signal);
     return code;
 }

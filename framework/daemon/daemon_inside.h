@@ -33,7 +33,6 @@ struct daemon {
     struct link link;     /* where they are of a runner */
     enum service_role role;
     int exit_code;
-    int end_signal;     /* it ends like its runner has ended: by this; 0: it does not */
     bool is_error_told; /* the runner has told it */
 };
 

@@ -6,8 +6,6 @@
 #include "base/error.h"
 
 struct daemon;
-struct rpd_service;
-struct running;
 
 /* [start] */
 void daemon_init_keeper(struct daemon *daemon);
@@ -18,8 +16,5 @@ void daemon_end_runner(struct daemon *daemon);
 
 /* [start] Dies of that signal, as its runner has. */
 _Noreturn void daemon_end_by_signal(int number);
-
-/* [loop] The runner goes, and the keeper is with its clients. 0, or -1 without memory. */
-int keeping_serve(struct running *running);
 
 #endif

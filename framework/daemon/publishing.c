@@ -115,8 +115,9 @@ static void publish_next_page(struct daemon *daemon, struct rpd_service *service
     state_page_remove(&old);
 }
 
-void daemon_publish_next_pages(struct daemon *daemon)
+void daemon_publish_next_pages(void *arg)
 {
+    struct daemon *daemon = arg;
     char boot_id[BOOT_ID_SIZE];
     struct state_page_identity identity = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 

@@ -15,7 +15,7 @@ int daemon_publish(struct daemon *daemon, struct error *error);
 
 /* [loop] State pages of their own for the next runner, in place of those that there are. A page
  * that cannot be made stays the one before. */
-void daemon_publish_next_pages(struct daemon *daemon);
+void daemon_publish_next_pages(void *daemon);
 void daemon_unpublish(struct daemon *daemon);
 
 #endif

@@ -3,8 +3,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/as_runner.h"
-#include "daemon/keeping.h"
 #include "guard/crash.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
@@ -254,7 +252,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
         return;
     tell_manager(running, now_us);
     if (running->link)
-        runner_tell_idle(running, running_is_idle(running, now_us));
+        running_tell_idle(running, running_is_idle(running, now_us));
     if (running_is_idle(running, now_us) && !running->link)
         running_try_idle_exit(running);
     else
@@ -348,7 +346,7 @@ int running_open(struct running *running, struct error *error)
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 ||
         running_watch_paths(running) < 0 || running_start_moving(running) < 0 ||
-        (running->link ? runner_listen(running)
+        (running->link ? running_listen(running)
                        : control_start(running->control, running->base, &subject)) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
@@ -450,7 +448,7 @@ static void serve_services(struct running *running, struct error *error)
         service->place_pool = &running->place_pool;
     }
     if (running->keeper) {
-        if (keeping_serve(running) == 0)
+        if (running_keep(running) == 0)
             return;
         error_set(error, EXIT_SYSTEM, "serve", "keeper", "out of memory; free some");
         running_on_failed(running, running->services, error);

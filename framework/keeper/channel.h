@@ -23,7 +23,8 @@
 
 enum channel_kind {
     CHANNEL_SETUP = 1, /* numbers: enum channel_setup; run-time directory, notices, board */
-    CHANNEL_LOCKS,     /* copies */
+    CHANNEL_RUNTIME,   /* the run-time directory is another one now */
+    CHANNEL_LOCKS,     /* copies; count: 1: those before are of no use any more */
     CHANNEL_PLACE,     /* of an endpoint that the runner binds: directory, lock */
     CHANNEL_LISTENER,  /* count: enum listener_way; text: the private name of a path */
     CHANNEL_READ,      /* the setup is complete */

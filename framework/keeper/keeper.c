@@ -31,7 +31,7 @@ static int send_number(const struct keeper *keeper, enum channel_kind kind, uint
 
 static int send_locks(const struct keeper *keeper)
 {
-    const struct channel_message message = {.kind = CHANNEL_LOCKS};
+    struct channel_message message = {.kind = CHANNEL_LOCKS, .count = 1};
     int fds[CHANNEL_FDS_MAX];
     size_t count = 0;
 
@@ -41,6 +41,7 @@ static int send_locks(const struct keeper *keeper)
             continue;
         if (channel_send(keeper->runner.channel, &message, fds, count, PATIENCE_MS) < 0)
             return -1;
+        message.count = 0;
         count = 0;
     }
     return 0;
@@ -253,6 +254,18 @@ static void kill_unreachable(struct keeper *keeper)
     runner_signal(&keeper->runner, SIGKILL);
 }
 
+void keeper_locks_made(struct keeper *keeper)
+{
+    const struct channel_message message = {.kind = CHANNEL_RUNTIME};
+
+    if (keeper->stage != KEEPER_SERVING)
+        return;
+    if ((channel_send(keeper->runner.channel, &message, &keeper->runtime_dirfd, 1, 0) < 0 ||
+         send_locks(keeper) < 0) &&
+        errno != EPIPE && errno != ECONNRESET)
+        kill_unreachable(keeper);
+}
+
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service)
 {
     if (keeper->stage == KEEPER_SERVING && send_page(keeper, service) < 0 && errno != EPIPE)
@@ -324,6 +337,8 @@ static void on_phase(struct keeper *keeper, const struct channel_message *messag
     struct rpd_service *service = service_of(keeper, message);
     const enum rpd_phase phase = (enum rpd_phase)message->count;
 
+    if (service && keeper->stopping && phase > service->phase && phase < RPD_PHASE_STOPPED)
+        service_mirror_phase(service, phase, message->numbers[0] != 0);
     if (!service || keeper->stopping)
         return;
     show_runner(keeper);

@@ -79,6 +79,9 @@ void keeper_drain(struct keeper *keeper);
 /* [loop] Asks the runner again whether it is idle: idle() is called. */
 void keeper_ask_idle(struct keeper *keeper);
 
+/* [loop] The run-time directory or locks may be others now. */
+void keeper_locks_made(struct keeper *keeper);
+
 /* [loop] Another file is the page, another socket the listener now. */
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service);
 void keeper_listener_made(struct keeper *keeper, const struct rpd_service *service,

@@ -7,6 +7,7 @@
 #include "library/libevent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,10 +43,15 @@ static void close_all(const int *fds, size_t from, size_t count)
 
 enum { SETUP_RUNTIME, SETUP_NOTICES, SETUP_BOARD, SETUP_FDS };
 
-static int take_locks(struct link *link, const int *fds, size_t count)
+static int take_locks(struct link *link, const int *fds, size_t count, bool are_new)
 {
-    int *more = realloc(link->locks, (link->lock_count + count) * sizeof *more);
+    int *more;
 
+    for (size_t i = 0; are_new && i < link->lock_count; i++)
+        fork_guard_close(link->locks[i]);
+    if (are_new)
+        link->lock_count = 0;
+    more = realloc(link->locks, (link->lock_count + count) * sizeof *more);
     if (!more)
         return -1;
     link->locks = more;
@@ -102,7 +108,7 @@ static int take_given(struct link *link, const struct channel_message *message, 
     if (message->kind == CHANNEL_SETUP)
         return take_setup(link, message, fds, count);
     if (message->kind == CHANNEL_LOCKS)
-        return take_locks(link, fds, count);
+        return take_locks(link, fds, count, message->count == 1);
     if (!attachment || attachment->listener.state != LISTENER_NEW)
         return -1;
     if (message->kind == CHANNEL_PLACE)
@@ -254,6 +260,14 @@ static void take(struct link *link, const struct channel_message *message, const
     switch (message->kind) {
     case CHANNEL_CLIENTS: take_clients(link, message, fds, count); return;
     case CHANNEL_PAGE: take_page(link, message, fds, count); return;
+    case CHANNEL_LOCKS:
+        if (take_locks(link, fds, count, message->count == 1) < 0)
+            break;
+        return;
+    case CHANNEL_RUNTIME:
+        if (count == 1)
+            dup3(fds[0], link->runtime_dirfd, O_CLOEXEC);
+        break;
     case CHANNEL_LISTENER:
         if (!service || count != 1)
             break;

@@ -180,6 +180,7 @@ static void let_go(struct passing *passing)
         count = passing->sent_count;
     for (size_t i = 0; i < count; i++)
         places_close(&passing->service->places, passing->sent[i].fd);
+    passing->service->handed += count;
     passing->sent_count -= count;
     memmove(passing->sent, passing->sent + count, passing->sent_count * sizeof *passing->sent);
     passing->admitted += count;

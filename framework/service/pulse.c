@@ -34,10 +34,18 @@ static void show_room(const struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
     const uint64_t held = service->hold.count, left = service->hold.left;
+    const uint64_t accepted = service->places.accepted - service->handed;
+    const uint64_t refused = service->places.refused;
 
     STORE(page->clients_held, LOAD(page->clients_held) - LOAD(page->keeper_held) + held);
     STORE(page->clients_left, LOAD(page->clients_left) - LOAD(page->keeper_left) + left);
+    STORE(page->clients_accepted,
+          LOAD(page->clients_accepted) - LOAD(page->keeper_accepted) + accepted);
+    STORE(page->clients_refused,
+          LOAD(page->clients_refused) - LOAD(page->keeper_refused) + refused);
     STORE(page->keeper_held, held);
+    STORE(page->keeper_accepted, accepted);
+    STORE(page->keeper_refused, refused);
     STORE(page->keeper_left, left);
 }
 
@@ -52,8 +60,9 @@ void service_show(struct rpd_service *service)
     STORE(page->flags, service_is_degraded(service) ? (uint32_t)RPD_STATE_DEGRADED : 0);
     STORE(page->clients_held, service->hold.count + LOAD(page->keeper_held));
     STORE(page->clients_active, clients_in(service));
-    STORE(page->clients_accepted, service->places.accepted);
-    STORE(page->clients_refused, service->refused + service->places.refused);
+    STORE(page->clients_accepted, service->places.accepted + LOAD(page->keeper_accepted));
+    STORE(page->clients_refused,
+          service->refused + service->places.refused + LOAD(page->keeper_refused));
     STORE(page->clients_left, service->hold.left + LOAD(page->keeper_left));
     STORE(page->clients_cut, service->conns.cut);
     STORE(page->accept_pauses, accept_pauses(service));

@@ -99,6 +99,7 @@ struct rpd_service {
     struct loading loading;
     struct jobs jobs;
     size_t refused;   /* by the warm-up policy, so far */
+    uint64_t handed;  /* in a keeper: of those it has accepted, the runners', so far */
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;
     uint64_t progress_told_us;

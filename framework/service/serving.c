@@ -32,7 +32,9 @@ static void enter(const struct rpd_service *service, crash_code callback)
 /* To those who look from outside. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
-    const bool is_new = state_page_phase(&service->state_page) != phase;
+    /* (A keeper has shown in its runner's page what is to come.) */
+    const bool is_new = state_page_phase(&service->state_page) != phase ||
+                        service->role == SERVICE_OF_RUNNER;
 
     state_page_set_phase(&service->state_page, phase, clock_us());
     if (is_new)
@@ -278,10 +280,11 @@ void service_follow_listener(struct rpd_service *service, unsigned attachment_nu
         return;
     }
     listener_keep(&attachment->listener, take_fd, attachment->listener.way);
-    if (attachment->acceptor.started) {
+    if (attachment->attached &&
+        (attachment->acceptor.started || service->warmup == RPD_WARMUP_BACKLOG))
         acceptor_take_queued(&attachment->acceptor, old_fd);
+    if (attachment->acceptor.started)
         acceptor_switch(&attachment->acceptor, take_fd);
-    }
     fork_guard_close(old_fd);
 }
 

@@ -139,8 +139,9 @@ struct rpd_state_page {
     uint32_t crash_code;  /* of the last crash: 128 and the signal, or the exit code; 0: none */
     int64_t crash_time_s; /* of CLOCK_REALTIME */
     uint64_t runner_start_time;
-    uint64_t keeper_held, keeper_left; /* of clients_held and clients_left: in the keeper */
-    uint64_t reserved[44];
+    /* Of clients_held, _left, _accepted and _refused: in the keeper. */
+    uint64_t keeper_held, keeper_left, keeper_accepted, keeper_refused;
+    uint64_t reserved[42];
     struct rpd_state_part parts[RPD_STATE_PARTS];
 };
 
