@@ -43,6 +43,19 @@ static void close_all(const int *fds, size_t from, size_t count)
 
 enum { SETUP_RUNTIME, SETUP_NOTICES, SETUP_BOARD, SETUP_FDS };
 
+/* The kernel closes the descriptors of a process that ends in ascending order: so the locks last
+ * longer than the listeners. */
+static int move_up(int take_fd)
+{
+    enum { ABOVE = 1000 };
+    const int moved = fcntl(take_fd, F_DUPFD_CLOEXEC, ABOVE);
+
+    if (moved < 0)
+        return take_fd;
+    close(take_fd);
+    return moved;
+}
+
 static int take_locks(struct link *link, const int *fds, size_t count, bool are_new)
 {
     int *more;
@@ -56,8 +69,8 @@ static int take_locks(struct link *link, const int *fds, size_t count, bool are_
         return -1;
     link->locks = more;
     for (size_t i = 0; i < count; i++) {
-        fork_guard_add(fds[i]);
-        more[link->lock_count++] = fds[i];
+        more[link->lock_count++] = move_up(fds[i]);
+        fork_guard_add(more[link->lock_count - 1]);
     }
     return 0;
 }
