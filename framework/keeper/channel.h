@@ -2,7 +2,7 @@
  * whole, in order, and may carry descriptors.
  *
  *   keeper                                   runner
- *     SETUP, PLACE..., LISTENER..., LOCKS, READ ───►  takes what it is given, loads its code
+ *     SETUP, LOCKS, PLACE..., LISTENER..., READ ───►  takes what it is given, loads its code
  *              ◄─── LISTENER..., WARMUP..., PREPARED   (listeners of its backends' own bind)
  *     PAGE..., GO ───►                         serves
  *              ◄─── PHASE                      a service enters a phase

@@ -75,15 +75,15 @@ static int send_setup(const struct keeper *keeper, const int far[2])
     message.numbers[SETUP_WATCHDOG_US] = keeper->watchdog_us;
     message.numbers[SETUP_GENERATION] = keeper->generation;
     if (channel_send(keeper->runner.channel, &message, fds, sizeof fds / sizeof *fds, PATIENCE_MS) <
-        0)
+            0 ||
+        send_locks(keeper) < 0)
         return -1;
     FOR_EACH_SERVICE(keeper, service)
         for (size_t i = 0; i < service->attachment_count; i++)
             if (send_attachment(keeper, (uint32_t)(service - keeper->services),
                                 &service->attachments[i]) < 0)
                 return -1;
-    /* (Behind the listeners: what is in the queue when a runner dies goes in this order.) */
-    return send_locks(keeper) < 0 ? -1 : send_number(keeper, CHANNEL_READ, 0);
+    return send_number(keeper, CHANNEL_READ, 0);
 }
 
 /* (One that ends while it is set up is found ended.) */

@@ -43,34 +43,31 @@ static void close_all(const int *fds, size_t from, size_t count)
 
 enum { SETUP_RUNTIME, SETUP_NOTICES, SETUP_BOARD, SETUP_FDS };
 
-/* The kernel closes the descriptors of a process that ends in ascending order: so the locks last
- * longer than the listeners. */
-static int move_up(int take_fd)
+/* They come before the listeners, and have lower numbers: what a process that ends has open the
+ * kernel releases from the last to the first (since Linux 4.3), so the locks last longer. */
+static int keep_lock(struct link *link, int fd)
 {
-    enum { ABOVE = 1000 };
-    const int moved = fcntl(take_fd, F_DUPFD_CLOEXEC, ABOVE);
+    int *more = realloc(link->locks, (link->lock_count + 1) * sizeof *more);
 
-    if (moved < 0)
-        return take_fd;
-    close(take_fd);
-    return moved;
-}
-
-static int take_locks(struct link *link, const int *fds, size_t count, bool are_new)
-{
-    int *more;
-
-    for (size_t i = 0; are_new && i < link->lock_count; i++)
-        fork_guard_close(link->locks[i]);
-    if (are_new)
-        link->lock_count = 0;
-    more = realloc(link->locks, (link->lock_count + count) * sizeof *more);
     if (!more)
         return -1;
     link->locks = more;
-    for (size_t i = 0; i < count; i++) {
-        more[link->lock_count++] = move_up(fds[i]);
-        fork_guard_add(more[link->lock_count - 1]);
+    more[link->lock_count++] = fd;
+    fork_guard_add(fd);
+    return 0;
+}
+
+/* are_new: of all, from the first on; the numbers stay. */
+static int take_locks(struct link *link, const int *fds, size_t count, bool are_new)
+{
+    if (are_new)
+        link->next_lock = 0;
+    for (size_t i = 0; i < count; i++, link->next_lock++) {
+        if (link->next_lock >= link->lock_count && keep_lock(link, fds[i]) == 0)
+            continue;
+        if (link->next_lock < link->lock_count)
+            dup3(fds[i], link->locks[link->next_lock], O_CLOEXEC);
+        close(fds[i]);
     }
     return 0;
 }

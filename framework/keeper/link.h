@@ -24,7 +24,7 @@ struct link {
     struct runner_board *board;
     uint64_t received[RUNNER_BOARD_MAX]; /* clients, so far */
     int *locks;                          /* copies: held until this process ends */
-    size_t lock_count;
+    size_t lock_count, next_lock;
     struct event *readable;
     const struct link_events *events;
     void *arg;
