@@ -27,7 +27,7 @@
 #include "clients/conn.h"
 
 #include "clients/conn_inside.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -82,11 +82,11 @@ static void init_cut_logs(struct conn_group *group)
     };
 
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-        log_count_init(&group->cuts[i], group->loop->base, group->service_name, "client",
+        log_count_init(&group->cuts[i], group->loop->base, group->owner.service, "client",
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->service_name,
+    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->owner.service,
                    "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
@@ -149,9 +149,9 @@ void conn_call(struct rpd_conn *conn, conn_callback callback)
         return;
     conn->in_callback = true;
     corks = conn_cork(conn);
-    crash_enter(group->service_name, group->plugin, (crash_code)callback);
+    foreign_enter(group->owner, (foreign_code)callback);
     callback(conn, group->state);
-    crash_leave();
+    foreign_leave();
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;

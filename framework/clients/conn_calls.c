@@ -62,7 +62,7 @@ void rpd_conn_release(struct rpd_conn *conn)
     if (loop_only_refuses())
         return;
     if (conn->keeps == 0) {
-        log_line(RPD_LOG_ERROR, conn->group->service_name,
+        log_line(RPD_LOG_ERROR, conn->group->owner.service,
                  "its backend releases a connection that it does not keep; that is ignored");
         return;
     }

@@ -61,6 +61,7 @@ struct rpd_conn {
     struct conn_share peer_share;
     struct event read_event, write_event;
 };
+_Static_assert(offsetof(struct rpd_conn, clock) == 0, "the one is found by a pointer to the other");
 
 typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
 

@@ -18,7 +18,9 @@
 #include "daemon/process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
+#include "guard/exit_guard.h"
 #include "guard/forked.h"
+#include "guard/last_line.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/signals.h"
@@ -32,12 +34,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void say(const struct error *error)
-{
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-}
 
 /* ---- inspect ---- */
 
@@ -150,7 +146,7 @@ static int check_options(struct daemon *daemon, struct error *error)
         /* All but the last are said here; that one is ours to return. */
         for (size_t i = 0; i < count; i++) {
             if (mistakes++ > 0)
-                say(error);
+                outcome_report(error);
             *error = errors[i];
         }
         free(errors);
@@ -181,7 +177,7 @@ int daemon_prepare_code(struct error *error)
     crash_install();
     crash_prepare_backtrace();
     crash_except_sigbus(state_page_take_signal);
-    crash_guard_exit(clean_up_for_exit);
+    exit_guard_install(clean_up_for_exit);
     return 0;
 }
 
@@ -391,7 +387,7 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
     while (all[begun].name && *ret_result == 0 && !signals_stop_requested()) {
         const struct step *step = &all[begun++];
 
-        crash_set_step(step->name);
+        last_line_set_step(step->name);
         *ret_result = step->start(daemon, error);
     }
     return begun;
@@ -402,7 +398,7 @@ static void stop(struct daemon *daemon, size_t begun)
 {
     const struct step *all = steps_of(daemon);
 
-    crash_set_step("stop");
+    last_line_set_step("stop");
     while (begun-- > 0)
         if (all[begun].stop)
             all[begun].stop(daemon);
@@ -436,7 +432,7 @@ static int run(struct daemon *daemon)
     watchdog_disarm(WATCHDOG_START);
     if (result < 0) {
         if (!daemon->is_error_told)
-            say(&error);
+            outcome_report(&error);
         if (adoption_is_hopeless((int)error.code))
             turn_away(daemon);
     } else if (steps_of(daemon)[begun].name) {
@@ -460,7 +456,7 @@ static int check(struct daemon *daemon)
     if (!failed)
         failed = load_code(daemon, &error);
     if (failed)
-        say(&error);
+        outcome_report(&error);
     else
         FOR_EACH_SERVICE(daemon, service)
             printf("%s: %s: ok\n", service->name, service->plugin.path);
@@ -495,7 +491,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         failed = process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
     outcome_set_start_fd(start_fd);
     if (failed) {
-        say(&error);
+        outcome_report(&error);
         adoption_turn_all_away(&daemon.adoption);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
@@ -514,7 +510,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
-    crash_allow_exit();
+    exit_guard_allow();
     if (daemon.running.end_signal)
         daemon_end_by_signal(daemon.running.end_signal);
     return code;

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
@@ -91,9 +91,7 @@ static void on_stopped(void *arg, struct rpd_service *service, const struct erro
 void running_on_failed(void *arg, struct rpd_service *service, const struct error *error)
 {
     (void)service;
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-    running_stop(arg, (int)error->code, "a service cannot go on");
+    running_stop(arg, outcome_report(error), "a service cannot go on");
 }
 
 static bool all_are_ready(const struct running *running)
@@ -341,7 +339,7 @@ int running_open(struct running *running, struct error *error)
 
     if (signals_open(error) < 0)
         return -1;
-    crash_thread_is_loop();
+    foreign_thread_is_loop();
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 ||

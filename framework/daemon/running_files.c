@@ -36,8 +36,8 @@ static void heal(struct running *running, const char *name)
         keeper_locks_made(running->keeper);
 }
 
-/* False: nothing is left to heal, or nothing can be made there. (An idle exit looks when it is
- * called off.) */
+/* False: nothing is left to heal, or nothing can be made there. An idle exit looks when it is
+ * called off. */
 bool running_look_at_directories(struct running *running)
 {
     if (running->hidden)

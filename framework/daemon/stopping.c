@@ -14,7 +14,7 @@ enum { HIDDEN_US = 50000 /* for clients that found the path before it was hidden
 void running_leave_when_stopped(struct running *running)
 {
     FOR_EACH_SERVICE(running, service)
-        /* (Those behind one whose serve failed were never started.) */
+        /* Those behind one whose serve failed were never started. */
         if (service->phase != RPD_PHASE_STARTING && service->phase != RPD_PHASE_STOPPED)
             return;
     running->stopped = true;

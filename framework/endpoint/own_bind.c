@@ -4,7 +4,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/thread.h"
 #include "plugin/seal.h"
 
@@ -29,9 +29,9 @@ static void run_bind(void *argument)
 
     if (!seal_this_thread(&call->seal))
         call->seal_error = errno;
-    crash_enter(call->how->service, call->how->plugin, (crash_code)call->how->bind);
+    foreign_enter(call->how->owner, (foreign_code)call->how->bind);
     call->bound = call->how->bind(call->endpoint);
-    crash_leave();
+    foreign_leave();
 }
 
 /* On a thread of its own: what bind does to its thread ends with it. */
@@ -43,14 +43,14 @@ static int call_bind(struct bind_call *call, struct error *error)
     seal_init(&call->seal, call->how->seal);
     failed = thread_create(&thread, "bind", 0, run_bind, call);
     if (failed)
-        return error_set(error, EXIT_SYSTEM, LISTENER_STEP, call->how->plugin,
+        return error_set(error, EXIT_SYSTEM, LISTENER_STEP, call->how->owner.plugin,
                          "cannot make a thread for bind(): %s; raise the limit of processes",
                          strerror(failed));
     seal_watch(&call->seal);
     pthread_join(thread, NULL);
     if (call->seal_error)
-        log_line(RPD_LOG_WARNING, call->how->service, "bind() is not sealed: the kernel says %s",
-                 strerror(call->seal_error));
+        log_line(RPD_LOG_WARNING, call->how->owner.service,
+                 "bind() is not sealed: the kernel says %s", strerror(call->seal_error));
     return 0;
 }
 
@@ -64,12 +64,12 @@ static int judge_breach(const struct bind_call *call, struct error *error)
     seal_describe(&call->seal.breach, what, sizeof what);
     if (call->how->seal == SEAL_ENFORCE)
         return error_set(
-            error, EXIT_CONTRACT, LISTENER_STEP, call->how->plugin,
+            error, EXIT_CONTRACT, LISTENER_STEP, call->how->owner.plugin,
             "its bind() called %s; it may only make sockets: leave all else to load(), "
             "or set \"seal\" to \"log\"",
             what);
-    log_line(RPD_LOG_WARNING, call->how->service,
-             "bind() of %s called %s; it should only make sockets", call->how->plugin, what);
+    log_line(RPD_LOG_WARNING, call->how->owner.service,
+             "bind() of %s called %s; it should only make sockets", call->how->owner.plugin, what);
     return 0;
 }
 
@@ -77,7 +77,7 @@ static int judge_breach(const struct bind_call *call, struct error *error)
 static int judge_descriptors(const struct bind_call *call, struct error *error)
 {
     const int fd = call->bound.fd;
-    const char *object = call->how->plugin;
+    const char *object = call->how->owner.plugin;
     char what[320];
 
     if (!call->are_listed || call->bound.outcome != RPD_BIND_LISTENING)
@@ -130,7 +130,7 @@ int listener_bind_own(struct rpd_listener *listener, const struct listener_bind 
     if (result == 0) {
         call.are_listed = call.are_listed && descriptors_list(&call.after) == 0;
         if (!call.are_listed)
-            log_line(RPD_LOG_WARNING, bind->service,
+            log_line(RPD_LOG_WARNING, bind->owner.service,
                      "cannot see whether bind() left descriptors open: %s", strerror(errno));
         result = judge_bind(listener, &endpoint, &call, error);
     }

@@ -14,7 +14,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
     struct attachment *attachment = arg;
 
     /* (It is taken out of the hold, which admits nobody.) */
-    hold_add(&attachment->service->hold, take_fd, peer, peer_length, NULL, attachment);
+    hold_add(&attachment->service->hold, take_fd, peer, peer_length, attachment);
 }
 
 static bool has_room(const struct passing *passing)
@@ -233,7 +233,7 @@ int passing_start(struct passing *passing, struct event_base *base, struct place
                       attachment);
     }
     passing->again = event_new(base, -1, 0, on_again, passing);
-    if (!passing->again || hold_init(&service->hold, base, &service->places) < 0)
+    if (!passing->again || hold_init(&service->hold, base, &service->places, NULL) < 0)
         return -1;
     passing_hold(passing);
     return 0;

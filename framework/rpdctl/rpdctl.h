@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-/* DESIGN: what rpdctl's commands end with, besides 0 and 64. */
+/* What rpdctl's commands end with, besides 0 and 64. */
 enum { RPDCTL_NO = 1 };
 
 struct rpdctl_command {

@@ -54,7 +54,7 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     room[0] = '\0';
     if (fd < 0)
         return room;
-    lseek(fd, -(off_t)(sizeof tail - 1), SEEK_END); /* (Where it is shorter, from its beginning.) */
+    lseek(fd, -(off_t)(sizeof tail - 1), SEEK_END); /* Where it is shorter, from its beginning. */
     size = read(fd, tail, sizeof tail - 1);
     close(fd);
     do {
@@ -113,7 +113,7 @@ static bool has_ended(struct stage *stage, uint64_t end_us)
     while (!stage_reap(stage, WNOHANG) && (now_us = clock_us()) < end_us) {
         const int left_ms = (int)((end_us - now_us + 999) / 1000);
 
-        /* (Where a sandbox gives no pidfd, it is looked at again and again.) */
+        /* Where a sandbox gives no pidfd, it is looked at again and again. */
         poll(&end, 1, stage->pidfd < 0 && left_ms > LOOK_MS ? LOOK_MS : left_ms);
     }
     return stage->pid == 0;

@@ -67,7 +67,7 @@ bool rpd_option_boolean(const struct rpd_service *service, const char *name)
     return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
 }
 
-/* (To the backend its service is const; this part of it is not.) */
+/* To the backend its service is const; this part of it is not. */
 static struct state_claims *claims_of(const struct rpd_service *service)
 {
     return &((struct rpd_service *)(uintptr_t)service)->state_claims;

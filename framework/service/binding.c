@@ -79,8 +79,7 @@ int service_bind_own(struct rpd_service *service, struct surroundings *surroundi
     const struct listener_bind bind = {
         .bind = service->plugin.bind,
         .seal = service->seal,
-        .service = service->name,
-        .plugin = service->plugin.path,
+        .owner = service_owner(service),
     };
 
     if (!service->plugin.note.has_own_bind)

@@ -2,8 +2,8 @@
  * what it does on the loop is in serving.c. */
 #include "service/service.h"
 
-#include "config/keys.h"
-#include "guard/crash.h"
+#include "base/words.h"
+#include "guard/foreign.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
 #include "plugin/surroundings.h"
@@ -230,9 +230,9 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
-    crash_enter(service->name, service->plugin.path, NULL);
+    foreign_enter(service_owner(service), NULL);
     loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
-    crash_leave();
+    foreign_leave();
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
@@ -259,9 +259,9 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
         return 0;
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "claim", service->plugin.path,
                       "its claim() has not returned within code_deadline_ms; it must load nothing");
-    crash_enter(service->name, service->plugin.path, (crash_code)claim);
+    foreign_enter(service_owner(service), (foreign_code)claim);
     claimed = claim(service);
-    crash_leave();
+    foreign_leave();
     surroundings_put_back(surroundings, service->name, service->plugin.path, "claim()");
     is_known = state_claims_failure(&service->state_claims, &failure);
     if (claimed == 0)
@@ -273,11 +273,6 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
                   "its claim() returned %d, and rpd_claim_state() has not failed; return 0",
                   claimed);
     return -1;
-}
-
-static const char *warmup_name(enum rpd_warmup warmup)
-{
-    return config_key_at("services[].warmup")->choices[warmup];
 }
 
 int service_settle_warmup(struct rpd_service *service, struct error *error)
@@ -295,7 +290,7 @@ int service_settle_warmup(struct rpd_service *service, struct error *error)
                          "service %s: %s \"%s\" needs a backend that can serve without its state, "
                          "and %s cannot; use another",
                          service->name, degraded ? "on_load_failure" : "warmup",
-                         degraded ? "degraded" : warmup_name(service->warmup),
+                         degraded ? "degraded" : word_of_warmup(service->warmup),
                          service->plugin.path);
     if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
         log_line(RPD_LOG_WARNING, service->name,

@@ -20,6 +20,7 @@
 #include "endpoint/adopt.h"
 #include "endpoint/claim.h"
 #include "endpoint/listener.h"
+#include "guard/foreign.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
 #include "publish/record.h"
@@ -29,6 +30,7 @@
 #include "work/loading.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* With a keeper (keeper/keeper.h) a service is in two processes. */
 enum service_role {
@@ -69,6 +71,8 @@ struct attachment {
     void *accept_arg;
     bool attached;
 };
+_Static_assert(offsetof(struct attachment, listener) == 0,
+               "the one is found by a pointer to the other");
 
 struct surroundings;
 
@@ -123,6 +127,12 @@ struct rpd_service {
     for (struct rpd_service *service = (owner)->services;                                          \
          service < (owner)->services + (owner)->service_count; service++)
 /* NOLINTEND(bugprone-macro-parentheses) */
+
+/* Of its code, for foreign_enter(). */
+static inline struct foreign_owner service_owner(const struct rpd_service *service)
+{
+    return (struct foreign_owner){service->name, service->plugin.path};
+}
 
 /* ---- [start] -------------------------------------------------------------- */
 

@@ -4,12 +4,12 @@
  * What ends a phase (the last client gone, the last job done, a load cancelled)
  * may be noticed deep inside a callback; so it only asks for a look, and look(),
  * called by the loop itself, looks whether the phase is over. */
+#include "guard/foreign.h"
 #include "service/service.h"
 
 #include "base/clock.h"
 #include "base/fork_guard.h"
 #include "base/log.h"
-#include "guard/crash.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
 #include "guard/rest.h"
@@ -24,9 +24,9 @@ static void look_later(struct rpd_service *service)
     event_active(service->look, 0, 0);
 }
 
-static void enter(const struct rpd_service *service, crash_code callback)
+static void enter(const struct rpd_service *service, foreign_code callback)
 {
-    crash_enter(service->name, service->plugin.path, callback);
+    foreign_enter(service_owner(service), callback);
 }
 
 /* To those who look from outside. */
@@ -63,9 +63,9 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
         return;
     }
     places_give(&service->places, take_fd);
-    enter(service, (crash_code)attachment->accept);
+    enter(service, (foreign_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
-    crash_leave();
+    foreign_leave();
 }
 
 /* [loop] Accepted. Held clients are let in at READY; the hold of a service that
@@ -80,7 +80,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
         conn_refuse(&service->conns, take_fd);
         return;
     }
-    hold_add(&service->hold, take_fd, peer, peer_length, admit, attachment);
+    hold_add(&service->hold, take_fd, peer, peer_length, attachment);
 }
 
 static int start_accepting(struct attachment *attachment)
@@ -326,9 +326,9 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        enter(service, (crash_code)backend->on_ready);
+        enter(service, (foreign_code)backend->on_ready);
         backend->on_ready(service, service->conns.state);
-        crash_leave();
+        foreign_leave();
     }
     log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
              service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
@@ -366,9 +366,9 @@ static void on_load_cancelled(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->backend_serves && backend->stop) {
-        enter(service, (crash_code)backend->stop);
+        enter(service, (foreign_code)backend->stop);
         backend->stop(service, service->conns.state);
-        crash_leave();
+        foreign_leave();
     }
     service->conns.state = NULL;
     loading_unload(&service->loading);
@@ -408,8 +408,8 @@ static void withdraw(struct rpd_service *service)
 
         listener_withdraw(listener);
         /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. (Without a
-         * state they are accepted for an end of file in place of a reset.) */
+         * queue is not ours: whoever made it may start another of us. Without a
+         * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);
@@ -429,9 +429,9 @@ void service_drain(struct rpd_service *service)
     service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        enter(service, (crash_code)backend->on_drain);
+        enter(service, (foreign_code)backend->on_drain);
         backend->on_drain(service, service->conns.state);
-        crash_leave();
+        foreign_leave();
     }
     look_later(service);
 }
@@ -481,10 +481,10 @@ static int attach_all(struct rpd_service *service, struct error *error)
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        enter(service, (crash_code)backend->serve);
+        enter(service, (foreign_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
-        crash_leave();
+        foreign_leave();
         if (served < 0) {
             *error = service->error;
             return -1;
@@ -513,8 +513,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->base = loop->base;
     service->conns.service = service;
     service->conns.backend = service->loading.backend = &service->plugin.backend;
-    service->conns.service_name = service->loading.service_name = service->name;
-    service->conns.plugin = service->loading.plugin = service->plugin.path;
+    service->conns.owner = service->loading.owner = service_owner(service);
     service->conns.emptied = look_later;
     service->conns.limits = &service->config->limits;
     service->conns.places = &service->places;
@@ -529,13 +528,10 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.on_failure = service->config->on_load_failure;
     service->loading.no_progress_s = service->config->no_progress_s;
     service->loading.page = service->state_page.map;
-    service->jobs = (struct jobs){.pool = pool,
-                                  .service = service,
-                                  .service_name = service->name,
-                                  .plugin = service->plugin.path,
-                                  .emptied = look_later};
+    service->jobs = (struct jobs){
+        .pool = pool, .service = service, .owner = service_owner(service), .emptied = look_later};
     service->look = event_new(loop->base, -1, 0, look, service);
-    return service->look && hold_init(&service->hold, loop->base, &service->places) == 0 &&
+    return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
                ? 0
                : -1;

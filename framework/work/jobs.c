@@ -3,10 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { LONG_US = 10 * 1000000, LOOK_US = 1000000 };
@@ -21,15 +22,16 @@ struct rpd_job {
     bool is_named;
     LIST_ENTRY(rpd_job) link;
 };
+_Static_assert(offsetof(struct rpd_job, job) == 0, "the one is found by a pointer to the other");
 
 static void run(struct job *pool_job)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
 
     atomic_store_explicit(&job->began_us, clock_us(), memory_order_relaxed);
-    crash_enter(job->jobs->service_name, job->jobs->plugin, (crash_code)job->run);
+    foreign_enter(job->jobs->owner, (foreign_code)job->run);
     job->run(job, job->arg);
-    crash_leave();
+    foreign_leave();
 }
 
 static void done(struct job *pool_job, bool cancelled)
@@ -37,9 +39,9 @@ static void done(struct job *pool_job, bool cancelled)
     struct rpd_job *job = (struct rpd_job *)pool_job;
     struct jobs *jobs = job->jobs;
 
-    crash_enter(jobs->service_name, jobs->plugin, (crash_code)job->done);
+    foreign_enter(jobs->owner, (foreign_code)job->done);
     job->done(jobs->service, job->arg, cancelled);
-    crash_leave();
+    foreign_leave();
     LIST_REMOVE(job, link);
     free(job);
     if (--jobs->count == 0)
@@ -93,7 +95,7 @@ static bool name_long(struct rpd_job *job, uint64_t now_us)
     answered = stack_of_thread(thread, &stack);
     if (!pool_worker_of(jobs->pool, &job->job, &thread))
         return false;
-    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->service_name,
+    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->owner.service,
              (unsigned long long)((now_us - atomic_load(&job->began_us)) / 1000000),
              answered ? stack.text : stack_unknown);
     return true;

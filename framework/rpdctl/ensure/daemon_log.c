@@ -47,7 +47,7 @@ static void put_aside_if_long(const char *path)
         rename(path, aside);
 }
 
-/* (Not blocking: a pipe that nobody reads would hold us up.) */
+/* Not blocking: a pipe that nobody reads would hold us up. */
 static int open_log(const char *path)
 {
     put_aside_if_long(path);
