@@ -653,6 +653,8 @@ static void withdraw(struct rpd_service *service)
 {
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_withdraw(&service->attachments[i].listener);
+    if (state_page_phase(&service->state_page) == RPD_PHASE_DRAINING)
+        service->phase = RPD_PHASE_DRAINING; /* hidden, and told */
     state_page_set_phase(&service->state_page, RPD_PHASE_DRAINING, clock_us());
     service_mirror_phase(service, RPD_PHASE_DRAINING, service->loading.degraded);
 }
@@ -670,6 +672,8 @@ void keeper_drain(struct keeper *keeper)
     static char none[] = "";
     const struct runner_end nothing = {.was_told = true, .text = none, .earlier = none};
 
+    if (keeper->stage == KEEPER_SERVING)
+        hear(keeper); /* it may be ready, for those who wait */
     keeper->stopping = true;
     if (keeper->next)
         event_del(keeper->next);

@@ -294,6 +294,7 @@ void service_mirror_phase(struct rpd_service *service, enum rpd_phase phase, boo
 
     service->phase = phase;
     service->loading.degraded = is_degraded;
+    state_page_keep(&service->state_page); /* the runner has written it there */
     if (is_new)
         service->events->phase(service->daemon, service, phase);
 }
