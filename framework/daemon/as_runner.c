@@ -42,6 +42,7 @@ void runner_forget_setup(struct daemon *daemon)
     outcome_ended(daemon->exit_code, NULL);
     FOR_EACH_SERVICE(daemon, service)
         service_unclaim(service);
+    link_finish(&daemon->link);
 }
 
 int runner_report(struct daemon *daemon, struct error *error)

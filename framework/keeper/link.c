@@ -327,6 +327,13 @@ void link_stop(struct link *link)
     link->readable = NULL;
 }
 
+void link_finish(struct link *link)
+{
+    free(link->locks);
+    link->locks = NULL;
+    link->lock_count = 0;
+}
+
 void link_tell_phase(const struct link *link, const struct rpd_service *service,
                      enum rpd_phase phase, int stop_code)
 {

@@ -44,6 +44,9 @@ int link_start(struct link *link, struct event_base *base, const struct link_eve
                void *arg);
 void link_stop(struct link *link);
 
+/* [start] The memory; the locks stay held. */
+void link_finish(struct link *link);
+
 /* [loop] Reports. */
 void link_tell_phase(const struct link *link, const struct rpd_service *service,
                      enum rpd_phase phase, int stop_code);

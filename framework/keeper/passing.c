@@ -45,14 +45,14 @@ static void stop_accepting(struct passing *passing)
 /* ---- passing --------------------------------------------------------------------------- */
 
 /* Clients of one endpoint a message, the next ones. (Of two endpoints two messages are sent.) */
-static size_t take_some(struct passing *passing, int fds[CHANNEL_FDS_MAX],
+static size_t take_some(struct passing *passing, int fds[PASSING_BATCH],
                         struct attachment **ret_attachment)
 {
     struct hold *hold = &passing->service->hold;
     struct hold_client client;
     size_t count = 0;
 
-    while (passing->sent_count < CHANNEL_FDS_MAX && hold_take_next(hold, &client)) {
+    while (passing->sent_count < PASSING_BATCH && hold_take_next(hold, &client)) {
         if (count > 0 && client.arg != *ret_attachment) {
             hold_put_back(hold, &client);
             break;
@@ -85,7 +85,7 @@ static void wait_a_while(struct passing *passing)
 /* EAGAIN, ETOOMANYREFS: the kernel has too many on the way. */
 static void send_some(struct passing *passing)
 {
-    int fds[CHANNEL_FDS_MAX];
+    int fds[PASSING_BATCH];
     struct attachment *attachment = NULL;
     struct channel_message message = {.kind = CHANNEL_CLIENTS, .service = passing->index};
 

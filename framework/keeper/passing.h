@@ -16,6 +16,9 @@
 #include "keeper/runner.h"
 #include "service/service.h"
 
+/* So many at a time: whoever comes meanwhile waits for no more than these. */
+enum { PASSING_BATCH = 16 };
+
 enum passing_state { PASSING_HOLDS, PASSING_PASSES, PASSING_RUNNER_ACCEPTS, PASSING_CLOSED };
 
 struct passing {
@@ -24,7 +27,7 @@ struct passing {
     enum passing_state state;
     struct runner *runner; /* NULL: none serves */
     /* Sent, and not all admitted: */
-    struct hold_client sent[CHANNEL_FDS_MAX];
+    struct hold_client sent[PASSING_BATCH];
     size_t sent_count;
     uint64_t admitted; /* before those, of this runner */
     struct event *again;

@@ -167,7 +167,10 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
 
 void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX])
 {
-    snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", getpid(), service->name);
+    /* (The pid that others know is the keeper's.) */
+    const pid_t pid = service->role == SERVICE_OF_RUNNER ? getppid() : getpid();
+
+    snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", (int)pid, service->name);
 }
 
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
