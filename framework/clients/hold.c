@@ -250,7 +250,7 @@ void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer
     held->is_passed = true;
     held->arg = arg;
     held->list = &hold->early;
-    TAILQ_INSERT_TAIL(held->list, held, link);
+    TAILQ_INSERT_TAIL(&hold->early, held, link);
     if (hold->count++ == 0 && hold->open)
         turn_again(hold);
 }
