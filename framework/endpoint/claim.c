@@ -137,6 +137,13 @@ static bool is_gone(const char *holder)
                                           : stat.state == 'Z' || stat.state == 'X';
 }
 
+/* A keeper's runner still has a copy, of a moment ago. */
+static bool is_own(const struct claim *claim, const char *holder)
+{
+    return !claim->is_state && *claim->identity &&
+           strncmp(holder, claim->identity, strlen(claim->identity)) == 0;
+}
+
 /* A process that ends loses its locks one after the other; and of a keeper that was killed its
  * runner, which is being killed, still has copies. */
 static int take(struct claim *claim, struct error *error)
@@ -149,10 +156,13 @@ static int take(struct claim *claim, struct error *error)
     for (int waits = 0; waits < WAITS; waits++) {
         taken = lock_take(&claim->lock, claim->dirfd, claim->directory, claim->lock_name, holder,
                           error);
-        if (taken <= 0 || !is_gone(holder))
+        if (taken <= 0 || (!is_gone(holder) && !is_own(claim, holder)))
             break;
         nanosleep(&pause, NULL);
     }
+    if (taken > 0 && is_own(claim, holder))
+        return error_set(error, EXIT_SYSTEM, "claim", claim->object,
+                         "the runner still has its lock, and does not let go of it");
     return taken > 0 ? refuse_held(claim, holder, error) : taken;
 }
 
