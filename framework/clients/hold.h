@@ -2,8 +2,8 @@
  *
  * When it opens, clients are let in oldest first, without a stampede: a turn of
  * the loop admits as many as are done in a moment, and fewer when serving those
- * who are in already makes the loop late. Those who come meanwhile queue
- * apart, and are admitted turn by turn with the others: nobody waits behind
+ * that are in already makes the loop late. Those that come meanwhile queue
+ * apart, and are admitted turn by turn with the others: no client waits behind
  * ten thousand.
  *
  * A held client costs its descriptor and one small struct: nothing is read,
@@ -37,7 +37,7 @@ struct hold {
     hold_admit_fn admit, admit_passed;
     struct event_base *base;
     struct event *turn;
-    struct event *watch; /* NULL: nobody was held yet, or will be any more */
+    struct event *watch; /* NULL: no client was held yet, or will be any more */
     int watch_fd;        /* the held clients' own epoll set */
     size_t count;
     size_t left; /* so far: dropped because they had gone */
@@ -58,13 +58,14 @@ struct hold_client {
 int hold_init(struct hold *hold, struct event_base *base, struct places *places,
               hold_admit_fn admit);
 
-/* [loop] Holds a client; closes it where there is no memory. */
+/* [loop] Holds a client; closes it where there is no memory, which is counted
+ * and logged. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
               void *arg);
 
 /* [loop] Takes in a client that was held elsewhere. It is admitted in its turn, before those who
- * came later, however open the hold is, and not looked after until then: whoever holds it watches
- * it. It has no place. Admitted at once where there is no memory. */
+ * came later, however open the hold is, and not looked after until then: the process that holds it
+ * watches it. It has no place. Admitted at once where there is no memory. */
 void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer,
                      socklen_t peer_length, hold_admit_fn admit, void *arg);
 
@@ -73,7 +74,7 @@ void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer
 void hold_divide(struct hold *hold);
 void hold_unite(struct hold *hold);
 
-/* [loop] The next is the caller's. False: nobody is held. */
+/* [loop] The next is the caller's. False: none is held. */
 bool hold_take_next(struct hold *hold, struct hold_client *ret);
 
 /* [loop] Holds one again that was taken, as the oldest. Closes it where there is no memory. */
@@ -82,11 +83,11 @@ void hold_put_back(struct hold *hold, const struct hold_client *client);
 /* [loop] From now on lets clients in. */
 void hold_open(struct hold *hold);
 
-/* [loop] Nobody will be held any more: lets all in if it is open, closes them
+/* [loop] No client will be held any more: lets all in if it is open, closes them
  * if it never was. */
 void hold_drain(struct hold *hold);
 
-/* [loop] Closes all who are held. */
+/* [loop] Closes all that are held. */
 void hold_finish(struct hold *hold);
 
 #endif

@@ -23,8 +23,6 @@ int runner_take_setup(struct daemon *daemon, struct error *error)
 {
     struct link *link = &daemon->link;
 
-    if (directory_runtime_path(daemon->runtime_dir, error) < 0 || daemon_resolve(daemon, error) < 0)
-        return -1;
     link->services = daemon->services;
     link->service_count = daemon->service_count;
     if (link_take_setup(link, error) < 0)

@@ -36,9 +36,6 @@ struct daemon {
     bool is_error_told; /* the runner has told it */
 };
 
-/* [start] daemon.c: what comes before foreign code, and before any other process. */
-int daemon_prepare_code(struct error *error);
-
 /* By a service manager, that is. */
 static inline bool is_managed(const struct daemon *daemon)
 {

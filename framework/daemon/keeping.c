@@ -56,8 +56,6 @@ int daemon_start_runner(struct daemon *daemon, struct error *error)
     struct runner_end end;
     int started;
 
-    if (daemon_prepare_code(error) < 0)
-        return -1;
     watchdog_disarm(WATCHDOG_START); /* the runner has its own deadlines */
     keeper->services = daemon->services;
     keeper->service_count = daemon->service_count;

@@ -70,7 +70,7 @@ static void on_idle(void *arg, bool is_idle)
     running->idle_is_asked = false;
     if (is_idle && keeper_may_rest(running->keeper)) {
         running->hidden = false;
-        running_stop(running, EXIT_STOPPED, "nobody has come for idle_exit_s");
+        running_stop(running, EXIT_STOPPED, "no client came for idle_exit_s");
         return;
     }
     call_idle_exit_off(running);

@@ -317,7 +317,7 @@ static bool can_take_clients(const struct rpd_service *service, enum rpd_phase p
     return phase == RPD_PHASE_READY || (phase == RPD_PHASE_WARMING && !waits);
 }
 
-/* It drains, and nobody has asked for it. What it ends with decides whether that is a crash; it
+/* It drains, and was not asked to. What it ends with decides whether that is a crash; it
  * does not accept any more in either case. */
 static void on_ending(struct keeper *keeper, int code)
 {

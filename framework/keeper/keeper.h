@@ -32,7 +32,7 @@ struct keeper_events {
     void (*serves)(void *arg, bool serves);
     /* No client has come for long (asked: and after that none has come either), or one has. */
     void (*idle)(void *arg, bool is_idle);
-    /* The runner ends by itself, and the keeper with it: nobody shall come any more. */
+    /* The runner ends by itself, and the keeper with it: no client shall come any more. */
     void (*ending)(void *arg, int code);
     /* All is over: of a stop, or with the end of a runner that is the keeper's, too. */
     void (*ended)(void *arg, const struct runner_end *end);

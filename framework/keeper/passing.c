@@ -13,7 +13,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
 {
     struct attachment *attachment = arg;
 
-    /* (It is taken out of the hold, which admits nobody.) */
+    /* (It is taken out of the hold, which admits none.) */
     hold_add(&attachment->service->hold, take_fd, peer, peer_length, attachment);
 }
 
@@ -116,8 +116,8 @@ static void hand_listeners_over(struct passing *passing)
         passing->broken(passing->arg);
 }
 
-/* When those who came before READY are on their way nobody is accepted here any more: whoever
- * comes then waits for a moment in the kernel's queue. */
+/* When the clients who came before READY are on their way none is accepted here any more: the next
+ * ones wait for a moment in the kernel's queue. */
 static void go_on(struct passing *passing)
 {
     struct hold *hold = &passing->service->hold;

@@ -16,7 +16,7 @@
 #include "keeper/runner.h"
 #include "service/service.h"
 
-/* So many at a time: whoever comes meanwhile waits for no more than these. */
+/* So many at a time: a client that comes meanwhile waits for no more than these. */
 enum { PASSING_BATCH = 16 };
 
 enum passing_state { PASSING_HOLDS, PASSING_PASSES, PASSING_RUNNER_ACCEPTS, PASSING_CLOSED };
@@ -54,11 +54,11 @@ void passing_admitted(struct passing *passing);
 /* [loop] The runner has ended, or accepts no more: whom it has not admitted waits again. */
 void passing_lost_runner(struct passing *passing);
 
-/* [loop] A stop: nobody is accepted any more but those who are queued. Who is being passed still
- * is; if no runner serves those who wait are closed. */
+/* [loop] A stop: only the clients that are queued are still accepted. Those on the way still arrive;
+ * if no runner serves, those that wait are closed. */
 void passing_drain(struct passing *passing);
 
-/* [loop] Nobody waits, and nobody is on the way. */
+/* [loop] No client waits, and none is on the way. */
 bool passing_is_empty(const struct passing *passing);
 
 #endif

@@ -1,4 +1,4 @@
-/* rpdctl: the command beside rpd, for those who run services or write plugins. Each of its
+/* rpdctl: the command beside rpd, for users that run services or write plugins. Each of its
  * commands is one file, with one of these. */
 #ifndef FRAMEWORK_RPDCTL_H
 #define FRAMEWORK_RPDCTL_H
@@ -15,8 +15,8 @@ struct rpdctl_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; the exit code */
 };
 
-extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_describe,
-    rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_new, rpdctl_restart, rpdctl_status,
-    rpdctl_stop, rpdctl_wait;
+extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_connect,
+    rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_new, rpdctl_restart,
+    rpdctl_status, rpdctl_stop, rpdctl_wait;
 
 #endif

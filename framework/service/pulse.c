@@ -28,8 +28,8 @@ static uint64_t accept_pauses(const struct rpd_service *service)
     return pauses;
 }
 
-/* In a keeper: the rest of the page is the runner's. (One that rests shows nothing, and has
- * nobody who waits.) */
+/* In a keeper: the rest of the page is the runner's. (One that rests shows nothing, and
+ * no client waits in it.) */
 static void show_room(const struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
@@ -64,7 +64,7 @@ void service_show(struct rpd_service *service)
     STORE(page->clients_refused,
           service->refused + service->places.refused + LOAD(page->keeper_refused));
     STORE(page->clients_left, service->hold.left + LOAD(page->keeper_left));
-    STORE(page->clients_cut, service->conns.cut);
+    STORE(page->clients_cut, service->conns.cut + service->places.short_of_memory);
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
     STORE(page->jobs_refused, service->jobs.refused);
@@ -79,7 +79,7 @@ static bool accepting_pauses(const struct rpd_service *service)
     return false;
 }
 
-/* Somebody is here, or came and went since this was last asked. */
+/* A client is here, or came and went since this was last asked. */
 static bool is_busy(struct rpd_service *service)
 {
     const uint64_t accepted_before = service->accepted_before;
@@ -103,7 +103,7 @@ void service_describe_progress(const struct rpd_service *service, char *text, si
     snprintf(text, size, "%d %%%s", (int)(progress.fraction * 100), left);
 }
 
-/* For those who watch the log of a long load. */
+/* For readers of the log of a long load. */
 static void log_progress(struct rpd_service *service, uint64_t now_us)
 {
     char text[80];
@@ -174,9 +174,18 @@ void service_wake(struct rpd_service *service, uint64_t now_us)
     state_page_wake(&service->state_page, now_us);
 }
 
+static uint64_t idle_limit_us(const struct rpd_service *service)
+{
+    const int configured_s = service->config->idle_exit_s;
+
+    return (configured_s == IDLE_EXIT_OF_BACKEND ? (uint64_t)service->plugin.backend.idle_exit_s
+                                                 : (uint64_t)configured_s) *
+           1000000;
+}
+
 uint64_t service_idle_due_us(const struct rpd_service *service)
 {
-    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+    const uint64_t limit_us = idle_limit_us(service);
 
     return limit_us > 0 && service->role != SERVICE_OF_KEEPER ? service->busy_us + limit_us
                                                               : UINT64_MAX;
@@ -184,7 +193,7 @@ uint64_t service_idle_due_us(const struct rpd_service *service)
 
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
 {
-    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+    const uint64_t limit_us = idle_limit_us(service);
 
     return limit_us > 0 && service->role != SERVICE_OF_KEEPER &&
            service->phase == RPD_PHASE_READY && now_us - service->busy_us >= limit_us;

@@ -16,6 +16,7 @@
 #include "library/libevent.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ static void enter(const struct rpd_service *service, foreign_code callback)
     foreign_enter(service_owner(service), callback);
 }
 
-/* To those who look from outside. */
+/* To observers. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     /* (A keeper has shown in its runner's page what is to come.) */
@@ -44,7 +45,7 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
-    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+    if (phase == RPD_PHASE_READY) /* a process that waits for it then finds how much was loaded */
         loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
@@ -134,13 +135,18 @@ int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
     if (loop_only_refuses())
         return -1;
     char text[512];
+    struct error unasked;
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
+    return error_set(service->error ? service->error : &unasked, EXIT_SYSTEM, "serve",
+                     service->name, "%s", text);
 }
+
+/* Of any service: better than of none. */
+static struct error without_memory;
 
 void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
 {
@@ -150,7 +156,11 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
+    if (!service->unload_error)
+        service->unload_error = calloc(1, sizeof *service->unload_error);
+    if (!service->unload_error)
+        service->unload_error = &without_memory;
+    error_set(service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
 }
 
 int rpd_unload_time_left_ms(const struct rpd_service *service)
@@ -196,13 +206,6 @@ struct event_base *rpd_service_event_base(const struct rpd_service *service)
     loop_only_warns();
     rest_forbid();
     return service->base;
-}
-
-int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
-{
-    if (loop_only_refuses())
-        return -1;
-    return jobs_submit(&service->jobs, run, done, arg);
 }
 
 struct rpd_progress rpd_service_progress(const struct rpd_service *service)
@@ -306,7 +309,7 @@ static void on_state(struct rpd_service *service, void *state)
     service->conns.state = state;
 }
 
-/* Those whom the policy has kept waiting. */
+/* The clients that the policy has kept waiting. */
 static void let_in(struct rpd_service *service)
 {
     hold_open(&service->hold);
@@ -314,7 +317,7 @@ static void let_in(struct rpd_service *service)
         return;
     for (size_t i = 0; i < service->attachment_count; i++)
         if (start_accepting(&service->attachments[i]) < 0)
-            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: not accepting clients on %s",
                      service->attachments[i].listener.text);
 }
 
@@ -353,19 +356,38 @@ static void on_load_failed(struct rpd_service *service, const char *why)
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
-    if (service->loading.refusal) { /* told as it is */
+    if (service->loading.refusal) { /* as it is */
         error.code = EXIT_RUNNING;
         snprintf(error.text, sizeof error.text, "%s", why);
     }
     service->events->failed(service->daemon, service, &error);
 }
 
+static void on_part(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+
+    if (!backend->on_part)
+        return;
+    enter(service, (foreign_code)backend->on_part);
+    backend->on_part(service, name, outcome);
+    foreign_leave();
+}
+
 /* ---- the end, step by step --------------------------------------------------------- */
 
 static void on_load_cancelled(struct rpd_service *service)
 {
+    service->load_is_cancelled = true;
+    look_later(service);
+}
+
+static void stop_backend(struct rpd_service *service)
+{
     const struct rpd_backend *backend = &service->plugin.backend;
 
+    service->load_is_cancelled = false; /* once */
+    timers_close(&service->timers);
     if (service->backend_serves && backend->stop) {
         enter(service, (foreign_code)backend->stop);
         backend->stop(service, service->conns.state);
@@ -380,8 +402,7 @@ static void on_unloaded(struct rpd_service *service)
     service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
     service_show(service);
     log_line(RPD_LOG_INFO, service->name, "stopped");
-    service->events->stopped(service->daemon, service,
-                             service->unload_error.code ? &service->unload_error : NULL);
+    service->events->stopped(service->daemon, service, service->unload_error);
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)
@@ -399,6 +420,8 @@ static void look(evutil_socket_t fd, short what, void *arg)
     if (service->phase == RPD_PHASE_STOPPING && service->jobs.count == 0 &&
         service->loading.phase != LOADING_CANCELLED)
         loading_cancel(&service->loading);
+    if (service->load_is_cancelled && jobs_close_posts(&service->jobs))
+        stop_backend(service);
 }
 
 static void withdraw(struct rpd_service *service)
@@ -408,8 +431,8 @@ static void withdraw(struct rpd_service *service)
         struct rpd_listener *listener = &attachment->listener;
 
         listener_withdraw(listener);
-        /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. Without a
+        /* Queued clients found us before we withdrew. An adopted listener's
+         * queue is not ours: its maker may start another of us. Without a
          * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
@@ -450,7 +473,7 @@ void service_cut_off(struct rpd_service *service)
 
 /* ---- an idle exit ---------------------------------------------------------------------- */
 
-/* For whoever finds no path the page has the reason, before and after. */
+/* For observers that find no path the page has the reason, before and after. */
 void service_hide(struct rpd_service *service)
 {
     show_phase(service, RPD_PHASE_DRAINING);
@@ -463,7 +486,7 @@ void service_unhide(struct rpd_service *service)
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_restore(&service->attachments[i].listener);
     show_phase(service, RPD_PHASE_READY);
-    /* Whoever removed something meanwhile was not heard. */
+    /* What was removed meanwhile was not noticed. */
     service_heal(service, NULL);
 }
 
@@ -478,7 +501,8 @@ static int attach_all(struct rpd_service *service, struct error *error)
         struct attachment *attachment = &service->attachments[i];
         int served;
 
-        error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
+        service->error = error;
+        error_set(error, EXIT_SYSTEM, "serve", service->name,
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
@@ -486,10 +510,9 @@ static int attach_all(struct rpd_service *service, struct error *error)
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         foreign_leave();
-        if (served < 0) {
-            *error = service->error;
+        service->error = NULL;
+        if (served < 0)
             return -1;
-        }
         if (!attachment->attached)
             return error_set(error, EXIT_CONTRACT, "serve", service->plugin.path,
                              "its serve() returned without attaching to %s; call rpd_accept() or "
@@ -504,6 +527,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     static const struct loading_events events = {
         .state = on_state,
         .ready = on_ready,
+        .part = on_part,
         .trouble = on_load_trouble,
         .failed = on_load_failed,
         .refused = on_load_refused,
@@ -531,6 +555,9 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.page = service->state_page.map;
     service->jobs = (struct jobs){
         .pool = pool, .service = service, .owner = service_owner(service), .emptied = look_later};
+    service->conns.jobs = &service->jobs;
+    service->timers = (struct timers){
+        .base = loop->base, .service = service, .owner = service_owner(service)};
     service->look = event_new(loop->base, -1, 0, look, service);
     return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
@@ -542,7 +569,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
                   struct error *error)
 {
     if (prepare(service, loop, pool) < 0)
-        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory");
     service->warming_since_us = service->progress_told_us = clock_us();
     enter_phase(service, RPD_PHASE_WARMING);
     if (service->warmup == RPD_WARMUP_SERVE)
@@ -560,9 +587,14 @@ void service_unserve(struct rpd_service *service)
     hold_finish(&service->hold);
     conn_group_finish(&service->conns);
     places_finish(&service->places);
+    timers_close(&service->timers);
+    jobs_finish(&service->jobs);
     loading_finish(&service->loading);
     if (service->look)
         event_free(service->look);
     service->look = NULL;
     service->base = NULL;
+    if (service->unload_error != &without_memory)
+        free(service->unload_error);
+    service->unload_error = NULL;
 }

@@ -32,7 +32,7 @@ static void make_directories(const char *path)
     snprintf(directory, sizeof directory, "%s", path);
     for (char *slash = strchr(directory + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        mkdir(directory, 0700); /* what cannot be made is told when the file is opened */
+        mkdir(directory, 0700); /* what cannot be made is reported when the file is opened */
         *slash = '/';
     }
 }
@@ -47,7 +47,7 @@ static void put_aside_if_long(const char *path)
         rename(path, aside);
 }
 
-/* Not blocking: a pipe that nobody reads would hold us up. */
+/* Not blocking: a pipe without a reader would hold us up. */
 static int open_log(const char *path)
 {
     put_aside_if_long(path);
