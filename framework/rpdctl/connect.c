@@ -93,7 +93,7 @@ static int receive_output(const struct request *request, int from)
 
     while ((got = read_some(from, block)) > 0)
         if (write_all(STDOUT_FILENO, block, got) < 0) {
-            if (errno != EPIPE) /* whoever closes the pipe knows that */
+            if (errno != EPIPE) /* the reader that closes the pipe knows that */
                 rpdctl_say("connect: stdout: %s; look where it goes", strerror(errno));
             return RPDCTL_NO;
         }
