@@ -261,6 +261,8 @@ bool state_page_keep(struct state_page *page)
 {
     const struct state_copy old = page->shadow;
 
+    if (!page->file.residue)
+        return true; /* the keeper made it, and keeps it */
     if (!is_whole(page))
         return false;
     if (!take_copy(&page->spare, page->map))
