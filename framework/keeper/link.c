@@ -1,6 +1,7 @@
 /* A runner's tie to its keeper. See link.h. */
 #include "keeper/link.h"
 
+#include "base/clock.h"
 #include "base/fork_guard.h"
 #include "base/log.h"
 #include "guard/rest.h"
@@ -192,6 +193,14 @@ static int say_prepared(const struct link *link)
     return channel_send(link->fd, &message, NULL, 0, PATIENCE_MS);
 }
 
+/* What the keeper has put back may be of an earlier phase. */
+static void show_phase_again(struct rpd_service *service)
+{
+    if (service->phase != RPD_PHASE_STARTING &&
+        state_page_phase(&service->state_page) != service->phase)
+        state_page_set_phase(&service->state_page, service->phase, clock_us());
+}
+
 static int take_page(const struct link *link, const struct channel_message *message, const int *fds,
                      size_t count)
 {
@@ -200,6 +209,8 @@ static int take_page(const struct link *link, const struct channel_message *mess
 
     if (service && count == 1)
         followed = state_page_follow(&service->state_page, fds[0]);
+    if (followed == 0)
+        show_phase_again(service);
     close_all(fds, 0, count);
     return followed;
 }
