@@ -24,6 +24,7 @@ struct held {
     struct held_list *list; /* that it is in */
     int fd;
     socklen_t peer_length;
+    bool is_passed;
     void *arg;
     TAILQ_ENTRY(held) link;
     struct sockaddr_storage *peer; /* NULL: a unix client, which has no address */
@@ -152,7 +153,7 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
         return;
     }
     held->arg = arg;
-    held->list = hold->open ? &hold->late : &hold->early;
+    held->list = hold->open || hold->divides ? &hold->late : &hold->early;
     TAILQ_INSERT_TAIL(held->list, held, link);
     hold->count++;
 }
@@ -183,13 +184,14 @@ static struct held *next(const struct hold *hold, bool late)
 static void let_in(struct hold *hold, struct held *client)
 {
     static const struct sockaddr unnamed = {.sa_family = AF_UNIX};
+    const hold_admit_fn admit_one = client->is_passed ? hold->admit_passed : hold->admit;
     struct held held;
 
     take(hold, client, &held);
     if (held.peer)
-        hold->admit(held.arg, held.fd, (struct sockaddr *)held.peer, held.peer_length);
+        admit_one(held.arg, held.fd, (struct sockaddr *)held.peer, held.peer_length);
     else
-        hold->admit(held.arg, held.fd, &unnamed, sizeof unnamed.sa_family);
+        admit_one(held.arg, held.fd, &unnamed, sizeof unnamed.sa_family);
     free(held.peer);
 }
 
@@ -235,6 +237,69 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         turn_again(hold);
     else
         end_watching(hold); /* later clients go straight in */
+}
+
+/* ---- clients that are held elsewhere ------------------------------------------------ */
+
+void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer,
+                     socklen_t peer_length, hold_admit_fn admit_client, void *arg)
+{
+    struct held *held = make_held(hold, take_fd, peer, peer_length);
+
+    if (!held) {
+        admit_client(arg, take_fd, peer, peer_length);
+        return;
+    }
+    hold->admit_passed = admit_client;
+    held->is_passed = true;
+    held->arg = arg;
+    held->list = &hold->early;
+    TAILQ_INSERT_TAIL(&hold->early, held, link);
+    if (hold->count++ == 0 && hold->open)
+        turn_again(hold);
+}
+
+void hold_divide(struct hold *hold)
+{
+    hold->divides = true;
+}
+
+void hold_unite(struct hold *hold)
+{
+    struct held *held;
+
+    hold->divides = false;
+    TAILQ_FOREACH(held, &hold->late, link)
+        held->list = &hold->early;
+    TAILQ_CONCAT(&hold->early, &hold->late, link);
+}
+
+bool hold_take_next(struct hold *hold, struct hold_client *ret)
+{
+    struct held held;
+
+    if (hold->count == 0)
+        return false;
+    take(hold, next(hold, hold->is_lates_turn), &held);
+    hold->is_lates_turn = !hold->is_lates_turn;
+    *ret = (struct hold_client){.fd = held.fd, .arg = held.arg};
+    free(held.peer);
+    return true;
+}
+
+void hold_put_back(struct hold *hold, const struct hold_client *client)
+{
+    struct held *held = make_held(hold, client->fd, NULL, 0);
+
+    if (!held || watch(hold, held) < 0) {
+        free_held(held);
+        places_close(hold->places, client->fd);
+        return;
+    }
+    held->arg = client->arg;
+    held->list = &hold->early;
+    TAILQ_INSERT_HEAD(held->list, held, link);
+    hold->count++;
 }
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places,

@@ -34,7 +34,7 @@ TAILQ_HEAD(held_list, held);
 
 struct hold {
     struct places *places;
-    hold_admit_fn admit;
+    hold_admit_fn admit, admit_passed;
     struct event_base *base;
     struct event *turn;
     struct event *watch; /* NULL: no client was held yet, or will be any more */
@@ -42,10 +42,17 @@ struct hold {
     size_t count;
     size_t left; /* so far: dropped because they had gone */
     bool open;
+    bool divides;                 /* those who come are late, though it is not open */
     struct held_list early, late; /* came before it opened, and after */
     bool is_lates_turn;
     unsigned batch; /* how many a turn admits */
     uint64_t turn_ended_us;
+};
+
+/* One who was held. */
+struct hold_client {
+    int fd; /* it has its place */
+    void *arg;
 };
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places,
@@ -55,6 +62,23 @@ int hold_init(struct hold *hold, struct event_base *base, struct places *places,
  * and logged. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
               void *arg);
+
+/* [loop] Takes in a client that was held elsewhere. It is admitted in its turn, before those who
+ * came later, however open the hold is, and not looked after until then: the process that holds it
+ * watches it. It has no place. Admitted at once where there is no memory. */
+void hold_add_passed(struct hold *hold, int take_fd, const struct sockaddr *peer,
+                     socklen_t peer_length, hold_admit_fn admit, void *arg);
+
+/* [loop] The clients are taken out one by one, by hold_take_next(), oldest first; those who come
+ * from now on take turns with those before. And back: all are of one time. */
+void hold_divide(struct hold *hold);
+void hold_unite(struct hold *hold);
+
+/* [loop] The next is the caller's. False: none is held. */
+bool hold_take_next(struct hold *hold, struct hold_client *ret);
+
+/* [loop] Holds one again that was taken, as the oldest. Closes it where there is no memory. */
+void hold_put_back(struct hold *hold, const struct hold_client *client);
 
 /* [loop] From now on lets clients in. */
 void hold_open(struct hold *hold);

@@ -28,6 +28,8 @@ const char arguments_help[] =
     "                           default: the working directory\n"
     "  -t, --test               check everything that needs no lock and no bind,\n"
     "                           then exit\n"
+    "      --keeper             stay when a plugin crashes, hold the clients, and\n"
+    "                           start it again\n"
     "      --print-config       print every setting, and where it comes from\n"
     "      --print-schema       print a JSON Schema of the configuration\n"
     "      --notify-fd N        write a line to this descriptor when bound\n"
@@ -44,7 +46,17 @@ const char arguments_help[] =
     "  70  internal error               71  the system refused\n";
 
 /* Long options without a letter of their own. */
-enum { PRINT_CONFIG = 256, PRINT_SCHEMA, NOTIFY_FD, START_FD, RELATIVE_TO, HELP, VERSION };
+enum {
+    PRINT_CONFIG = 256,
+    PRINT_SCHEMA,
+    NOTIFY_FD,
+    START_FD,
+    RUNNER_FD,
+    RELATIVE_TO,
+    KEEPER,
+    HELP,
+    VERSION
+};
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -57,6 +69,8 @@ static const struct option long_options[] = {
     {"print-schema", no_argument, NULL, PRINT_SCHEMA},
     {"notify-fd", required_argument, NULL, NOTIFY_FD},
     {"start-fd", required_argument, NULL, START_FD},
+    {"runner-fd", required_argument, NULL, RUNNER_FD},
+    {"keeper", no_argument, NULL, KEEPER},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
@@ -158,6 +172,16 @@ static int refuse_missing(char **argv, struct error *error)
     return refuse(error, arguments_culprit(argv, letter), "needs a value");
 }
 
+/* A runner is given its own first; what follows is its keeper's command line. */
+static int take_channel(struct arguments *arguments, int *descriptor, const char *option,
+                        struct error *error)
+{
+    const bool is_keepers = arguments->runner_fd >= 0 &&
+                            (*descriptor >= 0 || descriptor == &arguments->notify_fd);
+
+    return is_keepers ? 0 : take_descriptor(descriptor, option, optarg, error);
+}
+
 static int take(struct arguments *arguments, int option, char **argv, struct error *error)
 {
     struct config_request *request = &arguments->request;
@@ -172,8 +196,10 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     case 't': return take_mode(arguments, ARGUMENTS_TEST, error);
     case PRINT_CONFIG: return take_mode(arguments, ARGUMENTS_PRINT_CONFIG, error);
     case PRINT_SCHEMA: return take_mode(arguments, ARGUMENTS_PRINT_SCHEMA, error);
-    case NOTIFY_FD: return take_descriptor(&arguments->notify_fd, "--notify-fd", optarg, error);
-    case START_FD: return take_descriptor(&arguments->start_fd, "--start-fd", optarg, error);
+    case NOTIFY_FD: return take_channel(arguments, &arguments->notify_fd, "--notify-fd", error);
+    case START_FD: return take_channel(arguments, &arguments->start_fd, "--start-fd", error);
+    case RUNNER_FD: return take_descriptor(&arguments->runner_fd, "--runner-fd", optarg, error);
+    case KEEPER: arguments->is_kept = true; return 0;
     case ':': return refuse_missing(argv, error);
     default: return refuse_unknown(argv, error);
     }
@@ -202,7 +228,8 @@ int arguments_parse(struct arguments *arguments, int argc, char **argv, struct e
     size_t room = (size_t)argc + 1;
 
     memset(arguments, 0, sizeof *arguments);
-    arguments->notify_fd = arguments->start_fd = -1;
+    arguments->notify_fd = arguments->start_fd = arguments->runner_fd = -1;
+    arguments->argv = argv;
     arguments->request.listen = calloc(room, sizeof(char *));
     arguments->request.options = calloc(room, sizeof(char *));
     if (!arguments->request.listen || !arguments->request.options)

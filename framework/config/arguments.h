@@ -18,6 +18,9 @@ struct arguments {
     enum arguments_mode mode;
     struct config_request request; /* its strings are argv's, its arrays are owned here */
     int notify_fd, start_fd;       /* -1: none */
+    int runner_fd;                 /* of a keeper that started this process; -1: it did not */
+    bool is_kept;                  /* --keeper */
+    char **argv;                   /* all of it, the caller's */
 };
 
 /* 0, or -1 with an error (64). argv stays as it is. Finish the arguments in

@@ -70,6 +70,8 @@ struct config_service {
 
 enum config_notify { NOTIFY_AT_BOUND, NOTIFY_AT_READY };
 
+enum config_crash_loop { CRASH_LOOP_EXIT, CRASH_LOOP_WAIT };
+
 struct config {
     char *path; /* absolute path of the file, or NULL */
     int workers;
@@ -84,7 +86,9 @@ struct config {
     int endpoint_deadline_ms;
     int code_deadline_ms;
     int drain_s;
-    int stall_s;                     /* 0: never */
+    int stall_s; /* 0: never */
+    bool keeper; /* (also --keeper, which is not in here) */
+    enum config_crash_loop on_crash_loop;
     struct config_service *services; /* at least one */
     size_t service_count;
     struct config_source *source; /* private: owns the strings above */

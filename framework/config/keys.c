@@ -14,6 +14,7 @@ static const char *const log_levels[] = {"error", "warning", "info", "debug", NU
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const notify_moments[] = {"bound", "ready", NULL};
 static const char *const load_failures[] = {"exit", "retry", "degraded", NULL};
+static const char *const crash_loops[] = {"exit", "wait", NULL};
 static const char *const seals[] = {"enforce", "log", "off", NULL};
 
 bool config_name_is_valid(const char *name)
@@ -79,6 +80,13 @@ const struct config_key config_keys[] = {
     {.path = "stall_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},
+    {.path = "keeper", .types = CONFIG_BOOLEAN, .preset = "false",
+     .meaning = "Whether a process that runs no plugin's code stays when that code crashes: it has "
+                "the endpoints, holds clients meanwhile and starts the code again."},
+    {.path = "on_crash_loop", .types = CONFIG_STRING, .preset = "\"exit\"",
+     .choices = crash_loops,
+     .meaning = "With a keeper, what it does when crashes in a row before the state is loaded have "
+                "brought the pause between two starts to 60 s: it ends (70), or waits and goes on."},
     {.path = "services", .types = CONFIG_ARRAY, .preset = "[]",
      .meaning = "The services of this process. At least one, here or on the command line."},
     {.path = "services[]", .types = CONFIG_OBJECT,

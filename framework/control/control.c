@@ -290,7 +290,8 @@ void control_heal_again(struct control *control, uint64_t now_us)
 
 bool control_may_rest(const struct control *control)
 {
-    return control->fd >= 0 && control->heal_due_us == 0 && !control->is_refused;
+    return !control->base ||
+           (control->fd >= 0 && control->heal_due_us == 0 && !control->is_refused);
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */

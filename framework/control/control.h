@@ -69,7 +69,7 @@ void control_move(struct control *control);
 /* [loop] Tries again, if it could not be made and that is due. */
 void control_heal_again(struct control *control, uint64_t now_us);
 
-/* [loop] It has nothing to do but to wait for clients. */
+/* [loop] It has nothing to do but to wait for clients, or is not on the loop. */
 bool control_may_rest(const struct control *control);
 
 /* [start] Removes the socket. */

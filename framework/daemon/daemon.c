@@ -11,8 +11,10 @@
 #include "base/directory.h"
 #include "base/fork_guard.h"
 #include "base/output.h"
+#include "daemon/as_runner.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
+#include "daemon/keeping.h"
 #include "daemon/process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
@@ -61,6 +63,7 @@ static int inspect(struct daemon *daemon, struct error *error)
         const struct rpd_service *before = i > 0 ? service - 1 : NULL;
 
         service->config = &daemon->config->services[i];
+        service->role = daemon->role;
         if (service_inspect(service, &search, before, error) < 0 ||
             refuse_same_name(daemon, service, error) < 0)
             return -1;
@@ -121,7 +124,7 @@ static int bind_own(struct daemon *daemon, struct error *error)
         if (service_bind_own(service, &daemon->surroundings, daemon->runtime_dirfd, error) < 0)
             return -1;
     FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_paths(service, error) < 0)
+        if (daemon->role != SERVICE_OF_RUNNER && service_publish_paths(service, error) < 0)
             return -1;
     watchdog_disarm(WATCHDOG_START);
     daemon->bound_us = clock_us();
@@ -160,7 +163,8 @@ static void clean_up_for_exit(void)
     residue_remove();
 }
 
-/* What a client need not wait for comes after bind, and before the first foreign code. */
+/* What a client need not wait for comes after bind, and before the first foreign code, or the
+ * first process. */
 static int arm_guards(struct daemon *daemon, struct error *error)
 {
     (void)daemon;
@@ -168,14 +172,21 @@ static int arm_guards(struct daemon *daemon, struct error *error)
         return -1;
     output_open();
     signals_tolerate_others();
-    if (fork_guard_install() < 0 || forked_install() < 0)
-        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory");
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
-    crash_except_sigsys(seal_take_signal);
     crash_except_sigbus(state_page_take_signal);
     exit_guard_install(clean_up_for_exit);
+    return 0;
+}
+
+/* What only foreign code needs. (A keeper has none, and its own fork must not meet these.) */
+static int arm_code_guards(struct daemon *daemon, struct error *error)
+{
+    (void)daemon;
+    if (fork_guard_install() < 0 || forked_install() < 0)
+        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory");
+    crash_except_sigsys(seal_take_signal);
     return 0;
 }
 
@@ -247,6 +258,12 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .runtime_dir = daemon->runtime_dir,
         .runtime_dirfd = daemon->runtime_dirfd,
     };
+    if (daemon->role == SERVICE_OF_KEEPER)
+        daemon->running.keeper = &daemon->keeper;
+    daemon->running.make_pages = daemon_publish_next_pages;
+    daemon->running.daemon = daemon;
+    if (daemon->role == SERVICE_OF_RUNNER)
+        daemon->running.link = &daemon->link;
     return running_open(&daemon->running, error);
 }
 
@@ -316,31 +333,75 @@ static int serve(struct daemon *daemon, struct error *error)
  * claimed by "state" is unclaimed, and what a backend has bound is unbound, with the rest; serve
  * returns when all services have stopped. In -t: what needs neither a lock nor a bind. */
 /* clang-format off */
-static const struct step {
+struct step {
     const char *name;
     bool is_in_test;
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
-} steps[] = {
-    {"inspect", true,  inspect,        forget},
-    {"claim",   true,  daemon_resolve, NULL},
-    {"claim",   false, daemon_claim,   daemon_unclaim},
-    {"bind",    false, bind_owned,     unbind},
-    {"code",    false, daemon_recall,  NULL},
-    {"code",    true,  arm_guards,     NULL},
-    {"code",    true,  load_code,      NULL},
-    {"state",   false, claim_state,    NULL},
-    {"bind",    false, bind_own,       NULL},
-    {"code",    true,  load_libraries, NULL},
-    {"publish", false, open_control,   close_control},
-    {"publish", false, daemon_publish, daemon_unpublish},
-    {"serve",   false, make_loop,      end_loop},
-    {"serve",   false, announce,       NULL},
-    {"serve",   false, serve,          NULL},
+};
+
+static const struct step steps[] = {
+    {"inspect", true,  inspect,         forget},
+    {"claim",   true,  daemon_resolve,  NULL},
+    {"claim",   false, daemon_claim,    daemon_unclaim},
+    {"bind",    false, bind_owned,      unbind},
+    {"code",    false, daemon_recall,   NULL},
+    {"code",    true,  arm_guards,      NULL},
+    {"code",    true,  arm_code_guards, NULL},
+    {"code",    true,  load_code,       NULL},
+    {"state",   false, claim_state,     NULL},
+    {"bind",    false, bind_own,        NULL},
+    {"code",    true,  load_libraries,  NULL},
+    {"publish", false, open_control,    close_control},
+    {"publish", false, daemon_publish,  daemon_unpublish},
+    {"serve",   false, make_loop,       end_loop},
+    {"serve",   false, announce,        NULL},
+    {"serve",   false, serve,           NULL},
+    {NULL,      false, NULL,            NULL},
+};
+
+/* With a keeper the same steps are taken by two processes. All of the runner's, up to "publish",
+ * are within the keeper's step "runner". (A test of the configuration has neither.) */
+static const struct step keeper_steps[] = {
+    {"inspect", false, inspect,             forget},
+    {"claim",   false, daemon_resolve,      NULL},
+    {"claim",   false, daemon_claim,        daemon_unclaim},
+    {"bind",    false, bind_owned,          unbind},
+    {"code",    false, daemon_recall,       NULL},
+    {"code",    false, arm_guards,          NULL}, /* it forks, and loads no foreign code */
+    {"code",    false, load_libraries,      NULL},
+    {"runner",  false, daemon_start_runner, daemon_end_runner},
+    {"publish", false, open_control,        close_control},
+    {"publish", false, daemon_publish,      daemon_unpublish},
+    {"serve",   false, make_loop,           end_loop},
+    {"serve",   false, announce,            NULL},
+    {"serve",   false, serve,               NULL},
+    {NULL,      false, NULL,                NULL},
+};
+
+static const struct step runner_steps[] = {
+    {"inspect", false, inspect,           forget},
+    {"claim",   false, daemon_resolve,    NULL},
+    {"claim",   false, runner_take_setup, runner_forget_setup},
+    {"code",    false, arm_guards,        NULL},
+    {"code",    false, arm_code_guards,   NULL},
+    {"code",    false, load_code,         NULL},
+    {"state",   false, claim_state,       NULL},
+    {"bind",    false, bind_own,          unbind},
+    {"code",    false, load_libraries,    NULL},
+    {"publish", false, runner_report,     NULL},
+    {"serve",   false, make_loop,         end_loop},
+    {"serve",   false, serve,             NULL},
+    {NULL,      false, NULL,              NULL},
 };
 /* clang-format on */
 
-enum { STEP_COUNT = sizeof steps / sizeof *steps };
+static const struct step *steps_of(const struct daemon *daemon)
+{
+    return daemon->role == SERVICE_OF_KEEPER   ? keeper_steps
+           : daemon->role == SERVICE_OF_RUNNER ? runner_steps
+                                               : steps;
+}
 
 static bool is_test(const struct daemon *daemon)
 {
@@ -355,12 +416,12 @@ static bool is_due(const struct daemon *daemon, const struct step *step)
 /* Takes the steps in order. Returns how many were begun. */
 static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 {
+    const struct step *all = steps_of(daemon);
     size_t begun = 0;
 
     *ret_result = 0;
-    while (begun < STEP_COUNT && *ret_result == 0 &&
-           (is_test(daemon) || !signals_stop_requested())) {
-        const struct step *step = &steps[begun++];
+    while (all[begun].name && *ret_result == 0 && (is_test(daemon) || !signals_stop_requested())) {
+        const struct step *step = &all[begun++];
 
         if (!is_due(daemon, step))
             continue;
@@ -373,10 +434,12 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 /* The way back. What a step had begun when it failed is undone, too. */
 static void stop(struct daemon *daemon, size_t begun)
 {
+    const struct step *all = steps_of(daemon);
+
     last_line_set_step("stop");
     while (begun-- > 0)
-        if (steps[begun].stop && is_due(daemon, &steps[begun]))
-            steps[begun].stop(daemon);
+        if (all[begun].stop && is_due(daemon, &all[begun]))
+            all[begun].stop(daemon);
 }
 
 static void turn_away(const struct daemon *daemon)
@@ -406,10 +469,11 @@ static int run(struct daemon *daemon)
     begun = start(daemon, &error, &result);
     watchdog_disarm(WATCHDOG_START);
     if (result < 0) {
-        outcome_report(&error);
+        if (!daemon->is_error_told)
+            outcome_report(&error);
         if (adoption_is_hopeless((int)error.code))
             turn_away(daemon);
-    } else if (begun < STEP_COUNT) {
+    } else if (steps_of(daemon)[begun].name) {
         log_early_stop();
     }
     daemon->exit_code = result < 0 ? (int)error.code : daemon->running.exit_code;
@@ -433,6 +497,15 @@ static int check(struct daemon *daemon)
     return result < 0 ? (int)error.code : 0;
 }
 
+static enum service_role role_of(const struct arguments *arguments, const struct config *config)
+{
+    if (arguments->mode != ARGUMENTS_RUN)
+        return SERVICE_WHOLE;
+    if (arguments->runner_fd >= 0)
+        return SERVICE_OF_RUNNER;
+    return config->keeper || arguments->is_kept ? SERVICE_OF_KEEPER : SERVICE_WHOLE;
+}
+
 int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
 {
     /* 20 KB, most of which bind does not touch: on the stack it was five more page faults. */
@@ -445,6 +518,9 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     daemon.arguments = arguments;
     daemon.started_us = started_us;
     daemon.runtime_dirfd = -1;
+    daemon.role = role_of(arguments, config);
+    if (daemon.role == SERVICE_OF_RUNNER)
+        notify_fd = arguments->runner_fd;
     /* The environment first: it says which descriptors are ours. */
     failed = adoption_begin(&daemon.adoption, &error);
     if (!failed)
@@ -459,12 +535,19 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
-    notify_init(&daemon.notify, notify_fd);
+    if (daemon.role == SERVICE_OF_RUNNER)
+        runner_init_process(&daemon, notify_fd);
+    else
+        notify_init(&daemon.notify, notify_fd);
+    if (daemon.role == SERVICE_OF_KEEPER)
+        daemon_init_keeper(&daemon);
     code = arguments->mode == ARGUMENTS_TEST ? check(&daemon) : run(&daemon);
     watchdog_destroy();
     notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
     exit_guard_allow();
+    if (daemon.running.end_signal)
+        daemon_end_by_signal(daemon.running.end_signal);
     return code;
 }

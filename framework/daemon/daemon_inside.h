@@ -9,6 +9,8 @@
 #include "daemon/notify.h"
 #include "daemon/running.h"
 #include "endpoint/adopt.h"
+#include "keeper/keeper.h"
+#include "keeper/link.h"
 #include "plugin/surroundings.h"
 #include "service/service.h"
 
@@ -27,7 +29,11 @@ struct daemon {
     struct notify notify;
     struct control control;
     struct running running;
+    struct keeper keeper; /* in use where the services are of a keeper */
+    struct link link;     /* where they are of a runner */
+    enum service_role role;
     int exit_code;
+    bool is_error_told; /* the runner has told it */
 };
 
 /* By a service manager, that is. */

@@ -76,6 +76,11 @@ void notify_init(struct notify *notify, int take_ready_fd)
     unsetenv("WATCHDOG_USEC");
 }
 
+void notify_init_runner(struct notify *notify, int take_socket, uint64_t watchdog_us)
+{
+    *notify = (struct notify){.socket = take_socket, .ready_fd = -1, .watchdog_us = watchdog_us};
+}
+
 /* ---- messages ---------------------------------------------------------------------- */
 
 /* True: it has arrived, or never will. A manager that was started anew listens on the same path
@@ -187,7 +192,7 @@ void notify_stopping(struct notify *notify)
 
 static void ping(struct notify *notify, uint64_t now_us)
 {
-    if (notify->socket < 0 || notify->watchdog_us == 0 ||
+    if (notify->socket < 0 || notify->watchdog_us == 0 || notify->relays ||
         now_us - notify->pinged_us < notify->watchdog_us / 3)
         return;
     if (send_message(notify, "WATCHDOG=1"))
@@ -200,12 +205,40 @@ void notify_turn(struct notify *notify, uint64_t now_us)
     ping(notify, now_us);
 }
 
+/* ---- what a runner says ------------------------------------------------------------------ */
+
+static void relay_line(struct notify *notify, char *line)
+{
+    static const char status[] = "STATUS=", extend[] = "EXTEND_TIMEOUT_USEC=";
+
+    if (strcmp(line, "READY=1") == 0)
+        notify_ready(notify);
+    else if (strncmp(line, status, sizeof status - 1) == 0)
+        notify_status(notify, "%s", line + sizeof status - 1);
+    else if (strncmp(line, extend, sizeof extend - 1) == 0 && !notify->told)
+        notify_extend(notify, strtoull(line + sizeof extend - 1, NULL, 10));
+    else if (strcmp(line, "WATCHDOG=1") == 0 && notify->socket >= 0 && notify->watchdog_us > 0)
+        send_message(notify, line);
+}
+
+/* (That it stops the keeper says itself.) */
+void notify_relay(struct notify *notify, const char *text)
+{
+    char lines[MESSAGE_MAX], *rest = lines;
+
+    snprintf(lines, sizeof lines, "%s", text);
+    for (char *line; (line = strsep(&rest, "\n"));)
+        relay_line(notify, line);
+}
+
 uint64_t notify_rests_until_us(const struct notify *notify)
 {
     if (notify->socket < 0)
         return UINT64_MAX;
     if (owes_anything(notify))
         return 0;
+    if (notify->relays)
+        return UINT64_MAX;
     return notify->watchdog_us > 0 ? notify->pinged_us + notify->watchdog_us / 2 : UINT64_MAX;
 }
 

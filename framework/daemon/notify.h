@@ -28,11 +28,18 @@ struct notify {
     char status[NOTIFY_STATUS_MAX];
     /* The manager's watchdog: */
     uint64_t watchdog_us, pinged_us; /* 0: it has none */
+    bool relays; /* a keeper's: the runner that serves says that its loop turns */
 };
 
 /* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET, WATCHDOG_USEC and
  * WATCHDOG_PID out of the environment: a plugin's children must not speak for us. */
 void notify_init(struct notify *notify, int take_ready_fd);
+
+/* In a runner: to its keeper, by a connected socket, which is taken. */
+void notify_init_runner(struct notify *notify, int take_socket, uint64_t watchdog_us);
+
+/* [loop] In a keeper: passes on what its runner has said. */
+void notify_relay(struct notify *notify, const char *text);
 
 /* READY=1, and the newline, the first time it is called. */
 void notify_ready(struct notify *notify);

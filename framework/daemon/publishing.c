@@ -1,6 +1,7 @@
 /* The beginning of the daemon's step "code", and its step "publish". See publishing.h. */
 #include "daemon/publishing.h"
 
+#include "base/clock.h"
 #include "config/digest.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/process.h"
@@ -94,6 +95,35 @@ int daemon_publish(struct daemon *daemon, struct error *error)
     if (!is_managed(daemon))
         open_histories(daemon, common.start_time);
     return 0;
+}
+
+static void publish_next_page(struct daemon *daemon, struct rpd_service *service,
+                              const struct state_page_identity *identity)
+{
+    struct state_page old = service->state_page;
+    struct error error;
+
+    state_page_init(&service->state_page);
+    service->state_page.keeps_fd = true;
+    if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, identity,
+                              &error) < 0) {
+        log_line(RPD_LOG_ERROR, service->name, "%s", error.text);
+        service->state_page = old;
+        return;
+    }
+    state_page_set_phase(&service->state_page, service->phase, clock_us());
+    state_page_remove(&old);
+}
+
+void daemon_publish_next_pages(void *arg)
+{
+    struct daemon *daemon = arg;
+    char boot_id[BOOT_ID_SIZE];
+    struct state_page_identity identity = {.boot_id = boot_id, .bound_us = daemon->bound_us};
+
+    process_identity(boot_id, &identity.start_time);
+    FOR_EACH_SERVICE(daemon, service)
+        publish_next_page(daemon, service, &identity);
 }
 
 void daemon_unpublish(struct daemon *daemon)

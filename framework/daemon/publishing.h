@@ -13,6 +13,10 @@ int daemon_recall(struct daemon *daemon, struct error *error);
 
 /* [start] A daemon that cannot record itself does not serve. */
 int daemon_publish(struct daemon *daemon, struct error *error);
+
+/* [loop] State pages of their own for the next runner, in place of those that there are. A page
+ * that cannot be made stays the one before. */
+void daemon_publish_next_pages(void *daemon);
 void daemon_unpublish(struct daemon *daemon);
 
 #endif

@@ -66,7 +66,10 @@ static void on_phase(void *arg, struct rpd_service *service, enum rpd_phase phas
 {
     const struct running *running = arg;
 
-    control_tell(running->control, service, phase);
+    if (running->link)
+        link_tell_phase(running->link, service, phase, running->exit_code);
+    else
+        control_tell(running->control, service, phase);
 }
 
 /* The reason of the stop, if it has one, is what the process ends with. */
@@ -125,6 +128,28 @@ static void on_ready(void *arg, struct rpd_service *ready)
         return;
     tell_ready(running);
     notify_ready(running->notify);
+}
+
+static void on_admits(void *arg, struct rpd_service *service)
+{
+    const struct running *running = arg;
+
+    link_admits(running->link, service);
+}
+
+static void on_page_made(void *arg, struct rpd_service *service)
+{
+    const struct running *running = arg;
+
+    keeper_page_made(running->keeper, service);
+}
+
+static void on_listener_made(void *arg, struct rpd_service *service,
+                             const struct attachment *attachment)
+{
+    const struct running *running = arg;
+
+    keeper_listener_made(running->keeper, service, attachment);
 }
 
 static void on_degraded(void *arg, struct rpd_service *service)
@@ -212,6 +237,8 @@ static void rest_if_possible(struct running *running, uint64_t now_us)
 {
     const uint64_t until_us = resting_until(&running->resting, now_us);
 
+    if (running->keeper && !keeper_may_rest(running->keeper))
+        return;
     if (until_us == 0 || !pulse_rest(&running->pulse, until_us))
         return;
     FOR_EACH_SERVICE(running, service)
@@ -241,13 +268,15 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     notify_turn(running->notify, now_us);
     log_tell_left_out(false);
     running_look_at_directories(running);
-    intact_look(&running->intact, now_us, running->stopping || running->hidden);
+    intact_look(&running->intact, now_us, running->stopping || running->hidden || running->keeper);
     running_touch_files(running, now_us);
     orphans_reap(&running->orphans, now_us);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
-    if (running_is_idle(running, now_us))
+    if (running->link)
+        running_tell_idle(running, running_is_idle(running, now_us));
+    if (running_is_idle(running, now_us) && !running->link)
         running_try_idle_exit(running);
     else
         rest_if_possible(running, now_us);
@@ -347,9 +376,12 @@ int running_open(struct running *running, struct error *error)
     if (!running->base || make_events(running) < 0 ||
         conn_loop_init(&running->conn_loop, running->base) < 0 ||
         running_watch_paths(running) < 0 || running_start_moving(running) < 0 ||
-        control_start(running->control, running->base, &subject) < 0)
+        (running->link ? running_listen(running)
+                       : control_start(running->control, running->base, &subject)) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
+    if (running->keeper)
+        return 0;
     return pool_create(&running->pool, running->base, &size, error);
 }
 
@@ -369,6 +401,10 @@ void running_close(struct running *running)
     moving_stop(&running->moving);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
+    if (running->keeper)
+        keeper_finish(running->keeper);
+    if (running->link)
+        link_stop(running->link);
     conn_loop_finish(&running->conn_loop); /* lingering clients have places in a service */
     FOR_EACH_SERVICE(running, service)
         service_unserve(service);
@@ -430,26 +466,40 @@ static void leave_loop(void *base)
     event_base_loopbreak(base);
 }
 
+static void serve_services(struct running *running, struct error *error)
+{
+    static const struct service_events events = {
+        on_phase,   on_ready,  on_degraded,  running_on_failed, on_stop_asked,
+        on_stopped, on_admits, on_page_made, on_listener_made};
+
+    FOR_EACH_SERVICE(running, service) {
+        service->events = &events;
+        service->daemon = running;
+        service->place_pool = &running->place_pool;
+    }
+    if (running->keeper) {
+        if (running_keep(running) == 0)
+            return;
+        error_set(error, EXIT_SYSTEM, "serve", "keeper", "out of memory; free some");
+        running_on_failed(running, running->services, error);
+        return;
+    }
+    FOR_EACH_SERVICE(running, service)
+        if (service_serve(service, &running->conn_loop, running->pool, error) < 0) {
+            running_on_failed(running, service, error);
+            break;
+        }
+}
+
 int running_serve(struct running *running, struct error *error)
 {
-    static const struct service_events events = {on_phase,          on_ready,      on_degraded,
-                                                 running_on_failed, on_stop_asked, on_stopped};
-
     running_limit_stop(running, EXIT_STOPPED);
     watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
     forked_leaves_loop(leave_loop, running->base);
     begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
     begin_resting(running);
-    FOR_EACH_SERVICE(running, service) {
-        service->events = &events;
-        service->daemon = running;
-        service->place_pool = &running->place_pool;
-        if (service_serve(service, &running->conn_loop, running->pool, error) < 0) {
-            running_on_failed(running, service, error);
-            break;
-        }
-    }
+    serve_services(running, error);
     if (signals_stop_requested())
         stop_by_signal(running);
     /* What was removed before the watch began. */

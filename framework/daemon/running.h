@@ -13,6 +13,8 @@
 #include "daemon/path_watch.h"
 #include "daemon/pulse.h"
 #include "daemon/resting.h"
+#include "keeper/keeper.h"
+#include "keeper/link.h"
 #include "service/service.h"
 
 struct running {
@@ -26,6 +28,10 @@ struct running {
     struct control *control;
     const char *runtime_dir;
     int runtime_dirfd;
+    struct keeper *keeper;            /* NULL: this is none */
+    void (*make_pages)(void *daemon); /* for the next runner */
+    void *daemon;
+    struct link *link; /* NULL: this is no runner */
 
     struct event_base *base;
     struct event *signal_event, *drain_deadline, *hidden_long_enough, *stop_asked;
@@ -43,13 +49,19 @@ struct running {
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager heard of one */
     bool hidden;                          /* an idle exit is being tried */
+    bool idle_is_told;                    /* to the keeper, by this runner */
+    bool idle_is_asked;                   /* of the runner, by this keeper */
     bool stopping, stopped;
-    int exit_code; /* what a stop of its own accord ends with */
+    int end_signal; /* it ends like its runner has ended: by this; 0: it does not */
+    int exit_code;  /* what a stop of its own accord ends with */
 };
 
 /* [start] Makes the loop and the workers; and the way back. */
 int running_open(struct running *running, struct error *error);
 void running_close(struct running *running);
+
+/* [start][loop] What a runner has said of its end becomes what is said of this process. */
+void running_note_words(const struct runner_end *end);
 
 /* [loop] Serves; returns when every service has stopped. */
 int running_serve(struct running *running, struct error *error);

@@ -32,6 +32,8 @@ static void heal(struct running *running, const char *name)
     FOR_EACH_SERVICE(running, service)
         service_heal(service, name);
     control_heal(running->control, name);
+    if (running->keeper)
+        keeper_locks_made(running->keeper);
 }
 
 /* False: nothing is left to heal, or nothing can be made there. An idle exit looks when it is

@@ -39,4 +39,15 @@ bool running_look_at_directories(struct running *running);
 /* Keeps the files from cleaners that remove what was not used for days. */
 void running_touch_files(struct running *running, uint64_t now_us);
 
+/* ---- running_link.c -------------------------------------------------------- */
+
+/* In a runner: listens to its keeper; says that it is idle, once until it is not. */
+int running_listen(struct running *running);
+void running_tell_idle(struct running *running, bool is_idle);
+
+/* ---- running_keeper.c ------------------------------------------------------ */
+
+/* In a keeper: its runner goes, and it is with its clients. 0, or -1 without memory. */
+int running_keep(struct running *running);
+
 #endif

@@ -21,10 +21,11 @@ void running_leave_when_stopped(struct running *running)
     event_base_loopbreak(running->base);
 }
 
-/* The drain, and a second for what comes after it: then the end is forced. */
+/* The drain, and a second for what comes after it: then the end is forced. (A keeper leaves that to
+ * its runner first.) */
 static int stop_limit_ms(const struct running *running)
 {
-    return running->config->drain_s * 1000 + 1000;
+    return running->config->drain_s * 1000 + (running->keeper ? 2000 : 1000);
 }
 
 /* A stop that is forced keeps the code of its reason, if there was one. */
@@ -65,13 +66,16 @@ void running_stop(struct running *running, int exit_code, const char *why)
     notify_stopping(running->notify);
     notify_extend(running->notify, (uint64_t)stop_limit_ms(running) * 1000);
     notify_status(running->notify, "draining");
-    log_line(RPD_LOG_INFO, NULL, "stopping: %s", why);
+    log_line(running->link ? RPD_LOG_DEBUG : RPD_LOG_INFO, NULL, "stopping: %s", why);
     watchdog_leave_loop();
     running_limit_stop(running, exit_code);
     watchdog_arm(WATCHDOG_STOP, stop_limit_ms(running));
     set_drain_deadline(running);
-    FOR_EACH_SERVICE(running, service)
-        service_drain(service);
+    if (running->keeper)
+        keeper_drain(running->keeper);
+    else
+        FOR_EACH_SERVICE(running, service)
+            service_drain(service);
     running_leave_when_stopped(running);
 }
 
@@ -96,7 +100,7 @@ void running_on_drain_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (put_off_drain_deadline(running))
+    if (put_off_drain_deadline(running) || running->keeper)
         return;
     FOR_EACH_SERVICE(running, service)
         service_cut_off(service);
@@ -130,6 +134,11 @@ void running_on_hidden_long_enough(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (running->keeper && running->hidden && !running->stopping) {
+        running->idle_is_asked = true;
+        keeper_ask_idle(running->keeper);
+        return;
+    }
     running->hidden = false;
     if (running->stopping)
         return;

@@ -2,8 +2,10 @@
 #include "endpoint/claim.h"
 
 #include "base/directory.h"
+#include "base/proc.h"
 #include "guard/residue.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,12 +125,44 @@ static int refuse_held(const struct claim *claim, const char *holder, struct err
                      "already running: %s has it; use that one, or stop it first", who);
 }
 
+/* Of "pid 12 (service echo)": that process is not there. */
+static bool is_gone(const char *holder)
+{
+    char pid[16];
+    struct proc_stat stat;
+
+    if (sscanf(holder, "pid %15[0-9]", pid) != 1)
+        return false;
+    return proc_read_stat(pid, &stat) < 0 ? errno == ENOENT || errno == ESRCH
+                                          : stat.state == 'Z' || stat.state == 'X';
+}
+
+/* A keeper's runner still has a copy, of a moment ago. */
+static bool is_own(const struct claim *claim, const char *holder)
+{
+    return !claim->is_state && *claim->identity &&
+           strncmp(holder, claim->identity, strlen(claim->identity)) == 0;
+}
+
+/* A process that ends loses its locks one after the other; and of a keeper that was killed its
+ * runner, which is being killed, still has copies. */
 static int take(struct claim *claim, struct error *error)
 {
+    enum { WAITS = 30 };
+    const struct timespec pause = {.tv_nsec = 10000000};
     char holder[LOCK_HOLDER_MAX];
-    int taken = lock_take(&claim->lock, claim->dirfd, claim->directory, claim->lock_name, holder,
-                          error);
+    int taken = -1;
 
+    for (int waits = 0; waits < WAITS; waits++) {
+        taken = lock_take(&claim->lock, claim->dirfd, claim->directory, claim->lock_name, holder,
+                          error);
+        if (taken <= 0 || (!is_gone(holder) && !is_own(claim, holder)))
+            break;
+        nanosleep(&pause, NULL);
+    }
+    if (taken > 0 && is_own(claim, holder))
+        return error_set(error, EXIT_SYSTEM, "claim", claim->object,
+                         "the runner still has its lock, and does not let go of it");
     return taken > 0 ? refuse_held(claim, holder, error) : taken;
 }
 

@@ -13,7 +13,8 @@
 
 bool listener_needs_claim(const struct rpd_listener *listener)
 {
-    return listener->endpoint.kind == ENDPOINT_PATH && listener->way != LISTENER_ADOPTED;
+    return listener->endpoint.kind == ENDPOINT_PATH && listener->way != LISTENER_ADOPTED &&
+           listener->way != LISTENER_KEPT;
 }
 
 /* ---- the private name -------------------------------------------------- */
@@ -305,6 +306,75 @@ int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *err
                    listener_make_usable(listener, error) < 0
                ? -1
                : 0;
+}
+
+/* ---- keeper and runner ------------------------------------------------------ */
+
+static void name_listener(struct rpd_listener *listener)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+
+    if (listener->endpoint.kind == ENDPOINT_TCP &&
+        getsockname(listener->fd, (struct sockaddr *)&address, &length) == 0)
+        endpoint_format((struct sockaddr *)&address, length, listener->text);
+    else
+        snprintf(listener->text, sizeof listener->text, "%s", listener->endpoint.text);
+}
+
+void listener_keep(struct rpd_listener *listener, int take_fd, enum listener_way way)
+{
+    listener->way = way;
+    listener->fd = take_fd;
+    fork_guard_add(take_fd);
+    listener->state = LISTENER_PUBLIC;
+    name_listener(listener);
+}
+
+void listener_give_away(struct rpd_listener *listener)
+{
+    residue_forget(listener->residue);
+    listener->residue = NULL;
+    listener->way = LISTENER_KEPT;
+    listener->state = LISTENER_PUBLIC;
+}
+
+static int take_private_name(struct rpd_listener *listener, const char *private_name)
+{
+    const int dirfd = listener->claim.dirfd;
+    char prefix[NAME_MAX + 1];
+    struct stat status;
+
+    private_prefix(listener, prefix);
+    listener->residue = residue_add(dirfd, prefix, listener->private_name);
+    if (!listener->residue) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (strchr(private_name, '/') ||
+        renameat(dirfd, private_name, dirfd, listener->private_name) < 0 ||
+        fstatat(dirfd, listener->private_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    listener->device = status.st_dev;
+    listener->inode = status.st_ino;
+    residue_identify(listener->residue, &status);
+    return 0;
+}
+
+int listener_take_own(struct rpd_listener *listener, int take_fd, const char *private_name,
+                      struct error *error)
+{
+    listener->way = LISTENER_OWN;
+    listener->fd = take_fd;
+    fork_guard_add(take_fd);
+    listener->state = private_name ? LISTENER_BOUND : LISTENER_PUBLIC;
+    name_listener(listener);
+    if (!private_name || take_private_name(listener, private_name) == 0)
+        return 0;
+    return error_set(error, EXIT_SYSTEM, LISTENER_STEP, listener->endpoint.text,
+                     "cannot take the socket over from the runner: %s; find out what else changes "
+                     "that directory",
+                     strerror(errno));
 }
 
 /* ---- the public name ------------------------------------------------------ */

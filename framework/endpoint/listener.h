@@ -29,7 +29,8 @@ enum listener_state {
     LISTENER_CLOSED
 };
 
-enum listener_way { LISTENER_OWNED, LISTENER_OWN, LISTENER_ADOPTED };
+/* Kept: by the keeper of this process, which has its path, claim and queue. */
+enum listener_way { LISTENER_OWNED, LISTENER_OWN, LISTENER_ADOPTED, LISTENER_KEPT };
 
 struct rpd_listener {
     struct rpd_endpoint endpoint;
@@ -65,6 +66,17 @@ int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *err
 /* [start] Where the endpoint takes any port: it takes the one that the first has got.
  * Returns whether that was so. */
 bool listener_follow(struct rpd_listener *listener, const struct rpd_listener *first);
+
+/* [start] NEW → PUBLIC: from the keeper, which has checked it; way: KEPT or ADOPTED. */
+void listener_keep(struct rpd_listener *listener, int take_fd, enum listener_way way);
+
+/* [start] BOUND → PUBLIC, in the runner: the keeper has it now, and owns its path. */
+void listener_give_away(struct rpd_listener *listener);
+
+/* [start] NEW → BOUND, in the keeper: what the runner's backend has bound, at a private name of the
+ * runner's (NULL: it is no path). Its way becomes OWN. */
+int listener_take_own(struct rpd_listener *listener, int take_fd, const char *private_name,
+                      struct error *error);
 
 /* [start] BOUND → PUBLIC. */
 int listener_publish(struct rpd_listener *listener, struct error *error);

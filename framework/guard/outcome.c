@@ -33,6 +33,7 @@ static struct {
     _Atomic(pid_t) process; /* 0: there is nothing to write to */
     _Atomic(unsigned long long) start_time;
     atomic_int start_fd;
+    bool keeps_start_fd; /* a runner's */
     _Atomic(struct history *) histories;
     char note[NOTE_SIZE];
     char earlier[EARLIER_SIZE]; /* lines of the start fd */
@@ -117,6 +118,11 @@ void outcome_set_start_fd(int fd)
     fork_guard_add(fd);
 }
 
+void outcome_keep_start_fd(void)
+{
+    outcome.keeps_start_fd = true;
+}
+
 int outcome_start_fd(void)
 {
     return atomic_load(&outcome.start_fd);
@@ -184,6 +190,8 @@ void outcome_bound(void)
     for (struct history *history = atomic_load(&outcome.histories); history;
          history = history->next)
         write_line(atomic_load(&history->fd), &line);
+    if (outcome.keeps_start_fd)
+        return;
     text_init(&line, bytes, sizeof bytes);
     text_add(&line, "bound");
     start_fd = tell_launcher(&line);

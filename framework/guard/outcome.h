@@ -23,6 +23,10 @@ void outcome_set_start_fd(int fd);
 /* [start] That descriptor; -1: there is none, or none any more. */
 int outcome_start_fd(void);
 
+/* [start] This is a runner: the start descriptor, which is its keeper's, stays open when it is
+ * bound, and is told the end in any case. */
+void outcome_keep_start_fd(void);
+
 /* [start] An open history of a service, which is taken; and when this process began, as
  * /proc has it. 0, or -1 without memory (then it is closed). The name stays the caller's. */
 int outcome_add_history(int take_fd, const char *service, unsigned long long start_time);

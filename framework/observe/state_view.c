@@ -300,8 +300,11 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
     if (!is_here)
         return STATE_ELSEWHERE;
     process = process_of(page);
+    /* (Of a keeper that was killed the runner, which is being killed, holds the lock.) */
     if (process == PROCESS_GONE)
-        return STATE_DEAD;
+        return page->generation != 0 && state_view_is_locked(runtime_dirfd, service)
+                   ? STATE_DRAINING
+                   : STATE_DEAD;
     if (process == PROCESS_STOPPED ||
         (page->turned_us == RPD_STATE_RESTS && is_frozen((pid_t)page->pid)) ||
         (now_us > page->turned_us && now_us - page->turned_us > RPD_STATE_STALL_US))

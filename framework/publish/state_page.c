@@ -27,7 +27,7 @@ static struct rpd_state_page unread_page;
 
 void state_page_init(struct state_page *page)
 {
-    *page = (struct state_page){.map = &unread_page};
+    *page = (struct state_page){.map = &unread_page, .fd = -1};
 }
 
 /* ---- files that are cut off --------------------------------------------------------- */
@@ -163,6 +163,17 @@ static struct rpd_state_page *allocate_and_map(int fd)
     return map == MAP_FAILED ? NULL : map;
 }
 
+/* Takes it: it stays open, or is closed. */
+static void keep_descriptor(struct state_page *page, int take_fd)
+{
+    if (page->keeps_fd && page->fd >= 0)
+        close(page->fd);
+    if (page->keeps_fd)
+        page->fd = take_fd;
+    else if (take_fd >= 0)
+        close(take_fd);
+}
+
 static int make_file(struct state_page *page, int dirfd, const char *name,
                      const struct state_page_identity *identity)
 {
@@ -170,8 +181,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
     struct rpd_state_page *map = fd < 0 ? NULL : allocate_and_map(fd);
     const int cause = errno;
 
-    if (fd >= 0)
-        close(fd);
+    keep_descriptor(page, fd);
     errno = cause;
     if (!map)
         return -1;
@@ -190,6 +200,7 @@ static void take_back(struct state_page *page)
         munmap(page->map, RPD_STATE_SIZE);
     page->map = &unread_page;
     drop_copies(page);
+    keep_descriptor(page, -1);
 }
 
 int state_page_create(struct state_page *page, int dirfd, const char *directory,
@@ -250,6 +261,8 @@ bool state_page_keep(struct state_page *page)
 {
     const struct state_copy old = page->shadow;
 
+    if (!page->file.residue)
+        return true; /* the keeper made it, and keeps it */
     if (!is_whole(page))
         return false;
     if (!take_copy(&page->spare, page->map))
@@ -274,14 +287,31 @@ int state_page_heal(struct state_page *page)
     STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
     moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
-    if (fd >= 0)
-        close(fd);
+    keep_descriptor(page, fd);
     if (!moved) {
         whole_file_remove(&fresh);
         return -1;
     }
     whole_file_replace(&page->file, &fresh);
     return 1;
+}
+
+int state_page_follow(struct state_page *page, int fd)
+{
+    void *fresh = mmap(NULL, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (fresh == MAP_FAILED)
+        return -1;
+    if (page->map == &unread_page) {
+        page->map = fresh;
+        note_mapping(fresh);
+        return 0;
+    }
+    if (mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page->map) !=
+        MAP_FAILED)
+        return 0;
+    munmap(fresh, RPD_STATE_SIZE);
+    return -1;
 }
 
 void state_page_remove(struct state_page *page)

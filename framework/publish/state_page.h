@@ -28,6 +28,8 @@ struct state_page {
     struct whole_file file;
     struct state_copy shadow; /* what was in it when it was last whole */
     struct state_copy spare;  /* for the next shadow */
+    bool keeps_fd;            /* set before it is created: the file stays open, as... */
+    int fd;                   /* ...this; -1: it is not */
 };
 
 struct state_page_identity {
@@ -46,6 +48,11 @@ void state_page_init(struct state_page *page);
  * 73, or 71 for want of memory or descriptors. */
 int state_page_create(struct state_page *page, int dirfd, const char *directory,
                       const struct state_page_identity *identity, struct error *error);
+
+/* [start][loop] The page is the keeper's, which made it, heals it and removes it; the file's
+ * descriptor stays the caller's. Again, after it was healed: the place of the page stays. 0, or -1
+ * and errno. */
+int state_page_follow(struct state_page *page, int fd);
 
 /* [start] When no other thread writes to it any more. Legal at any time. A process that
  * has it mapped sees the phase STOPPED. */

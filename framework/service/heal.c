@@ -68,13 +68,16 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
     tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed");
     /* Under the policy "backlog" they now wait in the hold for what they waited
      * for there. */
-    if (attachment->attached)
+    if (attachment->attached &&
+        (service->role != SERVICE_OF_KEEPER || attachment->acceptor.started))
         acceptor_take_queued(&attachment->acceptor, old_fd);
     if (attachment->acceptor.started &&
         acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
         log_line(RPD_LOG_ERROR, service->name, "out of memory: no longer accepting clients on %s",
                  attachment->listener.text);
     close(old_fd);
+    if (service->role == SERVICE_OF_KEEPER)
+        service->events->listener_made(service->daemon, service, attachment);
 }
 
 static void heal_file(struct rpd_service *service, const struct whole_file *file, int healed)
@@ -90,16 +93,25 @@ static void heal_file(struct rpd_service *service, const struct whole_file *file
     heal_failed(service, &error);
 }
 
+static void heal_page(struct rpd_service *service)
+{
+    const int healed = state_page_heal(&service->state_page);
+
+    heal_file(service, &service->state_page.file, healed);
+    if (healed > 0 && service->role == SERVICE_OF_KEEPER)
+        service->events->page_made(service->daemon, service);
+}
+
 /* What others read of the service. */
 static void heal_files(struct rpd_service *service, const char *file_name)
 {
     struct record *record = &service->record;
-    struct state_page *page = &service->state_page;
+    const struct state_page *page = &service->state_page;
 
     if (!file_name || strcmp(file_name, record->file.name) == 0)
         heal_file(service, &record->file, record_heal(record));
     if (!file_name || strcmp(file_name, page->file.name) == 0)
-        heal_file(service, &page->file, state_page_heal(page));
+        heal_page(service);
 }
 
 void service_heal(struct rpd_service *service, const char *file_name)
@@ -107,7 +119,7 @@ void service_heal(struct rpd_service *service, const char *file_name)
     struct error error;
 
     if ((service->phase != RPD_PHASE_WARMING && service->phase != RPD_PHASE_READY) ||
-        residue_is_ending())
+        service->role == SERVICE_OF_RUNNER || residue_is_ending())
         return;
     if ((!file_name || strcmp(file_name, service->name_claim.lock_name) == 0) &&
         claim_heal(&service->name_claim, &error) != 0)
@@ -124,7 +136,7 @@ void service_keep_page(struct rpd_service *service)
 {
     if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
         return;
-    heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
+    heal_page(service);
 }
 
 void service_touch(const struct rpd_service *service)
@@ -143,7 +155,8 @@ void service_touch(const struct rpd_service *service)
 /* Of one that drains or stops others still read how it is. */
 void service_move(struct rpd_service *service)
 {
-    if (service->phase == RPD_PHASE_STARTING || residue_is_ending())
+    if (service->phase == RPD_PHASE_STARTING || service->role == SERVICE_OF_RUNNER ||
+        residue_is_ending())
         return;
     service->moves = true;
     heal_files(service, NULL);

@@ -11,6 +11,7 @@ enum {
     REST_AFTER_US = 2000000 /* by then what the last callback has damaged was seen (intact.h) */
 };
 
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
 static size_t clients_in(const struct rpd_service *service)
@@ -27,16 +28,42 @@ static uint64_t accept_pauses(const struct rpd_service *service)
     return pauses;
 }
 
+/* In a keeper: the rest of the page is the runner's. (One that rests shows nothing, and
+ * no client waits in it.) */
+static void show_room(const struct rpd_service *service)
+{
+    struct rpd_state_page *page = service->state_page.map;
+    const uint64_t held = service->hold.count, left = service->hold.left;
+    const uint64_t accepted = service->places.accepted - service->handed;
+    const uint64_t refused = service->places.refused;
+
+    STORE(page->clients_held, LOAD(page->clients_held) - LOAD(page->keeper_held) + held);
+    STORE(page->clients_left, LOAD(page->clients_left) - LOAD(page->keeper_left) + left);
+    STORE(page->clients_accepted,
+          LOAD(page->clients_accepted) - LOAD(page->keeper_accepted) + accepted);
+    STORE(page->clients_refused,
+          LOAD(page->clients_refused) - LOAD(page->keeper_refused) + refused);
+    STORE(page->keeper_held, held);
+    STORE(page->keeper_accepted, accepted);
+    STORE(page->keeper_refused, refused);
+    STORE(page->keeper_left, left);
+}
+
 void service_show(struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
 
+    if (service->role == SERVICE_OF_KEEPER) {
+        show_room(service);
+        return;
+    }
     STORE(page->flags, service_is_degraded(service) ? (uint32_t)RPD_STATE_DEGRADED : 0);
-    STORE(page->clients_held, service->hold.count);
+    STORE(page->clients_held, service->hold.count + LOAD(page->keeper_held));
     STORE(page->clients_active, clients_in(service));
-    STORE(page->clients_accepted, service->places.accepted);
-    STORE(page->clients_refused, service->refused + service->places.refused);
-    STORE(page->clients_left, service->hold.left);
+    STORE(page->clients_accepted, service->places.accepted + LOAD(page->keeper_accepted));
+    STORE(page->clients_refused,
+          service->refused + service->places.refused + LOAD(page->keeper_refused));
+    STORE(page->clients_left, service->hold.left + LOAD(page->keeper_left));
     STORE(page->clients_cut, service->conns.cut + service->places.short_of_memory);
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
@@ -89,11 +116,25 @@ static void log_progress(struct rpd_service *service, uint64_t now_us)
              service->hold.count);
 }
 
+/* In a keeper: while a runner serves the loop that turns is the runner's. */
+static void pulse_of_keeper(struct rpd_service *service, uint64_t now_us, uint64_t late_us)
+{
+    if (LOAD(service->state_page.map->runner_pid) == 0)
+        state_page_turn(&service->state_page, now_us, late_us);
+    service_keep_page(service);
+    service_heal_again(service, now_us);
+    service_show(service);
+}
+
 void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
                    uint64_t late_us)
 {
     if (service->phase == RPD_PHASE_STARTING || service->phase == RPD_PHASE_STOPPED)
         return;
+    if (service->role == SERVICE_OF_KEEPER) {
+        pulse_of_keeper(service, now_us, late_us);
+        return;
+    }
     state_page_turn(&service->state_page, now_us, late_us);
     service_keep_page(service);
     loading_pulse(&service->loading, passed_us);
@@ -121,11 +162,15 @@ bool service_may_rest(const struct rpd_service *service, uint64_t now_us)
 
 void service_rest(struct rpd_service *service, uint64_t now_us)
 {
+    if (service->role == SERVICE_OF_KEEPER)
+        return;
     state_page_rest(&service->state_page, now_us);
 }
 
 void service_wake(struct rpd_service *service, uint64_t now_us)
 {
+    if (service->role == SERVICE_OF_KEEPER)
+        return;
     state_page_wake(&service->state_page, now_us);
 }
 
@@ -142,13 +187,14 @@ uint64_t service_idle_due_us(const struct rpd_service *service)
 {
     const uint64_t limit_us = idle_limit_us(service);
 
-    return limit_us > 0 ? service->busy_us + limit_us : UINT64_MAX;
+    return limit_us > 0 && service->role != SERVICE_OF_KEEPER ? service->busy_us + limit_us
+                                                              : UINT64_MAX;
 }
 
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
 {
     const uint64_t limit_us = idle_limit_us(service);
 
-    return limit_us > 0 && service->phase == RPD_PHASE_READY &&
-           now_us - service->busy_us >= limit_us;
+    return limit_us > 0 && service->role != SERVICE_OF_KEEPER &&
+           service->phase == RPD_PHASE_READY && now_us - service->busy_us >= limit_us;
 }

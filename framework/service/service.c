@@ -72,6 +72,7 @@ static struct attachment *add_attachment(struct rpd_service *service)
     struct rpd_listener *listener = &attachment->listener;
 
     attachment->service = service;
+    attachment->number = (unsigned)service->attachment_count - 1;
     listener->fd = listener->claim.dirfd = listener->claim.lock.fd = -1;
     listener->keepalive_s = service->config->limits.keepalive_s;
     return attachment;
@@ -89,6 +90,14 @@ static void add_second(struct rpd_service *service, const struct rpd_endpoint *f
     second->is_second = true;
     second->listener.endpoint = endpoint;
     snprintf(second->listener.text, sizeof second->listener.text, "%s", endpoint.text);
+}
+
+struct attachment *service_attachment(struct rpd_service *service, unsigned number)
+{
+    for (size_t i = 0; i < service->attachment_count; i++)
+        if (service->attachments[i].number == number)
+            return &service->attachments[i];
+    return NULL;
 }
 
 static int resolve_one(struct rpd_service *service, const struct config_listen *listen,
@@ -158,7 +167,10 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
 
 void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX])
 {
-    snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", getpid(), service->name);
+    /* (The pid that others know is the keeper's.) */
+    const pid_t pid = service->role == SERVICE_OF_RUNNER ? getppid() : getpid();
+
+    snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", (int)pid, service->name);
 }
 
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,

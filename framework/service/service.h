@@ -33,7 +33,16 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+/* With a keeper (keeper/keeper.h) a service is in two processes. */
+enum service_role {
+    SERVICE_WHOLE,     /* there is no keeper */
+    SERVICE_OF_KEEPER, /* claims, listeners and files; no code */
+    SERVICE_OF_RUNNER  /* code, state and clients */
+};
+
 /* [loop] */
+struct attachment;
+
 struct service_events {
     /* What it shows to others has changed. */
     void (*phase)(void *daemon, struct rpd_service *service, enum rpd_phase phase);
@@ -46,13 +55,20 @@ struct service_events {
     void (*stop_asked)(void *daemon, struct rpd_service *service, const char *why);
     /* error: of its unload; NULL: it has none. */
     void (*stopped)(void *daemon, struct rpd_service *service, const struct error *error);
+    /* In a runner: a client that the keeper has passed is about to be admitted. */
+    void (*admits)(void *daemon, struct rpd_service *service);
+    /* In a keeper: its page, or the listener of an attachment, is another one now. */
+    void (*page_made)(void *daemon, struct rpd_service *service);
+    void (*listener_made)(void *daemon, struct rpd_service *service,
+                          const struct attachment *attachment);
 };
 
 /* A listener, and what gets its clients. */
 struct attachment {
     struct rpd_listener listener; /* first: rpd_accept() is given this */
     struct rpd_service *service;
-    bool is_second; /* of the two addresses of tcp:localhost: the one before it is the first */
+    unsigned number; /* of all that its configuration makes, those that were dropped, too */
+    bool is_second;  /* of the two addresses of tcp:localhost: the one before it is the first */
     struct acceptor acceptor;
     rpd_accept_fn accept; /* NULL: connection callbacks */
     void *accept_arg;
@@ -68,6 +84,7 @@ struct rpd_service {
     const struct service_events *events;
     void *daemon;
     char name[64];
+    enum service_role role;
     enum rpd_phase phase;
     struct plugin plugin;
     struct claim name_claim;
@@ -92,6 +109,7 @@ struct rpd_service {
     _Atomic(void *) data; /* the backend's own */
     bool load_is_cancelled;
     size_t refused;   /* by the warm-up policy, so far */
+    uint64_t handed;  /* in a keeper: of those it has accepted, the runners', so far */
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;
     uint64_t progress_told_us;
@@ -185,6 +203,18 @@ void service_sweep(const struct rpd_service *service);
  * drained and stopped through events->stopped. */
 int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
                   struct error *error);
+
+/* In a runner: from now on it accepts; a client that the keeper has accepted; a listener that the
+ * keeper has made again, which is taken. */
+void service_accept(struct rpd_service *service);
+void service_take_passed(struct rpd_service *service, unsigned attachment_number, int take_fd);
+void service_follow_listener(struct rpd_service *service, unsigned attachment_number, int take_fd);
+
+/* [any] NULL: there is none of that number. */
+struct attachment *service_attachment(struct rpd_service *service, unsigned number);
+
+/* In a keeper: it is in this phase as far as others see, and was degraded by its load. */
+void service_mirror_phase(struct rpd_service *service, enum rpd_phase phase, bool is_degraded);
 
 /* Its backend or its load has said that not all of it works. */
 bool service_is_degraded(const struct rpd_service *service);

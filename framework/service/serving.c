@@ -8,6 +8,7 @@
 #include "service/service.h"
 
 #include "base/clock.h"
+#include "base/fork_guard.h"
 #include "base/log.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void look_later(struct rpd_service *service)
 {
@@ -31,7 +33,9 @@ static void enter(const struct rpd_service *service, foreign_code callback)
 /* To observers. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
-    const bool is_new = state_page_phase(&service->state_page) != phase;
+    /* (A keeper has shown in its runner's page what is to come.) */
+    const bool is_new = state_page_phase(&service->state_page) != phase ||
+                        service->role == SERVICE_OF_RUNNER;
 
     state_page_set_phase(&service->state_page, phase, clock_us());
     if (is_new)
@@ -97,8 +101,9 @@ static int attach(struct rpd_service *service, struct rpd_listener *listener, rp
     attachment->accept_arg = arg;
     acceptor_init(&attachment->acceptor, service->name,
                   listener->endpoint.kind == ENDPOINT_ABSTRACT, on_client, attachment);
+    /* (A runner accepts when its keeper says so.) */
     attachment->attached = service->warmup == RPD_WARMUP_BACKLOG ||
-                           start_accepting(attachment) == 0;
+                           service->role == SERVICE_OF_RUNNER || start_accepting(attachment) == 0;
     return attachment->attached ? 0 : -1;
 }
 
@@ -215,6 +220,86 @@ struct rpd_progress rpd_service_progress(const struct rpd_service *service)
         .parts = (uint32_t)loading->run_count,
         .loaded = loading->loaded_count,
     };
+}
+
+/* ---- with a keeper ---------------------------------------------------------------- */
+
+static void admit_passed(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
+{
+    struct attachment *attachment = arg;
+    struct rpd_service *service = attachment->service;
+
+    service->events->admits(service->daemon, service);
+    if (places_take(&service->places, take_fd, peer, peer_length) < 0)
+        return;
+    if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
+        service->refused++;
+        conn_refuse(&service->conns, take_fd);
+        return;
+    }
+    admit(arg, take_fd, peer, peer_length);
+}
+
+void service_take_passed(struct rpd_service *service, unsigned attachment_number, int take_fd)
+{
+    struct attachment *attachment = service_attachment(service, attachment_number);
+    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    socklen_t length = sizeof peer;
+
+    if (!attachment) {
+        close(take_fd);
+        service->events->admits(service->daemon, service);
+        return;
+    }
+    if (getpeername(take_fd, (struct sockaddr *)&peer, &length) < 0)
+        length = sizeof peer.ss_family;
+    if (service->hold.open)
+        hold_add_passed(&service->hold, take_fd, (struct sockaddr *)&peer, length, admit_passed,
+                        attachment);
+    else
+        admit_passed(attachment, take_fd, (struct sockaddr *)&peer, length);
+}
+
+void service_accept(struct rpd_service *service)
+{
+    for (size_t i = 0; i < service->attachment_count; i++) {
+        struct attachment *attachment = &service->attachments[i];
+
+        if (attachment->attached && !attachment->acceptor.started &&
+            service->phase < RPD_PHASE_DRAINING && start_accepting(attachment) < 0)
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+                     attachment->listener.text);
+    }
+}
+
+/* Who is queued at the old one is the runner's if it accepts, and else the keeper's. */
+void service_follow_listener(struct rpd_service *service, unsigned attachment_number, int take_fd)
+{
+    struct attachment *attachment = service_attachment(service, attachment_number);
+    const int old_fd = attachment ? attachment->listener.fd : -1;
+
+    if (!attachment || attachment->listener.state != LISTENER_PUBLIC) {
+        close(take_fd);
+        return;
+    }
+    listener_keep(&attachment->listener, take_fd, attachment->listener.way);
+    if (attachment->attached &&
+        (attachment->acceptor.started || service->warmup == RPD_WARMUP_BACKLOG))
+        acceptor_take_queued(&attachment->acceptor, old_fd);
+    if (attachment->acceptor.started)
+        acceptor_switch(&attachment->acceptor, take_fd);
+    fork_guard_close(old_fd);
+}
+
+void service_mirror_phase(struct rpd_service *service, enum rpd_phase phase, bool is_degraded)
+{
+    const bool is_new = service->phase != phase;
+
+    service->phase = phase;
+    service->loading.degraded = is_degraded;
+    state_page_keep(&service->state_page); /* the runner has written it there */
+    if (is_new)
+        service->events->phase(service->daemon, service, phase);
 }
 
 /* ---- loading -------------------------------------------------------------------- */

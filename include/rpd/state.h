@@ -15,6 +15,8 @@
  *              it is held, but pid cannot be looked at from here: its namespaces
  *              or its boot_id are not yours (0 there: not known), or there is no
  *              /proc. Numbers of the page still count, but times only in its time namespace
+ *   draining   pid is gone, and generation is not 0: the keeper was killed, and its runner is about
+ *              to end
  *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
  *              zombie: the lock is about to be free, or a new start has it
  *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped. Of a loop that
@@ -129,7 +131,17 @@ struct rpd_state_page {
     uint32_t reserved_2;
     uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
     uint64_t rests_us;    /* of a loop that rests: its last turn */
-    uint64_t reserved[50];
+    /* With a keeper (generation is not 0) pid is the keeper's, and the loop and the numbers are the
+     * runner's, its child, which starts anew after a crash: */
+    uint32_t runner_pid;  /* 0: none runs now */
+    uint32_t generation;  /* of its configuration and plugins, from 1; 0: there is no keeper */
+    uint32_t restarts;    /* after crashes, so far */
+    uint32_t crash_code;  /* of the last crash: 128 and the signal, or the exit code; 0: none */
+    int64_t crash_time_s; /* of CLOCK_REALTIME */
+    uint64_t runner_start_time;
+    /* Of clients_held, _left, _accepted and _refused: in the keeper. */
+    uint64_t keeper_held, keeper_left, keeper_accepted, keeper_refused;
+    uint64_t reserved[42];
     struct rpd_state_part parts[RPD_STATE_PARTS];
 };
 

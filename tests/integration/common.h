@@ -21,6 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A test that RPD_TEST_KEEPER=1 cannot run, and why: tests/README.md collects these. */
+#define NOT_WITH_KEEPER(why)                                                                       \
+    do {                                                                                           \
+        if (with_keeper())                                                                         \
+            cr_skip("with a keeper: " why);                                                        \
+    } while (0)
+
 /* A plugin of tests/plugins. */
 const char *test_plugin(const char *name);
 

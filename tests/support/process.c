@@ -64,13 +64,24 @@ static bool is_program(const char *path)
     return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
 }
 
+bool with_keeper(void)
+{
+    const char *wanted = getenv("RPD_TEST_KEEPER");
+
+    return wanted && strcmp(wanted, "1") == 0;
+}
+
 static char **make_arguments(const struct process_options *options)
 {
     size_t count = 0;
     while (options->argv[count])
         count++;
-    char **result = support_check_memory(calloc(count + 5, sizeof *result));
+    char **result = support_check_memory(calloc(count + 6, sizeof *result));
     memcpy(result, options->argv, count * sizeof *result);
+    if (with_keeper() && strcmp(result[0], "rpd") == 0) {
+        memmove(result + 2, result + 1, (count++ - 1) * sizeof *result);
+        result[1] = (char *)"--keeper";
+    }
     if (!strchr(result[0], '/') && support_build_dir() && is_program(build_path(result[0])))
         result[0] = (char *)build_path(result[0]);
     if (options->notify) {

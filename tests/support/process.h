@@ -51,6 +51,9 @@ const char *build_path(const char *relative);
 /* Sanitized daemons are slower, larger, and cannot be copied set-uid. */
 bool is_sanitized(void);
 
+/* RPD_TEST_KEEPER=1: each "rpd" is started with --keeper. */
+bool with_keeper(void);
+
 /* A file beside the running program, for a test's own helpers. */
 const char *beside_path(const char *name);
 

@@ -90,6 +90,8 @@ static const struct {
     {"code_deadline_ms", DOCUMENT, "\"code_deadline_ms\":5001"},
     {"drain_s", DOCUMENT, "\"drain_s\":11"},
     {"stall_s", DOCUMENT, "\"stall_s\":11"},
+    {"keeper", DOCUMENT, "\"keeper\":true"},
+    {"on_crash_loop", DOCUMENT, "\"on_crash_loop\":\"wait\""},
     {"services[].name", SERVICE, "\"name\":\"n\""},
     {"services[].plugin", SERVICE, NULL},
     {"services[].listen[]", SERVICE, NULL},

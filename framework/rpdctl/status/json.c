@@ -102,19 +102,30 @@ static json_t *endpoints(const struct status_row *row, bool only_gone)
     return array;
 }
 
+static json_t *keeper(const struct rpd_state_page *page)
+{
+    if (page->generation == 0)
+        return json_pack("n");
+    return json_pack("{so si si so so}", "runner_pid",
+                     number_or_null(page->runner_pid > 0, page->runner_pid), "generation",
+                     (int)page->generation, "restarts", (int)page->restarts, "last_crash_code",
+                     number_or_null(page->crash_code > 0, page->crash_code), "last_crash_time_s",
+                     number_or_null(page->crash_code > 0, (uint64_t)page->crash_time_s));
+}
+
 /* What only a page that can be read whole says; of a dead one it is no news. */
 static json_t *page_of(const struct status *status, const struct status_row *row)
 {
     const struct rpd_state_page *page = &row->instance.page;
 
     if (row->instance.verdict == STATE_DEAD || !row->instance.has_page)
-        return json_pack("{sn sn sn sn sn sn sn sn}", "phase", "degraded", "warmup", "clients",
-                         "load", "loop", "errors", "last_error");
-    return json_pack("{ss sb ss so so so so so}", "phase", word_of_phase(page->phase), "degraded",
-                     (page->flags & RPD_STATE_DEGRADED) != 0, "warmup",
+        return json_pack("{sn sn sn sn sn sn sn sn sn}", "phase", "degraded", "warmup", "clients",
+                         "load", "loop", "errors", "last_error", "keeper");
+    return json_pack("{ss sb ss so so so so so so}", "phase", word_of_phase(page->phase),
+                     "degraded", (page->flags & RPD_STATE_DEGRADED) != 0, "warmup",
                      word_of_warmup(page->warmup), "clients", clients(page), "load", load(page),
                      "loop", loop(status, &row->instance), "errors", number(page->errors),
-                     "last_error", last_error(page));
+                     "last_error", last_error(page), "keeper", keeper(page));
 }
 
 static json_t *service(const struct status *status, const struct status_row *row)

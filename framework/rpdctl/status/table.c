@@ -241,6 +241,35 @@ static void print_note(const struct status *status, const struct status_row *row
                 page->error);
 }
 
+/* "restarted 3 times; the last runner died by signal 11 (Segmentation fault), 2026-..." */
+static bool describe_crash(const struct rpd_state_page *page, char room[NOTE_MAX])
+{
+    char when[CELL_MAX];
+    const int code = (int)page->crash_code;
+
+    if (page->crash_code == 0)
+        return false;
+    if (code > 128)
+        snprintf(room, NOTE_MAX,
+                 "its code crashed and was started again, %u times so far; last by signal %d (%s), "
+                 "%s",
+                 page->restarts, code - 128, strsignal(code - 128),
+                 moment(page->crash_time_s, when));
+    else
+        snprintf(room, NOTE_MAX,
+                 "its code crashed and was started again, %u times so far; last with code %d, %s",
+                 page->restarts, code, moment(page->crash_time_s, when));
+    return true;
+}
+
+static void print_crash_note(const struct rpd_state_page *page, FILE *to)
+{
+    char text[NOTE_MAX];
+
+    if (describe_crash(page, text))
+        fprintf(to, "  %s\n", text);
+}
+
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static void print_row(const struct cells *cells, const int widths[COLUMNS], FILE *to)
@@ -278,6 +307,8 @@ void status_print_table(const struct status *status, FILE *to)
             fprintf(to, "%s:\n", directory);
         fill_cells(status, &status->rows[at], &cells);
         print_row(&cells, widths, to);
+        if (is_live(&status->rows[at].instance) && status->rows[at].instance.has_page)
+            print_crash_note(&status->rows[at].instance.page, to);
         print_note(status, &status->rows[at], to);
     }
 }
@@ -352,6 +383,20 @@ static void print_process(const struct status *status, const struct instance *in
     fputc('\n', to);
 }
 
+static void print_runner(const struct rpd_state_page *page, FILE *to)
+{
+    char text[NOTE_MAX];
+
+    if (page->generation == 0)
+        return;
+    if (page->runner_pid > 0)
+        fprintf(to, "runner:    %u, generation %u\n", page->runner_pid, page->generation);
+    else
+        fprintf(to, "runner:    none now, generation %u\n", page->generation);
+    if (describe_crash(page, text))
+        print_text("crashes:", text, to);
+}
+
 void status_print_detail(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct instance *instance = &row->instance;
@@ -361,6 +406,8 @@ void status_print_detail(const struct status *status, const struct status_row *r
             state_verdict_text(instance->verdict), is_degraded(instance) ? ", degraded" : "");
     if (is_live(instance))
         print_process(status, instance, to);
+    if (is_live(instance) && instance->has_page)
+        print_runner(&instance->page, to);
     snprintf(text, sizeof text, "%s%s", instance->page.build,
              row->is_old ? " (old: its program was replaced; restart the service)" : "");
     print_text("build:", text, to);

@@ -1,0 +1,116 @@
+/* A keeper on its loop: what it does when its runner says something, or ends. See running.h. */
+#include "daemon/running_inside.h"
+
+#include "base/log.h"
+#include "guard/outcome.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Its lines are on stderr already: it has written them itself. */
+void running_note_words(const struct runner_end *end)
+{
+    static const char said[] = "said ";
+    char *lines = strdup(end->earlier), *rest = lines;
+
+    for (char *line; rest && (line = strsep(&rest, "\n"));)
+        if (strncmp(line, said, sizeof said - 1) == 0)
+            outcome_note(line + sizeof said - 1);
+    free(lines);
+    if (*end->text)
+        outcome_note(end->text);
+}
+
+static void on_make_pages(void *arg)
+{
+    const struct running *running = arg;
+
+    running->make_pages(running->daemon);
+}
+
+static void on_notice(void *arg, const char *text)
+{
+    struct running *running = arg;
+
+    if (!running->stopping)
+        notify_relay(running->notify, text);
+}
+
+static void call_idle_exit_off(struct running *running)
+{
+    running->hidden = false;
+    FOR_EACH_SERVICE(running, service)
+        service_unhide(service);
+}
+
+static void on_serves(void *arg, bool serves)
+{
+    struct running *running = arg;
+
+    running->notify->relays = serves;
+    if (!serves && running->hidden)
+        call_idle_exit_off(running);
+}
+
+/* The first word of it; and the answer to running_on_hidden_long_enough(). */
+static void on_idle(void *arg, bool is_idle)
+{
+    struct running *running = arg;
+
+    if (running->stopping)
+        return;
+    if (!running->hidden) {
+        if (is_idle && !running->idle_is_asked && keeper_may_rest(running->keeper))
+            running_try_idle_exit(running);
+        running->idle_is_asked = false;
+        return;
+    }
+    if (!running->idle_is_asked)
+        return;
+    running->idle_is_asked = false;
+    if (is_idle && keeper_may_rest(running->keeper)) {
+        running->hidden = false;
+        running_stop(running, EXIT_STOPPED, "no client came for idle_exit_s");
+        return;
+    }
+    call_idle_exit_off(running);
+    log_line(RPD_LOG_INFO, NULL, "an idle exit is called off: a client came");
+}
+
+static void on_ending(void *arg, int code)
+{
+    struct running *running = arg;
+
+    running_stop(running, code, "a service cannot go on");
+}
+
+/* A stop that was asked for keeps the code of its reason. */
+static void on_ended(void *arg, const struct runner_end *end)
+{
+    struct running *running = arg;
+
+    if (end->code != 0 && (running->exit_code == 0 || running->exit_code == end->code)) {
+        running_note_words(end);
+        running->exit_code = end->code;
+        running->end_signal = end->signal_number;
+    }
+    if (!running->stopping)
+        running_stop(running, running->exit_code, "the runner has ended");
+    running_leave_when_stopped(running);
+}
+
+static const struct keeper_events events = {on_make_pages, on_notice, on_serves,
+                                            on_idle,       on_ending, on_ended};
+
+int running_keep(struct running *running)
+{
+    const uint64_t now_us = running->beat_us;
+
+    FOR_EACH_SERVICE(running, service) {
+        service->phase = RPD_PHASE_WARMING;
+        state_page_set_phase(&service->state_page, RPD_PHASE_WARMING, now_us);
+    }
+    running->keeper->events = &events;
+    running->keeper->arg = running;
+    return keeper_serve(running->keeper, running->base, &running->place_pool);
+}

@@ -1,0 +1,72 @@
+/* The messages between a keeper and a runner, over a socketpair of type SOCK_SEQPACKET: each is
+ * whole, in order, and may carry descriptors.
+ *
+ *   keeper                                   runner
+ *     SETUP, LOCKS, PLACE..., LISTENER..., READ ───►  takes what it is given, loads its code
+ *              ◄─── LISTENER..., WARMUP..., PREPARED   (listeners of its backends' own bind)
+ *     PAGE..., GO ───►                         serves
+ *              ◄─── PHASE                      a service enters a phase
+ *     CLIENTS ───►   ◄─── TOOK, ADMITTED       clients of the waiting room
+ *     ACCEPT ───►                              the runner accepts by itself
+ *     PAGE, LISTENER ───►                      made again, or somewhere else
+ *     ASK_IDLE ───►   ◄─── IDLE
+ *     STOP ───►                                drains, and ends
+ *
+ * Both ends are of one program: no message has to be understood by another version. */
+#ifndef FRAMEWORK_CHANNEL_H
+#define FRAMEWORK_CHANNEL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum channel_kind {
+    CHANNEL_SETUP = 1, /* numbers: enum channel_setup; run-time directory, notices, board */
+    CHANNEL_RUNTIME,   /* the run-time directory is another one now */
+    CHANNEL_LOCKS,     /* copies; count: 1: those before are of no use any more */
+    CHANNEL_PLACE,     /* of an endpoint that the runner binds: directory, lock */
+    CHANNEL_LISTENER,  /* count: enum listener_way; text: the private name of a path */
+    CHANNEL_READ,      /* the setup is complete */
+    CHANNEL_WARMUP,    /* count: enum rpd_warmup */
+    CHANNEL_PREPARED,
+    CHANNEL_PAGE,
+    CHANNEL_GO,
+    CHANNEL_PHASE,   /* count: enum rpd_phase; numbers[0]: degraded; [1]: code of the stop */
+    CHANNEL_CLIENTS, /* count: how many descriptors were sent */
+    CHANNEL_TOOK,    /* count: how many of them arrived */
+    CHANNEL_ADMITTED,
+    CHANNEL_ACCEPT,
+    CHANNEL_ASK_IDLE,
+    CHANNEL_IDLE, /* count: whether it is */
+    CHANNEL_STOP
+};
+
+/* What numbers[] of CHANNEL_SETUP mean. */
+enum channel_setup { SETUP_BOUND_US, SETUP_WATCHDOG_US, SETUP_GENERATION, SETUP_NUMBERS };
+
+/* SCM_RIGHTS takes no more (SCM_MAX_FD). */
+enum { CHANNEL_FDS_MAX = 253 };
+
+struct channel_message {
+    uint32_t kind;
+    uint32_t service, attachment; /* which of them; the attachment by its number */
+    uint32_t count;
+    uint64_t numbers[SETUP_NUMBERS];
+    char text[NAME_MAX + 1];
+};
+
+/* [any] Sends a message; the descriptors stay the caller's. Waits for room, at most patience_ms. 0,
+ * or -1 and errno. */
+int channel_send(int fd, const struct channel_message *message, const int *fds, size_t fd_count,
+                 int patience_ms);
+
+/* [any] Receives one, without waiting. 1: ret_fds has room for CHANNEL_FDS_MAX, and *ret_count are
+ * the caller's (close-on-exec); 0: the other end is closed; -1 and errno, EAGAIN if there is
+ * none. Descriptors for which there was no room are lost, and the count says so. */
+int channel_receive(int fd, struct channel_message *ret, int *ret_fds, size_t *ret_count);
+
+/* [any] Waits for one. */
+int channel_await(int fd, struct channel_message *ret, int *ret_fds, size_t *ret_count);
+
+#endif

@@ -1,0 +1,375 @@
+/* A runner's tie to its keeper. See link.h. */
+#include "keeper/link.h"
+
+#include "base/clock.h"
+#include "base/fork_guard.h"
+#include "base/log.h"
+#include "guard/rest.h"
+#include "library/libevent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 5000 };
+
+void link_init(struct link *link, int fd)
+{
+    *link = (struct link){.fd = fd, .runtime_dirfd = -1, .notices_fd = -1};
+}
+
+static int refuse_silence(int cause, struct error *error)
+{
+    return error_set(error, EXIT_INTERNAL, "start", "keeper",
+                     "it does not speak to this runner: %s; --runner-fd is for rpd itself",
+                     cause ? strerror(cause) : "it is gone");
+}
+
+static struct rpd_service *service_of(const struct link *link,
+                                      const struct channel_message *message)
+{
+    return message->service < link->service_count ? &link->services[message->service] : NULL;
+}
+
+static void close_all(const int *fds, size_t from, size_t count)
+{
+    while (from < count)
+        close(fds[from++]);
+}
+
+/* ---- the setup -------------------------------------------------------------------------- */
+
+enum { SETUP_RUNTIME, SETUP_NOTICES, SETUP_BOARD, SETUP_FDS };
+
+/* They come before the listeners, and have lower numbers: what a process that ends has open the
+ * kernel releases from the last to the first (since Linux 4.3), so the locks last longer. */
+static int keep_lock(struct link *link, int fd)
+{
+    int *more = realloc(link->locks, (link->lock_count + 1) * sizeof *more);
+
+    if (!more)
+        return -1;
+    link->locks = more;
+    more[link->lock_count++] = fd;
+    fork_guard_add(fd);
+    return 0;
+}
+
+/* are_new: of all, from the first on; the numbers stay. */
+static int take_locks(struct link *link, const int *fds, size_t count, bool are_new)
+{
+    if (are_new)
+        link->next_lock = 0;
+    for (size_t i = 0; i < count; i++, link->next_lock++) {
+        if (link->next_lock >= link->lock_count && keep_lock(link, fds[i]) == 0)
+            continue;
+        if (link->next_lock < link->lock_count)
+            dup3(fds[i], link->locks[link->next_lock], O_CLOEXEC);
+        close(fds[i]);
+    }
+    return 0;
+}
+
+static int take_setup(struct link *link, const struct channel_message *message, const int *fds,
+                      size_t count)
+{
+    void *board;
+
+    if (count != SETUP_FDS || link->board)
+        return -1;
+    link->bound_us = message->numbers[SETUP_BOUND_US];
+    link->watchdog_us = message->numbers[SETUP_WATCHDOG_US];
+    link->generation = (unsigned)message->numbers[SETUP_GENERATION];
+    link->runtime_dirfd = fds[SETUP_RUNTIME];
+    link->notices_fd = fds[SETUP_NOTICES];
+    board = mmap(NULL, sizeof *link->board, PROT_READ | PROT_WRITE, MAP_SHARED, fds[SETUP_BOARD],
+                 0);
+    close(fds[SETUP_BOARD]);
+    if (board == MAP_FAILED)
+        return -1;
+    link->board = board;
+    fork_guard_add(link->runtime_dirfd);
+    fork_guard_add(link->notices_fd);
+    return 0;
+}
+
+/* Of an endpoint that this runner's backend binds: its directory, and a copy of its lock. */
+static int take_place(struct attachment *attachment, const int *fds, size_t count)
+{
+    if (count != 2)
+        return -1;
+    attachment->listener.claim.directory = attachment->listener.endpoint.directory;
+    attachment->listener.claim.is_path = true;
+    attachment->listener.claim.dirfd = fds[0];
+    attachment->listener.claim.lock.fd = fds[1];
+    fork_guard_add(fds[1]);
+    return 0;
+}
+
+static int take_given(struct link *link, const struct channel_message *message, const int *fds,
+                      size_t count)
+{
+    struct rpd_service *service = service_of(link, message);
+    struct attachment *attachment = service ? service_attachment(service, message->attachment)
+                                            : NULL;
+
+    if (message->kind == CHANNEL_SETUP)
+        return take_setup(link, message, fds, count);
+    if (message->kind == CHANNEL_LOCKS)
+        return take_locks(link, fds, count, message->count == 1);
+    if (!attachment || attachment->listener.state != LISTENER_NEW)
+        return -1;
+    if (message->kind == CHANNEL_PLACE)
+        return take_place(attachment, fds, count);
+    if (message->kind != CHANNEL_LISTENER || count != 1)
+        return -1;
+    listener_keep(&attachment->listener, fds[0], (enum listener_way)message->count);
+    return 0;
+}
+
+int link_take_setup(struct link *link, struct error *error)
+{
+    int fds[CHANNEL_FDS_MAX];
+    struct channel_message message;
+    size_t count;
+
+    for (;;) {
+        const int got = channel_await(link->fd, &message, fds, &count);
+
+        if (got <= 0)
+            return refuse_silence(got < 0 ? errno : 0, error);
+        if (message.kind == CHANNEL_READ)
+            break;
+        if (take_given(link, &message, fds, count) < 0) {
+            close_all(fds, 0, count);
+            return refuse_silence(EPROTO, error);
+        }
+    }
+    fork_guard_add(link->fd);
+    return link->board ? 0 : refuse_silence(EPROTO, error);
+}
+
+/* ---- prepared ------------------------------------------------------------------------------ */
+
+static int give(const struct link *link, struct rpd_service *service, struct attachment *attachment)
+{
+    struct rpd_listener *listener = &attachment->listener;
+    struct channel_message message = {.kind = CHANNEL_LISTENER,
+                                      .service = (uint32_t)(service - link->services),
+                                      .attachment = attachment->number};
+
+    if (listener->endpoint.kind == ENDPOINT_PATH)
+        memcpy(message.text, listener->private_name, sizeof message.text);
+    if (channel_send(link->fd, &message, &listener->fd, 1, PATIENCE_MS) < 0)
+        return -1;
+    listener_give_away(listener);
+    return 0;
+}
+
+static int give_own(const struct link *link)
+{
+    FOR_EACH_SERVICE(link, service)
+        for (size_t i = 0; i < service->attachment_count; i++)
+            if (service->attachments[i].listener.way == LISTENER_OWN &&
+                give(link, service, &service->attachments[i]) < 0)
+                return -1;
+    return 0;
+}
+
+static int say_prepared(const struct link *link)
+{
+    struct channel_message message = {.kind = CHANNEL_PREPARED};
+
+    FOR_EACH_SERVICE(link, service) {
+        const struct channel_message warmup = {.kind = CHANNEL_WARMUP,
+                                               .service = (uint32_t)(service - link->services),
+                                               .count = service->warmup};
+        if (channel_send(link->fd, &warmup, NULL, 0, PATIENCE_MS) < 0)
+            return -1;
+    }
+    return channel_send(link->fd, &message, NULL, 0, PATIENCE_MS);
+}
+
+/* What the keeper has put back may be of an earlier phase. */
+static void show_phase_again(struct rpd_service *service)
+{
+    if (service->phase != RPD_PHASE_STARTING &&
+        state_page_phase(&service->state_page) != service->phase)
+        state_page_set_phase(&service->state_page, service->phase, clock_us());
+}
+
+static int take_page(const struct link *link, const struct channel_message *message, const int *fds,
+                     size_t count)
+{
+    struct rpd_service *service = service_of(link, message);
+    int followed = -1;
+
+    if (service && count == 1)
+        followed = state_page_follow(&service->state_page, fds[0]);
+    if (followed == 0)
+        show_phase_again(service);
+    close_all(fds, 0, count);
+    return followed;
+}
+
+int link_prepared(struct link *link, bool *ret_stop, struct error *error)
+{
+    int fds[CHANNEL_FDS_MAX];
+    struct channel_message message;
+    size_t count;
+
+    *ret_stop = false;
+    if (give_own(link) < 0 || say_prepared(link) < 0)
+        return refuse_silence(errno, error);
+    for (;;) {
+        const int got = channel_await(link->fd, &message, fds, &count);
+
+        if (got <= 0)
+            return refuse_silence(got < 0 ? errno : 0, error);
+        if (message.kind == CHANNEL_GO)
+            return 0;
+        if (message.kind == CHANNEL_STOP) {
+            *ret_stop = true;
+            return 0;
+        }
+        if (message.kind == CHANNEL_PAGE) {
+            if (take_page(link, &message, fds, count) < 0)
+                return refuse_silence(errno, error);
+            continue;
+        }
+        close_all(fds, 0, count);
+    }
+}
+
+/* ---- on the loop ---------------------------------------------------------------------------- */
+
+static void answer(const struct link *link, enum channel_kind kind, uint32_t service,
+                   uint32_t count)
+{
+    const struct channel_message message = {.kind = kind, .service = service, .count = count};
+
+    if (channel_send(link->fd, &message, NULL, 0, PATIENCE_MS) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        log_line(RPD_LOG_ERROR, NULL, "runner: the keeper does not take reports: %s",
+                 strerror(errno));
+}
+
+/* (What the kernel had no descriptor for is not among them.) */
+static void take_clients(struct link *link, const struct channel_message *message, const int *fds,
+                         size_t count)
+{
+    struct rpd_service *service = service_of(link, message);
+
+    if (!service) {
+        close_all(fds, 0, count);
+        return;
+    }
+    answer(link, CHANNEL_TOOK, message->service, (uint32_t)count);
+    link->received[message->service] += count;
+    for (size_t i = 0; i < count; i++)
+        service_take_passed(service, message->attachment, fds[i]);
+}
+
+static void take(struct link *link, const struct channel_message *message, const int *fds,
+                 size_t count)
+{
+    struct rpd_service *service = service_of(link, message);
+
+    switch (message->kind) {
+    case CHANNEL_CLIENTS: take_clients(link, message, fds, count); return;
+    case CHANNEL_PAGE: take_page(link, message, fds, count); return;
+    case CHANNEL_LOCKS:
+        if (take_locks(link, fds, count, message->count == 1) < 0)
+            break;
+        return;
+    case CHANNEL_RUNTIME:
+        if (count == 1)
+            dup3(fds[0], link->runtime_dirfd, O_CLOEXEC);
+        break;
+    case CHANNEL_LISTENER:
+        if (!service || count != 1)
+            break;
+        service_follow_listener(service, message->attachment, fds[0]);
+        return;
+    case CHANNEL_ACCEPT:
+        if (service)
+            service_accept(service);
+        break;
+    case CHANNEL_ASK_IDLE: link->events->ask_idle(link->arg); break;
+    case CHANNEL_STOP: link->events->stop(link->arg); break;
+    default: break;
+    }
+    close_all(fds, 0, count);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct link *link = arg;
+    int fds[CHANNEL_FDS_MAX], got;
+    struct channel_message message;
+    size_t count;
+
+    (void)what;
+    rest_end();
+    while ((got = channel_receive((int)fd, &message, fds, &count)) > 0)
+        take(link, &message, fds, count);
+    if (got < 0 && errno == EAGAIN)
+        return;
+    event_del(link->readable);
+    link->events->lost(link->arg);
+}
+
+int link_start(struct link *link, struct event_base *base, const struct link_events *events,
+               void *arg)
+{
+    link->events = events;
+    link->arg = arg;
+    link->readable = event_new(base, link->fd, EV_READ | EV_PERSIST, on_readable, link);
+    return link->readable ? event_add(link->readable, NULL) : -1;
+}
+
+void link_stop(struct link *link)
+{
+    if (link->readable)
+        event_free(link->readable);
+    link->readable = NULL;
+}
+
+void link_finish(struct link *link)
+{
+    free(link->locks);
+    link->locks = NULL;
+    link->lock_count = 0;
+}
+
+void link_tell_phase(const struct link *link, const struct rpd_service *service,
+                     enum rpd_phase phase, int stop_code)
+{
+    const struct channel_message message = {
+        .kind = CHANNEL_PHASE,
+        .service = (uint32_t)(service - link->services),
+        .count = phase,
+        .numbers = {service_is_degraded(service), (uint64_t)stop_code},
+    };
+
+    channel_send(link->fd, &message, NULL, 0, PATIENCE_MS);
+}
+
+void link_tell_idle(const struct link *link, bool is_idle)
+{
+    answer(link, CHANNEL_IDLE, 0, is_idle);
+}
+
+void link_admits(struct link *link, const struct rpd_service *service)
+{
+    const size_t index = (size_t)(service - link->services);
+    uint64_t *board = &link->board->admitted[index];
+    const uint64_t admitted = __atomic_load_n(board, __ATOMIC_RELAXED) + 1;
+
+    __atomic_store_n(board, admitted, __ATOMIC_RELEASE);
+    if (admitted == link->received[index])
+        answer(link, CHANNEL_ADMITTED, (uint32_t)index, 0);
+}

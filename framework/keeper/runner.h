@@ -1,0 +1,61 @@
+/* One runner, as its keeper sees it: the process, what it says, and how it ended.
+ *
+ * It is started by /proc/self/exe --runner-fd N --start-fd M and the keeper's own arguments: an
+ * exec, so that each runner has an address layout of its own. It dies with its keeper
+ * (PR_SET_PDEATHSIG), and is the one that the kernel ends first when memory runs out. */
+#ifndef FRAMEWORK_RUNNER_H
+#define FRAMEWORK_RUNNER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { RUNNER_WORDS_MAX = PIPE_BUF + 2048, RUNNER_BOARD_MAX = 512 };
+
+/* Memory that a runner shares with its keeper, one word a service: how many clients of the waiting
+ * room it has admitted. It is written just before the backend's code sees the client, so that after
+ * a crash the keeper knows who was not admitted. */
+struct runner_board {
+    uint64_t admitted[RUNNER_BOARD_MAX];
+};
+
+struct runner {
+    pid_t pid; /* 0: there is none */
+    unsigned long long start_time;
+    int pidfd; /* -1: there is none, or none can be had */
+    int channel, words_fd, notices_fd;
+    struct runner_board *board;
+    char words[RUNNER_WORDS_MAX]; /* what it wrote to its start descriptor */
+    size_t words_size;
+};
+
+/* How it ended. */
+struct runner_end {
+    int code; /* the exit code, or 128 and the signal */
+    int signal_number;
+    bool was_told; /* by rpd, as its last word */
+    char *text;    /* the last error line, without "rpd: "; "": none. In words of the runner */
+    char *earlier; /* "said TEXT\n" for each line before that */
+};
+
+void runner_init(struct runner *runner);
+
+/* [start][loop] argv: the keeper's own. ret_child_fds: the far ends that the setup passes on: the
+ * notices' socket and the board; the caller closes them. 0, or -1 and errno. */
+int runner_start(struct runner *runner, char **argv, int ret_child_fds[2]);
+
+/* [start][loop] Takes in what it has said. Legal at any time. */
+void runner_hear(struct runner *runner);
+
+/* [start][loop] Whether the process has ended; then the end is in *ret, until runner_close(). */
+bool runner_has_ended(struct runner *runner, struct runner_end *ret);
+
+/* [start][loop] By its pidfd. */
+void runner_signal(const struct runner *runner, int number);
+
+/* [start][loop] Kills it if it runs, and closes what belongs to it. Legal at any time. */
+void runner_close(struct runner *runner);
+
+#endif

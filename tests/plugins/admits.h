@@ -1,0 +1,14 @@
+/* The file that admits.c shares with a test. */
+#ifndef TESTS_PLUGINS_ADMITS_H
+#define TESTS_PLUGINS_ADMITS_H
+
+#include <stdint.h>
+
+enum { ADMITS_NAMES = 1 << 20, ADMITS_FDS = 65536 };
+
+struct admits_board {
+    uint64_t inodes[ADMITS_FDS];    /* of sockets, by the runner's descriptors */
+    uint8_t admitted[ADMITS_NAMES]; /* by the client's name; the test clears it */
+};
+
+#endif
