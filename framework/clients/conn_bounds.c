@@ -9,7 +9,7 @@
  * is freed now, its input in its next turn where a callback may be looking at it; both
  * are out of the sums at once. Near a bound, those with more than their share are not read;
  * they wait in group->starved, and whenever a sum falls, all of them are looked at again.
- * Whoever will send no more is read nevertheless: it would hold what it has for nothing. */
+ * A client that will send no more is read nevertheless: it would hold what it has for nothing. */
 #include "clients/conn_inside.h"
 
 #include <string.h>
@@ -67,7 +67,7 @@ static void wake_starved(struct conn_group *group)
     wake_some(group, WOKEN_AT_ONCE);
 }
 
-/* The only place where a sum changes: whoever waits for that must not miss it. */
+/* The only place where a sum changes: a client that waits for it must not miss it. */
 static void set_shares(struct rpd_conn *conn, size_t held)
 {
     const bool falls = held < conn->share.held;

@@ -228,7 +228,7 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
 static struct conn_turn *next(const struct conn_turns *turns)
 {
     static const uint64_t parts_us[] = {[CONN_TURN_LIGHT] = CONN_TURN_US / 2,
-                                        [CONN_TURN_HEAVY] = CONN_TURN_US / 4 * 3,
+                                        [CONN_TURN_HEAVY] = CONN_TURN_US * UINT64_C(3) / 4,
                                         [CONN_TURN_USED] = UINT64_MAX};
     const uint64_t passed_us = turns->read_us - turns->began_us;
     struct conn_turn *last = NULL;

@@ -119,7 +119,8 @@ static int watch(struct hold *hold, struct held *held)
 static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *peer,
                               socklen_t peer_length)
 {
-    const bool has_address = peer_length > sizeof(sa_family_t) && peer->sa_family != AF_UNIX;
+    const bool has_address = peer && peer_length > sizeof(sa_family_t) &&
+                             peer->sa_family != AF_UNIX;
     struct held *held = calloc(1, sizeof *held);
 
     if (held && has_address)

@@ -308,15 +308,19 @@ static void build_phases(struct config_service *service, const json_t *object)
     service->limits = build_limits(find(object, "services[].limits"));
 }
 
+static const char *text_of(const json_t *object, const char *key, const char *given)
+{
+    return object ? json_string_value(json_object_get(object, key)) : given;
+}
+
 /* object: of the tree; NULL: the command line alone makes the service, without JSON. request: what
  * the command line says of it; NULL: nothing. */
 static int build_service(struct config_service *service, const struct config_source *source,
                          const struct config_request *request, json_t *object, size_t index,
                          const struct json_place *place)
 {
-    service->name = object ? json_string_value(json_object_get(object, "name")) : request->name;
-    service->plugin = object ? json_string_value(json_object_get(object, "plugin"))
-                             : request->plugin;
+    service->name = text_of(object, "name", request ? request->name : NULL);
+    service->plugin = text_of(object, "plugin", request ? request->plugin : NULL);
     build_phases(service, object);
     service->plugin_base = strdup(request ? source->working_directory : source->file.directory);
     service->origin = service_origin(source, index, place);

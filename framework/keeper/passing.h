@@ -54,8 +54,8 @@ void passing_admitted(struct passing *passing);
 /* [loop] The runner has ended, or accepts no more: whom it has not admitted waits again. */
 void passing_lost_runner(struct passing *passing);
 
-/* [loop] A stop: only the clients that are queued are still accepted. Those on the way still arrive;
- * if no runner serves, those that wait are closed. */
+/* [loop] A stop: only the clients that are queued are still accepted. Those on the way still
+ * arrive; if no runner serves, those that wait are closed. */
 void passing_drain(struct passing *passing);
 
 /* [loop] No client waits, and none is on the way. */

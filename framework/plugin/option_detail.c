@@ -141,9 +141,10 @@ int option_details_check(const struct option_tables *tables, const char *plugin,
         else
             mistake = row_mistake(tables, row);
         if (mistake)
-            return error_set(error, EXIT_PLUGIN, "plugin", plugin,
-                             "row %zu of its option details (%.64s): %s; the plugin must be corrected",
-                             i, has_sane_size(row) && row->name ? row->name : "-", mistake);
+            return error_set(
+                error, EXIT_PLUGIN, "plugin", plugin,
+                "row %zu of its option details (%.64s): %s; the plugin must be corrected", i,
+                has_sane_size(row) && row->name ? row->name : "-", mistake);
     }
     return 0;
 }

@@ -444,7 +444,7 @@ template <class Run, class Done> void conn::job(Run run, Done done) const
 
     if (rpd_job_submit(rpd_conn_service(it_), glue::run, glue::done, job.get()) < 0)
         throw busy();
-    job.release();
+    static_cast<void>(job.release()); // it is the loop's now
     pause();
 }
 

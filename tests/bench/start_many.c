@@ -114,7 +114,7 @@ static bool judge(const double figures[FIGURES])
 /* The best of each figure. */
 bool measure_many(long services)
 {
-    double one[FIGURES], best[FIGURES], files = 0;
+    double one[FIGURES], best[FIGURES] = {0}, files = 0;
 
     run(1, 0, one);
     for (int round = 0; round < ROUNDS && (round == 0 || !judge(best)); round++) {

@@ -348,7 +348,7 @@ Test(keeper, killed_every_100_ms)
 {
     const size_t kills = is_long() ? 600 : 40, clients = is_long() ? 2000 : 400;
     struct scene scene = prepare("\"keeper\":true,\"on_crash_loop\":\"wait\",", "");
-    int64_t gaps[600];
+    int64_t gaps[600] = {0};
     struct crowd crowd;
     pid_t runner = 0;
 
