@@ -8,7 +8,7 @@
  *     queue ──► look again ──► has another caller's start failed meanwhile? its line and code
  *                         └──► is it in a crash loop? its last line and code
  *                         └──► start it, look again
- * */
+ */
 #include "rpdctl/ensure/ensure.h"
 
 #include "base/clock.h"

@@ -18,7 +18,7 @@
 
 /* An upgrade puts another file in the place of the file that runs. /proc shows this to the
  * process's owner and to root.
- * */
+ */
 static bool runs_a_file_that_is_gone(pid_t pid)
 {
     static const char suffix[] = " (deleted)";
@@ -159,7 +159,7 @@ static bool is_one_of(const glob_t *paths, const char *path)
 
 /* Any user can make a directory in /tmp: rpdctl looks only into a directory of the user whose
  * number it bears.
- * */
+ */
 static bool is_of_its_user(const char *path)
 {
     char name[64];
