@@ -1,5 +1,5 @@
 /* rpdctl check: runs a plugin against the contract, and names each breach. The
- * checks are in rpdctl_check_*.c, what they work with is in rpdctl/kit.h. */
+ * checks are in the other files of rpdctl/check/, what they work with is in rpdctl/kit.h. */
 #include "base/clock.h"
 #include "base/nearest.h"
 #include "library/libjansson.h"
