@@ -10,7 +10,7 @@
 enum {
     SMALLEST = 1024,
     PAGE = 4096,
-    MAPPED = 4 * 1024 * 1024, /* malloc() maps such blocks: see daemon/process.c */
+    MAPPED = 4 * 1024 * 1024, /* malloc() maps such blocks: see daemon/own_process.c */
     LITTLE_MAPPED = 256 * 1024
 };
 

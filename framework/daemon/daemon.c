@@ -15,7 +15,7 @@
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/keeping.h"
-#include "daemon/process.h"
+#include "daemon/own_process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
 #include "guard/exit_guard.h"
@@ -524,7 +524,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     /* The environment first: it says which descriptors are ours. */
     failed = adoption_begin(&daemon.adoption, &error);
     if (!failed)
-        failed = process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
+        failed = own_process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
     outcome_set_start_fd(start_fd);
     if (failed) {
         outcome_report(&error);
@@ -532,7 +532,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
         adoption_finish(&daemon.adoption);
         return (int)error.code;
     }
-    process_give_memory_back();
+    own_process_give_memory_back();
     control_init(&daemon.control);
     watchdog_begin();
     if (daemon.role == SERVICE_OF_RUNNER)

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "config/digest.h"
 #include "daemon/daemon_inside.h"
-#include "daemon/process.h"
+#include "daemon/own_process.h"
 #include "daemon/restart.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
@@ -54,7 +54,7 @@ int daemon_recall(struct daemon *daemon, struct error *error)
     if (!is_managed(daemon))
         return 0;
     watchdog_disarm(WATCHDOG_START);
-    process_identity(boot_id, &start_time);
+    own_process_identity(boot_id, &start_time);
     FOR_EACH_SERVICE(daemon, service) {
         /* It has no name here: a history that is moved or made again is not this one. */
         const int kept = restart_recall(daemon->runtime_dirfd, service->name);
@@ -84,7 +84,7 @@ int daemon_publish(struct daemon *daemon, struct error *error)
     struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
     config_digest(daemon->config, digest);
-    process_identity(boot_id, &common.start_time);
+    own_process_identity(boot_id, &common.start_time);
     state.start_time = common.start_time;
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
@@ -121,7 +121,7 @@ void daemon_publish_next_pages(void *arg)
     char boot_id[BOOT_ID_SIZE];
     struct state_page_identity identity = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
-    process_identity(boot_id, &identity.start_time);
+    own_process_identity(boot_id, &identity.start_time);
     FOR_EACH_SERVICE(daemon, service)
         publish_next_page(daemon, service, &identity);
 }

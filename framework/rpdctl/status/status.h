@@ -47,7 +47,7 @@ bool status_knows_times(const struct instance *instance);
 /* How long the process runs, in milliseconds; 0: not known. */
 uint64_t status_uptime_ms(const struct status *status, const struct instance *instance);
 
-/* Prints a line for each service; prints all about one service. */
+/* Prints a line for each service, or all about one service. */
 void status_print_table(const struct status *status, FILE *to);
 void status_print_detail(const struct status *status, const struct status_row *row, FILE *to);
 

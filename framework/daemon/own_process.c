@@ -1,5 +1,5 @@
 /* The process's surroundings. See process.h. */
-#include "daemon/process.h"
+#include "daemon/own_process.h"
 
 #include "base/descriptors.h"
 
@@ -111,7 +111,7 @@ static int take_descriptors(int listen_fds, int *notify_fd, int *start_fd, struc
     return -1;
 }
 
-int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error *error)
+int own_process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error *error)
 {
     if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
         return error_set(error, EXIT_SECURITY, "start", "rpd",
@@ -129,7 +129,7 @@ int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error 
     return 0;
 }
 
-void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_start_time)
+void own_process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_start_time)
 {
     struct proc_stat stat = {0};
 
@@ -142,7 +142,7 @@ void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_st
  * where anything small lies behind it: after 100 clients with 15 MiB each 800 MiB did. With fixed
  * ones it all went back. Lower than this, answers of 1 MiB took twice as long or more, for the
  * pages that come and go; those beyond it are slower for that. */
-void process_give_memory_back(void)
+void own_process_give_memory_back(void)
 {
     enum { MMAP_THRESHOLD = 4 << 20, TRIM_THRESHOLD = 16 << 20 };
     const char *tunables = getenv("GLIBC_TUNABLES");
