@@ -320,8 +320,7 @@ static int check_file(int fd, uint64_t offset, uint64_t size)
     return read_without_waiting(fd, &byte, 0, offset) < 0 && errno == EBADF ? -1 : 0;
 }
 
-/* Copies a piece that is small and in memory into the block in which a callback's output
- * gathers. */
+/* Copies a file that is small and in memory into the block in which a callback's output gathers. */
 static bool copy_small(struct rpd_conn *conn, const struct conn_file *file)
 {
     struct conn_loop *loop = conn->group->loop;

@@ -112,7 +112,7 @@ void stage_signal(const struct stage *stage, int signal_number);
 bool stage_ends(struct stage *stage, int code, int within_ms);
 bool stage_leaves_nothing(struct stage *stage);
 
-/* Likewise, after a SIGTERM. */
+/* Sends SIGTERM, and then likewise. */
 bool stage_stops(struct stage *stage);
 
 /* Whether the daemon has not ended; whether it does not end within this time. */

@@ -19,8 +19,8 @@ void ensure_turn_sign(const struct ensure_request *request, const struct lock *l
  * was another; 0: whether one ever was is not known. */
 uint64_t ensure_turn_since_ms(const struct ensure_request *request, const struct lock *lock);
 
-/* Whether the last start was that of another configuration with the same first name: how that start
- * went does not concern this caller. */
+/* Whether the last start was that of another configuration whose first service has the same name:
+ * how that start went does not concern this caller. */
 bool ensure_turn_was_anothers(const struct ensure_request *request, const struct lock *lock);
 
 #endif
