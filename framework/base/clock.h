@@ -1,4 +1,4 @@
-/* Time that only goes forward; and the wall clock, for what others read. */
+/* Time that only goes forward, and the wall clock for times that other processes read. */
 #ifndef FRAMEWORK_CLOCK_H
 #define FRAMEWORK_CLOCK_H
 

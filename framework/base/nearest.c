@@ -11,7 +11,7 @@ static size_t least(size_t one, size_t other)
     return one < other ? one : other;
 }
 
-/* The three last rows of the table of distances are all that is looked at. */
+/* Only the last three rows of the table of distances are needed. */
 struct rows {
     size_t before[NAME_MAX_LENGTH + 1];
     size_t above[NAME_MAX_LENGTH + 1];

@@ -13,13 +13,13 @@
 enum { OUTPUT_LINE_MAX = 4096 }; /* what a pipe takes whole or not at all */
 enum { OUTPUT_HEAD_MAX = 32 };
 
-/* syslog's. */
+/* The priorities of syslog. */
 enum output_priority { OUTPUT_ERROR = 3, OUTPUT_WARNING = 4, OUTPUT_INFO = 6, OUTPUT_DEBUG = 7 };
 
 /* [start] Looks where stderr goes. Before the first line; without it lines have no heads. */
 void output_begin(void);
 
-/* [start] Lines have their time already. */
+/* [start] Lines already have their time. */
 void output_without_time(void);
 
 /* [start] Before other threads write. Until then it may wait if another process
@@ -33,10 +33,10 @@ void output_note_zone(void);
  * as it was. */
 void output_keep_zone(void);
 
-/* [any], async-signal-safe. What a line begins with, here; its size. */
+/* [any], async-signal-safe. Writes what a line begins with here, and returns its size. */
 size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX]);
 
-/* [any], async-signal-safe. A whole line, or false: there was no room. */
+/* [any], async-signal-safe. Writes a whole line, or returns false: there was no room. */
 bool output_write(enum output_priority priority, const char *line, size_t size);
 
 #endif

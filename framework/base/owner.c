@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OVERFLOW_ID = 65534 }; /* the kernel's default; others are not known to be used */
+enum { OVERFLOW_ID = 65534 }; /* the kernel's default; no other value is known to be used */
 
 /* A line is "first-here first-outside count". */
 static bool map_lacks_overflow_id(const char *map)

@@ -1,5 +1,5 @@
-/* Paths that only root and the user can turn elsewhere: each directory on the way, and each
- * symbolic link, is looked at. */
+/* Paths that only root and the user can redirect: rpd looks at each directory on the way, and at
+ * each symbolic link. */
 #ifndef FRAMEWORK_TRUSTED_PATH_H
 #define FRAMEWORK_TRUSTED_PATH_H
 
@@ -7,12 +7,12 @@
 
 #include <limits.h>
 
-/* [start] Resolves a path as realpath() does: all of its components are there. Each directory that
- * something is looked up in passes directory_check(), and each link belongs to root or us. What the
- * path leads to is not judged, unless it is a directory.
+/* [start] Resolves a path as realpath() does: all of its components must exist. Each directory in
+ * which a component is looked up must pass directory_check(), and each link must belong to root or
+ * to the process's user. The target of the path is not judged, unless it is a directory.
  *
- * 0, and the path without links in ret_path. -1: the error says what others could change (77).
- * Above 0: errno's value, it cannot be resolved. */
+ * 0, and the path without links in ret_path. -1: the error says what other users could change (77).
+ * Above 0: errno's value; the path cannot be resolved. */
 int trusted_path_resolve(const char *path, char ret_path[PATH_MAX], const char *step,
                          struct error *error);
 

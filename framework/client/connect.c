@@ -39,7 +39,7 @@ static socklen_t read_unix(const char *name, union address *ret)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
 }
 
-/* What listens on any address is met on this machine. */
+/* A listener on any address is reached on this machine. */
 static void leave_wildcard(union address *address)
 {
     if (address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->ipv6.sin6_addr))
@@ -74,7 +74,7 @@ static socklen_t read_tcp(const char *text, union address *ret)
                : 0;
 }
 
-/* Its size; 0: the text is none. */
+/* Returns the size of the address; 0: the text is no address. */
 static socklen_t read_address(const char *endpoint, union address *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -87,7 +87,7 @@ static socklen_t read_address(const char *endpoint, union address *ret)
 
 /* ---- connecting ------------------------------------------------------------------- */
 
-/* connect() heeds it, and says EAGAIN or EINPROGRESS. Zero would be none. */
+/* connect() heeds the limit, and returns EAGAIN or EINPROGRESS. Zero would mean no limit. */
 static void limit_connect(int fd, uint64_t deadline_us)
 {
     const uint64_t now_us = clock_us();

@@ -5,8 +5,8 @@
  *      ▲ └─not there─► rpdctl ensure ──► its end ──► look, connect
  *      └──────── a pause ◄── it went between look and connect
  *
- * The descriptor is an epoll's: in it are, by state, what rpdctl says, its pidfd, or the
- * socket; and a timer, for pauses and the deadline. */
+ * The descriptor is an epoll set. Depending on the state, it holds rpdctl's output, its pidfd, or
+ * the socket; and it holds a timer, for pauses and the deadline. */
 #include "base/clock.h"
 #include "client/connect.h"
 #include "client/request.h"
@@ -31,13 +31,13 @@ struct rpd_connecting {
     char *config, *service;
     enum state state;
     int epoll, timer;
-    int watched;               /* in the epoll, beside the timer, and ours to close; -1: none */
+    int watched; /* in the epoll set, beside the timer; closed by this file; -1: none */
     struct client_child child; /* pid 0: none */
     struct client_words words;
     bool was_ensured;
     struct instance instance; /* whose endpoints are tried, in two rounds: unix ones first */
     size_t tried;
-    int cause; /* of the last that could not be connected to */
+    int cause; /* of the last endpoint that could not be connected to */
     int tries;
 };
 
@@ -59,7 +59,7 @@ static void set_timer(struct rpd_connecting *connecting, uint64_t at_us)
 static void forget_watched(struct rpd_connecting *connecting)
 {
     if (connecting->watched >= 0)
-        close(connecting->watched); /* and out of the epoll it is */
+        close(connecting->watched); /* which also removes it from the epoll set */
     connecting->watched = -1;
 }
 
@@ -114,7 +114,7 @@ static int look(struct rpd_connecting *connecting)
         return begin_connect(connecting);
     if (!connecting->was_ensured)
         return begin_start(connecting);
-    /* It may have gone again. */
+    /* The daemon may have gone again. */
     if (++connecting->tries == CLIENT_TRIES_MAX)
         return client_is_not_there(&connecting->request, 0);
     connecting->was_ensured = false;
@@ -122,7 +122,7 @@ static int look(struct rpd_connecting *connecting)
     return RPD_CONNECT_AGAIN;
 }
 
-/* Its end is near. Where its parent is unknown, so is its code. */
+/* rpdctl's end is near. If its parent is unknown, so is its code. */
 static int hear(struct rpd_connecting *connecting)
 {
     int more, pidfd;
@@ -158,7 +158,7 @@ static int reap(struct rpd_connecting *connecting)
     return STEP_ON;
 }
 
-/* The next in turn; NULL: there is none. */
+/* The next endpoint in turn; NULL: there is none. */
 static const char *next_endpoint(struct rpd_connecting *connecting)
 {
     const struct record_view *record = &connecting->instance.record;
@@ -220,7 +220,7 @@ static int end_connect(struct rpd_connecting *connecting)
 {
     struct epoll_event event;
 
-    /* The timer may have woken us; what is connecting still is no error. */
+    /* The timer may have woken the caller; a socket that is still connecting is no error. */
     if (epoll_wait(connecting->epoll, &event, 1, 0) == 0)
         return RPD_CONNECT_AGAIN;
     connecting->cause = client_connect_cause(connecting->watched);
@@ -304,8 +304,8 @@ int rpd_connect_step(struct rpd_connecting *connecting, struct rpd_client_error 
     return result;
 }
 
-/* A start that is on its way goes on; its rpdctl, if it has not ended, is no longer waited
- * for, and is asked to end. */
+/* A start that is on its way goes on. If its rpdctl has not ended, it is no longer waited for, and
+ * is asked to end. */
 void rpd_connect_free(struct rpd_connecting *connecting)
 {
     if (!connecting)

@@ -22,7 +22,7 @@ static int accept_and_set(int fd, struct sockaddr *ret_peer, socklen_t *ret_size
     return -1;
 }
 
-/* A firewall may say EPERM of one client; a sandbox says it of all. */
+/* A firewall may return EPERM for one client; a sandbox returns it for all. */
 static bool is_denied(const struct accept_errors *errors, int error_number)
 {
     return error_number == ENOSYS || (error_number == EPERM && errors->in_a_row >= IN_A_ROW_MAX);

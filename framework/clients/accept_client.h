@@ -1,4 +1,4 @@
-/* Accepting one client, whatever the kernel, a firewall or a sandbox says to it. */
+/* Accepting one client, whatever error the kernel, a firewall or a sandbox returns. */
 #ifndef FRAMEWORK_ACCEPT_CLIENT_H
 #define FRAMEWORK_ACCEPT_CLIENT_H
 
@@ -15,8 +15,9 @@ struct accept_errors {
 int accept_client(struct accept_errors *errors, int fd, struct sockaddr *ret_peer,
                   socklen_t *ret_size);
 
-/* [loop] Whether that error was of a client that left while it was queued: the next one may be
- * fine. False for one that comes again and again: it is of the listener, or of the process. */
+/* [loop] Whether that error concerned a client that left while it was queued: the next client may
+ * be fine. False for an error that comes again and again: it concerns the listener, or the
+ * process. */
 bool accept_can_go_on(const struct accept_errors *errors, int error_number);
 
 #endif

@@ -52,7 +52,7 @@ static void pause_accepting(struct acceptor *acceptor, int error_number, bool so
                         "cannot accept clients (%s%s); they wait until it is possible again",
                         error_is_shortage(error_number) ? "" : "accept: ", strerror(error_number));
     }
-    /* While some get in, the rest need not wait for long. */
+    /* While some clients get in, the others need not wait for long. */
     acceptor->pause_ms = acceptor->pause_ms == 0 || some_got_in ? 10
                          : acceptor->pause_ms >= 100            ? 1000
                                                                 : acceptor->pause_ms * 10;
@@ -123,8 +123,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         places_wait_over(&acceptor->waiter);
 }
 
-/* Tries at once, whether a client is queued or not: it finds out whether the
- * wait is over. */
+/* Tries at once, whether a client is queued or not: this shows whether the wait is over. */
 static void go_on(void *arg)
 {
     struct acceptor *acceptor = arg;

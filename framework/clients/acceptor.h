@@ -1,9 +1,9 @@
 /* Accepting: one listener's clients, on the loop.
  *
- * A turn accepts a bounded number, so that a burst does not starve the
- * connections that are there already. Where there is no place (places.h) it waits
- * until there is one. Without descriptors or memory, or where accept() fails again
- * and again, it pauses for 10, 100, then 1000 ms: libevent's own listener would spin. */
+ * A turn accepts a bounded number of clients, so that a burst does not starve the connections that
+ * are there already. If there is no place (places.h), the acceptor waits until there is one.
+ * Without descriptors or memory, or if accept() fails again and again, it pauses for 10, 100, then
+ * 1000 ms: libevent's own listener would spin. */
 #ifndef FRAMEWORK_ACCEPTOR_H
 #define FRAMEWORK_ACCEPTOR_H
 
@@ -14,8 +14,8 @@
 
 #include <rpd/base.h>
 
-/* [loop] take_fd: connected, non-blocking, close-on-exec; it has a place, and is
- * closed by places_close(). */
+/* [loop] take_fd is connected, non-blocking and close-on-exec; it has a place, and places_close()
+ * closes it. */
 typedef void (*acceptor_client_fn)(void *arg, int take_fd, const struct sockaddr *peer,
                                    socklen_t peer_length);
 
@@ -42,8 +42,8 @@ void acceptor_init(struct acceptor *acceptor, const char *subject, bool same_use
 /* fd stays the caller's. 0, or -1 without memory. */
 int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd);
 
-/* Accepts, whether there are places or not, the clients queued at fd: the last act
- * of a listener that has been withdrawn or replaced. */
+/* Accepts the clients queued at fd, whether there are places or not: the last act of a listener
+ * that has been withdrawn or replaced. */
 void acceptor_take_queued(struct acceptor *acceptor, int fd);
 
 /* Goes on with another descriptor. */

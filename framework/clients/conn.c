@@ -1,9 +1,8 @@
 /* The data path: a connection's life. See conn.h for its shape, rpd/conn.h for its
  * promises, conn_input.c and conn_output.c for its two halves.
  *
- * Callbacks, libevent's events and the backend's calls only set fields. Whatever is
- * set, the connection then gets a turn (conn_turns.h), and serve() does what
- * follows, in this order:
+ * Callbacks, libevent's events and the backend's calls only set fields. Whichever field is set, the
+ * connection then gets a turn (conn_turns.h), and serve() takes these steps, in this order:
  *
  *     may_have_room, has_stalled   output that waits is sent; a client that has not
  *                                  taken any for write_stall_s is cut
@@ -224,7 +223,7 @@ static bool is_idle(const struct rpd_conn *conn)
     return conn->in.size == 0 && conn->keeps == 0 && conn->works == 0;
 }
 
-/* A request that waits in the kernel is one in flight. */
+/* A request that waits in the kernel counts as in flight. */
 static bool has_arrived(int fd)
 {
     char byte;
@@ -232,7 +231,7 @@ static bool has_arrived(int fd)
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
-/* With all output sent: is there a reason to go on? */
+/* All output is sent: is there a reason to go on? */
 static bool is_over(const struct rpd_conn *conn)
 {
     const struct conn_group *group = conn->group;
@@ -257,7 +256,7 @@ static bool may_be_read(const struct rpd_conn *conn)
     return conn_takes_input(conn) && !conn->input_ended && !conn->starved;
 }
 
-/* Not while on_data is due, but where it has taken none of that input: it may need more. */
+/* Not while on_data is due, unless on_data has taken none of that input: it may need more. */
 static bool needs_input(const struct rpd_conn *conn)
 {
     return conn->wants_data ? conn->untaken == UNTAKEN_MAX : conn->may_have_input;
@@ -271,8 +270,8 @@ static bool needs_turn(const struct rpd_conn *conn)
            (conn->owed && conn_owed_has_work(conn));
 }
 
-/* event_add() returns 0 and does nothing for an event that is active without being watched,
- * as after a time-out: what is left of an activation goes first. */
+/* event_add() returns 0 and does nothing for an event that is active without being watched, as
+ * after a time-out: so what is left of an activation is removed first. */
 static void arm(struct rpd_conn *conn, struct event *event, const struct timeval *timeout)
 {
     if (event_is_watched(event))
@@ -288,8 +287,8 @@ static void disarm(struct event *event)
         event_del(event);
 }
 
-/* libevent wants all of a descriptor's events of one kind: those of its output are not by the
- * edge. */
+/* libevent wants all events of a descriptor to be of one kind, and those of its output are not
+ * edge-triggered. */
 static void watch_by_edge(struct rpd_conn *conn, bool by_edge)
 {
     const short what = EV_READ | EV_PERSIST | (by_edge ? EV_ET : 0);
@@ -300,16 +299,16 @@ static void watch_by_edge(struct rpd_conn *conn, bool by_edge)
     event_assign(&conn->read_event, conn->group->loop->base, conn->fd, what, on_readable, conn);
 }
 
-/* What is starved is not read, and its client's end lies behind what it has sent. So each arrival
- * is reported once; no more arrive than the kernel takes. While output waits, sending it finds
- * out. */
+/* A starved connection is not read, and its client's end lies behind what the client has sent. So
+ * each arrival is reported once; no more arrive than the kernel takes. While output waits, sending
+ * it reveals the end. */
 static bool awaits_end(const struct rpd_conn *conn)
 {
     return conn->starved && !conn->input_ended && !conn->choked && !conn->finishing &&
            !conn->broken && !(conn->paused & CONN_PAUSED_BY_BACKEND) && !conn_has_output(conn);
 }
 
-/* more: it will be looked at again without that. */
+/* more: the connection will be looked at again without such an event. */
 static void watch_input(struct rpd_conn *conn, bool more)
 {
     const bool by_edge = awaits_end(conn);
@@ -335,7 +334,7 @@ static void watch(struct rpd_conn *conn, bool more)
     }
 }
 
-/* What the client is waited for. */
+/* What rpd waits for the client to do. */
 static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
 {
     if (conn_has_output(conn) || conn->finishing || conn->group->draining)
@@ -368,7 +367,8 @@ static bool is_owed(const struct rpd_conn *conn)
     return conn_has_output(conn) || (conn->owed && conn_has_dues(conn));
 }
 
-/* What is true of it now, and what follows. Never from within one of its callbacks. */
+/* Does what follows from the state of the connection. Never called from within one of its
+ * callbacks. */
 static enum conn_turn_end settle(struct rpd_conn *conn)
 {
     bool more;
@@ -416,8 +416,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
     };
     struct rpd_conn *conn = (struct rpd_conn *)clock;
 
-    /* Another connection's callback may have kept it; or the loop is late, and not
-     * the client. */
+    /* Another connection's callback may have kept it; or the loop is late, not the client. */
     if (clock_of(conn) == kind && conn->starved && conn_cut_if_starved(conn)) {
         conn_close(conn, false);
         return;
@@ -432,7 +431,8 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* ---- events ------------------------------------------------------------------ */
 
-/* Has its client left, or ended its side? What a reset one has sent is not worth its memory. */
+/* Has the client left, or ended its side? What a client that reset the connection has sent is not
+ * worth its memory. */
 static void look_for_end(struct rpd_conn *conn)
 {
     struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
@@ -453,7 +453,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
             return;
     }
     conn->may_have_input = true;
-    /* It has waited for its turn for some of the loop's: libevent need not report it again. */
+    /* The connection has waited for its turn during some of the loop's turns: libevent need not
+     * report it again. */
     if (++conn->reports == REPORTS_MAX)
         event_del(&conn->read_event);
     conn_turn_take(&conn->group->loop->turns, &conn->turn);
@@ -500,7 +501,7 @@ void conn_open(struct conn_group *group, int take_fd)
     conn_settle_later(conn);
 }
 
-/* It is one that its backend has finished from the first: only that on_close is not
+/* The connection is like one that its backend has finished at once, except that on_close is not
  * called. */
 static void answer_busy(struct rpd_conn *conn, void *state)
 {
@@ -528,8 +529,8 @@ void conn_group_drain(struct conn_group *group)
     struct rpd_conn *conn;
 
     group->draining = true;
-    /* Each is settled in the next turn: what that does to others cannot disturb
-     * this walk. */
+    /* Each connection is settled in the next turn, so what that does to others cannot disturb this
+     * walk. */
     TAILQ_FOREACH(conn, &group->conns, link)
         conn_settle_later(conn);
 }

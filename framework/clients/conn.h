@@ -1,9 +1,8 @@
 /* Connections on the loop: the data path. The backend's side is rpd/conn.h.
  *
- * Plain events with read and gathered writes. All connections of a loop share
- * one input and one output block: bytes stay there while a callback runs, and
- * only what is left over is copied to the connection itself, so that an idle
- * one owns no buffer. */
+ * Plain events with read and gathered writes. All connections of a loop share one input and one
+ * output block: bytes stay there while a callback runs, and only what is left over is copied to the
+ * connection itself, so that an idle connection owns no buffer. */
 #ifndef FRAMEWORK_CONN_H
 #define FRAMEWORK_CONN_H
 
@@ -12,21 +11,21 @@
 int conn_loop_init(struct conn_loop *loop, struct event_base *base);
 void conn_loop_finish(struct conn_loop *loop);
 
-/* What is above state is the owner's to set before. */
+/* The owner sets the fields above state before the call. */
 void conn_group_init(struct conn_group *group, struct conn_loop *loop);
 
-/* All connections are closed. */
+/* The caller has closed all connections. */
 void conn_group_finish(struct conn_group *group);
 
-/* [loop] Takes a client in, which has a place: on_connect, then on_data as bytes
- * come. Closes it where there is no memory. */
+/* [loop] Takes in a client that has a place: on_connect, then on_data as bytes come. Closes the
+ * client if there is no memory. */
 void conn_open(struct conn_group *group, int take_fd);
 
-/* [loop] Takes a client in only to give it the busy answer. */
+/* [loop] Takes in a client only to give it the busy answer. */
 void conn_refuse(struct conn_group *group, int take_fd);
 
-/* [loop] Whatever has been asked is still answered; idle ones are closed now,
- * the others as soon as they are idle. */
+/* [loop] Requests that have come are still answered; idle connections are closed now, the others as
+ * soon as they are idle. */
 void conn_group_drain(struct conn_group *group);
 
 /* [loop] Closes all. */

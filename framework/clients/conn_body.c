@@ -1,8 +1,8 @@
 /* Bodies that are received. See conn_owed.h.
  *
- * The loop reads into one buffer while a worker empties the other, into a function or a file.
- * When both are full nothing is read, and the client waits. What has come with the request, and
- * was not consumed, is the body's first part; behind the body nothing is read. */
+ * The loop reads into one buffer while a worker empties the other, into a function or a file. When
+ * both are full, nothing is read, and the client waits. What has come with the request, and was not
+ * consumed, is the first part of the body; nothing is read beyond the body. */
 #include "clients/conn_owed.h"
 #include "guard/loop_only.h"
 
@@ -81,7 +81,7 @@ static void run_sink(struct rpd_job *job, void *arg)
                                   : write_all(body);
 }
 
-/* Its due is listed, and what is left of it is dropped. */
+/* Lists the due of the body, and drops what is left of the body. */
 static void end_receiving(struct conn_owed *owed, int error)
 {
     struct conn_body *body = &owed->body;
@@ -140,7 +140,7 @@ static void start_sink(struct conn_owed *owed)
     owed->conn->works++;
 }
 
-/* A step costs a worker's wake-up, so it should be worth it. */
+/* A step costs a worker's wake-up, so the step should be worth that. */
 static void hand_over(struct conn_owed *owed)
 {
     const struct conn_body *body = &owed->body;

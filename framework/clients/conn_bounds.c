@@ -1,20 +1,20 @@
-/* The data path's bounds on memory: what a connection holds is part of two sums, and
- * what follows from them. See conn_inside.h and conn_memory.h.
+/* The data path's bounds on memory: the two sums that count what a connection holds, and what
+ * follows from them. See conn_inside.h and conn_memory.h.
  *
- * Buffers double, but near a bound they grow little by little: what lies between "near" and the
- * bound is an eighth of it, and would be jumped over else.
+ * Buffers double, but near a bound they grow little by little: the range between "near" and the
+ * bound is an eighth of the bound, and a buffer that doubles would jump over it.
  *
- * A buffer that grows or shrinks is accounted for at once, before anything else can
- * grow. When a sum passes its bound, the connection that holds most is cut: its output
- * is freed now, its input in its next turn where a callback may be looking at it; both
- * are out of the sums at once. Near a bound, those with more than their share are not read;
- * they wait in group->starved, and whenever a sum falls, all of them are looked at again.
- * A client that will send no more is read nevertheless: it would hold what it has for nothing. */
+ * A buffer that grows or shrinks is accounted for at once, before anything else can grow. When a
+ * sum passes its bound, the connection that holds most is cut: its output is freed now, and its
+ * input in its next turn if a callback may be looking at it; both leave the sums at once. Near a
+ * bound, connections with more than their share are not read; they wait in group->starved, and
+ * whenever a sum falls, all of them are looked at again. A client that will send no more is read
+ * nevertheless: it would hold what it has for nothing. */
 #include "clients/conn_inside.h"
 
 #include <string.h>
 
-enum { WOKEN_AT_ONCE = 16 }; /* each that has been looked at wakes the next */
+enum { WOKEN_AT_ONCE = 16 }; /* each one that has been looked at wakes the next */
 
 static struct conn_memory *peer_memory_of(const struct rpd_conn *conn)
 {
@@ -60,14 +60,14 @@ static void wake_some(struct conn_group *group, size_t most)
     }
 }
 
-/* Which of them may be read again, if any, is not known before each has been looked at. */
+/* Each must be looked at to find out which of them may be read again. */
 static void wake_starved(struct conn_group *group)
 {
     group->unwoken = group->starved_count;
     wake_some(group, WOKEN_AT_ONCE);
 }
 
-/* The only place where a sum changes: a client that waits for it must not miss it. */
+/* The only place where a sum changes: a client that waits for memory must not miss the change. */
 static void set_shares(struct rpd_conn *conn, size_t held)
 {
     const bool falls = held < conn->share.held;

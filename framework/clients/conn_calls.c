@@ -1,5 +1,5 @@
-/* What a backend may call of a connection, except for input and output. See rpd/conn.h; conn.c
- * has what follows from each field. */
+/* The calls of a backend on a connection, except for input and output. See rpd/conn.h; conn.c has
+ * what follows from each field. */
 #include "clients/conn_inside.h"
 
 #include "base/log.h"

@@ -5,7 +5,7 @@
 
 enum { EXPIRED_A_TURN = 256 };
 
-/* To some milliseconds, for a fifth of the price. */
+/* Precise to some milliseconds, at a fifth of the cost. */
 uint64_t conn_clock_now_ms(void)
 {
     struct timespec now;
@@ -21,7 +21,7 @@ static void tick_in(struct conn_clocks *clocks, int seconds)
     clocks->is_ticking = event_add(&clocks->tick, &wait) == 0;
 }
 
-/* One that has expired; NULL: none. */
+/* Returns a clock that has expired; NULL: none. */
 static struct conn_clock *find_expired(struct conn_clocks *clocks, uint64_t now)
 {
     for (int kind = CONN_CLOCK_FIRST_BYTE; kind < CONN_CLOCK_KINDS; kind++) {

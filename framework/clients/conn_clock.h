@@ -53,7 +53,8 @@ void conn_clock_start(struct conn_clocks *clocks, struct conn_clock *clock,
                       enum conn_clock_kind kind);
 void conn_clock_stop(struct conn_clocks *clocks, struct conn_clock *clock);
 
-/* From now on it measures this kind; anew: from now, even if it did already. */
+/* From now on the clock measures this kind; anew: starting now, even if it measured this kind
+ * already. */
 static inline void conn_clock_set(struct conn_clocks *clocks, struct conn_clock *clock,
                                   enum conn_clock_kind kind, bool anew)
 {

@@ -1,9 +1,9 @@
 /* Files that are sent, between the bytes of conn->out. See conn_owed.h.
  *
  * A step of a file is sent when its pages are in memory, so that sendfile() waits for no disk. The
- * loop reads a byte here and there, without waiting; where one is missing, or it cannot know, a
- * worker touches all of the step first. (mincore() of all pages took a third of the time of
- * sending them; caches are filled, and emptied, by larger pieces.) Small files are copied into the
+ * loop reads a byte here and there, without waiting; if one is missing, or the loop cannot know, a
+ * worker touches all of the step first. A mincore() of all pages took a third of the time of
+ * sending them; caches are filled, and emptied, by larger pieces. Small files are copied into the
  * block in which a callback's output gathers. */
 #include "clients/conn_owed.h"
 
@@ -44,7 +44,7 @@ static bool is_file_system_in_memory(int fd)
            (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
 }
 
-/* As preadv2() with RWF_NOWAIT. */
+/* Like preadv2() with RWF_NOWAIT. */
 static ssize_t read_without_waiting(int fd, void *bytes, size_t size, uint64_t at)
 {
     const struct iovec room = {bytes, size};
@@ -55,7 +55,7 @@ static ssize_t read_without_waiting(int fd, void *bytes, size_t size, uint64_t a
     return got;
 }
 
-/* (Where the file has ended sendfile() says so.) */
+/* If the file has ended, sendfile() reports it. */
 static bool is_resident(int fd, uint64_t at, size_t size)
 {
     size_t looked = 0;
@@ -88,7 +88,7 @@ static int touch_by_reading(int fd, uint64_t at, size_t size)
     return 0;
 }
 
-/* [worker] The step after it is read meanwhile. 0, or an errno. */
+/* [worker] The kernel reads the step after it meanwhile. 0, or an errno. */
 static int make_resident(int fd, uint64_t at, size_t size)
 {
     const uint64_t skipped = at % (uint64_t)sysconf(_SC_PAGESIZE);
@@ -168,7 +168,7 @@ static void end_paging(struct rpd_service *service, void *arg, bool cancelled)
     conn_owed_end_work(conn);
 }
 
-/* False: a worker is at it. */
+/* False: a worker works on it. */
 static bool is_ready(struct conn_owed *owed, struct conn_file *file)
 {
     const size_t step = (size_t)smaller(file->left, CONN_STEP);
@@ -193,8 +193,8 @@ static bool is_ready(struct conn_owed *owed, struct conn_file *file)
 
 /* ---- sending --------------------------------------------------------------------------- */
 
-/* What has been sent in one go; and whether there may be room for more: a client may have made
- * some meanwhile, which costs less to try than to wait for the loop to say. */
+/* How much was sent in one go, and whether there may be room for more: a client may have made room
+ * meanwhile, and a try costs less than waiting for the loop to report it. */
 struct progress {
     size_t sent;
     bool has_room;
@@ -305,7 +305,7 @@ uint64_t conn_file_bytes(const struct rpd_conn *conn)
 
 /* ---- the backend's side ------------------------------------------------------------------ */
 
-/* 0: it is regular, as long as that, and can be read. */
+/* 0: the file is regular, long enough, and readable. */
 static int check_file(int fd, uint64_t offset, uint64_t size)
 {
     struct stat status;
@@ -320,7 +320,7 @@ static int check_file(int fd, uint64_t offset, uint64_t size)
     return read_without_waiting(fd, &byte, 0, offset) < 0 && errno == EBADF ? -1 : 0;
 }
 
-/* Into the block that a callback's output gathers in, if it is small and in memory. */
+/* Copies a file that is small and in memory into the block in which a callback's output gathers. */
 static bool copy_small(struct rpd_conn *conn, const struct conn_file *file)
 {
     struct conn_loop *loop = conn->group->loop;

@@ -1,4 +1,4 @@
-/* The data path's frames: rpd_conn_read_line() and rpd_conn_write() for those who count
+/* The data path's frames: rpd_conn_read_line() and rpd_conn_write() for protocols that count bytes
  * instead of looking for newlines. See conn_inside.h, and frame.c for where a frame ends. */
 #include "clients/conn_inside.h"
 #include "clients/frame.h"
@@ -24,7 +24,7 @@ int rpd_conn_read_frame(struct rpd_conn *conn, enum rpd_framing framing, size_t 
     return found;
 }
 
-/* The pieces go out together, also from outside the connection's callbacks. */
+/* The pieces go out together, even from outside the connection's callbacks. */
 int rpd_conn_write_frame(struct rpd_conn *conn, enum rpd_framing framing, const void *data,
                          size_t size)
 {

@@ -28,8 +28,8 @@ struct conn_loop {
     struct conn_turns turns;
     const struct rpd_conn *offered; /* whose on_data runs */
     size_t offered_size;            /* of the input that it was called with */
-    bool withheld;                  /* its slice was over, and it was shown no more */
-    bool shown;                     /* since its last resume it was shown all that there is */
+    bool withheld;                  /* its slice was over, and on_data was shown no more input */
+    bool shown;                     /* since the last resume it was shown all the input */
     struct linger_list lingerers;
 };
 
@@ -41,7 +41,7 @@ enum conn_limit {
     CONN_LIMIT_WRITE_STALL,
     CONN_LIMIT_OUTPUT,
     CONN_LIMIT_INPUT,
-    CONN_LIMIT_BUFFERS,      /* it held most when all held too much */
+    CONN_LIMIT_BUFFERS,      /* it held most when all together held too much */
     CONN_LIMIT_PEER_BUFFERS, /* likewise of its peer's */
     CONN_LIMITS,
     CONN_LIMIT_MEMORY = CONN_LIMITS /* there was none: counted by the places */
@@ -64,8 +64,8 @@ struct conn_group {
     size_t output_high, output_low; /* from the one on a client is not read, until the other */
     struct conn_memory memory;      /* what they hold in buffers */
     TAILQ_HEAD(starved_list, rpd_conn) starved; /* not read while that is near its bound */
-    size_t starved_count, unwoken; /* so many of them; of these are to be looked at again */
-    size_t request_progress;       /* so much more of a request starts its clock anew */
+    size_t starved_count, unwoken; /* how many there are; how many of them to look at again */
+    size_t request_progress;       /* as many more bytes of a request start its clock anew */
     struct conn_clocks clocks;
     uint64_t cut; /* closed by a limit so far */
     struct log_count cuts[CONN_LIMITS];

@@ -1,8 +1,8 @@
 /* The data path's input half. See conn_inside.h.
  *
- * Bytes are read into the loop's block, or behind what on_data has left; on_data is
- * offered all of it, for a slice (conn_turns.h). When that is used up it is shown
- * nothing more, and is due again. */
+ * Bytes are read into the loop's block, or behind what on_data has left; on_data is offered all of
+ * it, for a slice (conn_turns.h). When the slice is used up, on_data is shown nothing more, and is
+ * due again. */
 #include "base/plain_io.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
@@ -19,7 +19,8 @@ static size_t smaller(size_t a, size_t b)
 
 /* ---- what the backend sees -------------------------------------------------- */
 
-/* Its slice is used up. Not before it has consumed something: each on_data gets on. */
+/* Whether on_data's slice is used up. Never before on_data has consumed something, so each on_data
+ * makes progress. */
 static bool is_withheld(const struct rpd_conn *conn)
 {
     struct conn_loop *loop = conn->group->loop;
@@ -124,7 +125,8 @@ void rpd_conn_yield(struct rpd_conn *conn)
 
 /* ---- reading ----------------------------------------------------------------- */
 
-/* What it has not been shown may be whole requests. While that is so, nothing is read. */
+/* The input that on_data has not been shown may hold whole requests. While that is so, nothing is
+ * read. */
 static bool was_shown_all(const struct rpd_conn *conn)
 {
     const struct conn_loop *loop = conn->group->loop;
@@ -132,9 +134,9 @@ static bool was_shown_all(const struct rpd_conn *conn)
     return conn_takes_input(conn) && !conn->yields && !(loop->offered == conn && loop->withheld);
 }
 
-/* The view may be the loop's block, which the next connection will use; and
- * what was consumed is only dropped here, because lines that a callback was
- * given must stay where they are until it returns. */
+/* The view may be the loop's block, which the next connection will use; and consumed bytes are
+ * dropped only here, because lines that a callback was given must stay where they are until it
+ * returns. */
 void conn_keep_leftover(struct rpd_conn *conn)
 {
     const bool in_own = conn->in.size > 0;
@@ -150,8 +152,8 @@ void conn_keep_leftover(struct rpd_conn *conn)
         conn_cut(conn, CONN_LIMIT_INPUT);
 }
 
-/* Reads behind what is left over, and what that has no room for into the loop's
- * block: a client that drips must not cost a large buffer. */
+/* Reads behind the leftover, and what has no room there into the loop's block: a client that drips
+ * must not cost a large buffer. */
 static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
 {
     char *block = conn->group->loop->input;
@@ -215,7 +217,7 @@ void conn_take_input(struct rpd_conn *conn)
     conn->untaken = 0;
 }
 
-/* Is there anything to call it for? */
+/* Is there anything to call on_data for? */
 static bool is_due(const struct rpd_conn *conn)
 {
     return conn->yields || conn->view_size > 0 || (conn->input_ended && !conn->end_offered);

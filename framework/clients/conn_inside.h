@@ -1,5 +1,5 @@
-/* A connection from inside: what the parts of the data path share. conn.c has the
- * table of what each field makes settle() do. */
+/* A connection from inside: what the parts of the data path share. conn.c has the table of what
+ * settle() does for each field. */
 #ifndef FRAMEWORK_CONN_INSIDE_H
 #define FRAMEWORK_CONN_INSIDE_H
 
@@ -21,7 +21,7 @@ enum {
     UNTAKEN_MAX = 2 /* then on_data needs more, and not the same again */
 };
 
-/* How fast output that waits is taken. */
+/* How fast the client takes output that waits. */
 struct conn_pace {
     uint64_t waits_since_ms;
     uint64_t window_ms; /* when the time in which it is measured began */
@@ -48,7 +48,7 @@ struct rpd_conn {
             bool choked;          /* too much output waits */
             unsigned char paused; /* by whom: bits of CONN_PAUSED_... */
         };
-        uint32_t takes_none; /* any of them: each step of a request asks that */
+        uint32_t takes_none; /* any of them: each step of a request checks this */
     };
     bool end_offered;   /* on_data has seen the end of input */
     bool wants_data;    /* on_data is due: there is something that it has not been offered */
@@ -81,27 +81,29 @@ typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
 
 /* ---- conn.c ---------------------------------------------------------------- */
 
-/* From outside the connection's own callbacks: what must be done about it is done
- * in its next turn. The caller does not expect on_close now. */
+/* For calls from outside the connection's own callbacks: the connection's next turn does what must
+ * be done. The caller does not expect on_close now. */
 void conn_settle_later(struct rpd_conn *conn);
 
-/* Too much for a limit: it is closed at the next settle(). */
+/* The client has exceeded a limit: the next settle() closes the connection. */
 void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 
-/* NULL: it has none. */
+/* callback NULL: the backend has none. */
 void conn_call(struct rpd_conn *conn, conn_callback callback);
 
-/* Around any other callback of a connection's: what the one returns is for the other. */
+/* Enclose any other callback of a connection: conn_end_call() takes what conn_begin_call()
+ * returns. */
 bool conn_begin_call(struct rpd_conn *conn, foreign_code code);
 void conn_end_call(struct rpd_conn *conn, bool corks);
 
-/* Of the bits of paused, that one is over. */
+/* Clears this bit of paused. */
 void conn_end_pause(struct rpd_conn *conn, unsigned char by);
 
-/* Its end, with on_close. politely: all that was asked for has been sent, and must arrive. */
+/* Ends the connection, with on_close. politely: all that the client asked for has been sent, and
+ * must arrive. */
 void conn_close(struct rpd_conn *conn, bool politely);
 
-/* Frees one that is closed, unless its backend keeps it or one of its callbacks runs. */
+/* Frees a closed connection, unless its backend keeps it or one of its callbacks runs. */
 void conn_free_if_unused(struct rpd_conn *conn);
 
 /* Whether its input may be offered, as far as the output, the backend and its end are
@@ -113,13 +115,14 @@ static inline bool conn_takes_input(const struct rpd_conn *conn)
 
 /* ---- conn_owed.c, conn_files.c, conn_body.c: only where owed is there --------- */
 
-/* In its turn: reads of the body, calls what is due. */
+/* In the connection's turn: reads some of the body, and calls the dones that are due. */
 void conn_serve_owed(struct rpd_conn *conn);
 bool conn_owed_has_work(const struct rpd_conn *conn);
 bool conn_has_dues(const struct rpd_conn *conn);
 size_t conn_owed_memory(const struct rpd_conn *conn);
 
-/* It closes: before its descriptor does, and after. What no worker is at is done. */
+/* The connection closes: before its descriptor is closed, and after. What no worker is busy with is
+ * done. */
 void conn_unwatch_owed(struct rpd_conn *conn);
 void conn_end_owed(struct rpd_conn *conn);
 void conn_free_owed(struct rpd_conn *conn);
@@ -127,14 +130,14 @@ void conn_free_owed(struct rpd_conn *conn);
 bool conn_files_wait(const struct rpd_conn *conn);
 uint64_t conn_file_bytes(const struct rpd_conn *conn);
 
-/* Sends bytes and files in their order; how much of them. */
+/* Sends bytes and files in their order; returns how much was sent. */
 size_t conn_send_queue(struct rpd_conn *conn);
 
-/* These are legal at any time. A body is owed, and can be read. */
+/* These are legal at any time. Whether a body is owed, and can be read. */
 bool conn_takes_body(const struct rpd_conn *conn);
 uint64_t conn_body_received(const struct rpd_conn *conn);
 
-/* A worker is at the first file. */
+/* Whether a worker works on the first file. */
 bool conn_is_paging(const struct rpd_conn *conn);
 bool conn_files_are_few(const struct rpd_conn *conn);
 
@@ -143,7 +146,7 @@ static inline bool conn_has_files(const struct rpd_conn *conn)
     return conn->owed && conn_files_wait(conn);
 }
 
-/* Output waits. */
+/* Whether output waits. */
 static inline bool conn_has_output(const struct rpd_conn *conn)
 {
     return conn->out.size > 0 || conn_has_files(conn);
@@ -165,15 +168,16 @@ static inline void conn_account(struct rpd_conn *conn)
         conn_account_changed(conn);
 }
 
-/* As buffer_reserve() and buffer_append(), of one of its buffers. Where doubling it would come near
- * a bound it grows little by little: so that what is near the bound is never jumped over. */
+/* Like buffer_reserve() and buffer_append(), for one of the connection's buffers. If doubling the
+ * buffer would come near a bound, it grows little by little, so that it never jumps over the range
+ * near the bound. */
 char *conn_reserve(struct rpd_conn *conn, struct buffer *buffer, size_t bytes);
 int conn_append(struct rpd_conn *conn, struct buffer *buffer, const void *data, size_t size);
 
 /* Sets starved. */
 void conn_look_at_share(struct rpd_conn *conn);
 
-/* It has waited for memory in vain. False: it may be read again, and will be. */
+/* The connection has waited for memory in vain. False: it may be read again, and will be. */
 bool conn_cut_if_starved(struct rpd_conn *conn);
 
 /* At its end. */
@@ -191,27 +195,27 @@ static inline struct rpd_conn *conn_of_peer_share(struct conn_share *share)
 
 /* ---- conn_input.c ---------------------------------------------------------- */
 
-/* Reads once; on_data has seen all of what was read before. */
+/* Reads once; on_data has seen all that was read before. */
 void conn_take_input(struct rpd_conn *conn);
 
-/* on_data, which is due. */
+/* Calls on_data, which is due. */
 void conn_offer_input(struct rpd_conn *conn);
 
-/* What a callback has left of its input becomes the connection's own. */
+/* The input that a callback has left becomes the connection's own. */
 void conn_keep_leftover(struct rpd_conn *conn);
 
 /* ---- conn_output.c --------------------------------------------------------- */
 
-/* What a callback writes goes out in one call, when it returns: from the one to the
- * other. False: another's callback is already under way, and each write of this one
- * is sent at once. */
+/* Between these two calls, what a callback writes is collected, and goes out in one system call
+ * when the callback returns. False: another connection's callback is already under way, and each
+ * write of this one is sent at once. */
 bool conn_cork(struct rpd_conn *conn);
 void conn_uncork(struct rpd_conn *conn);
 
 /* Output begins to wait: from now on the client is expected to take it. */
 void conn_begin_pace(struct rpd_conn *conn);
 
-/* Sends what waits, if there is room; tells the backend when that is little again. */
+/* Sends what waits, if there is room; calls on_writable when little waits again. */
 void conn_send_waiting(struct rpd_conn *conn);
 
 #endif

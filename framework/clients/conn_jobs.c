@@ -1,7 +1,7 @@
 /* Answers by jobs. See conn_owed.h.
  *
- * The jobs of a connection are a serial queue. While there is one the client is watched for its
- * departure, since it is not read; and that cancels them. */
+ * The jobs of a connection are a serial queue. While there is a job, the client is not read, so rpd
+ * watches for its departure, which cancels the jobs. */
 #include "clients/conn_owed.h"
 #include "guard/loop_only.h"
 
@@ -18,7 +18,8 @@ struct conn_job {
     TAILQ_ENTRY(conn_job) link;
 };
 
-/* It has left when both directions are closed: one that has only ended its input may read. */
+/* The client has left when both directions are closed: a client that has only ended its input may
+ * still read. */
 static void on_hang_up(evutil_socket_t fd, short what, void *arg)
 {
     struct conn_owed *owed = arg;
@@ -94,7 +95,7 @@ int rpd_conn_job(struct rpd_conn *conn, rpd_job_run_fn run, rpd_conn_done_fn don
         return -1;
     }
     if (TAILQ_EMPTY(&owed->jobs))
-        event_add(&owed->hang_up, NULL); /* (without memory its departure shows later) */
+        event_add(&owed->hang_up, NULL); /* without memory the client's departure shows later */
     TAILQ_INSERT_TAIL(&owed->jobs, job, link);
     conn->works++;
     conn_owed_pause(owed);

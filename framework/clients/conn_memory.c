@@ -75,7 +75,7 @@ bool conn_memory_is_full(const struct conn_memory *memory)
     return memory->most > 0 && memory->held > memory->most;
 }
 
-/* From here on it is near. */
+/* From this sum on, the bound is near. */
 static size_t near_mark(const struct conn_memory *memory)
 {
     return memory->most - memory->most / NEAR;

@@ -33,7 +33,7 @@ struct conn_memory {
 
 void conn_memory_init(struct conn_memory *memory, size_t most);
 
-/* From now on the share holds so much. */
+/* From now on the share holds this much. */
 void conn_memory_set(struct conn_memory *memory, struct conn_share *share, size_t held);
 
 /* NULL: none holds anything. */
@@ -41,11 +41,11 @@ struct conn_share *conn_memory_largest(const struct conn_memory *memory);
 
 bool conn_memory_is_full(const struct conn_memory *memory);
 
-/* How much more may be held before that is near the bound. */
+/* How much more the connections may hold before the sum is near the bound. */
 size_t conn_memory_left(const struct conn_memory *memory);
 
-/* Near the bound, and this one holds more than the bound gives each holder. There is
- * always a holder that does not, or the bound has been passed. */
+/* Whether the sum is near the bound, and this share holds more than the bound allows each holder on
+ * average. There is always a holder that holds no more than that, or the bound has been passed. */
 bool conn_memory_is_short_for(const struct conn_memory *memory, const struct conn_share *share);
 
 #endif

@@ -1,8 +1,8 @@
 /* The data path's output half. See conn_inside.h.
  *
- * Bytes go out at once where they can: what a callback of the connection's writes, in
- * one call when it returns. What the kernel does not take waits in conn->out, and
- * goes in the connection's turns as the client makes room. */
+ * Bytes go out at once if they can; what a callback of the connection writes goes out in one call,
+ * when it returns. What the kernel does not take waits in conn->out, and goes in the connection's
+ * turns as the client makes room. */
 #include "base/plain_io.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
@@ -19,7 +19,7 @@ enum {
     PACE_MUCH = 64 * 1024 /* at once */
 };
 
-/* The connection is broken where no more can ever be sent. */
+/* The connection is broken if no more can ever be sent. */
 static size_t take_result(struct rpd_conn *conn, ssize_t sent)
 {
     if (sent >= 0)
@@ -29,7 +29,7 @@ static size_t take_result(struct rpd_conn *conn, ssize_t sent)
     return 0;
 }
 
-/* Sends what it can. Returns how much. */
+/* Sends what it can, and returns how much that was. */
 static size_t send_piece(struct rpd_conn *conn, const void *data, size_t size)
 {
     ssize_t sent;
@@ -72,7 +72,7 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
         conn->choked = true;
 }
 
-/* One that is broken may have lost what should have gone first. */
+/* A broken connection may have lost what should have gone first. */
 static bool sends_at_once(const struct rpd_conn *conn)
 {
     return !conn_has_output(conn) && !conn->broken;
@@ -102,7 +102,7 @@ static void send_or_queue_both(struct rpd_conn *conn, const char *first, size_t 
     queue_output(conn, second + (sent - first_size), second_size - (sent - first_size));
 }
 
-/* What waits, for a client that was choked. */
+/* Whether little output waits for a client that was choked. */
 static bool is_little(const struct rpd_conn *conn)
 {
     return conn->out.size < conn->group->output_low && conn_files_are_few(conn);
@@ -168,7 +168,8 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
     return conn->broken ? -1 : 0;
 }
 
-/* There is no memory for it: a client must not wait for it, nor take the next for this one. */
+/* There is no memory for the answer: the client must neither wait for it nor take the next answer
+ * for this one. */
 static void lose_answer(struct rpd_conn *conn)
 {
     if (!conn->open)
@@ -227,8 +228,8 @@ static bool is_too_slow(const struct rpd_conn *conn, uint64_t now_ms)
     return conn->pace.taken < 1 + (uint64_t)limits->progress_bytes_per_s * asked_ms / 1000;
 }
 
-/* A client that has just made much room may have been ready for more, and the loop late:
- * once, not in each window. */
+/* A client that has just made much room may have been ready for more while the loop was late: it is
+ * excused once, not in each window. */
 static void judge_pace(struct rpd_conn *conn, size_t sent)
 {
     const uint64_t now_ms = conn_clock_now_ms();
@@ -266,9 +267,9 @@ static void send_some(struct rpd_conn *conn)
     const size_t sent = conn_has_files(conn) ? conn_send_queue(conn) : send_bytes(conn);
 
     conn_account(conn);
-    /* Where the loop is late, libevent reports the time-out and not that there is room:
-     * a client that takes something now has not stalled. The event persists: libevent counts its
-     * time-out anew from each turn in which there was room. */
+    /* If the loop is late, libevent reports the time-out and not that there is room: a client that
+     * takes something now has not stalled. The event persists: libevent counts its time-out anew
+     * from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
     else if (conn_has_output(conn) && !conn_is_paging(conn))

@@ -1,4 +1,4 @@
-/* What is owed: what files, bodies and jobs have in common. See conn_owed.h. */
+/* What files, bodies and jobs have in common. See conn_owed.h. */
 #include "clients/conn_owed.h"
 #include "guard/loop_only.h"
 
@@ -98,7 +98,8 @@ void conn_serve_owed(struct rpd_conn *conn)
 
     if (has_body_input(conn))
         conn_take_body(conn);
-    /* Once each: what a done begins may be due at once, and others want their turn. */
+    /* Calls each done once: what a done begins may be due at once, and other connections want their
+     * turn. */
     for (size_t count = owed->due_count; count > 0 && !conn->broken; count--)
         call_due(owed);
 }

@@ -1,11 +1,11 @@
-/* What is owed to a client, or by it, across turns of the loop: files that are sent, a body that
- * is received, jobs that answer. See rpd/body.h for the promises; conn_files.c, conn_body.c and
- * conn_jobs.c for the parts.
+/* What a service owes its client, or a client its service, across turns of the loop: files that are
+ * sent, a body that is received, jobs that answer. See rpd/body.h for the promises; conn_files.c,
+ * conn_body.c and conn_jobs.c for the parts.
  *
- * A connection has none of this until it is first asked for. Output is one queue: the bytes of
- * conn->out, and files between them, each of which knows how many of those bytes lie between it
- * and the file before it. What runs on a worker is counted in conn->works: until it has ended the
- * struct stays. What is over waits in dues, to be told in the connection's turn. */
+ * A connection has none of this until its backend first asks for it. Output is one queue: the bytes
+ * of conn->out, and files between them, each of which knows how many of those bytes lie between it
+ * and the file before it. conn->works counts what runs on a worker: until that has ended, the
+ * struct stays. What is over waits in dues, to be reported in the connection's turn. */
 #ifndef FRAMEWORK_CONN_OWED_H
 #define FRAMEWORK_CONN_OWED_H
 
@@ -13,9 +13,9 @@
 #include "work/jobs.h"
 
 enum {
-    CONN_STEP = 1024 * 1024, /* of a file: so much is made ready at once, and sent in a turn */
+    CONN_STEP = 1024 * 1024, /* of a file: this much is made ready at once, and sent in a turn */
     CONN_SINK_STEP = CONN_STEP,
-    CONN_FILES_HIGH = 16 /* from so many on a client is not read */
+    CONN_FILES_HIGH = 16 /* from this many on, a client is not read */
 };
 
 /* A done that is to be called. */
@@ -80,35 +80,35 @@ struct conn_owed {
 
 /* ---- conn_owed.c -------------------------------------------------------------- */
 
-/* NULL and errno: it is closing, or there is no memory. */
+/* NULL and errno: the connection is closing, or there is no memory. */
 struct conn_owed *conn_owe(struct rpd_conn *conn);
 
-/* Its done is called in the connection's turn. */
+/* The done of the due is called in the connection's turn. */
 void conn_list_due(struct conn_owed *owed, struct conn_due *due, int error);
 
-/* on_data goes on when the last one has ended. */
+/* on_data goes on when the last pause has ended. */
 void conn_owed_pause(struct conn_owed *owed);
 void conn_owed_unpause(struct conn_owed *owed);
 
 /* Something on a worker has ended. The struct may be gone when this returns. */
 void conn_owed_end_work(struct rpd_conn *conn);
 
-/* Calls a done; with NULL where no client is there. */
+/* Calls a done; with conn NULL if no client is there. */
 void conn_call_done(struct rpd_conn *conn, rpd_conn_done_fn done, void *arg, int error);
 
 /* ---- conn_files.c ---------------------------------------------------------------- */
 
-/* Those that no worker is at are due: closed. */
+/* The connection has closed: the files that no worker works on are due. */
 void conn_drop_files(struct conn_owed *owed);
 void conn_free_file(struct conn_due *due);
 
 /* ---- conn_body.c ------------------------------------------------------------------- */
 
-/* Reads some of it, and has it sunk. */
+/* Reads some of the body, and passes it to the sink. */
 void conn_take_body(struct rpd_conn *conn);
 void conn_drop_body(struct conn_owed *owed);
 
-/* Its done has been called. */
+/* The body's done has been called. */
 void conn_end_body(struct conn_owed *owed, int error);
 
 /* ---- conn_jobs.c --------------------------------------------------------------------- */

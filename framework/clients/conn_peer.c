@@ -1,4 +1,4 @@
-/* Who a client is: rpd_conn_peer(). */
+/* The identity of a client: rpd_conn_peer(). */
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -21,7 +21,7 @@ static void describe_address(int fd, struct rpd_peer *peer)
         return;
     if (is_v6)
         bytes = &((const struct sockaddr_in6 *)&address)->sin6_addr;
-    if (inet_ntop(address.ss_family, bytes, text, sizeof text)) /* (the ports are at one place) */
+    if (inet_ntop(address.ss_family, bytes, text, sizeof text)) /* the ports are at one place */
         snprintf(peer->address, sizeof peer->address, is_v6 ? "[%s]:%u" : "%s:%u", text,
                  ntohs(((const struct sockaddr_in *)&address)->sin_port));
 }
@@ -35,7 +35,7 @@ struct rpd_peer rpd_conn_peer(const struct rpd_conn *conn)
 
     if (conn->fd < 0)
         return peer;
-    /* (The kernel answers for TCP, too: with pid 0.) */
+    /* The kernel answers for TCP, too, with pid 0. */
     if (getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 &&
         credentials.pid > 0) {
         peer.uid = credentials.uid;

@@ -7,7 +7,7 @@ enum {
     STRIDE_FIRST = 2,
     STRIDE_MAX = 4,
     SLICE_STRIDE_MAX = 16,
-    STRIDE_US = 20,  /* what takes longer is looked at more often */
+    STRIDE_US = 20,  /* slices that take longer are measured more often */
     LONG_WEIGHS = 2, /* a short slice takes 1 away */
     USED_UP_WEIGHS = 3 * LONG_WEIGHS,
     HEAVY = USED_UP_WEIGHS,
@@ -32,7 +32,7 @@ static unsigned adapt(unsigned stride, unsigned most, uint64_t passed_us)
     return stride < most ? stride * 2 : most;
 }
 
-/* Returns how long ago it was read last. */
+/* Returns how long ago the clock was last read. */
 static uint64_t read_clock(struct conn_turns *turns)
 {
     const uint64_t last_us = turns->read_us;
@@ -47,7 +47,8 @@ static void begin_turn(struct conn_turns *turns)
     turns->is_in_turn = true;
     turns->is_over = false;
     turns->began_us = turns->read_us = clock_us();
-    /* What took long in the last one is measured in this one, too, even if it is the first. */
+    /* If slices took long in the last turn, they are measured in this turn, too, from the first
+     * on. */
     if (turns->stride > STRIDE_FIRST)
         turns->stride = STRIDE_FIRST;
     turns->slices = 0;
@@ -58,7 +59,8 @@ static void end_turn(struct conn_turns *turns)
     turns->is_in_turn = turns->is_over = false;
 }
 
-/* Those that are heavy are measured always: else they might stay so for want of a look. */
+/* Heavy connections are always measured: otherwise they might stay heavy for want of a
+ * measurement. */
 static void begin_slice(struct conn_turns *turns, bool is_light)
 {
     if (!is_light && turns->slices > 0) {
@@ -73,7 +75,8 @@ static void begin_slice(struct conn_turns *turns, bool is_light)
     turns->slice_stride = 1;
 }
 
-/* Returns how long it took, as far as is known, or 0: once one took long, each is measured. */
+/* Returns how long the slice took, as far as is known, or 0: once a slice took long, each is
+ * measured. */
 static uint64_t end_slice(struct conn_turns *turns, bool is_light)
 {
     if (++turns->slices >= turns->stride || !is_light) {
@@ -85,7 +88,7 @@ static uint64_t end_slice(struct conn_turns *turns, bool is_light)
     return turns->entered_us ? turns->read_us - turns->entered_us : 0;
 }
 
-/* took_us: 0 if that is not known. The last slice of several is as long as what was left. */
+/* took_us: 0 if the time is not known. The last slice of several is as long as what was left. */
 static void weigh(struct conn_turn *turn, uint64_t took_us, bool is_used_up)
 {
     const bool was_long = is_used_up || took_us > CONN_LIGHT_SLICE_US;
@@ -135,7 +138,7 @@ static bool is_heavy(const struct conn_turn *turn)
     return turn->weight >= HEAVY;
 }
 
-/* Of one that has not used up its slice. */
+/* The place of a connection that has not used up its slice. */
 static enum conn_turn_place place_of(const struct conn_turn *turn)
 {
     return is_heavy(turn) ? CONN_TURN_HEAVY : CONN_TURN_LIGHT;
@@ -158,8 +161,8 @@ void conn_turn_remove(struct conn_turns *turns, struct conn_turn *turn)
     turn->place = CONN_TURN_NONE;
 }
 
-/* In this pass of libevent's, behind all that is active already: that is the end of the
- * turn. While it runs it sees to it itself. */
+/* Runs in this pass of libevent's, after all events that are active already: that is the end of the
+ * turn. While the event runs it takes care of this itself. */
 static void run_soon(struct conn_turns *turns)
 {
     if (turns->is_serving || event_is_due(&turns->run))
@@ -186,7 +189,7 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
 
 /* ---- serving -------------------------------------------------------------------- */
 
-/* It may be gone when this returns. */
+/* The connection may be gone when this returns. */
 static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
 {
     enum conn_turn_end end;
@@ -224,7 +227,7 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
     turns->is_serving = false;
 }
 
-/* Of the first queue whose part of the turn is not over; else of the last. */
+/* Takes from the first queue whose part of the turn is not over; otherwise from the last. */
 static struct conn_turn *next(const struct conn_turns *turns)
 {
     static const uint64_t parts_us[] = {[CONN_TURN_LIGHT] = CONN_TURN_US / 2,

@@ -1,22 +1,23 @@
 /* Turns: whose connection is served next, and for how long.
  *
- * A connection for which there is something to do waits in one of three queues, much as
- * in fq_codel: used, if it has used up a slice and is not done; heavy, if its last slices
- * took long; light otherwise, and to begin with. A turn of the loop serves
- * them for at most CONN_TURN_US in all, and each for at most CONN_SLICE_US, the light ones for
- * CONN_LIGHT_SLICE_US. The light ones go first for half of the turn, then the heavy ones until
- * three quarters of it, then the used ones; nothing of the turn is left unused while any of
- * them waits. What is left goes on in the loop's next turn, after the loop has looked for others,
- * timers, signals and new clients. One that becomes ready while no other waits is served at once.
+ * A connection for which there is something to do waits in one of three queues, much as in
+ * fq_codel: used, if it has used up a slice and is not done; heavy, if its last slices took long;
+ * light otherwise, and to begin with. A turn of the loop serves them for at most CONN_TURN_US in
+ * all, and each for at most CONN_SLICE_US, the light ones for CONN_LIGHT_SLICE_US. The light ones
+ * go first for half of the turn, then the heavy ones until three quarters of it, then the used
+ * ones; nothing of the turn is left unused while any of them waits. What is left goes on in the
+ * loop's next turn, after the loop has looked for other connections, timers, signals and new
+ * clients. A connection that becomes ready while no other waits is served at once.
  *
  * That a slice took long may be the machine's fault, and makes no connection heavy if it happens
- * now and then. A round of all that have much to do takes many turns: one that asks for little must
- * not wait for it, neither behind the used ones nor behind those whose next batch has come.
+ * now and then. A round of all connections that have much to do takes many turns. A connection that
+ * asks for little must not wait for that round, neither behind the used ones nor behind those whose
+ * next batch has come.
  *
- * The clock is read when a turn begins; after two to four slices (what is cold in the
- * caches after a system call is dear); and as often as a callback asks whether its slice
- * is over, but for those questions between which neither much has happened nor the
- * kernel's tick, which costs next to nothing, has moved. All of it is [loop]. */
+ * The clock is read when a turn begins, and after two to four slices, since a read is expensive
+ * when a system call has left the caches cold. It is also read when a callback asks whether its
+ * slice is over, unless little has happened since the last such question and the kernel's tick,
+ * which costs next to nothing to read, has not moved. All of it is [loop]. */
 #ifndef FRAMEWORK_CONN_TURNS_H
 #define FRAMEWORK_CONN_TURNS_H
 
@@ -43,13 +44,13 @@ struct conn_turn {
         CONN_TURN_NOW
     } place;
     unsigned weight; /* of its last slices */
-    bool goes_on;    /* its last slice was not the last of what it had to do */
+    bool goes_on;    /* its last slice did not finish what it had to do */
 };
 
 enum conn_turn_end {
     CONN_TURN_DONE,   /* there is nothing to do */
     CONN_TURN_MORE,   /* there is more to do */
-    CONN_TURN_YIELDS, /* likewise, and others go first, whatever is left of the slice */
+    CONN_TURN_YIELDS, /* there is more to do, and others go first, whatever is left of the slice */
     CONN_TURN_GONE    /* it is not looked at again */
 };
 
@@ -76,20 +77,20 @@ struct conn_turns {
 void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve);
 void conn_turns_finish(struct conn_turns *turns);
 
-/* It will be served; nothing is changed if it waits already, or is served now. */
+/* The connection will be served; nothing changes if it waits already, or is being served. */
 void conn_turn_add(struct conn_turns *turns, struct conn_turn *turn);
 
-/* Likewise, and at once if it is its turn; it may be gone when this returns. Not from
- * within a callback of any connection. */
+/* Likewise, and at once if it is the connection's turn; the connection may be gone when this
+ * returns. Not from within a callback of any connection. */
 void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn);
 
 /* ... and others go first. */
 void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn);
 
-/* It goes; legal at any time. */
+/* Removes the connection; legal at any time. */
 void conn_turn_remove(struct conn_turns *turns, struct conn_turn *turn);
 
-/* Of the one that is served: whether its slice is used up. Once it is, it stays so. */
+/* Whether the slice of the connection being served is used up. Once it is, it stays so. */
 bool conn_turns_slice_is_over(struct conn_turns *turns);
 
 #endif

@@ -1,8 +1,8 @@
 /* Where a frame ends, in bytes that a client chose. See rpd/frame.h.
  *
- * What a prefix of the input is judged to be stays so, whatever follows: 0 becomes 1 or -1, and
- * those never change. The size is compared with its bound before anything is added to it, so no
- * sum overflows. */
+ * The verdict on a prefix of the input stands, whatever follows: 0 becomes 1 or -1, and those never
+ * change. The size is compared with its bound before anything is added to it, so no sum
+ * overflows. */
 #include "clients/frame.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 enum { MORE = 0, FOUND = 1, BAD = -1, VARINT_MAX = 10, DIGITS_MAX = 19 };
 
-/* What stands before the body says. */
+/* What the bytes before the body say. */
 struct head {
     size_t size; /* of itself */
     size_t tail; /* of what stands behind the body */
@@ -28,7 +28,7 @@ static int bad(int error_number)
 
 /* ---- binary sizes ------------------------------------------------------------- */
 
-/* 0: the framing is another. */
+/* 0: the framing is of another kind. */
 static size_t width_of(enum rpd_framing framing)
 {
     switch (framing) {
@@ -90,7 +90,7 @@ static bool is_digit(char byte)
     return byte >= '0' && byte <= '9';
 }
 
-/* (19 digits are less than 2^64.) */
+/* 19 digits are less than 2^64. */
 static uint64_t number(const char *digits, size_t count)
 {
     uint64_t result = 0;
@@ -120,7 +120,7 @@ static int find_netstring(struct rpd_span input, uint64_t max_body, struct head 
     return FOUND;
 }
 
-/* Visible letters; what stands between two headers is no header. */
+/* Whether these are visible characters; what stands between two headers is no header. */
 static bool is_name(const char *name, size_t size)
 {
     for (size_t i = 0; i < size; i++)

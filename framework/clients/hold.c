@@ -16,7 +16,7 @@ enum {
     BATCH_FIRST = 16,
     BATCH_MAX = 256,
     ADMITTING_US = 1000, /* a turn admits for no longer than this */
-    LATE_US = 4000       /* the loop's other work took longer: fewer next time */
+    LATE_US = 4000       /* if the loop's other work took longer, fewer are admitted next time */
 };
 
 struct held {
@@ -86,9 +86,9 @@ static void on_leaving(evutil_socket_t fd, short what, void *arg)
             drop(events[i].data.ptr);
 }
 
-/* Held clients are watched by a set of their own, which is one event of the loop:
- * what they send wakes nothing, and to hold one is a single system call. Only
- * with the first of them: most services never hold any at the same time. */
+/* A separate epoll set, which is one event of the loop, watches held clients: what they send wakes
+ * nothing, and holding a client is a single system call. The set is made with the first held
+ * client: most services never hold any at the same time. */
 static int begin_watching(struct hold *hold)
 {
     if (hold->watch)
@@ -103,8 +103,8 @@ static int begin_watching(struct hold *hold)
     return -1;
 }
 
-/* Edge-triggered: an end of input that is tolerated does not keep the loop awake.
- * EPOLLERR and EPOLLHUP come unasked. */
+/* The set is edge-triggered: an end of input that is tolerated does not keep the loop awake.
+ * EPOLLERR and EPOLLHUP come without being asked for. */
 static int watch(struct hold *hold, struct held *held)
 {
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = held};
@@ -159,7 +159,7 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
     hold->count++;
 }
 
-/* Takes the oldest out of its list. Its descriptor is the caller's. */
+/* Takes the oldest client out of its list. The descriptor is the caller's. */
 static void take(struct hold *hold, struct held *held, struct held *ret_held)
 {
     TAILQ_REMOVE(held->list, held, link);
@@ -169,7 +169,7 @@ static void take(struct hold *hold, struct held *held, struct held *ret_held)
     free(held);
 }
 
-/* The oldest of those that came late, if they are wanted and there is one; else the
+/* The oldest of the clients that came late, if late ones are wanted and there is one; otherwise the
  * oldest of all. */
 static struct held *next(const struct hold *hold, bool late)
 {
@@ -196,7 +196,7 @@ static void let_in(struct hold *hold, struct held *client)
     free(held.peer);
 }
 
-/* One of each list in turns, however few a turn of the loop admits. */
+/* Admits from each list in alternation, however few a turn of the loop admits. */
 static void admit_batch(struct hold *hold, uint64_t began_us)
 {
     for (unsigned i = 0; i < hold->batch && hold->count > 0; i++) {
@@ -207,8 +207,8 @@ static void admit_batch(struct hold *hold, uint64_t began_us)
     }
 }
 
-/* Between two of our turns is one turn of the loop, in which those that were
- * admitted are served: how long that took sets the pace. */
+/* Between two of these turns the loop has one turn of its own, in which it serves the clients that
+ * were admitted: how long that took sets the pace. */
 static void set_pace(struct hold *hold, uint64_t now_us)
 {
     if (now_us - hold->turn_ended_us > LATE_US)
@@ -237,7 +237,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     if (hold->count > 0)
         turn_again(hold);
     else
-        end_watching(hold); /* later clients go straight in */
+        end_watching(hold); /* later clients are admitted at once */
 }
 
 /* ---- clients that are held elsewhere ------------------------------------------------ */

@@ -12,8 +12,8 @@ enum { A_SECOND_US = 1000000 };
 
 /* ---- gates ------------------------------------------------------------------ */
 
-/* From the loop, and never at once: what else happens in this turn is part of
- * the line. */
+/* Writes the line from the loop, never at once, so that the line covers what else happens in this
+ * turn. */
 static void ask_for_line(struct log_gate *gate)
 {
     const uint64_t since_us = clock_us() - gate->last_us;

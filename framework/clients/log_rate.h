@@ -1,9 +1,8 @@
-/* Log lines about what may happen often: at most one a second each.
+/* Log lines about events that may happen often: at most one line a second for each.
  *
- * A log_count is for events: those of a second become one line with their
- * number. A log_state is for what begins and ends: a line when it begins and a
- * line when it ends; what was over before a line was due is not reported.
- * All of it is [loop]. */
+ * A log_count is for events: all events of a second become one line with their number. A log_state
+ * is for a state that begins and ends: there is one line when it begins and one when it ends. A
+ * state that was over before its line was due is not reported. All of it is [loop]. */
 #ifndef FRAMEWORK_LOG_RATE_H
 #define FRAMEWORK_LOG_RATE_H
 
@@ -32,8 +31,8 @@ void log_count_init(struct log_count *log, struct event_base *base, const char *
                     const char *noun, const char *format, ...) RPD_PRINTF(5, 6);
 void log_count_add(struct log_count *log);
 
-/* Writes what is left to say. Legal, like log_state_finish(), where there was no
- * init. */
+/* Writes what is left to report. Like log_state_finish(), it is legal without a call of the init
+ * function. */
 void log_count_finish(struct log_count *log);
 
 struct log_state {

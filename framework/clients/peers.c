@@ -37,8 +37,7 @@ static uint32_t uid_of(int fd)
     return credentials.uid;
 }
 
-/* An IPv4 client is the same peer to a listener of both kinds and to one of its
- * own. */
+/* An IPv4 client is the same peer at a listener for both families and at a listener for IPv4. */
 static void set_ipv4(struct key *key, const struct sockaddr_in *address)
 {
     key->family = AF_INET6;

@@ -10,18 +10,18 @@
 
 struct peer;
 
-/* Those that have a client; zeroed to begin with. */
+/* The peers that have a client; zeroed to begin with. */
 struct peers {
     void *tree;
     size_t memory_most; /* bound of what all connections of one hold in buffers; 0: none */
 };
 
-/* Counts one more client, connected at fd, of its peer, of which there may be
- * `most`. NULL with errno: EDQUOT if that is too many, ENOMEM without memory. */
+/* Counts one more client, connected at fd, for its peer, which may have `most` clients. NULL with
+ * errno: EDQUOT if that is too many, ENOMEM without memory. */
 struct peer *peers_enter(struct peers *peers, int fd, const struct sockaddr *address,
                          socklen_t length, size_t most);
 
-/* The peer's, while it has a client. */
+/* The peer's memory, while the peer has a client. */
 struct conn_memory *peer_memory(struct peer *peer);
 
 /* One client of the peer has left. */

@@ -98,8 +98,8 @@ static void unlist(struct place_waiter *waiter)
     waiter->is_listed = false;
 }
 
-/* One place, one call: the client that waits longest is first, and waits behind the others
- * when it has taken its client. */
+/* One place is free, so one waiter is called: the one that has waited longest, which waits behind
+ * the others when it has taken its client. */
 static void call_waiter(struct place_pool *pool)
 {
     struct place_waiter *waiter;
@@ -147,7 +147,7 @@ void places_wait_over(struct place_waiter *waiter)
     unlist(waiter);
     log_state_end(waiter->full);
     waiter->full = NULL;
-    call_waiter(waiter->places->pool); /* the place that it did not need */
+    call_waiter(waiter->places->pool); /* passes on the place that it did not need */
 }
 
 /* ---- taking and giving back ------------------------------------------------------- */
@@ -204,7 +204,7 @@ int places_take(struct places *places, int take_fd, const struct sockaddr *addre
     places->accepted++;
     if (!place)
         return refuse(places, take_fd, true);
-    if (place->owner) { /* the kernel knows better: that client is gone */
+    if (place->owner) { /* the kernel has reused the number, so that client is gone */
         log_count_add(&place->owner->unreported);
         give_back(pool, place);
     }

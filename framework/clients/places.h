@@ -1,13 +1,12 @@
 /* Places: how many clients may be here at a time, and which may be among them.
  *
- * A client has a place from when it is accepted until its descriptor is closed,
- * whatever holds it meanwhile: the waiting room, a connection, a backend that took
- * it by rpd_accept(), or the lingering end. All services of the process share
- * one pool, as large as the descriptors allow; a service may have a limit of its
- * own (limits.clients), and one for each peer (limits.clients_per_peer).
- * Where there is no place no client is accepted: clients wait in the kernel's queue,
- * and acceptors are called back as soon as there is one.
- * All of it is [loop]. */
+ * A client has a place from its accept until its descriptor is closed, whatever holds the client
+ * meanwhile: the waiting room, a connection, a backend that took it by rpd_accept(), or the
+ * lingering end. All services of the process share one pool, as large as the descriptors allow; a
+ * service may have a limit of its own (limits.clients), and one for each peer
+ * (limits.clients_per_peer). While there is no place, no client is accepted: clients wait in the
+ * kernel's queue, and acceptors are called back as soon as there is a place. All of it is
+ * [loop]. */
 #ifndef FRAMEWORK_PLACES_H
 #define FRAMEWORK_PLACES_H
 
@@ -53,15 +52,15 @@ struct place_waiter {
     TAILQ_ENTRY(place_waiter) link;
 };
 
-/* As many as the limit of descriptors leaves, without those in use now and a
- * reserve for what is not a client. */
+/* There are as many places as the limit of descriptors leaves, without the descriptors in use now
+ * and a reserve for what is not a client. */
 void place_pool_init(struct place_pool *pool, struct event_base *base);
 void place_pool_finish(struct place_pool *pool);
 
 void places_init(struct places *places, struct place_pool *pool, struct event_base *base,
                  const struct config_limits *limits, const char *service_name);
 
-/* All clients must have left, but those that a backend did not give back. */
+/* All clients must have left, except those that a backend did not give back. */
 void places_finish(struct places *places);
 
 bool places_are_free(const struct places *places);
@@ -69,7 +68,7 @@ bool places_are_free(const struct places *places);
 /* Clients are queued, and there is no place: calls go_on as soon as there is one. */
 void places_wait(struct place_waiter *waiter);
 
-/* No client is queued any more. Legal where none was. */
+/* No client is queued any more. Legal even if none was. */
 void places_wait_over(struct place_waiter *waiter);
 
 /* Takes a place for a client, beyond the number of places if need be. A client
@@ -77,20 +76,20 @@ void places_wait_over(struct place_waiter *waiter);
 int places_take(struct places *places, int take_fd, const struct sockaddr *address,
                 socklen_t length);
 
-/* Whose client it is; NULL where peers are not distinguished. */
+/* The peer whose client this is; NULL if peers are not distinguished. */
 struct peer *places_peer(const struct places *places, int fd);
 
 /* Closes a client's descriptor and gives its place back. */
 void places_close(struct places *places, int take_fd);
 
-/* Likewise, for there is no memory for what it would need: counted and logged. */
+/* Likewise, because there is no memory for what the client needs; this is counted and logged. */
 void places_close_for_memory(struct places *places, int take_fd);
 
-/* A client that is closed for want of memory, by its holder. */
+/* Counts a client that its holder closes for want of memory. */
 void places_count_shortage(struct places *places);
 
-/* From now on the descriptor is the backend's, which says when it is closed.
- * False, and logged: the backend has no such client. */
+/* From now on the descriptor belongs to the backend, which reports when it has closed it. False,
+ * and logged: the backend has no such client. */
 void places_give(struct places *places, int fd);
 bool places_take_back(struct places *places, int fd);
 

@@ -83,8 +83,8 @@ void notify_init_runner(struct notify *notify, int take_socket, uint64_t watchdo
 
 /* ---- messages ---------------------------------------------------------------------- */
 
-/* True: it has arrived, or never will. A manager that was started anew listens on the same path
- * with another socket. */
+/* True: the message has arrived, or never will. A manager that was started anew listens on the same
+ * path with another socket. */
 static bool send_message(const struct notify *notify, const char *message)
 {
     ssize_t sent = send(notify->socket, message, strlen(message), MSG_NOSIGNAL);
@@ -101,7 +101,7 @@ static bool owes_anything(const struct notify *notify)
            notify->extend_us > 0;
 }
 
-/* All in one, so that it arrives in the order in which it came to be. */
+/* Sends all in one message, so that the notices arrive in the order in which they arose. */
 static void send_owed(struct notify *notify)
 {
     char message[MESSAGE_MAX], extend[64] = "";
@@ -130,7 +130,7 @@ static void write_ready_fd(struct notify *notify)
 
     if (notify->ready_fd < 0)
         return;
-    /* A full pipe has enough in it. */
+    /* A full pipe holds enough already. */
     if (poll(&room, 1, 0) > 0 && write(notify->ready_fd, "\n", 1) < 0) {
         /* the reader has gone */
     }
@@ -147,7 +147,7 @@ void notify_ready(struct notify *notify)
     write_ready_fd(notify);
 }
 
-/* What a plugin says of itself may be in it: a line's end would begin another message to the
+/* The text may contain what a plugin reports: a line's end would begin another message to the
  * manager, which also takes no status that is not UTF-8. */
 static void make_one_line(char *text)
 {
@@ -221,7 +221,7 @@ static void relay_line(struct notify *notify, char *line)
         send_message(notify, line);
 }
 
-/* (That it stops the keeper says itself.) */
+/* The keeper itself reports that it stops. */
 void notify_relay(struct notify *notify, const char *text)
 {
     char lines[MESSAGE_MAX], *rest = lines;
@@ -248,7 +248,7 @@ static void wait_until_taken(struct notify *notify, int patience_ms)
     struct pollfd room = {.fd = notify->socket, .events = POLLOUT};
 
     while ((notify->owes_ready || notify->owes_stopping) && clock_us() < until_us) {
-        /* Others may fill it again, or there is no manager any more. */
+        /* Other processes may fill the socket again, or there is no manager any more. */
         if (poll(&room, 1, clock_ms_until(until_us)) > 0)
             poll(NULL, 0, REST_MS);
         send_owed(notify);

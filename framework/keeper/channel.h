@@ -1,5 +1,5 @@
-/* The messages between a keeper and a runner, over a socketpair of type SOCK_SEQPACKET: each is
- * whole, in order, and may carry descriptors.
+/* The messages between a keeper and a runner, over a socketpair of type SOCK_SEQPACKET. Each
+ * message arrives whole and in order, and may carry descriptors.
  *
  *   keeper                                   runner
  *     SETUP, LOCKS, PLACE..., LISTENER..., READ ───►  takes what it is given, loads its code
@@ -12,7 +12,7 @@
  *     ASK_IDLE ───►   ◄─── IDLE
  *     STOP ───►                                drains, and ends
  *
- * Both ends are of one program: no message has to be understood by another version. */
+ * Both ends run the same program, so no other version has to understand a message. */
 #ifndef FRAMEWORK_CHANNEL_H
 #define FRAMEWORK_CHANNEL_H
 
@@ -23,8 +23,8 @@
 
 enum channel_kind {
     CHANNEL_SETUP = 1, /* numbers: enum channel_setup; run-time directory, notices, board */
-    CHANNEL_RUNTIME,   /* the run-time directory is another one now */
-    CHANNEL_LOCKS,     /* copies; count: 1: those before are of no use any more */
+    CHANNEL_RUNTIME,   /* the run-time directory has changed */
+    CHANNEL_LOCKS,     /* copies; count: 1 if the copies sent before are of no more use */
     CHANNEL_PLACE,     /* of an endpoint that the runner binds: directory, lock */
     CHANNEL_LISTENER,  /* count: enum listener_way; text: the private name of a path */
     CHANNEL_READ,      /* the setup is complete */
@@ -45,12 +45,12 @@ enum channel_kind {
 /* What numbers[] of CHANNEL_SETUP mean. */
 enum channel_setup { SETUP_BOUND_US, SETUP_WATCHDOG_US, SETUP_GENERATION, SETUP_NUMBERS };
 
-/* SCM_RIGHTS takes no more (SCM_MAX_FD). */
+/* SCM_RIGHTS takes no more than this (SCM_MAX_FD). */
 enum { CHANNEL_FDS_MAX = 253 };
 
 struct channel_message {
     uint32_t kind;
-    uint32_t service, attachment; /* which of them; the attachment by its number */
+    uint32_t service, attachment; /* which one, by its number */
     uint32_t count;
     uint64_t numbers[SETUP_NUMBERS];
     char text[NAME_MAX + 1];
@@ -61,12 +61,13 @@ struct channel_message {
 int channel_send(int fd, const struct channel_message *message, const int *fds, size_t fd_count,
                  int patience_ms);
 
-/* [any] Receives one, without waiting. 1: ret_fds has room for CHANNEL_FDS_MAX, and *ret_count are
- * the caller's (close-on-exec); 0: the other end is closed; -1 and errno, EAGAIN if there is
- * none. Descriptors for which there was no room are lost, and the count says so. */
+/* [any] Receives a message, without waiting. ret_fds has room for CHANNEL_FDS_MAX descriptors. 1: a
+ * message came, and its *ret_count descriptors are the caller's (close-on-exec); 0: the other end
+ * is closed; -1 and errno, EAGAIN if there is no message. Descriptors for which there was no room
+ * are lost, as the count shows. */
 int channel_receive(int fd, struct channel_message *ret, int *ret_fds, size_t *ret_count);
 
-/* [any] Waits for one. */
+/* [any] Waits for a message. */
 int channel_await(int fd, struct channel_message *ret, int *ret_fds, size_t *ret_count);
 
 #endif

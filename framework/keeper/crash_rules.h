@@ -2,11 +2,12 @@
  *
  *   crash         death by a signal, 70, 71; any code that rpd has not given itself
  *   the end       all other codes: the keeper ends with them
- *   next start    at once. Of crashes before READY in a row, the third waits a second, then twice
- * as long each time, up to a minute, as rpdctl ensure does. Of runners that were READY, at most 10
- * start a second, after a burst of 20.
+ *   next start    at once, or after a pause. After the third crash in a row before READY, the next
+ *                 runner starts a second later; after each further one the pause is twice as long,
+ *                 up to a minute, as in rpdctl ensure. After runners that were READY, at most 10
+ *                 runners start a second, after a burst of 20.
  *
- * Pure functions: the caller has the clock. */
+ * These are pure functions: the caller has the clock. */
 #ifndef FRAMEWORK_CRASH_RULES_H
 #define FRAMEWORK_CRASH_RULES_H
 
@@ -16,14 +17,14 @@
 struct crash_rules {
     unsigned in_a_row; /* crashes before READY */
     unsigned pause_s;  /* the last pause */
-    uint64_t free_us;  /* when all of the burst is free again */
+    uint64_t free_us;  /* when the whole burst is free again */
 };
 
-/* was_told: rpd itself has said this code, as its last word. */
+/* was_told: rpd itself reported this code as the last thing before its end. */
 bool crash_rules_is_crash(int exit_code, bool was_killed, bool was_told);
 
-/* A runner has crashed now. Returns when the next may start; *ret_is_loop: the pause has reached
- * its longest. */
+/* Notes that a runner has crashed now. Returns when the next runner may start; *ret_is_loop: the
+ * pause has reached its maximum. */
 uint64_t crash_rules_next_us(struct crash_rules *rules, bool was_ready, uint64_t now_us,
                              bool *ret_is_loop);
 

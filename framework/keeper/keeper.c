@@ -47,7 +47,7 @@ static int send_locks(const struct keeper *keeper)
     return 0;
 }
 
-/* A listener; or where the runner's backend is to bind one. */
+/* Sends a listener, or the place where the runner's backend is to bind one. */
 static int send_attachment(const struct keeper *keeper, uint32_t service,
                            const struct attachment *attachment)
 {
@@ -86,7 +86,7 @@ static int send_setup(const struct keeper *keeper, const int far[2])
     return send_number(keeper, CHANNEL_READ, 0);
 }
 
-/* (One that ends while it is set up is found ended.) */
+/* If the runner ends during its setup, the keeper finds that it has ended. */
 static int start_runner(struct keeper *keeper)
 {
     int far[2], sent, cause;
@@ -115,7 +115,8 @@ static struct rpd_service *service_of(const struct keeper *keeper,
     return message->service < keeper->service_count ? &keeper->services[message->service] : NULL;
 }
 
-/* What a backend has bound gets its public name. Only the first runner is asked for it. */
+/* Gives a listener that a backend has bound its public name. Only the first runner is asked for
+ * it. */
 static int take_listener(struct rpd_service *service, const struct channel_message *message,
                          int take_fd, struct error *error)
 {
@@ -172,7 +173,7 @@ static int refuse_start(struct error *error)
                      strerror(errno));
 }
 
-/* Its end may come a moment after that of its channel. One that only lost the channel is ended. */
+/* The runner may end a moment after its channel. A runner that only lost the channel is ended. */
 static void await_end(struct keeper *keeper)
 {
     struct pollfd end = {.fd = keeper->runner.pidfd, .events = POLLIN};
@@ -286,8 +287,7 @@ void keeper_listener_made(struct keeper *keeper, const struct rpd_service *servi
         kill_unreachable(keeper);
 }
 
-/* ---- serving
- * -------------------------------------------------------------------------------------- */
+/* ---- serving ------------------------------------------------------------------------------ */
 
 static void go(struct keeper *keeper)
 {
@@ -309,7 +309,7 @@ static bool all_are_ready(const struct keeper *keeper)
     return true;
 }
 
-/* From when on a runner can take clients. */
+/* Whether a runner can take clients in this phase. */
 static bool can_take_clients(const struct rpd_service *service, enum rpd_phase phase)
 {
     const bool waits = service->warmup == RPD_WARMUP_HOLD || service->warmup == RPD_WARMUP_BACKLOG;
@@ -317,8 +317,8 @@ static bool can_take_clients(const struct rpd_service *service, enum rpd_phase p
     return phase == RPD_PHASE_READY || (phase == RPD_PHASE_WARMING && !waits);
 }
 
-/* It drains, and was not asked to. What it ends with decides whether that is a crash; it
- * does not accept any more in either case. */
+/* The runner drains, and was not asked to. Its exit code decides whether that is a crash; in either
+ * case the runner accepts no more clients. */
 static void on_ending(struct keeper *keeper, int code)
 {
     if (keeper->stage == KEEPER_ENDING || keeper->stopping)
@@ -402,8 +402,7 @@ static bool hear(struct keeper *keeper)
     return got < 0 && errno == EAGAIN;
 }
 
-/* ---- the end of a runner
- * --------------------------------------------------------------------------- */
+/* ---- the end of a runner ------------------------------------------------------------------ */
 
 static void free_event(struct event **event)
 {
@@ -460,7 +459,7 @@ static void give_up(struct keeper *keeper, const char *how)
     keeper->events->ended(keeper->arg, &end);
 }
 
-/* how: of the end before. */
+/* how: the way in which the last runner ended. */
 static void await_next(struct keeper *keeper, const char *how)
 {
     const uint64_t now_us = clock_us();
@@ -522,7 +521,7 @@ static void on_ended(struct keeper *keeper)
     if (!runner_has_ended(&keeper->runner, &end))
         return;
     rest_end();
-    hear(keeper); /* what it said last */
+    hear(keeper); /* its last messages */
     for (size_t i = 0; i < keeper->service_count; i++)
         passing_lost_runner(&keeper->rooms[i]);
     if (keeper->stopping || !crash_rules_is_crash(end.code, end.signal_number != 0, end.was_told)) {
@@ -548,7 +547,7 @@ static bool is_readable(int fd)
     return poll(&end, 1, 0) > 0;
 }
 
-/* Where there is no pidfd the end of the channel is the end. */
+/* Where there is no pidfd, the end of the channel counts as the runner's end. */
 static void on_channel(evutil_socket_t fd, short what, void *arg)
 {
     struct keeper *keeper = arg;
@@ -563,7 +562,7 @@ static void on_channel(evutil_socket_t fd, short what, void *arg)
         on_ended(keeper);
         return;
     }
-    runner_signal(&keeper->runner, SIGKILL); /* one that is ending does not mind */
+    runner_signal(&keeper->runner, SIGKILL); /* this does no harm to one that is ending */
     if (keeper->runner.pidfd < 0)
         while (keeper->runner.pid > 0)
             on_ended(keeper);
@@ -616,8 +615,7 @@ static void start_next(struct keeper *keeper)
     await_next(keeper, "no runner could be started");
 }
 
-/* ---- the stop
- * ---------------------------------------------------------------------------------------- */
+/* ---- the stop ----------------------------------------------------------------------------- */
 
 static void send_stop(struct keeper *keeper)
 {
@@ -654,12 +652,12 @@ static void withdraw(struct rpd_service *service)
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_withdraw(&service->attachments[i].listener);
     if (state_page_phase(&service->state_page) == RPD_PHASE_DRAINING)
-        service->phase = RPD_PHASE_DRAINING; /* hidden, and told */
+        service->phase = RPD_PHASE_DRAINING; /* hidden, and reported */
     state_page_set_phase(&service->state_page, RPD_PHASE_DRAINING, clock_us());
     service_mirror_phase(service, RPD_PHASE_DRAINING, service->loading.degraded);
 }
 
-/* The runner takes in who is queued at its copies. */
+/* The runner accepts the clients that are queued at its copies. */
 static void close_listeners(const struct keeper *keeper)
 {
     FOR_EACH_SERVICE(keeper, service)
@@ -673,7 +671,7 @@ void keeper_drain(struct keeper *keeper)
     const struct runner_end nothing = {.was_told = true, .text = none, .earlier = none};
 
     if (keeper->stage == KEEPER_SERVING)
-        hear(keeper); /* it may be ready, for those who wait */
+        hear(keeper); /* it may be ready for the clients that wait */
     keeper->stopping = true;
     if (keeper->next)
         event_del(keeper->next);
@@ -706,8 +704,7 @@ bool keeper_may_rest(const struct keeper *keeper)
     return true;
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------- */
 
 int keeper_serve(struct keeper *keeper, struct event_base *base, struct place_pool *pool)
 {

@@ -1,9 +1,10 @@
 /* The keeper: the process that owns claims, listeners, files and the control socket, and runs no
- * code of a backend. Its child, the runner, does (runner.h), and after a crash the next one: a
- * crash is a pause for those who wait, and nothing for those who come.
+ * code of a backend. Its child, the runner, runs that code (runner.h), and after a crash the next
+ * runner does. A crash is a pause for the clients that wait; clients that come later do not notice
+ * it.
  *
- *   [start]  STARTING ──prepared──► PREPARED        keeper_start() waits for it: until then any end
- *                                                   of the runner is the keeper's
+ *   [start]  STARTING ──prepared──► PREPARED        keeper_start() waits for it: until then the
+ *                                                   keeper ends if the runner ends
  *   [loop]   PREPARED ──go──► SERVING ──stop──► ENDING ──► NONE
  *                ▲                │
  *                └─── STARTING ◄──┴─ crash: at once, or after a pause (crash_rules.h)
@@ -26,15 +27,16 @@ struct event_base;
 struct keeper_events {
     /* The next runner needs state pages of its own. */
     void (*make_pages)(void *arg);
-    /* The runner has something for the service manager, in the words of sd_notify. */
+    /* The runner has a notice for the service manager, in the format of sd_notify. */
     void (*notice)(void *arg, const char *text);
-    /* The runner serves, or does not any more. */
+    /* The runner serves, or it no longer serves. */
     void (*serves)(void *arg, bool serves);
-    /* No client has come for long (asked: and after that none has come either), or one has. */
+    /* Either no client has come for a long time, and none after the keeper asked; or one has
+     * come. */
     void (*idle)(void *arg, bool is_idle);
-    /* The runner ends by itself, and the keeper with it: no client shall come any more. */
+    /* The runner ends by itself, and the keeper ends with it: no client shall come any more. */
     void (*ending)(void *arg, int code);
-    /* All is over: of a stop, or with the end of a runner that is the keeper's, too. */
+    /* All is over: a stop is complete, or a runner has ended in a way that ends the keeper, too. */
     void (*ended)(void *arg, const struct runner_end *end);
 };
 
@@ -65,24 +67,26 @@ struct keeper {
     int64_t crash_time_s;
 };
 
-/* [start] Starts the first runner, and waits until it could serve: what its backends bind is bound
- * then. 0; 1: a stop was asked for; -1: it has ended, as *ret_end says, which lives as long as the
- * keeper, or it could not be started: error, and ret_end->code is -1. */
+/* [start] Starts the first runner, and waits until it could serve; what its backends bind is bound
+ * by then. 0: it could serve; 1: a stop was requested; -1: the runner has ended, as *ret_end says,
+ * which lives as long as the keeper, or it could not be started: then error is set, and
+ * ret_end->code is -1. */
 int keeper_start(struct keeper *keeper, struct runner_end *ret_end, struct error *error);
 
-/* [loop] The pages are made: the runner serves. 0, or -1 without memory. */
+/* [loop] The pages are made: lets the runner serve. 0, or -1 without memory. */
 int keeper_serve(struct keeper *keeper, struct event_base *base, struct place_pool *pool);
 
-/* [loop] Withdraws, and lets the runner drain; ended() is called when it is gone, maybe at once. */
+/* [loop] Withdraws, and lets the runner drain; ended() is called when the runner is gone, possibly
+ * at once. */
 void keeper_drain(struct keeper *keeper);
 
-/* [loop] Asks the runner again whether it is idle: idle() is called. */
+/* [loop] Asks the runner again whether it is idle; its answer calls idle(). */
 void keeper_ask_idle(struct keeper *keeper);
 
-/* [loop] The run-time directory or locks may be others now. */
+/* [loop] The run-time directory or the locks may have changed. */
 void keeper_locks_made(struct keeper *keeper);
 
-/* [loop] Another file is the page, another socket the listener now. */
+/* [loop] The page is another file now; the listener is another socket now. */
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service);
 void keeper_listener_made(struct keeper *keeper, const struct rpd_service *service,
                           const struct attachment *attachment);
@@ -90,7 +94,7 @@ void keeper_listener_made(struct keeper *keeper, const struct rpd_service *servi
 /* [loop] Whether the rooms are empty and a runner serves. */
 bool keeper_may_rest(const struct keeper *keeper);
 
-/* [start] Ends the runner, if there still is one. Legal at any time. */
+/* [start] Ends the runner, if there is still one. Legal at any time. */
 void keeper_finish(struct keeper *keeper);
 
 #endif

@@ -1,4 +1,4 @@
-/* A runner's tie to its keeper. See link.h. */
+/* A runner's link to its keeper. See link.h. */
 #include "keeper/link.h"
 
 #include "base/clock.h"
@@ -44,8 +44,9 @@ static void close_all(const int *fds, size_t from, size_t count)
 
 enum { SETUP_RUNTIME, SETUP_NOTICES, SETUP_BOARD, SETUP_FDS };
 
-/* They come before the listeners, and have lower numbers: what a process that ends has open the
- * kernel releases from the last to the first (since Linux 4.3), so the locks last longer. */
+/* The locks come before the listeners, and have lower numbers. When a process ends, the kernel
+ * releases its descriptors from the last to the first (since Linux 4.3), so the locks last
+ * longer. */
 static int keep_lock(struct link *link, int fd)
 {
     int *more = realloc(link->locks, (link->lock_count + 1) * sizeof *more);
@@ -58,7 +59,7 @@ static int keep_lock(struct link *link, int fd)
     return 0;
 }
 
-/* are_new: of all, from the first on; the numbers stay. */
+/* are_new: these replace all copies, from the first on; the descriptors keep their numbers. */
 static int take_locks(struct link *link, const int *fds, size_t count, bool are_new)
 {
     if (are_new)
@@ -96,7 +97,7 @@ static int take_setup(struct link *link, const struct channel_message *message, 
     return 0;
 }
 
-/* Of an endpoint that this runner's backend binds: its directory, and a copy of its lock. */
+/* Takes the directory of an endpoint that this runner's backend binds, and a copy of its lock. */
 static int take_place(struct attachment *attachment, const int *fds, size_t count)
 {
     if (count != 2)
@@ -193,7 +194,7 @@ static int say_prepared(const struct link *link)
     return channel_send(link->fd, &message, NULL, 0, PATIENCE_MS);
 }
 
-/* What the keeper has put back may be of an earlier phase. */
+/* A page that the keeper has put back may show an earlier phase. */
 static void show_phase_again(struct rpd_service *service)
 {
     if (service->phase != RPD_PHASE_STARTING &&
@@ -257,7 +258,7 @@ static void answer(const struct link *link, enum channel_kind kind, uint32_t ser
                  strerror(errno));
 }
 
-/* (What the kernel had no descriptor for is not among them.) */
+/* Clients for which the kernel had no descriptor are not among them. */
 static void take_clients(struct link *link, const struct channel_message *message, const int *fds,
                          size_t count)
 {

@@ -1,5 +1,5 @@
-/* A runner's tie to its keeper: what it is given at its start, what it reports, and what it is told
- * while it serves. See channel.h for the messages. */
+/* A runner's link to its keeper: what the keeper gives the runner at its start, what the runner
+ * reports, and what the keeper tells the runner while it serves. See channel.h for the messages. */
 #ifndef FRAMEWORK_LINK_H
 #define FRAMEWORK_LINK_H
 
@@ -11,7 +11,7 @@
 struct link_events {
     void (*stop)(void *arg);
     void (*ask_idle)(void *arg);
-    void (*lost)(void *arg); /* the keeper is gone: so is this process, soon */
+    void (*lost)(void *arg); /* the keeper is gone; this process soon will be */
 };
 
 struct link {
@@ -32,19 +32,19 @@ struct link {
 
 void link_init(struct link *link, int fd);
 
-/* [start] What the keeper gives: the services are resolved. 70 without a keeper that speaks. */
+/* [start] Takes what the keeper gives, after the services are resolved. 70 if no keeper answers. */
 int link_take_setup(struct link *link, struct error *error);
 
-/* [start] What own binds have made is given to the keeper. Then it hears that this runner could
- * serve; and the state pages come, or word that the start is over: *ret_stop. */
+/* [start] Gives the keeper what the backends' own binds have made, and reports that this runner
+ * could serve. Then takes the state pages, or the message that the start is over: *ret_stop. */
 int link_prepared(struct link *link, bool *ret_stop, struct error *error);
 
-/* [loop] From now on it is listened to. 0, or -1 without memory. */
+/* [loop] From now on this process listens to the keeper. 0, or -1 without memory. */
 int link_start(struct link *link, struct event_base *base, const struct link_events *events,
                void *arg);
 void link_stop(struct link *link);
 
-/* [start] The memory; the locks stay held. */
+/* [start] Frees the memory; the locks stay held. */
 void link_finish(struct link *link);
 
 /* [loop] Reports. */

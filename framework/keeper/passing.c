@@ -13,7 +13,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
 {
     struct attachment *attachment = arg;
 
-    /* (It is taken out of the hold, which admits none.) */
+    /* The hold itself admits none: its clients are taken out. */
     hold_add(&attachment->service->hold, take_fd, peer, peer_length, attachment);
 }
 
@@ -44,7 +44,8 @@ static void stop_accepting(struct passing *passing)
 
 /* ---- passing --------------------------------------------------------------------------- */
 
-/* Clients of one endpoint a message, the next ones. (Of two endpoints two messages are sent.) */
+/* Takes the next clients of one endpoint, for one message. For two endpoints two messages are
+ * sent. */
 static size_t take_some(struct passing *passing, int fds[PASSING_BATCH],
                         struct attachment **ret_attachment)
 {
@@ -116,8 +117,8 @@ static void hand_listeners_over(struct passing *passing)
         passing->broken(passing->arg);
 }
 
-/* When the clients who came before READY are on their way none is accepted here any more: the next
- * ones wait for a moment in the kernel's queue. */
+/* When the clients that came before READY are on their way, the keeper accepts no more: the next
+ * clients wait for a moment in the kernel's queue. */
 static void go_on(struct passing *passing)
 {
     struct hold *hold = &passing->service->hold;
@@ -170,7 +171,7 @@ void passing_took(struct passing *passing, size_t count)
     go_on(passing);
 }
 
-/* Those whom the runner has admitted are its own. */
+/* The clients that the runner has admitted are the runner's own: closes the copies. */
 static void let_go(struct passing *passing)
 {
     const uint64_t *board = &passing->runner->board->admitted[passing->index];

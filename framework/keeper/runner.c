@@ -104,7 +104,7 @@ static char **make_arguments(char **argv, char *channel, char *words)
     return made;
 }
 
-/* (Only a privilege lowers it again.) */
+/* Only a privileged process can lower the score again. */
 static void offer_to_oom(void)
 {
     enum { MORE = 100, MOST = 1000 };
@@ -118,7 +118,7 @@ static void offer_to_oom(void)
         score = strtol(text, NULL, END_LINE) + MORE;
         snprintf(text, sizeof text, "%ld", score > MOST ? (long)MOST : score);
         if (pwrite(fd, text, strlen(text), 0) < 0) {
-            /* then it is as likely to be ended as its keeper */
+            /* then the kernel is as likely to end the runner as its keeper */
         }
     }
     close(fd);
@@ -211,7 +211,7 @@ void runner_hear(struct runner *runner)
     runner->words[runner->words_size] = '\0';
 }
 
-/* Of "ended CODE TEXT"; NULL: it is another line. */
+/* Returns the TEXT of "ended CODE TEXT"; NULL: it is another line. */
 static char *text_of_end(char *line, int *ret_code)
 {
     static const char ended[] = "ended ";
@@ -262,7 +262,7 @@ void runner_signal(const struct runner *runner, int number)
 {
     if (runner->pid <= 0)
         return;
-    /* It is our child, and not waited for: the number is its own. */
+    /* It is our child, and was not waited for, so the number is still its own. */
     kill(runner->pid, number);
 }
 

@@ -1,8 +1,8 @@
-/* One runner, as its keeper sees it: the process, what it says, and how it ended.
+/* One runner, as its keeper sees it: the process, what it reports, and how it ended.
  *
- * It is started by /proc/self/exe --runner-fd N --start-fd M and the keeper's own arguments: an
- * exec, so that each runner has an address layout of its own. It dies with its keeper
- * (PR_SET_PDEATHSIG), and is the one that the kernel ends first when memory runs out. */
+ * The keeper starts it with /proc/self/exe --runner-fd N --start-fd M and the keeper's own
+ * arguments: by an exec, so that each runner has an address layout of its own. The runner dies with
+ * its keeper (PR_SET_PDEATHSIG), and the kernel ends it first when memory runs out. */
 #ifndef FRAMEWORK_RUNNER_H
 #define FRAMEWORK_RUNNER_H
 
@@ -15,8 +15,8 @@
 enum { RUNNER_WORDS_MAX = PIPE_BUF + 2048, RUNNER_BOARD_MAX = 512 };
 
 /* Memory that a runner shares with its keeper, one word a service: how many clients of the waiting
- * room it has admitted. It is written just before the backend's code sees the client, so that after
- * a crash the keeper knows who was not admitted. */
+ * room it has admitted. The runner writes the word just before the backend's code sees the client,
+ * so that after a crash the keeper knows which clients were not admitted. */
 struct runner_board {
     uint64_t admitted[RUNNER_BOARD_MAX];
 };
@@ -24,7 +24,7 @@ struct runner_board {
 struct runner {
     pid_t pid; /* 0: there is none */
     unsigned long long start_time;
-    int pidfd; /* -1: there is none, or none can be had */
+    int pidfd; /* -1: there is none, or the system gives none */
     int channel, words_fd, notices_fd;
     struct runner_board *board;
     char words[RUNNER_WORDS_MAX]; /* what it wrote to its start descriptor */
@@ -35,8 +35,8 @@ struct runner {
 struct runner_end {
     int code; /* the exit code, or 128 and the signal */
     int signal_number;
-    bool was_told; /* by rpd, as its last word */
-    char *text;    /* the last error line, without "rpd: "; "": none. In words of the runner */
+    bool was_told; /* by rpd itself, as the last thing */
+    char *text;    /* the last error line, without "rpd: "; "": none. In the runner's words[] */
     char *earlier; /* "said TEXT\n" for each line before that */
 };
 
@@ -46,13 +46,13 @@ void runner_init(struct runner *runner);
  * notices' socket and the board; the caller closes them. 0, or -1 and errno. */
 int runner_start(struct runner *runner, char **argv, int ret_child_fds[2]);
 
-/* [start][loop] Takes in what it has said. Legal at any time. */
+/* [start][loop] Reads what the runner has reported. Legal at any time. */
 void runner_hear(struct runner *runner);
 
-/* [start][loop] Whether the process has ended; then the end is in *ret, until runner_close(). */
+/* [start][loop] Whether the process has ended; if so, *ret says how, until runner_close(). */
 bool runner_has_ended(struct runner *runner, struct runner_end *ret);
 
-/* [start][loop] By its pidfd. */
+/* [start][loop] Sends a signal by the runner's pidfd. */
 void runner_signal(const struct runner *runner, int number);
 
 /* [start][loop] Kills it if it runs, and closes what belongs to it. Legal at any time. */

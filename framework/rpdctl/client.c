@@ -14,7 +14,7 @@
 
 enum { SEND_MS = 3000, ANSWER_MS = 3000, BREAK_MS = 20, DEATH_MS = 1000, SHOWN_BYTES = 40 };
 
-/* What a client met, unless it is that the daemon is just dying: its end is then the text. */
+/* Reports what a client met, unless the daemon is just dying: then the daemon's end is the text. */
 __attribute__((format(printf, 2, 3))) static void client_failed(struct stage *stage,
                                                                 const char *format, ...)
 {
@@ -99,7 +99,7 @@ size_t client_reads(int fd, char *buffer, size_t size, int within_ms, bool *ret_
     return used;
 }
 
-/* Bytes as a person can read them. */
+/* Bytes in a form that a person can read. */
 static const char *shown(const char *bytes, size_t size, char room[4 * SHOWN_BYTES + 8])
 {
     char *at = room;
@@ -120,7 +120,7 @@ bool client_asks(struct stage *stage, int fd)
     return !kit->request || client_sends(stage, fd, kit->request, kit->request_size);
 }
 
-/* The probe's answer comes, and begins as it should. */
+/* Whether the probe's answer comes, and begins as it should. */
 static bool reads_answer(struct stage *stage, int fd, int within_ms)
 {
     const struct kit *kit = stage->kit;
@@ -157,6 +157,6 @@ bool stage_answers(struct stage *stage)
         client_close(kit, fd);
     if (!good)
         return false;
-    /* Without an answer nothing says whether the client has broken anything. */
+    /* Without an answer, nothing shows whether the client has broken anything. */
     return kit->request ? stage_lives(stage) : stage_stays(stage, BREAK_MS);
 }

@@ -1,12 +1,12 @@
-/* rpdctl connect: joins stdin and stdout to a service, which it ensures first. For editors
- * and other programs that know how to start a helper and speak to its standard streams, and
- * would otherwise start one each.
+/* rpdctl connect: joins stdin and stdout to a service, which it ensures first. It is for editors
+ * and other programs that know how to start a helper and use its standard streams, and would
+ * otherwise start one helper each.
  *
  *     stdin  ──► a thread ──► the socket      at the end of stdin: shutdown(SHUT_WR)
  *     stdout ◄── this thread ◄── the socket   at its end: the end
  *
- * Both directions block on their own, so neither has to wait for the other, and what is read
- * is bounded by one block each. */
+ * Each direction blocks on its own, so neither waits for the other, and each reads at most one
+ * block ahead. */
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
 #include "rpdctl/rpdctl.h"
@@ -73,7 +73,7 @@ static int write_all(int fd, const char *data, ssize_t size)
     return 0;
 }
 
-/* A service that does not want any more input may still answer: that ends nothing. */
+/* A service that wants no more input may still answer, so this ends nothing. */
 static void *send_input(void *arg)
 {
     const int to = *(const int *)arg;
@@ -93,7 +93,7 @@ static int receive_output(const struct request *request, int from)
 
     while ((got = read_some(from, block)) > 0)
         if (write_all(STDOUT_FILENO, block, got) < 0) {
-            if (errno != EPIPE) /* the reader that closes the pipe knows that */
+            if (errno != EPIPE) /* a reader that closes the pipe knows that */
                 rpdctl_say("connect: stdout: %s; look where it goes", strerror(errno));
             return RPDCTL_NO;
         }
@@ -109,7 +109,7 @@ static int join(const struct request *request, int fd)
     static int to;
     pthread_t sender;
 
-    to = fd; /* (The thread may live as long as the process.) */
+    to = fd; /* The thread may live as long as the process. */
     signal(SIGPIPE, SIG_IGN);
     if (pthread_create(&sender, NULL, send_input, &to) != 0) {
         rpdctl_say("connect: cannot start a thread; free some memory");
@@ -130,7 +130,7 @@ static bool has_config(struct request *request, const char *directory, const cha
            access(request->found, F_OK) == 0;
 }
 
-/* None: the service is only looked for. */
+/* Without a configuration rpdctl only looks for the service. */
 static void find_config(struct request *request)
 {
     const char *configured = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
@@ -146,7 +146,7 @@ static void find_config(struct request *request)
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
-/* It is run where one has to be started. */
+/* Finds the rpdctl that runs if a service has to be started. */
 static int choose_rpdctl(void)
 {
     char path[PATH_MAX];

@@ -1,4 +1,4 @@
-/* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
+/* rpdctl describe: what a plugin declares about itself, as a table or as JSON. */
 #include "library/libjansson.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/descriptor.h"
@@ -30,7 +30,7 @@ static const char *or_none(const char *value)
 
 enum { TABLE, JSON, SCHEMA }; /* how it is printed */
 
-/* What it can do before its state is there. */
+/* What the plugin can do before its state is loaded. */
 static const char *cold_path(const json_t *plugin)
 {
     if (!descriptor_has(plugin, "load"))
@@ -59,7 +59,7 @@ static void print_list(const json_t *names, const char *after)
     printf("%s\n", after);
 }
 
-/* Only what the author should look at. */
+/* Prints only the names that the author should look at. */
 static void print_names(const json_t *plugin)
 {
     const json_t *taken = json_object_get(plugin, "taken_names");

@@ -31,7 +31,7 @@ static const char STEP[] = "describe";
 
 /* ---- the reader: from a descriptor to JSON ------------------------------------------ */
 
-/* What is no UTF-8 is no text for users. */
+/* Bytes that are not UTF-8 are no text for users. */
 static json_t *text(const char *value)
 {
     json_t *result = value ? json_string(value) : json_pack("n");
@@ -98,7 +98,7 @@ static json_t *choices_array(const char *choices)
     return array;
 }
 
-/* What the second table says of it: only what it says. */
+/* Adds what the second table says about the option, and nothing else. */
 static void add_detail(json_t *object, const struct option_detail *detail)
 {
     static const struct {
@@ -227,7 +227,7 @@ static void be_the_reader(const char *plugin, int to)
     json_t *object;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(STDERR_FILENO, STDOUT_FILENO); /* what the plugin prints is no answer of ours */
+    dup2(STDERR_FILENO, STDOUT_FILENO); /* what the plugin prints is not part of the answer */
     object = read_plugin(plugin, &error);
     if (!object)
         object = json_pack("{si so}", "error_code", (int)error.code, "error", text(error.text));
@@ -239,7 +239,7 @@ static void be_the_reader(const char *plugin, int to)
 
 /* ---- the other side ----------------------------------------------------------------- */
 
-/* All that comes until the end. NULL at the limit. */
+/* Reads all bytes until the end. NULL at the limit. */
 static char *read_answer(int from, size_t *ret_size)
 {
     const uint64_t end_us = clock_us() + LIMIT_MS * UINT64_C(1000);
@@ -309,7 +309,7 @@ json_t *descriptor_read(const char *plugin, struct error *error)
     size_t size;
     pid_t reader;
 
-    fflush(stdout); /* or the reader would have it, too */
+    fflush(stdout); /* otherwise the reader would have this output, too */
     if (pipe2(ends, O_CLOEXEC) < 0 || (reader = fork()) < 0) {
         error_set(error, EXIT_SYSTEM, STEP, plugin, "cannot start a process: %s", strerror(errno));
         return NULL;

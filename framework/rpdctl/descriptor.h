@@ -1,5 +1,5 @@
-/* A plugin's descriptor, for rpdctl: read in a process of its own, since the
- * plugin's code runs then (its constructors), and may be anything. */
+/* A plugin's descriptor, for rpdctl. A process of its own reads it, since reading runs the plugin's
+ * code (its constructors), which may do anything. */
 #ifndef FRAMEWORK_RPDCTL_DESCRIPTOR_H
 #define FRAMEWORK_RPDCTL_DESCRIPTOR_H
 
@@ -8,8 +8,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* A JSON object, which is what `rpdctl describe --json` prints; or NULL and the
- * error. libjansson_load() comes before it.
+/* Returns the JSON object that `rpdctl describe --json` prints, or NULL and the error. Call
+ * libjansson_load() first.
  *   file, name, summary, version, abi, own_bind, warmup, serves_without_state
  *   callbacks: names of those that it has
  *   options: [{name, type, default, min, max, meaning}]
@@ -17,10 +17,10 @@
  *   opened_us: how long it took to open it, constructors included */
 json_t *descriptor_read(const char *plugin, struct error *error);
 
-/* The member's text; "" where it is none. */
+/* The member's text; "" if the member is no text. */
 const char *descriptor_text(const json_t *object, const char *member);
 
-/* Whether it has this callback. */
+/* Whether the plugin has this callback. */
 bool descriptor_has(const json_t *object, const char *callback);
 
 #endif

@@ -43,7 +43,7 @@ const char *draw_count(uint64_t count, char ret_text[DRAW_NUMBER_MAX])
         snprintf(ret_text, DRAW_NUMBER_MAX, "%u", (unsigned)count);
         return ret_text;
     }
-    /* What would be rounded to 1000 is one of the next. */
+    /* A value that would be rounded to 1000 becomes one of the next prefix. */
     for (; at < sizeof prefixes - 2 && value >= 999.5; at++)
         value /= 1000;
     snprintf(ret_text, DRAW_NUMBER_MAX, "%.*f %c",
@@ -54,7 +54,7 @@ const char *draw_count(uint64_t count, char ret_text[DRAW_NUMBER_MAX])
     return ret_text;
 }
 
-/* How many bytes of a line take up so many columns: a place for each character. */
+/* How many bytes of a line fit in this many columns: each character takes one place. */
 static size_t bytes_that_fit(const char *line, size_t size, unsigned columns)
 {
     size_t at = 0;

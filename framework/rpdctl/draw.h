@@ -1,4 +1,4 @@
-/* Numbers as people read them, and lines that fit a terminal. Nothing here writes. */
+/* Numbers in the form that people read, and lines that fit a terminal. */
 #ifndef FRAMEWORK_RPDCTL_DRAW_H
 #define FRAMEWORK_RPDCTL_DRAW_H
 
@@ -14,11 +14,12 @@ const char *draw_bar(unsigned permille, unsigned width, char ret_text[DRAW_BAR_M
 /* "12 s", "3 min 05 s", "2 h 03 min", "5 d 04 h". */
 const char *draw_duration(uint64_t ms, char ret_text[DRAW_NUMBER_MAX]);
 
-/* "950", "12.3 k", "4.56 M": at most three digits that matter from 1000 on. */
+/* "950", "12.3 k", "4.56 M": at most three significant digits from 1000 on. */
 const char *draw_count(uint64_t count, char ret_text[DRAW_NUMBER_MAX]);
 
-/* Writes a text over what a terminal shows: from its first place on, each line cut to
- * the columns and cleared behind, at most rows - 1 lines, and nothing below them. */
+/* Writes a text over what a terminal shows, from its first place on. Each line is cut to the
+ * columns, and the rest of it is cleared; at most rows - 1 lines are written, and all below them is
+ * cleared. */
 void draw_screen(const char *text, unsigned rows, unsigned columns, FILE *to);
 
 #endif

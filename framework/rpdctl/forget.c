@@ -1,7 +1,7 @@
-/* rpdctl forget: clears what a service that is dead has left.
+/* rpdctl forget: clears what a dead service has left.
  *
- * That is done with the service's lock, so that no daemon starts meanwhile. The lock file
- * itself stays, as always. */
+ * rpdctl holds the service's lock meanwhile, so that no daemon starts. The lock file itself stays,
+ * as always. */
 #include "base/lock.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
@@ -24,7 +24,7 @@ static const char help[] =
     "Exit codes: 0 done, or there was nothing, 1 it runs, or a file cannot be removed, 64\n"
     "bad command line.\n";
 
-/* Which of them were there; -1 after it was said. */
+/* Returns which of them were there; -1 after it has reported the error. */
 static int clear(int runtime_dirfd, const char *service)
 {
     static const char *const suffixes[] = {".json", ".state", ".metrics", ".history"};

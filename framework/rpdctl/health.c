@@ -1,5 +1,5 @@
-/* rpdctl health: whether a service serves, for scripts and supervisors. The codes are
- * those of PostgreSQL's pg_isready, which such scripts know. */
+/* rpdctl health: whether a service serves, for scripts and supervisors. The exit codes are those of
+ * PostgreSQL's pg_isready, which such scripts know. */
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
 #include "rpdctl/rpdctl.h"
@@ -61,7 +61,7 @@ static enum health judge(const struct status_row *row, const char **ret_why)
     return HEALTH_NO_ANSWER;
 }
 
-/* The exit code is the answer, also where the line cannot be written: 1 would say "starts". */
+/* The exit code is the answer, even if the line cannot be written: 1 would mean "starts". */
 static void keep_answer(void)
 {
     if (fflush(stdout) == 0)

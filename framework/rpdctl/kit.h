@@ -1,9 +1,8 @@
 /* What the checks of `rpdctl check` work with: the plugin under test, real
  * daemons that run it (stages), and their clients.
  *
- * A check returns a verdict; kit_failed() and its like make it, with a text. What
- * can fail returns false or NULL after it has made the text, so that a check
- * reads
+ * A check returns a verdict; kit_failed() and its like make it, with a text. A function that can
+ * fail returns false or NULL after it has made the text, so that a check reads
  *
  *     if (!(stage = stage_start(kit, &options)) || !stage_is_ready(stage))
  *         return FAILED;
@@ -53,12 +52,12 @@ struct stage_options {
 
 struct kit {
     const char *plugin;  /* as the user named it */
-    char path[PATH_MAX]; /* resolved, once it was inspected */
+    char path[PATH_MAX]; /* resolved, once the plugin was inspected */
     char rpd[PATH_MAX], self[PATH_MAX];
     bool quick;
     uint64_t end_us; /* when the time is over */
 
-    /* The plugin as a file, and as code. The errors have text "" where there is none. */
+    /* The plugin as a file, and as code. An error has text "" if there is none. */
     struct elf_plugin note;
     struct error file_error, code_error;
     json_t *descriptor;    /* NULL: it cannot be loaded */
@@ -93,34 +92,34 @@ bool stage_is_bound(struct stage *stage);
 bool stage_is_ready(struct stage *stage);
 bool stage_is_loading(struct stage *stage);
 
-/* Both, of a plain one. */
+/* Starts a plain stage, and waits until it is ready. */
 struct stage *stage_start_ready(struct kit *kit);
 
-/* Its state page, now: false where there is none. */
+/* Reads the stage's state page now; false if there is none. */
 bool stage_page(const struct stage *stage, struct rpd_state_page *ret);
 
 /* Waits until the page shows this phase or a later one; without a text if it does not. */
 bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms);
 
-/* A pause before the next look at what changes without an event: memory, and /proc.
- * False if it is the last: the time (of clock_us()) is over, or, at once, the daemon has
- * ended. */
+/* Pauses before the next look at what changes without an event: memory, and /proc. False if the
+ * next look is the last: the time (of clock_us()) is over or, at once, the daemon has ended. */
 bool stage_looks_again(struct stage *stage, uint64_t end_us);
 
 void stage_signal(const struct stage *stage, int signal_number);
 
-/* It ends by itself in so long, with this exit code, and leaves nothing behind. */
+/* Whether the daemon ends by itself within this time, with this exit code, and leaves nothing
+ * behind. */
 bool stage_ends(struct stage *stage, int code, int within_ms);
 bool stage_leaves_nothing(struct stage *stage);
 
-/* SIGTERM, and so on. */
+/* Sends SIGTERM, and then likewise. */
 bool stage_stops(struct stage *stage);
 
-/* It has not ended; it does not end in so long. */
+/* Whether the daemon has not ended; whether it does not end within this time. */
 bool stage_lives(struct stage *stage);
 bool stage_stays(struct stage *stage, int ms);
 
-/* The last line that it wrote. */
+/* The last line that the daemon wrote. */
 const char *stage_last_line(const struct stage *stage, char room[256]);
 
 /* -1: not known. highest: the number of the highest descriptor. */
@@ -132,7 +131,7 @@ void kit_clear(struct kit *kit);
 
 /* ---- clients ---------------------------------------------------------------------------- */
 
-/* Where a client fails because the daemon dies, its end is the text.
+/* If a client fails because the daemon dies, the daemon's end is the text.
  *
  * A connected socket that does not block, or -1. */
 int client_open(struct stage *stage);
@@ -140,20 +139,21 @@ void client_close(struct kit *kit, int fd);
 
 bool client_sends(struct stage *stage, int fd, const void *data, size_t size);
 
-/* Sends the probe. True, and nothing is sent, where the plugin has none. */
+/* Sends the probe. If the plugin has none, sends nothing, and returns true. */
 bool client_asks(struct stage *stage, int fd);
 
-/* Bytes until so many have come, the end, or the time is over; *ret_ended: it was the end. */
+/* Reads bytes until this many have come, the client's input ends, or the time is over; *ret_ended:
+ * the input ended. */
 size_t client_reads(int fd, char *buffer, size_t size, int within_ms, bool *ret_ended);
 
-/* The answer to the probe, if there is one, comes, and begins as it should. */
+/* Whether the answer to the probe, if there is one, comes, and begins as it should. */
 bool client_is_answered(struct stage *stage, int fd, int within_ms);
 
-/* A new client that asks, is answered, and leaves. Without a probe: one that connects, and finds
- * the daemon alive. */
+/* Whether a new client that sends the probe is answered; it leaves then. Without a probe: whether a
+ * client that connects finds the daemon alive. */
 bool stage_answers(struct stage *stage);
 
-/* For what is slow, or late, on purpose. */
+/* For clients and callbacks that are slow, or late, on purpose. */
 void kit_sleep_ms(unsigned milliseconds);
 
 #endif

@@ -1,5 +1,5 @@
-/* rpdctl new: writes the project of a new plugin. All of its files or, where one
- * cannot be written, none. */
+/* rpdctl new: writes the project of a new plugin. It writes all files or, if one cannot be written,
+ * none. */
 #include "base/nearest.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
@@ -36,7 +36,7 @@ static const char help[] =
 
 /* ---- names ----------------------------------------------------------------------------- */
 
-/* C would not take them. */
+/* C would not take these names. */
 static bool is_taken(const char *name)
 {
     static const char *const words[] = {
@@ -88,7 +88,8 @@ static size_t word_at(const struct project *project, const char *at, const char 
     return 0;
 }
 
-/* The text, with what stands for each word; so is what replaces one of the kind's. */
+/* Writes the text, with each word replaced. A text that replaces one of the kind's words is treated
+ * alike. */
 static void write_text(FILE *stream, const char *text, const struct project *project)
 {
     while (*text) {

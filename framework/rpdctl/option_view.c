@@ -30,7 +30,7 @@ static int64_t per_unit(const json_t *option, enum quantity_kind *ret_kind)
 
 /* ---- the table -------------------------------------------------------------------------- */
 
-/* A number of an option with a unit, if it is one that can be said with it. */
+/* A number of an option with a unit, if the unit can express the number. */
 static bool quantity_cell(const json_t *option, const json_t *value, char room[CELL_MAX])
 {
     enum quantity_kind kind;
@@ -160,7 +160,7 @@ static void copy(json_t *node, const char *to, const json_t *option, const char 
         json_object_set_new(node, to, json_incref(value));
 }
 
-/* What one value of it may be; of a list, an item. */
+/* The schema of one value of the option; for a list, the schema of an item. */
 static json_t *value_node(const json_t *option)
 {
     const char *type = descriptor_text(option, "type");

@@ -1,4 +1,4 @@
-/* The options of a plugin, out of what descriptor_read() gives, for people and for editors. */
+/* The options of a plugin, from what descriptor_read() returns, for people and for editors. */
 #ifndef FRAMEWORK_OPTION_VIEW_H
 #define FRAMEWORK_OPTION_VIEW_H
 

@@ -1,5 +1,5 @@
-/* Options for a plugin under test. See rpdctl/options.h. rpd checks their values;
- * here a text only becomes what the table says that it is. */
+/* Options for a plugin under test. See rpdctl/options.h. rpd checks their values; this file only
+ * converts a text to the type that the table gives. */
 #include "rpdctl/options.h"
 
 #include "library/libjansson.h"
@@ -33,7 +33,7 @@ static json_t *read_config(const char *file)
     return config;
 }
 
-/* Those of the service that runs a file of this name. */
+/* Takes the options of the service that runs a file of this name. */
 static int take_config(json_t *options, const char *plugin, const char *file, struct error *error)
 {
     json_t *config = read_config(file);
@@ -104,7 +104,7 @@ static json_t *value_of(const json_t *row, const char *text)
     return json_string(text);
 }
 
-/* The daemons of the kit have a configuration elsewhere. */
+/* The daemons of the kit have their configuration elsewhere. */
 static json_t *absolute(const json_t *path, const char *directory)
 {
     const char *text = json_string_value(path);
@@ -130,7 +130,7 @@ static void set_absolute(json_t *options, const json_t *row, const char *directo
         json_object_set_new(options, name, absolute(value, directory));
 }
 
-/* What is relative is so to the configuration, or to our working directory. */
+/* A relative path is relative to the configuration, or to our working directory. */
 static void set_all_absolute(json_t *options, const json_t *descriptor, const char *config)
 {
     const json_t *table = json_object_get(descriptor, "options");
@@ -169,7 +169,7 @@ static int take_item(json_t *options, const json_t *descriptor, const char *item
     return 0;
 }
 
-/* Otherwise each check would fail, and say so. */
+/* Without this check, each check would fail, and report it. */
 static int check_required(const json_t *options, const json_t *descriptor, struct error *error)
 {
     const json_t *table = json_object_get(descriptor, "options");

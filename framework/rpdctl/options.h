@@ -1,4 +1,4 @@
-/* The options that a plugin under test gets: from a configuration, and from -o. */
+/* The options that a plugin under test gets from a configuration and from -o. */
 #ifndef FRAMEWORK_RPDCTL_OPTIONS_H
 #define FRAMEWORK_RPDCTL_OPTIONS_H
 

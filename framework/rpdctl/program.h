@@ -1,4 +1,4 @@
-/* What rpdctl's commands share: how they speak, and where rpd is. */
+/* What rpdctl's commands share: how they report, and where rpd is. */
 #ifndef FRAMEWORK_RPDCTL_PROGRAM_H
 #define FRAMEWORK_RPDCTL_PROGRAM_H
 
@@ -9,7 +9,7 @@
 /* "rpdctl: <formatted>" on stderr. */
 void rpdctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The same for a wrong command line, with where to read on. Returns 64. */
+/* Likewise for a wrong command line, with a hint where to read on. Returns 64. */
 int rpdctl_refuse(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

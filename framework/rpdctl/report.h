@@ -20,10 +20,10 @@ struct report {
     size_t count;
 };
 
-/* As it goes: a line of text, where text is wanted. */
+/* Reports a finding at once, as a line of text, if text is wanted. */
 void report_finding(const struct report *report, const struct finding *finding);
 
-/* At the end: the rest. Whether nothing failed. */
+/* Writes the rest of the report. Returns whether nothing failed. */
 bool report_end(const struct report *report);
 
 #endif

@@ -1,8 +1,8 @@
-/* rpdctl restart: stops a service and starts it again, as it was started: by the
- * arguments of its process. Both happen in one turn of ensure's queue, so that no caller that
- * ensures it meanwhile starts another one in between.
+/* rpdctl restart: stops a service and starts it again as it was started, with the arguments of its
+ * process. Both happen in one turn of ensure's queue, so that no caller that ensures the service
+ * meanwhile starts another one in between.
  *
- * What a service manager has started is the manager's to start again. */
+ * If a service manager has started the service, only the manager may start it again. */
 #include "observe/instance.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/ensure/command.h"
@@ -56,7 +56,7 @@ static int take(void *arg, int option, char **argv)
     case TIMEOUT:
         request->stop.has_timeout = true;
         return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->stop.timeout_us);
-    default: return 0; /* there is no other */
+    default: return 0; /* getopt returns no other */
     }
 }
 
@@ -76,7 +76,7 @@ static int parse(struct request *request, int argc, char **argv)
 
 /* ---- how it was started ------------------------------------------------------------------ */
 
-/* A service manager's own process: not one that it has started something else with. */
+/* Whether this is a service manager's own process, and not one that such a process has started. */
 static bool is_managed(const struct instance *instance, const char *environment, size_t size)
 {
     char wanted[48];
@@ -85,7 +85,7 @@ static bool is_managed(const struct instance *instance, const char *environment,
     return whole_proc_has(environment, size, wanted);
 }
 
-/* What was started by its name was looked for there. */
+/* A plugin that was started by its name was looked for there. */
 static void take_plugin_path(const char *environment, size_t size)
 {
     const char *path = whole_proc_value(environment, size, "RPD_PLUGIN_PATH=");
@@ -94,7 +94,7 @@ static void take_plugin_path(const char *environment, size_t size)
         setenv("RPD_PLUGIN_PATH", path, 1);
 }
 
-/* But for the descriptors, which were its starter's. */
+/* Takes all arguments except the descriptors, which were the starter's. */
 static int take_arguments(char *text, size_t size, char *ret_argv[ARGUMENTS_MAX])
 {
     int count = 0;
@@ -138,7 +138,7 @@ static int stop(void *arg)
     return rpdctl_stop_in(&request->stop, request->runtime_dirfd);
 }
 
-/* Relative paths are of its working directory. */
+/* Relative paths are relative to the process's working directory. */
 static int restart_as(struct request *request, const struct instance *instance, char *arguments,
                       size_t size)
 {

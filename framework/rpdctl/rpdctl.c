@@ -38,7 +38,7 @@ static void print_help(void)
          "rpd, and 1 timed out.");
 }
 
-/* NULL after it was said. */
+/* NULL after it has reported the error. */
 static const struct rpdctl_command *find_command(const char *name)
 {
     char hint[NEAREST_HINT_MAX];
@@ -70,7 +70,7 @@ static int help_on(const char *name)
     return 0;
 }
 
-/* What is started is to have it, too. */
+/* Programs that rpdctl starts use this directory, too. */
 static int choose_directory(const char *path)
 {
     char *here = *path == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
@@ -113,14 +113,14 @@ static int dispatch(int argc, char **argv)
     return command->run(argc - 1, argv + 1);
 }
 
-/* Otherwise what is opened first is printed to. They are opened the wrong way round,
- * so that a closed stdout is reported. */
+/* Otherwise rpdctl would print to the first file that it opens. The streams are opened the wrong
+ * way round, so that a closed stdout is reported. */
 static void open_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 &&
             open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-            return; /* a process that cannot do that will hear of the next thing that fails */
+            return; /* if that fails, a later call will fail, too, and report it */
 }
 
 int main(int argc, char **argv)
@@ -128,9 +128,9 @@ int main(int argc, char **argv)
     int code;
 
     open_standard_streams();
-    /* What is made is the user's to read and write, whatever the mask says. */
+    /* Files that rpdctl makes are the user's to read and write, whatever the mask says. */
     umask(umask(077) & 077);
-    signal(SIGCHLD, SIG_DFL); /* ignored, there would be no children to wait for */
+    signal(SIGCHLD, SIG_DFL); /* if it were ignored, there would be no children to wait for */
     code = dispatch(argc, argv);
 
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0) {

@@ -1,11 +1,11 @@
-/* rpdctl: the command beside rpd, for users that run services or write plugins. Each of its
- * commands is one file, with one of these. */
+/* rpdctl: the command beside rpd, for users that run services or write plugins. Each command is one
+ * file, with one struct rpdctl_command. */
 #ifndef FRAMEWORK_RPDCTL_H
 #define FRAMEWORK_RPDCTL_H
 
 #include "base/error.h"
 
-/* What rpdctl's commands end with, besides 0 and 64. */
+/* The exit code of rpdctl's commands, besides 0 and 64. */
 enum { RPDCTL_NO = 1 };
 
 struct rpdctl_command {

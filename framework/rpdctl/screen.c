@@ -24,7 +24,7 @@ static void on_signal(int number)
 {
     if (number == SIGTSTP)
         suspended = 1;
-    else if (number != SIGWINCH) /* that one ends the pause, and no more */
+    else if (number != SIGWINCH) /* SIGWINCH only ends the pause */
         interrupted = 1;
 }
 
@@ -35,7 +35,8 @@ static bool flush(void)
     return !screen.failed;
 }
 
-/* Signals are only taken while we pause: none is lost between a look at its flag and that. */
+/* Signals are only taken during a pause, so none is lost between a look at its flag and the
+ * pause. */
 static void take_signals(void)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP};
@@ -88,13 +89,13 @@ bool screen_show(const char *text)
         size.ws_col == screen.size.ws_col)
         return true;
     forget();
-    screen.shown = strdup(text); /* without it, it is drawn again */
+    screen.shown = strdup(text); /* without memory, the text is drawn again */
     screen.size = size;
     draw_screen(text, size.ws_row, size.ws_col, stdout);
     return flush();
 }
 
-/* As the shell expects it; the text is drawn again when we go on. */
+/* Suspends the process as the shell expects; the text is drawn again when the process goes on. */
 static void suspend(void)
 {
     suspended = 0;

@@ -1,5 +1,5 @@
-/* A terminal that shows one text, drawn again in place, until it is interrupted. The
- * state is the process's: there is one terminal, and signals go to the process. */
+/* A terminal that shows one text, drawn again in place, until it is interrupted. The state belongs
+ * to the process: there is one terminal, and signals go to the process. */
 #ifndef FRAMEWORK_RPDCTL_SCREEN_H
 #define FRAMEWORK_RPDCTL_SCREEN_H
 
@@ -9,15 +9,15 @@
 /* Standard output is a terminal. From now on SIGINT, SIGTERM and SIGHUP end the show. */
 void screen_begin(void);
 
-/* Draws, if anything has changed: the text, or the size. False: it cannot. */
+/* Draws, if the text or the size has changed. False: it cannot draw. */
 bool screen_show(const char *text);
 
-/* False: it was interrupted. Returns at once if the terminal's size changes. */
+/* Returns false if the pause was interrupted. Returns at once if the terminal's size changes. */
 bool screen_pause(uint64_t us);
 
 bool screen_has_failed(void);
 
-/* The cursor is shown again, below the text. */
+/* Shows the cursor again, below the text. */
 void screen_end(void);
 
 #endif

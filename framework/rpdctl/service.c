@@ -1,4 +1,4 @@
-/* What commands share that look at running services. See rpdctl/service.h. */
+/* What the commands that look at running services share. See rpdctl/service.h. */
 #include "rpdctl/service.h"
 
 #include "rpdctl/program.h"

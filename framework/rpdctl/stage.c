@@ -1,4 +1,5 @@
-/* A stage of the kit runs: what it says, how it ends, what it uses. See rpdctl/kit.h. */
+/* A stage of the kit while it runs: what it reports, how it ends, what it uses. See
+ * rpdctl/kit.h. */
 #include "rpdctl/stage_inside.h"
 
 #include "base/clock.h"
@@ -34,7 +35,7 @@ static const char *without_time(const char *line)
                                                                                         : line;
 }
 
-/* What every end says, whatever it came from. */
+/* Whether every end writes this line, whatever caused the end. */
 static bool is_of_any_end(const char *line)
 {
     static const char stopped[] = ": stopped", stopping[] = "rpd: stopping: ";
@@ -69,7 +70,7 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     return room;
 }
 
-/* The last line that says why a load failed, from its subject on; "": there is none. */
+/* The last line that reports why a load failed, from its subject on; "": there is none. */
 static const char *load_failure(const struct stage *stage, char room[256])
 {
     enum { LOG_MAX = 65536 };
@@ -113,7 +114,7 @@ static bool has_ended(struct stage *stage, uint64_t end_us)
     while (!stage_reap(stage, WNOHANG) && (now_us = clock_us()) < end_us) {
         const int left_ms = (int)((end_us - now_us + 999) / 1000);
 
-        /* Where a sandbox gives no pidfd, it is looked at again and again. */
+        /* If a sandbox gives no pidfd, look again and again. */
         poll(&end, 1, stage->pidfd < 0 && left_ms > LOOK_MS ? LOOK_MS : left_ms);
     }
     return stage->pid == 0;

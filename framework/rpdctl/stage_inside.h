@@ -4,7 +4,7 @@
 
 #include "rpdctl/kit.h"
 
-/* Waits for its process's end, with these options of waitpid(). True: it has ended. */
+/* Waits for the end of the stage's process, with these options of waitpid(). True: it has ended. */
 bool stage_reap(struct stage *stage, int options);
 
 #endif

@@ -1,4 +1,5 @@
-/* A stage of the kit begins: its directory, its configuration, its process. See rpdctl/kit.h. */
+/* How a stage of the kit begins: its directory, its configuration, its process. See
+ * rpdctl/kit.h. */
 #include "rpdctl/stage_inside.h"
 
 #include "base/clock.h"
@@ -54,7 +55,8 @@ static bool write_config(const struct stage *stage, const struct stage_options *
     return stream && fclose(stream) == 0 && written;
 }
 
-/* The kit's own environment, but what belongs to it alone. Of the child: never freed. */
+/* The kit's own environment, without the variables that belong to the kit alone. Made in the child,
+ * and never freed. */
 static char **make_environment(const struct stage *stage)
 {
     static const char *const own[] = {"RPD_RUNTIME_DIR=", "LISTEN_", "NOTIFY_SOCKET="};
@@ -80,7 +82,7 @@ static char **make_environment(const struct stage *stage)
     return result;
 }
 
-/* In the child: what it finds is what a shell would give it. */
+/* In the child: gives the daemon what a shell would give it. */
 static void become_daemon(const struct stage *stage, const char *wrap, int notify_fd)
 {
     char config[sizeof stage->dir + 16], number[16];
@@ -89,7 +91,7 @@ static void become_daemon(const struct stage *stage, const char *wrap, int notif
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* No handler of ours may swallow what a check sends before exec. */
+    /* No handler of the kit may swallow a signal that a check sends before exec. */
     for (int caught = 1; caught < SIGRTMIN; caught++)
         signal(caught, SIG_DFL);
     sigemptyset(&none);

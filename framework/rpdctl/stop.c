@@ -1,7 +1,7 @@
 /* rpdctl stop: ends the process of a service, and no other.
  *
- * The signals go through a pidfd, which is of the very process that was looked at:
- * of this boot, with the start time of its page, while the service's lock is held. */
+ * The signals go through a pidfd of the very process that was looked at: a process of this boot,
+ * with the start time of its page, while the service's lock is held. */
 #include "rpdctl/stop.h"
 #include "base/clock.h"
 #include "base/proc.h"
@@ -55,7 +55,7 @@ static int take(void *arg, int option, char **argv)
     case TIMEOUT:
         request->has_timeout = true;
         return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->timeout_us);
-    default: return 0; /* there is no other */
+    default: return 0; /* getopt returns no other */
     }
 }
 
@@ -76,7 +76,7 @@ static int parse(struct rpdctl_stop_request *request, int argc, char **argv)
 
 /* ---- how long ---------------------------------------------------------------------------- */
 
-/* As its configuration says now. */
+/* Reads drain_s from the configuration as it is now. */
 static long long drain_s_of(const char *config)
 {
     struct error error;
@@ -122,7 +122,7 @@ static bool is_another_service_of(int runtime_dirfd, const struct instance *inst
     return is_one;
 }
 
-/* "b, c": how many. */
+/* Writes the names as "b, c"; returns how many there are. */
 static size_t find_others(int runtime_dirfd, const struct instance *instance,
                           char ret_text[OTHERS_MAX])
 {
@@ -192,7 +192,7 @@ static int say_ended(int runtime_dirfd, const struct instance *instance, const c
     return 0;
 }
 
-/* The end of the process, and a free lock. */
+/* Waits for the end of the process, and for a free lock. */
 static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
                   const struct instance *instance, const char *others, int pidfd)
 {
@@ -223,7 +223,7 @@ static int say_not_running(const struct rpdctl_stop_request *request)
     return 0;
 }
 
-/* Where it can be stopped from. */
+/* Reports where the service can be stopped from. */
 static int say_elsewhere(const struct instance *instance)
 {
     const struct rpd_state_page *page = &instance->page;
@@ -287,7 +287,7 @@ static int stop(const struct rpdctl_stop_request *request, int runtime_dirfd,
     return code;
 }
 
-/* One that has its lock and no page yet says what it is in a moment, or has failed. */
+/* A daemon that has its lock and no page yet will have its page in a moment, or has failed. */
 static int look(const struct rpdctl_stop_request *request, int runtime_dirfd, struct instance *ret)
 {
     enum instance_outcome outcome;

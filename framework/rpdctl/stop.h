@@ -11,7 +11,7 @@ struct rpdctl_stop_request {
     uint64_t timeout_us;
 };
 
-/* The exit code of rpdctl stop; it was said. */
+/* Returns the exit code of rpdctl stop; it has reported any error. */
 int rpdctl_stop_in(const struct rpdctl_stop_request *request, int runtime_dirfd);
 
 #endif

@@ -1,9 +1,9 @@
-/* Takes the templates in by the assembler, as they are. See rpdctl/templates.h. */
+/* Includes the templates as they are, by the assembler. See rpdctl/templates.h. */
 #include "rpdctl/templates.h"
 
 #include <stddef.h>
 
-/* Of this file alone; the text ends in a NUL. What is declared takes no parentheses. */
+/* Only for this file; the text ends in a NUL. A declared name takes no parentheses. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define INCLUDE(symbol, file)                                                                      \
     extern const char symbol[] __attribute__((visibility("hidden")));                              \

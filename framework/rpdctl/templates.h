@@ -1,6 +1,6 @@
-/* The files of a new project, as they are in rpdctl/templates: of a backend called skeleton. They
- * are part of rpdctl, so that it needs no files beside it. What differs between kinds of projects
- * stands there as a word between two @. */
+/* The files of a new project, as they are in rpdctl/templates, for a backend called skeleton. They
+ * are part of rpdctl, so that rpdctl needs no files beside it. Text that differs between kinds of
+ * projects is marked there by a word between two @. */
 #ifndef FRAMEWORK_RPDCTL_TEMPLATES_H
 #define FRAMEWORK_RPDCTL_TEMPLATES_H
 

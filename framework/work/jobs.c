@@ -39,7 +39,7 @@ static void done(struct job *pool_job, bool cancelled)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
     struct jobs *jobs = job->jobs;
-    const bool is_freed = job->is_freed; /* else it may be gone after its done */
+    const bool is_freed = job->is_freed; /* otherwise it may be gone after its done */
     struct rpd_queue *queue = is_freed ? (struct rpd_queue *)job->job.queue : NULL;
 
     LIST_REMOVE(job, link);
@@ -221,7 +221,7 @@ static bool is_long(const struct rpd_job *job, uint64_t now_us)
     return began > 0 && now_us > began + LONG_US && !job->is_named;
 }
 
-/* False if it has ended meanwhile: then the stack is that of some other job. */
+/* False if the job has ended meanwhile: then the stack is that of some other job. */
 static bool name_long(struct rpd_job *job, uint64_t now_us)
 {
     const struct jobs *jobs = job->jobs;
@@ -242,7 +242,7 @@ static bool name_long(struct rpd_job *job, uint64_t now_us)
     return true;
 }
 
-/* One at a time: a worker that does not answer costs the loop some time. */
+/* Names one job at a time: a worker that does not answer costs the loop some time. */
 void jobs_name_long(struct jobs *jobs, uint64_t now_us)
 {
     struct rpd_job *job;

@@ -1,5 +1,5 @@
-/* A service's jobs: rpd_job_submit() on top of the pool, serial queues, what is posted to the
- * loop, and their common end. */
+/* A service's jobs: rpd_job_submit() on top of the pool, serial queues, posts to the loop, and how
+ * all of them end. */
 #ifndef FRAMEWORK_JOBS_H
 #define FRAMEWORK_JOBS_H
 
@@ -25,14 +25,14 @@ struct jobs {
         posted; /* and not called yet; in jobs.c, POSTS_CLOSED on top: no more are taken */
 };
 
-/* In memory of its owner's, from jobs_start() until its done, where it may go. */
+/* Lies in memory of its owner from jobs_start() until its done, which may free it. */
 struct rpd_job {
     struct job job; /* first: the pool's view of it */
     struct jobs *jobs;
     rpd_job_run_fn run;
     rpd_job_done_fn done;
     void *arg;
-    /* Of the plugin's code that runs in it, for the crash line; NULL: there is none. */
+    /* The plugin's code that runs in it, for the crash line; NULL: there is none. */
     foreign_code run_code, done_code;
     bool is_freed;             /* after its done */
     _Atomic uint64_t began_us; /* 0: it has not */
@@ -44,11 +44,12 @@ struct rpd_job {
 int jobs_submit(struct jobs *jobs, struct rpd_queue *queue, rpd_job_run_fn run,
                 rpd_job_done_fn done, void *arg);
 
-/* [loop] Likewise, for a job that its owner has filled in, from run to done_code; the rest is 0
- * or as the last time left it. queue: NULL for none. A JOB_STEP is refused by no number. */
+/* [loop] Likewise, for a job that its owner has filled in, from run to done_code; the other fields
+ * are 0 or as the last use left them. queue: NULL for none. A JOB_STEP is never refused, however
+ * many jobs wait. */
 int jobs_start(struct jobs *jobs, struct rpd_job *job, struct job_queue *queue, enum job_kind kind);
 
-/* [loop] It is not wanted any more. Only between start and done. */
+/* [loop] The job is no longer wanted. Legal only between start and done. */
 void jobs_drop(struct rpd_job *job);
 
 /* [loop] Serial queues: see rpd/job.h. */
@@ -59,17 +60,17 @@ void jobs_free_queue(struct rpd_queue *queue);
 /* [any] See rpd/job.h. */
 int jobs_post(struct jobs *jobs, rpd_post_fn fn, void *arg);
 
-/* [loop] No more is posted. False: some are still to be called; emptied follows. */
+/* [loop] Closes the posts. False: some are still to be called; emptied follows. */
 bool jobs_close_posts(struct jobs *jobs);
 
-/* [loop] Names a job that runs for long, once, with what it does; at most one a
- * second. Called from time to time. */
+/* [loop] Names a job that runs for a long time, once, with what it does; at most one job a second.
+ * Called from time to time. */
 void jobs_name_long(struct jobs *jobs, uint64_t now_us);
 
 /* [loop] Accepts no more, and cancels all. */
 void jobs_cancel(struct jobs *jobs);
 
-/* [loop] Its queues go. No job is left. */
+/* [loop] Frees the queues. No job is left. */
 void jobs_finish(struct jobs *jobs);
 
 #endif

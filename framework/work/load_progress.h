@@ -1,4 +1,4 @@
-/* How far a run of a load is, how fast it goes, and how long it will take.
+/* How far a run of a load has come, how fast it goes, and how long it will take.
  *
  * A run's worker writes done, total and unit straight into its part of the
  * state page, so that readers see it move even if the loop stands still; the
@@ -29,13 +29,13 @@ void load_meter_reset(struct load_meter *meter, struct rpd_state_part *part);
 /* [loop] Measures, and writes rate and ETA to the part. True if it has moved. */
 bool load_meter_sample(struct load_meter *meter, struct rpd_state_part *part, uint64_t passed_us);
 
-/* [loop] It has moved, as can be seen otherwise. */
+/* [loop] Notes that the run has moved, as the caller knows by other means. */
 void load_meter_moved(struct load_meter *meter);
 
 /* [loop] Whether the run has ever said how far it is. */
 bool load_meter_has_reports(const struct load_meter *meter);
 
-/* [loop] From 0 to 1; 0 where the total is not known. */
+/* [loop] From 0 to 1; 0 if the total is not known. */
 double load_progress_fraction(const struct rpd_state_part *part);
 
 /* An average that follows in some seconds. */

@@ -1,8 +1,8 @@
 /* Loading: how runs begin and end, and what follows. See loading.h for the phases;
  * loading_pulse.c measures the runs meanwhile.
  *
- * Whatever happens, a run that ends, a failure, a cancel, only notes it and
- * asks for a look; look() sees what is true and does what follows. */
+ * Whatever happens (a run ends or fails, a cancel comes), the code only notes it and asks for a
+ * look; look() sees the state of things and does what follows. */
 #include "work/loading.h"
 
 #include "base/backoff.h"
@@ -52,8 +52,7 @@ static void disposal_done(struct job *job, bool cancelled)
     free(disposal);
 }
 
-/* Where there is no memory even for this, it is leaked rather than freed on
- * the loop. */
+/* If there is no memory even for this, the object is leaked rather than freed on the loop. */
 static void dispose_on_worker(struct loading *loading, void (*dispose)(void *what), void *what)
 {
     struct disposal *disposal = what && dispose ? calloc(1, sizeof *disposal) : NULL;
@@ -108,7 +107,7 @@ static struct rpd_load *make_run(struct loading *loading, const struct rpd_load_
     return run;
 }
 
-/* From here on it is seen. */
+/* From here on readers see the run. */
 static void show(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -211,7 +210,7 @@ static void take_result(struct rpd_load *run)
     tell_part(run, RPD_PART_IS_ATTACHED);
 }
 
-/* The daemon stops, or the run was given up: its result is not wanted any more. */
+/* The daemon stops, or the run was given up: its result is no longer wanted. */
 static void drop_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -268,7 +267,7 @@ void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
     look_later(loading);
 }
 
-/* Another owner has the state: to try again, or to go on without, would be wrong. */
+/* Another owner has the state: it would be wrong to try again, or to go on without the state. */
 static void refuse(struct rpd_load *run, const char *why)
 {
     struct loading *loading = run->loading;
@@ -336,8 +335,8 @@ static bool is_waited_for(const struct rpd_load *run)
     return !is_optional(run) && state != RPD_PART_LOADED && state != RPD_PART_FAILED;
 }
 
-/* Nothing that READY waits for is left. This is asked after each of many parts, so
- * it goes on where it was. */
+/* Whether nothing that READY waits for is left. This is asked after each of many parts, so the
+ * search goes on where it stopped. */
 static bool is_complete(struct loading *loading)
 {
     while (loading->unfinished && !is_waited_for(loading->unfinished))
@@ -435,7 +434,7 @@ void loading_finish(struct loading *loading)
     loading->look = NULL;
     while ((run = TAILQ_FIRST(&loading->runs))) {
         TAILQ_REMOVE(&loading->runs, run, link);
-        event_del(&run->retry); /* pending where the loop itself has failed */
+        event_del(&run->retry); /* pending if the loop itself has failed */
         forget_added(run);
         free(run->failure);
         free(run);

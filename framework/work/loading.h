@@ -6,13 +6,13 @@
  *               ▼  │
  *         a run failed: it alone is tried again, or given up, or all is over
  *
- * A run is that of load() itself or of one part: a job of the pool, as often
- * as it takes. What it makes is handed over in its done function, on the loop:
- * until then no loop callback can see it, and from then on no worker can.
- * READY is when every required run is loaded (or, degraded, given up).
+ * A run is that of load() itself or of one part: a job of the pool, as often as it takes. What it
+ * makes is handed over in its done function, on the loop: until then no loop callback can see it,
+ * and from then on no worker can. The service is READY when every required run is loaded or, if
+ * degraded, given up.
  *
- * There is no time limit, since it is not known how much there is to load; but a
- * run without progress for too long counts as failed. */
+ * There is no time limit, since rpd cannot know how much there is to load; but a run that makes no
+ * progress for too long counts as failed. */
 #ifndef FRAMEWORK_LOADING_H
 #define FRAMEWORK_LOADING_H
 
@@ -34,7 +34,7 @@ struct loading_events {
     void (*part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     void (*trouble)(struct rpd_service *service, const char *what); /* it goes on, somehow */
     void (*failed)(struct rpd_service *service, const char *why);   /* it does not */
-    /* Why a run of it could not claim its state, if it could not. */
+    /* Whether a run could not claim its state, and why. */
     bool (*refused)(struct rpd_service *service, struct error *ret);
     void (*cancelled)(struct rpd_service *service);
     void (*unloaded)(struct rpd_service *service);
@@ -75,21 +75,21 @@ struct loading {
 
 int loading_init(struct loading *loading, struct event_base *base);
 
-/* [loop] IDLE → RUNNING, → READY at once where there is no load(). */
+/* [loop] IDLE → RUNNING; → READY at once if there is no load(). */
 void loading_start(struct loading *loading);
 
-/* [loop] Some time has passed: measures progress, and looks for runs that make
- * none. The time that the process really ran: not that of a SIGSTOP. */
+/* [loop] Some time has passed: measures progress, and looks for runs that make none. passed_us is
+ * the time that the process really ran, without the time of a SIGSTOP. */
 void loading_pulse(struct loading *loading, uint64_t passed_us);
 
-/* [loop] In between: what the page says of progress is of now. */
+/* [loop] Between two pulses: makes the progress in the page current. */
 void loading_show(struct loading *loading);
 
-/* [loop] Any → CANCELLED, reported by events->cancelled when no worker runs any of
- * it any more. The state stays. */
+/* [loop] Any → CANCELLED, reported by events->cancelled when no worker runs any part of the load
+ * any more. The state stays. */
 void loading_cancel(struct loading *loading);
 
-/* [loop] After cancelled: frees the state on a worker; events->unloaded. */
+/* [loop] After cancelled: frees the state on a worker; events->unloaded follows. */
 void loading_unload(struct loading *loading);
 
 void loading_finish(struct loading *loading);

@@ -9,14 +9,14 @@
 #include <time.h>
 
 enum {
-    HEED_US = 10 * 1000000, /* a cancelled run that does not return until then is given up */
+    HEED_US = 10 * 1000000, /* a cancelled run that has not returned by then is given up */
     ASK_US = 1000000
 };
 
 /* ---- runs that stand still ------------------------------------------------------ */
 
-/* Whether its worker has used the processor, a millisecond since it last had:
- * what is known of a load that does not report. */
+/* Whether the run's worker has used the processor for a millisecond since the last look: this is
+ * all that is known of a load that does not report. */
 static bool has_worked(struct rpd_load *run)
 {
     pthread_t thread;
@@ -34,7 +34,7 @@ static bool has_worked(struct rpd_load *run)
     return true;
 }
 
-/* Where its worker hangs is what its author needs to know. */
+/* The author of the load needs to know where its worker hangs. */
 static void tell_stall(struct rpd_load *run)
 {
     const struct loading *loading = run->loading;
@@ -48,7 +48,7 @@ static void tell_stall(struct rpd_load *run)
              loading->owner.plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
 }
 
-/* Its thread is lost: what waits for one must not wait for ever. */
+/* The thread of the run is lost: runs that wait for a thread must not wait for ever. */
 static void abandon(struct rpd_load *run)
 {
     const struct loading *loading = run->loading;
@@ -64,8 +64,8 @@ static void abandon(struct rpd_load *run)
                  true);
 }
 
-/* One at a time: a worker that does not answer costs the loop some time, and
- * many that hang in the same file system would make it stand still. */
+/* Checks one run at a time: a worker that does not answer costs the loop some time, and many
+ * workers that hang in the same file system would make the loop stand still. */
 static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
 {
     struct loading *loading = run->loading;
@@ -86,7 +86,7 @@ static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_u
 
 /* ---- progress ------------------------------------------------------------------- */
 
-/* A run that waits, or is between two attempts, does not stand still. */
+/* A run that waits, or is between two attempts, does not count as standing still. */
 static void measure(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
 {
     const enum rpd_part_state state = state_of(run);
@@ -137,7 +137,7 @@ static void summarise(struct loading *loading, uint64_t passed_us)
         loading->fraction_rate = load_smooth(loading->fraction_rate,
                                              (loading->fraction - before) * 1e6 / (double)passed_us,
                                              passed_us);
-    /* What is missing still, when nothing is on its way, is missing for good. */
+    /* If nothing is on its way, what is still missing will never come. */
     left = loading->pending > 0 && loading->fraction_rate > 0
                ? (1 - loading->fraction) / loading->fraction_rate
                : 1e18;

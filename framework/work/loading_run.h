@@ -1,5 +1,5 @@
-/* What the two halves of loading.h share and no other file sees: loading.c, which
- * begins and ends runs, and loading_pulse.c, which measures them. */
+/* What the two halves of loading.h share, and no other file sees: loading.c, which begins and ends
+ * runs, and loading_pulse.c, which measures them. */
 #ifndef FRAMEWORK_LOADING_RUN_H
 #define FRAMEWORK_LOADING_RUN_H
 
@@ -49,8 +49,8 @@ static inline bool is_optional(const struct rpd_load *run)
     return run->part->flags & RPD_PART_OPTIONAL;
 }
 
-/* [loop] The run gets what was declared for a failure. hopeless: its worker does not
- * come back. */
+/* [loop] Does with the run what was declared for a failure. hopeless: its worker does not come
+ * back. */
 void loading_fail(struct rpd_load *run, const char *cause, bool hopeless);
 
 #endif

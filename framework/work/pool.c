@@ -136,7 +136,8 @@ static void wait_for_worker(struct pool *pool, struct job *job)
     pthread_cond_signal(&pool->wake_worker[pool->threads[kind] > 0 ? kind : JOB_LOAD]);
 }
 
-/* With the mutex held. The next of its serial queue, if it was that one's turn. */
+/* With the mutex held. If it was this job's turn, the next job of its serial queue has its turn
+ * now. */
 static void finish_job(struct pool *pool, struct job *job)
 {
     struct job_queue *queue = job->queue;
@@ -167,17 +168,18 @@ static struct job *take_waiting(struct pool *pool, enum job_kind kind)
     return job;
 }
 
-/* At the loop's own priority a loop that wakes up while workers compute on all processors waits
- * until the slice of one of them, or the tick, is over: p99 of its answers was 3 to 5 ms on Linux
- * 6.18. With 5 it is 0.1 to 1 ms; with 1 or 2 up to 3 ms. Slices, longer for workers and shorter
- * for the loop (sched_setattr), and SCHED_BATCH helped in some runs only; SCHED_IDLE would starve a
- * load on a busy machine. The cost: none where nothing else wants the processors; a third of the
- * weight against others of the same session or control group. It is for the thread's life, as to
- * take it back needs a privilege: what it runs, and programs that that starts, have it, too. */
+/* If workers have the loop's own priority, a loop that wakes up while they compute on all
+ * processors waits until the slice of one of them, or the tick, is over: p99 of its answers was 3
+ * to 5 ms on Linux 6.18. With 5 it is 0.1 to 1 ms; with 1 or 2 up to 3 ms. Slices, longer for
+ * workers and shorter for the loop (sched_setattr), and SCHED_BATCH helped in some runs only;
+ * SCHED_IDLE would starve a load on a busy machine. The cost: none where nothing else wants the
+ * processors; a third of the weight against others of the same session or control group. The nice
+ * value is for the thread's life, as taking it back needs a privilege: the jobs that the thread
+ * runs, and programs that they start, have it, too. */
 static void let_the_loop_go_first(int by)
 {
     if (nice(by) < 0) { /* on Linux: of this thread alone */
-        /* a sandbox forbids it, or -1 is what it is now: well, then */
+        /* a sandbox forbids it, or the value is -1 now: nothing to do */
     }
 }
 
@@ -190,7 +192,7 @@ static void end_job(struct worker *worker, struct job *job)
     finish_job(worker->pool, job);
 }
 
-/* Its job has called pthread_exit(), which is on the way through here. The loop makes another
+/* The worker's job has called pthread_exit(), which runs this handler. The loop makes another
  * worker in its place. */
 static void on_thread_exit(void *argument)
 {
@@ -255,8 +257,8 @@ static void work(void *argument)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* [loop] Until some time has passed (0: all): what is left has its turn in the loop's
- * next. */
+/* [loop] Calls dones until some time has passed (0: all of them): the loop's next turn calls the
+ * others. */
 static void call_done(struct pool *pool, uint64_t until_us)
 {
     struct job *job;
@@ -283,7 +285,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)what;
     rest_end(); /* a plugin's own thread may have posted something */
     if (read(fd, &count, sizeof count) < 0) {
-        /* nothing there: as it should be */
+        /* nothing is there, which is fine */
     }
     call_done(arg, clock_us() + DONE_US);
     replace_gone(arg); /* after: a worker that left since would have woken us */
@@ -315,7 +317,7 @@ static int start_thread(struct pool *pool, enum job_kind kind)
     return 0;
 }
 
-/* Where there is no thread to be had, it is tried again at the next job. */
+/* If no thread can be made, the next job tries again. */
 static void make_missing(struct pool *pool)
 {
     for (int kind = 0; kind < KINDS; kind++)
@@ -346,7 +348,7 @@ static void replace_gone(struct pool *pool)
     make_missing(pool);
 }
 
-/* How many could be made. */
+/* Returns how many could be made. */
 static int start_threads(struct pool *pool, int workers, int *ret_failed)
 {
     int count = 0;
@@ -366,12 +368,12 @@ static void init_cancel_condition(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
-/* Those that this process may use. */
+/* Counts the processors that this process may use. */
 static int count_processors(void)
 {
     cpu_set_t set;
 
-    /* Where there are more than the set has room for, they are more than enough. */
+    /* If there are more than the set has room for, they are more than enough. */
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
 }
 
@@ -447,8 +449,8 @@ static void accept_job(struct pool *pool, struct job *job)
     wait_for_worker(pool, job);
 }
 
-/* Threads for requests are made as they are needed; where none can be had, those of loads do their
- * work. */
+/* Threads for requests are made as they are needed; if none can be made, the threads for loads do
+ * their work. */
 static void make_thread_if_needed(struct pool *pool)
 {
     bool is_needed;
@@ -496,7 +498,7 @@ void pool_post(struct pool *pool, struct job *job)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* With the mutex held. Its turn, if it was its queue's first, is the next one's. */
+/* With the mutex held. If the job was the first of its queue, the next one has its turn. */
 static void cancel_waiting(struct pool *pool, struct job *job)
 {
     const bool is_behind = job->queue && job->waits_in == &job->queue->waiting;
@@ -551,7 +553,7 @@ int pool_replace_worker(struct pool *pool, const struct job *job)
         return failed;
     pthread_mutex_lock(&pool->mutex);
     worker = find_worker(pool, job);
-    if (worker) { /* else it came back just now: then there is one more */
+    if (worker) { /* otherwise it came back just now: then there is one more */
         worker->is_replaced = true;
         pool->threads[worker->kind]--;
         count_load(job, -1);
@@ -565,7 +567,7 @@ int pool_wake_fd(const struct pool *pool)
     return pool->wake_fd;
 }
 
-/* What finished meanwhile could not wake the loop. */
+/* Work that finished meanwhile could not wake the loop. */
 int pool_make_wake_fd_again(struct pool *pool)
 {
     const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);

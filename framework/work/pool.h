@@ -1,4 +1,4 @@
-/* The worker pool, and the queue by which finished work comes back to the loop.
+/* The worker pool, and the queue by which finished work returns to the loop.
  *
  *     pool_submit ──► waiting ──► run ──► finished ──► done
  *        [loop]         │      [worker]               [loop]
@@ -6,12 +6,12 @@
  *
  * done runs exactly once for each job that was accepted. The queue is bounded.
  *
- * Loads and requests have threads of their own, with a nice value each: those of loads are
- * made with the pool, those of requests when they are first needed. (Where none of these can
- * be made, those of loads do their work.)
+ * Loads and requests have threads of their own, with one nice value for each kind. The threads for
+ * loads are made with the pool, the threads for requests when they are first needed. If no thread
+ * for requests can be made, the threads for loads do their work.
  *
- * Jobs of one serial queue run one after the other, in the order in which they were submitted;
- * so do their dones, but for those that are cancelled while they wait.
+ * Jobs of one serial queue run one after the other, in the order in which they were submitted; so
+ * do their dones, except those of jobs that are cancelled while they wait.
  *
  * Only the loop's side touches libevent, which therefore needs no locks: a
  * worker wakes the loop by a write to an eventfd, and only when the queue of
@@ -42,13 +42,13 @@ enum job_kind {
 
 TAILQ_HEAD(job_list, job);
 
-/* Zeroed to begin with; must not go while it is busy. */
+/* Zeroed to begin with; it must not be freed while it is busy. */
 struct job_queue {
     struct job_list waiting; /* behind the one that is under way; under the pool's mutex */
     bool is_busy;
 };
 
-/* Embedded in what needs a job done. The pool owns it from submit to done. */
+/* Embedded in the struct that needs a job done. The pool owns the job from submit to done. */
 struct job {
     job_run_fn run;
     job_done_fn done;
@@ -64,9 +64,9 @@ struct job {
 
 struct pool_size {
     int workers; /* threads of each kind, at most */
-    /* So many loads compute at once, at most; 0: one a processor. More than those finish none
-     * sooner, but were seen to make the loop, and its clients, wait: p99 of answers 3.6 ms instead
-     * of 1.2 ms, 4 of them on 2 processors. One that waits in job_wait() is not counted. */
+    /* At most this many loads compute at once; 0: one a processor. More loads finish no sooner, but
+     * were seen to make the loop, and its clients, wait: p99 of answers 3.6 ms instead of 1.2 ms,
+     * with 4 of them on 2 processors. A load that waits in job_wait() is not counted. */
     int loads;
     int job_nice, load_nice; /* how much lower than the loop's their priority is */
 };
@@ -82,20 +82,20 @@ int pool_submit(struct pool *pool, struct job *job, enum job_kind kind);
  * one sees the flag and is done when it returns. */
 void pool_cancel(struct pool *pool, struct job *job);
 
-/* [any] Its done runs on the loop, in the order of all that is finished: behind those of jobs
- * that have ended. Nothing of it runs on a worker. */
+/* [any] The job's done runs on the loop, in the order in which work finishes: after the dones of
+ * jobs that have ended. Nothing of the job runs on a worker. */
 void pool_post(struct pool *pool, struct job *job);
 
 /* [loop] The thread that runs the job now; false when none does. It lives as long
  * as the pool. */
 bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thread);
 
-/* [loop] The thread that runs the job has been given up: makes one in its place. Should
- * it come back, the job is done as ever, and the thread ends. 0, or an errno. */
+/* [loop] The thread that runs the job has been given up: makes another in its place. If the first
+ * thread comes back, the job is done as usual, and the thread ends. 0, or an errno. */
 int pool_replace_worker(struct pool *pool, const struct job *job);
 
-/* [loop] The descriptor by which workers wake the loop; and another one in its place, as a
- * plugin has closed it: 0, or -1 and errno. */
+/* [loop] The descriptor by which workers wake the loop. The second call makes another one in its
+ * place, after a plugin has closed it: 0, or -1 and errno. */
 int pool_wake_fd(const struct pool *pool);
 int pool_make_wake_fd_again(struct pool *pool);
 

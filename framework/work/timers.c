@@ -1,7 +1,7 @@
 /* Timers. See timers.h.
  *
- * libevent's clock is that of its last turn, so that a timer may be early by as long as the turn
- * took: then it waits for the rest. */
+ * libevent's clock is that of its last turn, so a timer may be early by as long as the turn took;
+ * it then waits for the rest. */
 #include "work/timers.h"
 
 #include "base/clock.h"

@@ -23,7 +23,8 @@ struct rpd_timer_handle *timers_start(struct timers *timers, unsigned millisecon
                                       void *arg);
 void timers_cancel(struct rpd_timer_handle *timer);
 
-/* None is called any more, and none is made. Legal at any time after its list is initialized. */
+/* No timer is called any more, and none is made. Legal at any time after the list is
+ * initialized. */
 void timers_close(struct timers *timers);
 
 #endif

@@ -7,10 +7,10 @@
  *     if (fd < 0)
  *         fprintf(stderr, "%s\n", error.text);
  *
- * One that lives is found by its lock, its record and its state page: no process is
- * started for that, and no daemon is asked. Only where a start is needed `rpdctl ensure` runs;
- * it is looked for in $RPDCTL, else in PATH. A service that is warming, or does not
- * respond, lives: it is never killed or replaced on suspicion.
+ * The library finds a living service by its lock, its record and its state page: it starts no
+ * process for that, and asks no daemon. It runs `rpdctl ensure` only if a start is needed, and
+ * looks for it in $RPDCTL, otherwise in PATH. A service that is warming, or does not respond,
+ * lives: it is never killed or replaced on suspicion.
  *
  * Any thread may call these functions, several at once; they leave signals, the
  * environment and other children alone. Link with `pkg-config --libs rpd-client`. */
@@ -31,17 +31,18 @@ struct rpd_client_error {
     char text[1024]; /* one line, as rpd said it; without newline */
 };
 
-/* Makes sure that the service lives and is bound: then it takes connections, though its
- * state may still be loading. config: the file that it is started from, with all services that
- * stand there; NULL: it is only looked for. ret_error may be NULL.
+/* Ensures that the service lives and is bound: then it takes connections, though its state may
+ * still be loading. config: the file from which the service is started, with all services in that
+ * file; NULL: the library only looks for the service. ret_error may be NULL.
  *
- * Returns 0, or -1. Waits for a start, or for the end of one that drains: seconds at
- * most, where the plugin keeps its deadlines. */
+ * Returns 0, or -1. Waits for a start, or for the end of a service that drains: seconds at most, if
+ * the plugin keeps its deadlines. */
 RPD_API RPD_MUST_CHECK int rpd_ensure(const char *config, const char *service,
                                       struct rpd_client_error *ret_error);
 
-/* The same, then connects to the first of the service's endpoints that can be had, unix ones
- * first. A full backlog is waited for. timeout_ms: for all of it; -1: none.
+/* Does what rpd_ensure() does, then connects to the first of the service's endpoints that accepts a
+ * connection, unix endpoints first. If a backlog is full, the call waits. timeout_ms: for the whole
+ * call; -1: none.
  *
  * Returns a blocking, close-on-exec stream socket, which is the caller's; or -1. */
 RPD_API RPD_MUST_CHECK int rpd_connect(const char *config, const char *service, int timeout_ms,
@@ -61,19 +62,20 @@ RPD_API RPD_MUST_CHECK int rpd_connect(const char *config, const char *service, 
  *     else
  *         rpd_connect_free(connecting), and fd is a socket, or -1
  *
- * No step waits for the service, for a start or for a backlog. Files of the run-time directory
- * are read, and where a start is needed a process is made. One thread at a time for each. */
+ * No step waits for the service, for a start or for a backlog. A step reads files of the run-time
+ * directory and, if a start is needed, makes a process. Only one thread at a time may use a struct
+ * rpd_connecting. */
 struct rpd_connecting;
 
 enum { RPD_CONNECT_AGAIN = -2 };
 
-/* As rpd_connect(); the texts are copied. NULL and errno: no memory or descriptors, or
- * (EINVAL) no service. */
+/* Like rpd_connect(); the texts are copied. NULL and errno: no memory or descriptors, or (EINVAL)
+ * no service. */
 RPD_API RPD_MUST_CHECK struct rpd_connecting *
 rpd_connect_start(const char *config, const char *service, int timeout_ms);
 
-/* The descriptor, which is readable when a step can be taken: at once for the first, and when
- * the time is over. It stays rpd_connecting's. */
+/* The descriptor is readable when a step can be taken: at once for the first step, and when the
+ * time is over. It belongs to rpd_connecting. */
 RPD_API int rpd_connect_fd(const struct rpd_connecting *connecting);
 
 /* A blocking, close-on-exec stream socket, which is the caller's; RPD_CONNECT_AGAIN; or -1,
@@ -81,7 +83,7 @@ RPD_API int rpd_connect_fd(const struct rpd_connecting *connecting);
 RPD_API RPD_MUST_CHECK int rpd_connect_step(struct rpd_connecting *connecting,
                                             struct rpd_client_error *ret_error);
 
-/* At any time; a start that is on its way goes on. NULL is legal. */
+/* Legal at any time; a start that is on its way goes on. NULL is legal. */
 RPD_API void rpd_connect_free(struct rpd_connecting *connecting);
 
 RPD_END

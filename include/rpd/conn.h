@@ -3,22 +3,19 @@
  *
  *     on_connect ──► on_data ⇄ on_writable ──► on_close
  *
- * All of it is [loop]. What is written in one of a connection's own callbacks
- * goes out in one system call when the callback returns; from elsewhere (a job's
- * done, another connection) each write is sent at once.
+ * All of it is [loop]. What a connection's own callback writes goes out in one system call when the
+ * callback returns. From elsewhere (a job's done, another connection) each write is sent at once.
  *
- * Clients take turns. on_data has a slice of 0.05 to 0.25 ms; when that is used up,
- * rpd_conn_input() is empty and rpd_conn_read_line() false, however much has come,
- * and on_data is called again once the others have had their turn. A backend that
- * takes what these two give until there is no more needs nothing else. One that
- * works long on what it has taken asks rpd_conn_slice_is_over() meanwhile, and may
- * rpd_conn_yield().
+ * Clients take turns. on_data has a slice of 0.05 to 0.25 ms. When the slice is used up,
+ * rpd_conn_input() is empty and rpd_conn_read_line() false, however much has come, and on_data is
+ * called again once the other clients have had their turn. A backend that takes what these two
+ * calls give until there is no more needs nothing else. A backend that works long on what it has
+ * taken calls rpd_conn_slice_is_over() meanwhile, and may call rpd_conn_yield().
  *
- * Nothing here is unbounded. A client that does not read its answers is no
- * longer read: from 256 KiB of waiting output on, rpd_conn_input() is empty,
- * and on_data is called again once the output is below 64 KiB. At most half and
- * an eighth of limits.output_bytes. A connection is closed, with on_close as
- * ever, when it passes one of the service's limits:
+ * Nothing here is unbounded. A client that does not read its answers is no longer read: from 256
+ * KiB of waiting output on, rpd_conn_input() is empty, and on_data is called again once the output
+ * is below 64 KiB. These bounds are at most half and an eighth of limits.output_bytes. rpd closes a
+ * connection, with on_close as usual, when it passes one of the service's limits:
  *
  *     services[].limits.   by default  bounds
  *     output_bytes         16 MiB      the output that waits for the client
@@ -37,14 +34,14 @@
  *                                      service's clients together
  *     buffer_bytes_per_peer  off       likewise of one user (unix) or one address (tcp)
  *
- * The last two are about sums. In the last eighth before the bound, a client that holds
- * more than its share (the bound, divided by those that hold anything) is not read, and
- * is closed if that lasts for request_s. Where the bound is passed, the client that holds
- * most is closed: of those within a factor of two, the one that has for longest.
- * A buffer's memory is a power of two. What a backend keeps for itself is not in the sums.
+ * The last two limits are sums. In the last eighth before the bound, a client that holds more than
+ * its share (the bound, divided by the number of clients that hold anything) is not read, and is
+ * closed if that lasts for request_s. If the bound is passed, the client that holds most is closed:
+ * of those within a factor of two, the one that has held so much for longest. A buffer's memory is
+ * a power of two. What a backend keeps for itself does not count in the sums.
  *
- * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not
- * while the connection is paused or kept, while output waits, or while rpd drains.
+ * first_byte_s, request_s and idle_s count only while rpd waits for the client: not while the
+ * connection is paused or kept, while output waits, or while rpd drains.
  *
  *     pause       is not counted: one resume ends any number of pauses
  *     keep        is counted: as many releases
@@ -65,50 +62,48 @@ RPD_BEGIN
  * last rpd_conn_release() if that is later. */
 struct rpd_conn;
 
-/* [loop] The input that has come and has not been consumed. Valid until the
- * callback returns. Empty while too much output waits, and when on_data has
- * consumed some and its slice is used up: on_data is then called again. */
+/* [loop] The input that has come and has not been consumed. Valid until the callback returns. It is
+ * empty while too much output waits, and when on_data has consumed some input and its slice is used
+ * up: on_data is then called again. */
 RPD_API struct rpd_span rpd_conn_input(const struct rpd_conn *conn);
 
-/* [loop] Drops the first bytes of the input. What is not consumed is kept and
- * seen again, with what follows, in the next on_data. */
+/* [loop] Drops the first bytes of the input. rpd keeps the rest, and the next on_data sees it
+ * again, with what follows. */
 RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
 
 /* [loop] limits.input_bytes: a request with more bytes is never seen whole. */
 RPD_API size_t rpd_conn_input_limit(const struct rpd_conn *conn);
 
-/* [loop] Takes one line from the input, without its "\n" or "\r\n". False if
- * there is no whole line yet, and where rpd_conn_input() is empty. What a client
- * that was cut off has sent of a line is no line: see rpd_conn_read_rest().
- * The line is valid until the callback returns. */
+/* [loop] Takes one line from the input, without its "\n" or "\r\n". False if there is no whole line
+ * yet, or if rpd_conn_input() is empty. Part of a line from a client that was cut off is no line:
+ * see rpd_conn_read_rest(). The line is valid until the callback returns. */
 RPD_API bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line);
 
-/* [loop] Takes what is left of the input when that has ended without a newline.
- * False if there is nothing, or if more may come. The client may have wanted to
- * say more: "remove foo" may be the beginning of "remove foobar". Valid until the
- * callback returns. */
+/* [loop] Takes what is left of the input when the input has ended without a newline. False if
+ * nothing is left, or if more may come. The client may have wanted to send more: "remove foo" may
+ * be the beginning of "remove foobar". Valid until the callback returns. */
 RPD_API bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest);
 
-/* [loop] In on_data: its slice is used up. Return soon: on_data is called again in a
+/* [loop] In on_data: whether its slice is used up. If so, return soon: on_data is called again in a
  * later turn, with the input that is left. False anywhere else. */
 RPD_API bool rpd_conn_slice_is_over(struct rpd_conn *conn);
 
-/* [loop] Others first: on_data is called in a later turn, with the input that is left,
- * whether or not more has come. In on_data, to go on with what has not been
- * consumed; from elsewhere, to begin. While the connection is paused it waits. Nothing more is
- * read of the client meanwhile: this is no way to wait for more. */
+/* [loop] Lets other clients go first: on_data is called in a later turn, with the input that is
+ * left, whether or not more has come. Call this in on_data to go on with what has not been
+ * consumed, or from elsewhere to begin. While the connection is paused, that turn waits. rpd reads
+ * nothing more from the client meanwhile, so this is no way to wait for more. */
 RPD_API void rpd_conn_yield(struct rpd_conn *conn);
 
-/* [loop] Stops reading this client, and calls no on_data for it, until resume:
- * for answers that must come in order while a job works on one. What has come
- * already is seen in the on_data that follows the resume. While it is not read,
- * a client that leaves is only noticed when something is written to it. */
+/* [loop] Stops reading from this client, and calls no on_data for it, until resume: for answers
+ * that must come in order while a job works on one. The on_data that follows the resume sees what
+ * has come already. While rpd does not read from a client, it notices that the client has left only
+ * when something is written to it. */
 RPD_API void rpd_conn_pause(struct rpd_conn *conn);
 RPD_API void rpd_conn_resume(struct rpd_conn *conn);
 
-/* [loop] The client has sent all that it will send (it may still read), and
- * rpd_conn_input() shows all that is left of it. rpd calls on_data once more for it,
- * then closes when all output is sent and the connection is not kept. */
+/* [loop] Whether the client has sent all that it will send (it may still read), and
+ * rpd_conn_input() shows all that is left of that. rpd calls on_data once more for it, then closes
+ * the connection when all output is sent and the connection is not kept. */
 RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
 
 /* [loop] Sends bytes; they are copied if they cannot be sent at once. 0, or -1
@@ -116,20 +111,20 @@ RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
 RPD_API int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size);
 RPD_API int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...) RPD_PRINTF(2, 3);
 
-/* [loop] Bytes written and not yet taken by the kernel. */
+/* [loop] The number of bytes that are written and that the kernel has not taken yet. */
 RPD_API size_t rpd_conn_output_size(const struct rpd_conn *conn);
 
-/* [loop] Closes when all output is sent; input is no longer looked at. */
+/* [loop] Closes the connection when all output is sent; rpd no longer looks at input. */
 RPD_API void rpd_conn_finish(struct rpd_conn *conn);
 
-/* [loop] Closes now. on_close runs before this returns, or, from within one of
- * this connection's callbacks, as soon as that returns. */
+/* [loop] Closes the connection now. on_close runs before this call returns or, if it comes from
+ * within one of this connection's callbacks, as soon as the callback returns. */
 RPD_API void rpd_conn_abort(struct rpd_conn *conn);
 
-/* [loop] An answer is still owed, by a job or another connection: the client's
- * end of input does not close the connection, and a stop waits for it until
- * the drain deadline. The struct stays valid until the matching release, even
- * if the client goes; rpd_conn_is_open() says whether it has. */
+/* [loop] Keeps the connection while a job or another connection still owes an answer: the client's
+ * end of input does not close the connection, and a stop waits for the answer until the drain
+ * deadline. The struct stays valid until the matching release, even if the client leaves;
+ * rpd_conn_is_open() says whether it has left. */
 RPD_API void rpd_conn_keep(struct rpd_conn *conn);
 RPD_API void rpd_conn_release(struct rpd_conn *conn);
 RPD_API bool rpd_conn_is_open(const struct rpd_conn *conn);

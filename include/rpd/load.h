@@ -19,7 +19,7 @@
 
 RPD_BEGIN
 
-/* What on_part of the descriptor is told of a part. */
+/* What on_part of the descriptor learns of a part. */
 enum rpd_part_outcome {
     RPD_PART_IS_ATTACHED,
     RPD_PART_IS_TRIED_AGAIN, /* it failed, and will run anew after a pause */
@@ -34,8 +34,8 @@ struct rpd_load;
  * rpd_load_fail(), or when it was cancelled. May take minutes and may block. */
 typedef void *(*rpd_load_fn)(struct rpd_load *load);
 
-/* Given without its size, so it never grows: another function would add parts that can
- * do more. See RPD_ABI. */
+/* This struct is passed without its size, so it never grows: another function would add parts that
+ * can do more. See RPD_ABI. */
 struct rpd_load_part {
     const char *name;                        /* copied; for messages */
     rpd_load_fn load;                        /* [worker] */
@@ -45,24 +45,23 @@ struct rpd_load_part {
     bool optional;                           /* READY does not wait for it */
 };
 
-/* [worker] Adds a part, from within load. Parts start in this order when load
- * has returned its state and the loop has it; each is attached as soon as it is loaded.
- * READY is when all that are not optional are attached. A part that fails is tried again by
- * itself, where on_load_failure says so: its load runs anew, the others stay. An
- * optional one never ends the process. Returns 0, or -1 where there is no memory
- * or this is not the run of load itself. */
+/* [worker] Adds a part, from within load. Parts start in this order when load has returned its
+ * state and the loop has it; each is attached as soon as it is loaded. The service is READY when
+ * all parts that are not optional are attached. If a part fails, and on_load_failure says so, rpd
+ * tries that part alone again: its load runs anew, the other parts stay. An optional part never
+ * ends the process. Returns 0, or -1 if there is no memory or this is not the run of load
+ * itself. */
 RPD_API int rpd_load_add_part(struct rpd_load *load,
                               const struct rpd_load_part *part) RPD_MUST_CHECK;
 
 /* [worker] The part's arg; NULL in load itself. */
 RPD_API void *rpd_load_arg(const struct rpd_load *load);
 
-/* [worker] Says how far this run is: done of total, in units ("keys", "MB").
- * total 0: not known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as
- * often as you like. The state page, the log and systemd show it, with a rate
- * and the time that is left. A run whose numbers stand still for no_progress_s
- * (300 s, unless configured) counts as failed; of one that has never called this the
- * use of the processor is looked at instead. */
+/* [worker] Reports how far this run has come: done of total, in units ("keys", "MB"). total 0: not
+ * known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as often as you like.
+ * The state page, the log and systemd show it, with a rate and the time that is left. A run whose
+ * numbers stand still for no_progress_s (300 s, unless configured) counts as failed; for a run that
+ * has never called this, rpd looks at its use of the processor instead. */
 RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
                                const char *unit);
 
@@ -74,11 +73,11 @@ RPD_API bool rpd_load_cancelled(const struct rpd_load *load);
  * cancelled. */
 RPD_API bool rpd_load_wait(struct rpd_load *load, unsigned milliseconds);
 
-/* [worker] Says why the load failed, in one line: what, where, what to do.
- * Returns NULL, for `return rpd_load_fail(load, ...)`. */
+/* [worker] Reports why the load failed, in one line: what, where, what to do. Returns NULL, for
+ * `return rpd_load_fail(load, ...)`. */
 RPD_API void *rpd_load_fail(struct rpd_load *load, const char *format, ...) RPD_PRINTF(2, 3);
 
-/* [worker] For options and the log. */
+/* [worker] The service of the load, for options and the log. */
 RPD_API const struct rpd_service *rpd_load_service(const struct rpd_load *load);
 
 RPD_END

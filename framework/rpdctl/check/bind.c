@@ -102,7 +102,7 @@ static enum verdict check_failure(struct kit *kit)
                : kit_failed(kit, "a socket is left; close and remove what a bind made");
 }
 
-/* Clients connect, while serve is kept waiting, and are answered afterwards. */
+/* Clients connect while serve is kept waiting, and are answered afterwards. */
 static enum verdict check_without_serve(struct kit *kit)
 {
     struct stage *stage = stage_start(kit, &(const struct stage_options){.wrap = "serve-late"});

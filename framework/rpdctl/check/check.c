@@ -1,5 +1,5 @@
-/* rpdctl check: runs a plugin against the contract, and names each breach. The
- * checks are in the other files of rpdctl/check/, what they work with is in rpdctl/kit.h. */
+/* rpdctl check: runs a plugin against the contract, and names each breach. The checks are in the
+ * other files of rpdctl/check; rpdctl/kit.h has what they work with. */
 #include "base/clock.h"
 #include "base/nearest.h"
 #include "library/libjansson.h"
@@ -107,7 +107,7 @@ static int take(void *arg, int option, char **argv)
     case TIMEOUT: return take_timeout(request, argv[0], optarg);
     case JSON: request->format = REPORT_JSON; return 0;
     case JUNIT: request->format = REPORT_JUNIT; return 0;
-    default: return 0; /* there is no other */
+    default: return 0; /* getopt returns no other */
     }
 }
 
@@ -128,7 +128,7 @@ static int parse(struct request *request, int argc, char **argv)
 
 /* ---- what is tested ---------------------------------------------------------------------- */
 
-/* Bytes from hex digits, which the reader wrote. */
+/* Makes bytes from hex digits that the reader wrote. */
 static char *bytes_of(const char *digits, size_t *ret_size)
 {
     const size_t size = strlen(digits) / 2;
@@ -218,8 +218,8 @@ static void note_interrupt(int signal_number)
     was_interrupted = 1;
 }
 
-/* The check that runs comes to its end, which is soon (a terminal interrupts its daemons,
- * too); then all is removed as ever. */
+/* The check that runs comes to its end soon, as a terminal interrupts its daemons, too; then all is
+ * removed as usual. */
 static void catch_interrupts(void)
 {
     struct sigaction action = {.sa_handler = note_interrupt};

@@ -1,4 +1,4 @@
-/* The checks of `rpdctl check`: a file a subject, each with a table. */
+/* The checks of `rpdctl check`: one file for each subject, each with a table. */
 #ifndef FRAMEWORK_RPDCTL_CHECKS_H
 #define FRAMEWORK_RPDCTL_CHECKS_H
 

@@ -1,4 +1,5 @@
-/* Checks with clients as they are in the field: in pieces, in a hurry, in crowds. */
+/* Checks with clients as they are in the field: they send in pieces, in a hurry, or come in
+ * crowds. */
 #include "rpdctl/check/checks.h"
 
 #include "base/clock.h"
@@ -66,7 +67,7 @@ static enum verdict check_single_bytes(struct kit *kit)
     return kit_passes(kit);
 }
 
-/* A client that has said all it will say is still owed its answer. */
+/* A client that has sent all that it will send is still owed its answer. */
 static enum verdict check_half_close(struct kit *kit)
 {
     struct stage *stage;
@@ -112,12 +113,12 @@ static bool settles(struct stage *stage, int before)
     return false;
 }
 
-/* How clients leave: without a word, within a request, or before they have read the
- * answer; unseen, or once what they sent was read (an answer unread is then a reset). */
+/* How clients leave: without sending anything, within a request, or before they have read the
+ * answer; unseen, or once the daemon has read what they sent (an unread answer is then a reset). */
 enum hang_up { SILENT, WITHIN_REQUEST, BEFORE_ANSWER, HANG_UP_KINDS };
 
-/* Until the daemon has read what the client sent, or has answered. Of a silent one
- * no event reports. */
+/* Waits until the daemon has read what the client sent, or has answered. For a silent client, no
+ * event reports this. */
 static void wait_until_seen(struct stage *stage, int fd, enum hang_up kind)
 {
     const uint64_t end_us = clock_us() + SEEN_MS * UINT64_C(1000);
@@ -165,8 +166,8 @@ static enum verdict check_hang_ups(struct kit *kit)
     return kit_passed(kit, "%d of them", HANG_UPS);
 }
 
-/* What was a client's is not used for another: silent clients, with the descriptors of
- * those before them, get what all silent ones get. */
+/* The daemon does not use for a client what belonged to another: silent clients, with the
+ * descriptors of earlier clients, get what all silent clients get. */
 static enum verdict check_apart(struct kit *kit)
 {
     struct stage *stage;
@@ -226,8 +227,8 @@ static enum verdict check_connections(struct kit *kit)
     return kit_passed(kit, "%d of them: %ld KiB", count, memory > 0 ? memory : 0);
 }
 
-/* No descriptor below the limit is free any more. Where a backend closes clients that
- * it cannot serve, that may never be. */
+/* Waits until no descriptor below the limit is free any more. If a backend closes clients that it
+ * cannot serve, that may never come. */
 static void use_up(struct stage *stage, const struct rlimit *limit)
 {
     const uint64_t end_us = clock_us() + USED_UP_MS * UINT64_C(1000);

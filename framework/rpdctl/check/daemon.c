@@ -1,11 +1,10 @@
-/* The daemon that rpdctl check starts where a backend's load or serve must be
- * wrapped: all of rpd, in rpdctl's own program. It is run as
+/* The daemon that rpdctl check starts if a backend's load or serve must be wrapped: all of rpd, in
+ * rpdctl's own program. rpdctl runs it as
  *
  *     rpdctl check-daemon WRAP ARGUMENT-OF-RPD...
  *
- * The hook of plugin_load() puts a load or serve of the kit's own into the copy of the
- * descriptor. One process has one service here, so what was there before is kept in one
- * place. */
+ * The hook of plugin_load() puts a load or serve of the kit's own into the copy of the descriptor.
+ * One process has one service here, so one place keeps the original. */
 #include "plugin/plugin.h"
 #include "rpdctl/check/checks.h"
 #include "rpdctl/program.h"
@@ -45,7 +44,7 @@ static void *load_when_cancelled(struct rpd_load *load)
     return kit.inner.load(load);
 }
 
-/* What was loaded is freed, as it will not be used. */
+/* Frees what was loaded, as it will not be used. */
 static void *fail(struct rpd_load *load)
 {
     void *state = kit.inner.load(load);

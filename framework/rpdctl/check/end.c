@@ -6,7 +6,7 @@
 
 enum { ANSWER_MS = 3000, END_MS = 5000, SOONEST_ROUNDS = 6, ROUNDS = 100, QUICK_ROUNDS = 10 };
 
-/* A client that has asked is answered, then all are closed. */
+/* A client that has sent a request is answered, then all clients are closed. */
 static enum verdict check_drain(struct kit *kit)
 {
     struct stage *stage = stage_start_ready(kit);
@@ -28,7 +28,7 @@ static enum verdict check_drain(struct kit *kit)
     return kit->request ? kit_passed(kit, "the request in flight was answered") : kit_passes(kit);
 }
 
-/* Before the handlers are there the signal itself may end it. */
+/* Before the handlers are installed, the signal itself may end the daemon. */
 static enum verdict check_term_starting(struct kit *kit)
 {
     for (unsigned ms = 0; ms < SOONEST_ROUNDS; ms++) {
@@ -80,11 +80,12 @@ static enum verdict check_term_draining(struct kit *kit)
     if (!stage || client_open(stage) < 0)
         return FAILED;
     stage_signal(stage, SIGTERM);
-    stage_reaches(stage, RPD_PHASE_DRAINING, END_MS); /* or it is at its end already */
+    stage_reaches(stage, RPD_PHASE_DRAINING, END_MS); /* or it has ended already */
     return stage_stops(stage) ? kit_passes(kit) : FAILED;
 }
 
-/* Whatever a round leaves in the directory of the run would be in the way of the next. */
+/* Anything that a round leaves in the directory of the run would be in the way of the next
+ * round. */
 static enum verdict check_rounds(struct kit *kit)
 {
     const int rounds = kit->quick ? QUICK_ROUNDS : ROUNDS;

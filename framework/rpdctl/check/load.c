@@ -14,7 +14,7 @@ enum { EARLY_MS = 150, ANSWER_MS = 3000, HEED_MS = 2000, TURN_MS = 3000 };
     if (!kit_has(kit, "load"))                                                                     \
     return kit_skipped(kit, "it has no load")
 
-/* A daemon whose load is slow, and a client that has asked already. */
+/* Starts a daemon whose load is slow, and a client that has sent its request already. */
 static struct stage *start_early(struct kit *kit, const char *warmup, int *ret_client)
 {
     struct stage *stage = stage_start(
@@ -75,7 +75,7 @@ static enum verdict check_serve(struct kit *kit)
     stage = start_early(kit, "serve", &fd);
     if (!stage)
         return FAILED;
-    client_reads(fd, &byte, 1, EARLY_MS, &ended); /* an answer without the state, maybe */
+    client_reads(fd, &byte, 1, EARLY_MS, &ended); /* possibly an answer without the state */
     if (!stage_is_ready(stage) || !stage_answers(stage))
         return FAILED;
     return kit_passes(kit);
@@ -104,7 +104,7 @@ static enum verdict check_refuse(struct kit *kit)
                       got);
 }
 
-/* The loop does so four times a second, beside the load. */
+/* The loop turns four times a second, beside the load. */
 static bool has_turned(const struct rpd_state_page *page)
 {
     return page->turns > 0;

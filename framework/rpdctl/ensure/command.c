@@ -50,7 +50,7 @@ static int take_timeout(struct rpdctl_ensure_request *request, const char *text)
     return 0;
 }
 
-/* What is ours is taken out; the rest is for rpd's own parser. */
+/* Takes out the options of rpdctl; the rest is for rpd's own parser. */
 static int split(struct rpdctl_ensure_request *request, int argc, char **argv)
 {
     bool is_ours = true;
@@ -105,7 +105,7 @@ static int check(struct arguments *arguments)
 
 /* ---- what is printed ------------------------------------------------------------------- */
 
-/* As rpd itself says it. */
+/* Reports the error as rpd itself does. */
 static int say(const struct error *error, int code)
 {
     fprintf(stderr, "rpd: %s\n", error->text);
@@ -179,7 +179,7 @@ static int run_ensure(const struct rpdctl_ensure_request *request, struct ensure
 
     if (!code && request->ready)
         code = ensure_ready(ensure, &error);
-    if (code) /* A stop that did not succeed has said why. */
+    if (code) /* A stop that did not succeed has reported why. */
         return *error.text ? say(&error, code) : code;
     if (request->json)
         return print_json(ensure);

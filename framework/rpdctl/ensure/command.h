@@ -1,4 +1,4 @@
-/* What rpdctl ensure does, for commands that ensure something on their way. */
+/* What rpdctl ensure does, for commands that ensure a service as one of their steps. */
 #ifndef FRAMEWORK_RPDCTL_ENSURE_COMMAND_H
 #define FRAMEWORK_RPDCTL_ENSURE_COMMAND_H
 
@@ -13,7 +13,7 @@ struct rpdctl_ensure_request {
     char **argv;
 };
 
-/* The exit code of rpdctl ensure; it was said. */
+/* Returns the exit code of rpdctl ensure; it has reported any error. */
 int rpdctl_ensure_arguments(const struct rpdctl_ensure_request *request);
 
 #endif

@@ -12,7 +12,7 @@
 
 enum { LOG_MAX_BYTES = 1024 * 1024 };
 
-/* 0, or -1 where there is no such place. */
+/* 0, or -1 if there is no such place. */
 static int default_path(char path[PATH_MAX], const char *service)
 {
     const char *state = getenv("XDG_STATE_HOME"),
@@ -32,7 +32,7 @@ static void make_directories(const char *path)
     snprintf(directory, sizeof directory, "%s", path);
     for (char *slash = strchr(directory + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        mkdir(directory, 0700); /* what cannot be made is reported when the file is opened */
+        mkdir(directory, 0700); /* a failure is reported when the file is opened */
         *slash = '/';
     }
 }
@@ -47,7 +47,7 @@ static void put_aside_if_long(const char *path)
         rename(path, aside);
 }
 
-/* Not blocking: a pipe without a reader would hold us up. */
+/* Non-blocking: a pipe without a reader would hold up the caller. */
 static int open_log(const char *path)
 {
     put_aside_if_long(path);

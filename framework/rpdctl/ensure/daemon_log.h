@@ -1,13 +1,13 @@
-/* Where a daemon that rpdctl starts has its standard output and error. */
+/* The file for the standard output and error of a daemon that rpdctl starts. */
 #ifndef FRAMEWORK_DAEMON_LOG_H
 #define FRAMEWORK_DAEMON_LOG_H
 
 #include "base/error.h"
 
-/* Opens it for appending (0600, close-on-exec). configured: "log.file", "none" for
- * /dev/null; NULL: NAME.log in rpd/ of the user's state directory ($XDG_STATE_HOME,
- * or ~/.local/state), made if it is not there, or /dev/null where that cannot be. One that
- * has grown over 1 MiB is put aside as NAME.log.old first. A descriptor, or -1 (73, 77). */
+/* Opens it for appending (0600, close-on-exec). configured: "log.file", "none" for /dev/null; NULL:
+ * NAME.log in rpd/ of the user's state directory ($XDG_STATE_HOME, or ~/.local/state), made if it
+ * is not there, or /dev/null if it cannot be made. A log that has grown over 1 MiB is first renamed
+ * NAME.log.old. A descriptor, or -1 (73, 77). */
 int daemon_log_open(const char *configured, const char *service, struct error *error);
 
 #endif

@@ -1,4 +1,5 @@
-/* Making sure. See ensure.h. take_step() looks, and does what follows:
+/* Ensuring that a configuration runs. See ensure.h. take_step() looks, and takes the step that
+ * follows:
  *
  *     look ──runs──► use: 0
  *      │ ▲ └─elsewhere─► 75
@@ -28,10 +29,10 @@
 #include <unistd.h>
 
 enum {
-    STARTS_MAX = 5, /* of one call: what is killed from outside again and again is an error */
+    STARTS_MAX = 5, /* in one call: repeated kills from outside are an error */
     LOOK_AGAIN_MS = 20,
     DISAGREEMENTS_MAX = 10,
-    WAITS_MAX = 100 /* for what takes no time, if all is well */
+    WAITS_MAX = 100 /* for steps that take no time if all is well */
 };
 
 /* ---- the beginning and the end ---------------------------------------------------------- */
@@ -68,8 +69,8 @@ static int time_out(const struct ensure *ensure, const char *what, struct error 
     return ENSURE_TIMED_OUT;
 }
 
-/* A process's end, but not for long: what else it may do shows in its page. Closes
- * the pidfd. Whether it has ended. */
+/* Waits for a process's end, but not for long: whatever else the process does shows in its page.
+ * Closes the pidfd. Returns whether the process has ended. */
 static bool wait_for_end(int pidfd, int milliseconds)
 {
     struct pollfd end = {.fd = pidfd, .events = POLLIN};
@@ -111,8 +112,8 @@ static bool cannot_be_used(const struct instance *instance)
     return !instance->has_record || instance_unreachable(instance) != NULL;
 }
 
-/* Only the record says where clients connect; and a socket that was removed is made again at once,
- * where that is possible. */
+/* Only the record says where clients connect; and a daemon makes a socket that was removed again at
+ * once, if that is possible. */
 static int refuse_unusable(const struct ensure *ensure, struct error *error)
 {
     const struct instance *instance = first_that(ensure, cannot_be_used);
@@ -130,7 +131,7 @@ static int refuse_unusable(const struct ensure *ensure, struct error *error)
     return (int)error->code;
 }
 
-/* For a moment some services of a process that ends are dead, and others are not. */
+/* While a process ends, some of its services are dead for a moment, and others are not. */
 static bool is_just_ending(const struct ensure *ensure)
 {
     const struct instance *alive = first_that(ensure, lives);
@@ -141,16 +142,16 @@ static bool is_just_ending(const struct ensure *ensure)
     return wait_for_end(pidfd, 2 * LOOK_AGAIN_MS);
 }
 
-/* One that drains may have to end first, which wakes us; one that another process starts
- * is bound in no time. False: it has had all the time that it needs to end. */
+/* A daemon that drains may have to end first, which wakes this process; a daemon that another
+ * process starts is bound at once. False: the daemon has had all the time that it needs to end. */
 static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 {
     const struct instance *unsettled = first_that(ensure, ensure_look_is_unsettled);
 
-    /* It has ended since we looked. */
+    /* It has ended since the last look. */
     if (!unsettled)
         return true;
-    /* Or the lock of one that is stopped was removed. */
+    /* Or the lock of a stopped daemon was removed. */
     if (!lives(unsettled) && ++*waits > WAITS_MAX)
         return false;
     wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
@@ -166,7 +167,7 @@ static bool is_there_after_all(struct ensure *ensure, unsigned starts)
     return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
 }
 
-/* The last line is the error; what rpd has said before is passed on. */
+/* The last line is the error; lines that rpd wrote before it are passed on. */
 static void tell_result(const struct ensure *ensure, struct launch_result *result,
                         struct error *error)
 {
@@ -180,7 +181,8 @@ static void tell_result(const struct ensure *ensure, struct launch_result *resul
     snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, line);
 }
 
-/* What cannot be made in a directory that was removed meanwhile is made where it is now. */
+/* If a file cannot be made because the directory was removed meanwhile, it is made in the directory
+ * that is there now. */
 static bool has_lost_directory(const struct ensure *ensure)
 {
     return !directory_is_at(ensure->request.runtime_dir, ensure->request.dirfd);
@@ -192,7 +194,7 @@ static bool is_worth_another(struct ensure *ensure, int code, unsigned starts)
            ((code == EXIT_RECORD || code == EXIT_SYSTEM) && has_lost_directory(ensure));
 }
 
-/* -1: look again. Else the end of it. The turn is over by then. */
+/* -1: look again. Otherwise the exit code. The turn is over by then. */
 static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
                       struct error *error)
 {
@@ -213,7 +215,7 @@ static int start_once(struct ensure *ensure, struct lock *lock, unsigned starts,
     return result.code;
 }
 
-/* 0: nothing that has happened before speaks against a start. */
+/* 0: nothing that has happened before forbids a start. */
 static int judge_past(const struct ensure *ensure, const struct lock *lock, struct error *error)
 {
     struct ensure_past *past = ensure_past_read(&ensure->request, &ensure->instances[0]);
@@ -233,7 +235,7 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
 /* No daemon is there, and no other caller starts it. -1: look again. */
 static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
-    /* A caller that restarts it wants it started, and has stopped it already. */
+    /* A caller that restarts the service wants it started, and has stopped it already. */
     const int code = ensure->stop ? 0 : judge_past(ensure, lock, error);
 
     return code ? code : start_once(ensure, lock, starts + 1, error);
@@ -241,7 +243,7 @@ static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, 
 
 /* ---- until it is bound ------------------------------------------------------------------- */
 
-/* A turn in a directory that is gone is none. */
+/* A turn in a directory that is gone does not count. */
 static int follow_directory(struct ensure *ensure, struct lock *lock, struct error *error)
 {
     const int moved = ensure_request_follow(&ensure->request, error);
@@ -340,11 +342,11 @@ static int stop_first(struct ensure *ensure, struct lock *lock, struct error *er
         return (int)error->code;
     if (lock->fd < 0)
         return time_out(ensure, "waiting for its turn", error);
-    error->text[0] = '\0'; /* It says itself what it has done, or has not. */
+    error->text[0] = '\0'; /* The stop reports what it has done, or has not done. */
     return ensure->stop(ensure->stop_arg);
 }
 
-/* It is bound, and left as it is; but the user should know. */
+/* The daemon is bound, and left as it is; but the user should know. */
 static void warn_of_stalls(const struct ensure *ensure)
 {
     char line[256];

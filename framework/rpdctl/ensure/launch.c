@@ -38,7 +38,7 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* What speaks of a caller's service manager is not the daemon's. */
+/* Removes the variables of a caller's service manager, which are not meant for the daemon. */
 static void clean_environment(void)
 {
     static const char *const names[] = {"LISTEN_FDS",    "LISTEN_PID",        "LISTEN_FDNAMES",
@@ -53,11 +53,11 @@ static _Noreturn void become_daemon(const struct launch *launch, int start_fd)
 {
     char option[] = "--start-fd", number[16];
 
-    setsid(); /* one of its own: it gets no signal that is meant for ours */
+    setsid(); /* its own session: it gets no signal that is meant for ours */
     reset_signals();
     clean_environment();
     snprintf(number, sizeof number, "%d", start_fd);
-    /* First: it is to read of mistakes in what follows, too. */
+    /* First, so that mistakes in what follows are reported there, too. */
     launch->arguments[1] = option;
     launch->arguments[2] = number;
     fcntl(start_fd, F_SETFD, 0);
@@ -76,7 +76,8 @@ static bool is_bound(const char *words)
     return strncmp(words, bound, sizeof bound - 1) == 0;
 }
 
-/* All that it says: "bound", or until it ends. A child of it may keep the pipe open. */
+/* Reads all that the daemon writes until "bound", or until it ends. A child of the daemon may keep
+ * the pipe open. */
 static void read_words(int fd, int pidfd, char *line, size_t room)
 {
     struct pollfd ends[] = {{.fd = fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
@@ -94,7 +95,7 @@ static void read_words(int fd, int pidfd, char *line, size_t room)
     }
 }
 
-/* The process is ours to wait for: this is its code, whatever it said before. */
+/* The process is a child of the starter, so this is its exit code, whatever it wrote before. */
 static int wait_for_code(pid_t pid, bool *ret_was_killed)
 {
     int status;
@@ -125,7 +126,7 @@ static void describe_silent_end(struct launch_result *result, bool was_killed)
             (int)result->pid, result->code, result->code);
 }
 
-/* Of "ended CODE TEXT"; NULL: it is none. */
+/* Returns the TEXT of "ended CODE TEXT"; NULL: it is another line. */
 static const char *text_of_end(const char *line, int *ret_code)
 {
     static const char ended[] = "ended ";
@@ -137,7 +138,7 @@ static const char *text_of_end(const char *line, int *ret_code)
     return *space == ' ' ? space + 1 : NULL;
 }
 
-/* What comes behind the last error are those before it. */
+/* The lines behind the last error are those before it. */
 static void join_words(const char *last, char *rest, char ret_text[LAUNCH_TEXT_MAX])
 {
     static const char said[] = "said ";
@@ -151,8 +152,8 @@ static void join_words(const char *last, char *rest, char ret_text[LAUNCH_TEXT_M
     snprintf(ret_text + used, LAUNCH_TEXT_MAX - used, "%s", last);
 }
 
-/* A code means what rpd means by it only where rpd has said so. Any _exit() in the
- * process can have any code: it is not rpd's 75, "already running", nor our 1. */
+/* A code has rpd's meaning only if rpd has reported it. Any _exit() in the process can have any
+ * code: such a code is neither rpd's 75, "already running", nor rpdctl's 1. */
 static void judge_end(char *words, bool was_killed, struct launch_result *result)
 {
     int told = -1;
@@ -168,7 +169,8 @@ static void judge_end(char *words, bool was_killed, struct launch_result *result
         result->code = EXIT_INTERNAL;
 }
 
-/* Its plugin may have closed what is not its own: then the end of the pipe is no end. */
+/* The plugin may have closed descriptors that are not its own: then the end of the pipe is not the
+ * end of the daemon. */
 static bool lives_on(int pidfd)
 {
     enum { LONG_ENOUGH_MS = 1000 }; /* from its last descriptor to its end */
@@ -180,7 +182,7 @@ static bool lives_on(int pidfd)
 static void wait_for_outcome(int start_fd, struct launch_result *result)
 {
     char line[PIPE_BUF + LAUNCH_TEXT_MAX] = "";
-    const int pidfd = pidfd_open(result->pid, 0); /* without it, the pipe's end must do */
+    const int pidfd = pidfd_open(result->pid, 0); /* without it, the end of the pipe must do */
     bool was_killed;
 
     read_words(start_fd, pidfd, line, sizeof line);
@@ -193,7 +195,7 @@ static void wait_for_outcome(int start_fd, struct launch_result *result)
     result->outcome = LAUNCH_ENDED;
     result->code = wait_for_code(result->pid, &was_killed);
     judge_end(line, was_killed, result);
-    if (result->code == 0) /* it went without being there */
+    if (result->code == 0) /* it ended without being bound */
         result->code = EXIT_INTERNAL;
 }
 
@@ -206,8 +208,8 @@ static unsigned long long start_time_of(pid_t pid)
     return proc_read_stat(digits, &stat) == 0 ? stat.start_time : 0;
 }
 
-/* Nothing of the caller's stays open: a process that waits for the end of its output
- * must not wait for us. */
+/* No descriptor of the caller stays open: a process that waits for the end of the caller's output
+ * must not wait for the starter. */
 static int keep_descriptors(const struct launch *launch, int report_fd)
 {
     const int kept[] = {report_fd, launch->take_lock->fd, launch->dirfd, launch->log_fd};

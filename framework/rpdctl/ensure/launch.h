@@ -1,9 +1,8 @@
 /* Starts a daemon that outlives its caller, and reports how the start went.
  *
- * Between the caller and the daemon stands a starter, a process of a session
- * of its own: it waits for the start's end even if the caller is gone by then, and
- * holds whatever lock the caller handed to it until it knows. It ends when the daemon is
- * bound, or has ended. */
+ * Between the caller and the daemon stands a starter, a process with a session of its own. It waits
+ * for the start's end even if the caller is gone by then, and until then holds any lock that the
+ * caller handed to it. The starter ends when the daemon is bound, or has ended. */
 #ifndef FRAMEWORK_LAUNCH_H
 #define FRAMEWORK_LAUNCH_H
 
@@ -38,7 +37,7 @@ struct launch {
     struct lock *take_lock; /* the starter has it until it ends, and the caller no more: one
                              * that is stopped must not hold up others */
     int dirfd;              /* and this one, for: */
-    /* In the starter, of a start that has failed, before the caller hears of it. */
+    /* Called in the starter after a start has failed, before the caller gets the result. */
     void (*failed)(void *arg, int dirfd, const struct launch_result *result);
     void *arg;
 };

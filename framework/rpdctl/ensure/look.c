@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Without the lock of its name it may still have that of a path. */
+/* Without the lock of its name, a daemon may still have the lock of a path. */
 static bool is_still_ending(const struct instance *instance)
 {
     const int pidfd = instance_open_ending(instance);
@@ -42,7 +42,7 @@ static bool same_file(const char *one, const char *other)
             first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
-/* A process that some other file, or another command line, was the start of. */
+/* Whether another file, or another command line, started the process. */
 static bool is_from_elsewhere(const struct ensure_request *request, const struct instance *instance)
 {
     return instance->has_record && !same_file(instance->record.config, request->config->path);

@@ -1,4 +1,4 @@
-/* How the services of a configuration are, all together, at one look. */
+/* The state of all services of a configuration, at one look. */
 #ifndef FRAMEWORK_ENSURE_LOOK_H
 #define FRAMEWORK_ENSURE_LOOK_H
 
@@ -15,14 +15,14 @@ enum ensure_picture {
     ENSURE_ABSENT
 };
 
-/* instances: of the request's services, in their order, or all zero; what was seen before is
- * finished. */
+/* instances: of the request's services, in their order, or all zero; the instances of the look
+ * before are finished. */
 enum ensure_picture ensure_look(const struct ensure_request *request, struct instance *instances);
 
-/* Whether it is this one that is on its way up or down. */
+/* Whether this service is on its way up or down. */
 bool ensure_look_is_unsettled(const struct instance *instance);
 
-/* "a runs as pid 7 from /etc/a.json, b does not run"; what has no room is cut off. */
+/* "a runs as pid 7 from /etc/a.json, b does not run"; a text that has no room is cut off. */
 void ensure_look_describe(const struct instance *instances, size_t count, char *ret_text,
                           size_t size);
 

@@ -26,7 +26,8 @@ static void look_up(const struct ensure_request *request, struct ensure_past *re
     ret->count = count > 0 ? (size_t)count : 0;
 }
 
-/* One that was killed could not say so. No daemon lives, and it is our turn, so we do. */
+/* A daemon that was killed could not record its end. No daemon lives, and it is the caller's turn,
+ * so this function records it. */
 static void bury_the_silent(const struct ensure_request *request, struct ensure_past *past,
                             const struct instance *seen)
 {
@@ -76,9 +77,9 @@ static bool was_bound_before(const struct ensure_past *past, const struct histor
     return false;
 }
 
-/* What others have tried while we were waiting for our turn, or what became of
- * our own start once it was bound. A daemon that was killed is started again; and of a clock
- * that was put back nothing can be said. */
+/* Finds what other callers have tried while this caller waited for its turn, or how its own start
+ * fared once it was bound. A daemon that was killed is started again; if a clock was put back,
+ * nothing can be said. */
 static const struct history_entry *failure_since(const struct ensure_past *past, uint64_t began_ms)
 {
     const struct history_entry *last = past->count ? &past->entries[past->count - 1] : NULL;
@@ -127,7 +128,7 @@ static uint64_t changed_ms(const char *path)
     return (uint64_t)status.st_ctim.tv_sec * 1000u + (uint64_t)status.st_ctim.tv_nsec / 1000000u;
 }
 
-/* Of the configuration and the plugins: a caller that fixes one need not wait. */
+/* When the configuration or a plugin last changed: a caller that fixes one need not wait. */
 static uint64_t last_change_ms(const struct ensure_request *request)
 {
     uint64_t last = changed_ms(request->config->path);
@@ -154,7 +155,7 @@ int ensure_past_tell_crash_loop(const struct ensure_past *past,
     const struct crash_loop loop = crash_loop_judge(past->entries, past->count, now_ms,
                                                     changed > since_ms ? changed : since_ms);
     const struct history_entry *last;
-    char line[ERROR_TEXT_MAX - 100]; /* what is added must have room, too */
+    char line[ERROR_TEXT_MAX - 100]; /* the text that is added must have room, too */
     int code;
 
     if (loop.left_ms == 0)

@@ -1,5 +1,5 @@
-/* What has happened before ensure starts anything: it is in the histories, and is reported as rpd
- * itself would have said it. */
+/* What has happened before ensure starts anything: it is in the histories, and ensure reports it as
+ * rpd itself would have done. */
 #ifndef FRAMEWORK_ENSURE_PAST_H
 #define FRAMEWORK_ENSURE_PAST_H
 
@@ -11,13 +11,14 @@
 
 struct ensure_past;
 
-/* No daemon lives, and it is our turn: one that was killed, and could not say so, is noted first.
- * seen: what is left of the first service. free() is due; NULL without memory. */
+/* No daemon lives, and it is the caller's turn. If a daemon was killed, and could not record its
+ * end, that is noted first. seen: what is left of the first service. The caller frees the result
+ * with free(); NULL without memory. */
 struct ensure_past *ensure_past_read(const struct ensure_request *request,
                                      const struct instance *seen);
 
-/* What others have tried since (CLOCK_REALTIME) while we were waiting for our turn, or what became
- * of our own start once it was bound: its code and its line. 0: there is no such failure. */
+/* What other callers have tried since (CLOCK_REALTIME) while this caller waited for its turn, or
+ * how its own start fared once it was bound: the code and the line. 0: there is no such failure. */
 int ensure_past_tell_failure(const struct ensure_past *past, uint64_t began_ms,
                              struct error *error);
 
@@ -27,7 +28,7 @@ int ensure_past_tell_crash_loop(const struct ensure_past *past,
                                 const struct ensure_request *request, uint64_t since_ms,
                                 struct error *error);
 
-/* How this one ended, which was to become ready: its code and its line. */
+/* How a service that was to become ready ended: its code and its line. */
 int ensure_past_tell_end(const struct ensure_request *request, const struct instance *instance,
                          struct error *error);
 

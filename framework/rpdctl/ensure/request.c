@@ -1,4 +1,4 @@
-/* What is to be made sure of. See rpdctl/ensure/request.h. */
+/* What to ensure. See rpdctl/ensure/request.h. */
 #include "rpdctl/ensure/request.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ int ensure_request_inspect(const struct ensure_request *request, size_t index,
     return plugin_inspect(plugin, service->plugin, &search, error);
 }
 
-/* A service without one has its backend's. */
+/* A service without a name has its backend's name. */
 static int find_name(struct ensure_request *request, size_t index, struct error *error)
 {
     const char *configured = request->config->services[index].name;
@@ -37,7 +37,8 @@ static int find_name(struct ensure_request *request, size_t index, struct error 
     return failed;
 }
 
-/* Without them nothing can be seen: all would look as if it were about to start. */
+/* Without free descriptors nothing can be seen: every service would look as if it were about to
+ * start. */
 static int check_descriptors(int any_fd, struct error *error)
 {
     enum { NEEDED = 12 };
@@ -55,7 +56,7 @@ static int check_descriptors(int any_fd, struct error *error)
                  : 0;
 }
 
-/* In another user's directory services are looked for, but nothing is made, and none is started. */
+/* In another user's directory, ensure looks for services, but makes nothing and starts none. */
 static int open_runtime(struct ensure_request *request, struct error *error)
 {
     int fd;

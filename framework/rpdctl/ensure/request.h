@@ -1,5 +1,5 @@
-/* What is to be made sure of: a configuration, the names of its services, and where they
- * are looked for. */
+/* What to ensure: a configuration, the names of its services, and the directory in which ensure
+ * looks for them. */
 #ifndef FRAMEWORK_ENSURE_REQUEST_H
 #define FRAMEWORK_ENSURE_REQUEST_H
 
@@ -26,8 +26,8 @@ struct ensure_request {
 
 /* Fills in what the caller has not. 0, or -1; ensure_request_finish() is due in both cases. */
 int ensure_request_prepare(struct ensure_request *request, struct error *error);
-/* Whether the run-time directory is another one than before: then its descriptor, with the same
- * number, is that one's. 0: no; 1: yes; -1: and it cannot be opened. */
+/* Whether the run-time directory is another one than before: then the descriptor, with the same
+ * number, is that of the new directory. 0: no; 1: yes; -1: and it cannot be opened. */
 int ensure_request_follow(struct ensure_request *request, struct error *error);
 
 void ensure_request_finish(struct ensure_request *request);

@@ -21,7 +21,7 @@ static void note(const struct ensure_request *request, int dirfd, const struct h
         history_note_end(dirfd, request->names[i], end);
 }
 
-/* In the starter. A daemon that got so far has done it itself. */
+/* In the starter. A daemon that got this far has noted it itself. */
 static void note_failure(void *arg, int dirfd, const struct launch_result *result)
 {
     const struct ensure_request *request = arg;
@@ -38,7 +38,7 @@ static void note_failure(void *arg, int dirfd, const struct launch_result *resul
     note(request, dirfd, &end);
 }
 
-/* When its loop turned for the last time, if its page is still there. */
+/* When the daemon's loop turned for the last time, if its page is still there. */
 static uint64_t last_seen_ms(const struct history_entry *bound, const struct instance *seen)
 {
     const uint64_t now_us = clock_us(), now_ms = clock_wall_ms();
@@ -69,8 +69,8 @@ void ensure_start_bury(const struct ensure_request *request, const struct histor
 
 /* ---- the command line ------------------------------------------------------------------- */
 
-/* The daemon works in "/": what is relative to our working directory is not to its. (Which options
- * are paths only the plugin knows.) */
+/* The daemon works in "/", so a path that is relative to the caller's working directory must be
+ * made absolute. Only the plugin knows which options are paths. */
 static char *absolute(const char *path)
 {
     char *directory, *whole = NULL;

@@ -21,8 +21,8 @@ static void on_alarm(int number)
     (void)number;
 }
 
-/* An alarm that comes again: one that came before the wait began would be lost. The
- * caller's parent may have blocked it. */
+/* The alarm repeats, because one that came before the wait began would be lost. The caller's parent
+ * may have blocked it. */
 static void set_alarm(const struct ensure_request *request, bool on)
 {
     const struct sigaction action = {.sa_handler = on_alarm};
@@ -55,7 +55,7 @@ int ensure_turn_take(const struct ensure_request *request, struct lock *lock, st
 
 /* ---- what is started ------------------------------------------------------------------ */
 
-/* "" if it cannot be had. */
+/* "" if it is not available. */
 static void identify(const struct ensure_request *request, char ret_text[CONFIG_DIGEST_SIZE])
 {
     struct error error;
@@ -65,7 +65,7 @@ static void identify(const struct ensure_request *request, char ret_text[CONFIG_
         config_digest(request->config, ret_text);
 }
 
-/* What stands in the file: a digest, and since when it is that one's. */
+/* Reads the file: a digest, and since when that digest holds. */
 static void read_signature(const struct lock *lock, char ret_digest[CONFIG_DIGEST_SIZE],
                            uint64_t *ret_since_ms)
 {

@@ -1,5 +1,5 @@
-/* What `rpdctl status --json` prints: one document, with the keys that rpdctl(1)
- * has. What is not known is null. See rpdctl/status/status.h. */
+/* What `rpdctl status --json` prints: one document, with the keys that rpdctl(1) lists. A value
+ * that is not known is null. See rpdctl/status/status.h. */
 #include "base/words.h"
 #include "library/libjansson.h"
 #include "rpdctl/status/status.h"
@@ -9,7 +9,7 @@
 
 enum { STATUS_VERSION = 1 };
 
-/* NULL is null. Bytes that are no UTF-8 become '?'. */
+/* NULL becomes null. Bytes that are not UTF-8 become '?'. */
 static json_t *text(const char *value)
 {
     json_t *json = value ? json_string(value) : json_pack("n");
@@ -113,7 +113,7 @@ static json_t *keeper(const struct rpd_state_page *page)
                      number_or_null(page->crash_code > 0, (uint64_t)page->crash_time_s));
 }
 
-/* What only a page that can be read whole says; of a dead one it is no news. */
+/* What only a page that can be read whole says; for a dead service it is not current. */
 static json_t *page_of(const struct status *status, const struct status_row *row)
 {
     const struct rpd_state_page *page = &row->instance.page;

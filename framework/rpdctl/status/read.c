@@ -1,6 +1,5 @@
-/* Looks at services for `rpdctl status`: nothing is asked, nothing waits, but for a loop that
- * rests. See
- * rpdctl/status/status.h. */
+/* Looks at services for `rpdctl status`: it asks nothing of them, and waits only for a loop that
+ * rests. See rpdctl/status/status.h. */
 #include "base/clock.h"
 #include "base/owner.h"
 #include "observe/instance_ask.h"
@@ -17,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An upgrade puts another file in place of that which runs. (/proc shows it to its owner and root.)
+/* An upgrade puts another file in the place of the file that runs. /proc shows this to the
+ * process's owner and to root.
  */
 static bool runs_a_file_that_is_gone(pid_t pid)
 {
@@ -41,14 +41,14 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
                      instance->start_time, &row->end);
     row->is_old = instance->verdict != STATE_DEAD && instance->pid > 0 &&
                   runs_a_file_that_is_gone(instance->pid);
-    /* While it drains its paths are withdrawn. */
+    /* While a service drains, its paths are withdrawn. */
     if (instance->verdict == STATE_DRAINING)
         return;
     for (size_t i = 0; i < instance->record.endpoint_count; i++)
         row->is_gone[i] = instance_is_path_lost(instance->record.endpoints[i]);
 }
 
-/* Locks stay for ever; a record or a page that stays is one of a crash. */
+/* Locks stay for ever; a record or a page that stays was left by a crash. */
 static bool is_worth_a_row(const struct instance *instance)
 {
     return instance->verdict != STATE_DEAD || instance->has_record || *instance->page.magic;
@@ -128,7 +128,8 @@ int status_read(const char *runtime_dir, int runtime_dirfd, const char *service,
 
 /* ---- of all users ------------------------------------------------------------------------- */
 
-/* Sockets and other files are named like directories; others' may be closed to us. */
+/* Sockets and other files are named like directories; the directories of other users may be closed
+ * to this process. */
 static int look_into(const char *path, struct status *status)
 {
     struct stat what;
@@ -156,7 +157,8 @@ static bool is_one_of(const glob_t *paths, const char *path)
     return false;
 }
 
-/* Any user can make a directory in /tmp: only that of the user whose number it has is looked into.
+/* Any user can make a directory in /tmp: rpdctl looks only into a directory of the user whose
+ * number it bears.
  */
 static bool is_of_its_user(const char *path)
 {

@@ -1,4 +1,4 @@
-/* rpdctl status: how services are, without asking them. */
+/* rpdctl status: the state of services, without asking them. */
 #include "rpdctl/status/status.h"
 
 #include "base/clock.h"
@@ -83,7 +83,7 @@ static int parse(struct request *request, int argc, char **argv)
 
 /* ---- one look ---------------------------------------------------------------------------- */
 
-/* 0, or -1 after it was said. status_finish() is due. */
+/* 0, or -1 after it has reported the error. status_finish() is due. */
 static int look(const struct request *request, struct status *ret)
 {
     char path[RUNTIME_PATH_MAX];
@@ -156,7 +156,7 @@ static uint64_t pause_us(const struct status *status)
     return shortest_us;
 }
 
-/* The text of one look, for the caller to free; NULL after it was said. */
+/* The text of one look, for the caller to free; NULL after it has reported the error. */
 static char *read_frame(const struct request *request, uint64_t *ret_pause_us)
 {
     struct status status;

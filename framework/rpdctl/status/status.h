@@ -1,4 +1,4 @@
-/* What `rpdctl status` knows of services, and the forms that it has for that. */
+/* What `rpdctl status` knows of services, and the forms in which it prints that. */
 #ifndef FRAMEWORK_RPDCTL_STATUS_H
 #define FRAMEWORK_RPDCTL_STATUS_H
 
@@ -29,25 +29,25 @@ struct status {
     long ticks_a_second;  /* of start times */
 };
 
-/* Of one service, be it not there, or (NULL) of all that run or were left by a crash.
- * runtime_dirfd: -1 if there is no such directory. 0, or -1 and errno; status_finish()
- * is due. */
+/* Reads the state of one service, even if it does not exist, or (NULL) of all services that run or
+ * were left by a crash. runtime_dirfd: -1 if there is no such directory. 0, or -1 and errno;
+ * status_finish() is due. */
 int status_read(const char *runtime_dir, int runtime_dirfd, const char *service,
                 struct status *ret);
 
-/* Of all services in all directories that this user may look into: /run/rpd and the like, those of
- * users, and the one where directory_runtime_path() says. One that is not to be believed is
- * reported, and left out. */
+/* Reads the state of all services in all directories that this user may look into: /run/rpd and the
+ * like, those of users, and the one that directory_runtime_path() names. A directory that cannot be
+ * trusted is reported, and left out. */
 int status_read_all_users(struct status *ret);
 void status_finish(struct status *status);
 
-/* Whether its times are of our clock, in this boot. */
+/* Whether the service's times are of this system's clock, in this boot. */
 bool status_knows_times(const struct instance *instance);
 
 /* How long the process runs, in milliseconds; 0: not known. */
 uint64_t status_uptime_ms(const struct status *status, const struct instance *instance);
 
-/* A line a service; all of one. */
+/* Prints a line for each service, or all about one service. */
 void status_print_table(const struct status *status, FILE *to);
 void status_print_detail(const struct status *status, const struct status_row *row, FILE *to);
 

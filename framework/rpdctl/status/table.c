@@ -79,7 +79,7 @@ static void describe_load(const struct instance *instance, char room[LOAD_MAX])
         snprintf(room, LOAD_MAX, "-");
         return;
     }
-    /* The numbers follow the phase with the loop's next turn. */
+    /* The numbers follow the phase at the loop's next turn. */
     if (page->phase == RPD_PHASE_READY &&
         (!is_degraded(instance) || page->parts_loaded == page->part_count)) {
         snprintf(room, LOAD_MAX, "loaded");
@@ -102,7 +102,7 @@ static void describe_clients(const struct instance *instance, char room[CELL_MAX
                  (unsigned long long)page->clients_held);
 }
 
-/* "unix:/a (unreachable)": what stands in a record is any text. */
+/* "unix:/a (unreachable)": a record may hold any text. */
 static void describe_endpoint(const struct status_row *row, size_t at, char *room, size_t size)
 {
     const bool is_gone = is_live(&row->instance) && row->is_gone[at];
@@ -168,7 +168,7 @@ static void describe_last_sight(const struct status *status, const struct instan
         *room = '\0';
 }
 
-/* Of one that is dead: what is known of its end. "": nothing. */
+/* What is known of the end of a dead service. "": nothing. */
 static void describe_death(const struct status *status, const struct status_row *row,
                            char room[NOTE_MAX])
 {
@@ -184,7 +184,7 @@ static void describe_death(const struct status *status, const struct status_row 
     }
 }
 
-/* Of one that is elsewhere: why no more is known, and what is. */
+/* For a service that is elsewhere: why no more is known, and what is known. */
 static void describe_place(const struct status *status, const struct instance *instance,
                            char room[NOTE_MAX])
 {
@@ -200,7 +200,7 @@ static void describe_place(const struct status *status, const struct instance *i
              page->namespaces[RPD_STATE_TIME_NAMESPACE], word_of_phase(page->phase), turned);
 }
 
-/* The page may say any time: of one that is not in the past nothing is known. */
+/* The page may hold any time: if the time is not in the past, nothing is known. */
 static uint64_t past_ms(const struct status *status, const struct rpd_state_page *page)
 {
     return page->error_time_s >= 0 && page->error_time_s < status->time_s
