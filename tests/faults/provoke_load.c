@@ -128,15 +128,16 @@ static void crowd_is_echoed(struct stage *stage, const struct crowd *crowd, stru
 {
     const size_t size = lines * strlen("busy\n");
     char *text = malloc(size);
-    double p99_ms = WORK_MAX_MS + 1;
+    const double most_ms = is_slow() ? 10 * WORK_MAX_MS : WORK_MAX_MS;
+    double p99_ms = most_ms + 1;
 
     for (size_t i = 0; i < size; i++)
         text[i] = "busy\n"[i % strlen("busy\n")];
-    for (int tries = 0; tries < 3 && p99_ms > WORK_MAX_MS; tries++) {
+    for (int tries = 0; tries < 3 && p99_ms > most_ms; tries++) {
         talk_until_answered(stage, crowd, asker, text, size);
         p99_ms = work_p99_ms(asker);
     }
-    cr_assert_leq(p99_ms, WORK_MAX_MS, "p99 of the work before an answer: %.2f ms", p99_ms);
+    cr_assert_leq(p99_ms, most_ms, "p99 of the work before an answer: %.2f ms", p99_ms);
     free(text);
 }
 
