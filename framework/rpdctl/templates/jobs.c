@@ -5,10 +5,11 @@
  *     rpd build/skeleton.so -l unix:/tmp/skeleton.sock
  *     printf '1000\n' | socat - UNIX-CONNECT:/tmp/skeleton.sock
  *
- * Make it yours: run() is the work, done() the answer. <rpd/job.h> has more about jobs,
- * <rpd/load.h> has how to load a state. */
+ * Make it yours: run() is the work, done() the answer. <rpd/body.h> has more about answers by
+ * jobs, <rpd/load.h> has how to load a state. */
 #include <rpd/backend.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,6 @@ static const struct rpd_option options[] = {
 /* One request. It is the worker's while run() runs, and the loop's before and after: so
  * nothing in it needs a lock. */
 struct request {
-    struct rpd_conn *conn;
     long long number, count; /* count -1: there was no memory */
 };
 
@@ -43,23 +43,19 @@ static void run(struct rpd_job *job, void *arg)
     free(is_composite);
 }
 
-/* [loop] Once for each job, also where it was cancelled, and where the client has left: writing
- * then does nothing. Answer first, then let it go on. */
-static void done(struct rpd_service *service, void *arg, bool cancelled)
+/* [loop] Once for each job. conn is NULL if the client has left, which cancels the job. */
+static void done(struct rpd_conn *conn, void *arg, int error)
 {
     struct request *request = arg;
 
-    (void)service;
-    if (cancelled || request->count < 0)
-        rpd_conn_printf(request->conn, "busy\n");
-    else
-        rpd_conn_printf(request->conn, "%lld\n", request->count);
-    rpd_conn_resume(request->conn);
-    rpd_conn_release(request->conn);
+    if (conn && (error != 0 || request->count < 0))
+        rpd_conn_printf(conn, "busy\n");
+    else if (conn)
+        rpd_conn_printf(conn, "%lld\n", request->count);
     free(request);
 }
 
-/* The client is kept, and not read, until it is answered: its answers come in order. */
+/* rpd keeps the client, and does not read on until it is answered: its answers come in order. */
 static void submit(struct rpd_conn *conn, long long number)
 {
     struct request *request = calloc(1, sizeof *request);
@@ -68,11 +64,9 @@ static void submit(struct rpd_conn *conn, long long number)
         rpd_conn_abort(conn);
         return;
     }
-    *request = (struct request){.conn = conn, .number = number, .count = -1};
-    rpd_conn_keep(conn);
-    rpd_conn_pause(conn);
-    if (rpd_job_submit(rpd_conn_service(conn), run, done, request) < 0)
-        done(rpd_conn_service(conn), request, true); /* too many wait already */
+    *request = (struct request){.number = number, .count = -1};
+    if (rpd_conn_job(conn, run, done, request) < 0)
+        done(conn, request, errno); /* too many wait already */
 }
 
 /* [loop] Some input has come: perhaps half a line, perhaps a hundred. Never block here. */
