@@ -24,7 +24,6 @@ struct spell {
     Hunhandle *language, *extra;
 };
 struct question {
-    struct rpd_conn *conn;
     struct spell known; /* when it was asked */
     char word[WORD_MAX], answer[ANSWER_MAX];
 };
@@ -90,13 +89,12 @@ static void run(struct rpd_job *job, void *arg)
     Hunspell_free_list(known->language, &found, count);
     pthread_mutex_unlock(&one_at_a_time);
 }
-static void done(struct rpd_service *service, void *arg, bool cancelled)
+/* conn: NULL if the client has left. */
+static void done(struct rpd_conn *conn, void *arg, int error)
 {
     struct question *asked = arg;
-    (void)service;
-    rpd_conn_printf(asked->conn, "%s\n", cancelled ? "busy" : asked->answer);
-    rpd_conn_resume(asked->conn);
-    rpd_conn_release(asked->conn);
+    if (conn)
+        rpd_conn_printf(conn, "%s\n", error ? "busy" : asked->answer);
     free(asked);
 }
 static void on_data(struct rpd_conn *conn, void *state)
@@ -108,12 +106,10 @@ static void on_data(struct rpd_conn *conn, void *state)
             rpd_conn_abort(conn);
             return;
         }
-        *asked = (struct question){.conn = conn, .known = *(struct spell *)state};
+        *asked = (struct question){.known = *(struct spell *)state};
         memcpy(asked->word, line.data, line.size < WORD_MAX ? line.size : WORD_MAX - 1);
-        rpd_conn_keep(conn);
-        rpd_conn_pause(conn);
-        if (rpd_job_submit(rpd_conn_service(conn), run, done, asked) < 0)
-            done(NULL, asked, true);
+        if (rpd_conn_job(conn, run, done, asked) < 0)
+            done(conn, asked, EAGAIN);
     }
 }
 RPD_BACKEND(spell, .summary = "Checks words", .options = options, .load = load, .unload = unload,
