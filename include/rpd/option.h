@@ -23,7 +23,7 @@ struct rpd_option {
     const char *name; /* [a-z][a-z0-9_]* */
     const char *meaning;
     enum rpd_option_type type;
-    const char *string_default; /* NULL: unset, and rpd_option_string() says NULL */
+    const char *string_default; /* NULL: unset, rpd_option_string() returns NULL */
     double default_value;       /* of a number; of a boolean, 0 or 1 */
     double min, max;            /* of a number or an integer, inclusive */
     int64_t integer_default;
@@ -75,10 +75,10 @@ struct rpd_option {
  *     RPD_DETAIL_CHOICES   string         one of the words between the |
  *     RPD_DETAIL           any            what the row says, with one of these:
  *       RPD_OPTION_IS_REQUIRED            it must be set
- *       RPD_OPTION_IS_LIST (strings)      an array of strings, or one; behind -o with commas
+ *       RPD_OPTION_IS_LIST (strings)      an array of strings, or one; after -o with commas
  *       RPD_OPTION_IS_SECRET (strings)    not on the command line, nor in a configuration that
- *                                         other users can read; never shown. (Better is the
- *                                         name of a file: RPD_OPTION_SECRET.)
+ *                                         other users can read; never shown. Prefer the
+ *                                         name of a file: RPD_OPTION_SECRET
  *
  * A size or a duration may also be a number without a unit; it is then in the option's own unit.
  * Defaults of paths and lists are written as after -o. */
