@@ -26,30 +26,30 @@
  *   [start]   before the loop exists
  *   [loop]    the thread that runs the event loop: never block, never sleep
  *   [worker]  a thread of the pool: may block
- *   [any]     whichever you are on
+ *   [any]     any thread
  * A service's callbacks on the loop never overlap.
  *
- * A thread that is late is asked where it is, by SIGRTMAX - 2: leave that signal
- * to rpd. A sleep or a poll on it may then return EINTR.
+ * rpd sends SIGRTMAX - 2 to a thread that is late, to find out where it is: do not use that
+ * signal. A sleep or a poll on such a thread may then return EINTR.
  *
- * All services share one process. A plugin that does one of these while it runs is named in
- * the log, once, and the daemon goes on where it can:
+ * All services share one process. If a plugin does one of the following while it runs, the log
+ * names it once, and the daemon continues if it can:
  *   - a [loop] function called on another thread: it returns -1, false or an empty span and
- *     does nothing; one that only hands out a pointer or a number answers;
+ *     does nothing; a function that only returns a pointer or a number still returns it;
  *   - fork() whose child returns from the callback: the child is ended. It must call exec
  *     or _exit();
  *   - pthread_exit() in a job or a load: it counts as failed, and the thread is replaced;
  *   - the signal mask of the loop's thread, or a handler of SIGTERM, SIGINT, SIGHUP, SIGPIPE or
- *     of a crash, changed: put back within a second;
- *   - a descriptor of rpd's closed: made again within a second; where that is impossible
- *     (the loop's epoll, a listener of TCP or of the plugin's own) the daemon ends with 70;
+ *     of a crash, is changed: it is restored within a second;
+ *   - a descriptor of rpd is closed: it is made again within a second; if that is impossible
+ *     (the loop's epoll, a listener of TCP or of the plugin's own), the daemon ends with 70;
  *   - an exception that leaves a callback: the process dies of SIGABRT, with a crash line that
  *     names callback and thrower. Catch in the callback, or let rpd/backend.hpp do so.
  *
- * Clients connect from BOUND on. What they get until READY is the warm-up policy,
- * the descriptor's or the user's:
- *   hold     they wait, and are served at READY: right for most
- *   serve    they are served at once, by a backend that can do without its state
+ * Clients connect from BOUND on. What they get until READY depends on the warm-up policy
+ * of the descriptor or of the user:
+ *   hold     they wait, and are served at READY: right for most backends
+ *   serve    they are served at once, by a backend that can work without its state
  *   refuse   they get the busy answer of on_busy, and are closed
  *   backlog  they are not even accepted */
 #ifndef RPD_BACKEND_H
@@ -69,18 +69,18 @@
 RPD_BEGIN
 
 /* The ABI that these headers describe. A plugin runs on every rpd of the same
- * ABI, older or newer. So within an ABI
- *   - a descriptor (it begins with struct_size) only gets fields at its end: those
- *     that a plugin does not have are 0, those that rpd does not know are ignored;
- *   - every other struct stays as it is, since a plugin does not say how large its own is: what
- *     has to be added comes as a function, with a struct of its own if need be;
- *   - functions, enum values and macros are added, and never changed or taken away.
- *     A plugin that calls a function is refused by an rpd without it: 65. */
+ * ABI, older or newer. Therefore, within an ABI,
+ *   - a descriptor, which begins with struct_size, only gets fields at its end: fields
+ *     that a plugin does not have are 0, fields that rpd does not know are ignored;
+ *   - every other struct stays as it is, because a plugin does not say how large its own is:
+ *     additions come as functions, with a struct of their own if necessary;
+ *   - functions, enum values and macros are added, and never changed or removed.
+ *     An rpd that lacks a function refuses a plugin that calls it, with 65. */
 #define RPD_ABI 1
 
-/* A request that any instance of the backend answers once its state is there, with
- * the default options or others, and how its answer begins (nothing: anything will
- * do). `rpdctl check` asks it; rpd does not. */
+/* A request that any instance of the backend answers once its state is loaded, with
+ * the default options or others, and the beginning of the answer; if the beginning is
+ * empty, any answer is accepted. `rpdctl check` sends the request; rpd does not. */
 struct rpd_probe {
     const char *request;
     size_t request_size;
@@ -88,7 +88,7 @@ struct rpd_probe {
     size_t reply_size; /* of reply_begins */
 };
 
-/* .probe = RPD_PROBE("ping\n", "pong"), of string literals; NUL bytes may be in them. */
+/* .probe = RPD_PROBE("ping\n", "pong"), with string literals, which may contain NUL bytes. */
 /* clang-format off */
 #define RPD_PROBE(request, reply_begins) \
     { request, sizeof(request) - 1, reply_begins, sizeof(reply_begins) - 1 }
@@ -96,8 +96,8 @@ struct rpd_probe {
 
 /* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
  * need. state is what load returned. It is NULL for a backend without load; in
- * on_drain and stop, where the end comes before load has returned; and, with
- * serves_without_state, wherever there is none yet, or never will be. */
+ * on_drain and stop, if the end comes before load has returned; and, with
+ * serves_without_state, wherever there is no state yet or never will be. */
 struct rpd_backend {
     uint32_t struct_size; /* set by RPD_BACKEND */
     uint32_t abi;         /* set by RPD_BACKEND */
@@ -109,14 +109,14 @@ struct rpd_backend {
 
     /* [loop] Once for each listener, before the first client. Attaches with
      * rpd_accept() or rpd_serve_connections() and returns at once: 0, or -1
-     * after rpd_serve_fail(). Left out, rpd_serve_connections() is called. */
+     * after rpd_serve_fail(). Without serve, rpd calls rpd_serve_connections(). */
     int (*serve)(struct rpd_service *service, struct rpd_listener *listener);
 
     /* [worker] Makes the state. See load.h. */
     rpd_load_fn load;
     /* [worker] Frees the state: at stop, after the last callback on the loop. */
     void (*unload)(void *state);
-    /* [loop] The state and all its parts are there; held clients follow. */
+    /* [loop] The state and all its parts are loaded; the held clients follow. */
     void (*on_ready)(struct rpd_service *service, void *state);
 
     /* [loop] Connections. See conn.h. A backend without serve has on_data. */
@@ -133,7 +133,7 @@ struct rpd_backend {
 
     /* What clients get until READY, unless the user says otherwise. */
     enum rpd_warmup warmup;
-    /* The callbacks can do with state NULL, and with parts that are not attached: the
+    /* The callbacks can work with state NULL, and without parts that are not attached. The
      * policy "serve", and on_load_failure "degraded", are then possible. */
     bool serves_without_state;
     /* [loop] Under the policy "refuse": writes the busy answer, with
@@ -142,26 +142,26 @@ struct rpd_backend {
     /* For `rpdctl check`. */
     struct rpd_probe probe;
     /* [start] Claims state that must be this service's alone, with rpd_claim_state().
-     * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
-     * a claim has failed: then the start fails, before the service is announced. */
+     * The options are known. Do not load anything here, because clients wait. Returns 0, or -1
+     * if a claim has failed: then the start fails, before the service is announced. */
     int (*claim)(struct rpd_service *service);
-    /* More about options, by their names: see option.h. Closed by RPD_DETAILS_END; lives as long
-     * as the plugin. */
+    /* More facts about options, by their names: see option.h. Closed by RPD_DETAILS_END; lives as
+     * long as the plugin. */
     const struct rpd_option_detail *option_details;
-    /* [loop] A part of the load was attached, or failed. name: as it was given. */
+    /* [loop] A part of the load was attached, or failed. name is the name that it was given. */
     void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     /* services[].idle_exit_s, unless the user sets it; 0: never. */
     uint32_t idle_exit_s;
 };
 
-/* Second descriptor, for RPD_BACKEND_BIND(). */
+/* The second descriptor, for RPD_BACKEND_BIND(). */
 struct rpd_backend_bind {
     uint32_t struct_size;
     uint32_t abi;
     rpd_bind_fn bind;
 };
 
-/* The ELF notes by which rpd judges a plugin without running it: owner "rpd",
+/* The ELF notes with which rpd checks a plugin without running it: owner "rpd",
  * in section .note.rpd. The layout is frozen. */
 enum rpd_note_type { RPD_NOTE_BACKEND = 1, RPD_NOTE_OWN_BIND = 2 };
 
@@ -172,7 +172,7 @@ struct rpd_note {
     char backend[64]; /* the backend's name, NUL-terminated */
 };
 
-/* clang's address sanitizer would pad it, and a padded note is no note. */
+/* clang's address sanitizer would pad the note, and a padded note is not valid. */
 #ifdef __clang__
 #define RPD_NOT_PADDED_ __attribute__((no_sanitize("address")))
 #else
@@ -194,8 +194,8 @@ struct rpd_note {
  *     RPD_BACKEND(hello, .summary = "Greets each line", .on_data = on_data);
  *
  * name is an identifier in lower case; it is also the default name of the
- * service. Once a plugin, at file scope. In C++, keep the fields in the order
- * of the struct. */
+ * service. Use it once in a plugin, at file scope. In C++, keep the fields in the
+ * order of the struct. */
 #define RPD_BACKEND(backend_name, ...)                                                             \
     RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \
     RPD_EXPORT_ const struct rpd_backend rpd_backend_v1;                                           \
@@ -204,8 +204,8 @@ struct rpd_note {
                                                .name = #backend_name,                              \
                                                __VA_ARGS__}
 
-/* This plugin makes its own listeners, with a function of type rpd_bind_fn.
- * Said in a line of its own, because rpd must know it before any code runs:
+/* This plugin creates its own listeners, with a function of type rpd_bind_fn.
+ * This is declared separately, because rpd must know it before any code runs:
  * endpoints of other backends are bound before their plugins are even opened. */
 #define RPD_BACKEND_BIND(bind_function)                                                            \
     RPD_NOTE_(rpd_note_bind_, RPD_NOTE_OWN_BIND, "");                                              \

@@ -1,4 +1,4 @@
-/* What every public header stands on: visibility, checked calls, and the two
+/* The basis of every public header: visibility, checked calls, and the two
  * small types that several of them share. */
 #ifndef RPD_BASE_H
 #define RPD_BASE_H
@@ -23,8 +23,8 @@
 
 /* The contract lives in the types: a bind that asks for a service, a callback
  * of the wrong shape or an option read through an endpoint must not compile.
- * C only warns of such pointers, so from here on they are errors; in C++ they
- * always were. */
+ * C only warns about such pointers, so from here on they are errors; in C++ they
+ * always are. */
 #ifndef __cplusplus
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"
 #pragma GCC diagnostic error "-Wint-conversion"

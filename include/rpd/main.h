@@ -1,4 +1,4 @@
-/* For the host, not for plugins: all of the `rpd` command. */
+/* For the host program, not for plugins: the complete `rpd` command. */
 #ifndef RPD_MAIN_H
 #define RPD_MAIN_H
 
@@ -7,7 +7,7 @@
 RPD_BEGIN
 
 /* Runs the daemon that the arguments describe until it is stopped.
- * Returns its exit code. Called once, from main(). */
+ * Returns its exit code. Call it once, from main(). */
 RPD_API int rpd_main(int argc, char **argv);
 
 RPD_END

@@ -1,7 +1,7 @@
-/* A backend's options: what may stand under "options" in the configuration, or
- * behind -o. They are declared in one table; rpd checks what the user wrote
- * against it before any client is served, names every mistake, and applies
- * the defaults. Reading an option can therefore not fail. */
+/* A backend's options: what the user may write under "options" in the configuration,
+ * or after -o. They are declared in one table. rpd checks what the user wrote
+ * against it before any client is served, reports every mistake, and applies
+ * the defaults. Therefore reading an option cannot fail. */
 #ifndef RPD_OPTION_H
 #define RPD_OPTION_H
 
@@ -23,7 +23,7 @@ struct rpd_option {
     const char *name; /* [a-z][a-z0-9_]* */
     const char *meaning;
     enum rpd_option_type type;
-    const char *string_default; /* NULL: unset, and rpd_option_string() says NULL */
+    const char *string_default; /* NULL: unset, rpd_option_string() returns NULL */
     double default_value;       /* of a number; of a boolean, 0 or 1 */
     double min, max;            /* of a number or an integer, inclusive */
     int64_t integer_default;
@@ -38,9 +38,10 @@ struct rpd_option {
     { name, meaning, RPD_OPTION_NUMBER_TYPE, NULL, preset, min, max, 0 }
 #define RPD_OPTION_BOOLEAN(name, preset, meaning) \
     { name, meaning, RPD_OPTION_BOOLEAN_TYPE, NULL, (preset) ? 1 : 0, 0, 1, 0 }
-/* The name of a file that has a secret in it, such as "password_file". rpd reads it before any
- * client is served, and takes none that another user could read, or owns. A name without a slash
- * is that of a credential of systemd's (LoadCredential=). Unset unless the user sets it. */
+/* The name of a file that contains a secret, such as "password_file". rpd reads the file before
+ * any client is served, and refuses a file that another user could read, or owns. A name without
+ * a slash is the name of a systemd credential (LoadCredential=). The option is unset unless the
+ * user sets it. */
 #define RPD_OPTION_SECRET(name, meaning) \
     { name, meaning, RPD_OPTION_SECRET_TYPE, NULL, 0, 0, 0, 0 }
 #define RPD_OPTIONS_END \
@@ -49,9 +50,9 @@ struct rpd_option {
 
 /* ---- more about an option -----------------------------------------------------------
  *
- * What a row of the table cannot say is said in a second table, .option_details, by the option's
- * name. An rpd that is older than it ignores it, and takes what the first table allows: a number
- * for a size, any string for a choice.
+ * A second table, .option_details, contains what a row of the first table cannot express, by the
+ * option's name. An rpd that is older than this table ignores it, and accepts what the first table
+ * allows: a number for a size, any string for a choice.
  *
  *     static const struct rpd_option_detail details[] = {
  *         RPD_DETAIL_SIZE("cache_bytes", 0),
@@ -74,13 +75,13 @@ struct rpd_option {
  *     RPD_DETAIL_CHOICES   string         one of the words between the |
  *     RPD_DETAIL           any            what the row says, with one of these:
  *       RPD_OPTION_IS_REQUIRED            it must be set
- *       RPD_OPTION_IS_LIST (strings)      an array of strings, or one; behind -o with commas
+ *       RPD_OPTION_IS_LIST (strings)      an array of strings, or one; after -o with commas
  *       RPD_OPTION_IS_SECRET (strings)    not on the command line, nor in a configuration that
- *                                         other users can read; never shown. (Better is the
- *                                         name of a file: RPD_OPTION_SECRET.)
+ *                                         other users can read; never shown. Prefer the
+ *                                         name of a file: RPD_OPTION_SECRET
  *
- * A size or a duration may be a number without a unit, too: it is in the option's own. Defaults of
- * paths and lists are written as behind -o. */
+ * A size or a duration may also be a number without a unit; it is then in the option's own unit.
+ * Defaults of paths and lists are written as after -o. */
 enum rpd_option_unit {
     RPD_UNIT_NONE = 0,
     RPD_UNIT_BYTES = 1,
@@ -95,7 +96,7 @@ enum rpd_option_flag {
     RPD_OPTION_IS_SECRET = 8
 };
 
-/* One row; it says its own size, so that rows may grow. Use the macros. */
+/* One row. It contains its own size, so that rows may grow. Use the macros. */
 struct rpd_option_detail {
     uint32_t row_size;   /* the same in all rows */
     uint32_t flags;      /* of enum rpd_option_flag */
@@ -119,21 +120,21 @@ struct rpd_option_detail {
 /* clang-format on */
 
 /* [any] The value of an option of this service: the user's, or the default.
- * Options never change while the service lives. The string is the service's.
- * A name or type that the table does not have is a mistake in the plugin, and
- * ends the process (70). */
+ * Options never change while the service lives. The string belongs to the service.
+ * A name or type that the table does not contain is a mistake in the plugin, and
+ * ends the process with 70. */
 RPD_API const char *rpd_option_string(const struct rpd_service *service, const char *name);
 RPD_API int64_t rpd_option_integer(const struct rpd_service *service, const char *name);
 RPD_API double rpd_option_number(const struct rpd_service *service, const char *name);
 RPD_API bool rpd_option_boolean(const struct rpd_service *service, const char *name);
-/* What is in the file, without the newline at its end; NULL: unset. */
+/* The contents of the file, without the newline at its end; NULL: unset. */
 RPD_API const char *rpd_option_secret(const struct rpd_service *service, const char *name);
-/* Of RPD_OPTION_IS_LIST: how many items there are, 0 where it is unset, and one of them; NULL
- * behind the last. (rpd_option_string() has them all, with commas between them.) */
+/* For RPD_OPTION_IS_LIST: the number of items, 0 if the option is unset; and one of the items, NULL
+ * after the last. rpd_option_string() returns all of them, separated by commas. */
 RPD_API size_t rpd_option_count(const struct rpd_service *service, const char *name);
 RPD_API const char *rpd_option_item(const struct rpd_service *service, const char *name,
                                     size_t index);
-/* Of RPD_DETAIL_CHOICES: where the value stands among the words, from 0 on; -1: unset. */
+/* For RPD_DETAIL_CHOICES: the position of the value among the words, from 0 on; -1: unset. */
 RPD_API int rpd_option_choice(const struct rpd_service *service, const char *name);
 
 RPD_END

@@ -1,29 +1,29 @@
-/* The state page: SERVICE.state in the run-time directory, for programs that want to
- * know how a service is without asking it. It needs no socket and no loop: a
- * service whose loop is stuck, or whose process is stopped, still says so,
- * because its page no longer changes.
+/* The state page: SERVICE.state in the run-time directory, for programs that need the
+ * state of a service without sending it a request. It needs no socket and no loop: it
+ * shows that a loop is stuck or that a process is stopped, because the page no longer
+ * changes.
  *
  * The file is made before clients can be served and removed at a clean stop.
- * Read it whole (one pread), never write it. Each number is valid by itself;
- * numbers are not a snapshot of one moment. Times are microseconds of
+ * Read the whole file with one pread, and never write it. Each number is valid by itself,
+ * but the numbers are not a snapshot of one moment. Times are microseconds of
  * CLOCK_MONOTONIC, which all processes of a boot share; 0: has not happened.
  *
  * To judge a service:
- *   dead       no process holds SERVICE.lock (ask with F_OFD_GETLK and F_RDLCK, never take it; or
- *              look for it in /proc/locks)
+ *   dead       no process holds SERVICE.lock (test it with F_OFD_GETLK and F_RDLCK, never take it;
+ *              or look for it in /proc/locks)
  *   alive, elsewhere
- *              it is held, but pid cannot be looked at from here: its namespaces
+ *              the lock is held, but pid cannot be looked at from here: its namespaces
  *              or its boot_id are not yours (0 there: not known), or there is no
- *              /proc. Numbers of the page still count, but times only in its time namespace
+ *              /proc. The numbers of the page are still valid, but times only in its time namespace
  *   draining   pid is gone, and generation is not 0: the keeper was killed, and its runner is about
  *              to end
  *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
  *              zombie: the lock is about to be free, or a new start has it
- *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped. Of a loop that
- *              rests (turned_us is RPD_STATE_RESTS): pid, or its cgroup, is stopped or frozen
+ *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped. If the loop rests
+ *              (turned_us is RPD_STATE_RESTS): pid, or its cgroup, is stopped or frozen
  *   draining   phase is DRAINING, STOPPING or STOPPED: the lock is still held
  *   warming    phase is STARTING or WARMING
- *   alive      else
+ *   alive      otherwise
  *
  * The layout is frozen. The first 64 bytes stay for ever, in every layout; the
  * rest stays within a layout number, where fields are only taken from what is
@@ -38,12 +38,13 @@ RPD_BEGIN
 #define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
 #define RPD_STATE_STALL_US 900000  /* a loop turns every 250 ms, unless it rests */
 /* The loop rests: it has no client, no job and no load, waits in the kernel for the next, and turns
- * a few times a minute. It lies ahead: a reader that does not know it takes the loop for one that
- * has just turned: rests_us says when. Whatever wakes the loop first sets turned_us to the time of
- * that moment. The loop of a backend that has taken the event base never rests. */
+ * a few times a minute. This value lies in the future, so that a reader that does not know it
+ * assumes that the loop has just turned; rests_us contains the time of the last turn. Whatever
+ * wakes the loop first sets turned_us to the current time. The loop of a backend that has taken the
+ * event base never rests. */
 #define RPD_STATE_RESTS ((uint64_t)INT64_MAX)
 
-/* Of namespaces of the page. */
+/* Indexes of namespaces in the page. */
 enum { RPD_STATE_PID_NAMESPACE = 0, RPD_STATE_TIME_NAMESPACE = 1 };
 
 enum { RPD_STATE_LAYOUT = 1, RPD_STATE_SIZE = 16384, RPD_STATE_PARTS = 120 };
@@ -54,7 +55,7 @@ enum rpd_phase {
     RPD_PHASE_READY = 2,
     RPD_PHASE_DRAINING = 3, /* clients finish */
     RPD_PHASE_STOPPING = 4, /* no client is served */
-    RPD_PHASE_STOPPED = 5   /* a clean end; a page without it is one of a crash */
+    RPD_PHASE_STOPPED = 5   /* a clean end; a page without it is from a crash */
 };
 
 /* What clients get until READY. */
@@ -139,7 +140,7 @@ struct rpd_state_page {
     uint32_t crash_code;  /* of the last crash: 128 and the signal, or the exit code; 0: none */
     int64_t crash_time_s; /* of CLOCK_REALTIME */
     uint64_t runner_start_time;
-    /* Of clients_held, _left, _accepted and _refused: in the keeper. */
+    /* The share of clients_held, _left, _accepted and _refused that is in the keeper. */
     uint64_t keeper_held, keeper_left, keeper_accepted, keeper_refused;
     uint64_t reserved[42];
     struct rpd_state_part parts[RPD_STATE_PARTS];
