@@ -47,7 +47,7 @@ void running_tell_idle(struct running *running, bool is_idle);
 
 /* ---- running_keeper.c ------------------------------------------------------ */
 
-/* In a keeper: its runner ends, and the keeper handles its clients. 0, or -1 without memory. */
+/* In a keeper: lets its runner serve clients. 0, or -1 without memory. */
 int running_keep(struct running *running);
 
 #endif
