@@ -47,7 +47,7 @@ struct service_events {
     /* The phase that it shows to others has changed. */
     void (*phase)(void *daemon, struct rpd_service *service, enum rpd_phase phase);
     void (*ready)(void *daemon, struct rpd_service *service);
-    /* The list of what it cannot do has changed. */
+    /* The text about what it cannot do has changed. */
     void (*degraded)(void *daemon, struct rpd_service *service);
     /* It cannot go on, and the daemon must stop with this error. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
