@@ -1,7 +1,7 @@
 /* Plugins: found and judged as files first, loaded as code later.
  *
  * Between the two, endpoints are bound. The file that is loaded is the file
- * that was judged: its descriptor is held until then. */
+ * that was judged, because its descriptor is held until then. */
 #ifndef FRAMEWORK_PLUGIN_H
 #define FRAMEWORK_PLUGIN_H
 
