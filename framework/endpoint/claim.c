@@ -125,7 +125,7 @@ static int refuse_held(const struct claim *claim, const char *holder, struct err
                      "already running: %s has it; use that one, or stop it first", who);
 }
 
-/* Whether the process in "pid 12 (service echo)" does not exist. */
+/* Whether the process named in "pid 12 (service echo)" is gone. */
 static bool is_gone(const char *holder)
 {
     char pid[16];
