@@ -98,8 +98,8 @@ struct config {
  * found in ret_errors/ret_count, to be freed by free(). Each mistake is an error of
  * its own, with one line on stderr. They all have the same code: for the command
  * line (64), for the file as a file (66, 71, 77, 78), or for its content (78). Only
- * the first of these kinds is reported. There is no error in the array only if
- * there is no memory at all: 71. */
+ * the first of these kinds is reported. The array is empty only if there is no
+ * memory at all; the code is then 71. */
 int config_load(struct config *config, const struct config_request *request,
                 struct error **ret_errors, size_t *ret_count);
 void config_finish(struct config *config);
