@@ -5,7 +5,7 @@
  * The loader looks for a name in the program and libc first. So if a function of the
  * plugin is visible from outside and has the same name as one of theirs, theirs is called
  * instead, unless the plugin was linked with -Bsymbolic, or the function is hidden.
- * rpd_add_plugin() and `pkg-config rpd` do both. Objects that a C++ compiler marks as
+ * rpd_add_plugin() and `pkg-config rpd` do both. Symbols that a C++ compiler marks as
  * unique, with STB_GNU_UNIQUE, exist once for the whole process, however the plugin is
  * loaded. These are static members and variables of templates and inline functions. */
 #ifndef FRAMEWORK_PLUGIN_NAMES_H
