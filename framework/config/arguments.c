@@ -112,7 +112,7 @@ static int take_mode(struct arguments *arguments, enum arguments_mode mode, stru
     return 0;
 }
 
-/* (Relative to what, if it were so itself?) */
+/* It must not be relative itself, because there is no base for it. */
 static int take_base(const char **base, const char *value, struct error *error)
 {
     if (*value != '/')

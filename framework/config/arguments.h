@@ -1,4 +1,4 @@
-/* The command line of rpd: its syntax. What its values mean is config.h's. */
+/* The syntax of rpd's command line. config.h handles the meaning of its values. */
 #ifndef FRAMEWORK_ARGUMENTS_H
 #define FRAMEWORK_ARGUMENTS_H
 
@@ -7,7 +7,7 @@
 
 enum arguments_mode {
     ARGUMENTS_RUN,
-    ARGUMENTS_TEST, /* check, and leave */
+    ARGUMENTS_TEST, /* check, and exit */
     ARGUMENTS_PRINT_CONFIG,
     ARGUMENTS_PRINT_SCHEMA,
     ARGUMENTS_HELP,
@@ -18,18 +18,18 @@ struct arguments {
     enum arguments_mode mode;
     struct config_request request; /* its strings are argv's, its arrays are owned here */
     int notify_fd, start_fd;       /* -1: none */
-    int runner_fd;                 /* of a keeper that started this process; -1: it did not */
+    int runner_fd;                 /* of the keeper that started this process; -1: no keeper did */
     bool is_kept;                  /* --keeper */
     char **argv;                   /* all of it, the caller's */
 };
 
-/* 0, or -1 with an error (64). argv stays as it is. Finish the arguments in
- * both cases. --help and --version win over all that stands behind them. */
+/* Returns 0, or -1 with an error (64). argv is not changed. Finish the arguments in
+ * both cases. --help and --version override everything after them. */
 int arguments_parse(struct arguments *arguments, int argc, char **argv, struct error *error);
 void arguments_finish(struct arguments *arguments);
 
-/* [start] The name of an option that getopt did not take, as the user wrote it: "-x",
- * which is made in letter, or the word of argv. */
+/* [start] The name of an option that getopt did not accept, as the user wrote it: "-x",
+ * which is written to letter, or the word in argv. */
 const char *arguments_culprit(char **argv, char letter[3]);
 
 /* What --help prints. */

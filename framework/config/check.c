@@ -221,7 +221,7 @@ static bool value_fits(const struct config_key *key, const json_t *value)
     return !json_is_string(value) || string_fits(key, json_string_value(value));
 }
 
-/* "64M" where an integer may stand: it takes the integer's place. */
+/* "64M" where an integer is allowed: the integer replaces it. */
 static json_t *take_quantity(const struct config_key *key, const json_t *value)
 {
     json_int_t integer;

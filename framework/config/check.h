@@ -1,5 +1,5 @@
 /* Checks a configuration file's tree against the table of keys: unknown keys,
- * missing ones, wrong types, values out of range. All mistakes are added. */
+ * missing ones, wrong types, values out of range. Adds all mistakes. */
 #ifndef FRAMEWORK_CONFIG_CHECK_H
 #define FRAMEWORK_CONFIG_CHECK_H
 

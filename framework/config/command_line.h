@@ -1,12 +1,12 @@
-/* The command line's part of the configuration: one more service, or another
- * plugin, other endpoints or options for one that the file has. */
+/* The command line's part of the configuration: an additional service, or a different
+ * plugin, endpoints or options for a service in the file. */
 #ifndef FRAMEWORK_CONFIG_COMMAND_LINE_H
 #define FRAMEWORK_CONFIG_COMMAND_LINE_H
 
 #include "config/request.h"
 #include "config/source.h"
 
-/* Adds what is wrong with the command line (64), without looking at the file. */
+/* Adds the mistakes of the command line (64), without reading the file. */
 int config_command_line_check(const struct config_request *request, struct error_list *errors);
 
 /* Finds the directory that its plugin is relative to. */

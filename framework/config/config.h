@@ -1,8 +1,8 @@
-/* The effective configuration: what a file, a command line and the defaults
- * say together. Every key has one row in the table in config/keys.c, from
- * which the check, the defaults, --print-config and the JSON Schema come.
+/* The effective configuration: the combination of a file, a command line and the
+ * defaults. Every key has one row in the table in config/keys.c. The check, the
+ * defaults, --print-config and the JSON Schema are made from it.
  *
- * This file says what comes out; it is plain data, and read-only once made. */
+ * This file defines the result. It is plain data, and read-only once made. */
 #ifndef FRAMEWORK_CONFIG_H
 #define FRAMEWORK_CONFIG_H
 
@@ -36,12 +36,12 @@ struct config_option {
 
 enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_DEGRADED };
 
-/* What becomes of a call that a backend's own bind must not make. */
+/* How a call that a backend's own bind must not make is handled. */
 enum config_seal { SEAL_ENFORCE, SEAL_LOG, SEAL_OFF };
 
 enum { WARMUP_OF_BACKEND = -1, IDLE_EXIT_OF_BACKEND = -1 }; /* not configured */
 
-/* What a client may take; 0 is no limit. */
+/* The resources that a client may use; 0: no limit. */
 struct config_limits {
     int clients, clients_per_peer;
     int first_byte_s, request_s, idle_s, write_stall_s, keepalive_s;
@@ -61,8 +61,8 @@ struct config_service {
     int no_progress_s; /* 0: never */
     int idle_exit_s;   /* 0: never; or IDLE_EXIT_OF_BACKEND */
     struct config_limits limits;
-    /* What the user wrote under "options" and behind -o: checked against the
-     * backend's table once its code is loaded (options.h). */
+    /* What the user wrote under "options" and after -o. It is checked against the
+     * backend's table once the backend's code is loaded (options.h). */
     struct config_option *options;
     size_t option_count;
     char *origin; /* of the service: "rpd.json:9:5" or "command line" */
@@ -87,19 +87,19 @@ struct config {
     int code_deadline_ms;
     int drain_s;
     int stall_s; /* 0: never */
-    bool keeper; /* (also --keeper, which is not in here) */
+    bool keeper; /* also set by --keeper, which is not recorded here */
     enum config_crash_loop on_crash_loop;
     struct config_service *services; /* at least one */
     size_t service_count;
     struct config_source *source; /* private: owns the strings above */
 };
 
-/* Reads, checks and merges. On failure returns -1 with every mistake that was
- * found, each an error of its own (one line of stderr each), in
- * ret_errors/ret_count, to be freed by free(). They all have the same code: of
- * the command line (64), of the file as a file (66, 71, 77, 78), or of what it
- * says (78); the first of these kinds comes alone. Only without any memory
- * is there no error in it: 71. */
+/* Reads, checks and merges. On failure, returns -1 with every mistake that was
+ * found in ret_errors/ret_count, to be freed by free(). Each mistake is an error of
+ * its own, with one line on stderr. They all have the same code: for the command
+ * line (64), for the file as a file (66, 71, 77, 78), or for its content (78). Only
+ * the first of these kinds is reported. The array is empty only if there is no
+ * memory at all; the code is then 71. */
 int config_load(struct config *config, const struct config_request *request,
                 struct error **ret_errors, size_t *ret_count);
 void config_finish(struct config *config);
@@ -112,19 +112,20 @@ int config_option_mistake(const struct config *config, const struct config_servi
                           const struct config_option *option, enum json_part part, const char *what,
                           struct error_list *errors);
 
-/* The same of an option that is not set: where its service's options are, or should be. */
+/* The same for an option that is not set. The place is where its service's options are, or should
+ * be. */
 int config_option_missing(const struct config *config, const struct config_service *service,
                           const char *name, const char *what, struct error_list *errors);
 
-/* What a relative path is relative to that stands there; option NULL: in a default. NULL: there is
- * no such directory. */
+/* The directory that a relative path in this option is relative to; option NULL: a path in a
+ * default. Returns NULL if there is no such directory. */
 const char *config_option_base(const struct config *config, const struct config_service *service,
                                const struct config_option *option);
 
-/* Other users can read the file. */
+/* Whether other users can read the file. */
 bool config_is_seen_by_others(const struct config *config);
 
-/* --print-config, of a request that said so, and --print-schema; to stdout. */
+/* --print-config, for a request with that option, and --print-schema. Both write to stdout. */
 void config_print(const struct config *config);
 int config_print_schema(struct error *error);
 

@@ -1,7 +1,7 @@
 /* Digests of configurations. See config/digest.h.
  *
- * FNV-1a over each key with its value, both with their NUL: it sets
- * configurations apart by accident, not against an attacker. */
+ * FNV-1a over each key with its value, both with their NUL. It distinguishes
+ * configurations that differ by accident, but not against an attacker. */
 #include "config/digest.h"
 
 #include "config/keys.h"

@@ -13,8 +13,8 @@ bool error_list_has_room(struct error_list *list)
     return false;
 }
 
-/* The item after the last, or NULL without memory: then the list is as it was,
- * and its user still learns of the failure by the return value. */
+/* The item after the last, or NULL without memory: then the list is unchanged,
+ * and its user still notices the failure by the return value. */
 static struct error *extend(struct error_list *list)
 {
     struct error *items = realloc(list->items, (list->count + 1) * sizeof *items);

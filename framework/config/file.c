@@ -90,7 +90,7 @@ static int explain_open(const char *name, int reason, struct error_list *errors)
     }
 }
 
-/* What the file says decides what code runs: no other user may have a say. */
+/* The file decides which code runs, so no other user may influence it. */
 static int check_opened(const char *name, const char *path, const struct stat *status,
                         struct error_list *errors)
 {
@@ -178,8 +178,8 @@ static int mistake_at(const struct config_file *file, struct error_list *errors,
     return error_list_add(errors, EXIT_CONFIG, step_name, object, "%s", text);
 }
 
-/* jansson recurses, as does each walk of the tree; the stack is not the place
- * to find out how deep. */
+/* jansson recurses, as does each walk of the tree. The depth must be known before
+ * the stack overflows. */
 static int check_depth(const struct config_file *file, struct error_list *errors)
 {
     struct json_place place = {file->text, file->text + file->size, 1, 1};

@@ -1,5 +1,5 @@
-/* A configuration file: opened so that it can neither block nor be another user
- * else's, read whole, and parsed. What it says is checked elsewhere. */
+/* A configuration file. It is opened so that it can neither block nor belong to
+ * another user, read completely, and parsed. Its content is checked elsewhere. */
 #ifndef FRAMEWORK_CONFIG_FILE_H
 #define FRAMEWORK_CONFIG_FILE_H
 
@@ -21,12 +21,12 @@ struct config_file {
     bool is_seen_by_others; /* other users can read it */
 };
 
-/* Fills the file, or adds what is wrong. Finish it in both cases. */
+/* Fills the file, or adds its mistakes. Finish it in both cases. */
 int config_file_read(struct config_file *file, const char *path, struct error_list *errors);
 void config_file_finish(struct config_file *file);
 
-/* A mistake in the file: "config: FILE:LINE:COLUMN: $.path: what". The place is
- * that of the key or value, or of what is nearest above it. Returns -1. */
+/* Adds a mistake in the file: "config: FILE:LINE:COLUMN: $.path: what". The place is
+ * that of the key or value, or of the nearest item above it. Returns -1. */
 int config_file_mistake(const struct config_file *file, struct error_list *errors,
                         const struct json_path *path, enum json_part part, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

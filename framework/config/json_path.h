@@ -1,5 +1,5 @@
-/* Where something stands in a JSON document: $.services[0].listen[1]. A chain
- * of steps on the stack of the function that walks down; it owns nothing. */
+/* A place in a JSON document: $.services[0].listen[1]. It is a chain of steps on the
+ * stack of the function that walks down, and owns nothing. */
 #ifndef FRAMEWORK_JSON_PATH_H
 #define FRAMEWORK_JSON_PATH_H
 
@@ -13,12 +13,12 @@ struct json_path {
 
 enum { JSON_PATH_TEXT_MAX = 512 };
 
-/* Keys that would be mistaken for syntax are quoted, long ones shortened.
- * Returns the buffer. */
+/* Quotes keys that would be mistaken for syntax, and shortens long ones. Returns the
+ * buffer. */
 const char *json_path_text(const struct json_path *path, char text[JSON_PATH_TEXT_MAX]);
 
-/* A string of the user's as one can show it: quoted, control bytes escaped,
- * cut where it is longer than size allows. Returns the buffer. */
+/* Formats a string of the user for display: quoted, with control bytes escaped, and
+ * cut if it is longer than size allows. Returns the buffer. */
 const char *json_quote(const char *string, char *text, size_t size);
 
 #endif

@@ -21,7 +21,7 @@ enum config_type {
 
 enum config_key_of { OF_ANY_ENDPOINT, OF_UNIX_PATH, OF_TCP };
 
-/* Of an integer that may also be written with a unit: "64M", "1h30m". */
+/* The unit of an integer that may also be written with one: "64M", "1h30m". */
 enum config_unit { UNIT_NONE, UNIT_BYTES, UNIT_SECONDS, UNIT_MILLISECONDS };
 
 struct config_key {
@@ -46,8 +46,8 @@ extern const size_t config_key_count;
 /* The row of this path; the table must have it. */
 const struct config_key *config_key_at(const char *path);
 
-/* The key's own name if its row is directly below that parent's, else NULL.
- * "*" stands for keys of the user's choice. */
+/* The key's own name if its row is directly below that of the parent, else NULL.
+ * "*" stands for keys that the user chooses. */
 const char *config_key_name_below(const struct config_key *key, const struct config_key *parent);
 
 /* The row of a member; NULL if it is unknown. */
@@ -59,23 +59,23 @@ const struct config_key *config_key_element(const struct config_key *array);
 /* The default, as a new reference; NULL if the key has none. */
 json_t *config_key_preset(const struct config_key *key);
 
-/* The integer that a text with a unit stands for; false: it stands for none. */
+/* Converts a text with a unit to an integer. False: it does not represent one. */
 bool config_key_quantity(const struct config_key *key, const char *text, json_int_t *ret);
 enum quantity_kind config_key_kind(const struct config_key *key);
 
-/* Keys that start with "x-" are the user's own, and never looked at. */
+/* Keys that start with "x-" belong to the user, and are ignored. */
 bool config_key_is_users(const char *name);
 
-/* Where a string stands among the choices: the value of its enum. */
+/* The position of a string among the choices, which is the value of its enum. */
 int config_key_choice(const struct config_key *key, const char *string);
 
 bool config_name_is_valid(const char *name); /* of a service */
 extern const char config_name_expected[];
 
-/* "unix:" with a path behind it, not an abstract name. */
+/* Whether it is "unix:" with a path after it, not an abstract name. */
 bool config_is_unix_path(const char *endpoint);
 
-/* Whether a key means anything beside this endpoint. NULL: not known. */
+/* Whether a key has a meaning together with this endpoint. NULL: unknown. */
 bool config_key_is_of(const struct config_key *key, const char *endpoint);
 
 #endif

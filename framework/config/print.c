@@ -43,8 +43,8 @@ static char *string_text(const char *string)
     return text;
 }
 
-/* What is printed goes into logs, and over shoulders. rpd does not know which of a
- * backend's options are secrets, so it goes by their names. */
+/* The output may end up in logs, or be seen by others. rpd does not know which of a
+ * backend's options are secrets, so it decides by their names. */
 static bool is_secret(const struct item *item)
 {
     static const char *const words[] = {"pass",        "secret",  "token",  "credential",
@@ -98,7 +98,7 @@ static bool make_room(struct printer *printer)
     return true;
 }
 
-/* Lines that memory does not suffice for are left out: this is a report. */
+/* Lines for which there is no memory are omitted: this is a report. */
 static void add_line(struct printer *printer, const struct item *item)
 {
     char path[JSON_PATH_TEXT_MAX];
@@ -155,7 +155,7 @@ static struct json_place member_place(const struct item *parent, const char *nam
     return place;
 }
 
-/* A mode of a TCP endpoint would be a line that is not true. */
+/* A line with the mode of a TCP endpoint would be wrong. */
 static bool is_of_use(const struct config_key *key, const json_t *object)
 {
     const char *endpoint = json_string_value(json_object_get(object, "endpoint"));

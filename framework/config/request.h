@@ -1,4 +1,4 @@
-/* What the command line asks of the configuration. */
+/* What the command line requests from the configuration. */
 #ifndef FRAMEWORK_CONFIG_REQUEST_H
 #define FRAMEWORK_CONFIG_REQUEST_H
 
@@ -15,7 +15,7 @@ struct config_request {
     const char **options; /* -o KEY=VALUE, in order */
     size_t option_count;
     const char *base; /* --relative-to, or NULL */
-    bool is_printed;  /* --print-config: its JSON is wanted, also without a file */
+    bool is_printed;  /* --print-config: its JSON is requested, also without a file */
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* What the table of keys cannot say: rules between keys. */
+/* Rules between keys, which the table of keys cannot express. */
 #ifndef FRAMEWORK_CONFIG_RULES_H
 #define FRAMEWORK_CONFIG_RULES_H
 
@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/* Adds every breach. The tree may have failed config_check(): what is of a
- * wrong type is passed over. needs_service: none comes from elsewhere. */
+/* Adds every violation. The tree may have failed config_check(); values of a wrong
+ * type are skipped. needs_service: no service comes from elsewhere. */
 void config_rules(const struct config_file *file, bool needs_service, struct error_list *errors);
 
 #endif

@@ -8,14 +8,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The tree is the file's with the command line merged in; services keep their
- * index, so that a path in the tree is one in the file's text too, but for
- * what the command line gave. */
+/* The tree is that of the file with the command line merged in. Services keep their
+ * index, so that a path in the tree is also a path in the file's text, except for
+ * values from the command line. */
 struct config_source {
     struct config_file file;
     json_t *tree;
     bool has_command;        /* a service came from the command line */
-    bool command_is_new;     /* all of it; else only what was given of it */
+    bool command_is_new;     /* all of it; otherwise only the given parts */
     bool listen_is_given;    /* by -l */
     size_t command_index;    /* the service that it made or changed */
     json_t *text_options;    /* those behind -o: KEY -> string; or NULL */

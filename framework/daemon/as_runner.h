@@ -1,5 +1,5 @@
-/* The steps of a start that a runner takes in another way than a daemon without a keeper: what it
- * needs comes from its keeper, and goes there (keeper/link.h). */
+/* The steps of a start that a runner takes differently from a daemon without a keeper. The runner
+ * receives what it needs from its keeper, and sends its results there; see keeper/link.h. */
 #ifndef FRAMEWORK_AS_RUNNER_H
 #define FRAMEWORK_AS_RUNNER_H
 
@@ -7,14 +7,14 @@
 
 struct daemon;
 
-/* [start] take_channel: to its keeper. */
+/* [start] take_channel: the channel to its keeper. */
 void runner_init_process(struct daemon *daemon, int take_channel);
 
-/* [start] The step "claim": listeners come in place of claims; and its undoing. */
+/* [start] The step "claim", and its reversal. A runner receives listeners instead of claims. */
 int runner_take_setup(struct daemon *daemon, struct error *error);
 void runner_forget_setup(struct daemon *daemon);
 
-/* [start] The step "publish": listeners of own binds go, pages come. */
+/* [start] The step "publish": the runner sends the listeners of own binds and receives pages. */
 int runner_report(struct daemon *daemon, struct error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* The daemon's step "claim", and its undoing. See claiming.h. */
+/* The daemon's step "claim", and its reversal. See claiming.h. */
 #include "daemon/claiming.h"
 
 #include "base/proc.h"
@@ -111,7 +111,7 @@ static void release_claims(struct daemon *daemon)
     daemon->runtime_dirfd = -1;
 }
 
-/* They are in the order of their directories: each is looked at once. */
+/* They are in the order of their directories, so each is checked once. */
 static bool is_displaced(const struct daemon *daemon)
 {
     for (size_t i = 0; i < daemon->claim_count; i++) {

@@ -1,5 +1,5 @@
-/* The daemon's step "claim": the run-time directory is opened, endpoints are resolved, inherited
- * listeners are adopted, and all that is owned is locked: all or none. */
+/* The daemon's step "claim". It opens the run-time directory, resolves endpoints, adopts inherited
+ * listeners, and locks everything that the daemon owns: all of it or nothing. */
 #ifndef FRAMEWORK_CLAIMING_H
 #define FRAMEWORK_CLAIMING_H
 

@@ -1,9 +1,9 @@
-/* The daemon: the order of things, and its mirror.
+/* The daemon: the order of the steps, and its reverse.
  *
  * steps[] below is the start, read from top to bottom, and the stop, read from
- * bottom to top: each step has its undoing beside it. Each is done for all
- * services before the next, so that they start all or none. Whether a start
- * fails, is stopped, or has run for a year: it ends by the same way back,
+ * bottom to top. Each step has its reversal beside it. Each step is done for all
+ * services before the next, so that either all services start or none. Whether a
+ * start fails, is stopped, or has run for a year, it ends by the same way back,
  * from the step that it had reached. */
 #include "daemon/daemon.h"
 
@@ -77,7 +77,7 @@ static void forget(struct daemon *daemon)
         service_finish(service);
     surroundings_finish(&daemon->surroundings);
     free(daemon->services);
-    control_finish(&daemon->control); /* watching clients hear of the end last */
+    control_finish(&daemon->control); /* watching clients are notified of the end last */
 }
 
 /* ---- bind ---- */
@@ -143,7 +143,7 @@ static int check_options(struct daemon *daemon, struct error *error)
 
         if (service_check_options(service, daemon->config, &errors, &count) == 0)
             continue;
-        /* All but the last are said here; that one is ours to return. */
+        /* All errors but the last are reported here; we return the last one. */
         for (size_t i = 0; i < count; i++) {
             if (mistakes++ > 0)
                 outcome_report(error);
@@ -154,7 +154,7 @@ static int check_options(struct daemon *daemon, struct error *error)
     return mistakes > 0 ? -1 : 0;
 }
 
-/* For the exit guard: the end is under way, and needs no watchdog to report it. */
+/* For the exit guard: the process is ending, and needs no watchdog to report that. */
 static void clean_up_for_exit(void)
 {
     watchdog_stand_down();
@@ -180,7 +180,7 @@ static int arm_guards(struct daemon *daemon, struct error *error)
     return 0;
 }
 
-/* What only foreign code needs. (A keeper has none, and its own fork must not meet these.) */
+/* What only foreign code needs. A keeper has none, and its own fork must not meet these. */
 static int arm_code_guards(struct daemon *daemon, struct error *error)
 {
     (void)daemon;

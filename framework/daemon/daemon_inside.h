@@ -1,4 +1,4 @@
-/* The daemon from inside: what the files that hold its steps share. daemon.c has their order. */
+/* Internals of the daemon, shared by the files that hold its steps. daemon.c has their order. */
 #ifndef FRAMEWORK_DAEMON_INSIDE_H
 #define FRAMEWORK_DAEMON_INSIDE_H
 
@@ -29,14 +29,14 @@ struct daemon {
     struct notify notify;
     struct control control;
     struct running running;
-    struct keeper keeper; /* in use where the services are of a keeper */
-    struct link link;     /* where they are of a runner */
+    struct keeper keeper; /* used if the services belong to a keeper */
+    struct link link;     /* used if they belong to a runner */
     enum service_role role;
     int exit_code;
-    bool is_error_told; /* the runner has told it */
+    bool is_error_told; /* the runner has reported it */
 };
 
-/* By a service manager, that is. */
+/* Whether a service manager manages the daemon. */
 static inline bool is_managed(const struct daemon *daemon)
 {
     return daemon->notify.socket >= 0;

@@ -1,4 +1,4 @@
-/* What the daemon stands on. See intact.h.
+/* The resources that the daemon depends on. See intact.h.
  *
  * The number of a descriptor that was closed may be another's by now: it is never
  * closed again, nor read or written from then on, only forgotten. */
@@ -65,7 +65,7 @@ void intact_name_suspect(const struct intact *intact, char *ret, size_t size)
 
 /* ---- signals ----------------------------------------------------------------------- */
 
-/* A plugin that does it again and again is named once. */
+/* A plugin that does it repeatedly is named once. */
 static void look_at_signals(struct intact *intact)
 {
     char changes[sizeof intact->told_signals];

@@ -1,12 +1,13 @@
-/* What the daemon stands on while it runs, and what a plugin's code, which runs in the same
- * process, may take away: signal mask and handlers of the loop's thread, and the descriptors of
- * listeners, locks and the loop. Looked at once a second. What has changed is named, with
- * the callback that ran last, and put back or made again; where that is impossible the daemon
- * stops (70). Whose callback it was is only certain where there is one service.
+/* Checks, once a second, the resources that the daemon depends on while it runs and that a
+ * plugin's code in the same process can damage: the signal mask and handlers of the loop's thread,
+ * and the descriptors of listeners, locks and the loop. The daemon reports each change together
+ * with the callback that ran last, and restores or recreates what was changed. If that is
+ * impossible, the daemon stops with 70. The callback is certain to be the cause only if there is
+ * a single service.
  *
- * The loop's epoll descriptor is not among them: that it is closed is seen at once.
- * Without the pulse's timer the loop does not turn, which is the watchdog's business. A
- * descriptor of the same kind in the place of one of the loop's is not noticed. */
+ * The loop's epoll descriptor is not checked, because the daemon notices at once when it is closed.
+ * Without the pulse's timer the loop does not turn; the watchdog handles that. The check does not
+ * notice a descriptor of the same kind in the place of one of the loop's. */
 #ifndef FRAMEWORK_INTACT_H
 #define FRAMEWORK_INTACT_H
 
@@ -20,13 +21,13 @@
 #include <stdint.h>
 
 struct intact {
-    /* The owner's to set before: */
+    /* The owner sets these first: */
     struct rpd_service *services;
     size_t service_count;
     struct control *control;
     struct pool *pool;
     struct path_watch *path_watch;
-    /* Make again what was closed: 0, or -1 and errno. */
+    /* Recreate what was closed. They return 0, or -1 and set errno. */
     int (*open_signals)(void *arg);
     int (*watch_paths)(void *arg);
     void *arg;
@@ -38,15 +39,15 @@ struct intact {
     char told_signals[256];
 };
 
-/* [loop] Before any callback. All that is looked at is open. */
+/* [loop] Call before any callback. Everything that is checked must be open. */
 void intact_begin(struct intact *intact);
 void intact_end(struct intact *intact);
 
-/* [loop] From time to time. signals_only: descriptors are being closed now. */
+/* [loop] Call from time to time. signals_only: descriptors are being closed now. */
 void intact_look(struct intact *intact, uint64_t now_us, bool signals_only);
 
-/* [loop] What may have done something that is only found afterwards: "/p/kv.so: its on_data, or
- * other code of the last second,". */
+/* [loop] Names the code that may have caused damage that is found only afterwards:
+ * "/p/kv.so: its on_data, or other code of the last second,". */
 void intact_name_suspect(const struct intact *intact, char *ret, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
-/* The steps of a start that a keeper takes in another way than a daemon without one, and what it
- * does with its runner on the loop (keeper/keeper.h). */
+/* The steps of a start that a keeper takes differently from a daemon without one, and how the
+ * keeper handles its runner on the loop; see keeper/keeper.h. */
 #ifndef FRAMEWORK_KEEPING_H
 #define FRAMEWORK_KEEPING_H
 
@@ -10,11 +10,11 @@ struct daemon;
 /* [start] */
 void daemon_init_keeper(struct daemon *daemon);
 
-/* [start] The step "runner": the first one is started, and could serve; and its undoing. */
+/* [start] The step "runner", and its reversal. Starts the first runner, which could then serve. */
 int daemon_start_runner(struct daemon *daemon, struct error *error);
 void daemon_end_runner(struct daemon *daemon);
 
-/* [start] Dies of that signal, as its runner has. */
+/* [start] Ends this process by the signal that ended its runner. */
 _Noreturn void daemon_end_by_signal(int number);
 
 #endif

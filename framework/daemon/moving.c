@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A program that removes a directory often makes it again at once, and would be in our way.
- * Together with a beat of the pulse the rest is less than a second. */
+/* A program that removes a directory often recreates it at once, and would conflict with us.
+ * Together with a beat of the pulse, the rest is less than a second. */
 enum { MAKE_AFTER_US = 200000, LOST_MAX_US = 700000 };
 
 /* ---- where they are ------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static void move_history(const struct moving *moving, const char *service)
                  service, strerror(errno));
 }
 
-/* What others read comes with the locks, so that they see it alive as soon as it is. */
+/* What others read is created with the locks, so that they see the daemon alive at once. */
 static void move_files(struct moving *moving, bool runtime_moved)
 {
     FOR_EACH_SERVICE(moving, service) {
@@ -159,7 +159,7 @@ static void give_up(struct moving *moving, const struct claim *displaced)
     moving->failed(moving->arg, &error);
 }
 
-/* Of another owner there is nothing to wait for. */
+/* If there is another owner, waiting is pointless. */
 static bool is_final(const struct error *error)
 {
     return error->code == EXIT_RUNNING || error->code == EXIT_CONFIG;
@@ -213,8 +213,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     moving->look(moving->arg);
 }
 
-/* The file is always readable: what is waited for is the edge, which comes with each change.
- * Without /proc the pulse has to do. */
+/* The file is always readable. We wait for the edge, which comes with each change. Without
+ * /proc, the pulse must suffice. */
 static int watch_mounts(struct moving *moving, struct event_base *base)
 {
     moving->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);

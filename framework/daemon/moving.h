@@ -1,15 +1,15 @@
-/* Moving: what a daemon does when a directory of its locks and sockets is no longer where its path
- * leads, because it was removed, moved away, unmounted or mounted over. No client finds the daemon
- * there any more, and another could be started beside it.
+/* Moving: what a daemon does when a path no longer leads to the directory that holds its locks and
+ * sockets, because the directory was removed, moved away, unmounted or mounted over. Clients can
+ * no longer find the daemon there, and another daemon could be started beside it.
  *
- * It moves into the directory that is there now, if no other owner is: the locks first, all or
- * none, by the protocol of every start; then what others read, and the sockets. A run-time
- * directory that is not made again it makes itself. Where it cannot move within a second of the
- * loss it must end, with 75.
+ * The daemon moves into the directory that is there now, unless another owner holds it. It takes
+ * the locks first, all or none, by the protocol of every start. Then it creates the files that
+ * others read, and the sockets. If nothing else recreates a run-time directory, the daemon does.
+ * If the daemon cannot move within a second of the loss, it must end with 75.
  *
- * What wakes it: the directories themselves and those that hold them (path_watch.h), the table of
- * mounts, as no other event reports a mount over a path, and the loop's pulse, for what has no
- * event, such as a directory that is mounted in another namespace. All of it is [loop]. */
+ * Three sources wake it: the directories and their parents, through path_watch.h; the mount table,
+ * because no other event reports a mount over a path; and the loop's pulse, for changes without an
+ * event, such as a directory that is mounted in another namespace. Everything here is [loop]. */
 #ifndef FRAMEWORK_MOVING_H
 #define FRAMEWORK_MOVING_H
 
@@ -28,15 +28,15 @@ struct moving {
     size_t claim_count;
     struct control *control;
     const char *runtime_dir;
-    int runtime_dirfd;       /* the number stays, the directory may become another */
+    int runtime_dirfd;       /* the number stays the same; the directory may change */
     void (*look)(void *arg); /* something may have happened */
     void (*failed)(void *arg, const struct error *error); /* it cannot move, and must end */
     void *arg;
     /* Private: */
     int mounts_fd;
     struct event *mounts, *deadline, *make;
-    uint64_t lost_us;   /* since when a directory is lost; 0: none is */
-    bool may_make;      /* the run-time directory has not been made again */
+    uint64_t lost_us;   /* when a directory was lost; 0: none is */
+    bool may_make;      /* nothing has recreated the run-time directory */
     bool is_due;        /* the time is over */
     bool gave_up;       /* failed was called */
     struct error error; /* why it could not move, when it last tried */
@@ -55,8 +55,8 @@ enum moving_result {
 /* Looks where the directories are, and moves. */
 enum moving_result moving_look(struct moving *moving);
 
-/* [loop] Nothing is lost, and whatever moves a directory is an event, together with a path_watch
- * that is complete. */
+/* [loop] No directory is lost, and, together with a complete path_watch, an event reports every
+ * move of a directory. */
 bool moving_may_rest(const struct moving *moving);
 
 #endif

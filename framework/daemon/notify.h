@@ -1,11 +1,10 @@
-/* What the process that started us learns: systemd's sd_notify protocol on $NOTIFY_SOCKET, its
- * watchdog
- * ($WATCHDOG_USEC), and a newline on --notify-fd in the way of s6. Functions here are [start] or
- * [loop].
+/* Notifies the process that started us: by systemd's sd_notify protocol on $NOTIFY_SOCKET, its
+ * watchdog in $WATCHDOG_USEC, and a newline on --notify-fd in the style of s6. Functions here are
+ * [start] or [loop].
  *
- * Nothing here waits for the manager but notify_finish(). What it has no room for is kept and
- * sent with the next message, or by notify_again(), until it arrives: that we are ready, or stop,
- * at all; of status and time-out the last word. */
+ * Only notify_finish() waits for the manager. If the manager has no room for a message, the message
+ * is kept and sent with the next one, or by notify_again(), until it arrives. This holds for the
+ * messages that we are ready and that we stop; of status and time-out, only the latest is kept. */
 #ifndef FRAMEWORK_NOTIFY_H
 #define FRAMEWORK_NOTIFY_H
 
@@ -21,44 +20,45 @@ struct notify {
     struct sockaddr_un address;
     socklen_t address_length;
     int ready_fd; /* -1: not given, or used */
-    bool told;    /* READY=1 is said, and has been sent or will be */
+    bool told;    /* READY=1 has been sent, or will be */
     /* What is still to be sent: */
     bool owes_ready, owes_stopping, owes_status;
     uint64_t extend_us; /* 0: nothing */
     char status[NOTIFY_STATUS_MAX];
     /* The manager's watchdog: */
     uint64_t watchdog_us, pinged_us; /* 0: it has none */
-    bool relays; /* a keeper's: the runner that serves says that its loop turns */
+    bool relays; /* in a keeper: the serving runner reports that its loop turns */
 };
 
-/* take_ready_fd: -1, or what --notify-fd names. Takes NOTIFY_SOCKET, WATCHDOG_USEC and
- * WATCHDOG_PID out of the environment: a plugin's children must not speak for us. */
+/* take_ready_fd: the descriptor that --notify-fd names, or -1. Removes NOTIFY_SOCKET,
+ * WATCHDOG_USEC and WATCHDOG_PID from the environment, because a plugin's children must not send
+ * notifications in our name. */
 void notify_init(struct notify *notify, int take_ready_fd);
 
-/* In a runner: to its keeper, by a connected socket, which is taken. */
+/* In a runner: sends to its keeper over a connected socket, and takes ownership of the socket. */
 void notify_init_runner(struct notify *notify, int take_socket, uint64_t watchdog_us);
 
-/* [loop] In a keeper: passes on what its runner has said. */
+/* [loop] In a keeper: passes on a message of its runner. */
 void notify_relay(struct notify *notify, const char *text);
 
-/* READY=1, and the newline, the first time it is called. */
+/* Sends READY=1 and the newline the first time it is called. */
 void notify_ready(struct notify *notify);
 
 void notify_status(struct notify *notify, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The manager's time-out for what is under way begins anew, with this length. */
+/* Restarts the manager's time-out for the current operation, with this length. */
 void notify_extend(struct notify *notify, uint64_t patience_us);
 void notify_stopping(struct notify *notify);
 
-/* [loop] The loop turns: what is owed is sent, if there is room now, and the watchdog hears
- * three times in its period. */
+/* [loop] Call when the loop turns. Sends pending messages if there is room now, and notifies the
+ * watchdog three times in its period. */
 void notify_turn(struct notify *notify, uint64_t now_us);
 
-/* [loop] Until when the manager needs nothing from us, half of its watchdog's period at most; 0:
- * something is owed now. */
+/* [loop] The time until which the manager needs nothing from us: at most half of its watchdog's
+ * period ahead. 0: a message is pending now. */
 uint64_t notify_rests_until_us(const struct notify *notify);
 
-/* Waits that long for the manager to take what must arrive. */
+/* Waits up to that long for the manager to take the messages that must arrive. */
 void notify_finish(struct notify *notify, int patience_ms);
 
 #endif

@@ -96,7 +96,7 @@ static int add(struct path_watch *watch, const char *path, uint32_t mask, const 
     return 0;
 }
 
-/* Where it cannot be watched the pulse has to do, too. */
+/* If it cannot be watched, the pulse must suffice, too. */
 static void add_parent(struct path_watch *watch, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -110,7 +110,7 @@ static void add_parent(struct path_watch *watch, const char *path)
         add(watch, parent, OF_PARENT, slash + 1);
 }
 
-/* Puts what a symbolic link says in its place in the path; its end is at `end`. */
+/* Replaces a symbolic link in the path with its target. The link ends at `end`. */
 static bool follow_link(char path[PATH_MAX], const char *link, const char *end)
 {
     char target[PATH_MAX], next[2 * PATH_MAX];

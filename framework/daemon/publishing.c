@@ -15,7 +15,7 @@
 
 /* ---- recall ---- */
 
-/* They only inform: without one a daemon is not worse off. */
+/* They only inform: a daemon works equally well without one. */
 static void open_histories(const struct daemon *daemon, unsigned long long start_time)
 {
     FOR_EACH_SERVICE(daemon, service) {
@@ -43,7 +43,7 @@ static uint64_t last_change_ms(const struct daemon *daemon)
     return last_ms;
 }
 
-/* Under a manager the endpoints are up while we wait: so clients do, too. */
+/* Under a manager, the endpoints are up while we wait, so clients wait, too. */
 int daemon_recall(struct daemon *daemon, struct error *error)
 {
     char boot_id[BOOT_ID_SIZE];

@@ -1,6 +1,5 @@
-/* The beginning of the daemon's step "code", and its step "publish": what it learns from the
- * histories of the starts before it, and what others can read of it: state page, record, history.
- */
+/* The beginning of the daemon's step "code", and its step "publish". The daemon reads the histories
+ * of earlier starts, and publishes what others can read about it: state page, record, history. */
 #ifndef FRAMEWORK_PUBLISHING_H
 #define FRAMEWORK_PUBLISHING_H
 
@@ -14,8 +13,8 @@ int daemon_recall(struct daemon *daemon, struct error *error);
 /* [start] A daemon that cannot record itself does not serve. */
 int daemon_publish(struct daemon *daemon, struct error *error);
 
-/* [loop] State pages of their own for the next runner, in place of those that there are. A page
- * that cannot be made stays the one before. */
+/* [loop] Replaces the state pages with new ones for the next runner. If a page cannot be created,
+ * the previous one stays in use. */
 void daemon_publish_next_pages(void *daemon);
 void daemon_unpublish(struct daemon *daemon);
 

@@ -1,4 +1,4 @@
-/* Being started again by a service manager. See restart.h. */
+/* Repeated starts by a service manager. See restart.h. */
 #include "daemon/restart.h"
 
 #include "base/clock.h"
@@ -68,7 +68,7 @@ static void begin_with(int runtime_dirfd, const char *service, int kept)
     close(fd);
 }
 
-/* One that was killed could not say so. We hold the lock: it is gone. */
+/* A killed process could not report its end. We hold the lock, so it is gone. */
 static void bury_the_silent(int runtime_dirfd, const char *service, int kept_dirfd)
 {
     struct history_entry last;

@@ -1,11 +1,12 @@
-/* What a start owes to those before it, where a service manager starts the daemon again and again:
+/* What carries over from one start to the next if a service manager starts the daemon repeatedly:
  *
- *   a history that outlives the run-time directory. systemd removes that ($RUNTIME_DIRECTORY) with
- *   each stop; so lines go to $STATE_DIRECTORY, too, and a new directory begins with them
- *   (with DynamicUser= RuntimeDirectoryPreserve= would hide the directory from other users)
- *   a pause: what has failed again and again is not run at once (crash_loop.h). The endpoints are
- *   up meanwhile, and clients wait. (rpdctl ensure, which has a person waiting in front of it,
- *   refuses a start instead.)
+ *   a history that outlives the run-time directory, $RUNTIME_DIRECTORY, which systemd removes at
+ *   each stop. Lines are therefore written to $STATE_DIRECTORY, too, and a new run-time directory
+ *   begins with them. RuntimeDirectoryPreserve= is no alternative: with DynamicUser= it would hide
+ *   the directory from other users.
+ *   a pause: a service that has failed repeatedly is not run at once (crash_loop.h). Meanwhile the
+ *   endpoints are up, and clients wait. rpdctl ensure, for which a person is waiting, refuses a
+ *   start instead.
  *
  * All of it is [start], under the lock of the service. */
 #ifndef FRAMEWORK_RESTART_H
@@ -20,17 +21,18 @@ struct restart {
     uint64_t left_ms;  /* until the next is due; 0: now */
 };
 
-/* What the last stop removed is there again, and a run that was killed is noted as ended.
- * Returns the open history in $STATE_DIRECTORY, or -1: there is none. */
+/* Restores what the last stop removed, and records the end of a run that was killed.
+ * Returns the open history in $STATE_DIRECTORY, or -1 if there is none. */
 int restart_recall(int runtime_dirfd, const char *service);
 
-/* By the service's history. changed_ms: as of crash_loop_judge(). */
+/* Judges by the service's history. changed_ms: see crash_loop_judge(). */
 struct restart restart_judge(int runtime_dirfd, const char *service, uint64_t changed_ms);
 
-/* When the file was last changed, for restart_judge(); 0: it is not there. */
+/* When the file was last changed, for restart_judge(); 0: the file does not exist. */
 uint64_t restart_changed_ms(const char *path);
 
-/* Says why, to the manager, too, and waits until the next start is due; or a stop is asked for. */
+/* Reports the reason, to the manager as well, and waits until the next start is due or a stop is
+ * requested. */
 void restart_wait(const struct restart *restart, struct notify *notify);
 
 #endif

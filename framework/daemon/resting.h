@@ -1,7 +1,8 @@
-/* Whether the loop may rest (guard/rest.h), and for how long: when all that the pulse looks at is
- * either reported by an event, or can wait. There is no client and nothing is under way; each
- * service is READY; changes of files and directories are reported (path_watch.h, moving.h); and
- * neither an idle exit, nor the manager's watchdog, nor a line of the log is due sooner. */
+/* Decides whether the loop may rest (guard/rest.h), and for how long. The loop may rest if an event
+ * reports everything that the pulse checks, or if the check can wait. This requires that there is
+ * no client and no operation in progress; that each service is READY; that changes of files and
+ * directories are reported (path_watch.h, moving.h); and that no idle exit, no message to the
+ * manager's watchdog and no line of the log is due sooner. */
 #ifndef FRAMEWORK_RESTING_H
 #define FRAMEWORK_RESTING_H
 
@@ -15,7 +16,7 @@
 #include <stdint.h>
 
 struct resting {
-    /* The owner's to set before: */
+    /* The owner sets these first: */
     const struct rpd_service *services;
     size_t service_count;
     const struct control *control;
@@ -28,7 +29,8 @@ struct resting {
     uint64_t woken_us; /* the end of the last rest */
 };
 
-/* [loop] When a rest that begins now must end, if nothing ends it before; 0: there must be none. */
+/* [loop] When a rest that begins now must end, unless something ends it earlier; 0: the loop must
+ * not rest. */
 uint64_t resting_until(const struct resting *resting, uint64_t now_us);
 
 #endif

@@ -21,7 +21,7 @@
 enum {
     STOPPED_US = 1000000, /* a beat after so long is one of a stopped process, or of a loop that
                              stood still: that time does not count */
-    TELL_US = 1000000     /* how often the manager hears of it, at most */
+    TELL_US = 1000000     /* how often the manager is notified of it, at most */
 };
 
 /* ---- what the service manager hears ---------------------------------------------- */
@@ -38,7 +38,7 @@ static void tell_progress(struct running *running, const struct rpd_service *ser
 }
 
 /* The load may take longer than the manager's time-out for a start, as long as
- * it gets on. */
+ * it makes progress. */
 static void tell_manager(struct running *running, uint64_t now_us)
 {
     const struct rpd_service *last = NULL;
@@ -72,7 +72,7 @@ static void on_phase(void *arg, struct rpd_service *service, enum rpd_phase phas
         control_tell(running->control, service, phase);
 }
 
-/* The reason of the stop, if it has one, is what the process ends with. */
+/* The process ends with the reason of the stop, if there is one. */
 static void on_stopped(void *arg, struct rpd_service *service, const struct error *error)
 {
     struct running *running = arg;
@@ -170,7 +170,7 @@ static void stop_by_signal(struct running *running)
     running_stop(running, EXIT_STOPPED, why);
 }
 
-/* Later, as it may be asked for from within any callback. The first reason counts. */
+/* Deferred, because any callback may request it. The first reason counts. */
 static void on_stop_asked(void *arg, struct rpd_service *service, const char *why)
 {
     struct running *running = arg;

@@ -1,7 +1,6 @@
-/* The daemon on its loop: what happens between BOUND and the last service
- * stopped. Signals, services that become ready or fail, the stop and its
- * deadline, an idle exit, files and directories that were removed, and what the service
- * manager hears of all that. */
+/* The daemon on its loop: everything between BOUND and the stop of the last service. This covers
+ * signals, services that become ready or fail, the stop and its deadline, an idle exit, removed
+ * files and directories, and the notifications to the service manager about them. */
 #ifndef FRAMEWORK_RUNNING_H
 #define FRAMEWORK_RUNNING_H
 
@@ -28,7 +27,7 @@ struct running {
     struct control *control;
     const char *runtime_dir;
     int runtime_dirfd;
-    struct keeper *keeper;            /* NULL: this is none */
+    struct keeper *keeper;            /* NULL: this is no keeper */
     void (*make_pages)(void *daemon); /* for the next runner */
     void *daemon;
     struct link *link; /* NULL: this is no runner */
@@ -47,20 +46,20 @@ struct running {
     struct resting resting;
     uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
-    bool moved;                           /* a load made progress since the manager heard of one */
+    bool moved;                           /* a load made progress since the last report */
     bool hidden;                          /* an idle exit is being tried */
-    bool idle_is_told;                    /* to the keeper, by this runner */
-    bool idle_is_asked;                   /* of the runner, by this keeper */
+    bool idle_is_told;                    /* this runner has reported it to the keeper */
+    bool idle_is_asked;                   /* this keeper has requested it from the runner */
     bool stopping, stopped;
-    int end_signal; /* it ends like its runner has ended: by this; 0: it does not */
-    int exit_code;  /* what a stop of its own accord ends with */
+    int end_signal; /* the signal that ended its runner, by which it ends, too; 0: none */
+    int exit_code;  /* the exit code of a stop of its own accord */
 };
 
-/* [start] Makes the loop and the workers; and the way back. */
+/* [start] Creates the loop and the workers, and destroys them. */
 int running_open(struct running *running, struct error *error);
 void running_close(struct running *running);
 
-/* [start][loop] What a runner has said of its end becomes what is said of this process. */
+/* [start][loop] The runner's report of its end becomes the report of this process. */
 void running_note_words(const struct runner_end *end);
 
 /* [loop] Serves; returns when every service has stopped. */

@@ -1,5 +1,5 @@
-/* Files and directories of a daemon on its loop: what was removed is made again, and what
- * has moved is followed. See running.h. */
+/* Files and directories of a daemon on its loop: recreates what was removed, and follows
+ * what has moved. See running.h. */
 #include "daemon/running_inside.h"
 
 #include "base/clock.h"
@@ -36,8 +36,8 @@ static void heal(struct running *running, const char *name)
         keeper_locks_made(running->keeper);
 }
 
-/* False: nothing is left to heal, or nothing can be made there. An idle exit looks when it is
- * called off. */
+/* False: nothing is left to heal, or nothing can be created there. An idle exit checks when it is
+ * cancelled. */
 bool running_look_at_directories(struct running *running)
 {
     if (running->hidden)
@@ -90,7 +90,7 @@ int running_start_moving(struct running *running)
     return moving_start(&running->moving, running->base);
 }
 
-/* As PostgreSQL does: cleaners remove what was not used for some days. */
+/* As in PostgreSQL, because cleaners remove files that were not used for some days. */
 void running_touch_files(struct running *running, uint64_t now_us)
 {
     enum { AN_HOUR_S = 3600 };

@@ -1,4 +1,4 @@
-/* A keeper on its loop: what it does when its runner says something, or ends. See running.h. */
+/* A keeper on its loop: how it handles messages of its runner, and its end. See running.h. */
 #include "daemon/running_inside.h"
 
 #include "base/log.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Its lines are on stderr already: it has written them itself. */
+/* The runner has already written its lines to stderr itself. */
 void running_note_words(const struct runner_end *end)
 {
     static const char said[] = "said ";
@@ -84,7 +84,7 @@ static void on_ending(void *arg, int code)
     running_stop(running, code, "a service cannot go on");
 }
 
-/* A stop that was asked for keeps the code of its reason. */
+/* A requested stop keeps the code of its reason. */
 static void on_ended(void *arg, const struct runner_end *end)
 {
     struct running *running = arg;

@@ -1,5 +1,5 @@
-/* How a daemon comes to its end: the stop with its deadline, and an idle exit, which may
- * be cancelled. See running.h. */
+/* How a daemon ends: the stop with its deadline, and an idle exit, which may be cancelled.
+ * See running.h. */
 #include "daemon/running_inside.h"
 
 #include "base/clock.h"
@@ -14,7 +14,7 @@ enum { HIDDEN_US = 50000 /* for clients that found the path before it was hidden
 void running_leave_when_stopped(struct running *running)
 {
     FOR_EACH_SERVICE(running, service)
-        /* Those behind one whose serve failed were never started. */
+        /* Services after one whose serve failed were never started. */
         if (service->phase != RPD_PHASE_STARTING && service->phase != RPD_PHASE_STOPPED)
             return;
     running->stopped = true;
@@ -28,7 +28,7 @@ static int stop_limit_ms(const struct running *running)
     return running->config->drain_s * 1000 + (running->keeper ? 2000 : 1000);
 }
 
-/* A stop that is forced keeps the code of its reason, if there was one. */
+/* A forced stop keeps the code of its reason, if there was one. */
 void running_limit_stop(const struct running *running, int exit_code)
 {
     watchdog_describe(WATCHDOG_STOP, exit_code ? (enum exit_code)exit_code : EXIT_INTERNAL, "stop",

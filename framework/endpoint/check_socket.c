@@ -17,7 +17,7 @@ static int get_option(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
 }
 
-/* A sandbox's doing, and not the fault of the socket's maker. */
+/* Caused by a sandbox, not by the creator of the socket. */
 static int refuse_to_look(const struct rpd_listener *listener, const char *call,
                           struct error *error)
 {
@@ -26,7 +26,7 @@ static int refuse_to_look(const struct rpd_listener *listener, const char *call,
                      strerror(errno));
 }
 
-/* The same for all three ways; code: whose fault it is. */
+/* The same for all three ways. code: the exit code for the party at fault. */
 int listener_check_socket(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                           enum exit_code code, struct error *error)
 {

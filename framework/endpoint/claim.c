@@ -85,7 +85,7 @@ static int open_serial(const struct claim *claim, bool is_runtime)
     return -1;
 }
 
-/* A help, not the proof: others may be able to hold this lock, so it is waited for only
+/* This lock is a help, not a proof. Others may be able to hold it, so we wait for it only
  * briefly. */
 static void lock_directory(struct claim *claim, bool is_runtime)
 {
@@ -125,7 +125,7 @@ static int refuse_held(const struct claim *claim, const char *holder, struct err
                      "already running: %s has it; use that one, or stop it first", who);
 }
 
-/* Of "pid 12 (service echo)": that process is not there. */
+/* Whether the process named in "pid 12 (service echo)" is gone. */
 static bool is_gone(const char *holder)
 {
     char pid[16];

@@ -30,22 +30,21 @@ struct rpd_endpoint {
     gid_t group; /* (gid_t)-1: as it comes */
 };
 
-/* Reads one configured endpoint. A relative unix path is in runtime_dir. 78
- * where it cannot be understood, with what was expected. */
+/* Reads one configured endpoint. A relative unix path is relative to runtime_dir. If
+ * the text cannot be parsed, fails with 78 and reports what was expected. */
 int endpoint_resolve(struct rpd_endpoint *endpoint, const struct config_listen *listen,
                      const char *runtime_dir, struct error *error);
 
-/* The address of a unix path becomes this name, of up to 84 bytes, in a directory that is open.
- * Others see it as it was bound, so it has the directory's path, where that fits and leads
- * there. True: it has; the path may lead elsewhere when it is bound. */
+/* Sets the address of a unix path to this name, of up to 84 bytes, in an open directory. Others
+ * see the address as it was bound, so it contains the directory's path if that fits and leads
+ * there. True: it contains the path, which may lead elsewhere when the address is bound. */
 bool endpoint_place_in(struct rpd_endpoint *endpoint, int dirfd, const char *directory,
                        const char *name);
 
-/* The same by the descriptor, whatever is done to the directory's path meanwhile, and however
- * long that is. */
+/* The same by the descriptor, regardless of changes to the directory's path and of its length. */
 void endpoint_place_by_descriptor(struct rpd_endpoint *endpoint, int dirfd, const char *name);
 
-/* Binds what endpoint_place_in() has placed, in the very directory that is open. */
+/* Binds the address that endpoint_place_in() has set, in exactly the directory that is open. */
 struct rpd_bound endpoint_bind_in(struct rpd_endpoint *endpoint, int dirfd, const char *name);
 
 /* Writes an address as clients name it, "tcp:127.0.0.1:7007". */
@@ -58,12 +57,12 @@ bool endpoint_is(const struct rpd_endpoint *endpoint, const struct sockaddr *add
 
 bool endpoint_is_two(const struct config_listen *listen);
 
-/* tcp:localhost names two addresses where the machine has ::1. Makes the second endpoint;
+/* tcp:localhost names two addresses if the machine has ::1. Makes the second endpoint. Returns
  * false if there is none. */
 bool endpoint_second(const struct rpd_endpoint *first, const struct config_listen *listen,
                      struct rpd_endpoint *ret_second);
 
-/* Takes the port of an address that is bound. */
+/* Takes over the port of a bound address. */
 void endpoint_set_port_of(struct rpd_endpoint *endpoint, const struct sockaddr *bound);
 
 /* TCP with port 0: each such endpoint gets a port of its own. */

@@ -6,9 +6,9 @@
  *                   │   under a private name)    └─ heal: bind, publish again
  *                   └─ TCP, abstract and adopted sockets are public at once
  *
- * Three ways to get one: owned (rpd binds), own (the backend's bind does, on a
- * thread of its own), adopted (inherited by LISTEN_FDS). What comes of each is
- * checked by the same function. */
+ * There are three ways to get one. owned: rpd binds. own: the backend's bind does,
+ * on a thread of its own. adopted: it is inherited by LISTEN_FDS. The same function
+ * checks the result of each. */
 #ifndef FRAMEWORK_LISTENER_H
 #define FRAMEWORK_LISTENER_H
 
@@ -29,7 +29,7 @@ enum listener_state {
     LISTENER_CLOSED
 };
 
-/* Kept: by the keeper of this process, which has its path, claim and queue. */
+/* Kept: the keeper of this process holds it, with its path, claim and queue. */
 enum listener_way { LISTENER_OWNED, LISTENER_OWN, LISTENER_ADOPTED, LISTENER_KEPT };
 
 struct rpd_listener {
@@ -38,8 +38,8 @@ struct rpd_listener {
     enum listener_state state;
     enum listener_way way;
     int fd;
-    int keepalive_s;  /* TCP; 0: the kernel does not ask clients whether they are there */
-    bool unreachable; /* its path is lost, and it cannot be made again */
+    int keepalive_s;  /* TCP; 0: the kernel does not probe whether clients are alive */
+    bool unreachable; /* its path is lost, and it cannot be recreated */
     /* A unix path that is not adopted: */
     struct claim claim;
     char private_name[NAME_MAX + 1];
@@ -57,47 +57,47 @@ struct listener_bind {
 
 bool listener_needs_claim(const struct rpd_listener *listener);
 
-/* [start] NEW → BOUND, or PUBLIC where there is no path. The claim is held. */
+/* [start] NEW → BOUND, or PUBLIC if there is no path. The claim must be held. */
 int listener_bind_owned(struct rpd_listener *listener, struct error *error);
 int listener_bind_own(struct rpd_listener *listener, const struct listener_bind *bind,
                       struct error *error);
 int listener_adopt(struct rpd_listener *listener, int take_fd, struct error *error);
 
-/* [start] Where the endpoint takes any port: it takes the one that the first has got.
- * Returns whether that was so. */
+/* [start] If the endpoint accepts any port, takes the port that the first has received.
+ * Returns whether it did. */
 bool listener_follow(struct rpd_listener *listener, const struct rpd_listener *first);
 
 /* [start] NEW → PUBLIC: from the keeper, which has checked it; way: KEPT or ADOPTED. */
 void listener_keep(struct rpd_listener *listener, int take_fd, enum listener_way way);
 
-/* [start] BOUND → PUBLIC, in the runner: the keeper has it now, and owns its path. */
+/* [start] BOUND → PUBLIC, in the runner: the keeper now holds the listener and owns its path. */
 void listener_give_away(struct rpd_listener *listener);
 
-/* [start] NEW → BOUND, in the keeper: what the runner's backend has bound, at a private name of the
- * runner's (NULL: it is no path). Its way becomes OWN. */
+/* [start] NEW → BOUND, in the keeper: takes the socket that the runner's backend has bound, at a
+ * private name of the runner. NULL: it is no path. Its way becomes OWN. */
 int listener_take_own(struct rpd_listener *listener, int take_fd, const char *private_name,
                       struct error *error);
 
 /* [start] BOUND → PUBLIC. */
 int listener_publish(struct rpd_listener *listener, struct error *error);
 
-/* [start] Removes what killed starts left beside the path. */
+/* [start] Removes the files that killed starts left beside the path. */
 void listener_sweep(const struct rpd_listener *listener);
 
-/* [loop] PUBLIC → WITHDRAWN: no new client finds it; those that are queued can
- * still be accepted. TCP and adopted sockets cannot be withdrawn. */
+/* [loop] PUBLIC → WITHDRAWN: new clients cannot find it; queued clients can still be
+ * accepted. TCP and adopted sockets cannot be withdrawn. */
 void listener_withdraw(struct rpd_listener *listener);
 
-/* [loop] WITHDRAWN → PUBLIC: the exit was called off. */
+/* [loop] WITHDRAWN → PUBLIC: the exit was cancelled. */
 void listener_restore(struct rpd_listener *listener);
 
-/* [loop] Its path has gone or been replaced, or its socket was closed by a plugin (fd is -1). 0:
- * nothing was wrong. 1: it is public again, on a new socket; the old one is in ret_old_fd, whose
- * queued clients the caller accepts before closing it. -1: another has it, or it cannot be made
- * again: error. */
+/* [loop] Restores a listener whose path was removed or replaced, or whose socket a plugin has
+ * closed; fd is then -1. 0: nothing was wrong. 1: it is public again, on a new socket. The old
+ * socket is in ret_old_fd; the caller accepts its queued clients before closing it. -1: another
+ * process has the path, or the listener cannot be recreated; error is set. */
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error);
 
-/* [loop] Keeps its files from cleaners of unused files. */
+/* [loop] Protects its files from cleaners of unused files. */
 void listener_touch(const struct rpd_listener *listener);
 
 /* From any state to CLOSED. */

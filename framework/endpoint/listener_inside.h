@@ -1,4 +1,4 @@
-/* A listener from inside: what listener.c, own_bind.c and check_socket.c share. */
+/* Internals of a listener, shared by listener.c, own_bind.c and check_socket.c. */
 #ifndef FRAMEWORK_LISTENER_INSIDE_H
 #define FRAMEWORK_LISTENER_INSIDE_H
 
@@ -9,23 +9,24 @@
 
 /* ---- listener.c ------------------------------------------------------------ */
 
-/* Refuses what stands at the public name of a path, unless it is the socket of a dead process. */
+/* Fails if the public name of a path exists, unless it is the socket of a dead process. */
 int listener_check_public_name(const struct rpd_listener *listener, struct error *error);
 
-/* What is bound: the private name of a path, or the address itself. */
+/* The address to bind: the private name of a path, or the address itself. */
 struct rpd_endpoint listener_endpoint_to_bind(struct rpd_listener *listener);
 
-/* Takes what was bound to this endpoint; on failure nothing of it is left. */
+/* Takes the socket that was bound to this endpoint. On failure, nothing of it is left. */
 int listener_accept_bound(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                           const struct rpd_bound *bound, struct error *error);
 
 /* ---- check_socket.c -------------------------------------------------------- */
 
-/* The same for all three ways; code: whose fault it is. Sets the listener's text. */
+/* The same check for all three ways. code: the exit code for the party at fault. Sets the
+ * listener's text. */
 int listener_check_socket(struct rpd_listener *listener, const struct rpd_endpoint *wanted,
                           enum exit_code code, struct error *error);
 
-/* Non-blocking, closed on exec; for TCP without delay, and with keepalive. */
+/* Makes the socket non-blocking and close-on-exec; for TCP, without delay and with keepalive. */
 int listener_make_usable(const struct rpd_listener *listener, struct error *error);
 
 #endif

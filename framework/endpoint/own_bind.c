@@ -54,7 +54,7 @@ static int call_bind(struct bind_call *call, struct error *error)
     return 0;
 }
 
-/* What it was denied, or would have been. */
+/* The call that it was denied, or would have been. */
 static int judge_breach(const struct bind_call *call, struct error *error)
 {
     char what[512];

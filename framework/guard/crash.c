@@ -125,8 +125,8 @@ static void add_context(struct text_builder *text, uintptr_t blamed)
     last_line_add_context(text, blamed);
 }
 
-/* A fault: the counter is the place. The trace, which may itself fault where
- * the stack is damaged, comes last. A core shows the registers as they were. */
+/* A fault: the counter is the place. The trace comes last, because it may itself
+ * fault if the stack is damaged. A core shows the registers as they were. */
 static void tell_fault(ucontext_t *user, struct trace *trace)
 {
     const __typeof__(REGISTERS_COUNTER(user)) counter = REGISTERS_COUNTER(user);
@@ -250,7 +250,7 @@ static void set_deadline(void)
     pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
 }
 
-/* Another thread reports its crash already; it will end the process, and this
+/* Another thread is already reporting its crash. It will end the process, and this
  * thread with it. */
 static _Noreturn void wait_for_the_end(int number)
 {

@@ -4,16 +4,16 @@
  *   rpd: crash: SIGSEGV at address 0x0 in on_data+0x1f (echo.so), step serve,
  *   service echo (plugin /p/echo.so), thread loop; backtrace: f1 < f2 < f3
  *
- * Invariants: after the line the process dies of that same signal, so that
- * the wait status is true and a core can be had; nothing is cleaned up, for
- * that is the next start's work. Whatever goes wrong while the line is made,
- * a second fault or a hang, the process still dies, of that signal. The line
- * holds names and addresses, never contents.
+ * Invariants: after the line, the process dies of the same signal, so that the
+ * wait status is true and a core dump is possible. Nothing is cleaned up; the
+ * next start does that. If a second fault or a hang occurs while the line is
+ * written, the process still dies of that signal. The line holds names and
+ * addresses, never contents.
  *
- * Sanitizer builds use the same handlers: wait status and line are then the
- * same in each build. AddressSanitizer's reports of bad accesses do not come
- * from signals and are not touched; its own report of a plain SIGSEGV gives
- * way to our line. */
+ * Sanitizer builds use the same handlers, so wait status and line are the same
+ * in each build. AddressSanitizer's reports of bad accesses do not come from
+ * signals and are not affected. Our line replaces its report of a plain
+ * SIGSEGV. */
 #ifndef FRAMEWORK_CRASH_H
 #define FRAMEWORK_CRASH_H
 
@@ -21,24 +21,24 @@
 #include <stdbool.h>
 
 /* [start] Installs the handlers, for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
- * SIGSYS and SIGTRAP. Early in main(), and again after dlopen: a constructor
- * may have put others in their place. */
+ * SIGSYS and SIGTRAP. Call early in main(), and again after dlopen, because a
+ * constructor may have replaced them. */
 void crash_install(void);
 
-/* [start] A SIGSYS that take says was its own is no crash. take is
+/* [start] A SIGSYS that take claims as its own is no crash. take must be
  * async-signal-safe. */
 void crash_except_sigsys(bool (*take)(siginfo_t *info, void *context));
 
-/* [start] The same of a SIGBUS. */
+/* [start] The same for a SIGBUS. */
 void crash_except_sigbus(bool (*take)(siginfo_t *info, void *context));
 
-/* [start] Loads what a backtrace needs, which takes some 200 us: after bind.
- * Until then a line names only the place of the crash itself. */
+/* [start] Loads what a backtrace needs. This takes some 200 us, so call it after
+ * bind. Until then, a line names only the place of the crash itself. */
 void crash_prepare_backtrace(void);
 
-/* [any] First and last on each thread, main() included. Gives the thread a
- * stack for the handlers, so that a stack overflow can be reported, too. Without
- * memory for one the thread goes on without. thread_name: a literal. */
+/* [any] Call first and last on each thread, including main(). Gives the thread a
+ * stack for the handlers, so that a stack overflow can be reported, too. If there
+ * is no memory for it, the thread continues without one. thread_name: a literal. */
 void crash_thread_begin(const char *thread_name);
 void crash_thread_end(void);
 

@@ -1,5 +1,5 @@
-/* A plugin that calls exit(): the line names the plugin and the caller, and the process ends
- * with 70 after it is cleaned up. */
+/* Handles a plugin that calls exit(). A line names the plugin and the caller, and the process
+ * cleans up and ends with 70. */
 #ifndef FRAMEWORK_EXIT_GUARD_H
 #define FRAMEWORK_EXIT_GUARD_H
 

@@ -1,6 +1,6 @@
-/* The context of foreign code: which service's plugin, and which of its callbacks, a thread
- * is in. It is set around each call into a plugin, and costs some stores; whatever reports
- * a crash, a hang, an exit or a misuse reads it. */
+/* The context of foreign code: the plugin, its service, and the callback that a thread is in.
+ * It is set around each call into a plugin, and costs a few stores. The code that reports a
+ * crash, a hang, an exit or a misuse reads it. */
 #ifndef FRAMEWORK_FOREIGN_H
 #define FRAMEWORK_FOREIGN_H
 
@@ -12,16 +12,16 @@
 /* Any function, as an address; NULL: code that is no callback (constructors). */
 typedef void (*foreign_code)(void);
 
-/* What the line says of a thread. Other threads may read it, too: one that does
- * not answer is named by it. initial-exec: to read it in a signal handler must
- * not call the loader, which may allocate. */
+/* What the line reports about a thread. Other threads may read it, too, to name a thread
+ * that does not answer. initial-exec: a signal handler that reads it must not call the
+ * loader, which may allocate. */
 struct foreign_context {
     /* Of the callback that runs, else of the last one: */
     _Atomic(const char *) service;
     _Atomic(const char *) plugin;
     _Atomic(foreign_code) callback;
-    /* How many callbacks the thread is in, and above that how often it has entered or left
-     * one: by which the watchdog sees that it gets on. */
+    /* How many callbacks the thread is in and, in the bits above, how often it has entered
+     * or left one. From this, the watchdog recognises progress. */
     _Atomic uint64_t calls;
     const char *thread;
     bool is_loop;
@@ -33,22 +33,22 @@ struct foreign_context {
 extern __thread struct foreign_context foreign_context_
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Whose code is called: the strings outlive the process's last line. */
+/* The owner of the code that is called. The strings outlive the process's last line. */
 struct foreign_owner {
     const char *service, *plugin;
 };
 
-/* Whose code a thread is in. */
+/* The owner of the code that a thread is in. */
 struct foreign_place {
     const char *service, *plugin; /* NULL: in no callback of a plugin */
     foreign_code callback;
 };
 
-/* [any], async-signal-safe. Of the thread that calls; of any that lives. */
+/* [any], async-signal-safe. For the calling thread; for any live thread. */
 const struct foreign_context *foreign_here(void);
 struct foreign_place foreign_place_of(const struct foreign_context *context);
 
-/* [any] Of that thread, the callback that runs, or else the last one. */
+/* [any] For that thread: the callback that runs, or else the last one. */
 struct foreign_place foreign_last_place_of(const struct foreign_context *context);
 
 /* [any] How often that thread has entered or left a callback. Wraps around. */
@@ -57,10 +57,10 @@ static inline uint32_t foreign_crossings_of(const struct foreign_context *contex
     return (uint32_t)(atomic_load_explicit(&context->calls, memory_order_relaxed) >> 32);
 }
 
-/* [start] The thread that calls is the loop's. */
+/* [start] Marks the calling thread as the loop's. */
 void foreign_thread_is_loop(void);
 
-/* [any], in a child that this thread has just forked. */
+/* [any] Call in a child that this thread has just forked. */
 void foreign_thread_is_forked(void);
 
 /* [any] The name of a callback, for a message: "on_data". */
@@ -79,7 +79,7 @@ static inline void foreign_enter(struct foreign_owner owner, foreign_code callba
     atomic_store_explicit(&here->calls, calls + FOREIGN_CROSSING + 1, memory_order_relaxed);
 }
 
-/* [any] A forked child comes back from a callback: it must not go on as a second daemon. In
+/* [any] A forked child that returns from a callback must not continue as a second daemon. In
  * forked.c. */
 _Noreturn void foreign_leave_forked(void);
 

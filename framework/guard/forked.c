@@ -1,5 +1,5 @@
-/* Children that come back. See forked.h. What they call when they do, foreign_leave_forked(), is
- * declared beside foreign_leave(). */
+/* Children that return from a callback. See forked.h. They then call foreign_leave_forked(), which
+ * is declared beside foreign_leave(). */
 #include "guard/forked.h"
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
-/* The last line of a process that ends against rpd's will, a crash or an exit() of a
- * plugin's: what such lines have in common. All of it is async-signal-safe. */
+/* The last line of a process that a crash or a plugin's exit() ends unexpectedly: the parts
+ * that such lines have in common. Everything here is async-signal-safe. */
 #ifndef FRAMEWORK_LAST_LINE_H
 #define FRAMEWORK_LAST_LINE_H
 
@@ -16,7 +16,8 @@ void last_line_set_step(const char *literal);
  * thread. blamed: where the code is. */
 void last_line_add_context(struct text_builder *text, uintptr_t blamed);
 
-/* [any] To stderr, by one write(2), if that takes it; text->used is then the newline's. */
+/* [any] Writes to stderr, by one write(2) if it accepts the whole line. Afterwards, text->used is
+ * the position of the newline. */
 void last_line_write(struct text_builder *text);
 
 #endif

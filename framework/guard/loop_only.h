@@ -1,12 +1,12 @@
-/* Public functions that only the loop's thread may call: [loop] in their headers. One that is
- * called elsewhere, on a worker or on a thread of the plugin's own, is named once a
- * function, with where in the plugin, and
+/* Public functions that only the loop's thread may call, marked [loop] in their headers. If one
+ * is called elsewhere, on a worker or on a thread of the plugin, this is reported once per
+ * function, with the place in the plugin. The function then
  *
- *   - does nothing, where it would change or read what the loop works on: it returns -1,
+ *   - does nothing, if it would change or read what the loop works on: it returns -1,
  *     false or an empty span;
- *   - answers, where it only hands out a pointer or a number.
+ *   - answers, if it only returns a pointer or a number.
  *
- * On the loop the check costs a comparison. */
+ * On the loop, the check costs one comparison. */
 #ifndef FRAMEWORK_LOOP_ONLY_H
 #define FRAMEWORK_LOOP_ONLY_H
 
@@ -25,7 +25,7 @@ void loop_only_name(const char *function, const void *caller, const char *outcom
         is_elsewhere_;                                                                             \
     })
 
-/* First in such a function: if (loop_only_refuses()) return -1; */
+/* Put first in such a function: if (loop_only_refuses()) return -1; */
 #define loop_only_refuses() LOOP_ONLY_("refused")
 #define loop_only_warns() ((void)LOOP_ONLY_("answered, by luck"))
 

@@ -243,7 +243,7 @@ static void tell_earlier(int start_fd)
     }
 }
 
-/* The second to come finds no descriptor any more. They are left open: the
+/* A second caller finds no descriptor. The descriptors are left open, because the
  * process ends, and other threads may be anywhere. */
 void outcome_ended(int code, const char *text)
 {

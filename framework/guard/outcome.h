@@ -1,52 +1,58 @@
 /* How a start went, and how the process ended: reported to the process that started it, on
  * --start-fd, and noted in the history of each service (history.h).
  *
- *   start fd:  "bound\n", or "ended CODE TEXT\n" if it never came to that;
- *              end-of-file without a line: it ended without a word
- *              behind "ended", "said TEXT\n" for each error before the last
+ *   start fd:  "bound\n", or "ended CODE TEXT\n" if the process did not get that far;
+ *              end-of-file without a line: it ended without a report;
+ *              after "ended", "said TEXT\n" for each error before the last
  *   history:   "TIME_MS PID START_TIME bound 0 -\n"
  *              "TIME_MS PID START_TIME ended CODE TEXT\n"
  *
- * CODE is the exit code, or 128 and the signal. TEXT is the line on stderr that
- * says why, as text and without "rpd: "; "-": none. Each line is one write(2),
- * and each is written once, whichever of several ends comes first: a return
- * from main(), the watchdog's, a crash, an exit() of a plugin. A process that
- * is killed says nothing. State is global, as a signal handler has no other. */
+ * CODE is the exit code, or 128 plus the signal. TEXT is the line on stderr that
+ * gives the reason, as text and without "rpd: "; "-": none. Each line is one
+ * write(2), and each is written once, by whichever end comes first: a return
+ * from main(), the watchdog, a crash, or an exit() of a plugin. A process that
+ * is killed reports nothing. The state is global, because a signal handler
+ * cannot access any other. */
 #ifndef FRAMEWORK_OUTCOME_H
 #define FRAMEWORK_OUTCOME_H
 
 #include "base/error.h"
 
-/* [start] Where the launcher reads it; -1: nowhere. Not closed before it is used. */
+/* [start] The descriptor that the launcher reads from; -1: none. It is not closed before it is
+ * used. */
 void outcome_set_start_fd(int fd);
 
 /* [start] That descriptor; -1: there is none, or none any more. */
 int outcome_start_fd(void);
 
-/* [start] This is a runner: the start descriptor, which is its keeper's, stays open when it is
- * bound, and is told the end in any case. */
+/* [start] Call in a runner. The start descriptor, which belongs to its keeper, stays open when the
+ * runner is bound, and receives the report of the end in any case. */
 void outcome_keep_start_fd(void);
 
-/* [start] An open history of a service, which is taken; and when this process began, as
- * /proc has it. 0, or -1 without memory (then it is closed). The name stays the caller's. */
+/* [start] Takes ownership of an open history of a service. start_time: when this process began,
+ * as in /proc. Returns 0, or -1 without memory; the history is then closed. The name stays the
+ * caller's. */
 int outcome_add_history(int take_fd, const char *service, unsigned long long start_time);
 
-/* [loop] That history; -1: there is none. From now on it is another, which is taken. */
+/* [loop] Returns that history, or -1 if there is none. outcome_replace_history() replaces it with
+ * another, and takes ownership of that. */
 int outcome_history(const char *service);
 void outcome_replace_history(const char *service, int take_fd);
 
 /* [start] All endpoints of all services are announced. The start fd is closed. */
 void outcome_bound(void);
 
-/* [start][loop], and [any] when the process is about to end. What was said on
- * stderr about why it will end. */
+/* [start][loop], and [any] when the process is about to end. Notes the reason for
+ * the end that was written to stderr. */
 void outcome_note(const char *text);
 
-/* [start][loop] Logs an error that ends the process or a start, and notes it. Its exit code. */
+/* [start][loop] Logs and notes an error that ends the process or a start. Returns its exit
+ * code. */
 int outcome_report(const struct error *error);
 
-/* [any], async-signal-safe. It ends now; text: why, one line, with or without
- * "rpd: "; NULL: what was noted. Does nothing in a child that a plugin has forked. */
+/* [any], async-signal-safe. Reports that the process ends now. text: the reason, one
+ * line, with or without "rpd: "; NULL: the noted reason. Does nothing in a child that
+ * a plugin has forked. */
 void outcome_ended(int code, const char *text);
 
 #endif

@@ -1,5 +1,5 @@
-/* Where the code was when a signal came: the machine's words for it, in the
- * context that the handler gets. */
+/* The place in the code where a signal arrived: the machine registers that hold
+ * it, in the context that the handler receives. */
 #ifndef FRAMEWORK_REGISTERS_H
 #define FRAMEWORK_REGISTERS_H
 

@@ -1,9 +1,9 @@
-/* The loop's rest: nothing is under way, so its pulse beats and its watchdog looks once in a while
- * only. Whatever wakes the loop for more than the pulse ends the rest before it does anything else:
- * from then on a loop that does not turn is seen as soon as ever.
+/* The loop's rest: no operation is in progress, so its pulse and its watchdog run only once in a
+ * while. Anything but the pulse that wakes the loop ends the rest before it does anything else.
+ * From then on, a loop that does not turn is noticed as quickly as usual.
  *
- * Where a plugin has been given the event base its code may run without notice: then
- * there is no rest.
+ * If a plugin has received the event base, its code may run without notice. Then there is no
+ * rest.
  *
  * One loop a process; all of it is [loop]. */
 #ifndef FRAMEWORK_REST_H
@@ -21,13 +21,13 @@ struct rest {
 
 extern struct rest rest;
 
-/* ended is called when it is ended, once. False: it is forbidden. */
+/* Calls ended once, when the rest is ended. False: the rest is forbidden. */
 bool rest_begin(void (*ended)(void *arg), void *arg);
 
-/* Ends it without a word. Legal at any time. */
+/* Ends the rest without calling ended. Legal at any time. */
 void rest_forget(void);
 
-/* [any] From now on none begins. */
+/* [any] From now on, no rest begins. */
 void rest_forbid(void);
 
 void rest_end_it(void);

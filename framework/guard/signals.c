@@ -159,7 +159,7 @@ void signals_install(void)
 
 int signals_open(struct error *error)
 {
-    /* Not zero: the loop begins with what came before. */
+    /* Not zero: the loop begins with the signals that came before. */
     signals.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
     if (signals.fd < 0)
         return error_set(error, EXIT_SYSTEM, "start", "signals",
@@ -196,7 +196,7 @@ static void describe(struct sender *sender, char ret_text[SIGNALS_TEXT_MAX])
         snprintf(ret_text, SIGNALS_TEXT_MAX, "a signal");
         return;
     }
-    safe_text(sender->command); /* a process calls itself what it likes */
+    safe_text(sender->command); /* a process may choose any name */
     if (!sender->is_process)
         snprintf(ret_text, SIGNALS_TEXT_MAX, "SIG%s from the kernel (for a terminal)", name);
     else if (sender->pid == 0)

@@ -8,20 +8,21 @@
 
 #include <stdbool.h>
 
-/* [start] First of all: a start that is stopped must still clean up. */
+/* [start] Call first, because a start that is stopped must still clean up. */
 void signals_install(void);
 
-/* [start] Makes what wakes the loop. Until then signals are only counted. */
+/* [start] Creates the descriptor that wakes the loop. Until then, signals are only counted. */
 int signals_open(struct error *error);
 
-/* [start] Signals that would end the process and mean nothing to us do nothing
- * from now on. Before any plugin's code, which may want one for itself. */
+/* [start] From now on, signals that would end the process and mean nothing to us are
+ * ignored. Call before any plugin's code runs, which may want to use one of them. */
 void signals_tolerate_others(void);
 
-/* [loop] The same again, as a plugin has closed it. 0, or -1 and errno. */
+/* [loop] Creates the same descriptor again, after a plugin has closed it. Returns 0, or -1 and
+ * sets errno. */
 int signals_reopen(void);
 
-/* [any] A stop was asked for. */
+/* [any] Whether a stop was requested. */
 bool signals_stop_requested(void);
 
 /* [loop] The SIGHUPs since the last call. */
@@ -29,17 +30,17 @@ int signals_take_hangups(void);
 
 enum { SIGNALS_TEXT_MAX = 96 };
 
-/* [loop] "SIGTERM from pid 4711 (kill), uid 1000": the first that asked for a stop; the first
- * SIGHUP since this was last asked. */
+/* [loop] "SIGTERM from pid 4711 (kill), uid 1000": the first signal that requested a stop; the
+ * first SIGHUP since the last call. */
 void signals_describe_stop(char ret_text[SIGNALS_TEXT_MAX]);
 void signals_describe_hangup(char ret_text[SIGNALS_TEXT_MAX]);
 
-/* [loop] Readable when a signal has come; signals_clear() makes it quiet. */
+/* [loop] Readable when a signal has arrived; signals_clear() empties it. */
 int signals_fd(void);
 void signals_clear(void);
 
-/* [start] From now on a stop may take no longer than this: the handler arms the
- * watchdog, because the loop may be what hangs. */
+/* [start] Limits the time that a stop may take from now on. The handler arms the
+ * watchdog, because the loop itself may hang. */
 void signals_limit_stop(int milliseconds);
 
 void signals_finish(void);

@@ -8,9 +8,9 @@
  *                     │ asker gives up            │ asker gives up
  *                     └──► IDLE                   └──► ABANDONED ──handler ends──► IDLE
  *
- * All waiting is by looking again each millisecond, a bounded number of times:
- * questions are rare, and a process that was stopped meanwhile goes on where it
- * was. No lock is held that a thread could be stuck with. */
+ * All waits check again each millisecond, a bounded number of times. Questions are
+ * rare, and a process that was stopped meanwhile continues where it was. No lock is
+ * held that a thread could be stuck with. */
 #include "guard/stack.h"
 
 #include "guard/foreign.h"
@@ -79,7 +79,7 @@ static void on_asked(int number, siginfo_t *info, void *user)
     errno = saved;
 }
 
-/* Each time: a plugin may have put its own in its place. */
+/* Each time, because a plugin may have replaced the handler. */
 static void install(void)
 {
     struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};

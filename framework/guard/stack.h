@@ -1,9 +1,9 @@
-/* The stack of another thread: where one that does not go on is.
+/* The stack of another thread, to locate a thread that makes no progress.
  *
- * The thread is sent a signal that rpd has reserved for this; its handler notes
- * the frames, and the asker makes text of them. The kernel
- * restarts interrupted calls where it can (SA_RESTART); sleeps and polls return
- * EINTR. So ask only threads that are late already, and seldom. */
+ * The caller sends the thread a signal that rpd has reserved for this. Its handler
+ * records the frames, and the caller converts them to text. The kernel restarts
+ * interrupted calls if it can (SA_RESTART); sleeps and polls return EINTR. So ask
+ * only threads that are late already, and seldom. */
 #ifndef FRAMEWORK_STACK_H
 #define FRAMEWORK_STACK_H
 
@@ -22,7 +22,7 @@ struct stack {
     char text[STACK_TEXT_MAX]; /* "f1+0x1f (echo.so) < f2+0x2 (echo.so)" */
 };
 
-/* What is said in place of a stack of a thread that does not answer. */
+/* The text in place of a stack if a thread does not answer. */
 extern const char stack_unknown[];
 
 /* [any] The signal: one of the real-time signals. Threads must not block it. */

@@ -8,10 +8,10 @@
  *
  * Progress is a turn of the loop, or any entry into a callback or return from
  * one: a daemon that serves many clients in one long turn has not stalled. Such
- * a turn is only warned of, with its figures. Events that a plugin adds to the
- * base itself have no entry of ours: for them the turn counts.
+ * a turn causes only a warning, with its figures. rpd does not see the entry into
+ * events that a plugin adds to the base itself; for them the turn counts.
  *
- * The watchdog's thread looks; only time in which that thread itself could run
+ * The watchdog's thread checks. Only time in which that thread itself could run
  * counts. A process that was stopped, or a machine that was suspended or
  * starved, has not stalled. */
 #ifndef FRAMEWORK_STALL_H
@@ -19,20 +19,20 @@
 
 #include <stdint.h>
 
-/* [loop] The thread that calls is the loop's, from now on and until the end. */
+/* [loop] The calling thread is the loop's, from now on until stall_end(). */
 void stall_begin(int limit_s);
 void stall_end(void);
 
-/* [loop] From time to time, and much more often than once a second, but while it rests. */
+/* [loop] Call much more often than once a second, except while the loop rests. */
 void stall_loop_turned(uint64_t now_us);
 
-/* [loop] Nothing is under way: it will turn then, or before that if it is woken; then the
- * watchdog must hear of it. Until then it looks once in a while only. */
+/* [loop] No operation is in progress. The loop will turn at until_us, or earlier if it is woken;
+ * the watchdog must then be notified. Until then, the watchdog checks only once in a while. */
 void stall_loop_rests(uint64_t until_us);
 
-/* [watchdog] counted_us: time that has passed since the last call, and counts.
- * Returns how long to wait until the next; 0 when nothing is to be watched. Does
- * not return at the limit. */
+/* [watchdog] counted_us: the time since the last call that counts. Returns how long
+ * to wait until the next call; 0 if there is nothing to watch. Does not return at
+ * the limit. */
 int stall_look_ms(uint64_t counted_us);
 
 #endif

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The sanitizers would object to looking at what is not ours. */
+/* The sanitizers would report accesses to memory that is not ours. */
 #define FOREIGN_MEMORY __attribute__((no_sanitize("address", "thread", "alignment")))
 
 enum {

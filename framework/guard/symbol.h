@@ -1,10 +1,10 @@
-/* From an address in the code to text that a person can use:
+/* Converts an address in the code to readable text:
  *     on_data+0x1f (echo.so)     or, where no symbol covers it,     echo.so+0x1234
  *
- * Invariants: all of it is async-signal-safe, for the crash handler: no malloc,
- * no stdio, no locks, no dladdr. It touches memory of loaded objects only
- * within their mapping. Their files, which may be anything by now, are only
- * read with pread: a mapped file that was truncated would be a second crash. */
+ * Invariants: everything is async-signal-safe, for the crash handler: no malloc,
+ * no stdio, no locks, no dladdr. It accesses memory of loaded objects only
+ * within their mapping. Their files may have changed in any way, so they are only
+ * read with pread: a mapped file that was truncated would cause a second crash. */
 #ifndef FRAMEWORK_SYMBOL_H
 #define FRAMEWORK_SYMBOL_H
 

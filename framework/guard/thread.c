@@ -34,7 +34,7 @@ static void *begin(void *argument)
     return NULL;
 }
 
-/* A fault whose signal is blocked would kill the process without a word; and
+/* A fault whose signal is blocked would kill the process without a report. Also,
  * every thread can be asked where it is. */
 static void block_what_is_the_loops(sigset_t *ret_before)
 {

@@ -19,7 +19,7 @@ void trace_prepare(void)
     atomic_store(&is_prepared, true);
 }
 
-/* By a function that no sanitizer puts its own in place of. */
+/* By a function that no sanitizer replaces. */
 bool trace_is_libc(const void *address)
 {
     return symbol_object((uintptr_t)address) == symbol_object((uintptr_t)gnu_get_libc_version);

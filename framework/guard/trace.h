@@ -24,7 +24,7 @@ struct trace {
 /* [start] Loads what a backtrace needs, which takes some 200 us. */
 void trace_prepare(void);
 
-/* [any] Within a handler: from the place that the signal has interrupted on
+/* [any] Call within a handler. Records the frames from the interrupted place
  * outwards, without the handler's own frames. */
 void trace_take(struct trace *trace, uintptr_t counter);
 
@@ -34,15 +34,15 @@ bool trace_is_libc(const void *address);
 /* [any] Blames the innermost frame outside the C library, if there is one. */
 void trace_skip_libc(struct trace *trace);
 
-/* [any] Where C++ has ended the process (std::terminate), blames what made it do so. Whether that
- * was an exception which nothing caught. */
+/* [any] If std::terminate of C++ has ended the process, blames the code that caused it. Returns
+ * whether the cause was an uncaught exception. */
 bool trace_skip_terminate(struct trace *trace);
 
-/* [any] Leaves out how the outermost callback came to be called: the frames of
- * rpd, libevent and the start of the thread, if there are others further in. */
+/* [any] Omits the frames that led to the outermost callback: those of rpd, libevent
+ * and the start of the thread, if there are others further in. */
 void trace_cut_callers(struct trace *trace);
 
-/* [any] How symbol_add() shall look for the frame to blame. */
+/* [any] How symbol_add() must look up the frame to blame. */
 unsigned trace_how_to_look(bool exact);
 
 /* [any] The frames from the blamed one on, as text. */

@@ -74,7 +74,7 @@ static bool tick(void)
         if (left == 0)
             continue;
         armed = true;
-        /* Fails, and rightly so, when it is disarmed or armed anew meanwhile. */
+        /* Fails, correctly, if it was disarmed or armed again meanwhile. */
         if (atomic_compare_exchange_strong(&watchdog.slots[slot].ticks_left, &left, left - 1) &&
             left == 1)
             end_process((enum watchdog_slot)slot);

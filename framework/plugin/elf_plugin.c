@@ -145,7 +145,7 @@ static int reader_init(struct reader *reader, int fd, const char *path, struct e
     return window_fill(reader, &reader->head, 0);
 }
 
-/* What people pass by mistake. Contents are never quoted: the file may be a secret. */
+/* Files that users pass by mistake. Contents are never quoted: the file may be a secret. */
 static const char *likeness(const struct window *head)
 {
     static const struct {
@@ -333,7 +333,7 @@ static int read_rpd_note(struct reader *reader, uint32_t type, uint64_t body, ui
                       body_size, NOTE_BODY_SIZE);
     if (take(reader, body, &abi, sizeof abi, "the rpd note") < 0 || check_abi(reader, abi) < 0)
         return -1;
-    /* Of a later rpd of this ABI: additions that an older one can do without. */
+    /* From a later rpd of this ABI: additions that an older rpd does not need. */
     if (type != RPD_NOTE_BACKEND && type != RPD_NOTE_OWN_BIND)
         return 0;
     if (body_size != NOTE_BODY_SIZE)

@@ -1,5 +1,5 @@
-/* libseccomp, as rpd uses it: loaded late (late_library.h), and only where it is needed.
- * The names below stand for the entries of the table; a program of the build is
+/* libseccomp, as rpd uses it: loaded late (late_library.h), and only if it is needed.
+ * The names below stand for the entries of the table. A program of the build is
  * linked with the library itself. */
 #ifndef FRAMEWORK_LIBSECCOMP_H
 #define FRAMEWORK_LIBSECCOMP_H
@@ -23,7 +23,7 @@ struct libseccomp {
 
 extern struct libseccomp libseccomp;
 
-/* [start] Before any of them is called. */
+/* [start] Call before any of them. */
 int libseccomp_load(struct error *error);
 
 #define seccomp_init(...) libseccomp.seccomp_init(__VA_ARGS__)

@@ -13,20 +13,20 @@ struct option_tables {
     const struct rpd_option_detail *details;
 };
 
-/* What is said of one option; all zeros where nothing is. */
+/* The details of one option; all zeros if there are none. */
 struct option_detail {
-    unsigned flags; /* of enum rpd_option_flag: those that are known */
+    unsigned flags; /* of enum rpd_option_flag: the known ones */
     const char *choices;
     enum rpd_option_unit unit;
 };
 
-/* After option_table_check(). plugin: its name for the error (65). */
+/* Call after option_table_check(). plugin: its name for the error (65). */
 int option_details_check(const struct option_tables *tables, const char *plugin,
                          struct error *error);
 
 struct option_detail option_detail_of(const struct rpd_option_detail *details, const char *name);
 
-/* Where a word stands among "fast|exact"; -1: it is none of them. */
+/* The position of a word among "fast|exact"; -1: it is none of them. */
 int option_choice(const char *choices, const char *word);
 
 /* The word at a place: its length, and where it begins; 0: there are fewer. */

@@ -17,7 +17,7 @@ static const struct word {
 };
 enum { WORDS = sizeof words / sizeof *words };
 
-/* (Not the variable of a set-id program's: the plugin's file would not have been taken.) */
+/* Not the variable of a set-id program: the plugin's file would not have been accepted. */
 static const char *absolute_variable(const char *name)
 {
     const char *value = getenv(name);
@@ -33,7 +33,7 @@ static bool find_directory(const struct word *word, char ret_path[PATH_MAX])
 
     if (!directory)
         directory = absolute_variable(word->managers);
-    if (directory) /* (systemd names several with colons between them: the first) */
+    if (directory) /* systemd names several, separated by colons: take the first */
         snprintf(ret_path, PATH_MAX, "%.*s", (int)strcspn(directory, ":"), directory);
     else if (home)
         snprintf(ret_path, PATH_MAX, "%s/%s", home, word->in_home);

@@ -1,4 +1,4 @@
-/* Reads what stands at an option, by its row. See option_read.h. */
+/* Reads the value of an option, according to its row. See option_read.h. */
 #include "plugin/option_read.h"
 
 #include "base/nearest.h"
@@ -85,7 +85,7 @@ static bool read_quantity(enum rpd_option_unit unit, const struct config_option 
     return unit != RPD_UNIT_NONE && text && quantity_read(kind_of(unit), text, ret);
 }
 
-/* False: what stands there is nothing of the row's type. */
+/* False: the value is not of the row's type. */
 static bool read_integer(enum rpd_option_unit unit, const struct config_option *option,
                          int64_t *ret)
 {

@@ -1,5 +1,5 @@
-/* What stands at an option, in the configuration or behind -o, read by its row; and the words in
- * which it is said what is wrong with it. */
+/* Reads the value of an option, in the configuration or after -o, according to its row, and words
+ * the message if the value is wrong. */
 #ifndef FRAMEWORK_OPTION_READ_H
 #define FRAMEWORK_OPTION_READ_H
 
@@ -24,10 +24,10 @@ struct option_value {
     size_t item_count;
 };
 
-/* True, and the value filled (but for strings), if what stands there fits its row. */
+/* Returns true, and fills the value except for strings, if the configured value fits its row. */
 bool option_read(struct option_value *value, const struct config_option *option);
 
-/* NULL: what stands there is no string. */
+/* NULL: the configured value is no string. */
 const char *option_string(const struct config_option *option);
 
 /* "an integer from 1 to 9"; what stands there instead; and "; did you mean \"fast\"?", or "". */

@@ -15,9 +15,9 @@ int option_table_check(const struct rpd_option *table, const char *plugin, struc
 /* The row of this name, or NULL. */
 const struct rpd_option *option_table_find(const struct rpd_option *table, const char *name);
 
-/* Whether an integer is in the row's range. The range is of doubles, which
- * cannot distinguish neighbours from 2^53 on: so it is the range that is turned
- * into integers, and not the other way around. */
+/* Whether an integer is in the row's range. The range consists of doubles, which
+ * cannot distinguish neighbours from 2^53 on. So the range is converted to integers,
+ * and not the other way around. */
 bool option_table_allows(const struct rpd_option *row, int64_t integer);
 
 /* [any] A bound or a value as people write it: 1000000000, 0.5; 1e+300. Returns the text. */

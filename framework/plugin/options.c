@@ -1,5 +1,5 @@
-/* Checks option values and holds them: what one is, and how it is written, is in option_read.c. See
- * options.h. */
+/* Checks option values and holds them. option_read.c defines what a value is and how it is written.
+ * See options.h. */
 #include "plugin/options.h"
 
 #include "base/nearest.h"
@@ -85,7 +85,7 @@ static int set_string(struct option_value *value, const char *string, struct err
     return 0;
 }
 
-/* The mistake is where the file is named; its code says what is wrong with the file. */
+/* The mistake is at the place that names the file; its code tells what is wrong with the file. */
 static void set_secret(const struct making *making, struct option_value *value,
                        const struct config_option *option)
 {
@@ -102,7 +102,7 @@ static void set_secret(const struct making *making, struct option_value *value,
         making->errors->items[before].code = code;
 }
 
-/* A secret that stands there itself. What others could read is refused rather than used. */
+/* A secret that is written there itself. One that others could read is refused. */
 static void set_shown_secret(const struct making *making, struct option_value *value,
                              const struct config_option *option)
 {

@@ -20,7 +20,7 @@ int options_make(struct options *options, const struct option_tables *tables, co
                  struct error **ret_errors, size_t *ret_count);
 void options_finish(struct options *options);
 
-/* The value of an option; NULL if there is none of this name and type. */
+/* The value of an option; NULL if no option has this name and type. */
 const struct option_value *options_find(const struct options *options, const char *name,
                                         enum rpd_option_type type);
 

@@ -366,7 +366,7 @@ int plugin_load(struct plugin *plugin, const struct plugin *before, struct error
                          plugin->path, "cannot load it: %s; %s", cause,
                          error_remedy(error_shortage_in(cause), "link it with what it needs"));
     }
-    /* What was loaded before was compared then. */
+    /* A file that was loaded before was compared then. */
     if (((!before || before->handle != plugin->handle) && check_same_file(plugin, error) < 0) ||
         check_backend(plugin, error) < 0 || check_bind(plugin, error) < 0)
         return -1;

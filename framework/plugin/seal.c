@@ -1,5 +1,5 @@
-/* The seal: a thread under it, and what it did that was not allowed. See seal.h; what
- * is allowed is in seal_filter.c. */
+/* The seal: a thread under it, and its calls that were not allowed. See seal.h. The
+ * allowed calls are in seal_filter.c. */
 #include "plugin/seal.h"
 
 #include "base/log.h"

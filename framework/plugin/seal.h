@@ -1,12 +1,12 @@
-/* The seal: a thread under it can make sockets and nothing else. It keeps a
- * backend's bind away from files, so that it has nothing to wait for.
+/* The seal: a thread under it can create sockets and nothing else. The seal prevents a
+ * backend's bind from accessing files, so that the bind has nothing to wait for.
  *
- * It is an allow-list of system calls, enforced by the kernel (seccomp): what
- * is not on it is denied and noted, or, when only to be logged, noted and let
- * pass. The thread's end is the seal's end: the process is as free as before.
+ * It is an allow-list of system calls, enforced by the kernel (seccomp). Other calls
+ * are denied and noted, or, in the log-only mode, noted and allowed. The seal ends
+ * with the thread; the process is then as free as before.
  *
- * It makes the contract enforceable; it is no sandbox for hostile code, which
- * could use another thread. */
+ * It makes the contract enforceable. It is no sandbox for hostile code, which could
+ * use another thread. */
 #ifndef FRAMEWORK_SEAL_H
 #define FRAMEWORK_SEAL_H
 
@@ -30,33 +30,33 @@ struct seal_breach {
 
 struct seal {
     enum config_seal mode;
-    /* SEAL_LOG: where the kernel asks (else -1), once it has begun. */
+    /* SEAL_LOG: the listener of the kernel's questions, once it has begun; else -1. */
     int notify_fd;
     sem_t begun;
     struct seal_breach breach;
 };
 
-/* [start] Makes the filter of this mode ahead, which takes a millisecond or two.
- * Returns the mode; where that cannot be, because there is no libseccomp, says so
- * and returns SEAL_OFF. */
+/* [start] Makes the filter of this mode in advance, which takes a millisecond or two.
+ * Returns the mode. If the mode is impossible because there is no libseccomp, reports
+ * this and returns SEAL_OFF. */
 enum config_seal seal_prepare(enum config_seal mode, const char *service);
 
-/* [start] mode: as seal_prepare() has returned it. */
+/* [start] mode: the value that seal_prepare() returned. */
 void seal_init(struct seal *seal, enum config_seal mode);
 
-/* [start] On the thread that is to be sealed, for its life. False if the kernel
- * refuses, with errno. seal outlives the thread. */
+/* [start] Call on the thread to seal. The seal lasts as long as the thread. Returns
+ * false and sets errno if the kernel refuses. seal must outlive the thread. */
 bool seal_this_thread(struct seal *seal);
 
 /* [any] Whether this thread is under the seal. */
 bool seal_is_here(void);
 
-/* [start] While that thread runs: lets its calls pass, and notes them, until it
- * ends. Returns at once unless the mode is to log. */
+/* [start] Call while that thread runs. Allows its calls, and notes them, until the
+ * thread ends. Returns at once unless the mode is to log. */
 void seal_watch(struct seal *seal);
 
-/* [any], async-signal-safe. Whether this SIGSYS was the seal's; it is answered
- * then. */
+/* [any], async-signal-safe. Whether the seal caused this SIGSYS. If so, the call has
+ * been answered. */
 bool seal_take_signal(siginfo_t *info, void *context);
 
 /* [start] "openat("/etc/passwd") in f+0x1f (x.so)". */

@@ -37,7 +37,7 @@ static const struct {
     [SEAL_LOG] = {program_log, sizeof program_log},
 };
 
-/* Puts in what the build could not know. */
+/* Inserts the values that the build could not know. */
 static int make_program(const struct seal_rules *rules, struct sock_filter *ret,
                         unsigned short *ret_count, struct error *error)
 {

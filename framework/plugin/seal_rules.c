@@ -49,7 +49,7 @@ static const int allowed[] = {
     SCMP_SYS(getgid),
     SCMP_SYS(getegid),
     SCMP_SYS(clock_gettime),
-    SCMP_SYS(clock_nanosleep), /* to sleep is a matter of the deadline */
+    SCMP_SYS(clock_nanosleep), /* the deadline limits sleeping */
     SCMP_SYS(nanosleep),
     SCMP_SYS(gettimeofday),
     SCMP_SYS(getrandom),

@@ -1,5 +1,5 @@
-/* Secrets: an option that is the name of a file that no other user may read (include/rpd/option.h).
- * What others could read is refused rather than used. */
+/* Secrets: an option that names a file that no other user may read (include/rpd/option.h). A file
+ * that others could read is refused. */
 #ifndef FRAMEWORK_SECRET_H
 #define FRAMEWORK_SECRET_H
 
@@ -7,12 +7,13 @@
 
 enum { SECRET_MAX = 64 * 1024, SECRET_WHY_MAX = 320 };
 
-/* [start] The text of the file, without the newline at its end; to be freed by secret_free(). name:
- * an absolute path, or the name of a file in $CREDENTIALS_DIRECTORY, as LoadCredential= makes it.
- * NULL: why it is not used, and the code of that (66, 71, 77, 78). */
+/* [start] Returns the text of the file, without the newline at its end, to be freed by
+ * secret_free(). name: an absolute path, or the name of a file in $CREDENTIALS_DIRECTORY, as
+ * LoadCredential= creates it. NULL if the file is not used, with the reason and its code (66, 71,
+ * 77, 78). */
 char *secret_read(const char *name, enum exit_code *ret_code, char ret_why[SECRET_WHY_MAX]);
 
-/* Wipes it, too. NULL is legal. */
+/* Wipes the text and frees it. NULL is legal. */
 void secret_free(char *secret);
 
 #endif

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Those that rpd itself lives by; 0 stands for stack_signal(). */
+/* The signals that rpd itself depends on; 0 stands for stack_signal(). */
 static const int own_signals[SURROUNDINGS_SIGNALS] = {
     SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP, SIGTERM, SIGINT, SIGHUP, SIGPIPE, 0};
 

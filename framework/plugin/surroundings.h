@@ -1,7 +1,7 @@
-/* What a process has but once, and what foreign code that runs in it may change
- * for all: the signal mask and handlers, umask, working directory, resource
- * limits and locale. It is saved before, and put back after, with a warning that
- * names whose code it was and what it did. */
+/* State that exists once per process and that foreign code may change for the whole
+ * process: the signal mask and handlers, umask, working directory, resource limits and
+ * locale. It is saved before such code runs, and restored afterwards, with a warning
+ * that names the owner of the code and the change. */
 #ifndef FRAMEWORK_SURROUNDINGS_H
 #define FRAMEWORK_SURROUNDINGS_H
 
@@ -29,13 +29,13 @@ struct surroundings {
 /* [start] */
 void surroundings_save(struct surroundings *ret);
 
-/* [start] On the same thread. whose: "constructors", "bind()". Threads that were
- * started are reported, and stay. */
+/* [start] Call on the same thread. whose: "constructors", "bind()". Threads that were
+ * started are reported, and keep running. */
 void surroundings_put_back(struct surroundings *saved, const char *service, const char *plugin,
                            const char *whose);
 
-/* [loop] Of what was saved, signal mask and handlers alone: puts them back, and says what had
- * been changed; false: nothing. */
+/* [loop] Restores only the signal mask and handlers from the saved state, and reports what had
+ * been changed. False: nothing. */
 bool surroundings_put_back_signals(const struct surroundings *saved, char *ret_changes,
                                    size_t size);
 

@@ -1,5 +1,5 @@
-/* What a backend may ask of its service: its name, the log, its options and its state's
- * claims. See rpd/backend.h. */
+/* What a backend may request from its service: its name, the log, its options and the
+ * claims of its state. See rpd/backend.h. */
 #include "service/service.h"
 
 #include "base/log.h"
@@ -58,7 +58,7 @@ const char *rpd_option_secret(const struct rpd_service *service, const char *nam
     return option(service, name, RPD_OPTION_SECRET_TYPE)->string;
 }
 
-/* One of another kind is a mistake, too. */
+/* An option of another kind is a mistake, too. */
 static const struct option_value *detailed(const struct rpd_service *service, const char *name,
                                            bool is_list)
 {

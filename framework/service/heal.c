@@ -1,8 +1,8 @@
-/* Healing: what others removed of a service while it runs, its locks, sockets and files, is made
- * again, where it was or where its directory is now.
+/* Healing: if others remove locks, sockets or files of a service while it runs, they are recreated,
+ * where they were or where their directory is now.
  *
- * Only another owner ends the service. What cannot be made again for another reason is tried again,
- * with a growing pause. */
+ * Only another owner ends the service. If recreation fails for another reason, it is retried, with
+ * a growing pause. */
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -35,7 +35,7 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
            strcmp(file_name, listener->claim.lock_name) == 0;
 }
 
-/* A program that removes files again and again does not fill the log. */
+/* A program that removes files repeatedly must not fill the log. */
 static void tell_healed(struct rpd_service *service, const char *what, const char *how)
 {
     enum { A_SECOND_US = 1000000, LINES = 10 };
@@ -131,7 +131,7 @@ void service_heal(struct rpd_service *service, const char *file_name)
             heal_listener(service, &service->attachments[i]);
 }
 
-/* What cannot be made again is tried when that is due. */
+/* What cannot be recreated is retried when the retry is due. */
 void service_keep_page(struct rpd_service *service)
 {
     if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
@@ -152,7 +152,7 @@ void service_touch(const struct rpd_service *service)
         listener_touch(&service->attachments[i].listener);
 }
 
-/* Of one that drains or stops others still read how it is. */
+/* While a service drains or stops, others still read its state. */
 void service_move(struct rpd_service *service)
 {
     if (service->phase == RPD_PHASE_STARTING || service->role == SERVICE_OF_RUNNER ||

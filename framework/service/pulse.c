@@ -1,4 +1,4 @@
-/* One service's pulse: what is measured, shown in the state page and said in the
+/* One service's pulse: what is measured, shown in the state page and written to the
  * log, four times a second and at each change of phase. */
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,8 +28,8 @@ static uint64_t accept_pauses(const struct rpd_service *service)
     return pauses;
 }
 
-/* In a keeper: the rest of the page is the runner's. (One that rests shows nothing, and
- * no client waits in it.) */
+/* In a keeper: the rest of the page is the runner's. A keeper that rests shows nothing, and
+ * no client waits in it. */
 static void show_room(const struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
@@ -79,7 +79,7 @@ static bool accepting_pauses(const struct rpd_service *service)
     return false;
 }
 
-/* A client is here, or came and went since this was last asked. */
+/* A client is connected, or has come and gone since the last call. */
 static bool is_busy(struct rpd_service *service)
 {
     const uint64_t accepted_before = service->accepted_before;
@@ -116,7 +116,7 @@ static void log_progress(struct rpd_service *service, uint64_t now_us)
              service->hold.count);
 }
 
-/* In a keeper: while a runner serves the loop that turns is the runner's. */
+/* In a keeper: while a runner serves, the loop that turns is the runner's. */
 static void pulse_of_keeper(struct rpd_service *service, uint64_t now_us, uint64_t late_us)
 {
     if (LOAD(service->state_page.map->runner_pid) == 0)

@@ -167,7 +167,7 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
 
 void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX])
 {
-    /* (The pid that others know is the keeper's.) */
+    /* The pid that others know is the keeper's. */
     const pid_t pid = service->role == SERVICE_OF_RUNNER ? getppid() : getpid();
 
     snprintf(ret_text, LOCK_HOLDER_MAX, "pid %d (service %s)", (int)pid, service->name);
@@ -252,7 +252,7 @@ int service_check_options(struct rpd_service *service, const struct config *conf
                         ret_errors, ret_count);
 }
 
-/* A failure that the backend can do without is none. */
+/* A failure that the backend can tolerate does not count. */
 int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
                         struct error *error)
 {
@@ -337,7 +337,7 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd, const
     return written;
 }
 
-/* The kernel's word; 0 if it says nothing. */
+/* The kernel's value; 0 if it reports none. */
 static int somaxconn(void)
 {
     char text[16] = "";

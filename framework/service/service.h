@@ -33,7 +33,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* With a keeper (keeper/keeper.h) a service is in two processes. */
+/* With a keeper (keeper/keeper.h), a service runs in two processes. */
 enum service_role {
     SERVICE_WHOLE,     /* there is no keeper */
     SERVICE_OF_KEEPER, /* claims, listeners and files; no code */
@@ -44,31 +44,31 @@ enum service_role {
 struct attachment;
 
 struct service_events {
-    /* What it shows to others has changed. */
+    /* The phase that it shows to others has changed. */
     void (*phase)(void *daemon, struct rpd_service *service, enum rpd_phase phase);
     void (*ready)(void *daemon, struct rpd_service *service);
-    /* What it cannot do has changed. */
+    /* The text about what it cannot do has changed. */
     void (*degraded)(void *daemon, struct rpd_service *service);
-    /* It cannot go on: the daemon must stop with this. */
+    /* It cannot go on, and the daemon must stop with this error. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
     /* Its backend wants the daemon to stop. */
     void (*stop_asked)(void *daemon, struct rpd_service *service, const char *why);
-    /* error: of its unload; NULL: it has none. */
+    /* error: the error of its unload; NULL: none. */
     void (*stopped)(void *daemon, struct rpd_service *service, const struct error *error);
-    /* In a runner: a client that the keeper has passed is about to be admitted. */
+    /* In a runner: it is about to admit a client that the keeper has passed. */
     void (*admits)(void *daemon, struct rpd_service *service);
-    /* In a keeper: its page, or the listener of an attachment, is another one now. */
+    /* In a keeper: its page, or the listener of an attachment, has been replaced. */
     void (*page_made)(void *daemon, struct rpd_service *service);
     void (*listener_made)(void *daemon, struct rpd_service *service,
                           const struct attachment *attachment);
 };
 
-/* A listener, and what gets its clients. */
+/* A listener, and the acceptor that receives its clients. */
 struct attachment {
-    struct rpd_listener listener; /* first: rpd_accept() is given this */
+    struct rpd_listener listener; /* must be first: rpd_accept() receives it */
     struct rpd_service *service;
-    unsigned number; /* of all that its configuration makes, those that were dropped, too */
-    bool is_second;  /* of the two addresses of tcp:localhost: the one before it is the first */
+    unsigned number; /* counts all that its configuration makes, including dropped ones */
+    bool is_second;  /* the second address of tcp:localhost: the one before it is the first */
     struct acceptor acceptor;
     rpd_accept_fn accept; /* NULL: connection callbacks */
     void *accept_arg;
@@ -98,7 +98,7 @@ struct rpd_service {
     struct state_page state_page;
     /* From serve on: */
     struct event_base *base;
-    struct event *look;            /* looks whether the drain, then the stop, is complete */
+    struct event *look;            /* checks whether the drain, then the stop, is complete */
     struct place_pool *place_pool; /* set by the daemon */
     struct places places;
     struct hold hold;
@@ -108,22 +108,22 @@ struct rpd_service {
     struct timers timers;
     _Atomic(void *) data; /* the backend's own */
     bool load_is_cancelled;
-    size_t refused;   /* by the warm-up policy, so far */
-    uint64_t handed;  /* in a keeper: of those it has accepted, the runners', so far */
+    size_t refused;   /* refused by the warm-up policy so far */
+    uint64_t handed;  /* in a keeper: accepted clients passed to runners so far */
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;
     uint64_t progress_told_us;
-    uint64_t heal_due_us; /* what could not be made again is tried again; 0: there is nothing */
+    uint64_t heal_due_us; /* when to retry what could not be recreated; 0: nothing */
     unsigned heal_pause_s;
-    uint64_t healed_us; /* when the first line of this burst was written... */
-    unsigned healed;    /* ...and how often files were made again since */
-    bool moves;   /* its files are due in another directory: that they are missing is no news */
-    bool cut_off; /* the drain deadline has passed */
-    bool backend_serves; /* its serve was called, so its stop is due */
+    uint64_t healed_us;  /* when the first line of this burst was written... */
+    unsigned healed;     /* ...and how often files were recreated since */
+    bool moves;          /* its files move to another directory: missing ones are not reported */
+    bool cut_off;        /* the drain deadline has passed */
+    bool backend_serves; /* its serve was called, so its stop must be called */
     uint64_t warming_since_us;
     char trouble[256];            /* what the backend cannot do now; "": nothing */
     _Atomic uint64_t stop_due_us; /* when drain_s is over; 0: no stop is under way */
-    struct error *error;          /* of the backend's serve, while that runs */
+    struct error *error;          /* for the backend's serve, while it runs */
     struct error *unload_error;   /* a worker's, until it has unloaded; NULL: none */
 };
 
@@ -134,7 +134,7 @@ struct rpd_service {
          service < (owner)->services + (owner)->service_count; service++)
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-/* Of its code, for foreign_enter(). */
+/* The owner of its code, for foreign_enter(). */
 static inline struct foreign_owner service_owner(const struct rpd_service *service)
 {
     return (struct foreign_owner){service->name, service->plugin.path};
@@ -142,39 +142,40 @@ static inline struct foreign_owner service_owner(const struct rpd_service *servi
 
 /* ---- [start] -------------------------------------------------------------- */
 
-/* The plugin is found and judged; the service gets its name. */
+/* Finds and judges the plugin, and sets the service's name. */
 int service_inspect(struct rpd_service *service, const struct plugin_search *search,
                     const struct rpd_service *before, struct error *error);
 
-/* Its endpoints; those that were inherited; and what it must claim for the
- * others: at most one more than it has endpoints. */
+/* Resolve its endpoints, adopt the inherited ones, and prepare the claims for the
+ * others: at most one claim more than it has endpoints. */
 int service_resolve(struct rpd_service *service, const char *runtime_dir, struct error *error);
 int service_adopt(struct rpd_service *service, struct adoption *adoption, bool by_name,
                   struct error *error);
-/* Of an address of tcp:localhost that was inherited the second is not wanted, unless it
- * was inherited, too. */
+/* If an address of tcp:localhost was inherited, drops the second address unless it was
+ * inherited, too. */
 void service_drop_seconds(struct rpd_service *service);
 int service_prepare_claims(struct rpd_service *service, const char *runtime_dir, int runtime_dirfd,
                            struct error *error);
 size_t service_list_claims(struct rpd_service *service, struct claim **ret_claims);
 
-/* Binds what rpd binds: kind by kind, as TCP and abstract names are visible at
- * once. Where an address is taken, the records in the run-time directory may
- * say by which service. */
+/* Binds what rpd binds, one kind after the other, because TCP and abstract names are
+ * visible at once. If an address is taken, the records in the run-time directory may
+ * name the service that holds it. */
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
-/* "pid 12 (service echo)", for processes that find a lock of it held. */
+/* "pid 12 (service echo)", for processes that find one of its locks held. */
 void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX]);
-/* What its backend wants to own of its state, before it is announced. */
+/* Claims the state that its backend wants to own, before the service is announced. */
 int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
                         struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
                       const struct rpd_service *before, struct error *error);
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count);
-/* What clients get until READY; whether its backend can do what is configured. */
+/* Determines what clients get until READY, and whether its backend can do what is configured. */
 int service_settle_warmup(struct rpd_service *service, struct error *error);
-/* [start] What its own bind needs, and its deadline should not pay for. */
+/* [start] Prepares what its own bind needs, so that the time does not count against the bind's
+ * deadline. */
 void service_prepare_bind(struct rpd_service *service);
 int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
                      int runtime_dirfd, struct error *error);
@@ -184,17 +185,18 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
 
-/* Clients that wait at its adopted listeners are turned away: adoption_turn_away(). */
+/* Turns away the clients that wait at its adopted listeners; see adoption_turn_away(). */
 void service_turn_away(const struct rpd_service *service);
 
-/* Says which backlogs are more than the kernel gives. */
+/* Warns of each backlog that exceeds what the kernel grants. */
 void service_warn_of_backlogs(const struct rpd_service *service);
 
-/* [start] Removes the page and the record that a dead one has left: its name is claimed, and
- * an observer that cannot see that its process is gone would take them for the new one's. */
+/* [start] Removes the page and the record that a dead service of this name has left. The name is
+ * claimed now, so an observer that cannot see that the old process is gone would take them for
+ * the new one's. */
 void service_clear_remains(const struct rpd_service *service, int runtime_dirfd);
 
-/* Removes what killed starts left beside the sockets, the record and the state page. */
+/* Removes the files that killed starts left beside the sockets, the record and the state page. */
 void service_sweep(const struct rpd_service *service);
 
 /* ---- [loop] ---------------------------------------------------------------- */
@@ -204,38 +206,38 @@ void service_sweep(const struct rpd_service *service);
 int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
                   struct error *error);
 
-/* In a runner: from now on it accepts; a client that the keeper has accepted; a listener that the
- * keeper has made again, which is taken. */
+/* In a runner: starts to accept; takes a client that the keeper has accepted; takes ownership of a
+ * listener that the keeper has recreated. */
 void service_accept(struct rpd_service *service);
 void service_take_passed(struct rpd_service *service, unsigned attachment_number, int take_fd);
 void service_follow_listener(struct rpd_service *service, unsigned attachment_number, int take_fd);
 
-/* [any] NULL: there is none of that number. */
+/* [any] Returns NULL if no attachment has that number. */
 struct attachment *service_attachment(struct rpd_service *service, unsigned number);
 
-/* In a keeper: it is in this phase as far as others see, and was degraded by its load. */
+/* In a keeper: sets the phase that others see, and whether its load has degraded it. */
 void service_mirror_phase(struct rpd_service *service, enum rpd_phase phase, bool is_degraded);
 
-/* Its backend or its load has said that not all of it works. */
+/* Whether its backend or its load has reported that not all of it works. */
 bool service_is_degraded(const struct rpd_service *service);
 
 /* Takes no new clients and lets those in flight finish; then stops. */
 void service_drain(struct rpd_service *service);
 
-/* The loop's pulse: passed_us since the last, late_us too late. */
+/* The loop's pulse. passed_us: since the last one. late_us: how late this one is. */
 void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
                    uint64_t late_us);
 
-/* No client has been here for a while, and nothing is to be done: the loop may rest as far as this
- * service goes. Then the rest is shown, and its end. */
+/* service_may_rest(): the service has had no client for a while and has no work, so it does not
+ * prevent a rest of the loop. The other two show the rest, and its end. */
 bool service_may_rest(const struct rpd_service *service, uint64_t now_us);
 void service_rest(struct rpd_service *service, uint64_t now_us);
 void service_wake(struct rpd_service *service, uint64_t now_us);
 
-/* When it will be idle (service_is_idle()), if no client comes; UINT64_MAX: never. */
+/* When service_is_idle() becomes true if no client comes; UINT64_MAX: never. */
 uint64_t service_idle_due_us(const struct rpd_service *service);
 
-/* Puts what is counted into the state page. */
+/* Writes the counters to the state page. */
 void service_show(struct rpd_service *service);
 
 /* "42 %, about 12 s left" */
@@ -247,32 +249,32 @@ uint64_t service_patience_us(const struct rpd_service *service);
 /* No client has come for idle_exit_s. */
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us);
 
-/* No client finds its unix paths any more, and it is shown as draining, but clients are
- * served as before. And back. Only of one that is READY. */
+/* Hides its unix paths from clients and shows the service as draining, but serves clients as
+ * before; and reverses this. The service must be READY. */
 void service_hide(struct rpd_service *service);
 void service_unhide(struct rpd_service *service);
 
-/* The drain deadline has passed: clients that are left are cut off. */
+/* Cuts off the remaining clients, because the drain deadline has passed. */
 void service_cut_off(struct rpd_service *service);
 
-/* Something happened to a file of this name (NULL: unknown); makes lost locks
- * and sockets again. */
+/* Recreates lost locks and sockets after a change of a file of this name. NULL: the name is
+ * unknown. */
 void service_heal(struct rpd_service *service, const char *file_name);
 
-/* Keeps what its state page says, and makes that again if its file was damaged. */
+/* Keeps the content of its state page, and recreates the page if its file was damaged. */
 void service_keep_page(struct rpd_service *service);
 
-/* Keeps its files from cleaners of unused files. */
+/* Protects its files from cleaners of unused files. */
 void service_touch(const struct rpd_service *service);
 
-/* The directory of its files, or of its sockets, is another one now: makes them there. */
+/* Recreates its files or sockets in the directory that has replaced theirs. */
 void service_move(struct rpd_service *service);
 
-/* Whether a socket of it stays behind where its directory has gone: only its backend could make it
- * again. */
+/* Whether one of its sockets is lost with its directory, because only its backend could recreate
+ * the socket. */
 bool service_cannot_move(const struct rpd_service *service);
 
-/* Tries again what could not be made again, if that is due. */
+/* Retries what could not be recreated, if a retry is due. */
 void service_heal_again(struct rpd_service *service, uint64_t now_us);
 
 /* ---- [start] the way back, each the mirror of one above; all are legal at any

@@ -1,9 +1,9 @@
 /* One service on the loop: its clients, its load, its drain and its end.
  * See service.h for the phases.
  *
- * What ends a phase (the last client gone, the last job done, a load cancelled)
- * may be noticed deep inside a callback; so it only asks for a look, and look(),
- * called by the loop itself, looks whether the phase is over. */
+ * The event that ends a phase, such as the last client gone, the last job done or a
+ * load cancelled, may occur deep inside a callback. So it only requests a check, and
+ * look(), called by the loop itself, checks whether the phase is over. */
 #include "guard/foreign.h"
 #include "service/service.h"
 
@@ -33,7 +33,7 @@ static void enter(const struct rpd_service *service, foreign_code callback)
 /* To observers. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
-    /* (A keeper has shown in its runner's page what is to come.) */
+    /* A keeper has announced the next phase in its runner's page. */
     const bool is_new = state_page_phase(&service->state_page) != phase ||
                         service->role == SERVICE_OF_RUNNER;
 
@@ -101,7 +101,7 @@ static int attach(struct rpd_service *service, struct rpd_listener *listener, rp
     attachment->accept_arg = arg;
     acceptor_init(&attachment->acceptor, service->name,
                   listener->endpoint.kind == ENDPOINT_ABSTRACT, on_client, attachment);
-    /* (A runner accepts when its keeper says so.) */
+    /* A runner accepts when its keeper requests it. */
     attachment->attached = service->warmup == RPD_WARMUP_BACKLOG ||
                            service->role == SERVICE_OF_RUNNER || start_accepting(attachment) == 0;
     return attachment->attached ? 0 : -1;
@@ -272,7 +272,7 @@ void service_accept(struct rpd_service *service)
     }
 }
 
-/* Who is queued at the old one is the runner's if it accepts, and else the keeper's. */
+/* Clients queued at the old one go to the runner if it accepts, and else to the keeper. */
 void service_follow_listener(struct rpd_service *service, unsigned attachment_number, int take_fd)
 {
     struct attachment *attachment = service_attachment(service, attachment_number);
@@ -326,7 +326,7 @@ static void on_ready(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->phase != RPD_PHASE_WARMING)
-        return; /* too late: a stop was asked for meanwhile */
+        return; /* too late: a stop was requested meanwhile */
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {

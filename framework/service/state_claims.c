@@ -119,7 +119,7 @@ static int take_patiently(struct claim *claim, struct error *error)
     return failed;
 }
 
-/* Still, or again. 75: another has it now. */
+/* Still ours, or again. 75: another owner has it now. */
 static int renew(struct claim *claim, struct error *error)
 {
     if (claim_is_displaced(claim)) {

@@ -5,7 +5,7 @@
  *     a directory /srv/index   .rpd.lock in it
  *
  * Two services with one state file would each save over the other's. What is
- * claimed stays so until the service has unloaded. Several workers may claim at
+ * claimed remains claimed until the service has unloaded. Several workers may claim at
  * once; the claims are few, and a mutex guards them. */
 #ifndef FRAMEWORK_STATE_CLAIMS_H
 #define FRAMEWORK_STATE_CLAIMS_H
@@ -20,25 +20,25 @@ struct state_claim;
 struct state_claims {
     pthread_mutex_t mutex;
     struct state_claim *list;
-    struct error *error; /* why the last one that failed did; NULL: none has, or it was taken */
+    struct error *error; /* of the last claim that failed; NULL: none has, or it was taken */
 };
 
 /* [start] */
 void state_claims_init(struct state_claims *claims);
 
-/* [start][worker] Waits a moment for an owner that is about to end. 0: it is ours, perhaps since
- * long. 75 names its holder. */
+/* [start][worker] Waits a moment for an owner that is about to end. 0: the claim is ours, possibly
+ * since an earlier call. 75: the error names the holder. */
 int state_claims_take(struct state_claims *claims, const char *path, const char *identity,
                       struct error *error);
 
-/* [worker] Whether it still is: no other owner has come where the lock file or the
- * directory was removed. One that was only removed is taken again. */
+/* [worker] Whether the claim is still ours, that is, no other owner took it after the lock file or
+ * the directory was removed. If it was only removed, it is claimed again. */
 bool state_claims_hold(struct state_claims *claims, const char *path);
 
-/* [start][loop] The error of one that has failed, once. False: there is none. */
+/* [start][loop] Returns the error of a failed claim, once. False: there is none. */
 bool state_claims_failure(struct state_claims *claims, struct error *ret);
 
-/* [start] When no worker runs any more. Legal at any time after init. */
+/* [start] Call when no worker runs any more. Legal at any time after init. */
 void state_claims_release(struct state_claims *claims);
 
 #endif

@@ -1,5 +1,5 @@
-/* A service's public functions for jobs, queues, posts, timers, its own data and the stop, which
- * only say on which thread they may be called. See rpd/job.h and rpd/service.h. */
+/* A service's public functions for jobs, queues, posts, timers, its own data and the stop. They
+ * only check on which thread they are called. See rpd/job.h and rpd/service.h. */
 #include "service/service.h"
 
 #include "guard/loop_only.h"
@@ -50,7 +50,7 @@ void rpd_timer_cancel(struct rpd_timer_handle *timer)
 
 void rpd_service_set_data(struct rpd_service *service, void *data)
 {
-    if (service->base && loop_only_refuses()) /* (before serve there is no loop yet) */
+    if (service->base && loop_only_refuses()) /* before serve there is no loop yet */
         return;
     atomic_store(&service->data, data);
 }
