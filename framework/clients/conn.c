@@ -26,6 +26,7 @@
  * nothing but libevent makes a connection's events active. */
 #include "clients/conn.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "clients/conn_inside.h"
 #include "guard/crash.h"
@@ -39,7 +40,8 @@
 enum {
     OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
     OUTPUT_LOW = 64 * 1024,
-    REPORTS_MAX = 3
+    REPORTS_MAX = 3,
+    MEASURED = 64
 };
 
 static enum conn_turn_end serve(struct conn_turn *turn);
@@ -102,6 +104,8 @@ void conn_group_init(struct conn_group *group, struct conn_loop *loop)
     const size_t output_max = (size_t)group->limits->output_bytes;
 
     group->loop = loop;
+    if (!group->metrics)
+        group->metrics = metrics_unread;
     group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
     group->output_low = smaller(OUTPUT_LOW, output_max / 8);
     group->request_progress = (size_t)group->limits->progress_bytes_per_s *
@@ -126,9 +130,13 @@ void conn_settle_later(struct rpd_conn *conn)
         conn_turn_add(&conn->group->loop->turns, &conn->turn);
 }
 
+_Static_assert(CONN_LIMITS - 1 == METRIC_CLIENTS_CUT_LAST - METRIC_CLIENTS_CUT,
+               "a metric for each limit");
+
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
     group->cut++;
+    rpd_metric_add(group->metrics[METRIC_CLIENTS_CUT + (int)limit], 1);
     log_count_add(&group->cuts[limit]);
 }
 
@@ -142,13 +150,13 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 
 /* ---- callbacks -------------------------------------------------------------- */
 
-void conn_call(struct rpd_conn *conn, conn_callback callback)
+/* (A call less in each request.) */
+static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
+                                                       conn_callback callback)
 {
     struct conn_group *group = conn->group;
     bool corks;
 
-    if (!callback)
-        return;
     conn->in_callback = true;
     corks = conn_cork(conn);
     crash_enter(group->service_name, group->plugin, (crash_code)callback);
@@ -159,6 +167,42 @@ void conn_call(struct rpd_conn *conn, conn_callback callback)
     conn->in_callback = false;
     if (conn->open)
         conn_keep_leftover(conn);
+}
+
+static __attribute__((noinline)) void
+call_and_measure(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
+{
+    uint64_t *const time = conn->group->metrics[METRIC_CALLBACK_TIME + (int)kind];
+    const uint64_t outer_us = crash_began_us(), began_us = clock_us();
+
+    crash_set_began_us(began_us);
+    call(conn, callback);
+    crash_set_began_us(outer_us);
+    rpd_metric_observe(time, clock_us() - began_us);
+}
+
+void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
+{
+    if (!callback)
+        return;
+    rpd_metric_add_alone(conn->group->metrics[METRIC_CALLBACKS + (int)kind], 1);
+    call_and_measure(conn, kind, callback);
+}
+
+/* The clock is dear: one call in MEASURED is measured. (Of the others the slice has said when they
+ * began.) */
+void conn_call_on_data(struct rpd_conn *conn)
+{
+    struct conn_group *group = conn->group;
+    uint64_t *const calls = group->metrics[METRIC_CALLBACKS + METRIC_ON_DATA];
+
+    if (!group->backend->on_data)
+        return;
+    rpd_metric_add_alone(calls, 1);
+    if (*calls % MEASURED == 1)
+        call_and_measure(conn, METRIC_ON_DATA, group->backend->on_data);
+    else
+        call(conn, group->backend->on_data);
 }
 
 /* ---- the end ---------------------------------------------------------------- */
@@ -180,7 +224,7 @@ static void close_conn(struct rpd_conn *conn, bool politely)
     event_del(&conn->read_event);
     event_del(&conn->write_event);
     if (!conn->refused)
-        conn_call(conn, group->backend->on_close);
+        conn_call(conn, METRIC_ON_CLOSE, group->backend->on_close);
     conn_free_buffers(conn);
     if (politely && !conn->input_ended)
         linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
@@ -189,6 +233,7 @@ static void close_conn(struct rpd_conn *conn, bool politely)
     conn->fd = -1;
     TAILQ_REMOVE(&group->conns, conn, link);
     group->count--;
+    rpd_metric_add(group->metrics[METRIC_CLIENTS_CLOSED], 1);
     if (group->count == 0 && group->emptied)
         group->emptied(group->service);
     free_if_unused(conn);
@@ -413,7 +458,7 @@ void conn_open(struct conn_group *group, int take_fd)
 
     if (!conn)
         return;
-    conn_call(conn, group->backend->on_connect);
+    conn_call(conn, METRIC_ON_CONNECT, group->backend->on_connect);
     conn_settle_later(conn);
 }
 
@@ -426,6 +471,11 @@ static void answer_busy(struct rpd_conn *conn, void *state)
         conn->group->backend->on_busy(conn);
 }
 
+bool conn_is_busy_answer(conn_code code)
+{
+    return code == (conn_code)answer_busy;
+}
+
 void conn_refuse(struct conn_group *group, int take_fd)
 {
     struct rpd_conn *conn = make_conn(group, take_fd);
@@ -433,7 +483,7 @@ void conn_refuse(struct conn_group *group, int take_fd)
     if (!conn)
         return;
     conn->refused = true;
-    conn_call(conn, answer_busy);
+    conn_call(conn, METRIC_ON_BUSY, answer_busy);
     conn->finishing = true;
     conn_settle_later(conn);
 }

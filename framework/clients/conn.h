@@ -25,6 +25,10 @@ void conn_open(struct conn_group *group, int take_fd);
 /* [loop] Takes a client in only to give it the busy answer. */
 void conn_refuse(struct conn_group *group, int take_fd);
 
+/* [loop] Whether that is what gives it. */
+typedef void (*conn_code)(void);
+bool conn_is_busy_answer(conn_code code);
+
 /* [loop] Whatever has been asked is still answered; idle ones are closed now,
  * the others as soon as they are idle. */
 void conn_group_drain(struct conn_group *group);

@@ -52,6 +52,7 @@ struct conn_group {
     struct places *places;
     struct rpd_service *service;
     const struct rpd_backend *backend;
+    uint64_t *const *metrics;
     const char *service_name, *plugin; /* for the crash line */
     void *state;                       /* what callbacks are given */
     bool draining;

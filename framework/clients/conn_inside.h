@@ -7,6 +7,7 @@
 #include "clients/conn_group.h"
 #include "clients/peers.h"
 #include "library/libevent.h"
+#include "publish/metrics_page.h"
 
 #include <stddef.h>
 
@@ -74,7 +75,8 @@ void conn_settle_later(struct rpd_conn *conn);
 void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 
 /* NULL: it has none. */
-void conn_call(struct rpd_conn *conn, conn_callback callback);
+void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback);
+void conn_call_on_data(struct rpd_conn *conn);
 
 /* Whether its input may be offered, as far as the output, the backend and its end are
  * concerned. */

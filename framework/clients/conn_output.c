@@ -32,8 +32,10 @@ static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first
         sent = second_size > 0 ? sendmsg(conn->fd, &message, MSG_NOSIGNAL)
                                : send(conn->fd, first, first_size, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    if (sent >= 0)
+    if (sent >= 0) {
+        rpd_metric_add_alone(conn->group->metrics[METRIC_SENT], sent);
         return (size_t)sent;
+    }
     if (errno != EAGAIN)
         conn->broken = true;
     return 0;
@@ -224,5 +226,5 @@ void conn_send_waiting(struct rpd_conn *conn)
         return;
     conn->choked = false;
     if (!conn->refused)
-        conn_call(conn, conn->group->backend->on_writable);
+        conn_call(conn, METRIC_ON_WRITABLE, conn->group->backend->on_writable);
 }

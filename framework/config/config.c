@@ -80,6 +80,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
     config->drain_s = take_integer(tree, "drain_s");
     config->stall_s = take_integer(tree, "stall_s");
+    config->slow_ms = take_integer(tree, "slow_ms");
 }
 
 /* A name of a file that is relative to the configuration becomes absolute, in the

@@ -84,6 +84,7 @@ struct config {
     int code_deadline_ms;
     int drain_s;
     int stall_s;                     /* 0: never */
+    int slow_ms;                     /* 0: no callback is */
     struct config_service *services; /* at least one */
     size_t service_count;
     struct config_source *source; /* private: owns the strings above */

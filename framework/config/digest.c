@@ -149,6 +149,7 @@ static void add_process(uint64_t *digest, const struct config *config)
     add_number(digest, "code_deadline_ms", config->code_deadline_ms);
     add_number(digest, "drain_s", config->drain_s);
     add_number(digest, "stall_s", config->stall_s);
+    add_number(digest, "slow_ms", config->slow_ms);
 }
 
 void config_digest(const struct config *config, char ret_text[CONFIG_DIGEST_SIZE])

@@ -74,6 +74,9 @@ const struct config_key config_keys[] = {
     {.path = "stall_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},
+    {.path = "slow_ms", .types = CONFIG_INTEGER, .preset = "100", .min = 0, .max = 600000,
+     .meaning = "Milliseconds from which on a callback on the event loop is reported as slow, in the "
+                "log, the metrics and the status, with the code that it was in. 0: none is."},
     {.path = "services", .types = CONFIG_ARRAY, .preset = "[]",
      .meaning = "The services of this process. At least one, here or on the command line."},
     {.path = "services[]", .types = CONFIG_OBJECT,

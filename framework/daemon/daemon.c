@@ -25,6 +25,7 @@
 #include "library/libjansson.h"
 #include "plugin/seal.h"
 #include "publish/history.h"
+#include "publish/mapping.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,7 +181,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_install();
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
-    crash_except_sigbus(state_page_take_signal);
+    crash_except_sigbus(mapping_take_signal);
     crash_guard_exit(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
@@ -238,6 +239,7 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .control = &daemon->control,
         .runtime_dir = daemon->runtime_dir,
         .runtime_dirfd = daemon->runtime_dirfd,
+        .started_us = daemon->started_us,
     };
     return running_open(&daemon->running, error);
 }
@@ -329,6 +331,18 @@ static const struct step {
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
 
+_Static_assert(STEP_COUNT - 2 == METRIC_START_STEP_LAST - METRIC_START_STEP,
+               "a metric for each step but the last, which is the daemon's life");
+
+/* (Those that were taken before there was a page, too.) */
+static void show_times(const struct daemon *daemon)
+{
+    FOR_EACH_SERVICE(daemon, service)
+        for (size_t i = 0; i < STEP_COUNT - 1; i++)
+            rpd_metric_set(service->metrics.metrics[METRIC_START_STEP + i],
+                           (int64_t)daemon->step_us[i]);
+}
+
 /* Takes the steps in order. Returns how many were begun. */
 static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 {
@@ -336,10 +350,13 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 
     *ret_result = 0;
     while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
-        const struct step *step = &steps[begun++];
+        const struct step *step = &steps[begun];
+        const uint64_t began_us = clock_us();
 
         crash_set_step(step->name);
         *ret_result = step->start(daemon, error);
+        daemon->step_us[begun++] = clock_us() - began_us;
+        show_times(daemon);
     }
     return begun;
 }

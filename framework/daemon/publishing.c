@@ -7,9 +7,11 @@
 #include "daemon/restart.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
+#include "observe/history_view.h"
 #include "publish/history.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- recall ---- */
@@ -71,6 +73,30 @@ int daemon_recall(struct daemon *daemon, struct error *error)
 
 /* ---- publish ---- */
 
+/* What the history knows of earlier starts. */
+static void show_past(const struct daemon *daemon)
+{
+    enum { LOOKED_AT = 1000 };
+    struct history_entry *entries = calloc(LOOKED_AT, sizeof *entries);
+
+    FOR_EACH_SERVICE(daemon, service) {
+        uint64_t *const *metrics = service->metrics.metrics;
+        const int count = entries ? history_view_read(daemon->runtime_dirfd, service->name, entries,
+                                                      LOOKED_AT)
+                                  : 0;
+        int64_t starts = 1, failed = 0;
+
+        for (int i = 0; i < count; i++) {
+            starts += !entries[i].ended;
+            failed += entries[i].ended && entries[i].code != 0;
+        }
+        rpd_metric_set(metrics[METRIC_STARTS], starts);
+        rpd_metric_set(metrics[METRIC_FAILED_ENDS], failed);
+        rpd_metric_set(metrics[METRIC_GENERATION], 1);
+    }
+    free(entries);
+}
+
 int daemon_publish(struct daemon *daemon, struct error *error)
 {
     char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
@@ -86,13 +112,16 @@ int daemon_publish(struct daemon *daemon, struct error *error)
     process_identity(boot_id, &common.start_time);
     state.start_time = common.start_time;
     FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+        if (service_publish_metrics(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                    error) < 0 ||
+            service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
                                   error) < 0 ||
             service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
     if (!is_managed(daemon))
         open_histories(daemon, common.start_time);
+    show_past(daemon);
     return 0;
 }
 

@@ -259,7 +259,8 @@ static void on_ready(void *arg, struct rpd_service *ready)
 {
     const struct running *running = arg;
 
-    (void)ready;
+    rpd_metric_set(ready->metrics.metrics[METRIC_READY_AFTER],
+                   (int64_t)(clock_us() - running->started_us));
     if (!all_are_ready(running))
         return;
     tell_ready(running);
@@ -302,6 +303,15 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     }
     if (signals_stop_requested())
         stop_by_signal(running);
+}
+
+static void on_slow(void *arg, const struct slow_callback *slow)
+{
+    const struct running *running = arg;
+
+    FOR_EACH_SERVICE(running, service)
+        if (slow->place.service == service->name)
+            service_note_slow(service, slow);
 }
 
 /* ---- files and directories ------------------------------------------------------------ */
@@ -452,6 +462,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     intact_look(&running->intact, now_us, running->stopping || running->hidden);
     touch_files(running, now_us);
     orphans_reap(&running->orphans, now_us);
+    census_look(&running->census, now_us, running->place_pool.taken > 0);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -635,11 +646,13 @@ int running_serve(struct running *running, struct error *error)
                                                  on_stopped};
 
     limit_stop(running, EXIT_STOPPED);
-    watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
+    /* (A backend's serve must not block either.) */
+    watchdog_watch_loop(running->config->stall_s, running->config->slow_ms, on_slow, running);
     forked_leaves_loop(leave_loop, running->base);
     begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
     begin_resting(running);
+    census_begin(&running->census, running->services, running->service_count, running->pool);
     FOR_EACH_SERVICE(running, service) {
         service->events = &events;
         service->daemon = running;

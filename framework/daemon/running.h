@@ -6,6 +6,7 @@
 #define FRAMEWORK_RUNNING_H
 
 #include "control/control.h"
+#include "daemon/census.h"
 #include "daemon/intact.h"
 #include "daemon/moving.h"
 #include "daemon/notify.h"
@@ -26,6 +27,7 @@ struct running {
     struct control *control;
     const char *runtime_dir;
     int runtime_dirfd;
+    uint64_t started_us; /* the process */
 
     struct event_base *base;
     struct event *signal_event, *drain_deadline, *hidden_long_enough;
@@ -38,6 +40,7 @@ struct running {
     struct intact intact;
     struct orphans orphans;
     struct resting resting;
+    struct census census;
     uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the manager was told */

@@ -93,6 +93,7 @@ void crash_thread_is_loop(void)
 void crash_thread_is_forked(void)
 {
     crash_context_.is_forked = true;
+    atomic_store(&crash_context_.attention, CRASH_ATTENTION_FORKED);
     crash_context_.is_loop = false; /* so that nothing is sent to the daemon's clients */
 }
 

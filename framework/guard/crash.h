@@ -38,10 +38,15 @@ struct crash_context {
     /* How many callbacks the thread is in, and above that how often it has entered or left
      * one: by which the watchdog sees that it gets on. */
     _Atomic uint64_t calls;
+    /* Of the loop's: when that callback began; 0: not known. */
+    _Atomic uint64_t began_us;
+    _Atomic unsigned attention; /* enum crash_attention: something is to be done after it */
     const char *thread;
     bool is_loop;
     bool is_forked; /* this thread is the only one of a forked child; then it is not the loop's */
 };
+
+enum crash_attention { CRASH_ATTENTION_FORKED = 1, CRASH_ATTENTION_SLOW = 2 };
 
 #define CRASH_CROSSING (UINT64_C(1) << 32)
 
@@ -65,6 +70,36 @@ struct crash_place crash_last_place_of(const struct crash_context *context);
 static inline uint32_t crash_crossings_of(const struct crash_context *context)
 {
     return (uint32_t)(atomic_load_explicit(&context->calls, memory_order_relaxed) >> 32);
+}
+
+/* [any] How many callbacks that thread is in. */
+static inline uint32_t crash_depth_of(const struct crash_context *context)
+{
+    return (uint32_t)atomic_load_explicit(&context->calls, memory_order_relaxed);
+}
+
+/* [any] When the callback of that thread began. */
+static inline uint64_t crash_began_us_of(const struct crash_context *context)
+{
+    return atomic_load_explicit(&context->began_us, memory_order_relaxed);
+}
+
+/* [loop] The same of this thread. It is said before crash_enter(), and put back after
+ * crash_leave(). */
+static inline uint64_t crash_began_us(void)
+{
+    return crash_began_us_of(&crash_context_);
+}
+
+static inline void crash_set_began_us(uint64_t began_us)
+{
+    atomic_store_explicit(&crash_context_.began_us, began_us, memory_order_relaxed);
+}
+
+/* [loop] That of this thread, for those who may write to it. */
+static inline struct crash_context *crash_own_context(void)
+{
+    return &crash_context_;
 }
 
 /* [start] Installs the handlers, for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
@@ -118,14 +153,24 @@ static inline void crash_enter(const char *service, const char *plugin, crash_co
  * forked.c. */
 _Noreturn void crash_leave_forked(void);
 
+/* [loop] A slow callback may be coming back. In slow.c. */
+void crash_leave_slow(void);
+
+static inline void crash_attend(unsigned attention)
+{
+    if (attention & CRASH_ATTENTION_FORKED)
+        crash_leave_forked();
+    crash_leave_slow();
+}
+
 static inline void crash_leave(void)
 {
     struct crash_context *here = &crash_context_;
     const uint64_t calls = atomic_load_explicit(&here->calls, memory_order_relaxed);
 
     atomic_store_explicit(&here->calls, calls + CRASH_CROSSING - 1, memory_order_relaxed);
-    if (here->is_forked)
-        crash_leave_forked();
+    if (atomic_load_explicit(&here->attention, memory_order_relaxed))
+        crash_attend(atomic_load_explicit(&here->attention, memory_order_relaxed));
 }
 
 /* [start] From now on exit(), on whichever thread, prints a line, calls

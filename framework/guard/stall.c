@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -107,8 +106,7 @@ void stall_loop_rests(uint64_t until_us)
 
 /* ---- the watchdog's side ---- */
 
-/* No code of a plugin has run since the rest began, and the loop is not overdue. */
-static bool loop_rests(void)
+bool stall_loop_is_resting(void)
 {
     const uint64_t until_us = atomic_load_explicit(&stall.rests_until_us, memory_order_relaxed);
 
@@ -268,7 +266,7 @@ int stall_look_ms(uint64_t counted_us)
 
     if (limit_s == 0)
         return 0;
-    if (loop_rests())
+    if (stall_loop_is_resting())
         return REST_WAIT_MS;
     count(counted_us);
     if (stall.still_us >= limit_us)

@@ -17,6 +17,7 @@
 #ifndef FRAMEWORK_STALL_H
 #define FRAMEWORK_STALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* [loop] The thread that calls is the loop's, from now on and until the end. */
@@ -29,6 +30,9 @@ void stall_loop_turned(uint64_t now_us);
 /* [loop] Nothing is under way: it will turn then, or before that if it is woken; then the
  * watchdog must be told. Until then it looks once in a while only. */
 void stall_loop_rests(uint64_t until_us);
+
+/* [watchdog] No code of a plugin has run since the rest began, and the loop is not overdue. */
+bool stall_loop_is_resting(void);
 
 /* [watchdog] counted_us: time that has passed since the last call, and counts.
  * Returns how long to wait until the next; 0 when nothing is to be watched. Does

@@ -9,6 +9,7 @@
 #define FRAMEWORK_WATCHDOG_H
 
 #include "base/error.h"
+#include "guard/slow.h"
 
 #include <stdint.h>
 
@@ -43,8 +44,8 @@ _Noreturn void watchdog_end_process(enum exit_code code);
 uint64_t watchdog_lost_us(void);
 
 /* [loop] While the loop runs and nobody wants it to stop: past that time in one
- * callback the process ends (70); 0: never. */
-void watchdog_watch_loop(int stall_s);
+ * callback the process ends (70); a callback that takes slow_ms is reported. 0: never. */
+void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *arg);
 void watchdog_leave_loop(void);
 
 /* [loop] The rest of the loop is over (stall_loop_rests()). */

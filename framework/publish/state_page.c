@@ -4,10 +4,10 @@
 #include "base/build.h"
 #include "base/clock.h"
 #include "base/proc.h"
+#include "publish/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,55 +28,6 @@ static struct rpd_state_page unread_page;
 void state_page_init(struct state_page *page)
 {
     *page = (struct state_page){.map = &unread_page};
-}
-
-/* ---- files that are cut off --------------------------------------------------------- */
-
-/* Where pages are mapped. The list only grows, so that a signal handler can walk it. */
-struct mapping {
-    struct mapping *next;
-    _Atomic(struct rpd_state_page *) map; /* NULL: it is mapped no more */
-};
-
-static _Atomic(struct mapping *) mappings;
-
-static void note_mapping(struct rpd_state_page *map)
-{
-    struct mapping *mapping = malloc(sizeof *mapping);
-
-    if (!mapping)
-        return; /* then a file that is cut off is a crash */
-    atomic_init(&mapping->map, map);
-    mapping->next = atomic_load(&mappings);
-    atomic_store(&mappings, mapping);
-}
-
-static void forget_mapping(const struct rpd_state_page *map)
-{
-    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next)
-        if (atomic_load(&mapping->map) == map)
-            atomic_store(&mapping->map, NULL);
-}
-
-/* Of its own, all zero. */
-static bool put_memory_at(struct rpd_state_page *map)
-{
-    return mmap(map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)map;
-}
-
-bool state_page_take_signal(siginfo_t *info, void *context)
-{
-    const uintptr_t at = (uintptr_t)info->si_addr;
-
-    (void)context;
-    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next) {
-        struct rpd_state_page *map = atomic_load(&mapping->map);
-
-        if (map && at >= (uintptr_t)map && at < (uintptr_t)map + RPD_STATE_SIZE)
-            return put_memory_at(map);
-    }
-    return false;
 }
 
 /* ---- making it ------------------------------------------------------------------ */
@@ -103,20 +54,6 @@ static void fill(struct rpd_state_page *map, const struct state_page_identity *i
     map->load_eta_ms = RPD_STATE_UNKNOWN;
 }
 
-/* NULL and errno. */
-static struct rpd_state_page *allocate_and_map(int fd)
-{
-    void *map;
-
-    do
-        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
-    while (errno == EINTR);
-    if (errno != 0)
-        return NULL;
-    map = mmap(NULL, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return map == MAP_FAILED ? NULL : map;
-}
-
 static void make_shadow(struct state_page *page)
 {
     page->shadow = malloc(RPD_STATE_SIZE);
@@ -134,7 +71,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
                      const struct state_page_identity *identity)
 {
     int fd = whole_file_create(&page->file, dirfd, name);
-    struct rpd_state_page *map = fd < 0 ? NULL : allocate_and_map(fd);
+    struct rpd_state_page *map = fd < 0 ? NULL : mapping_make(fd, RPD_STATE_SIZE);
     const int cause = errno;
 
     if (fd >= 0)
@@ -143,7 +80,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
     if (!map)
         return -1;
     page->map = map;
-    note_mapping(map);
+    mapping_note(map, RPD_STATE_SIZE);
     fill(map, identity);
     make_shadow(page);
     return whole_file_show(&page->file);
@@ -152,7 +89,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
 static void take_back(struct state_page *page)
 {
     whole_file_remove(&page->file);
-    forget_mapping(page->map);
+    mapping_forget(page->map);
     if (page->map != &unread_page)
         munmap(page->map, RPD_STATE_SIZE);
     page->map = &unread_page;
@@ -178,28 +115,10 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
     return -1;
 }
 
-/* Word by word, as other threads write to it. */
+/* Other threads write to it. */
 static void copy(struct rpd_state_page *to, struct rpd_state_page *from)
 {
-    typedef uint64_t __attribute__((may_alias)) word;
-
-    for (size_t i = 0; i < RPD_STATE_SIZE / sizeof(word); i++)
-        STORE(((word *)(void *)to)[i], LOAD(((word *)(void *)from)[i]));
-}
-
-/* To the place of the old one, to which other threads have pointers. */
-static bool move_to(struct state_page *page, int fd)
-{
-    struct rpd_state_page *fresh = allocate_and_map(fd);
-
-    if (!fresh)
-        return false;
-    copy(fresh, page->map);
-    if (mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page->map) !=
-        MAP_FAILED)
-        return true;
-    munmap(fresh, RPD_STATE_SIZE);
-    return false;
+    mapping_copy(to, from, RPD_STATE_SIZE);
 }
 
 static bool has_magic(const struct rpd_state_page *map)
@@ -248,11 +167,12 @@ int state_page_heal(struct state_page *page)
 
     if (whole_file_is_there(&page->file) && is_whole(page))
         return 0;
-    if (page->shadow && is_damaged(page) && put_memory_at(page->map))
+    if (page->shadow && is_damaged(page) && mapping_put_memory_at(page->map, RPD_STATE_SIZE))
         copy(page->map, page->shadow);
     STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
-    moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
+    moved = fd >= 0 && mapping_move_to(page->map, RPD_STATE_SIZE, fd) &&
+            whole_file_show(&fresh) == 0;
     if (fd >= 0)
         close(fd);
     if (!moved) {
@@ -325,17 +245,28 @@ void state_page_wake(struct state_page *page, uint64_t now_us)
     STORE(page->map->turned_us, now_us);
 }
 
-/* Two threads may do this at once: the text may become a mixture, as a reader's
- * may, but the last byte of the field is never written, and stays its end. */
-void state_page_error(struct state_page *page, const char *text)
+static void store_text(char *to, size_t room, const char *text)
 {
-    char *to = page->map->error;
-
-    for (size_t i = 0; i < sizeof page->map->error - 1; i++) {
+    for (size_t i = 0; i < room - 1; i++) {
         STORE(to[i], text[i]);
         if (!text[i])
             break;
     }
+}
+
+void state_page_slow(struct state_page *page, uint64_t took_us, const char *where)
+{
+    store_text(page->map->slow, sizeof page->map->slow, where);
+    STORE(page->map->slow_us, took_us);
+    STORE(page->map->slow_time_s, (int64_t)time(NULL));
+    STORE(page->map->slow_callbacks, LOAD(page->map->slow_callbacks) + 1);
+}
+
+/* Two threads may do this at once: the text may become a mixture, as a reader's
+ * may, but the last byte of the field is never written, and stays its end. */
+void state_page_error(struct state_page *page, const char *text)
+{
+    store_text(page->map->error, sizeof page->map->error, text);
     STORE(page->map->error_time_s, (int64_t)time(NULL));
     __atomic_fetch_add(&page->map->errors, 1, __ATOMIC_RELAXED);
 }

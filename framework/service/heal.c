@@ -101,6 +101,8 @@ static void heal_files(struct rpd_service *service, const char *file_name)
         heal_file(service, &record->file, record_heal(record));
     if (!file_name || strcmp(file_name, page->file.name) == 0)
         heal_file(service, &page->file, state_page_heal(page));
+    if (!file_name || strcmp(file_name, service->metrics.file.name) == 0)
+        heal_file(service, &service->metrics.file, metrics_page_heal(&service->metrics));
 }
 
 void service_heal(struct rpd_service *service, const char *file_name)
@@ -121,11 +123,16 @@ void service_heal(struct rpd_service *service, const char *file_name)
 }
 
 /* (What cannot be made again is tried when that is due.) */
-void service_keep_page(struct rpd_service *service)
+void service_keep_pages(struct rpd_service *service)
 {
-    if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
+    const bool is_kept = state_page_keep(&service->state_page);
+
+    if (service->heal_due_us > 0 || residue_is_ending())
         return;
-    heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
+    if (!is_kept)
+        heal_file(service, &service->state_page.file, state_page_heal(&service->state_page));
+    if (!metrics_page_is_whole(&service->metrics))
+        heal_file(service, &service->metrics.file, metrics_page_heal(&service->metrics));
 }
 
 void service_touch(const struct rpd_service *service)
@@ -135,6 +142,7 @@ void service_touch(const struct rpd_service *service)
     lock_touch(&service->name_claim.lock);
     whole_file_touch(&service->record.file);
     whole_file_touch(&service->state_page.file);
+    whole_file_touch(&service->metrics.file);
     if (history >= 0)
         futimens(history, NULL);
     for (size_t i = 0; i < service->attachment_count; i++)

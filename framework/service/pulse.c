@@ -27,6 +27,24 @@ static uint64_t accept_pauses(const struct rpd_service *service)
     return pauses;
 }
 
+static void show_metrics(struct rpd_service *service)
+{
+    uint64_t *const *metrics = service->metrics.metrics;
+    const struct places *places = &service->places;
+
+    rpd_metric_set(metrics[METRIC_CLIENTS_ACCEPTED], (int64_t)places->accepted);
+    rpd_metric_set(metrics[METRIC_CLIENTS_HELD], (int64_t)service->hold.count);
+    rpd_metric_set(metrics[METRIC_CLIENTS_ACTIVE], (int64_t)clients_in(service));
+    rpd_metric_set(metrics[METRIC_CLIENTS_LEFT], (int64_t)service->hold.left);
+    rpd_metric_set(metrics[METRIC_CLIENTS_REFUSED_WARMUP], (int64_t)service->refused);
+    rpd_metric_set(metrics[METRIC_CLIENTS_REFUSED_PEER], (int64_t)places->refused);
+    rpd_metric_set(metrics[METRIC_ACCEPT_PAUSES], (int64_t)accept_pauses(service));
+    rpd_metric_set(metrics[METRIC_BUFFERS], (int64_t)service->conns.memory.held);
+    rpd_metric_set(metrics[METRIC_JOBS], (int64_t)service->jobs.count);
+    rpd_metric_set(metrics[METRIC_JOBS_REFUSED], (int64_t)service->jobs.refused);
+    rpd_metric_set(metrics[METRIC_ERRORS], (int64_t)service->state_page.map->errors);
+}
+
 void service_show(struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
@@ -41,6 +59,7 @@ void service_show(struct rpd_service *service)
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
     STORE(page->jobs_refused, service->jobs.refused);
+    show_metrics(service);
 }
 
 /* Clients may be queued, and cannot be accepted now. */
@@ -95,7 +114,9 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
     if (service->phase == RPD_PHASE_STARTING || service->phase == RPD_PHASE_STOPPED)
         return;
     state_page_turn(&service->state_page, now_us, late_us);
-    service_keep_page(service);
+    rpd_metric_add(service->metrics.metrics[METRIC_LOOP_TURNS], 1);
+    rpd_metric_observe(service->metrics.metrics[METRIC_LOOP_LAG], late_us);
+    service_keep_pages(service);
     loading_pulse(&service->loading, passed_us);
     jobs_name_long(&service->jobs, now_us);
     log_progress(service, now_us);

@@ -36,6 +36,7 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
     const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
     state_page_init(&service->state_page);
+    metrics_page_init(&service->metrics);
     state_claims_init(&service->state_claims);
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
@@ -54,7 +55,8 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 static int refuse_runtime_file(const struct rpd_endpoint *endpoint, const char *runtime_dir,
                                struct error *error)
 {
-    static const char *const taken[] = {".json", ".lock", ".state", ".history", ".control"};
+    static const char *const taken[] = {".json",    ".lock",    ".state",
+                                        ".metrics", ".history", ".control"};
     const char *dot = strrchr(endpoint->name, '.');
 
     if (endpoint->kind != ENDPOINT_PATH || !dot || strcmp(endpoint->directory, runtime_dir) != 0)
@@ -349,6 +351,9 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
+    if (loaded == 0 &&
+        metrics_page_make(&service->metrics, service->name, service->plugin.backend.metrics) < 0)
+        return error_set(error, EXIT_SYSTEM, "code", service->name, "out of memory; free some");
     return loaded;
 }
 
@@ -429,6 +434,13 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
     return state_page_create(&service->state_page, runtime_dirfd, runtime_dir, &identity, error);
 }
 
+int service_publish_metrics(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                            const struct state_page_identity *common, struct error *error)
+{
+    return metrics_page_publish(&service->metrics, runtime_dirfd, runtime_dir, common->boot_id,
+                                common->start_time, error);
+}
+
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error)
 {
@@ -480,7 +492,7 @@ void service_warn_of_backlogs(const struct rpd_service *service)
 
 void service_clear_remains(const struct rpd_service *service, int runtime_dirfd)
 {
-    static const char *const suffixes[] = {"state", "json"};
+    static const char *const suffixes[] = {"state", "metrics", "json"};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         char name[NAME_MAX + 1];
@@ -496,16 +508,19 @@ void service_sweep(const struct rpd_service *service)
         listener_sweep(&service->attachments[i].listener);
     record_sweep(&service->record);
     state_page_sweep(&service->state_page);
+    metrics_page_sweep(&service->metrics);
 }
 
 void service_unpublish(struct rpd_service *service)
 {
     record_remove(&service->record);
+    metrics_page_remove(&service->metrics);
     state_page_remove(&service->state_page);
 }
 
 void service_finish(struct rpd_service *service)
 {
+    metrics_page_finish(&service->metrics);
     options_finish(&service->options);
     plugin_finish(&service->plugin);
     free(service->attachments);
@@ -514,6 +529,11 @@ void service_finish(struct rpd_service *service)
 }
 
 /* ---- the backend's side, [any] --------------------------------------------------------- */
+
+uint64_t *const *rpd_service_metrics(const struct rpd_service *service)
+{
+    return service->metrics.metrics + METRICS;
+}
 
 const char *rpd_service_name(const struct rpd_service *service)
 {

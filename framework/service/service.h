@@ -20,8 +20,10 @@
 #include "endpoint/adopt.h"
 #include "endpoint/claim.h"
 #include "endpoint/listener.h"
+#include "guard/slow.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
+#include "publish/metrics_page.h"
 #include "publish/record.h"
 #include "publish/state_page.h"
 #include "service/state_claims.h"
@@ -72,6 +74,7 @@ struct rpd_service {
     enum config_seal seal; /* of its own bind: as it could be had */
     struct record record;
     struct state_page state_page;
+    struct metrics_page metrics;
     /* From serve on: */
     struct event_base *base;
     struct event *look;            /* looks whether the drain, then the stop, is complete */
@@ -145,6 +148,8 @@ void service_prepare_bind(struct rpd_service *service);
 int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
                      int runtime_dirfd, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
+int service_publish_metrics(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                            const struct state_page_identity *common, struct error *error);
 int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                           const struct state_page_identity *common, struct error *error);
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
@@ -189,6 +194,9 @@ void service_wake(struct rpd_service *service, uint64_t now_us);
 /* When it will be idle (service_is_idle()), if nobody comes; UINT64_MAX: never. */
 uint64_t service_idle_due_us(const struct rpd_service *service);
 
+/* One of its callbacks was slow: says so in the log, the metrics and the state page. */
+void service_note_slow(struct rpd_service *service, const struct slow_callback *slow);
+
 /* Puts what is counted into the state page. */
 void service_show(struct rpd_service *service);
 
@@ -213,8 +221,9 @@ void service_cut_off(struct rpd_service *service);
  * and sockets again. */
 void service_heal(struct rpd_service *service, const char *file_name);
 
-/* Keeps what its state page says, and makes that again if its file was damaged. */
-void service_keep_page(struct rpd_service *service);
+/* Keeps what its state page says, and makes that, and the page of metrics, again if the file was
+ * damaged. */
+void service_keep_pages(struct rpd_service *service);
 
 /* So that no cleaner takes its files for ones that nobody uses. */
 void service_touch(const struct rpd_service *service);

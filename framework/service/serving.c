@@ -13,6 +13,7 @@
 #include "guard/outcome.h"
 #include "guard/rest.h"
 #include "library/libevent.h"
+#include "publish/callback.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +23,11 @@ static void look_later(struct rpd_service *service)
     event_active(service->look, 0, 0);
 }
 
-static void enter(const struct rpd_service *service, crash_code callback)
+static struct callback enter(const struct rpd_service *service, enum metric_callback kind,
+                             crash_code code)
 {
-    crash_enter(service->name, service->plugin.path, callback);
+    return callback_enter(service->metrics.metrics, kind, service->name, service->plugin.path,
+                          code);
 }
 
 /* To those who look from outside. */
@@ -53,15 +56,16 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
 {
     struct attachment *attachment = arg;
     struct rpd_service *service = attachment->service;
+    struct callback call;
 
     if (!attachment->accept) {
         conn_open(&service->conns, take_fd);
         return;
     }
     places_give(&service->places, take_fd);
-    enter(service, (crash_code)attachment->accept);
+    call = enter(service, METRIC_ACCEPT, (crash_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
-    crash_leave();
+    callback_leave(&call);
 }
 
 /* [loop] Accepted. Held clients are let in at READY; the hold of a service that
@@ -120,8 +124,10 @@ void rpd_client_gone(struct rpd_service *service, int fd)
 {
     if (loop_only_refuses())
         return;
-    if (places_take_back(&service->places, fd))
-        look_later(service);
+    if (!places_take_back(&service->places, fd))
+        return;
+    rpd_metric_add(service->metrics.metrics[METRIC_CLIENTS_CLOSED], 1);
+    look_later(service);
 }
 
 int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
@@ -242,9 +248,10 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        enter(service, (crash_code)backend->on_ready);
+        const struct callback call = enter(service, METRIC_ON_READY, (crash_code)backend->on_ready);
+
         backend->on_ready(service, service->conns.state);
-        crash_leave();
+        callback_leave(&call);
     }
     log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
              service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
@@ -282,9 +289,10 @@ static void on_load_cancelled(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->backend_serves && backend->stop) {
-        enter(service, (crash_code)backend->stop);
+        const struct callback call = enter(service, METRIC_STOP, (crash_code)backend->stop);
+
         backend->stop(service, service->conns.state);
-        crash_leave();
+        callback_leave(&call);
     }
     service->conns.state = NULL;
     loading_unload(&service->loading);
@@ -345,9 +353,10 @@ void service_drain(struct rpd_service *service)
     service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        enter(service, (crash_code)backend->on_drain);
+        const struct callback call = enter(service, METRIC_ON_DRAIN, (crash_code)backend->on_drain);
+
         backend->on_drain(service, service->conns.state);
-        crash_leave();
+        callback_leave(&call);
     }
     look_later(service);
 }
@@ -391,16 +400,17 @@ static int attach_all(struct rpd_service *service, struct error *error)
     service->backend_serves = true;
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct attachment *attachment = &service->attachments[i];
+        struct callback call;
         int served;
 
         error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        enter(service, (crash_code)backend->serve);
+        call = enter(service, METRIC_SERVE, (crash_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
-        crash_leave();
+        callback_leave(&call);
         if (served < 0) {
             *error = service->error;
             return -1;
@@ -432,6 +442,8 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->conns.service_name = service->loading.service_name = service->name;
     service->conns.plugin = service->loading.plugin = service->plugin.path;
     service->conns.emptied = look_later;
+    service->conns.metrics = service->loading.metrics = service->metrics.metrics;
+    service->loading.metrics_page = &service->metrics;
     service->conns.limits = &service->config->limits;
     service->conns.places = &service->places;
     places_init(&service->places, service->place_pool, loop->base, &service->config->limits,
@@ -449,6 +461,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
                                   .service = service,
                                   .service_name = service->name,
                                   .plugin = service->plugin.path,
+                                  .metrics = service->metrics.metrics,
                                   .emptied = look_later};
     service->look = event_new(loop->base, -1, 0, look, service);
     return service->look && hold_init(&service->hold, loop->base, &service->places) == 0 &&

@@ -6,6 +6,7 @@
 #include "guard/crash.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
+#include "publish/callback.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ struct rpd_job {
     rpd_job_run_fn run;
     rpd_job_done_fn done;
     void *arg;
+    uint64_t submitted_us;
     _Atomic uint64_t began_us; /* 0: it has not */
     bool is_named;
     LIST_ENTRY(rpd_job) link;
@@ -25,21 +27,26 @@ struct rpd_job {
 static void run(struct job *pool_job)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
+    uint64_t *const *metrics = job->jobs->metrics;
+    const uint64_t began_us = clock_us();
 
-    atomic_store_explicit(&job->began_us, clock_us(), memory_order_relaxed);
+    atomic_store_explicit(&job->began_us, began_us, memory_order_relaxed);
+    rpd_metric_observe(metrics[METRIC_JOB_WAIT], began_us - job->submitted_us);
     crash_enter(job->jobs->service_name, job->jobs->plugin, (crash_code)job->run);
     job->run(job, job->arg);
     crash_leave();
+    rpd_metric_observe(metrics[METRIC_JOB_RUN], clock_us() - began_us);
 }
 
 static void done(struct job *pool_job, bool cancelled)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
     struct jobs *jobs = job->jobs;
+    const struct callback call = callback_enter(jobs->metrics, METRIC_DONE, jobs->service_name,
+                                                jobs->plugin, (crash_code)job->done);
 
-    crash_enter(jobs->service_name, jobs->plugin, (crash_code)job->done);
     job->done(jobs->service, job->arg, cancelled);
-    crash_leave();
+    callback_leave(&call);
     LIST_REMOVE(job, link);
     free(job);
     if (--jobs->count == 0)
@@ -61,6 +68,7 @@ int jobs_submit(struct jobs *jobs, rpd_job_run_fn run_fn, rpd_job_done_fn done_f
         job->run = run_fn;
         job->done = done_fn;
         job->arg = arg;
+        job->submitted_us = clock_us();
     }
     if (!job || pool_submit(jobs->pool, &job->job, JOB_REQUEST) < 0) {
         free(job);
@@ -69,6 +77,7 @@ int jobs_submit(struct jobs *jobs, rpd_job_run_fn run_fn, rpd_job_done_fn done_f
     }
     LIST_INSERT_HEAD(&jobs->list, job, link);
     jobs->count++;
+    rpd_metric_add(jobs->metrics[METRIC_JOBS_SUBMITTED], 1);
     return 0;
 }
 

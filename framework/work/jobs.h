@@ -11,6 +11,7 @@
 struct jobs {
     struct pool *pool;
     struct rpd_service *service;
+    uint64_t *const *metrics;
     const char *service_name, *plugin; /* for the crash line */
     bool closed;
     size_t count;

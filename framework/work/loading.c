@@ -6,9 +6,11 @@
 #include "work/loading.h"
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "guard/crash.h"
 #include "library/libevent.h"
+#include "publish/callback.h"
 #include "work/loading_run.h"
 
 #include <stdint.h>
@@ -78,9 +80,11 @@ static void run_load(struct job *job)
     struct rpd_load *run = (struct rpd_load *)job;
 
     set_state(run, RPD_PART_LOADING);
+    run->began_us = clock_us();
     crash_enter(run->loading->service_name, run->loading->plugin, (crash_code)run->load);
     run->result = run->load(run);
     crash_leave();
+    rpd_metric_set(run->took, (int64_t)(clock_us() - run->began_us));
 }
 
 static void run_done(struct job *job, bool cancelled);
@@ -122,6 +126,9 @@ static void show(struct rpd_load *run)
     if (!loading->unfinished)
         loading->unfinished = run;
     loading->run_count++;
+    run->took = metrics_page_add(loading->metrics_page, "rpd_load_part", "us",
+                                 "How long a part of the load took, when it was last tried", "part",
+                                 run->part->name);
     __atomic_store_n(&page->part_count, (uint32_t)loading->run_count, __ATOMIC_RELEASE);
     evtimer_assign(&run->retry, loading->base, on_retry, run);
 }
@@ -188,6 +195,7 @@ static void log_end(const struct rpd_load *run)
 static void take_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
+    struct callback call;
 
     set_state(run, RPD_PART_LOADED);
     if (run->is_root) {
@@ -196,10 +204,12 @@ static void take_result(struct rpd_load *run)
         start_parts(run);
         return;
     }
-    crash_enter(loading->service_name, loading->plugin, (crash_code)run->attach);
-    if (run->attach)
-        run->attach(loading->state, run->result);
-    crash_leave();
+    if (!run->attach)
+        return;
+    call = callback_enter(loading->metrics, METRIC_ATTACH, loading->service_name, loading->plugin,
+                          (crash_code)run->attach);
+    run->attach(loading->state, run->result);
+    callback_leave(&call);
 }
 
 /* The daemon stops, or the run was given up: nobody wants its result any more. */
@@ -219,6 +229,7 @@ static void retry_later(struct rpd_load *run, const char *why)
     struct timeval pause;
 
     run->retry_s = backoff_s(run->retry_s);
+    rpd_metric_add(loading->metrics[METRIC_LOAD_RETRIES], 1);
     set_state(run, RPD_PART_PAUSED);
     log_line(RPD_LOG_WARNING, loading->service_name, "load failed: %s; tries again in %u s", why,
              run->retry_s);
@@ -411,6 +422,16 @@ void loading_unload(struct loading *loading)
     loading->state = NULL;
     dispose_on_worker(loading, loading->backend->unload, state);
     look_later(loading);
+}
+
+bool loading_attaches(const struct loading *loading, loading_code code)
+{
+    const struct rpd_load *run;
+
+    TAILQ_FOREACH(run, &loading->runs, link)
+        if ((loading_code)run->attach == code)
+            return true;
+    return false;
 }
 
 void loading_finish(struct loading *loading)

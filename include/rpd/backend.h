@@ -60,6 +60,7 @@
 #include <rpd/endpoint.h>
 #include <rpd/job.h>
 #include <rpd/load.h>
+#include <rpd/metrics.h>
 #include <rpd/option.h>
 #include <rpd/service.h>
 #include <rpd/state.h>
@@ -143,6 +144,8 @@ struct rpd_backend {
      * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
      * a claim has failed: then the start fails, before the service is announced. */
     int (*claim)(struct rpd_service *service);
+    /* Its numbers: metrics.h. Closed by RPD_METRICS_END; lives as long as the plugin. */
+    const struct rpd_metric *metrics;
 };
 
 /* Second descriptor, for RPD_BACKEND_BIND(). */

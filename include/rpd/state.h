@@ -129,7 +129,11 @@ struct rpd_state_page {
     uint32_t reserved_2;
     uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
     uint64_t rests_us;    /* of a loop that rests: its last turn */
-    uint64_t reserved[50];
+    uint64_t slow_callbacks; /* that took slow_ms or longer, so far; the last one: */
+    uint64_t slow_us;        /* how long it took */
+    int64_t slow_time_s;     /* of CLOCK_REALTIME */
+    char slow[136];          /* "on_data: " and where it was; may change while it is read */
+    uint64_t reserved[30];
     struct rpd_state_part parts[RPD_STATE_PARTS];
 };
 

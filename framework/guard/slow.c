@@ -1,0 +1,130 @@
+/* Slow callbacks. See slow.h. */
+#include "guard/slow.h"
+
+#include "base/clock.h"
+#include "guard/stack.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+static struct {
+    atomic_int slow_ms; /* 0: not watched */
+    pthread_t loop;
+    struct crash_context *context; /* the loop's */
+    slow_report_fn report;
+    void *arg;
+    pthread_mutex_t mutex; /* for what follows */
+    uint64_t found_us;     /* when the callback began that was met twice; 0: none was */
+    uint64_t earliest_us;  /* it began no sooner */
+    char stack[STACK_TEXT_MAX];
+    /* The watchdog's: */
+    uint32_t seen_crossings; /* at its last look... */
+    uint64_t moved_us;       /* ...and when these had last been others */
+    uint64_t looked_us;
+} slow = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- the loop's side ---------------------------------------------------------------- */
+
+void slow_begin(int slow_ms, slow_report_fn report, void *arg)
+{
+    slow.loop = pthread_self();
+    slow.context = crash_own_context();
+    slow.report = report;
+    slow.arg = arg;
+    atomic_store(&slow.slow_ms, slow_ms);
+}
+
+void slow_end(void)
+{
+    atomic_store(&slow.slow_ms, 0);
+}
+
+/* What was found is of the callback that returns now. (It is dropped when the outermost one
+ * returns: then it came too late.) */
+static bool take_found(uint64_t *ret_began_us, char ret_stack[STACK_TEXT_MAX])
+{
+    const uint64_t began_us = crash_began_us();
+    bool is_ours;
+
+    pthread_mutex_lock(&slow.mutex);
+    is_ours = slow.found_us != 0 && slow.found_us == began_us;
+    *ret_began_us = began_us > slow.earliest_us ? began_us : slow.earliest_us;
+    if (is_ours)
+        snprintf(ret_stack, STACK_TEXT_MAX, "%s", slow.stack);
+    if (is_ours || crash_depth_of(slow.context) == 0) {
+        slow.found_us = 0;
+        atomic_fetch_and(&slow.context->attention, ~(unsigned)CRASH_ATTENTION_SLOW);
+    }
+    pthread_mutex_unlock(&slow.mutex);
+    return is_ours;
+}
+
+void crash_leave_slow(void)
+{
+    char stack[STACK_TEXT_MAX];
+    struct slow_callback found = {.place = crash_last_place_of(slow.context), .stack = stack};
+    uint64_t began_us;
+
+    if (!take_found(&began_us, stack))
+        return;
+    found.took_us = clock_us() - began_us;
+    if (found.took_us >= (uint64_t)atomic_load(&slow.slow_ms) * 1000 && atomic_load(&slow.slow_ms))
+        slow.report(slow.arg, &found);
+}
+
+/* ---- the watchdog's side ------------------------------------------------------------ */
+
+/* The callback that runs, as it was at the last look, too. 0: there is none, or it began without
+ * saying when. */
+static uint64_t met_twice(void)
+{
+    const uint32_t crossings = crash_crossings_of(slow.context);
+
+    if (crossings != slow.seen_crossings) {
+        slow.seen_crossings = crossings;
+        slow.moved_us = slow.looked_us;
+        return 0;
+    }
+    return crash_depth_of(slow.context) > 0 ? crash_began_us_of(slow.context) : 0;
+}
+
+static void find(uint64_t began_us)
+{
+    struct stack stack;
+    const bool answered = stack_of_thread(slow.loop, &stack);
+
+    pthread_mutex_lock(&slow.mutex);
+    if (crash_crossings_of(slow.context) == slow.seen_crossings) {
+        snprintf(slow.stack, sizeof slow.stack, "%s", answered ? stack.text : stack_unknown);
+        slow.found_us = began_us;
+        slow.earliest_us = slow.moved_us;
+        atomic_fetch_or(&slow.context->attention, (unsigned)CRASH_ATTENTION_SLOW);
+    }
+    pthread_mutex_unlock(&slow.mutex);
+}
+
+static bool is_found(uint64_t began_us)
+{
+    bool is_found;
+
+    pthread_mutex_lock(&slow.mutex);
+    is_found = slow.found_us == began_us;
+    pthread_mutex_unlock(&slow.mutex);
+    return is_found;
+}
+
+int slow_look_ms(void)
+{
+    const int slow_ms = atomic_load(&slow.slow_ms);
+    const uint64_t now_us = clock_us();
+    uint64_t began_us;
+
+    if (slow_ms == 0)
+        return 0;
+    began_us = met_twice();
+    slow.looked_us = now_us;
+    if (began_us && !is_found(began_us))
+        find(began_us);
+    return slow_ms * 2 / 5 > 0 ? slow_ms * 2 / 5 : 1;
+}

@@ -1,0 +1,126 @@
+/* The metrics of one service, from the side that writes them. What is in the file, and how others
+ * read it, is in rpd/metrics.h.
+ *
+ * The memory is made before the backend's first call, and stays where it is: the file is mapped
+ * there when it is published, and anew when somebody has removed or damaged it. */
+#ifndef FRAMEWORK_METRICS_PAGE_H
+#define FRAMEWORK_METRICS_PAGE_H
+
+#include <rpd/metrics.h>
+
+#include "base/error.h"
+#include "publish/whole_file.h"
+
+#include <stdbool.h>
+
+/* rpd's own: names are in metrics_page.c. What is not said to be of the loop alone is added to with
+ * rpd_metric_add(). */
+enum metric {
+    METRIC_CLIENTS_ACCEPTED,
+    METRIC_CLIENTS_HELD,
+    METRIC_CLIENTS_ACTIVE,
+    METRIC_CLIENTS_CLOSED,
+    METRIC_CLIENTS_LEFT,
+    METRIC_CLIENTS_REFUSED_WARMUP,
+    METRIC_CLIENTS_REFUSED_PEER,
+    METRIC_CLIENTS_CUT, /* and one for each limit, in the order of enum conn_limit */
+    METRIC_CLIENTS_CUT_LAST = METRIC_CLIENTS_CUT + 8,
+    METRIC_ACCEPT_PAUSES,
+    METRIC_RECEIVED, /* the loop's alone */
+    METRIC_SENT,     /* the loop's alone */
+    METRIC_BUFFERS,
+    METRIC_LOOP_TURNS,
+    METRIC_LOOP_LAG,
+    METRIC_CALLBACKS, /* the loop's alone; in the order of enum metric_callback, as those below */
+    METRIC_CALLBACKS_LAST = METRIC_CALLBACKS + 11,
+    METRIC_CALLBACK_TIME,
+    METRIC_CALLBACK_TIME_LAST = METRIC_CALLBACK_TIME + 11,
+    METRIC_SLOW_CALLBACKS,
+    METRIC_SLOW_CALLBACKS_LAST = METRIC_SLOW_CALLBACKS + 11,
+    METRIC_JOBS,
+    METRIC_JOBS_SUBMITTED,
+    METRIC_JOBS_REFUSED,
+    METRIC_JOB_WAIT,
+    METRIC_JOB_RUN,
+    METRIC_DESCRIPTORS,
+    METRIC_DESCRIPTORS_LIMIT,
+    METRIC_ERRORS,
+    METRIC_STARTS,
+    METRIC_FAILED_ENDS,
+    METRIC_GENERATION,
+    METRIC_LOAD_RETRIES,
+    METRIC_START_STEP, /* in the order of the daemon's steps */
+    METRIC_START_STEP_LAST = METRIC_START_STEP + 10,
+    METRIC_READY_AFTER,
+    METRICS
+};
+
+/* The callbacks that run on the loop. */
+enum metric_callback {
+    METRIC_ON_CONNECT,
+    METRIC_ON_DATA,
+    METRIC_ON_WRITABLE,
+    METRIC_ON_CLOSE,
+    METRIC_ON_BUSY,
+    METRIC_ACCEPT,
+    METRIC_DONE,
+    METRIC_ATTACH,
+    METRIC_ON_READY,
+    METRIC_SERVE,
+    METRIC_ON_DRAIN,
+    METRIC_STOP,
+    METRIC_CALLBACK_KINDS
+};
+
+struct metrics_page {
+    /* Never NULL after metrics_page_init(): until it is made, and where it cannot be, memory that
+     * nobody reads, so that no writer must ask. rpd's own, METRICS of them, then the backend's. */
+    uint64_t *const *metrics;
+    struct rpd_metrics_page *map;
+    uint64_t **made; /* metrics, if it was made */
+    const struct rpd_metric *backend;
+    size_t size, backend_count, room; /* room: for entries */
+    uint32_t values_at;               /* of those that appear while it runs: where the next is */
+    struct whole_file file;
+};
+
+/* What a service without a page writes to. */
+extern uint64_t *const metrics_unread[METRICS];
+
+/* [start] */
+void metrics_page_init(struct metrics_page *page);
+
+/* [start] The memory, with entries for rpd's own and for the backend's, which is a table that was
+ * checked, or NULL. -1: out of memory. */
+int metrics_page_make(struct metrics_page *page, const char *service,
+                      const struct rpd_metric *backend);
+
+/* [start] SERVICE.metrics, which appears whole. 73, or 71 for want of memory or descriptors. */
+int metrics_page_publish(struct metrics_page *page, int dirfd, const char *directory,
+                         const char *boot_id, unsigned long long start_time, struct error *error);
+
+/* [start] When no other thread writes to it any more. Legal at any time. */
+void metrics_page_remove(struct metrics_page *page);
+
+/* [start] After that: the memory goes. */
+void metrics_page_finish(struct metrics_page *page);
+
+/* [start] Removes what killed starts of this service left beside it. */
+void metrics_page_sweep(const struct metrics_page *page);
+
+/* [loop] A gauge that appears now, "NAME{KEY="VALUE"}"; memory that nobody reads where there is no
+ * room. */
+uint64_t *metrics_page_add(struct metrics_page *page, const char *name, const char *unit,
+                           const char *meaning, const char *key, const char *value);
+
+/* [loop] False: the file is not there, or somebody has cut it off, and it must be healed. */
+bool metrics_page_is_whole(const struct metrics_page *page);
+
+/* [loop] Makes the file again if need be. 1: it was; -1: it cannot be. Of one that was cut off
+ * numbers begin anew. */
+int metrics_page_heal(struct metrics_page *page);
+
+/* [start] A backend's table: what is wrong with it, or NULL; *ret_row: where. */
+const char *metrics_table_mistake(const struct rpd_metric *table, size_t *ret_row);
+
+#endif
