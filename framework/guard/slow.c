@@ -15,7 +15,7 @@ static struct {
     slow_report_fn report;
     void *arg;
     pthread_mutex_t mutex; /* for what follows */
-    uint64_t found_us;     /* when the callback began that was met twice; 0: none was */
+    uint64_t found_us;     /* when the callback began that was asked; 0: none was */
     uint64_t earliest_us;  /* it began no sooner */
     char stack[STACK_TEXT_MAX];
     /* The watchdog's: */
@@ -75,18 +75,20 @@ void crash_leave_slow(void)
 
 /* ---- the watchdog's side ------------------------------------------------------------ */
 
-/* The callback that runs, as it was at the last look, too. 0: there is none, or it began without
- * saying when. */
-static uint64_t met_twice(void)
+/* When the callback began that runs now; 0: none does, or it did not say when. It cannot be sooner
+ * than the last look at which another one ran, or none. */
+static uint64_t running_since(void)
 {
     const uint32_t crossings = crash_crossings_of(slow.context);
+    const uint64_t began_us = crash_began_us_of(slow.context);
 
     if (crossings != slow.seen_crossings) {
         slow.seen_crossings = crossings;
         slow.moved_us = slow.looked_us;
-        return 0;
     }
-    return crash_depth_of(slow.context) > 0 ? crash_began_us_of(slow.context) : 0;
+    if (crash_depth_of(slow.context) == 0 || began_us == 0)
+        return 0;
+    return began_us > slow.moved_us ? began_us : slow.moved_us;
 }
 
 static void find(uint64_t began_us)
@@ -114,17 +116,21 @@ static bool is_found(uint64_t began_us)
     return is_found;
 }
 
+/* (A question interrupts a sleep: what is not slow, or nearly so, is not asked.) */
 int slow_look_ms(void)
 {
-    const int slow_ms = atomic_load(&slow.slow_ms);
-    const uint64_t now_us = clock_us();
-    uint64_t began_us;
+    const uint64_t slow_us = (uint64_t)atomic_load(&slow.slow_ms) * 1000;
+    const uint64_t now_us = clock_us(), often_us = slow_us * 2 / 5;
+    uint64_t since_us, asked_us;
 
-    if (slow_ms == 0)
+    if (slow_us == 0)
         return 0;
-    began_us = met_twice();
+    since_us = running_since();
     slow.looked_us = now_us;
-    if (began_us && !is_found(began_us))
-        find(began_us);
-    return slow_ms * 2 / 5 > 0 ? slow_ms * 2 / 5 : 1;
+    asked_us = since_us + slow_us * 4 / 5;
+    if (since_us && now_us < asked_us)
+        return (int)((asked_us - now_us < often_us ? asked_us - now_us : often_us) / 1000 + 1);
+    if (since_us && !is_found(crash_began_us_of(slow.context)))
+        find(crash_began_us_of(slow.context));
+    return (int)(often_us / 1000) + 1;
 }

@@ -1,9 +1,9 @@
 /* Slow callbacks: the loop's other clients wait meanwhile. Each that takes slow_ms or longer is
  * reported when it returns, with how long it took and where it was.
  *
- * The watchdog's thread looks a few times within slow_ms. Whom it meets twice it asks for its
- * stack; only then does the loop's thread have more to do than ever when the callback returns
- * (crash_leave()). So a callback that is not slow costs nothing for this. */
+ * The watchdog's thread looks a few times within slow_ms. A callback that has run for nearly that
+ * long is asked for its stack; only then does the loop's thread have more to do than ever when it
+ * returns (crash_leave()). So a callback that is not slow costs nothing for this. */
 #ifndef FRAMEWORK_SLOW_H
 #define FRAMEWORK_SLOW_H
 

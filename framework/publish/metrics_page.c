@@ -159,8 +159,11 @@ static void fill(const struct metrics_page *page, const char *service)
     for (uint32_t i = 0; i < count; i++)
         fill_entry(entry_at(page, i), row_at(page, i),
                    (uint32_t)((char *)page->made[i] - (char *)page->map));
+    for (size_t i = 0; i < page->added_count; i++)
+        *entry_at(page, count + i) = page->added[i];
     memcpy(page->map->magic, RPD_METRICS_MAGIC, sizeof page->map->magic);
-    __atomic_store_n(&page->map->entry_count, count, __ATOMIC_RELEASE);
+    __atomic_store_n(&page->map->entry_count, count + (uint32_t)page->added_count,
+                     __ATOMIC_RELEASE);
 }
 
 static size_t count_rows(const struct rpd_metric *table)
@@ -207,7 +210,8 @@ int metrics_page_make(struct metrics_page *page, const char *service,
     page->backend_count = count - METRICS;
     page->room = count + ADDED_MAX;
     page->made = calloc(count, sizeof *page->made);
-    if (offsets && page->made) {
+    page->added = calloc(ADDED_MAX, sizeof *page->added);
+    if (offsets && page->made && page->added) {
         page->values_at = (uint32_t)lay_out(page, offsets);
         page->size = whole_pages(page->values_at + ADDED_MAX * sizeof(uint64_t));
         map = mmap(NULL, page->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -217,6 +221,7 @@ int metrics_page_make(struct metrics_page *page, const char *service,
     free(offsets);
     if (map == MAP_FAILED) {
         free(page->made);
+        free(page->added);
         metrics_page_init(page);
         return -1;
     }
@@ -276,6 +281,7 @@ void metrics_page_finish(struct metrics_page *page)
         mapping_forget(page->map);
         munmap(page->map, page->size);
         free(page->made);
+        free(page->added);
     }
     metrics_page_init(page);
 }
@@ -351,15 +357,17 @@ uint64_t *metrics_page_add(struct metrics_page *page, const char *name, const ch
 {
     char labels[sizeof((struct rpd_metric_entry *)0)->labels];
     const struct rpd_metric row = {name, unit, meaning, labels, RPD_METRIC_GAUGE};
-    const uint32_t count = page->made ? page->map->entry_count : 0;
     const uint32_t at = page->values_at;
+    size_t count;
 
-    if (!page->made || count >= page->room)
+    if (!page->made || page->added_count >= ADDED_MAX)
         return &unread.sum;
     snprintf(labels, sizeof labels, "%s=%s", key, value);
     one_line(labels);
-    fill_entry(entry_at(page, count), &row, at);
+    count = METRICS + page->backend_count + page->added_count;
+    fill_entry(&page->added[page->added_count], &row, at);
+    *entry_at(page, count) = page->added[page->added_count++];
     page->values_at += (uint32_t)sizeof(uint64_t);
-    __atomic_store_n(&page->map->entry_count, count + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&page->map->entry_count, (uint32_t)count + 1, __ATOMIC_RELEASE);
     return (uint64_t *)(void *)((char *)page->map + at);
 }

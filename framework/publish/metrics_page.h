@@ -80,7 +80,10 @@ struct metrics_page {
     uint64_t **made; /* metrics, if it was made */
     const struct rpd_metric *backend;
     size_t size, backend_count, room; /* room: for entries */
-    uint32_t values_at;               /* of those that appear while it runs: where the next is */
+    /* Of those that appear while it runs: where the next value is, and what was said of each. */
+    uint32_t values_at;
+    struct rpd_metric_entry *added;
+    size_t added_count;
     struct whole_file file;
 };
 
