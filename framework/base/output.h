@@ -7,6 +7,8 @@
 #ifndef FRAMEWORK_OUTPUT_H
 #define FRAMEWORK_OUTPUT_H
 
+#include "base/journal.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,6 +20,23 @@ enum output_priority { OUTPUT_ERROR = 3, OUTPUT_WARNING = 4, OUTPUT_INFO = 6, OU
 
 /* [start] Looks where stderr goes. Before the first line; without it lines have no heads. */
 void output_begin(void);
+
+/* [start] stderr becomes this file, which is opened here (is_open: it is that file already). It is
+ * opened anew when it was renamed or removed, and by output_reopen(). -1 and errno. The path stays
+ * the caller's. */
+int output_to_file(const char *path, bool is_open);
+
+/* [start] Lines go to the journal; false: it is not there, and they go to stderr. is_asked: the
+ * user says so; else only where stderr is the journal's. */
+bool output_to_journal(bool is_asked);
+
+/* [any] Not for signal handlers. Opens the file anew, if there is one; or only if its path does not
+ * lead to it any more, which is looked at a few times a second. */
+void output_reopen(void);
+void output_look(void);
+
+/* [any] Where lines go: a path, "journal", or "stderr". */
+const char *output_place(void);
 
 /* [start] Lines have their time already. */
 void output_without_time(void);
@@ -34,5 +53,9 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX]);
 
 /* [any], async-signal-safe. A whole line, or false: there was no room. */
 bool output_write(enum output_priority priority, const char *line, size_t size);
+
+/* [any], async-signal-safe. The same, with what is said of it where fields are kept. */
+bool output_write_with(enum output_priority priority, const char *line, size_t size,
+                       const struct journal_fields *fields);
 
 #endif

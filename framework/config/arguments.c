@@ -30,6 +30,7 @@ const char arguments_help[] =
     "      --print-schema       print a JSON Schema of the configuration\n"
     "      --notify-fd N        write a line to this descriptor when bound\n"
     "      --start-fd N         write to this descriptor how the start went\n"
+    "      --log-file FILE      stderr is this file, which is opened anew on SIGUSR1\n"
     "      --help               print this\n"
     "      --version            print the version\n"
     "\n"
@@ -42,7 +43,7 @@ const char arguments_help[] =
     "  70  internal error               71  the system refused\n";
 
 /* Long options without a letter of their own. */
-enum { PRINT_CONFIG = 256, PRINT_SCHEMA, NOTIFY_FD, START_FD, HELP, VERSION };
+enum { PRINT_CONFIG = 256, PRINT_SCHEMA, NOTIFY_FD, START_FD, LOG_FILE, HELP, VERSION };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -54,6 +55,7 @@ static const struct option long_options[] = {
     {"print-schema", no_argument, NULL, PRINT_SCHEMA},
     {"notify-fd", required_argument, NULL, NOTIFY_FD},
     {"start-fd", required_argument, NULL, START_FD},
+    {"log-file", required_argument, NULL, LOG_FILE},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
@@ -162,6 +164,7 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     case PRINT_SCHEMA: return take_mode(arguments, ARGUMENTS_PRINT_SCHEMA, error);
     case NOTIFY_FD: return take_descriptor(&arguments->notify_fd, "--notify-fd", optarg, error);
     case START_FD: return take_descriptor(&arguments->start_fd, "--start-fd", optarg, error);
+    case LOG_FILE: return take_once(&arguments->log_file, optarg, "--log-file", error);
     case ':': return refuse_missing(argv, error);
     default: return refuse_unknown(argv, error);
     }

@@ -18,6 +18,7 @@ struct arguments {
     enum arguments_mode mode;
     struct config_request request; /* its strings are argv's, its arrays are owned here */
     int notify_fd, start_fd;       /* -1: none */
+    const char *log_file;          /* that stderr is; NULL: none */
 };
 
 /* 0, or -1 with an error (64). argv stays as it is. Finish the arguments in

@@ -113,6 +113,25 @@ static int build_log_file(struct config *config, const struct config_source *sou
     return 0;
 }
 
+static bool is_a_word(const char *place)
+{
+    return strcmp(place, "stderr") == 0 || strcmp(place, "journal") == 0;
+}
+
+static int build_log_to(struct config *config, const struct config_source *source)
+{
+    json_t *log = json_object_get(source->tree, "log");
+    const json_t *to = json_object_get(log, "to");
+
+    if (!to)
+        return 0;
+    if (!is_a_word(json_string_value(to)) &&
+        json_object_set_new(log, "to", absolute(source, json_string_value(to))) < 0)
+        return -1;
+    config->log_to = json_string_value(json_object_get(log, "to"));
+    return 0;
+}
+
 static int build_plugin_dirs(struct config *config, const struct config_source *source)
 {
     json_t *dirs = json_object_get(source->tree, "plugin_dirs");
@@ -242,6 +261,9 @@ static struct config_limits build_limits(const json_t *limits)
 /* What a service does while it loads, and when that fails or nobody comes. */
 static void build_phases(struct config_service *service, const json_t *object)
 {
+    service->log_level = find(object, "services[].log_level")
+                             ? take_choice(object, "services[].log_level")
+                             : LOG_LEVEL_OF_PROCESS;
     service->warmup = find(object, "services[].warmup") ? take_choice(object, "services[].warmup")
                                                         : WARMUP_OF_BACKEND;
     service->on_load_failure = (enum config_load_failure)take_choice(object,
@@ -366,8 +388,8 @@ static int build(struct config *config, struct error_list *errors)
     build_process(config, source->tree);
     if (source->file.path && !(config->path = strdup(source->file.path)))
         return error_list_out_of_memory(errors);
-    if (build_log_file(config, source) < 0 || build_plugin_dirs(config, source) < 0 ||
-        build_services(config, source) < 0)
+    if (build_log_file(config, source) < 0 || build_log_to(config, source) < 0 ||
+        build_plugin_dirs(config, source) < 0 || build_services(config, source) < 0)
         return error_list_out_of_memory(errors);
     return 0;
 }

@@ -60,6 +60,11 @@ const struct config_key config_keys[] = {
                 "that it starts, relative to this file; none: they go nowhere. Only ensure uses "
                 "it; an rpd in the foreground writes to its own. Default: "
                 "$XDG_STATE_HOME/rpd/NAME.log, else ~/.local/state/rpd/NAME.log."},
+    {.path = "log.to", .types = CONFIG_STRING, .min_size = 1,
+     .meaning = "Where the log goes: \"stderr\"; \"journal\", by its native protocol; or a file, "
+                "relative to this one, which is opened anew on SIGUSR1 and when it was renamed. "
+                "Default: the journal where stderr is the journal's ($JOURNAL_STREAM), else "
+                "stderr."},
     {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
      .meaning = "When the service manager is notified that the start is complete: once clients can "
                 "connect, or once all state is loaded."},
@@ -116,6 +121,9 @@ const struct config_key config_keys[] = {
     {.path = "services[].on_load_failure", .types = CONFIG_STRING, .preset = "\"exit\"",
      .choices = load_failures,
      .meaning = "When the state cannot be loaded: end the process, try again, or serve without it."},
+    {.path = "services[].log_level", .types = CONFIG_STRING, .choices = log_levels,
+     .meaning = "What of the service's log is written; rpdctl log NAME --level changes it while it "
+                "runs. Default: log.level."},
     {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .preset = "300",
      .min = 0, .max = 86400,
      .meaning = "Seconds without progress after which a load counts as failed. 0: never."},

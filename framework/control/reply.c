@@ -2,6 +2,7 @@
 #include "control/reply.h"
 
 #include "base/build.h"
+#include "base/log.h"
 #include "config/keys.h"
 #include "library/libjansson.h"
 
@@ -143,20 +144,22 @@ static void add_process(json_t *reply)
     json_object_set_new(reply, "build", json_string(build));
 }
 
-static char *ping(const struct control_subject *subject, json_t *id)
+static char *ping(const struct control_subject *subject, const json_t *request, json_t *id)
 {
     json_t *reply = answer(id, true);
 
     (void)subject;
+    (void)request;
     add_process(reply);
     return line_of(reply);
 }
 
-static char *status(const struct control_subject *subject, json_t *id)
+static char *status(const struct control_subject *subject, const json_t *request, json_t *id)
 {
     json_t *reply = answer(id, true);
     json_t *services = json_array();
 
+    (void)request;
     add_process(reply);
     FOR_EACH_SERVICE(subject, service)
         json_array_append_new(services, status_of(service));
@@ -164,21 +167,51 @@ static char *status(const struct control_subject *subject, json_t *id)
     return line_of(reply);
 }
 
-static char *watch(const struct control_subject *subject, json_t *id)
+static char *watch(const struct control_subject *subject, const json_t *request, json_t *id)
 {
     json_t *reply = answer(id, true);
     json_t *services = json_array();
 
+    (void)request;
     FOR_EACH_SERVICE(subject, service)
         json_array_append_new(services, phase_of(service, state_page_phase(&service->state_page)));
     json_object_set_new(reply, "services", services);
     return line_of(reply);
 }
 
+/* The service that a request names; NULL: there is none. */
+static struct rpd_service *service_in(const struct control_subject *subject, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "service"));
+
+    FOR_EACH_SERVICE(subject, service)
+        if (name && strcmp(name, service->name) == 0)
+            return service;
+    return NULL;
+}
+
+/* Sets the level of a service's log. */
+static char *set_log(const struct control_subject *subject, const json_t *request, json_t *id)
+{
+    const char *const *levels = config_key_at("log.level")->choices;
+    const char *level = json_string_value(json_object_get(request, "level"));
+    const struct rpd_service *service = service_in(subject, request);
+
+    if (!service)
+        return refuse(id, "no such \"service\" here");
+    for (int i = 0; level && levels[i]; i++)
+        if (strcmp(level, levels[i]) == 0) {
+            log_set_level(service->name, (enum rpd_log_level)i);
+            log_line(RPD_LOG_INFO, service->name, "log: its level is %s now", level);
+            return line_of(answer(id, true));
+        }
+    return refuse(id, "expected \"level\": \"error\", \"warning\", \"info\" or \"debug\"");
+}
+
 static const struct {
     const char *name;
-    char *(*reply)(const struct control_subject *subject, json_t *id);
-} requests[] = {{"ping", ping}, {"status", status}, {"watch", watch}};
+    char *(*reply)(const struct control_subject *subject, const json_t *request, json_t *id);
+} requests[] = {{"ping", ping}, {"status", status}, {"watch", watch}, {"log", set_log}};
 
 static char *reply_to(const struct control_subject *subject, const json_t *request,
                       bool *ret_watches)
@@ -195,9 +228,9 @@ static char *reply_to(const struct control_subject *subject, const json_t *reque
         if (strcmp(what, requests[i].name) != 0)
             continue;
         *ret_watches |= requests[i].reply == watch;
-        return requests[i].reply(subject, id);
+        return requests[i].reply(subject, request, id);
     }
-    return refuse(id, "expected \"do\": \"ping\", \"status\" or \"watch\"");
+    return refuse(id, "expected \"do\": \"ping\", \"status\", \"watch\" or \"log\"");
 }
 
 char *control_reply(const struct control_subject *subject, const char *request, size_t size,

@@ -13,6 +13,7 @@
 #include "base/output.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
+#include "daemon/log_place.h"
 #include "daemon/process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
@@ -442,6 +443,8 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     if (!failed)
         failed = process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
     outcome_set_start_fd(start_fd);
+    if (!failed)
+        failed = log_place_open(arguments, config, &error);
     if (failed) {
         say(&error);
         adoption_turn_all_away(&daemon.adoption);

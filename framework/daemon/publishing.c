@@ -1,6 +1,7 @@
 /* The daemon's steps "recall" and "publish". See publishing.h. */
 #include "daemon/publishing.h"
 
+#include "base/output.h"
 #include "config/digest.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/process.h"
@@ -104,6 +105,7 @@ int daemon_publish(struct daemon *daemon, struct error *error)
         .config = daemon->config->path,
         .config_digest = digest,
         .control = daemon->control.path,
+        .log = output_place(),
         .boot_id = boot_id,
     };
     struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};

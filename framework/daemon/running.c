@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/directory.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "guard/crash.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
@@ -301,6 +302,8 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
         log_line(RPD_LOG_WARNING, NULL,
                  "%s is ignored: the configuration cannot be reloaded; restart instead", sender);
     }
+    if (signals_take_reopen())
+        output_reopen();
     if (signals_stop_requested())
         stop_by_signal(running);
 }

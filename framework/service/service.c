@@ -46,6 +46,8 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
         return -1;
     snprintf(service->name, sizeof service->name, "%s",
              service->config->name ? service->config->name : service->plugin.note.backend);
+    if (service->config->log_level != LOG_LEVEL_OF_PROCESS)
+        log_set_level(service->name, (enum rpd_log_level)service->config->log_level);
     return 0;
 }
 

@@ -186,8 +186,8 @@ static void log_end(const struct rpd_load *run)
     char unit[16];
 
     load_progress_unit(run->part, unit);
-    log_line(RPD_LOG_DEBUG, run->loading->service_name, "%s ended at %llu of %llu %s",
-             run->part->name,
+    log_part(RPD_LOG_DEBUG, run->loading->service_name, run->part->name,
+             "%s ended at %llu of %llu %s", run->part->name,
              (unsigned long long)__atomic_load_n(&run->part->done, __ATOMIC_RELAXED),
              (unsigned long long)__atomic_load_n(&run->part->total, __ATOMIC_RELAXED), unit);
 }
@@ -231,8 +231,8 @@ static void retry_later(struct rpd_load *run, const char *why)
     run->retry_s = backoff_s(run->retry_s);
     rpd_metric_add(loading->metrics[METRIC_LOAD_RETRIES], 1);
     set_state(run, RPD_PART_PAUSED);
-    log_line(RPD_LOG_WARNING, loading->service_name, "load failed: %s; tries again in %u s", why,
-             run->retry_s);
+    log_part(RPD_LOG_WARNING, loading->service_name, run->part->name,
+             "load failed: %s; tries again in %u s", why, run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
 }
@@ -243,7 +243,8 @@ static void give_up(struct rpd_load *run, const char *why)
 
     set_state(run, RPD_PART_FAILED);
     loading->degraded = true;
-    log_line(RPD_LOG_WARNING, loading->service_name, "load failed: %s; going on without it", why);
+    log_part(RPD_LOG_WARNING, loading->service_name, run->part->name,
+             "load failed: %s; going on without it", why);
 }
 
 void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)

@@ -135,7 +135,7 @@ enum { BREACHES = sizeof breaches / sizeof *breaches };
 
 static const char *const headers[] = {"backend.h", "base.h",    "conn.h", "endpoint.h",
                                       "job.h",     "client.h",  "load.h", "main.h",
-                                      "option.h",  "service.h", "state.h"};
+                                      "metrics.h", "option.h", "service.h", "state.h"};
 enum { HEADERS = sizeof headers / sizeof *headers };
 
 /* ---- helpers ---- */

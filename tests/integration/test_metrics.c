@@ -23,14 +23,13 @@ static struct scene start_with(const char *more, const char *const *env)
     scene.run = make_run(scene.dir);
     scene.run_fd = open(scene.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     scene.endpoint = textf("unix:%s/x.sock", scene.dir);
-    write_text(config,
-               textf("{\"slow_ms\":50,\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\",\"listen\":"
-                     "[\"%s\",\"unix:%s/taken.sock\"]%s}]}",
-                     test_plugin("counts"), scene.endpoint, scene.dir, more));
-    scene.rpd = process_start(&(struct process_options){.argv = ARGS("rpd", "-c", config),
-                                                        .runtime_dir = scene.run,
-                                                        .notify = true,
-                                                        .env = env});
+    write_text(
+        config,
+        textf("{\"slow_ms\":50,\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\",\"listen\":"
+              "[\"%s\",\"unix:%s/taken.sock\"]%s}]}",
+              test_plugin("counts"), scene.endpoint, scene.dir, more));
+    scene.rpd = process_start(&(struct process_options){
+        .argv = ARGS("rpd", "-c", config), .runtime_dir = scene.run, .notify = true, .env = env});
     assert_bound(scene.rpd);
     return scene;
 }

@@ -4,7 +4,8 @@
  *     -o waits_for=F   ... and waits for this file
  *
  * A listener whose name ends in "taken.sock" is served by rpd_accept(). Lines: "write N" gets so
- * many bytes, "jobs N" so many jobs, "sleep N" keeps the loop for so many milliseconds, all others "ok". */
+ * many bytes, "jobs N" so many jobs, "log TEXT" logs it, "logs N" so many lines, "debug" one for
+ * those who debug, "sleep N" keeps the loop for so many milliseconds, all others "ok". */
 #include <rpd/backend.h>
 
 #include <poll.h>
@@ -111,8 +112,7 @@ __attribute__((noinline)) static void keep_the_loop(long ms)
     end.tv_nsec %= 1000000000;
     do /* (A signal would shorten a sleep.) */
         clock_gettime(CLOCK_MONOTONIC, &now);
-    while (now.tv_sec < end.tv_sec ||
-           (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
 }
 
 static void answer(struct rpd_conn *conn, const char *line, size_t size)
@@ -133,6 +133,13 @@ static void answer(struct rpd_conn *conn, const char *line, size_t size)
         for (unsigned long i = strtoul(text + 5, NULL, 10); i > 0; i--)
             if (rpd_job_submit(rpd_conn_service(conn), run, done, NULL) < 0)
                 rpd_metric_add(values[DONE_BAD], 1);
+    if (size > 4 && strncmp(line, "log ", 4) == 0)
+        rpd_log(rpd_conn_service(conn), RPD_LOG_INFO, "said: %.*s", (int)size - 4, line + 4);
+    if (strncmp(text, "logs ", 5) == 0)
+        for (unsigned long i = 0, count = strtoul(text + 5, NULL, 10); i < count; i++)
+            rpd_log(rpd_conn_service(conn), RPD_LOG_INFO, "number %lu.", i);
+    if (strcmp(text, "debug") == 0)
+        rpd_log(rpd_conn_service(conn), RPD_LOG_DEBUG, "for those who debug");
     if (strncmp(text, "sleep ", 6) == 0)
         keep_the_loop(strtol(text + 6, NULL, 10));
     rpd_conn_write(conn, "ok\n", 3);
