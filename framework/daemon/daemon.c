@@ -11,6 +11,7 @@
 #include "base/directory.h"
 #include "base/fork_guard.h"
 #include "base/output.h"
+#include "base/probe.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/log_place.h"
@@ -272,6 +273,7 @@ static void announce_service(const struct daemon *daemon, const struct rpd_servi
     for (size_t i = 0; i < service->attachment_count && used < sizeof endpoints; i++)
         used += (size_t)snprintf(endpoints + used, sizeof endpoints - used, " %s",
                                  service->attachments[i].listener.text);
+    PROBE2(bound, service->name, daemon->bound_us - daemon->started_us);
     log_line(RPD_LOG_INFO, service->name, "bound%s (pid %d, %.3f ms)", endpoints, getpid(),
              (double)(daemon->bound_us - daemon->started_us) / 1e3);
 }
@@ -356,7 +358,9 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 
         crash_set_step(step->name);
         *ret_result = step->start(daemon, error);
-        daemon->step_us[begun++] = clock_us() - began_us;
+        daemon->step_us[begun] = clock_us() - began_us;
+        PROBE2(step, step->name, daemon->step_us[begun]);
+        begun++;
         show_times(daemon);
     }
     return begun;

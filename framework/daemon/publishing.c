@@ -114,10 +114,10 @@ int daemon_publish(struct daemon *daemon, struct error *error)
     process_identity(boot_id, &common.start_time);
     state.start_time = common.start_time;
     FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_metrics(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
-                                    error) < 0 ||
-            service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
                                   error) < 0 ||
+            service_publish_metrics(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                    error) < 0 ||
             service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;

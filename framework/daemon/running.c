@@ -260,8 +260,10 @@ static void on_ready(void *arg, struct rpd_service *ready)
 {
     const struct running *running = arg;
 
-    rpd_metric_set(ready->metrics.metrics[METRIC_READY_AFTER],
-                   (int64_t)(clock_us() - running->started_us));
+    const uint64_t after_us = clock_us() - running->started_us;
+
+    rpd_metric_set(ready->metrics.metrics[METRIC_READY_AFTER], (int64_t)after_us);
+    service_note_times(ready, after_us);
     if (!all_are_ready(running))
         return;
     tell_ready(running);

@@ -18,6 +18,8 @@
 #ifndef FRAMEWORK_CRASH_H
 #define FRAMEWORK_CRASH_H
 
+#include "base/probe.h"
+
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -143,6 +145,7 @@ static inline void crash_enter(const char *service, const char *plugin, crash_co
     struct crash_context *here = &crash_context_;
     const uint64_t calls = atomic_load_explicit(&here->calls, memory_order_relaxed);
 
+    PROBE3(callback, service, plugin, callback);
     atomic_store_explicit(&here->service, service, memory_order_relaxed);
     atomic_store_explicit(&here->plugin, plugin, memory_order_relaxed);
     atomic_store_explicit(&here->callback, callback, memory_order_relaxed);
@@ -168,6 +171,7 @@ static inline void crash_leave(void)
     struct crash_context *here = &crash_context_;
     const uint64_t calls = atomic_load_explicit(&here->calls, memory_order_relaxed);
 
+    PROBE(callback_done);
     atomic_store_explicit(&here->calls, calls + CRASH_CROSSING - 1, memory_order_relaxed);
     if (atomic_load_explicit(&here->attention, memory_order_relaxed))
         crash_attend(atomic_load_explicit(&here->attention, memory_order_relaxed));

@@ -189,6 +189,21 @@ void outcome_bound(void)
     fork_guard_close(start_fd);
 }
 
+void outcome_timed(const char *service, const char *text)
+{
+    const int fd = outcome_history(service);
+    char bytes[LINE_SIZE];
+    struct safe_text line;
+
+    if (fd < 0)
+        return;
+    safe_text_init(&line, bytes, sizeof bytes);
+    add_who(&line);
+    safe_text_add(&line, "timed 0 ");
+    add_text(&line, text);
+    write_line(fd, &line);
+}
+
 /* The note before is no longer the last. One that does not fit is left out: it is on
  * stderr, as all are. */
 static void keep_note(void)

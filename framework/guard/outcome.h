@@ -5,6 +5,7 @@
  *              end-of-file without a line: it ended without a word
  *              behind "ended", "said TEXT\n" for each error before the last
  *   history:   "TIME_MS PID START_TIME bound 0 -\n"
+ *              "TIME_MS PID START_TIME timed 0 TEXT\n": how long that took (service/times.c)
  *              "TIME_MS PID START_TIME ended CODE TEXT\n"
  *
  * CODE is the exit code, or 128 and the signal. TEXT is the line on stderr that
@@ -31,6 +32,10 @@ void outcome_replace_history(const char *service, int take_fd);
 
 /* [start] All endpoints of all services are announced. The start fd is closed. */
 void outcome_bound(void);
+
+/* [loop] How long the start of a service took, into its history: "TIME_MS PID START_TIME timed 0
+ * TEXT". */
+void outcome_timed(const char *service, const char *text);
 
 /* [start][loop], and [any] when the process is about to end. What was said on
  * stderr about why it will end. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/crash.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
@@ -169,6 +170,7 @@ static void warn(void)
     stall.told = true;
     if (!find_out(&finding))
         return;
+    PROBE2(stall, finding.who, stall.still_us);
     log_line(RPD_LOG_WARNING, NULL, "loop: %s: stands still since %llu s in %s%s", finding.who,
              (unsigned long long)(stall.still_us / 1000000), where(&finding), advice(&finding));
     atomic_store(&stall.warned_us, stall.seen_us);

@@ -344,6 +344,18 @@ int metrics_page_heal(struct metrics_page *page)
 /* ---- what appears while it runs ----------------------------------------------------------------
  */
 
+uint64_t metrics_page_added(const struct metrics_page *page, size_t number)
+{
+    const char *value = (const char *)page->map + page->added[number].at;
+
+    return __atomic_load_n((const uint64_t *)(const void *)value, __ATOMIC_RELAXED);
+}
+
+const char *metrics_own_label(enum metric metric)
+{
+    return strchr(own[metric].labels, '=') + 1;
+}
+
 /* A label has a line of its own: its value must not end it. */
 static void one_line(char *text)
 {

@@ -116,6 +116,12 @@ void metrics_page_sweep(const struct metrics_page *page);
 uint64_t *metrics_page_add(struct metrics_page *page, const char *name, const char *unit,
                            const char *meaning, const char *key, const char *value);
 
+/* [any] The value of the one that was added then. */
+uint64_t metrics_page_added(const struct metrics_page *page, size_t number);
+
+/* [any] What the label of one of rpd's own says: "bind". It has one. */
+const char *metrics_own_label(enum metric metric);
+
 /* [loop] False: the file is not there, or somebody has cut it off, and it must be healed. */
 bool metrics_page_is_whole(const struct metrics_page *page);
 

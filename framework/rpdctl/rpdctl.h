@@ -17,6 +17,6 @@ struct rpdctl_command {
 
 extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_describe,
     rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_log, rpdctl_metrics, rpdctl_new, rpdctl_restart, rpdctl_status,
-    rpdctl_stop, rpdctl_wait;
+    rpdctl_stop, rpdctl_timeline, rpdctl_wait;
 
 #endif

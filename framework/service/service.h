@@ -197,6 +197,9 @@ uint64_t service_idle_due_us(const struct rpd_service *service);
 /* One of its callbacks was slow: says so in the log, the metrics and the state page. */
 void service_note_slow(struct rpd_service *service, const struct slow_callback *slow);
 
+/* How long its start took, into its history. */
+void service_note_times(const struct rpd_service *service, uint64_t ready_after_us);
+
 /* Puts what is counted into the state page. */
 void service_show(struct rpd_service *service);
 

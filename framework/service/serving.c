@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/crash.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
@@ -58,6 +59,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
     struct rpd_service *service = attachment->service;
     struct callback call;
 
+    PROBE2(admitted, service->name, take_fd);
     if (!attachment->accept) {
         conn_open(&service->conns, take_fd);
         return;
@@ -75,11 +77,14 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
     struct attachment *attachment = arg;
     struct rpd_service *service = attachment->service;
 
+    PROBE2(accepted, service->name, take_fd);
     if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
         conn_refuse(&service->conns, take_fd);
         return;
     }
+    if (!service->hold.open)
+        PROBE2(held, service->name, take_fd);
     hold_add(&service->hold, take_fd, peer, peer_length, admit, attachment);
 }
 
@@ -253,6 +258,7 @@ static void on_ready(struct rpd_service *service)
         backend->on_ready(service, service->conns.state);
         callback_leave(&call);
     }
+    PROBE2(ready, service->name, clock_us() - service->warming_since_us);
     log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
              service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
              (double)(clock_us() - service->warming_since_us) / 1e6);

@@ -1,5 +1,6 @@
 /* A slow callback of a service: what is reported of it. See guard/slow.h for how it is found. */
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/stack.h"
 #include "service/service.h"
 
@@ -51,6 +52,7 @@ void service_note_slow(struct rpd_service *service, const struct slow_callback *
     snprintf(where, sizeof where, "%s: %s",
              crash_callback_name(slow->place.callback, name, sizeof name), slow->stack);
     state_page_slow(&service->state_page, slow->took_us, where);
+    PROBE3(slow, service->name, slow->place.callback, slow->took_us);
     log_line(RPD_LOG_WARNING, service->name,
              "slow: %s took %llu ms, and other clients waited (slow_ms): it was in %s; let it do "
              "less, or use rpd_job_submit()",

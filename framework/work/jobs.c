@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/crash.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
@@ -32,10 +33,12 @@ static void run(struct job *pool_job)
 
     atomic_store_explicit(&job->began_us, began_us, memory_order_relaxed);
     rpd_metric_observe(metrics[METRIC_JOB_WAIT], began_us - job->submitted_us);
+    PROBE3(job, job->jobs->service_name, job->run, began_us - job->submitted_us);
     crash_enter(job->jobs->service_name, job->jobs->plugin, (crash_code)job->run);
     job->run(job, job->arg);
     crash_leave();
     rpd_metric_observe(metrics[METRIC_JOB_RUN], clock_us() - began_us);
+    PROBE3(job_done, job->jobs->service_name, job->run, clock_us() - began_us);
 }
 
 static void done(struct job *pool_job, bool cancelled)

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/crash.h"
 #include "library/libevent.h"
 #include "publish/callback.h"
@@ -85,6 +86,7 @@ static void run_load(struct job *job)
     run->result = run->load(run);
     crash_leave();
     rpd_metric_set(run->took, (int64_t)(clock_us() - run->began_us));
+    PROBE3(part, run->loading->service_name, run->part->name, clock_us() - run->began_us);
 }
 
 static void run_done(struct job *job, bool cancelled);

@@ -146,7 +146,8 @@ Test(status, keys_are_there_in_every_state)
         "service",     "state",    "pid",         "start_time",    "uptime_ms", "build",
         "old_build",   "plugin",   "config",      "config_digest", "control",   "endpoints",
         "unreachable", "last_end", "runtime_dir", "elsewhere",     "phase",     "degraded",
-        "warmup",      "clients",  "load",        "loop",          "errors",    "last_error"};
+        "warmup",      "clients",  "load",        "loop",          "errors",    "last_error",
+        "slow_callbacks"};
     const char *run = make_run(temp_dir_make());
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
 
