@@ -209,6 +209,7 @@ void conn_take_input(struct rpd_conn *conn)
         return;
     }
     rpd_metric_add_alone(conn->group->metrics[METRIC_RECEIVED], size);
+    conn->received += (uint64_t)size;
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
     conn->wants_data = true;

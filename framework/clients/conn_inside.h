@@ -53,8 +53,9 @@ struct rpd_conn {
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;
     size_t view_size;
-    size_t scanned;      /* bytes of the view known to hold no newline */
-    size_t clocked_size; /* size of in when its clock was started */
+    size_t scanned;          /* bytes of the view known to hold no newline */
+    uint64_t received, sent; /* bytes, so far */
+    size_t clocked_size;     /* size of in when its clock was started */
     void *data;
     TAILQ_ENTRY(rpd_conn) link, starved_link;
     struct conn_pace pace;

@@ -34,6 +34,7 @@ static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first
     while (sent < 0 && errno == EINTR);
     if (sent >= 0) {
         rpd_metric_add_alone(conn->group->metrics[METRIC_SENT], sent);
+        conn->sent += (uint64_t)sent;
         return (size_t)sent;
     }
     if (errno != EAGAIN)

@@ -1,6 +1,8 @@
 /* Places. See places.h. */
 #include "clients/places.h"
 
+#include "base/clock.h"
+
 #include "base/descriptors.h"
 
 #include <stdlib.h>
@@ -17,6 +19,7 @@ enum {
 struct place {
     struct places *owner; /* NULL: no client */
     struct peer *peer;    /* NULL: peers are not counted */
+    uint64_t id, since_us;
     bool is_given;
 };
 
@@ -199,7 +202,8 @@ int places_take(struct places *places, int take_fd, const struct sockaddr *addre
         log_count_add(&places->refusals);
         return refuse(places, take_fd);
     }
-    *place = (struct place){.owner = places, .peer = peer};
+    *place = (struct place){
+        .owner = places, .peer = peer, .id = ++pool->ids, .since_us = clock_us()};
     places->taken++;
     pool->taken++;
     return 0;
@@ -233,6 +237,28 @@ bool places_take_back(struct places *places, int fd)
     }
     give_back(pool, place);
     return true;
+}
+
+/* ---- looking ---------------------------------------------------------------------- */
+
+bool places_next(const struct places *places, struct place_view *view)
+{
+    const struct place_pool *pool = places->pool;
+
+    for (size_t fd = (size_t)(view->fd + 1); fd < pool->room; fd++) {
+        const struct place *place = &pool->by_fd[fd];
+
+        if (place->owner != places)
+            continue;
+        *view = (struct place_view){(int)fd, place->id, place->since_us, place->is_given};
+        return true;
+    }
+    return false;
+}
+
+size_t places_room(const struct places *places)
+{
+    return places->pool->room;
 }
 
 /* ---- life --------------------------------------------------------------------------- */

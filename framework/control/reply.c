@@ -6,9 +6,14 @@
 #include "config/keys.h"
 #include "library/libjansson.h"
 
+#include "service/clients_view.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { VERSION = 1 };
@@ -208,10 +213,85 @@ static char *set_log(const struct control_subject *subject, const json_t *reques
     return refuse(id, "expected \"level\": \"error\", \"warning\", \"info\" or \"debug\"");
 }
 
+enum { CLIENTS_SHOWN = 1000 };
+
+/* Who it is: a process, by the kernel's word of when it connected, or an address. */
+static void add_peer(json_t *json, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address, size = sizeof(struct ucred);
+    char host[INET6_ADDRSTRLEN] = "";
+    struct ucred peer;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&address;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &length) < 0)
+        return;
+    if (address.ss_family == AF_UNIX &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
+        json_object_set_new(json, "pid", json_integer(peer.pid));
+        json_object_set_new(json, "uid", json_integer(peer.uid));
+    } else if (address.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        json_object_set_new(json, "port", json_integer(ntohs(in->sin_port)));
+    } else if (address.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        json_object_set_new(json, "port", json_integer(ntohs(in6->sin6_port)));
+    }
+    if (*host)
+        json_object_set_new(json, "address", json_string(host));
+}
+
+static void add_client(void *arg, const struct client_view *client)
+{
+    json_t *json = json_pack("{s:I, s:I, s:s, s:s}", "id", (json_int_t)client->id, "age_ms",
+                             (json_int_t)(client->age_us / 1000), "state", client->state,
+                             "waits_for", client->waits_for);
+
+    if (json && client->knows_bytes) {
+        json_object_set_new(json, "received", json_integer((json_int_t)client->received));
+        json_object_set_new(json, "sent", json_integer((json_int_t)client->sent));
+        json_object_set_new(json, "input_waits", json_integer((json_int_t)client->input_waits));
+        json_object_set_new(json, "output_waits", json_integer((json_int_t)client->output_waits));
+    }
+    if (json)
+        add_peer(json, client->fd);
+    json_array_append_new(arg, json);
+}
+
+static char *clients(const struct control_subject *subject, const json_t *request, json_t *id)
+{
+    const struct rpd_service *service = service_in(subject, request);
+    json_t *reply, *list;
+
+    if (!service)
+        return refuse(id, "no such \"service\" here");
+    reply = answer(id, true);
+    list = json_array();
+    json_object_set_new(
+        reply, "count",
+        json_integer((json_int_t)service_visit_clients(service, CLIENTS_SHOWN, add_client, list)));
+    json_object_set_new(reply, "clients", list);
+    return line_of(reply);
+}
+
+static char *end_client(const struct control_subject *subject, const json_t *request, json_t *id)
+{
+    struct rpd_service *service = service_in(subject, request);
+    const json_int_t client = json_integer_value(json_object_get(request, "client"));
+
+    if (!service)
+        return refuse(id, "no such \"service\" here");
+    if (client <= 0 || !service_end_client(service, (uint64_t)client))
+        return refuse(id, "no such \"client\" there");
+    return line_of(answer(id, true));
+}
+
 static const struct {
     const char *name;
     char *(*reply)(const struct control_subject *subject, const json_t *request, json_t *id);
-} requests[] = {{"ping", ping}, {"status", status}, {"watch", watch}, {"log", set_log}};
+} requests[] = {{"ping", ping},   {"status", status},   {"watch", watch},
+                {"log", set_log}, {"clients", clients}, {"end", end_client}};
 
 static char *reply_to(const struct control_subject *subject, const json_t *request,
                       bool *ret_watches)
@@ -230,7 +310,8 @@ static char *reply_to(const struct control_subject *subject, const json_t *reque
         *ret_watches |= requests[i].reply == watch;
         return requests[i].reply(subject, request, id);
     }
-    return refuse(id, "expected \"do\": \"ping\", \"status\", \"watch\" or \"log\"");
+    return refuse(id, "expected \"do\": \"ping\", \"status\", \"watch\", \"log\", \"clients\" "
+                      "or \"end\"");
 }
 
 char *control_reply(const struct control_subject *subject, const char *request, size_t size,

@@ -362,7 +362,7 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(
         completed(dir, ARGS("rpdctl", "")),
         "--help\n--"
-        "version\ncheck\ndescribe\nensure\nforget\nhealth\nlog\nmetrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
+        "version\ncheck\nclients\ndescribe\nensure\nforget\nhealth\nlog\nmetrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
