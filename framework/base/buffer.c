@@ -11,8 +11,8 @@ enum {
 };
 
 /* The bytes, at the beginning of a block of so much room. A block that is mapped for
- * itself grows where it is, and is not there twice meanwhile. (A smaller one that grew
- * so would keep what lies below it in the heap.) */
+ * itself grows where it is, and is not there twice meanwhile. A smaller one that grew
+ * so would keep what lies below it in the heap. */
 static char *move(struct buffer *buffer, size_t room)
 {
     char *block;

@@ -92,7 +92,7 @@ bool descriptors_have(const struct descriptors *list, int fd)
     return find(list, fd) != NULL;
 }
 
-/* (/proc lists them in ascending order: to close the one that was listed skips none.) */
+/* /proc lists them in ascending order: to close the one that was listed skips none. */
 static bool close_listed(unsigned first, unsigned last)
 {
     DIR *directory = opendir("/proc/self/fd");

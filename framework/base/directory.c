@@ -261,7 +261,7 @@ int directory_open_at(const char *path, struct error *error)
 
     const int made = mkdir(path, 0700);
 
-    /* (The mode is ours, and not what the umask of whoever is first has left of it.) */
+    /* The mode is ours, and not what the umask of whoever is first has left of it. */
     if (made == 0 && chmod(path, 0700) < 0)
         return cannot_open(path, error);
     if (made < 0 && errno != EEXIST && !is_there(path))

@@ -33,8 +33,8 @@ const char *directory_runtime_warning(void);
 bool directory_is_at(const char *path, int dirfd);
 
 /* Cleaners of old files, such as systemd-tmpfiles, leave a directory alone in which somebody holds
- * a lock: takes a shared one, which lasts as long as the descriptor. (One that is at work just now
- * has it alone: call this again some time.) */
+ * a lock: takes a shared one, which lasts as long as the descriptor. One that is at work just now
+ * has it alone: call this again some time. */
 void directory_keep(int dirfd);
 
 /* Opens the run-time directory at a path to start services in it, if it is there. 0, or 1: it is

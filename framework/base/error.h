@@ -2,15 +2,15 @@
  *
  * The convention of this directory: a function returns 0, or a negative number
  * after it has filled the error; whoever gets the negative number forwards it
- * and adds nothing. Only the top (daemon.c) prints. A positive result is that
- * function's own documented outcome, which its caller must handle. */
+ * and adds nothing. Only the top (daemon.c, rpd_main.c) prints, by outcome_report(). A positive
+ * result is that function's own documented outcome, which its caller must handle. */
 #ifndef FRAMEWORK_ERROR_H
 #define FRAMEWORK_ERROR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* DESIGN: one exit code a reason, after sysexits.h. */
+/* One exit code a reason, after sysexits.h. */
 enum exit_code {
     EXIT_STOPPED = 0,
     EXIT_COMMAND_LINE = 64,

@@ -1,7 +1,7 @@
 /* A child that a plugin forks must not keep our locks and listeners: it would
  * hold them after our death, and the next start would find them taken.
  *
- * (A child that calls exec loses them anyway: all are close-on-exec.) */
+ * A child that calls exec loses them anyway: all are close-on-exec. */
 #ifndef FRAMEWORK_FORK_GUARD_H
 #define FRAMEWORK_FORK_GUARD_H
 

@@ -30,10 +30,11 @@ static struct {
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* (Another thread of the parent may have held it.) */
-static void free_mutex_in_child(void)
+/* Another thread of the parent may have held them. */
+static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
+    output_keep_zone();
 }
 
 void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
@@ -43,7 +44,7 @@ void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_
     if (format == LOG_JSON)
         output_without_time();
     log_state.limit.a_second = a_second;
-    pthread_atfork(NULL, NULL, free_mutex_in_child); /* without memory: a child may hang */
+    pthread_atfork(NULL, NULL, free_locks_in_child); /* without memory: a child may hang */
 }
 
 static struct subject_level *find_level(const char *subject)
@@ -97,7 +98,7 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         const size_t size = safe_text_character(from, &is_control);
 
         is_control |= size == 1 && byte >= 0x80; /* it is no UTF-8 */
-        if (is_control)                          /* (of two bytes, the second is its number) */
+        if (is_control)                          /* of two bytes, the second is its number */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
                                      (unsigned char)from[size - 1]);

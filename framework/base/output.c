@@ -32,6 +32,7 @@ static const char *file_path; /* of our own log; NULL: it is none */
 
 /* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
 static atomic_long zone_offset_s;
+static atomic_bool keeps_zone;
 
 /* ---- where lines go ---------------------------------------------------------- */
 
@@ -140,8 +141,13 @@ void output_note_zone(void)
     const time_t now = time(NULL);
     struct tm local;
 
-    if (is_file && localtime_r(&now, &local))
+    if (is_file && !atomic_load(&keeps_zone) && localtime_r(&now, &local))
         atomic_store(&zone_offset_s, local.tm_gmtoff);
+}
+
+void output_keep_zone(void)
+{
+    atomic_store(&keeps_zone, true);
 }
 
 static void put_number(char **at, unsigned number, int digits)

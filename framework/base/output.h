@@ -48,6 +48,10 @@ void output_open(void);
 /* [any] The time zone may have changed. Not for signal handlers. */
 void output_note_zone(void);
 
+/* [any] In a forked child, whose C library's lock another thread may have held: the zone stays
+ * as it was. */
+void output_keep_zone(void);
+
 /* [any], async-signal-safe. What a line begins with, here; its size. */
 size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX]);
 

@@ -8,7 +8,7 @@
 /* The size of the character that a text begins with, and whether that is a control
  * character: of ASCII, or one of U+0080 to U+009F (U+009B begins a terminal's commands as
  * ESC [ does), in UTF-8 or as the byte of an older encoding. text[0] is not the end.
- * Async-signal-safe. (Always inline: for callers that no sanitizer may look at.) */
+ * Async-signal-safe. Always inline: for callers that no sanitizer may look at. */
 static inline __attribute__((always_inline)) size_t safe_text_character(const char *text,
                                                                         bool *ret_is_control)
 {

@@ -87,7 +87,7 @@ static socklen_t read_address(const char *endpoint, union address *ret)
 
 /* ---- connecting ------------------------------------------------------------------- */
 
-/* connect() heeds it, and says EAGAIN or EINPROGRESS. (Zero would be none.) */
+/* connect() heeds it, and says EAGAIN or EINPROGRESS. Zero would be none. */
 static void limit_connect(int fd, uint64_t deadline_us)
 {
     const uint64_t now_us = clock_us();
@@ -103,7 +103,7 @@ static int connect_until(int fd, const union address *address, socklen_t size, u
 {
     static const struct timeval none;
 
-    /* (On TCP an interrupted connect goes on, and cannot be called again.) */
+    /* On TCP an interrupted connect goes on, and cannot be called again. */
     do {
         limit_connect(fd, deadline_us);
         if (connect(fd, &address->any, size) == 0 || errno == EISCONN) {

@@ -84,7 +84,7 @@ static int spawn(const char *program, char *const *arguments, struct client_chil
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_init(&files);
-    /* (First this one: where a caller has no standard streams the pipe is one of them.) */
+    /* First this one: where a caller has no standard streams the pipe is one of them. */
     posix_spawn_file_actions_adddup2(&files, pipe_fds[1], STDERR_FILENO);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);

@@ -51,7 +51,7 @@ static void set_timer(struct rpd_connecting *connecting, uint64_t at_us)
         at_us = connecting->request.deadline_us;
     if (at_us != UINT64_MAX) {
         timer.it_value.tv_sec = (time_t)(at_us / 1000000);
-        timer.it_value.tv_nsec = (long)(at_us % 1000000) * 1000 + 1; /* (0 would disarm it) */
+        timer.it_value.tv_nsec = (long)(at_us % 1000000) * 1000 + 1; /* 0 would disarm it */
     }
     timerfd_settime(connecting->timer, TFD_TIMER_ABSTIME, &timer, NULL);
 }
@@ -122,7 +122,7 @@ static int look(struct rpd_connecting *connecting)
     return RPD_CONNECT_AGAIN;
 }
 
-/* Its end is near. (Where nobody can wait for it, its code is not known.) */
+/* Its end is near. Where nobody can wait for it, its code is not known. */
 static int hear(struct rpd_connecting *connecting)
 {
     int more, pidfd;
@@ -220,7 +220,7 @@ static int end_connect(struct rpd_connecting *connecting)
 {
     struct epoll_event event;
 
-    /* (The timer may have woken us; what is connecting still is no error.) */
+    /* The timer may have woken us; what is connecting still is no error. */
     if (epoll_wait(connecting->epoll, &event, 1, 0) == 0)
         return RPD_CONNECT_AGAIN;
     connecting->cause = client_connect_cause(connecting->watched);

@@ -89,7 +89,7 @@ static int accept_some(struct acceptor *acceptor, int fd)
 {
     const uint64_t until_us = clock_us() + ACCEPTING_US;
 
-    /* (A backend may take long over each.) */
+    /* A backend may take long over each. */
     for (int i = 0; i < CLIENTS_A_TURN && (i == 0 || clock_us() < until_us); i++) {
         if (!places_are_free(acceptor->places))
             return somebody_is_queued(fd) ? NO_PLACE : EAGAIN;

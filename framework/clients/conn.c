@@ -27,10 +27,8 @@
 #include "clients/conn.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "clients/conn_inside.h"
-#include "guard/crash.h"
-#include "guard/loop_only.h"
+#include "guard/foreign.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -86,11 +84,11 @@ static void init_cut_logs(struct conn_group *group)
     };
 
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-        log_count_init(&group->cuts[i], group->loop->base, group->service_name, "client",
+        log_count_init(&group->cuts[i], group->loop->base, group->owner.service, "client",
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->service_name,
+    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->owner.service,
                    "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
@@ -159,9 +157,9 @@ static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
 
     conn->in_callback = true;
     corks = conn_cork(conn);
-    crash_enter(group->service_name, group->plugin, (crash_code)callback);
+    foreign_enter(group->owner, (foreign_code)callback);
     callback(conn, group->state);
-    crash_leave();
+    foreign_leave();
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;
@@ -173,11 +171,11 @@ static __attribute__((noinline)) void
 call_and_measure(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
 {
     uint64_t *const time = conn->group->metrics[METRIC_CALLBACK_TIME + (int)kind];
-    const uint64_t outer_us = crash_began_us(), began_us = clock_us();
+    const uint64_t outer_us = foreign_began_us(), began_us = clock_us();
 
-    crash_set_began_us(began_us);
+    foreign_set_began_us(began_us);
     call(conn, callback);
-    crash_set_began_us(outer_us);
+    foreign_set_began_us(outer_us);
     rpd_metric_observe(time, clock_us() - began_us);
 }
 
@@ -207,14 +205,14 @@ void conn_call_on_data(struct rpd_conn *conn)
 
 /* ---- the end ---------------------------------------------------------------- */
 
-static void free_if_unused(struct rpd_conn *conn)
+void conn_free_if_unused(struct rpd_conn *conn)
 {
     if (!conn->open && conn->keeps == 0 && !conn->in_callback)
         free(conn);
 }
 
 /* politely: all that was asked for has been sent, and must arrive. */
-static void close_conn(struct rpd_conn *conn, bool politely)
+void conn_close(struct rpd_conn *conn, bool politely)
 {
     struct conn_group *group = conn->group;
 
@@ -236,7 +234,7 @@ static void close_conn(struct rpd_conn *conn, bool politely)
     rpd_metric_add(group->metrics[METRIC_CLIENTS_CLOSED], 1);
     if (group->count == 0 && group->emptied)
         group->emptied(group->service);
-    free_if_unused(conn);
+    conn_free_if_unused(conn);
 }
 
 static bool is_idle(const struct rpd_conn *conn)
@@ -358,7 +356,7 @@ static enum conn_turn_end settle(struct rpd_conn *conn)
     if (!conn->broken)
         watch(conn, more);
     if (conn->broken || (conn->out.size == 0 && is_over(conn))) {
-        close_conn(conn, !conn->broken);
+        conn_close(conn, !conn->broken);
         return CONN_TURN_GONE;
     }
     run_clock(conn);
@@ -394,7 +392,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
     /* Another connection's callback may have kept it; or the loop is late, and not
      * the client. */
     if (clock_of(conn) == kind && conn->starved && conn_cut_if_starved(conn)) {
-        close_conn(conn, false);
+        conn_close(conn, false);
         return;
     }
     if (clock_of(conn) != kind || has_arrived(conn->fd)) {
@@ -402,7 +400,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
         return;
     }
     conn_cut(conn, limit_of[kind]);
-    close_conn(conn, false);
+    conn_close(conn, false);
 }
 
 /* ---- events ------------------------------------------------------------------ */
@@ -488,107 +486,6 @@ void conn_refuse(struct conn_group *group, int take_fd)
     conn_settle_later(conn);
 }
 
-/* ---- the backend's side -------------------------------------------------------- */
-
-void rpd_conn_finish(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn->finishing = true;
-    if (conn->open)
-        conn_settle_later(conn);
-}
-
-void rpd_conn_abort(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    if (!conn->open)
-        return;
-    conn->broken = true;
-    if (!conn->in_callback)
-        close_conn(conn, false);
-}
-
-void rpd_conn_pause(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn->paused = true;
-    if (conn->open)
-        conn_settle_later(conn);
-}
-
-void rpd_conn_resume(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    if (!conn->paused)
-        return;
-    conn->paused = false;
-    if (!conn->open)
-        return;
-    /* What came while it was paused has been offered to nobody. */
-    conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
-    if (conn->group->loop->offered == conn)
-        conn->group->loop->shown = false;
-    conn_settle_later(conn);
-}
-
-void rpd_conn_keep(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    conn->keeps++;
-}
-
-void rpd_conn_release(struct rpd_conn *conn)
-{
-    if (loop_only_refuses())
-        return;
-    if (conn->keeps == 0) {
-        log_line(RPD_LOG_ERROR, conn->group->service_name,
-                 "its backend releases a connection that it does not keep; that is ignored");
-        return;
-    }
-    conn->keeps--;
-    if (conn->open)
-        conn_settle_later(conn);
-    else
-        free_if_unused(conn);
-}
-
-bool rpd_conn_is_open(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->open && !conn->broken;
-}
-
-void rpd_conn_set_data(struct rpd_conn *conn, void *data)
-{
-    if (loop_only_refuses())
-        return;
-    conn->data = data;
-}
-
-void *rpd_conn_data(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->data;
-}
-
-struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->group->service;
-}
-
-int rpd_conn_fd(const struct rpd_conn *conn)
-{
-    loop_only_warns();
-    return conn->fd;
-}
-
 /* ---- all of a service's ---------------------------------------------------------- */
 
 void conn_group_drain(struct conn_group *group)
@@ -607,7 +504,7 @@ void conn_group_abort(struct conn_group *group)
     struct rpd_conn *conn;
 
     while ((conn = TAILQ_FIRST(&group->conns)))
-        /* close_conn() takes it off the list; the analyzer loses track of the heads.
+        /* conn_close() takes it off the list; the analyzer loses track of the heads.
          * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        close_conn(conn, false);
+        conn_close(conn, false);
 }

@@ -9,6 +9,7 @@
 #include "clients/log_rate.h"
 #include "clients/places.h"
 #include "config/config.h"
+#include "guard/foreign.h"
 
 #include <rpd/backend.h>
 
@@ -53,8 +54,8 @@ struct conn_group {
     struct rpd_service *service;
     const struct rpd_backend *backend;
     uint64_t *const *metrics;
-    const char *service_name, *plugin; /* for the crash line */
-    void *state;                       /* what callbacks are given */
+    struct foreign_owner owner;
+    void *state; /* what callbacks are given */
     bool draining;
     bool has_no_future; /* its load has failed: who waits for the state waits in vain */
     size_t count;

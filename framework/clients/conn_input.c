@@ -123,7 +123,7 @@ void rpd_conn_yield(struct rpd_conn *conn)
 
 /* ---- reading ----------------------------------------------------------------- */
 
-/* What it has not been shown may be whole requests. (While that is so, nothing is read.) */
+/* What it has not been shown may be whole requests. While that is so, nothing is read. */
 static bool was_shown_all(const struct rpd_conn *conn)
 {
     const struct conn_loop *loop = conn->group->loop;

@@ -63,6 +63,7 @@ struct rpd_conn {
     struct conn_share peer_share;
     struct event read_event, write_event;
 };
+_Static_assert(offsetof(struct rpd_conn, clock) == 0, "the one is found by a pointer to the other");
 
 typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
 
@@ -78,6 +79,12 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 /* NULL: it has none. */
 void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback);
 void conn_call_on_data(struct rpd_conn *conn);
+
+/* Its end, with on_close. politely: all that was asked for has been sent, and must arrive. */
+void conn_close(struct rpd_conn *conn, bool politely);
+
+/* Frees one that is closed, unless its backend keeps it or one of its callbacks runs. */
+void conn_free_if_unused(struct rpd_conn *conn);
 
 /* Whether its input may be offered, as far as the output, the backend and its end are
  * concerned. */

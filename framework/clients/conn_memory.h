@@ -41,8 +41,8 @@ struct conn_share *conn_memory_largest(const struct conn_memory *memory);
 
 bool conn_memory_is_full(const struct conn_memory *memory);
 
-/* Near the bound, and this one holds more than the bound gives each holder. (There is
- * always a holder that does not, or the bound has been passed.) */
+/* Near the bound, and this one holds more than the bound gives each holder. There is
+ * always a holder that does not, or the bound has been passed. */
 bool conn_memory_is_short_for(const struct conn_memory *memory, const struct conn_share *share);
 
 #endif

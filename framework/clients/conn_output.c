@@ -63,7 +63,7 @@ static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first
 {
     size_t sent = 0;
 
-    /* (One that is broken may have lost what should have gone first.) */
+    /* One that is broken may have lost what should have gone first. */
     if (conn->out.size == 0 && !conn->broken && first_size + second_size > 0)
         sent = first_size > 0 ? send_pieces(conn, first, first_size, second, second_size)
                               : send_pieces(conn, second, second_size, NULL, 0);
@@ -210,8 +210,8 @@ static void send_some(struct rpd_conn *conn)
     buffer_drop(&conn->out, sent);
     conn_account(conn);
     /* Where the loop is late, libevent tells the time-out and not that there is room:
-     * who takes something now has not stalled. (The event persists: libevent counts its
-     * time-out anew from each turn in which there was room.) */
+     * who takes something now has not stalled. The event persists: libevent counts its
+     * time-out anew from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
     else if (conn->out.size > 0)

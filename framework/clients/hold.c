@@ -24,7 +24,6 @@ struct held {
     struct held_list *list; /* that it is in */
     int fd;
     socklen_t peer_length;
-    hold_admit_fn admit;
     void *arg;
     TAILQ_ENTRY(held) link;
     struct sockaddr_storage *peer; /* NULL: a unix client, which has no address */
@@ -134,12 +133,12 @@ static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *
 }
 
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
-              hold_admit_fn admit, void *arg)
+              void *arg)
 {
     struct held *held;
 
     if (hold->open && hold->count == 0) {
-        admit(arg, take_fd, peer, peer_length);
+        hold->admit(arg, take_fd, peer, peer_length);
         return;
     }
     held = make_held(hold, take_fd, peer, peer_length);
@@ -148,7 +147,6 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
         places_close(hold->places, take_fd);
         return;
     }
-    held->admit = admit;
     held->arg = arg;
     held->list = hold->open ? &hold->late : &hold->early;
     TAILQ_INSERT_TAIL(held->list, held, link);
@@ -178,16 +176,16 @@ static struct held *next(const struct hold *hold, bool late)
     return TAILQ_FIRST(list);
 }
 
-static void admit(struct hold *hold, struct held *client)
+static void let_in(struct hold *hold, struct held *client)
 {
     static const struct sockaddr unnamed = {.sa_family = AF_UNIX};
     struct held held;
 
     take(hold, client, &held);
     if (held.peer)
-        held.admit(held.arg, held.fd, (struct sockaddr *)held.peer, held.peer_length);
+        hold->admit(held.arg, held.fd, (struct sockaddr *)held.peer, held.peer_length);
     else
-        held.admit(held.arg, held.fd, &unnamed, sizeof unnamed.sa_family);
+        hold->admit(held.arg, held.fd, &unnamed, sizeof unnamed.sa_family);
     free(held.peer);
 }
 
@@ -195,7 +193,7 @@ static void admit(struct hold *hold, struct held *client)
 static void admit_batch(struct hold *hold, uint64_t began_us)
 {
     for (unsigned i = 0; i < hold->batch && hold->count > 0; i++) {
-        admit(hold, next(hold, hold->is_lates_turn));
+        let_in(hold, next(hold, hold->is_lates_turn));
         hold->is_lates_turn = !hold->is_lates_turn;
         if (clock_us() - began_us >= ADMITTING_US)
             break;
@@ -235,9 +233,10 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         end_watching(hold); /* whoever comes from now on goes straight in */
 }
 
-int hold_init(struct hold *hold, struct event_base *base, struct places *places)
+int hold_init(struct hold *hold, struct event_base *base, struct places *places,
+              hold_admit_fn admit)
 {
-    *hold = (struct hold){.base = base, .places = places, .watch_fd = -1};
+    *hold = (struct hold){.base = base, .places = places, .admit = admit, .watch_fd = -1};
     TAILQ_INIT(&hold->early);
     TAILQ_INIT(&hold->late);
     hold->batch = BATCH_FIRST;
@@ -259,7 +258,7 @@ void hold_drain(struct hold *hold)
     event_del(hold->turn);
     while (hold->count > 0) {
         if (hold->open) {
-            admit(hold, next(hold, false));
+            let_in(hold, next(hold, false));
             continue;
         }
         take(hold, next(hold, false), &held);

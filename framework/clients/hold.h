@@ -26,7 +26,7 @@ struct event;
 struct event_base;
 struct held;
 
-/* [loop] take_fd: the client goes in. arg: what it was held with. */
+/* [loop] take_fd: the client goes in. arg: what hold_add() was given. */
 typedef void (*hold_admit_fn)(void *arg, int take_fd, const struct sockaddr *peer,
                               socklen_t peer_length);
 
@@ -34,6 +34,7 @@ TAILQ_HEAD(held_list, held);
 
 struct hold {
     struct places *places;
+    hold_admit_fn admit;
     struct event_base *base;
     struct event *turn;
     struct event *watch; /* NULL: nobody was held yet, or will be any more */
@@ -47,11 +48,12 @@ struct hold {
     uint64_t turn_ended_us;
 };
 
-int hold_init(struct hold *hold, struct event_base *base, struct places *places);
+int hold_init(struct hold *hold, struct event_base *base, struct places *places,
+              hold_admit_fn admit);
 
 /* [loop] Holds a client; closes it where there is no memory. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
-              hold_admit_fn admit, void *arg);
+              void *arg);
 
 /* [loop] From now on lets clients in. */
 void hold_open(struct hold *hold);

@@ -42,8 +42,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         end(lingerer);
 }
 
-/* (Shut down for both directions, a unix client cannot send any more: nothing
- * comes between the last byte that is read here and the close.) */
+/* Shut down for both directions, a unix client cannot send any more: nothing
+ * comes between the last byte that is read here and the close. */
 void linger_close_now(struct places *places, int take_fd)
 {
     char discard[16384];

@@ -11,8 +11,8 @@ enum { A_SECOND_US = 1000000 };
 
 /* ---- gates ------------------------------------------------------------------ */
 
-/* (From the loop, and never at once: what else happens in this turn is part of
- * the line.) */
+/* From the loop, and never at once: what else happens in this turn is part of
+ * the line. */
 static void ask_for_line(struct log_gate *gate)
 {
     const uint64_t since_us = clock_us() - gate->last_us;

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <search.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct peer {
     size_t clients;
     struct conn_memory memory;
 };
+_Static_assert(offsetof(struct peer, key) == 0, "the one is found by a pointer to the other");
 
 static int compare(const void *left, const void *right)
 {

@@ -245,7 +245,7 @@ bool places_next(const struct places *places, struct place_view *view)
 {
     const struct place_pool *pool = places->pool;
 
-    for (size_t fd = (size_t)(view->fd + 1); fd < pool->room; fd++) {
+    for (size_t fd = (size_t)view->fd + 1; fd < pool->room; fd++) {
         const struct place *place = &pool->by_fd[fd];
 
         if (place->owner != places)

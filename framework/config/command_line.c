@@ -235,7 +235,7 @@ int config_command_line_begin(struct config_source *source, const struct config_
 {
     if (!request->plugin)
         return 0;
-
+    source->has_command = source->command_is_new = true;
     source->working_directory = getcwd(NULL, 0);
     if (!source->working_directory && request->plugin[0] == '/')
         source->working_directory = strdup("/"); /* a deleted one is no obstacle then */
@@ -256,7 +256,6 @@ int config_command_line_merge(struct config_source *source, const struct config_
     services = services_array(source->tree);
     if (!services)
         return error_list_out_of_memory(errors);
-    source->has_command = true;
     service = find_service(services, request->name, &source->command_index);
     source->command_is_new = !service;
     if (!service)

@@ -40,7 +40,7 @@ static int take_integer(const json_t *object, const char *key_path)
 {
     const json_t *value = find(object, key_path);
 
-    /* (The table's range fits.) */
+    /* The table's range fits. */
     return value ? (int)json_integer_value(value) : number(config_key_at(key_path)->preset, 10);
 }
 
@@ -101,8 +101,8 @@ static json_t *absolute(const struct config_source *source, const char *name)
 
 static int build_log_file(struct config *config, const struct config_source *source)
 {
-    json_t *log = json_object_get(source->tree, "log");
-    const json_t *file = json_object_get(log, "file");
+    json_t *log = source->tree ? json_object_get(source->tree, "log") : NULL;
+    const json_t *file = find(log, "log.file");
 
     if (!file)
         return 0;
@@ -134,13 +134,16 @@ static int build_log_to(struct config *config, const struct config_source *sourc
 
 static int build_plugin_dirs(struct config *config, const struct config_source *source)
 {
-    json_t *dirs = json_object_get(source->tree, "plugin_dirs");
+    json_t *dirs = source->tree ? json_object_get(source->tree, "plugin_dirs") : NULL;
     size_t index;
     json_t *dir;
 
-    config->plugin_dirs = calloc(json_array_size(dirs) + 1, sizeof *config->plugin_dirs);
+    config->plugin_dirs = calloc((dirs ? json_array_size(dirs) : 0) + 1,
+                                 sizeof *config->plugin_dirs);
     if (!config->plugin_dirs)
         return -1;
+    if (!dirs)
+        return 0;
     json_array_foreach(dirs, index, dir) {
         if (json_array_set_new(dirs, index, absolute(source, json_string_value(dir))) < 0)
             return -1;
@@ -184,60 +187,108 @@ static json_t *as_object(json_t *array, size_t index)
     return json_array_get(array, index);
 }
 
+/* The command line's need no JSON. */
+static int build_given_listens(struct config_service *service, const struct config_request *request)
+{
+    service->listen = calloc(request->listen_count + 1, sizeof *service->listen);
+    if (!service->listen)
+        return -1;
+    while (service->listen_count < request->listen_count) {
+        const char *endpoint = request->listen[service->listen_count];
+        struct config_listen *listen = &service->listen[service->listen_count++];
+
+        listen->origin = strdup(command_line);
+        if (build_listen(listen, endpoint, NULL) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int build_listens(struct config_service *service, const struct config_source *source,
-                         json_t *object, size_t index, struct json_place place)
+                         json_t *object, struct json_place place)
 {
     json_t *array = json_object_get(object, "listen");
-    bool is_command = config_source_is_command(source, index, "listen", NULL);
     struct json_place key;
 
     service->listen = calloc(json_array_size(array) + 1, sizeof *service->listen);
     if (!service->listen)
         return -1;
-    if (array && !is_command && json_place_member(&place, "listen", &key, &place))
+    if (array && json_place_member(&place, "listen", &key, &place))
         json_place_first(&place);
-    for (; service->listen_count < json_array_size(array); service->listen_count++) {
-        struct config_listen *listen = &service->listen[service->listen_count];
+    while (service->listen_count < json_array_size(array)) {
         const json_t *one = as_object(array, service->listen_count);
+        struct config_listen *listen = &service->listen[service->listen_count++];
 
-        listen->origin = is_command ? strdup(command_line)
-                                    : config_file_origin(&source->file, &place);
-        if (build_listen(listen, json_string_value(json_object_get(one, "endpoint")), one) < 0) {
-            free(listen->origin);
+        listen->origin = config_file_origin(&source->file, &place);
+        if (build_listen(listen, json_string_value(json_object_get(one, "endpoint")), one) < 0)
             return -1;
-        }
-        if (!is_command)
-            json_place_next(&place);
+        json_place_next(&place);
     }
     return 0;
 }
 
-static int build_options(struct config_service *service, const struct config_source *source,
-                         json_t *object, size_t index)
+static bool is_given(const struct config_request *request, const char *name)
 {
-    json_t *options = json_object_get(object, "options");
-    bool is_command = source->has_command && source->command_index == index;
-    const char *name;
-    json_t *value;
+    const size_t length = strlen(name);
 
-    service->options = calloc(json_object_size(options) + 1, sizeof *service->options);
-    if (!service->options)
-        return -1;
-    json_object_foreach(options, name, value) {
-        struct config_option *option = &service->options[service->option_count];
+    for (size_t i = 0; request && i < request->option_count; i++)
+        if (strncmp(request->options[i], name, length) == 0 && request->options[i][length] == '=')
+            return true;
+    return false;
+}
 
-        if (config_key_is_users(name))
-            continue;
-        option->name = strdup(name);
-        if (!option->name)
-            return -1;
-        if (is_command && json_object_get(source->text_options, name))
-            option->text = json_string_value(value);
-        else
-            option->value = value;
+/* take_name: NULL, there was no memory for it. */
+static struct config_option *add_option(struct config_service *service, char *take_name)
+{
+    struct config_option *option = &service->options[service->option_count];
+
+    if (take_name) {
+        option->name = take_name;
         service->option_count++;
     }
+    return take_name ? option : NULL;
+}
+
+static int build_given_options(struct config_service *service, const struct config_request *request)
+{
+    for (size_t i = 0; i < request->option_count; i++) {
+        const size_t length = strcspn(request->options[i], "=");
+        struct config_option *option;
+
+        if (config_key_is_users(request->options[i]))
+            continue;
+        option = add_option(service, strndup(request->options[i], length));
+        if (!option)
+            return -1;
+        option->text = request->options[i] + length + 1;
+    }
     return 0;
+}
+
+/* options: the file's; NULL: none. request: what the command line adds, or puts in their place;
+ * NULL: nothing. */
+static int build_options(struct config_service *service, json_t *options,
+                         const struct config_request *request)
+{
+    const size_t room = (options ? json_object_size(options) : 0) +
+                        (request ? request->option_count : 0);
+
+    service->options = calloc(room + 1, sizeof *service->options);
+    if (!service->options)
+        return -1;
+    for (void *at = options ? json_object_iter(options) : NULL; at;
+         at = json_object_iter_next(options, at)) {
+        const char *name = json_object_iter_key(at);
+        struct config_option *option;
+
+        if (config_key_is_users(name) || is_given(request, name))
+            continue;
+        option = add_option(service, strdup(name));
+        if (!option)
+            return -1;
+        option->value = json_object_iter_value(at);
+    }
+    return request ? build_given_options(service, request) : 0;
 }
 
 static struct config_limits build_limits(const json_t *limits)
@@ -274,114 +325,56 @@ static void build_phases(struct config_service *service, const json_t *object)
     service->limits = build_limits(find(object, "services[].limits"));
 }
 
+/* object: of the tree; NULL: the command line alone makes the service, without JSON. request: what
+ * the command line says of it; NULL: nothing. */
 static int build_service(struct config_service *service, const struct config_source *source,
-                         json_t *object, size_t index, const struct json_place *place)
+                         const struct config_request *request, json_t *object, size_t index,
+                         const struct json_place *place)
 {
-    bool is_command = config_source_is_command(source, index, "plugin", NULL);
-    const char *base = is_command ? source->working_directory : source->file.directory;
-
-    service->name = json_string_value(json_object_get(object, "name"));
-    service->plugin = json_string_value(json_object_get(object, "plugin"));
+    service->name = object ? json_string_value(json_object_get(object, "name")) : request->name;
+    service->plugin = object ? json_string_value(json_object_get(object, "plugin"))
+                             : request->plugin;
     build_phases(service, object);
-    service->plugin_base = strdup(base);
+    service->plugin_base = strdup(request ? source->working_directory : source->file.directory);
     service->origin = service_origin(source, index, place);
-    if (!service->plugin_base || !service->origin ||
-        build_listens(service, source, object, index, *place) < 0)
+    if (!service->plugin_base || !service->origin)
         return -1;
-    return build_options(service, source, object, index);
+    if ((config_source_is_command(source, index, "listen", NULL)
+             ? build_given_listens(service, request)
+             : build_listens(service, source, object, *place)) < 0)
+        return -1;
+    return build_options(service, object ? json_object_get(object, "options") : NULL, request);
 }
 
-static int build_services(struct config *config, const struct config_source *source)
+static int build_services(struct config *config, const struct config_source *source,
+                          const struct config_request *request)
 {
-    json_t *services = json_object_get(source->tree, "services");
+    json_t *services = source->tree ? json_object_get(source->tree, "services") : NULL;
+    const size_t count = services ? json_array_size(services) : 1;
     struct json_place place = {NULL, NULL, 0, 0};
     struct json_place key;
 
-    config->services = calloc(json_array_size(services), sizeof *config->services);
+    config->services = calloc(count, sizeof *config->services);
     if (!config->services)
         return -1;
     if (source->file.text)
         json_place_start(&place, source->file.text, source->file.size);
     if (json_place_member(&place, "services", &key, &place))
         json_place_first(&place);
-    for (size_t i = 0; i < json_array_size(services); i++) {
+    for (size_t i = 0; i < count; i++) {
+        const bool is_command = source->has_command && i == source->command_index;
+
         config->service_count++;
-        if (build_service(&config->services[i], source, json_array_get(services, i), i, &place) < 0)
+        if (build_service(&config->services[i], source, is_command ? request : NULL,
+                          services ? json_array_get(services, i) : NULL, i, &place) < 0)
             return -1;
         json_place_next(&place);
     }
     return 0;
 }
 
-/* ---- without a file ---- */
-
-static int build_given_listens(struct config_service *service, const struct config_request *request)
-{
-    service->listen = calloc(request->listen_count + 1, sizeof *service->listen);
-    if (!service->listen)
-        return -1;
-    for (; service->listen_count < request->listen_count; service->listen_count++) {
-        struct config_listen *listen = &service->listen[service->listen_count];
-
-        listen->origin = strdup(command_line);
-        if (build_listen(listen, request->listen[service->listen_count], NULL) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int build_given_options(struct config_service *service, const struct config_request *request)
-{
-    service->options = calloc(request->option_count + 1, sizeof *service->options);
-    if (!service->options)
-        return -1;
-    for (size_t i = 0; i < request->option_count; i++) {
-        struct config_option *option = &service->options[service->option_count];
-        const size_t length = strcspn(request->options[i], "=");
-
-        if (config_key_is_users(request->options[i]))
-            continue;
-        option->name = strndup(request->options[i], length);
-        if (!option->name)
-            return -1;
-        option->text = request->options[i] + length + 1;
-        service->option_count++;
-    }
-    return 0;
-}
-
-/* The one service that the command line alone makes. It needs no JSON. */
-static int build_given_service(struct config *config, const struct config_request *request)
-{
-    struct config_service *service = calloc(1, sizeof *service);
-
-    config->services = service;
-    if (!service)
-        return -1;
-    config->service_count = 1;
-    service->name = request->name;
-    service->plugin = request->plugin;
-    build_phases(service, NULL);
-    service->plugin_base = strdup(config->source->working_directory);
-    service->origin = strdup(command_line);
-    if (!service->plugin_base || !service->origin || build_given_listens(service, request) < 0)
-        return -1;
-    return build_given_options(service, request);
-}
-
-static int build_given(struct config *config, const struct config_request *request,
-                       struct error_list *errors)
-{
-    build_process(config, NULL);
-    config->plugin_dirs = calloc(1, sizeof *config->plugin_dirs);
-    if (!config->plugin_dirs || build_given_service(config, request) < 0)
-        return error_list_out_of_memory(errors);
-    return 0;
-}
-
-/* ---- from JSON ---- */
-
-static int build(struct config *config, struct error_list *errors)
+static int build(struct config *config, const struct config_request *request,
+                 struct error_list *errors)
 {
     const struct config_source *source = config->source;
 
@@ -389,7 +382,7 @@ static int build(struct config *config, struct error_list *errors)
     if (source->file.path && !(config->path = strdup(source->file.path)))
         return error_list_out_of_memory(errors);
     if (build_log_file(config, source) < 0 || build_log_to(config, source) < 0 ||
-        build_plugin_dirs(config, source) < 0 || build_services(config, source) < 0)
+        build_plugin_dirs(config, source) < 0 || build_services(config, source, request) < 0)
         return error_list_out_of_memory(errors);
     return 0;
 }
@@ -422,12 +415,12 @@ static int load(struct config *config, const struct config_request *request,
     if (config_command_line_check(request, errors) < 0 ||
         config_command_line_begin(config->source, request, errors) < 0)
         return -1;
-    if (!request->file && !request->is_printed)
-        return build_given(config, request, errors);
-    if (read_file(config->source, request, errors) < 0 ||
-        config_command_line_merge(config->source, request, errors) < 0)
+    /* A service of the command line alone is made without JSON. */
+    if ((request->file || request->is_printed) &&
+        (read_file(config->source, request, errors) < 0 ||
+         config_command_line_merge(config->source, request, errors) < 0))
         return -1;
-    return build(config, errors);
+    return build(config, request, errors);
 }
 
 int config_load(struct config *config, const struct config_request *request,

@@ -96,8 +96,8 @@ struct config {
  * found, each an error of its own (one line of stderr each), in
  * ret_errors/ret_count, to be freed by free(). They all have the same code: of
  * the command line (64), of the file as a file (66, 71, 77, 78), or of what it
- * says (78); the first of these kinds comes alone. (Only without any memory
- * is there no error in it: 71.) */
+ * says (78); the first of these kinds comes alone. Only without any memory
+ * is there no error in it: 71. */
 int config_load(struct config *config, const struct config_request *request,
                 struct error **ret_errors, size_t *ret_count);
 void config_finish(struct config *config);

@@ -23,7 +23,7 @@ static void add(uint64_t *digest, const char *text)
     } while (*byte++);
 }
 
-/* (NULL is not the empty text: that has one NUL more.) */
+/* NULL is not the empty text: that has one NUL more. */
 static void add_text(uint64_t *digest, const char *key, const char *value)
 {
     add(digest, key);

@@ -41,7 +41,7 @@ const char *json_quote(const char *string, char *text, size_t size)
     while (*at) {
         char escaped[8];
         bool is_control;
-        /* (A character is shown whole or not at all.) */
+        /* A character is shown whole or not at all. */
         const size_t length = safe_text_character(at, &is_control);
         const bool is_plain_text = length > 1 && !is_control;
         const size_t written = is_plain_text

@@ -1,6 +1,7 @@
 /* The configuration keys. To add one, add its row; see config/keys.h. */
 #include "config/keys.h"
 
+#include "base/words.h"
 #include "library/libjansson.h"
 
 #include <string.h>
@@ -14,7 +15,6 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const notify_moments[] = {"bound", "ready", NULL};
 static const char *const load_failures[] = {"exit", "retry", "degraded", NULL};
 static const char *const seals[] = {"enforce", "log", "off", NULL};
-static const char *const warmups[] = {"hold", "serve", "refuse", "backlog", NULL};
 
 bool config_name_is_valid(const char *name)
 {
@@ -114,7 +114,7 @@ const struct config_key config_keys[] = {
      .of = OF_TCP,
      .meaning = "Bind an address that the machine does not have yet, as before its network is up. "
                 "Only for TCP."},
-    {.path = "services[].warmup", .types = CONFIG_STRING, .choices = warmups,
+    {.path = "services[].warmup", .types = CONFIG_STRING, .choices = words_of_warmup,
      .meaning = "What clients get until the state is loaded: held and answered then, served without "
                 "it, refused with the backend's busy answer, or left in the kernel's queue. "
                 "Default: what the backend declares, else hold."},

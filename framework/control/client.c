@@ -83,7 +83,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* (Who leaves it is told by send(), too.) */
+        /* Who leaves it is told by send(), too. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;
@@ -97,7 +97,7 @@ static bool flush(struct control_client *client)
 }
 
 /* Takes the line. False: the client is gone. */
-static bool say(struct control_client *client, char *take_line)
+static bool send_line(struct control_client *client, char *take_line)
 {
     const bool failed = !take_line ||
                         buffer_append(&client->output, take_line, strlen(take_line)) < 0;
@@ -116,7 +116,7 @@ static bool answer_first_request(struct control_client *client, size_t size)
 
     client->used -= size + 1;
     memmove(client->request, client->request + size + 1, client->used);
-    return say(client, line);
+    return send_line(client, line);
 }
 
 static const char *end_of_request(const struct control_client *client)
@@ -146,7 +146,7 @@ static void answer_requests(struct control_client *client)
 
     if (!end && client->used == sizeof client->request) {
         client->is_leaving = true;
-        say(client, control_refusal("a request is a line of at most 4096 bytes"));
+        send_line(client, control_refusal("a request is a line of at most 4096 bytes"));
         return;
     }
     if (end && !answer_first_request(client, (size_t)(end - client->request)))
@@ -247,7 +247,7 @@ void control_clients_tell(struct control_clients *clients, const struct rpd_serv
         if (client->output.size > PENDING_MAX)
             close_client(client);
         else
-            say(client, control_event(service, phase));
+            send_line(client, control_event(service, phase));
     }
 }
 

@@ -167,7 +167,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         control->is_refused = false;
         return;
     }
-    /* (Of a shortage the services say so.) */
+    /* Of a shortage the services say so. */
     if (!control->is_refused && !error_is_shortage(ended))
         log_line(RPD_LOG_WARNING, control->name,
                  "cannot accept clients of the control socket (accept: %s); they wait until it is "

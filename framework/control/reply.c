@@ -3,6 +3,7 @@
 
 #include "base/build.h"
 #include "base/log.h"
+#include "base/words.h"
 #include "config/keys.h"
 #include "library/libjansson.h"
 
@@ -17,20 +18,6 @@
 #include <unistd.h>
 
 enum { VERSION = 1 };
-
-static const char *const phase_names[] = {
-    [RPD_PHASE_STARTING] = "starting", [RPD_PHASE_WARMING] = "warming",
-    [RPD_PHASE_READY] = "ready",       [RPD_PHASE_DRAINING] = "draining",
-    [RPD_PHASE_STOPPING] = "stopping", [RPD_PHASE_STOPPED] = "stopped",
-};
-
-static const char *const part_states[] = {
-    [RPD_PART_WAITING] = "waiting", [RPD_PART_LOADING] = "loading", [RPD_PART_STALLED] = "stalled",
-    [RPD_PART_PAUSED] = "paused",   [RPD_PART_LOADED] = "loaded",   [RPD_PART_FAILED] = "failed",
-};
-
-#define NAME_OF(names, at)                                                                         \
-    ((size_t)(at) < sizeof(names) / sizeof *(names) ? (names)[at] : "unknown")
 
 /* ---- lines ------------------------------------------------------------------------ */
 
@@ -85,7 +72,7 @@ static json_t *text_of(const char *text)
 
 static json_t *phase_of(const struct rpd_service *service, enum rpd_phase phase)
 {
-    return json_pack("{s:s, s:s, s:b}", "name", service->name, "phase", NAME_OF(phase_names, phase),
+    return json_pack("{s:s, s:s, s:b}", "name", service->name, "phase", word_of_phase(phase),
                      "degraded", service_is_degraded(service));
 }
 
@@ -108,7 +95,7 @@ static json_t *parts_of(const struct rpd_state_page *page)
         json_array_append_new(
             parts, json_pack("{s:o, s:I, s:I, s:o, s:s}", "name", text_of(part->name), "done",
                              (json_int_t)part->done, "total", (json_int_t)part->total, "unit",
-                             text_of(part->unit), "state", NAME_OF(part_states, part->state)));
+                             text_of(part->unit), "state", word_of_part(part->state)));
     }
     return parts;
 }
@@ -130,8 +117,7 @@ static json_t *status_of(struct rpd_service *service)
     state_page_copy(&service->state_page, &page);
     status = phase_of(service, (enum rpd_phase)page.phase);
     json_object_set_new(status, "endpoints", endpoints_of(service));
-    json_object_set_new(status, "warmup",
-                        json_string(config_key_at("services[].warmup")->choices[service->warmup]));
+    json_object_set_new(status, "warmup", json_string(word_of_warmup(service->warmup)));
     json_object_set_new(status, "clients", clients_of(&page));
     json_object_set_new(status, "load_permille", json_integer(page.load_permille));
     json_object_set_new(status, "parts", parts_of(&page));
@@ -218,7 +204,7 @@ enum { CLIENTS_SHOWN = 1000 };
 /* Who it is: a process, by the kernel's word of when it connected, or an address. */
 static void add_peer(json_t *json, int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t length = sizeof address, size = sizeof(struct ucred);
     char host[INET6_ADDRSTRLEN] = "";
     struct ucred peer;
@@ -327,7 +313,7 @@ char *control_reply(const struct control_subject *subject, const char *request, 
 char *control_event(const struct rpd_service *service, enum rpd_phase phase)
 {
     json_t *event = json_pack("{s:i, s:s, s:s, s:s}", "v", VERSION, "event", "phase", "service",
-                              service->name, "phase", NAME_OF(phase_names, phase));
+                              service->name, "phase", word_of_phase(phase));
 
     if (event && service_is_degraded(service))
         json_object_set_new(event, "degraded", json_boolean(true));

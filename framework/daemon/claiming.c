@@ -31,8 +31,8 @@ static int refuse_listed_twice(const struct attachment *a, const struct attachme
                      endpoint->text, a->service->name, b->service->name);
 }
 
-/* Every endpoint is wanted once. (Two spellings of one path are found when it is
- * claimed.) */
+/* Every endpoint is wanted once. Two spellings of one path are found when it is
+ * claimed. */
 static int check_endpoints(const struct daemon *daemon, struct error *error)
 {
     struct attachment **all = calloc(daemon->endpoint_count, sizeof(struct attachment *));
@@ -124,7 +124,7 @@ static void clear_remains(struct daemon *daemon)
 }
 
 /* A directory may be replaced or removed just when it has been opened: a lock in it is then found
- * by nobody, or cannot be made. (From serve on moving.h looks after that.) */
+ * by nobody, or cannot be made. From serve on moving.h looks after that. */
 int daemon_claim(struct daemon *daemon, struct error *error)
 {
     enum { TRIES = 10 };

@@ -18,7 +18,9 @@
 #include "daemon/process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
+#include "guard/exit_guard.h"
 #include "guard/forked.h"
+#include "guard/last_line.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/signals.h"
@@ -33,12 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void say(const struct error *error)
-{
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-}
 
 /* ---- inspect ---- */
 
@@ -150,7 +146,7 @@ static int check_options(struct daemon *daemon, struct error *error)
         /* All but the last are said here; that one is ours to return. */
         for (size_t i = 0; i < count; i++) {
             if (mistakes++ > 0)
-                say(error);
+                outcome_report(error);
             *error = errors[i];
         }
         free(errors);
@@ -184,7 +180,7 @@ static int load_code(struct daemon *daemon, struct error *error)
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
     crash_except_sigbus(mapping_take_signal);
-    crash_guard_exit(clean_up_for_exit);
+    exit_guard_install(clean_up_for_exit);
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
     FOR_EACH_SERVICE(daemon, service) {
@@ -356,7 +352,7 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
         const struct step *step = &steps[begun];
         const uint64_t began_us = clock_us();
 
-        crash_set_step(step->name);
+        last_line_set_step(step->name);
         *ret_result = step->start(daemon, error);
         daemon->step_us[begun] = clock_us() - began_us;
         PROBE2(step, step->name, daemon->step_us[begun]);
@@ -369,7 +365,7 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 /* The way back. What a step had begun when it failed is undone, too. */
 static void stop(struct daemon *daemon, size_t begun)
 {
-    crash_set_step("stop");
+    last_line_set_step("stop");
     while (begun-- > 0)
         if (steps[begun].stop)
             steps[begun].stop(daemon);
@@ -402,7 +398,7 @@ static int run(struct daemon *daemon)
     begun = start(daemon, &error, &result);
     watchdog_disarm(WATCHDOG_START);
     if (result < 0) {
-        say(&error);
+        outcome_report(&error);
         if (adoption_is_hopeless((int)error.code))
             turn_away(daemon);
     } else if (begun < STEP_COUNT) {
@@ -426,7 +422,7 @@ static int check(struct daemon *daemon)
     if (!failed)
         failed = load_code(daemon, &error);
     if (failed)
-        say(&error);
+        outcome_report(&error);
     else
         FOR_EACH_SERVICE(daemon, service)
             printf("%s: %s: ok\n", service->name, service->plugin.path);
@@ -450,7 +446,7 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     if (!failed)
         failed = log_place_open(arguments, config, &error);
     if (failed) {
-        say(&error);
+        outcome_report(&error);
         adoption_turn_all_away(&daemon.adoption);
         adoption_finish(&daemon.adoption);
         return (int)error.code;
@@ -464,6 +460,6 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     notify_finish(&daemon.notify, config->drain_s * 1000);
     signals_finish();
     adoption_finish(&daemon.adoption);
-    crash_allow_exit();
+    exit_guard_allow();
     return code;
 }

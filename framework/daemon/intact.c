@@ -6,7 +6,7 @@
 
 #include "base/fork_guard.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/signals.h"
 
 #include <errno.h>
@@ -36,12 +36,12 @@ static void list_services(const struct intact *intact, char *ret, size_t size)
 
 static struct suspect suspect_of(const struct intact *intact)
 {
-    const struct crash_place place = crash_last_place_of(crash_context_here());
+    const struct foreign_place place = foreign_last_place_of(foreign_here());
     const char *last;
     char name[128], services[256] = "";
     struct suspect suspect = {.subject = NULL};
 
-    last = place.service ? crash_callback_name(place.callback, name, sizeof name) : "a callback";
+    last = place.service ? foreign_callback_name(place.callback, name, sizeof name) : "a callback";
     if (intact->service_count == 1) {
         suspect.subject = intact->services[0].name;
         snprintf(suspect.text, sizeof suspect.text,
@@ -65,7 +65,7 @@ void intact_name_suspect(const struct intact *intact, char *ret, size_t size)
 
 /* ---- signals ----------------------------------------------------------------------- */
 
-/* (A plugin that does it again and again is named once.) */
+/* A plugin that does it again and again is named once. */
 static void look_at_signals(struct intact *intact)
 {
     char changes[sizeof intact->told_signals];
@@ -75,7 +75,7 @@ static void look_at_signals(struct intact *intact)
         strcmp(changes, intact->told_signals) == 0)
         return;
     memcpy(intact->told_signals, changes, sizeof changes);
-    suspect = suspect_of(intact); /* (which reads files) */
+    suspect = suspect_of(intact); /* which reads files */
     log_line(RPD_LOG_WARNING, suspect.subject,
              "%s changed %s on the loop's thread; put back: these are rpd's", suspect.text,
              changes);

@@ -2,11 +2,11 @@
  * process, may take away: signal mask and handlers of the loop's thread, and the descriptors of
  * listeners, locks and the loop. Looked at once a second. What has changed is named, with
  * the callback that ran last, and put back or made again; where that is impossible the daemon
- * stops (70). (Whose callback it was is only certain where there is one service.)
+ * stops (70). Whose callback it was is only certain where there is one service.
  *
- * (The loop's epoll descriptor is not among them: that it is closed is seen at once.
+ * The loop's epoll descriptor is not among them: that it is closed is seen at once.
  * Without the pulse's timer the loop does not turn, which is the watchdog's business. A
- * descriptor of the same kind in the place of one of the loop's is not noticed.) */
+ * descriptor of the same kind in the place of one of the loop's is not noticed. */
 #ifndef FRAMEWORK_INTACT_H
 #define FRAMEWORK_INTACT_H
 

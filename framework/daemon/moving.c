@@ -19,7 +19,7 @@ enum { MAKE_AFTER_US = 200000, LOST_MAX_US = 700000 };
 
 /* ---- where they are ------------------------------------------------------------------- */
 
-/* (The array is in the order of the directories, but for those that have moved.) */
+/* The array is in the order of the directories, but for those that have moved. */
 static bool same_directory(const struct claim *one, const struct claim *other)
 {
     return one->dirfd == other->dirfd || strcmp(one->directory, other->directory) == 0;
@@ -214,7 +214,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The file is always readable: what is waited for is the edge, which comes with each change.
- * (Without /proc the pulse has to do.) */
+ * Without /proc the pulse has to do. */
 static int watch_mounts(struct moving *moving, struct event_base *base)
 {
     moving->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);

@@ -78,8 +78,8 @@ void notify_init(struct notify *notify, int take_ready_fd)
 
 /* ---- messages ---------------------------------------------------------------------- */
 
-/* True: it has arrived, or never will. (A manager that was started anew listens on the same path
- * with another socket.) */
+/* True: it has arrived, or never will. A manager that was started anew listens on the same path
+ * with another socket. */
 static bool send_message(const struct notify *notify, const char *message)
 {
     ssize_t sent = send(notify->socket, message, strlen(message), MSG_NOSIGNAL);
@@ -125,7 +125,7 @@ static void write_ready_fd(struct notify *notify)
 
     if (notify->ready_fd < 0)
         return;
-    /* (A pipe that is full has been told enough.) */
+    /* A pipe that is full has been told enough. */
     if (poll(&room, 1, 0) > 0 && write(notify->ready_fd, "\n", 1) < 0) {
         /* the reader has gone */
     }
@@ -215,7 +215,7 @@ static void wait_until_taken(struct notify *notify, int patience_ms)
     struct pollfd room = {.fd = notify->socket, .events = POLLOUT};
 
     while ((notify->owes_ready || notify->owes_stopping) && clock_us() < until_us) {
-        /* (Others may fill it again, or there is no manager any more.) */
+        /* Others may fill it again, or there is no manager any more. */
         if (poll(&room, 1, clock_ms_until(until_us)) > 0)
             poll(NULL, 0, REST_MS);
         send_owed(notify);

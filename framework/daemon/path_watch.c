@@ -37,8 +37,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     watch->changed(watch->arg, NULL);
 }
 
-/* Somebody may have cut off a page, which the pulse sees. (What its owner stores in it is no
- * such event.) */
+/* Somebody may have cut off a page, which the pulse sees. What its owner stores in it is no
+ * such event. */
 static bool is_written_page(const struct inotify_event *event)
 {
     const char *dot = (event->mask & IN_MODIFY) && event->len > 0 ? strrchr(event->name, '.')
@@ -70,7 +70,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     ssize_t size = read(fd, events, sizeof events);
 
     (void)what;
-    /* (What is called may end this watch and begin another: then all has been looked at.) */
+    /* What is called may end this watch and begin another: then all has been looked at. */
     for (ssize_t at = 0; at < size && watch->starts == starts;) {
         const struct inotify_event *event = (const struct inotify_event *)(events + at);
 
@@ -96,7 +96,7 @@ static int add(struct path_watch *watch, const char *path, uint32_t mask, const 
     return 0;
 }
 
-/* (Where it cannot be watched the pulse has to do, too.) */
+/* Where it cannot be watched the pulse has to do, too. */
 static void add_parent(struct path_watch *watch, const char *path)
 {
     const char *slash = strrchr(path, '/');

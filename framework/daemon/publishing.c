@@ -58,7 +58,7 @@ int daemon_recall(struct daemon *daemon, struct error *error)
     watchdog_disarm(WATCHDOG_START);
     process_identity(boot_id, &start_time);
     FOR_EACH_SERVICE(daemon, service) {
-        /* (It has no name here: a history that is moved or made again is not this one.) */
+        /* It has no name here: a history that is moved or made again is not this one. */
         const int kept = restart_recall(daemon->runtime_dirfd, service->name);
 
         if (kept >= 0 && outcome_add_history(kept, "", start_time) < 0)

@@ -16,19 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int say(const struct error *error)
-{
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-    return (int)error->code;
-}
-
-static int say_all(struct error *errors, size_t count)
+static int report_all(struct error *errors, size_t count)
 {
     int code = count > 0 ? (int)errors[0].code : EXIT_SYSTEM;
 
     for (size_t i = 0; i < count; i++)
-        say(&errors[i]);
+        outcome_report(&errors[i]);
     free(errors);
     return code;
 }
@@ -41,7 +34,7 @@ static int run(const struct arguments *arguments, uint64_t started_us)
     int code = 0;
 
     if (config_load(&config, &arguments->request, &errors, &count) < 0)
-        return say_all(errors, count);
+        return report_all(errors, count);
     log_configure(config.log_level, config.log_format, (unsigned)config.log_limit);
     if (arguments->mode == ARGUMENTS_PRINT_CONFIG)
         config_print(&config);
@@ -64,13 +57,13 @@ int rpd_main(int argc, char **argv)
     failed = arguments_parse(&arguments, argc, argv, &error) < 0;
     outcome_set_start_fd(arguments.start_fd);
     if (failed)
-        code = say(&error);
+        code = outcome_report(&error);
     else if (arguments.mode == ARGUMENTS_HELP)
         fputs(arguments_help, stdout);
     else if (arguments.mode == ARGUMENTS_VERSION)
         puts("rpd " RPD_VERSION);
     else if (arguments.mode == ARGUMENTS_PRINT_SCHEMA)
-        code = config_print_schema(&error) < 0 ? say(&error) : 0;
+        code = config_print_schema(&error) < 0 ? outcome_report(&error) : 0;
     else
         code = run(&arguments, started_us);
     arguments_finish(&arguments);

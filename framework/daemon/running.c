@@ -1,11 +1,10 @@
 /* The daemon on its loop. See running.h. */
-#include "daemon/running.h"
+#include "daemon/running_inside.h"
 
 #include "base/clock.h"
-#include "base/directory.h"
 #include "base/log.h"
 #include "base/output.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
@@ -23,144 +22,8 @@
 enum {
     STOPPED_US = 1000000, /* a beat after so long is one of a stopped process, or of a loop that
                              stood still: that time counts for nobody */
-    TELL_US = 1000000,    /* how often the manager is told, at most */
-    HIDDEN_US = 50000     /* for those who had found the path before it went */
+    TELL_US = 1000000     /* how often the manager is told, at most */
 };
-
-/* ---- the stop ---------------------------------------------------------------- */
-
-static void leave_when_stopped(struct running *running)
-{
-    FOR_EACH_SERVICE(running, service)
-        /* (Those behind one whose serve failed were never started.) */
-        if (service->phase != RPD_PHASE_STARTING && service->phase != RPD_PHASE_STOPPED)
-            return;
-    running->stopped = true;
-    event_base_loopbreak(running->base);
-}
-
-/* The drain, and a second for what comes after it: then the end is forced. */
-static int stop_limit_ms(const struct running *running)
-{
-    return running->config->drain_s * 1000 + 1000;
-}
-
-/* A stop that is forced keeps the code of its reason, if there was one. */
-static void limit_stop(const struct running *running, int exit_code)
-{
-    watchdog_describe(WATCHDOG_STOP, exit_code ? (enum exit_code)exit_code : EXIT_INTERNAL, "stop",
-                      "drain", "not over one second after drain_s had passed; the end was forced");
-    signals_limit_stop(stop_limit_ms(running));
-}
-
-static void await_drain_deadline(struct running *running, uint64_t now_us)
-{
-    const uint64_t left_us = running->drain_due_us - now_us;
-    const struct timeval left = {.tv_sec = (time_t)(left_us / 1000000),
-                                 .tv_usec = (suseconds_t)(left_us % 1000000)};
-
-    FOR_EACH_SERVICE(running, service)
-        atomic_store(&service->stop_due_us, running->drain_due_us);
-    event_add(running->drain_deadline, &left);
-}
-
-static void set_drain_deadline(struct running *running)
-{
-    uint64_t now_us;
-
-    running->drain_lost_us = watchdog_lost_us(); /* first: what is lost from here on counts */
-    now_us = clock_us();
-    running->drain_due_us = now_us + (uint64_t)running->config->drain_s * 1000000;
-    await_drain_deadline(running, now_us);
-}
-
-static void begin_stop(struct running *running, int exit_code, const char *why)
-{
-    if (running->stopping)
-        return;
-    running->stopping = true;
-    running->exit_code = exit_code;
-    notify_stopping(running->notify);
-    notify_extend(running->notify, (uint64_t)stop_limit_ms(running) * 1000);
-    notify_status(running->notify, "draining");
-    log_line(RPD_LOG_INFO, NULL, "stopping: %s", why);
-    watchdog_leave_loop();
-    limit_stop(running, exit_code);
-    watchdog_arm(WATCHDOG_STOP, stop_limit_ms(running));
-    set_drain_deadline(running);
-    FOR_EACH_SERVICE(running, service)
-        service_drain(service);
-    leave_when_stopped(running);
-}
-
-/* Time in which the process was stopped does not count: its clients could not finish
- * either. (libevent's timer may also be early, by the time that it took to begin.) */
-static bool put_off_drain_deadline(struct running *running)
-{
-    const uint64_t lost_us = watchdog_lost_us();
-    const uint64_t now_us = clock_us();
-
-    running->drain_due_us += lost_us - running->drain_lost_us;
-    running->drain_lost_us = lost_us;
-    if (now_us >= running->drain_due_us)
-        return false;
-    await_drain_deadline(running, now_us);
-    return true;
-}
-
-static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
-{
-    struct running *running = arg;
-
-    (void)fd;
-    (void)what;
-    if (put_off_drain_deadline(running))
-        return;
-    FOR_EACH_SERVICE(running, service)
-        service_cut_off(service);
-}
-
-/* ---- an idle exit -------------------------------------------------------------- */
-
-static bool all_are_idle(const struct running *running, uint64_t now_us)
-{
-    FOR_EACH_SERVICE(running, service)
-        if (!service_is_idle(service, now_us))
-            return false;
-    return true;
-}
-
-/* First nobody finds us any more; whoever had found us before that is queued by
- * the time the loop has turned for a while, and calls the exit off. */
-static void try_idle_exit(struct running *running)
-{
-    static const struct timeval a_while = {.tv_usec = HIDDEN_US};
-
-    running->hidden = true;
-    FOR_EACH_SERVICE(running, service)
-        service_hide(service);
-    event_add(running->hidden_long_enough, &a_while);
-}
-
-static void on_hidden_long_enough(evutil_socket_t fd, short what, void *arg)
-{
-    struct running *running = arg;
-
-    (void)fd;
-    (void)what;
-    running->hidden = false;
-    if (running->stopping)
-        return;
-    FOR_EACH_SERVICE(running, service)
-        service_pulse(service, clock_us(), 0, 0);
-    if (all_are_idle(running, clock_us())) {
-        begin_stop(running, EXIT_STOPPED, "nobody has come for idle_exit_s");
-        return;
-    }
-    FOR_EACH_SERVICE(running, service)
-        service_unhide(service);
-    log_line(RPD_LOG_INFO, NULL, "an idle exit is called off: a client came");
-}
 
 /* ---- what the service manager is told ---------------------------------------------- */
 
@@ -220,15 +83,13 @@ static void on_stopped(void *arg, struct rpd_service *service, const struct erro
             running->exit_code = (int)error->code;
         }
     }
-    leave_when_stopped(running);
+    running_leave_when_stopped(running);
 }
 
-static void on_failed(void *arg, struct rpd_service *service, const struct error *error)
+void running_on_failed(void *arg, struct rpd_service *service, const struct error *error)
 {
     (void)service;
-    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
-    outcome_note(error->text);
-    begin_stop(arg, (int)error->code, "a service cannot go on");
+    running_stop(arg, outcome_report(error), "a service cannot go on");
 }
 
 static bool all_are_ready(const struct running *running)
@@ -285,7 +146,7 @@ static void stop_by_signal(struct running *running)
 
     signals_describe_stop(sender);
     snprintf(why, sizeof why, "told to by %s", sender);
-    begin_stop(running, EXIT_STOPPED, why);
+    running_stop(running, EXIT_STOPPED, why);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
@@ -320,100 +181,6 @@ static void on_slow(void *arg, const struct slow_callback *slow)
 }
 
 /* ---- files and directories ------------------------------------------------------------ */
-
-static void on_path_changed(void *arg, const char *name);
-
-static int watch_paths(struct running *running)
-{
-    struct path_watch_directory *directories = calloc(running->claim_count, sizeof *directories);
-    int started = -1;
-
-    if (!directories)
-        return -1;
-    for (size_t i = 0; i < running->claim_count; i++)
-        directories[i] = (struct path_watch_directory){
-            running->claims[i]->dirfd, running->claims[i]->directory,
-            !strcmp(running->claims[i]->directory, running->runtime_dir)};
-    started = path_watch_start(&running->path_watch, running->base, directories,
-                               running->claim_count, on_path_changed, running);
-    free(directories);
-    return started;
-}
-
-static void heal(struct running *running, const char *name)
-{
-    FOR_EACH_SERVICE(running, service)
-        service_heal(service, name);
-    control_heal(running->control, name);
-}
-
-/* False: nothing is left to heal, or nothing can be made there. (An idle exit looks when it is
- * called off.) */
-static bool look_at_directories(struct running *running)
-{
-    if (running->hidden)
-        return false;
-    switch (moving_look(&running->moving)) {
-    case MOVING_AT_HOME: return true;
-    case MOVING_LOST: return false;
-    case MOVING_MOVED: break;
-    }
-    path_watch_stop(&running->path_watch);
-    if (watch_paths(running) < 0)
-        log_line(RPD_LOG_ERROR, NULL,
-                 "out of memory: files that are removed are not made again at once");
-    heal(running, NULL);
-    return false;
-}
-
-static void on_path_changed(void *arg, const char *name)
-{
-    rest_end();
-    if (look_at_directories(arg))
-        heal(arg, name);
-}
-
-static void on_directories_changed(void *arg)
-{
-    rest_end();
-    look_at_directories(arg);
-}
-
-static void on_cannot_move(void *arg, const struct error *error)
-{
-    on_failed(arg, NULL, error);
-}
-
-static int start_moving(struct running *running)
-{
-    running->moving = (struct moving){
-        .services = running->services,
-        .service_count = running->service_count,
-        .claims = running->claims,
-        .claim_count = running->claim_count,
-        .control = running->control,
-        .runtime_dir = running->runtime_dir,
-        .runtime_dirfd = running->runtime_dirfd,
-        .look = on_directories_changed,
-        .failed = on_cannot_move,
-        .arg = running,
-    };
-    return moving_start(&running->moving, running->base);
-}
-
-/* As PostgreSQL does: cleaners remove what was not used for some days. */
-static void touch_files(struct running *running, uint64_t now_us)
-{
-    enum { AN_HOUR_S = 3600 };
-
-    if (now_us - running->touched_us < AN_HOUR_S * UINT64_C(1000000))
-        return;
-    running->touched_us = now_us;
-    directory_keep(running->runtime_dirfd);
-    FOR_EACH_SERVICE(running, service)
-        service_touch(service);
-    control_touch(running->control);
-}
 
 /* ---- the rest ------------------------------------------------------------------------ */
 
@@ -463,16 +230,16 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     control_heal_again(running->control, now_us);
     notify_turn(running->notify, now_us);
     log_tell_left_out(false);
-    look_at_directories(running);
+    running_look_at_directories(running);
     intact_look(&running->intact, now_us, running->stopping || running->hidden);
-    touch_files(running, now_us);
+    running_touch_files(running, now_us);
     orphans_reap(&running->orphans, now_us);
     census_look(&running->census, now_us, running->place_pool.taken > 0);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
-    if (all_are_idle(running, now_us))
-        try_idle_exit(running);
+    if (running_is_idle(running, now_us))
+        running_try_idle_exit(running);
     else
         rest_if_possible(running, now_us);
 }
@@ -523,7 +290,7 @@ static int watch_paths_again(void *arg)
     struct running *running = arg;
 
     path_watch_stop(&running->path_watch);
-    return watch_paths(running);
+    return running_watch_paths(running);
 }
 
 static int open_signals_again(void *arg)
@@ -542,8 +309,9 @@ static int make_events(struct running *running)
 {
     running->signal_event = event_new(running->base, signals_fd(), EV_READ | EV_PERSIST, on_signal,
                                       running);
-    running->drain_deadline = evtimer_new(running->base, on_drain_deadline, running);
-    running->hidden_long_enough = evtimer_new(running->base, on_hidden_long_enough, running);
+    running->drain_deadline = evtimer_new(running->base, running_on_drain_deadline, running);
+    running->hidden_long_enough = evtimer_new(running->base, running_on_hidden_long_enough,
+                                              running);
     running->beat_us = running->touched_us = clock_us();
     return running->signal_event && running->drain_deadline && running->hidden_long_enough &&
                    event_add(running->signal_event, NULL) == 0 &&
@@ -558,11 +326,12 @@ int running_open(struct running *running, struct error *error)
 
     if (signals_open(error) < 0)
         return -1;
-    crash_thread_is_loop();
+    foreign_thread_is_loop();
     running->base = make_base();
     if (!running->base || make_events(running) < 0 ||
-        conn_loop_init(&running->conn_loop, running->base) < 0 || watch_paths(running) < 0 ||
-        start_moving(running) < 0 || control_start(running->control, running->base, &subject) < 0)
+        conn_loop_init(&running->conn_loop, running->base) < 0 ||
+        running_watch_paths(running) < 0 || running_start_moving(running) < 0 ||
+        control_start(running->control, running->base, &subject) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
     return pool_create(&running->pool, running->base, running->config->workers,
@@ -647,11 +416,11 @@ static void leave_loop(void *base)
 
 int running_serve(struct running *running, struct error *error)
 {
-    static const struct service_events events = {on_phase, on_ready, on_degraded, on_failed,
+    static const struct service_events events = {on_phase, on_ready, on_degraded, running_on_failed,
                                                  on_stopped};
 
-    limit_stop(running, EXIT_STOPPED);
-    /* (A backend's serve must not block either.) */
+    running_limit_stop(running, EXIT_STOPPED);
+    /* A backend's serve must not block either. */
     watchdog_watch_loop(running->config->stall_s, running->config->slow_ms, on_slow, running);
     forked_leaves_loop(leave_loop, running->base);
     begin_intact(running);
@@ -663,14 +432,14 @@ int running_serve(struct running *running, struct error *error)
         service->daemon = running;
         service->place_pool = &running->place_pool;
         if (service_serve(service, &running->conn_loop, running->pool, error) < 0) {
-            on_failed(running, service, error);
+            running_on_failed(running, service, error);
             break;
         }
     }
     if (signals_stop_requested())
         stop_by_signal(running);
     /* What was removed before the watch began. */
-    on_path_changed(running, NULL);
+    running_on_path_changed(running, NULL);
     /* Until we say so: a plugin may break the loop, too, and a break that comes
      * before the loop is forgotten. */
     while (!running->stopped) {

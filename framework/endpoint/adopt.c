@@ -156,7 +156,7 @@ void adoption_turn_away(int listener_fd)
 {
     const int flags = fcntl(listener_fd, F_GETFL);
 
-    /* (It may block, and whoever shares it be quicker.) */
+    /* It may block, and whoever shares it be quicker. */
     if (flags < 0 || fcntl(listener_fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return;
     for (int i = 0; i < TURNED_AWAY_MAX; i++) {

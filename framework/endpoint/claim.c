@@ -243,7 +243,7 @@ static int take_anew(struct claim **claims, size_t count, int fresh_runtime_dirf
 static void replace_directory(int dirfd, int fresh_dirfd)
 {
     residue_leave(dirfd);
-    dup3(fresh_dirfd, dirfd, O_CLOEXEC); /* (of two open ones: it cannot fail) */
+    dup3(fresh_dirfd, dirfd, O_CLOEXEC); /* of two open ones: it cannot fail */
 }
 
 static void take_over(struct claim *claim, struct claim *fresh)

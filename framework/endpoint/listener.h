@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "endpoint/claim.h"
 #include "endpoint/endpoint.h"
+#include "guard/foreign.h"
 #include "guard/residue.h"
 
 #include <rpd/service.h>
@@ -49,8 +50,8 @@ struct rpd_listener {
 /* A backend's own bind. */
 struct listener_bind {
     rpd_bind_fn bind;
-    enum config_seal seal;        /* as seal_prepare() has returned it */
-    const char *service, *plugin; /* for the crash line, and what is said of it */
+    enum config_seal seal;      /* as seal_prepare() has returned it */
+    struct foreign_owner owner; /* named in errors, too */
 };
 
 bool listener_needs_claim(const struct rpd_listener *listener);
@@ -72,7 +73,7 @@ int listener_publish(struct rpd_listener *listener, struct error *error);
 void listener_sweep(const struct rpd_listener *listener);
 
 /* [loop] PUBLIC → WITHDRAWN: no new client finds it; those that are queued can
- * still be accepted. (TCP and adopted sockets cannot be withdrawn.) */
+ * still be accepted. TCP and adopted sockets cannot be withdrawn. */
 void listener_withdraw(struct rpd_listener *listener);
 
 /* [loop] WITHDRAWN → PUBLIC: the exit was called off. */

@@ -85,7 +85,7 @@ static bool offer(const struct sigaction *theirs, int number, siginfo_t *info, v
     sigpending(&pending);
     sigaction(number, NULL, &now);
     gave_up = sigismember(&pending, number) == 1 || now.sa_handler == SIG_DFL;
-    if (gave_up) /* (What is pending dies with the process.) */
+    if (gave_up) /* What is pending dies with the process. */
         sigaction(number, &ours, NULL);
     else
         pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,10 +1,10 @@
-/* Children that come back. See forked.h. What they call when they do, crash_leave_forked(), is
- * declared beside crash_leave(). */
+/* Children that come back. See forked.h. What they call when they do, foreign_leave_forked(), is
+ * declared beside foreign_leave(). */
 #include "guard/forked.h"
 
 #include "base/error.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,9 +21,9 @@ static struct {
 
 static void in_child(void)
 {
-    if (forked.leave && crash_context_here()->is_loop)
+    if (forked.leave && foreign_here()->is_loop)
         forked.leave(forked.loop);
-    crash_thread_is_forked();
+    foreign_thread_is_forked();
 }
 
 int forked_install(void)
@@ -43,21 +43,21 @@ void forked_leaves_loop(void (*leave)(void *loop), void *loop)
     forked.leave = leave;
 }
 
-_Noreturn void crash_leave_forked(void)
+_Noreturn void foreign_leave_forked(void)
 {
-    const struct crash_place place = crash_last_place_of(crash_context_here());
+    const struct foreign_place place = foreign_last_place_of(foreign_here());
     char name[128];
 
     if (!atomic_exchange(forked.named, true))
         log_line(RPD_LOG_WARNING, place.service,
                  "%s: its %s forked a child that returned to rpd; the child was ended: let it "
                  "call exec or _exit()",
-                 place.plugin, crash_callback_name(place.callback, name, sizeof name));
+                 place.plugin, foreign_callback_name(place.callback, name, sizeof name));
     _exit(EXIT_INTERNAL);
 }
 
 void forked_end_child(void)
 {
-    if (crash_context_here()->is_forked)
-        crash_leave_forked();
+    if (foreign_here()->is_forked)
+        foreign_leave_forked();
 }

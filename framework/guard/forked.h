@@ -3,7 +3,7 @@
  * send nothing to clients, since its thread is no longer the loop's (loop_only.h). One is
  * named in the life of the daemon.
  *
- * (A child made by vfork() or a raw clone() is not noticed.) */
+ * A child made by vfork() or a raw clone() is not noticed. */
 #ifndef FRAMEWORK_FORKED_H
 #define FRAMEWORK_FORKED_H
 

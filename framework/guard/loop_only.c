@@ -2,20 +2,21 @@
 #include "guard/loop_only.h"
 
 #include "base/log.h"
+#include "guard/foreign.h"
 #include "guard/symbol.h"
 
 void loop_only_name(const char *function, const void *caller, const char *outcome)
 {
-    const struct crash_context *here = crash_context_here();
+    const struct foreign_context *here = foreign_here();
     char where[256];
-    struct safe_text text;
+    struct text_builder text;
 
     if (here->is_forked)
-        return; /* crash_leave_forked() has the line */
-    safe_text_init(&text, where, sizeof where);
+        return; /* foreign_leave_forked() has the line */
+    text_init(&text, where, sizeof where);
     symbol_add(&text, (uintptr_t)caller, SYMBOL_RETURN_ADDRESS);
     where[text.used] = '\0';
-    log_line(RPD_LOG_WARNING, crash_place_of(here).service,
+    log_line(RPD_LOG_WARNING, foreign_place_of(here).service,
              "%s called %s() on %s%s; %s: only the loop's thread may call it, as in a job's done",
              where, function, here->thread ? "the thread of a " : "a thread of its own",
              here->thread ? here->thread : "", outcome);

@@ -10,7 +10,7 @@
 #ifndef FRAMEWORK_LOOP_ONLY_H
 #define FRAMEWORK_LOOP_ONLY_H
 
-#include "guard/crash.h"
+#include "guard/foreign.h"
 
 #include <stdatomic.h>
 
@@ -19,7 +19,7 @@ void loop_only_name(const char *function, const void *caller, const char *outcom
 #define LOOP_ONLY_(outcome)                                                                        \
     __extension__({                                                                                \
         static atomic_bool named_;                                                                 \
-        const bool is_elsewhere_ = __builtin_expect(!crash_context_.is_loop, 0);                   \
+        const bool is_elsewhere_ = __builtin_expect(!foreign_context_.is_loop, 0);                 \
         if (is_elsewhere_ && !atomic_exchange(&named_, true))                                      \
             loop_only_name(__func__, __builtin_return_address(0), outcome);                        \
         is_elsewhere_;                                                                             \

@@ -2,6 +2,7 @@
 #include "guard/outcome.h"
 
 #include "base/fork_guard.h"
+#include "base/log.h"
 #include "guard/symbol.h"
 
 #include <limits.h>
@@ -41,20 +42,20 @@ static struct {
 /* ---- lines ------------------------------------------------------------------- */
 
 /* Text of any length; control characters become '?'. */
-static void add_text(struct safe_text *line, const char *text)
+static void add_text(struct text_builder *line, const char *text)
 {
     while (*text)
-        text += safe_text_add(line, text);
+        text += text_add(line, text);
 }
 
-static void add_number(struct safe_text *line, int64_t number)
+static void add_number(struct text_builder *line, int64_t number)
 {
-    safe_text_add_decimal(line, number);
-    safe_text_add(line, " ");
+    text_add_decimal(line, number);
+    text_add(line, " ");
 }
 
 /* The rest of a line of the history is the whole line of the start fd. */
-static void add_who(struct safe_text *line)
+static void add_who(struct text_builder *line)
 {
     struct timespec now;
 
@@ -71,15 +72,15 @@ static const char *without_prefix(const char *text)
     return strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
 }
 
-static void add_end(struct safe_text *line, int code, const char *text)
+static void add_end(struct text_builder *line, int code, const char *text)
 {
     text = without_prefix(text ? text : outcome.note);
-    safe_text_add(line, "ended ");
+    text_add(line, "ended ");
     add_number(line, code);
     add_text(line, *text ? text : "-");
 }
 
-static void write_line(int fd, struct safe_text *line)
+static void write_line(int fd, struct text_builder *line)
 {
     line->bytes[line->used] = '\n'; /* in place of the NUL */
     if (write(fd, line->bytes, line->used + 1) < 0) {
@@ -92,7 +93,7 @@ static void write_line(int fd, struct safe_text *line)
 
 /* Nobody waits for a launcher that does not read. The descriptor that was used, or
  * -1; it is open. */
-static int tell_launcher(struct safe_text *line)
+static int tell_launcher(struct text_builder *line)
 {
     const int fd = atomic_exchange(&outcome.start_fd, -1);
     struct pollfd room = {.fd = fd, .events = POLLOUT};
@@ -155,7 +156,7 @@ int outcome_history(const char *service)
     return history ? atomic_load(&history->fd) : -1;
 }
 
-/* (An end that is being noted on another thread has taken the old one: it is then left open.) */
+/* An end that is being noted on another thread has taken the old one: it is then left open. */
 void outcome_replace_history(const char *service, int take_fd)
 {
     struct history *history = history_of(service);
@@ -174,17 +175,17 @@ void outcome_replace_history(const char *service, int take_fd)
 void outcome_bound(void)
 {
     char bytes[LINE_SIZE];
-    struct safe_text line;
+    struct text_builder line;
     int start_fd;
 
-    safe_text_init(&line, bytes, sizeof bytes);
+    text_init(&line, bytes, sizeof bytes);
     add_who(&line);
-    safe_text_add(&line, "bound 0 -");
+    text_add(&line, "bound 0 -");
     for (struct history *history = atomic_load(&outcome.histories); history;
          history = history->next)
         write_line(atomic_load(&history->fd), &line);
-    safe_text_init(&line, bytes, sizeof bytes);
-    safe_text_add(&line, "bound");
+    text_init(&line, bytes, sizeof bytes);
+    text_add(&line, "bound");
     start_fd = tell_launcher(&line);
     fork_guard_close(start_fd);
 }
@@ -193,13 +194,13 @@ void outcome_timed(const char *service, const char *text)
 {
     const int fd = outcome_history(service);
     char bytes[LINE_SIZE];
-    struct safe_text line;
+    struct text_builder line;
 
     if (fd < 0)
         return;
-    safe_text_init(&line, bytes, sizeof bytes);
+    text_init(&line, bytes, sizeof bytes);
     add_who(&line);
-    safe_text_add(&line, "timed 0 ");
+    text_add(&line, "timed 0 ");
     add_text(&line, text);
     write_line(fd, &line);
 }
@@ -209,12 +210,12 @@ void outcome_timed(const char *service, const char *text)
 static void keep_note(void)
 {
     char bytes[NOTE_SIZE + 16];
-    struct safe_text line;
+    struct text_builder line;
 
     if (!*outcome.note)
         return;
-    safe_text_init(&line, bytes, sizeof bytes);
-    safe_text_add(&line, "said ");
+    text_init(&line, bytes, sizeof bytes);
+    text_add(&line, "said ");
     add_text(&line, without_prefix(outcome.note));
     line.bytes[line.used++] = '\n'; /* in place of the NUL */
     if (line.used > sizeof outcome.earlier - outcome.earlier_size)
@@ -232,6 +233,13 @@ void outcome_note(const char *text)
     outcome.note[size] = '\0';
 }
 
+int outcome_report(const struct error *error)
+{
+    log_line(RPD_LOG_ERROR, NULL, "%s", error->text);
+    outcome_note(error->text);
+    return (int)error->code;
+}
+
 static void tell_earlier(int start_fd)
 {
     struct pollfd room = {.fd = start_fd, .events = POLLOUT};
@@ -247,12 +255,12 @@ static void tell_earlier(int start_fd)
 void outcome_ended(int code, const char *text)
 {
     char bytes[LINE_SIZE];
-    struct safe_text line;
+    struct text_builder line;
     int start_fd;
 
     if (!is_this_process())
         return;
-    safe_text_init(&line, bytes, sizeof bytes);
+    text_init(&line, bytes, sizeof bytes);
     add_who(&line);
     add_end(&line, code, text);
     for (struct history *history = atomic_load(&outcome.histories); history;
@@ -262,7 +270,7 @@ void outcome_ended(int code, const char *text)
         if (fd >= 0)
             write_line(fd, &line);
     }
-    safe_text_init(&line, bytes, sizeof bytes);
+    text_init(&line, bytes, sizeof bytes);
     add_end(&line, code, text);
     start_fd = tell_launcher(&line);
     tell_earlier(start_fd);

@@ -11,10 +11,12 @@
  * CODE is the exit code, or 128 and the signal. TEXT is the line on stderr that
  * says why, as text and without "rpd: "; "-": none. Each line is one write(2),
  * and each is written once, whichever of several ends comes first: a return
- * from main(), the watchdog's, a crash, an exit() of a plugin. (A process that
- * is killed says nothing.) State is global, as a signal handler has no other. */
+ * from main(), the watchdog's, a crash, an exit() of a plugin. A process that
+ * is killed says nothing. State is global, as a signal handler has no other. */
 #ifndef FRAMEWORK_OUTCOME_H
 #define FRAMEWORK_OUTCOME_H
+
+#include "base/error.h"
 
 /* [start] Where the launcher is told; -1: nowhere. Not closed before it is used. */
 void outcome_set_start_fd(int fd);
@@ -40,6 +42,9 @@ void outcome_timed(const char *service, const char *text);
 /* [start][loop], and [any] when the process is about to end. What was said on
  * stderr about why it will end. */
 void outcome_note(const char *text);
+
+/* [start][loop] Logs an error that ends the process or a start, and notes it. Its exit code. */
+int outcome_report(const struct error *error);
 
 /* [any], async-signal-safe. It ends now; text: why, one line, with or without
  * "rpd: "; NULL: what was noted. Does nothing in a child that a plugin has forked. */

@@ -63,14 +63,14 @@ static void end_now(void)
 static void read_command(pid_t pid, char command[17])
 {
     char path[32];
-    struct safe_text text;
+    struct text_builder text;
     ssize_t got = -1;
     int fd;
 
-    safe_text_init(&text, path, sizeof path - 1);
-    safe_text_add(&text, "/proc/");
-    safe_text_add_decimal(&text, pid);
-    safe_text_add(&text, "/comm");
+    text_init(&text, path, sizeof path - 1);
+    text_add(&text, "/proc/");
+    text_add_decimal(&text, pid);
+    text_add(&text, "/comm");
     path[text.used] = '\0';
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -161,7 +161,7 @@ void signals_install(void)
 
 int signals_open(struct error *error)
 {
-    /* (Not zero: the loop begins with what came before.) */
+    /* Not zero: the loop begins with what came before. */
     signals.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
     if (signals.fd < 0)
         return error_set(error, EXIT_SYSTEM, "start", "signals",

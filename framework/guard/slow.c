@@ -11,7 +11,7 @@
 static struct {
     atomic_int slow_ms; /* 0: not watched */
     pthread_t loop;
-    struct crash_context *context; /* the loop's */
+    struct foreign_context *context; /* the loop's */
     slow_report_fn report;
     void *arg;
     pthread_mutex_t mutex; /* for what follows */
@@ -29,7 +29,7 @@ static struct {
 void slow_begin(int slow_ms, slow_report_fn report, void *arg)
 {
     slow.loop = pthread_self();
-    slow.context = crash_own_context();
+    slow.context = foreign_own_context();
     slow.report = report;
     slow.arg = arg;
     atomic_store(&slow.slow_ms, slow_ms);
@@ -44,7 +44,7 @@ void slow_end(void)
  * returns: then it came too late.) */
 static bool take_found(uint64_t *ret_began_us, char ret_stack[STACK_TEXT_MAX])
 {
-    const uint64_t began_us = crash_began_us();
+    const uint64_t began_us = foreign_began_us();
     bool is_ours;
 
     pthread_mutex_lock(&slow.mutex);
@@ -52,18 +52,18 @@ static bool take_found(uint64_t *ret_began_us, char ret_stack[STACK_TEXT_MAX])
     *ret_began_us = began_us > slow.earliest_us ? began_us : slow.earliest_us;
     if (is_ours)
         snprintf(ret_stack, STACK_TEXT_MAX, "%s", slow.stack);
-    if (is_ours || crash_depth_of(slow.context) == 0) {
+    if (is_ours || foreign_depth_of(slow.context) == 0) {
         slow.found_us = 0;
-        atomic_fetch_and(&slow.context->attention, ~(unsigned)CRASH_ATTENTION_SLOW);
+        atomic_fetch_and(&slow.context->attention, ~(unsigned)FOREIGN_ATTENTION_SLOW);
     }
     pthread_mutex_unlock(&slow.mutex);
     return is_ours;
 }
 
-void crash_leave_slow(void)
+void foreign_leave_slow(void)
 {
     char stack[STACK_TEXT_MAX];
-    struct slow_callback found = {.place = crash_last_place_of(slow.context), .stack = stack};
+    struct slow_callback found = {.place = foreign_last_place_of(slow.context), .stack = stack};
     uint64_t began_us;
 
     if (!take_found(&began_us, stack))
@@ -79,14 +79,14 @@ void crash_leave_slow(void)
  * than the last look at which another one ran, or none. */
 static uint64_t running_since(void)
 {
-    const uint32_t crossings = crash_crossings_of(slow.context);
-    const uint64_t began_us = crash_began_us_of(slow.context);
+    const uint32_t crossings = foreign_crossings_of(slow.context);
+    const uint64_t began_us = foreign_began_us_of(slow.context);
 
     if (crossings != slow.seen_crossings) {
         slow.seen_crossings = crossings;
         slow.moved_us = slow.looked_us;
     }
-    if (crash_depth_of(slow.context) == 0 || began_us == 0)
+    if (foreign_depth_of(slow.context) == 0 || began_us == 0)
         return 0;
     return began_us > slow.moved_us ? began_us : slow.moved_us;
 }
@@ -97,11 +97,11 @@ static void find(uint64_t began_us)
     const bool answered = stack_of_thread(slow.loop, &stack);
 
     pthread_mutex_lock(&slow.mutex);
-    if (crash_crossings_of(slow.context) == slow.seen_crossings) {
+    if (foreign_crossings_of(slow.context) == slow.seen_crossings) {
         snprintf(slow.stack, sizeof slow.stack, "%s", answered ? stack.text : stack_unknown);
         slow.found_us = began_us;
         slow.earliest_us = slow.moved_us;
-        atomic_fetch_or(&slow.context->attention, (unsigned)CRASH_ATTENTION_SLOW);
+        atomic_fetch_or(&slow.context->attention, (unsigned)FOREIGN_ATTENTION_SLOW);
     }
     pthread_mutex_unlock(&slow.mutex);
 }
@@ -130,7 +130,7 @@ int slow_look_ms(void)
     asked_us = since_us + slow_us * 4 / 5;
     if (since_us && now_us < asked_us)
         return (int)((asked_us - now_us < often_us ? asked_us - now_us : often_us) / 1000 + 1);
-    if (since_us && !is_found(crash_began_us_of(slow.context)))
-        find(crash_began_us_of(slow.context));
+    if (since_us && !is_found(foreign_began_us_of(slow.context)))
+        find(foreign_began_us_of(slow.context));
     return (int)(often_us / 1000) + 1;
 }

@@ -3,16 +3,16 @@
  *
  * The watchdog's thread looks a few times within slow_ms. A callback that has run for nearly that
  * long is asked for its stack; only then does the loop's thread have more to do than ever when it
- * returns (crash_leave()). So a callback that is not slow costs nothing for this. */
+ * returns (foreign_leave()). So a callback that is not slow costs nothing for this. */
 #ifndef FRAMEWORK_SLOW_H
 #define FRAMEWORK_SLOW_H
 
-#include "guard/crash.h"
+#include "guard/foreign.h"
 
 #include <stdint.h>
 
 struct slow_callback {
-    struct crash_place place;
+    struct foreign_place place;
     uint64_t took_us;
     const char *stack; /* where it was, innermost first */
 };

@@ -13,6 +13,7 @@
  * was. No lock is held that a thread could be stuck with. */
 #include "guard/stack.h"
 
+#include "guard/foreign.h"
 #include "guard/registers.h"
 #include "guard/symbol.h"
 #include "guard/trace.h"
@@ -31,7 +32,7 @@ enum phase { IDLE, ASKED, ANSWERING, ANSWERED, ABANDONED, PHASES };
 static struct {
     atomic_uint state; /* question's number * PHASES + phase */
     struct trace trace;
-    struct crash_place place;
+    struct foreign_place place;
 } exchange;
 
 static atomic_uint last_question;
@@ -62,7 +63,7 @@ static void answer(unsigned question, const ucontext_t *user)
     if (!change(question, ASKED, ANSWERING))
         return; /* too late */
     trace_take(&exchange.trace, (uintptr_t)REGISTERS_COUNTER(user));
-    exchange.place = crash_place_of(crash_context_here());
+    exchange.place = foreign_place_of(foreign_here());
     if (!change(question, ANSWERING, ANSWERED))
         atomic_store(&exchange.state, state_of(question, IDLE));
 }
@@ -159,7 +160,7 @@ static const char *object_of(const struct trace *trace)
 
 bool stack_of_thread(pthread_t thread, struct stack *ret)
 {
-    struct safe_text text;
+    struct text_builder text;
     struct trace trace;
     unsigned question;
 
@@ -170,7 +171,7 @@ bool stack_of_thread(pthread_t thread, struct stack *ret)
     atomic_store(&exchange.state, state_of(question, IDLE));
     ret->object = ret->place.plugin ? NULL : object_of(&trace);
     trace_cut_callers(&trace);
-    safe_text_init(&text, ret->text, sizeof ret->text);
+    text_init(&text, ret->text, sizeof ret->text);
     trace_add(&text, &trace);
     return true;
 }

@@ -7,7 +7,7 @@
 #ifndef FRAMEWORK_STACK_H
 #define FRAMEWORK_STACK_H
 
-#include "guard/crash.h"
+#include "guard/foreign.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 enum { STACK_TEXT_MAX = 640 };
 
 struct stack {
-    struct crash_place place;
+    struct foreign_place place;
     /* Outside of callbacks: the path of the object of the innermost code that
      * is not libc's; NULL if that is rpd itself. */
     const char *object;

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/probe.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
 #include "guard/stack.h"
@@ -31,7 +31,7 @@ enum {
 static struct {
     atomic_int limit_s; /* 0: not watched */
     pthread_t loop;
-    const struct crash_context *loop_context;
+    const struct foreign_context *loop_context;
     _Atomic uint64_t turned_us;
     _Atomic uint32_t turned_crossings; /* of its callbacks, up to then */
     _Atomic uint64_t rests_until_us;   /* 0: it does not rest */
@@ -60,12 +60,12 @@ static void unblock_stack_signal(void)
 
 static unsigned callbacks_since(uint32_t crossings)
 {
-    return (crash_crossings_of(stall.loop_context) - crossings + 1) / 2;
+    return (foreign_crossings_of(stall.loop_context) - crossings + 1) / 2;
 }
 
 static void note_turn(uint64_t now_us)
 {
-    atomic_store_explicit(&stall.turned_crossings, crash_crossings_of(stall.loop_context),
+    atomic_store_explicit(&stall.turned_crossings, foreign_crossings_of(stall.loop_context),
                           memory_order_relaxed);
     atomic_store_explicit(&stall.turned_us, now_us, memory_order_relaxed);
 }
@@ -74,7 +74,7 @@ void stall_begin(int limit_s)
 {
     unblock_stack_signal(); /* a plugin's constructor may have blocked it */
     stall.loop = pthread_self();
-    stall.loop_context = crash_context_here();
+    stall.loop_context = foreign_here();
     note_turn(clock_us());
     atomic_store(&stall.limit_s, limit_s);
 }
@@ -100,7 +100,7 @@ void stall_loop_turned(uint64_t now_us)
 
 void stall_loop_rests(uint64_t until_us)
 {
-    atomic_store_explicit(&stall.rest_crossings, crash_crossings_of(stall.loop_context),
+    atomic_store_explicit(&stall.rest_crossings, foreign_crossings_of(stall.loop_context),
                           memory_order_relaxed);
     atomic_store_explicit(&stall.rests_until_us, until_us, memory_order_relaxed);
 }
@@ -112,7 +112,7 @@ bool stall_loop_is_resting(void)
     const uint64_t until_us = atomic_load_explicit(&stall.rests_until_us, memory_order_relaxed);
 
     return until_us > 0 && clock_us() < until_us + WARN_US &&
-           crash_crossings_of(stall.loop_context) ==
+           foreign_crossings_of(stall.loop_context) ==
                atomic_load_explicit(&stall.rest_crossings, memory_order_relaxed);
 }
 
@@ -127,8 +127,8 @@ struct finding {
 static void name_culprit(struct finding *finding)
 {
     const struct stack *stack = &finding->stack;
-    const struct crash_place place = finding->answered ? stack->place
-                                                       : crash_place_of(stall.loop_context);
+    const struct foreign_place place = finding->answered ? stack->place
+                                                         : foreign_place_of(stall.loop_context);
 
     finding->is_plugins = place.plugin || (finding->answered && stack->object);
     if (place.plugin)
@@ -143,13 +143,13 @@ static void name_culprit(struct finding *finding)
 /* False: it has gone on meanwhile, and what was found is something else. */
 static bool find_out(struct finding *finding)
 {
-    /* (On a busy machine it may not get a processor in time.) */
+    /* On a busy machine it may not get a processor in time. */
     finding->answered = false;
     for (int i = 0; i < QUESTIONS && !finding->answered; i++)
         finding->answered = stack_of_thread(stall.loop, &finding->stack);
     name_culprit(finding);
     return atomic_load(&stall.turned_us) == stall.seen_us &&
-           crash_crossings_of(stall.loop_context) == stall.seen_crossings &&
+           foreign_crossings_of(stall.loop_context) == stall.seen_crossings &&
            atomic_load(&stall.limit_s) > 0;
 }
 
@@ -179,7 +179,7 @@ static void warn(void)
 /* Many callbacks in one turn, none of them long. The one that is named is the last. */
 static void warn_of_turn(void)
 {
-    const struct crash_place place = crash_last_place_of(stall.loop_context);
+    const struct foreign_place place = foreign_last_place_of(stall.loop_context);
     const unsigned callbacks = callbacks_since(atomic_load(&stall.turned_crossings));
 
     stall.told_turn = true;
@@ -238,7 +238,7 @@ static uint64_t count_turn(uint64_t counted_us)
  * runs has done so for no time at least, and for all of it at most. */
 static void count(uint64_t counted_us)
 {
-    const uint32_t crossings = crash_crossings_of(stall.loop_context);
+    const uint32_t crossings = foreign_crossings_of(stall.loop_context);
     const bool has_moved = crossings != stall.seen_crossings;
 
     counted_us = count_turn(counted_us);

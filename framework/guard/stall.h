@@ -8,8 +8,8 @@
  *
  * Progress is a turn of the loop, or any entry into a callback or return from
  * one: a daemon that serves many clients in one long turn has not stalled. Such
- * a turn is only warned of, with its figures. (Events that a plugin adds to the
- * base itself have no entry of ours: for them the turn counts.)
+ * a turn is only warned of, with its figures. Events that a plugin adds to the
+ * base itself have no entry of ours: for them the turn counts.
  *
  * The watchdog's thread looks; only time in which that thread itself could run
  * counts. A process that was stopped, or a machine that was suspended or

@@ -1,8 +1,6 @@
 /* Addresses to names, within a signal handler. See symbol.h for the invariants. */
 #include "guard/symbol.h"
 
-#include "base/safe_text.h"
-
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,73 +16,8 @@ enum {
     CHUNK = 4096, /* of a file, at a time; handlers' stacks are small */
     MAX_SECTIONS = 65535,
     MAX_SYMBOLS = 4 << 20, /* far above the largest libraries; bounds the time */
-    MAX_DYNAMIC = 1024,
-    MAX_STRING = 255
+    MAX_DYNAMIC = 1024
 };
-
-void safe_text_init(struct safe_text *text, char *bytes, size_t size)
-{
-    text->bytes = bytes;
-    text->size = size;
-    text->used = 0;
-    bytes[0] = 0;
-}
-
-static void add_byte(struct safe_text *text, char byte)
-{
-    if (text->used + 1 >= text->size) {
-        for (size_t i = 2; i <= 4 && i <= text->size; i++)
-            text->bytes[text->size - i] = '.';
-        return;
-    }
-    text->bytes[text->used] = byte;
-    text->bytes[text->used + 1] = 0;
-    text->used++;
-}
-
-FOREIGN_MEMORY size_t safe_text_add(struct safe_text *text, const char *string)
-{
-    size_t used = 0;
-
-    while (string[used]) {
-        bool is_control;
-        const size_t size = safe_text_character(string + used, &is_control);
-
-        if (used + size > MAX_STRING)
-            break;
-        for (size_t i = 0; i < size; i++)
-            add_byte(text, is_control ? '?' : string[used + i]);
-        used += size;
-    }
-    return used;
-}
-
-void safe_text_add_hex(struct safe_text *text, uint64_t value)
-{
-    int shift = 60;
-
-    while (shift > 0 && !(value >> shift))
-        shift -= 4;
-    safe_text_add(text, "0x");
-    for (; shift >= 0; shift -= 4)
-        add_byte(text, "0123456789abcdef"[value >> shift & 15]);
-}
-
-void safe_text_add_decimal(struct safe_text *text, int64_t value)
-{
-    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    char digits[24];
-    size_t at = sizeof digits - 1;
-
-    digits[at] = 0;
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (value < 0)
-        digits[--at] = '-';
-    safe_text_add(text, digits + at);
-}
 
 const char *symbol_base_name(const char *path)
 {
@@ -391,24 +324,24 @@ bool symbol_find(uintptr_t address, unsigned how, struct symbol *ret)
     return true;
 }
 
-void symbol_add(struct safe_text *text, uintptr_t address, unsigned how)
+void symbol_add(struct text_builder *text, uintptr_t address, unsigned how)
 {
     struct symbol symbol;
 
     if (!symbol_find(address, how, &symbol)) {
-        safe_text_add_hex(text, address);
+        text_add_hex(text, address);
         return;
     }
     if (!symbol.function[0]) {
-        safe_text_add(text, symbol_base_name(symbol.object));
-        safe_text_add(text, "+");
-        safe_text_add_hex(text, symbol.object_offset);
+        text_add(text, symbol_base_name(symbol.object));
+        text_add(text, "+");
+        text_add_hex(text, symbol.object_offset);
         return;
     }
-    safe_text_add(text, symbol.function);
-    safe_text_add(text, "+");
-    safe_text_add_hex(text, symbol.function_offset);
-    safe_text_add(text, " (");
-    safe_text_add(text, symbol_base_name(symbol.object));
-    safe_text_add(text, ")");
+    text_add(text, symbol.function);
+    text_add(text, "+");
+    text_add_hex(text, symbol.function_offset);
+    text_add(text, " (");
+    text_add(text, symbol_base_name(symbol.object));
+    text_add(text, ")");
 }

@@ -8,23 +8,11 @@
 #ifndef FRAMEWORK_SYMBOL_H
 #define FRAMEWORK_SYMBOL_H
 
+#include "base/text_builder.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Text under construction. used < size always; what does not fit is left out
- * and the text ends in "...". Bytes are in place before used says so. */
-struct safe_text {
-    char *bytes;
-    size_t size;
-    size_t used;
-};
-
-void safe_text_init(struct safe_text *text, char *bytes, size_t size);
-/* At most 255 bytes of it; control characters become '?'. How many bytes of it. */
-size_t safe_text_add(struct safe_text *text, const char *string);
-void safe_text_add_hex(struct safe_text *text, uint64_t value); /* 0x1f */
-void safe_text_add_decimal(struct safe_text *text, int64_t value);
 
 /* How to look. */
 enum {
@@ -50,6 +38,6 @@ const void *symbol_object(uintptr_t address);
 const char *symbol_base_name(const char *path);
 
 /* [any] Appends the address as text; as a bare number if nothing is known of it. */
-void symbol_add(struct safe_text *text, uintptr_t address, unsigned how);
+void symbol_add(struct text_builder *text, uintptr_t address, unsigned how);
 
 #endif

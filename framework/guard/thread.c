@@ -21,7 +21,7 @@ static void end(void *unused)
     crash_thread_end();
 }
 
-/* (Foreign code may call pthread_exit().) */
+/* Foreign code may call pthread_exit(). */
 static void *begin(void *argument)
 {
     const struct beginning beginning = *(struct beginning *)argument;
@@ -50,7 +50,7 @@ static void block_what_is_the_loops(sigset_t *ret_before)
 
 /* What libc itself takes of each thread's stack: above all the static TLS of all
  * libraries, which preloaded ones and GLIBC_TUNABLES can make larger than a small
- * stack. (It has no public name; without it, nothing is added.) */
+ * stack. It has no public name; without it, nothing is added. */
 static size_t stack_of_libc(const pthread_attr_t *attributes)
 {
     size_t (*minimum)(const pthread_attr_t *attributes);

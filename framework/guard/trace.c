@@ -45,7 +45,7 @@ static bool begins_with_one_of(const char *text, const char *const *beginnings)
     return false;
 }
 
-/* (By names, since libstdc++ may be linked into the plugin.) */
+/* By names, since libstdc++ may be linked into the plugin. */
 bool trace_skip_terminate(struct trace *trace)
 {
     static const char *const terminate[] = {"_ZSt9terminate", NULL};
@@ -115,7 +115,7 @@ unsigned trace_how_to_look(bool exact)
     return exact ? 0U : (unsigned)SYMBOL_RETURN_ADDRESS;
 }
 
-void trace_add(struct safe_text *text, const struct trace *trace)
+void trace_add(struct text_builder *text, const struct trace *trace)
 {
     int at = trace->first;
 
@@ -124,16 +124,16 @@ void trace_add(struct safe_text *text, const struct trace *trace)
         int run = 1;
 
         if (shown > 0)
-            safe_text_add(text, " < ");
+            text_add(text, " < ");
         symbol_add(text, frame, trace_how_to_look(at == trace->first && trace->first_is_exact));
         while (at + run < trace->count && (uintptr_t)trace->frames[at + run] == frame)
             run++;
         if (run > 1) { /* a recursion: seen TRACE_FRAMES_MAX times at most */
-            safe_text_add(text, " x");
-            safe_text_add_decimal(text, run);
+            text_add(text, " x");
+            text_add_decimal(text, run);
         }
         at += run;
     }
     if (at < trace->count)
-        safe_text_add(text, " < ...");
+        text_add(text, " < ...");
 }

@@ -46,6 +46,6 @@ void trace_cut_callers(struct trace *trace);
 unsigned trace_how_to_look(bool exact);
 
 /* [any] The frames from the blamed one on, as text. */
-void trace_add(struct safe_text *text, const struct trace *trace);
+void trace_add(struct text_builder *text, const struct trace *trace);
 
 #endif

@@ -46,16 +46,16 @@ static struct {
 static void end_process(enum watchdog_slot slot)
 {
     char bytes[ERROR_TEXT_MAX];
-    struct safe_text line;
+    struct text_builder line;
 
     residue_remove();
-    safe_text_init(&line, bytes, sizeof bytes);
-    safe_text_add(&line, "rpd: ");
-    safe_text_add(&line, atomic_load(&watchdog.slots[slot].step));
-    safe_text_add(&line, ": ");
-    safe_text_add(&line, atomic_load(&watchdog.slots[slot].object));
-    safe_text_add(&line, ": ");
-    safe_text_add(&line, atomic_load(&watchdog.slots[slot].cause));
+    text_init(&line, bytes, sizeof bytes);
+    text_add(&line, "rpd: ");
+    text_add(&line, atomic_load(&watchdog.slots[slot].step));
+    text_add(&line, ": ");
+    text_add(&line, atomic_load(&watchdog.slots[slot].object));
+    text_add(&line, ": ");
+    text_add(&line, atomic_load(&watchdog.slots[slot].cause));
     bytes[line.used] = '\n';
     output_write(OUTPUT_ERROR, bytes, line.used + 1);
     bytes[line.used] = '\0';
@@ -187,7 +187,7 @@ int watchdog_create(struct error *error)
 {
     int failed;
 
-    /* (The handler stays: a tick may be pending still, and would kill the process.) */
+    /* The handler stays: a tick may be pending still, and would kill the process. */
     set_timer(0);
     failed = thread_create(&watchdog.thread, "watchdog", STACK_SIZE, watch, NULL);
     if (failed)

@@ -16,7 +16,7 @@
 enum watchdog_slot { WATCHDOG_START, WATCHDOG_STOP, WATCHDOG_SLOTS };
 
 /* [start] Counts from here on: by a timer's signal, as a thread would delay the
- * first bind. (No foreign code runs yet that could block the signal.) */
+ * first bind. No foreign code runs yet that could block the signal. */
 void watchdog_begin(void);
 
 /* [start] Makes the thread, which counts from here on. */

@@ -37,7 +37,7 @@ int late_library_load(struct late_library *library, struct error *error)
     return 0;
 }
 
-/* (dlsym finds the functions of the libraries below it, too.) */
+/* dlsym finds the functions of the libraries below it, too. */
 static bool has_function(const struct late_library *library, const char *name)
 {
     const void *function = dlsym(library->handle, name);

@@ -30,7 +30,7 @@ struct late_library {
 };
 
 /* For the lists: the table's member of a function, and its name. */
-/* (The name of a member takes no parentheses.) */
+/* The name of a member takes no parentheses. */
 /* NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define LATE_FUNCTION(function) __typeof__(&function) function;
 #define LATE_NAME(function) #function,

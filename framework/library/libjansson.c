@@ -15,8 +15,8 @@ static struct late_library library = {
     .table = &libjansson,
 };
 
-/* json_decref() is inline in jansson.h and names this one. (Hidden: it is ours
- * alone.) */
+/* json_decref() is inline in jansson.h and names this one. Hidden: it is ours
+ * alone. */
 void json_delete(json_t *json)
 {
     libjansson.json_delete(json);

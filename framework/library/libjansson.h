@@ -33,7 +33,7 @@ int libjansson_load(struct error *error);
 /* [start] late_library_lend(): the library's name, or NULL. */
 const char *libjansson_lend(const char *dlopen_error);
 
-/* (json_delete() is called by jansson.h itself, and is a function: libjansson.c.) */
+/* json_delete() is called by jansson.h itself, and is a function: libjansson.c. */
 #define json_array(...) libjansson.json_array(__VA_ARGS__)
 #define json_array_append_new(...) libjansson.json_array_append_new(__VA_ARGS__)
 #define json_array_get(...) libjansson.json_array_get(__VA_ARGS__)

@@ -35,7 +35,7 @@ static unsigned count_failures(const struct history_entry *entries, size_t count
 
         if (!entry->ended || entry->code == EXIT_RUNNING)
             continue;
-        /* (Of a clock that was put back, nothing can be said.) */
+        /* Of a clock that was put back, nothing can be said. */
         if (!has_failed(entries, i) || entry->time_ms < changed_ms || entry->time_ms > next_ms ||
             next_ms - entry->time_ms > FORGOTTEN_MS)
             break;

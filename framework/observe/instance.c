@@ -38,7 +38,7 @@ void instance_look(int runtime_dirfd, const char *service, struct instance *ret)
     memset(ret, 0, sizeof *ret);
     snprintf(ret->service, sizeof ret->service, "%s", service);
     ret->has_page = state_view_look(runtime_dirfd, service, &ret->page, &ret->verdict) == 0;
-    /* (All other verdicts are of processes that were looked at.) */
+    /* All other verdicts are of processes that were looked at. */
     if (*ret->page.magic && (ret->verdict == STATE_DEAD || ret->verdict == STATE_ELSEWHERE))
         ret->place = state_view_place(&ret->page);
     look_at_record(runtime_dirfd, ret);
@@ -153,8 +153,8 @@ static int open_process(const struct instance *instance, char *ret_state)
     return -1;
 }
 
-/* A page may name any process; its lock can only be made by the daemon's own user. (Of a
- * lock that is lost the page itself says whose it was.) */
+/* A page may name any process; its lock can only be made by the daemon's own user. Of a
+ * lock that is lost the page itself says whose it was. */
 static bool is_of_the_locks_user(int runtime_dirfd, const struct instance *instance)
 {
     char pid[16], lock[NAME_MAX + 1], page[NAME_MAX + 1];

@@ -16,7 +16,7 @@ enum { TICK_MS = 10 };
 static bool connect_to(int fd, const struct sockaddr_un *address, uint64_t deadline_us)
 {
     while (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0) {
-        /* (Its queue is full: others ask it, too.) */
+        /* Its queue is full: others ask it, too. */
         if (errno != EAGAIN || clock_us() >= deadline_us)
             return false;
         poll(NULL, 0, TICK_MS);

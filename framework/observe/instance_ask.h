@@ -7,7 +7,7 @@
 #include "observe/instance.h"
 
 /* [any] Of one that is alive and rests: it is stalled if its loop does not answer within 0.9 s.
- * (Where it cannot be asked the page decides.) Any other stays as it is. */
+ * Where it cannot be asked the page decides. Any other stays as it is. */
 void instance_ask(struct instance *instance);
 
 #endif

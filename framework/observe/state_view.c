@@ -256,7 +256,7 @@ static enum process_state process_of(const struct rpd_state_page *page)
     return stat.state == 'T' || stat.state == 't' ? PROCESS_STOPPED : PROCESS_RUNS;
 }
 
-/* By its cgroup's freezer, which /proc/PID/stat does not show. (As far as it can be seen.) */
+/* By its cgroup's freezer, which /proc/PID/stat does not show. As far as it can be seen. */
 static bool is_frozen(pid_t pid)
 {
     static const char root[] = "/sys/fs/cgroup";
@@ -294,7 +294,7 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
 
     const bool is_here = state_view_place(page) == STATE_HERE;
 
-    /* (Of a lock file that is gone nothing is known but by the process.) */
+    /* Of a lock file that is gone nothing is known but by the process. */
     if (!state_view_is_locked(runtime_dirfd, service) &&
         (!is_here || !state_view_has_lost_lock(runtime_dirfd, service, page)))
         return STATE_DEAD;

@@ -87,7 +87,7 @@ static bool try_own_directories(struct trial *trial, const char *name)
     return false;
 }
 
-/* (On its own: with its buffers in find()'s frame, every start would touch them.) */
+/* On its own: with its buffers in find()'s frame, every start would touch them. */
 static __attribute__((noinline)) int find_by_name(const char *name,
                                                   const struct plugin_search *search,
                                                   char ret_path[PATH_MAX], struct error *error)
@@ -219,8 +219,8 @@ static bool covers(const char *line, uintptr_t address, const char **ret_file, i
     return true;
 }
 
-/* Device and inode of the mapping at an address. (Not to be compared with
- * stat's: overlay file systems show two devices.) */
+/* Device and inode of the mapping at an address. Not to be compared with
+ * stat's: overlay file systems show two devices. */
 static void find_mapping(const void *address, char ret_file[64])
 {
     FILE *maps = fopen("/proc/self/maps", "re");
@@ -262,8 +262,8 @@ static int check_same_file(const struct plugin *plugin, struct error *error)
     return refuse_replaced(plugin, error);
 }
 
-/* Before dlopen, which runs constructors. (What is done to the path between this
- * and dlopen is seen by check_same_file().) */
+/* Before dlopen, which runs constructors. What is done to the path between this
+ * and dlopen is seen by check_same_file(). */
 static int check_same_path(const struct plugin *plugin, struct error *error)
 {
     struct stat judged, found;
@@ -334,8 +334,8 @@ static int check_bind(struct plugin *plugin, struct error *error)
 }
 
 /* A plugin may call libevent without being linked with it: it used to find rpd's.
- * (What is opened RTLD_LOCAL finds the program's and libc's names, its own, and
- * those of what it is linked with, in this order.) NULL: dlopen's error is returned. */
+ * What is opened RTLD_LOCAL finds the program's and libc's names, its own, and
+ * those of what it is linked with, in this order. NULL: dlopen's error is returned. */
 static void *open_code(struct plugin *plugin, char ret_cause[CAUSE_MAX])
 {
     const char *lent;
@@ -356,6 +356,13 @@ static void *open_code(struct plugin *plugin, char ret_cause[CAUSE_MAX])
     return handle;
 }
 
+static plugin_loaded_fn *loaded_hook;
+
+void plugin_set_loaded_hook(plugin_loaded_fn *loaded)
+{
+    loaded_hook = loaded;
+}
+
 int plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error)
 {
     char room[CAUSE_MAX];
@@ -373,12 +380,14 @@ int plugin_load(struct plugin *plugin, const struct plugin *before, struct error
                          plugin->path, "cannot load it: %s; %s", cause,
                          error_remedy(error_shortage_in(cause), "link it with what it needs"));
     }
-    /* (What was loaded before was compared then.) */
+    /* What was loaded before was compared then. */
     if (((!before || before->handle != plugin->handle) && check_same_file(plugin, error) < 0) ||
         check_backend(plugin, error) < 0 || check_bind(plugin, error) < 0)
         return -1;
     close(plugin->fd);
     plugin->fd = -1;
+    if (loaded_hook)
+        loaded_hook(plugin);
     return 0;
 }
 

@@ -48,6 +48,11 @@ bool plugin_is_same(const struct plugin *plugin, const struct plugin *before);
  * given it. before: the same file, which has been loaded for another service; NULL: none. */
 int plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error);
 
+/* [start] Calls this after each plugin_load() that succeeds: it may change the copy of the
+ * descriptor. For `rpdctl check`, whose daemons wrap callbacks; NULL, as at the beginning: none. */
+typedef void plugin_loaded_fn(struct plugin *plugin);
+void plugin_set_loaded_hook(plugin_loaded_fn *loaded);
+
 /* Forgets it. Code that ran is never unloaded: its threads and thread-local
  * destructors may outlive any moment at which that would be safe. */
 void plugin_finish(struct plugin *plugin);

@@ -289,29 +289,29 @@ void seal_watch(struct seal *seal)
 void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
 {
     char *name = seal_filter_call_name(breach->call);
-    struct safe_text text;
+    struct text_builder text;
     char descriptor[300];
 
-    safe_text_init(&text, bytes, size);
-    safe_text_add(&text, name ? name : "an unknown system call");
-    safe_text_add(&text, "(");
+    text_init(&text, bytes, size);
+    text_add(&text, name ? name : "an unknown system call");
+    text_add(&text, "(");
     if (breach->has_path) {
-        safe_text_add(&text, "\"");
-        safe_text_add(&text, breach->path);
-        safe_text_add(&text, "\"");
+        text_add(&text, "\"");
+        text_add(&text, breach->path);
+        text_add(&text, "\"");
     } else if (breach->has_descriptor) {
         descriptors_describe(breach->descriptor, descriptor, sizeof descriptor);
-        safe_text_add(&text, descriptor);
+        text_add(&text, descriptor);
     }
-    safe_text_add(&text, ")");
+    text_add(&text, ")");
     if (breach->trace.count > 0) {
-        safe_text_add(&text, " in ");
+        text_add(&text, " in ");
         trace_add(&text, &breach->trace);
     }
     if (breach->count > 1) {
-        safe_text_add(&text, ", and ");
-        safe_text_add_decimal(&text, breach->count - 1);
-        safe_text_add(&text, " more");
+        text_add(&text, ", and ");
+        text_add_decimal(&text, breach->count - 1);
+        text_add(&text, " more");
     }
     bytes[text.used] = '\0';
     free(name);

@@ -53,8 +53,8 @@ static int make_program(const struct seal_rules *rules, struct sock_filter *ret,
     return 0;
 }
 
-/* (No library is asked: a bind that was denied a file may have made the loader believe
- * that there is none.) */
+/* No library is asked: a bind that was denied a file may have made the loader believe
+ * that there is none. */
 char *seal_filter_call_name(int call)
 {
     const size_t count = sizeof call_names / sizeof *call_names;

@@ -69,7 +69,7 @@ static const int allowed[] = {
 #define HANDLERS_ARE_WRAPPED 0
 #endif
 
-/* (The header's own macros leave a field out, which compilers complain of.) */
+/* The header's own macros leave a field out, which compilers complain of. */
 static struct scmp_arg_cmp argument(unsigned at, enum scmp_compare how, uint64_t a, uint64_t b)
 {
     return (struct scmp_arg_cmp){.arg = at, .op = how, .datum_a = a, .datum_b = b};

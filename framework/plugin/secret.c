@@ -51,8 +51,8 @@ static int find(struct secret_file *file, const char *name)
                : refuse(file, EXIT_CONFIG, "the path is too long", "use a shorter one");
 }
 
-/* (systemd gives a credential to the service's user by an access list, whose mask shows as the
- * rights of the group, which is root's.) */
+/* systemd gives a credential to the service's user by an access list, whose mask shows as the
+ * rights of the group, which is root's. */
 static bool is_readable_for_others(const struct stat *status)
 {
     const bool is_credential = status->st_uid == 0 && status->st_gid == 0;

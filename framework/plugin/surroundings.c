@@ -81,14 +81,14 @@ void surroundings_finish(struct surroundings *saved)
 
 /* ---- one by one: what differs is named, and put back ------------------------ */
 
-static void add(struct safe_text *changes, const char *what)
+static void add(struct text_builder *changes, const char *what)
 {
     if (changes->used > 0)
-        safe_text_add(changes, ", ");
-    safe_text_add(changes, what);
+        text_add(changes, ", ");
+    text_add(changes, what);
 }
 
-static void put_back_signal_mask(const struct surroundings *saved, struct safe_text *changes)
+static void put_back_signal_mask(const struct surroundings *saved, struct text_builder *changes)
 {
     sigset_t now;
     int differ = 0;
@@ -104,7 +104,7 @@ static void put_back_signal_mask(const struct surroundings *saved, struct safe_t
 }
 
 static void put_back_actions(const struct surroundings *saved, size_t count,
-                             struct safe_text *changes)
+                             struct text_builder *changes)
 {
     for (size_t i = 0; i < count; i++) {
         struct sigaction now;
@@ -115,19 +115,19 @@ static void put_back_actions(const struct surroundings *saved, size_t count,
             continue;
         sigaction(own_signal(i), &saved->actions[i], NULL);
         add(changes, "the handler of SIG");
-        safe_text_add(changes, sigabbrev_np(own_signal(i)) ? sigabbrev_np(own_signal(i)) : "RT");
+        text_add(changes, sigabbrev_np(own_signal(i)) ? sigabbrev_np(own_signal(i)) : "RT");
         if (crash_chain_add(own_signal(i), &now))
-            safe_text_add(changes, " (stays for faults in its own code)");
+            text_add(changes, " (stays for faults in its own code)");
     }
 }
 
-static void put_back_umask(const struct surroundings *saved, struct safe_text *changes)
+static void put_back_umask(const struct surroundings *saved, struct text_builder *changes)
 {
     if (umask(saved->umask) != saved->umask)
         add(changes, "the umask");
 }
 
-static void put_back_directory(const struct surroundings *saved, struct safe_text *changes)
+static void put_back_directory(const struct surroundings *saved, struct text_builder *changes)
 {
     struct stat was, now;
 
@@ -136,10 +136,10 @@ static void put_back_directory(const struct surroundings *saved, struct safe_tex
         return;
     add(changes, "the working directory");
     if (fchdir(saved->directory) < 0)
-        safe_text_add(changes, " (stays so)");
+        text_add(changes, " (stays so)");
 }
 
-static void put_back_limits(struct surroundings *saved, struct safe_text *changes)
+static void put_back_limits(struct surroundings *saved, struct text_builder *changes)
 {
     for (int i = 0; i < (int)RLIM_NLIMITS; i++) {
         struct rlimit *was = &saved->limits[i], now;
@@ -148,15 +148,15 @@ static void put_back_limits(struct surroundings *saved, struct safe_text *change
             (now.rlim_cur == was->rlim_cur && now.rlim_max == was->rlim_max))
             continue;
         add(changes, "RLIMIT_");
-        safe_text_add(changes, limit_names[i]);
+        text_add(changes, limit_names[i]);
         if (setrlimit((__rlimit_resource_t)i, was) == 0)
             continue;
-        safe_text_add(changes, " (stays so)");
+        text_add(changes, " (stays so)");
         *was = now;
     }
 }
 
-static void put_back_locale(const struct surroundings *saved, struct safe_text *changes)
+static void put_back_locale(const struct surroundings *saved, struct text_builder *changes)
 {
     const char *now = setlocale(LC_ALL, NULL);
     bool differs = uselocale((locale_t)0) != saved->thread_locale;
@@ -188,12 +188,12 @@ static void tell_threads(struct surroundings *saved, const char *service, const 
     saved->threads = threads;
 }
 
-/* (But that of stack_signal(), which stack.c installs anew whenever it asks.) */
+/* But that of stack_signal(), which stack.c installs anew whenever it asks. */
 bool surroundings_put_back_signals(const struct surroundings *saved, char *ret_changes, size_t size)
 {
-    struct safe_text changes;
+    struct text_builder changes;
 
-    safe_text_init(&changes, ret_changes, size);
+    text_init(&changes, ret_changes, size);
     put_back_signal_mask(saved, &changes);
     put_back_actions(saved, SURROUNDINGS_SIGNALS - 1, &changes);
     ret_changes[changes.used] = '\0';
@@ -204,11 +204,11 @@ void surroundings_put_back(struct surroundings *saved, const char *service, cons
                            const char *whose)
 {
     char bytes[512];
-    struct safe_text changes;
+    struct text_builder changes;
 
     if (!saved->is_saved)
         return;
-    safe_text_init(&changes, bytes, sizeof bytes);
+    text_init(&changes, bytes, sizeof bytes);
     put_back_signal_mask(saved, &changes);
     put_back_actions(saved, SURROUNDINGS_SIGNALS, &changes);
     put_back_umask(saved, &changes);

@@ -4,7 +4,7 @@
 #define FRAMEWORK_CALLBACK_H
 
 #include "base/clock.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "publish/metrics_page.h"
 
 struct callback {
@@ -14,20 +14,19 @@ struct callback {
 };
 
 static inline struct callback callback_enter(uint64_t *const *metrics, enum metric_callback kind,
-                                             const char *service, const char *plugin,
-                                             crash_code code)
+                                             struct foreign_owner owner, foreign_code code)
 {
-    const struct callback call = {metrics, kind, clock_us(), crash_began_us()};
+    const struct callback call = {metrics, kind, clock_us(), foreign_began_us()};
 
-    crash_set_began_us(call.began_us);
-    crash_enter(service, plugin, code);
+    foreign_set_began_us(call.began_us);
+    foreign_enter(owner, code);
     return call;
 }
 
 static inline void callback_leave(const struct callback *call)
 {
-    crash_leave();
-    crash_set_began_us(call->outer_us);
+    foreign_leave();
+    foreign_set_began_us(call->outer_us);
     rpd_metric_add_alone(call->metrics[METRIC_CALLBACKS + (int)call->kind], 1);
     rpd_metric_observe(call->metrics[METRIC_CALLBACK_TIME + (int)call->kind],
                        clock_us() - call->began_us);

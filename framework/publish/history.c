@@ -90,7 +90,7 @@ int history_open(int runtime_dirfd, const char *service)
 
     snprintf(name, sizeof name, "%s.history", service);
     fd = open_file(runtime_dirfd, name, &status);
-    /* (One that cannot be cut is good for some lines more.) */
+    /* One that cannot be cut is good for some lines more. */
     if (fd >= 0 && status.st_size > HISTORY_MAX &&
         cut(runtime_dirfd, name, fd, status.st_size) == 0) {
         close(fd);
@@ -139,7 +139,7 @@ static bool ends_with(int fd, const char *line, size_t size)
            memcmp(last, line, size) == 0;
 }
 
-/* (What cannot be written is lost: it informs only.) */
+/* What cannot be written is lost: it informs only. */
 static void carry(int from_fd, off_t from_size, int to_fd, bool whole)
 {
     char text[HISTORY_KEPT + 1];

@@ -75,7 +75,7 @@ static const char *find_not_utf8(const struct record_content *content)
                                : content->endpoints[i - sizeof texts / sizeof *texts];
         json_t *json = text ? json_string(text) : NULL;
 
-        /* (Without memory no ASCII text would do either.) */
+        /* Without memory no ASCII text would do either. */
         if (text && !json && !is_ascii(text))
             found = text;
         json_decref(json);

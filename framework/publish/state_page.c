@@ -142,7 +142,7 @@ static bool is_damaged(const struct state_page *page)
     return !has_magic(page->map) || (whole_file_is_there(&page->file) && !is_whole(page));
 }
 
-/* (It may be cut off while it is copied.) */
+/* It may be cut off while it is copied. */
 bool state_page_keep(struct state_page *page)
 {
     struct rpd_state_page *const old = page->shadow;
@@ -201,7 +201,7 @@ enum rpd_phase state_page_phase(const struct state_page *page)
     return (enum rpd_phase)LOAD(page->map->phase);
 }
 
-/* (Texts may change meanwhile, but the last byte of each is never written.) */
+/* Texts may change meanwhile, but the last byte of each is never written. */
 void state_page_copy(const struct state_page *page, struct rpd_state_page *ret)
 {
     copy(ret, page->map);
@@ -217,7 +217,7 @@ static void set_phase(struct rpd_state_page *map, enum rpd_phase phase, uint64_t
     STORE(map->phase, phase);
 }
 
-/* (What is put back must not be of an earlier phase.) */
+/* What is put back must not be of an earlier phase. */
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us)
 {
     set_phase(page->map, phase, now_us);

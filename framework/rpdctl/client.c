@@ -157,6 +157,6 @@ bool stage_answers(struct stage *stage)
         client_close(kit, fd);
     if (!good)
         return false;
-    /* (Without an answer nothing says whether the client has broken anything.) */
+    /* Without an answer nothing says whether the client has broken anything. */
     return kit->request ? stage_lives(stage) : stage_stays(stage, BREAK_MS);
 }

@@ -54,7 +54,7 @@ int rpdctl_take_seconds(const char *command, const char *option, const char *tex
     char *end;
     const double seconds = strtod(text, &end);
 
-    /* (Not >, so that "nan" is none.) */
+    /* Not >, so that "nan" is none. */
     if (end == text || *end || !(seconds >= 0 && seconds <= SECONDS_MAX))
         return rpdctl_refuse(command, "%s %s: expected 0 to %d seconds", option, text, SECONDS_MAX);
     *ret_us = (uint64_t)(seconds * 1e6);

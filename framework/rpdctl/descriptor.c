@@ -5,6 +5,7 @@
 #include "rpdctl/descriptor.h"
 
 #include "base/clock.h"
+#include "base/words.h"
 #include "library/libevent.h"
 #include "library/libjansson.h"
 #include "plugin/names.h"
@@ -146,13 +147,12 @@ static void add_names(json_t *object, const struct plugin *plugin)
 
 static json_t *plugin_object(const struct plugin *plugin, uint64_t opened_us)
 {
-    static const char *const warmups[] = {"hold", "serve", "refuse", "backlog"};
     const struct rpd_backend *backend = &plugin->backend;
 
     return json_pack("{so so so so si sb ss sb so so so sI}", "file", text(plugin->path), "name",
                      text(backend->name), "summary", text(backend->summary), "version",
                      text(backend->version), "abi", (int)backend->abi, "own_bind",
-                     plugin->bind != NULL, "warmup", warmups[backend->warmup],
+                     plugin->bind != NULL, "warmup", word_of_warmup(backend->warmup),
                      "serves_without_state", backend->serves_without_state, "callbacks",
                      callbacks_array(plugin), "options", options_array(backend->options), "probe",
                      probe_object(&backend->probe), "opened_us", (json_int_t)opened_us);

@@ -43,7 +43,7 @@ const char *draw_count(uint64_t count, char ret_text[DRAW_NUMBER_MAX])
         snprintf(ret_text, DRAW_NUMBER_MAX, "%u", (unsigned)count);
         return ret_text;
     }
-    /* (What would be rounded to 1000 is one of the next.) */
+    /* What would be rounded to 1000 is one of the next. */
     for (; at < sizeof prefixes - 2 && value >= 999.5; at++)
         value /= 1000;
     snprintf(ret_text, DRAW_NUMBER_MAX, "%.*f %c",

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-/* (Of this file alone; the text ends in a NUL. What is declared takes no parentheses.) */
+/* Of this file alone; the text ends in a NUL. What is declared takes no parentheses. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define INCLUDE(symbol, file)                                                                      \
     extern const char symbol[] __attribute__((visibility("hidden")));                              \

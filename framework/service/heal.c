@@ -66,8 +66,8 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
     if (healed <= 0)
         return;
     tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed by somebody");
-    /* (Under the policy "backlog" they now wait in the hold for what they waited
-     * for there.) */
+    /* Under the policy "backlog" they now wait in the hold for what they waited
+     * for there. */
     if (attachment->attached)
         acceptor_take_queued(&attachment->acceptor, old_fd);
     if (attachment->acceptor.started &&
@@ -122,7 +122,7 @@ void service_heal(struct rpd_service *service, const char *file_name)
             heal_listener(service, &service->attachments[i]);
 }
 
-/* (What cannot be made again is tried when that is due.) */
+/* What cannot be made again is tried when that is due. */
 void service_keep_pages(struct rpd_service *service)
 {
     const bool is_kept = state_page_keep(&service->state_page);

@@ -77,7 +77,7 @@ static bool is_busy(struct rpd_service *service)
     const uint64_t accepted_before = service->accepted_before;
 
     service->accepted_before = service->places.accepted;
-    /* (A part that was given up may never end.) */
+    /* A part that was given up may never end. */
     return service->phase != RPD_PHASE_READY ||
            (service->loading.pending > 0 && !service->loading.degraded) ||
            service->accepted_before != accepted_before || clients_in(service) > 0 ||
@@ -130,7 +130,7 @@ uint64_t service_patience_us(const struct rpd_service *service)
 {
     const int limit_s = service->config->no_progress_s;
 
-    /* (And a while for what follows of it.) */
+    /* And a while for what follows of it. */
     return (uint64_t)(limit_s > 0 ? limit_s + 15 : 60) * 1000000;
 }
 

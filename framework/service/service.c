@@ -2,11 +2,10 @@
  * what it does on the loop is in serving.c. */
 #include "service/service.h"
 
-#include "config/keys.h"
-#include "guard/crash.h"
+#include "base/words.h"
+#include "guard/foreign.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
-#include "plugin/seal.h"
 #include "plugin/surroundings.h"
 
 #include <fcntl.h>
@@ -16,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { PORT_TRIES = 16 };
 
 /* ---- inspect ---------------------------------------------------------------- */
 
@@ -206,125 +203,6 @@ void service_unclaim(struct rpd_service *service)
         claim_release(&service->attachments[i].listener.claim);
 }
 
-/* ---- bind ------------------------------------------------------------------------ */
-
-/* A unix path is claimed first, and its lock says who has it; other addresses
- * have no lock. */
-static int name_holder(const struct rpd_listener *listener, int runtime_dirfd, struct error *error)
-{
-    char who[128];
-
-    if (error->code != EXIT_RUNNING || listener->endpoint.kind == ENDPOINT_PATH)
-        return -1;
-    record_find(runtime_dirfd, listener->endpoint.text, who, sizeof who);
-    if (*who)
-        error_set(error, EXIT_RUNNING, "bind", listener->endpoint.text,
-                  "already bound by %s; use that one, or stop it first", who);
-    return -1;
-}
-
-/* The two addresses of tcp:localhost have one port. Where any will do, one that is free at
- * the first may be taken at the second: then both are tried again. */
-static int bind_second(struct rpd_listener *first, struct rpd_listener *second, struct error *error)
-{
-    const struct rpd_endpoint any_port = second->endpoint;
-    int bound = -1;
-
-    for (int tries = 0; tries < PORT_TRIES; tries++) {
-        const bool any = listener_follow(second, first);
-
-        bound = listener_bind_owned(second, error);
-        if (bound == 0 || !any || error->code != EXIT_RUNNING || tries + 1 == PORT_TRIES)
-            break;
-        second->endpoint = any_port;
-        listener_close(first);
-        first->state = LISTENER_NEW;
-        if (listener_bind_owned(first, error) < 0)
-            break;
-    }
-    return bound;
-}
-
-static int bind_owned(struct attachment *attachment, struct error *error)
-{
-    return attachment->is_second
-               ? bind_second(&attachment[-1].listener, &attachment->listener, error)
-               : listener_bind_owned(&attachment->listener, error);
-}
-
-int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
-                       struct error *error)
-{
-    if (service->plugin.note.has_own_bind)
-        return 0;
-    for (size_t i = 0; i < service->attachment_count; i++) {
-        struct rpd_listener *listener = &service->attachments[i].listener;
-
-        if (listener->state == LISTENER_NEW &&
-            (listener->endpoint.kind == ENDPOINT_PATH) == paths &&
-            bind_owned(&service->attachments[i], error) < 0)
-            return name_holder(listener, runtime_dirfd, error);
-    }
-    return 0;
-}
-
-void service_prepare_bind(struct rpd_service *service)
-{
-    if (service->plugin.note.has_own_bind)
-        service->seal = seal_prepare(service->config->seal, service->name);
-}
-
-int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
-                     int runtime_dirfd, struct error *error)
-{
-    const struct listener_bind bind = {
-        .bind = service->plugin.bind,
-        .seal = service->seal,
-        .service = service->name,
-        .plugin = service->plugin.path,
-    };
-
-    if (!service->plugin.note.has_own_bind)
-        return 0;
-    for (size_t i = 0; i < service->attachment_count; i++) {
-        struct rpd_listener *listener = &service->attachments[i].listener;
-
-        watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "bind", service->plugin.path,
-                          "its bind() has not returned within endpoint_deadline_ms; it must not "
-                          "wait for anything");
-        if (service->attachments[i].is_second)
-            listener_follow(listener, &service->attachments[i - 1].listener);
-        if (listener->state == LISTENER_NEW && listener_bind_own(listener, &bind, error) < 0)
-            return name_holder(listener, runtime_dirfd, error);
-    }
-    surroundings_put_back(surroundings, service->name, service->plugin.path, "bind()");
-    return 0;
-}
-
-int service_publish_paths(struct rpd_service *service, struct error *error)
-{
-    for (size_t i = 0; i < service->attachment_count; i++)
-        if (listener_publish(&service->attachments[i].listener, error) < 0)
-            return -1;
-    return 0;
-}
-
-void service_turn_away(const struct rpd_service *service)
-{
-    for (size_t i = 0; i < service->attachment_count; i++) {
-        const struct rpd_listener *listener = &service->attachments[i].listener;
-
-        if (listener->way == LISTENER_ADOPTED && listener->fd >= 0)
-            adoption_turn_away(listener->fd);
-    }
-}
-
-void service_unbind(struct rpd_service *service)
-{
-    for (size_t i = 0; i < service->attachment_count; i++)
-        listener_close(&service->attachments[i].listener);
-}
-
 /* ---- code -------------------------------------------------------------------------- */
 
 static void warn_of_borrowing(const struct rpd_service *service)
@@ -347,9 +225,9 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "code", service->plugin.path,
                       "its code has not finished loading within code_deadline_ms; its constructors "
                       "must not wait for anything");
-    crash_enter(service->name, service->plugin.path, NULL);
+    foreign_enter(service_owner(service), NULL);
     loaded = plugin_load(&service->plugin, runs_code ? NULL : &before->plugin, error);
-    crash_leave();
+    foreign_leave();
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
@@ -379,9 +257,9 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
         return 0;
     watchdog_describe(WATCHDOG_START, EXIT_CONTRACT, "claim", service->plugin.path,
                       "its claim() has not returned within code_deadline_ms; it must load nothing");
-    crash_enter(service->name, service->plugin.path, (crash_code)claim);
+    foreign_enter(service_owner(service), (foreign_code)claim);
     claimed = claim(service);
-    crash_leave();
+    foreign_leave();
     surroundings_put_back(surroundings, service->name, service->plugin.path, "claim()");
     is_known = state_claims_failure(&service->state_claims, &failure);
     if (claimed == 0)
@@ -393,11 +271,6 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
                   "its claim() returned %d, and rpd_claim_state() has not failed; return 0",
                   claimed);
     return -1;
-}
-
-static const char *warmup_name(enum rpd_warmup warmup)
-{
-    return config_key_at("services[].warmup")->choices[warmup];
 }
 
 int service_settle_warmup(struct rpd_service *service, struct error *error)
@@ -415,7 +288,7 @@ int service_settle_warmup(struct rpd_service *service, struct error *error)
                          "service %s: %s \"%s\" needs a backend that can serve without its state, "
                          "and %s cannot; use another",
                          service->name, degraded ? "on_load_failure" : "warmup",
-                         degraded ? "degraded" : warmup_name(service->warmup),
+                         degraded ? "degraded" : word_of_warmup(service->warmup),
                          service->plugin.path);
     if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
         log_line(RPD_LOG_WARNING, service->name,
@@ -528,88 +401,4 @@ void service_finish(struct rpd_service *service)
     free(service->attachments);
     service->attachments = NULL;
     service->attachment_count = 0;
-}
-
-/* ---- the backend's side, [any] --------------------------------------------------------- */
-
-uint64_t *const *rpd_service_metrics(const struct rpd_service *service)
-{
-    return service->metrics.metrics + METRICS;
-}
-
-const char *rpd_service_name(const struct rpd_service *service)
-{
-    return service->name;
-}
-
-void rpd_log(const struct rpd_service *service, enum rpd_log_level level, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    log_vline(level, service->name, format, arguments);
-    va_end(arguments);
-}
-
-static const struct option_value *option(const struct rpd_service *service, const char *name,
-                                         enum rpd_option_type type)
-{
-    const struct option_value *value = options_find(&service->options, name, type);
-    struct error error;
-
-    if (value)
-        return value;
-    error_set(&error, EXIT_INTERNAL, "option", service->plugin.path,
-              "its code asks for \"%s\", which its table does not have, or has with another type; "
-              "add it there",
-              name);
-    log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
-    residue_remove();
-    outcome_ended(EXIT_INTERNAL, error.text);
-    _exit(EXIT_INTERNAL);
-}
-
-const char *rpd_option_string(const struct rpd_service *service, const char *name)
-{
-    return option(service, name, RPD_OPTION_STRING_TYPE)->string;
-}
-
-const char *rpd_option_secret(const struct rpd_service *service, const char *name)
-{
-    return option(service, name, RPD_OPTION_SECRET_TYPE)->string;
-}
-
-int64_t rpd_option_integer(const struct rpd_service *service, const char *name)
-{
-    return option(service, name, RPD_OPTION_INTEGER_TYPE)->integer;
-}
-
-double rpd_option_number(const struct rpd_service *service, const char *name)
-{
-    return option(service, name, RPD_OPTION_NUMBER_TYPE)->number;
-}
-
-bool rpd_option_boolean(const struct rpd_service *service, const char *name)
-{
-    return option(service, name, RPD_OPTION_BOOLEAN_TYPE)->boolean;
-}
-
-/* (To the backend its service is const; this part of it is not.) */
-static struct state_claims *claims_of(const struct rpd_service *service)
-{
-    return &((struct rpd_service *)(uintptr_t)service)->state_claims;
-}
-
-int rpd_claim_state(const struct rpd_service *service, const char *path)
-{
-    char identity[LOCK_HOLDER_MAX];
-    struct error error;
-
-    service_identity(service, identity);
-    return state_claims_take(claims_of(service), path, identity, &error);
-}
-
-bool rpd_owns_state(const struct rpd_service *service, const char *path)
-{
-    return state_claims_hold(claims_of(service), path);
 }

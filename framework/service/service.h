@@ -20,6 +20,7 @@
 #include "endpoint/adopt.h"
 #include "endpoint/claim.h"
 #include "endpoint/listener.h"
+#include "guard/foreign.h"
 #include "guard/slow.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
@@ -31,6 +32,7 @@
 #include "work/loading.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* [loop] */
 struct service_events {
@@ -55,6 +57,8 @@ struct attachment {
     void *accept_arg;
     bool attached;
 };
+_Static_assert(offsetof(struct attachment, listener) == 0,
+               "the one is found by a pointer to the other");
 
 struct surroundings;
 
@@ -108,6 +112,12 @@ struct rpd_service {
     for (struct rpd_service *service = (owner)->services;                                          \
          service < (owner)->services + (owner)->service_count; service++)
 /* NOLINTEND(bugprone-macro-parentheses) */
+
+/* Of its code, for foreign_enter(). */
+static inline struct foreign_owner service_owner(const struct rpd_service *service)
+{
+    return (struct foreign_owner){service->name, service->plugin.path};
+}
 
 /* ---- [start] -------------------------------------------------------------- */
 

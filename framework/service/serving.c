@@ -4,12 +4,12 @@
  * What ends a phase (the last client gone, the last job done, a load cancelled)
  * may be noticed deep inside a callback; so it only asks for a look, and look(),
  * called by the loop itself, looks whether the phase is over. */
+#include "guard/foreign.h"
 #include "service/service.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/probe.h"
-#include "guard/crash.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
 #include "guard/rest.h"
@@ -25,10 +25,9 @@ static void look_later(struct rpd_service *service)
 }
 
 static struct callback enter(const struct rpd_service *service, enum metric_callback kind,
-                             crash_code code)
+                             foreign_code code)
 {
-    return callback_enter(service->metrics.metrics, kind, service->name, service->plugin.path,
-                          code);
+    return callback_enter(service->metrics.metrics, kind, service_owner(service), code);
 }
 
 /* To those who look from outside. */
@@ -65,7 +64,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
         return;
     }
     places_give(&service->places, take_fd);
-    call = enter(service, METRIC_ACCEPT, (crash_code)attachment->accept);
+    call = enter(service, METRIC_ACCEPT, (foreign_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
     callback_leave(&call);
 }
@@ -85,7 +84,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
     }
     if (!service->hold.open)
         PROBE2(held, service->name, take_fd);
-    hold_add(&service->hold, take_fd, peer, peer_length, admit, attachment);
+    hold_add(&service->hold, take_fd, peer, peer_length, attachment);
 }
 
 static int start_accepting(struct attachment *attachment)
@@ -253,7 +252,8 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        const struct callback call = enter(service, METRIC_ON_READY, (crash_code)backend->on_ready);
+        const struct callback call = enter(service, METRIC_ON_READY,
+                                           (foreign_code)backend->on_ready);
 
         backend->on_ready(service, service->conns.state);
         callback_leave(&call);
@@ -295,7 +295,7 @@ static void on_load_cancelled(struct rpd_service *service)
     const struct rpd_backend *backend = &service->plugin.backend;
 
     if (service->backend_serves && backend->stop) {
-        const struct callback call = enter(service, METRIC_STOP, (crash_code)backend->stop);
+        const struct callback call = enter(service, METRIC_STOP, (foreign_code)backend->stop);
 
         backend->stop(service, service->conns.state);
         callback_leave(&call);
@@ -338,8 +338,8 @@ static void withdraw(struct rpd_service *service)
 
         listener_withdraw(listener);
         /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. (Without a
-         * state they are accepted for an end of file in place of a reset.) */
+         * queue is not ours: whoever made it may start another of us. Without a
+         * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);
@@ -359,7 +359,8 @@ void service_drain(struct rpd_service *service)
     service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        const struct callback call = enter(service, METRIC_ON_DRAIN, (crash_code)backend->on_drain);
+        const struct callback call = enter(service, METRIC_ON_DRAIN,
+                                           (foreign_code)backend->on_drain);
 
         backend->on_drain(service, service->conns.state);
         callback_leave(&call);
@@ -413,7 +414,7 @@ static int attach_all(struct rpd_service *service, struct error *error)
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        call = enter(service, METRIC_SERVE, (crash_code)backend->serve);
+        call = enter(service, METRIC_SERVE, (foreign_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         callback_leave(&call);
@@ -445,8 +446,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->base = loop->base;
     service->conns.service = service;
     service->conns.backend = service->loading.backend = &service->plugin.backend;
-    service->conns.service_name = service->loading.service_name = service->name;
-    service->conns.plugin = service->loading.plugin = service->plugin.path;
+    service->conns.owner = service->loading.owner = service_owner(service);
     service->conns.emptied = look_later;
     service->conns.metrics = service->loading.metrics = service->metrics.metrics;
     service->loading.metrics_page = &service->metrics;
@@ -465,12 +465,11 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.page = service->state_page.map;
     service->jobs = (struct jobs){.pool = pool,
                                   .service = service,
-                                  .service_name = service->name,
-                                  .plugin = service->plugin.path,
+                                  .owner = service_owner(service),
                                   .metrics = service->metrics.metrics,
                                   .emptied = look_later};
     service->look = event_new(loop->base, -1, 0, look, service);
-    return service->look && hold_init(&service->hold, loop->base, &service->places) == 0 &&
+    return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
                ? 0
                : -1;

@@ -6,30 +6,30 @@
 
 #include <stdio.h>
 
-static bool is_accept(const struct rpd_service *service, crash_code code)
+static bool is_accept(const struct rpd_service *service, foreign_code code)
 {
     for (size_t i = 0; i < service->attachment_count; i++)
-        if ((crash_code)service->attachments[i].accept == code)
+        if ((foreign_code)service->attachments[i].accept == code)
             return true;
     return false;
 }
 
 /* (Those of jobs, and of parts that are attached, are not in the descriptor.) */
-static enum metric_callback kind_of(const struct rpd_service *service, crash_code code)
+static enum metric_callback kind_of(const struct rpd_service *service, foreign_code code)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
     const struct {
-        crash_code code;
+        foreign_code code;
         enum metric_callback kind;
     } kinds[] = {
-        {(crash_code)backend->on_data, METRIC_ON_DATA},
-        {(crash_code)backend->on_connect, METRIC_ON_CONNECT},
-        {(crash_code)backend->on_writable, METRIC_ON_WRITABLE},
-        {(crash_code)backend->on_close, METRIC_ON_CLOSE},
-        {(crash_code)backend->on_ready, METRIC_ON_READY},
-        {(crash_code)backend->serve, METRIC_SERVE},
-        {(crash_code)backend->on_drain, METRIC_ON_DRAIN},
-        {(crash_code)backend->stop, METRIC_STOP},
+        {(foreign_code)backend->on_data, METRIC_ON_DATA},
+        {(foreign_code)backend->on_connect, METRIC_ON_CONNECT},
+        {(foreign_code)backend->on_writable, METRIC_ON_WRITABLE},
+        {(foreign_code)backend->on_close, METRIC_ON_CLOSE},
+        {(foreign_code)backend->on_ready, METRIC_ON_READY},
+        {(foreign_code)backend->serve, METRIC_SERVE},
+        {(foreign_code)backend->on_drain, METRIC_ON_DRAIN},
+        {(foreign_code)backend->stop, METRIC_STOP},
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -50,7 +50,7 @@ void service_note_slow(struct rpd_service *service, const struct slow_callback *
                                             (int)kind_of(service, slow->place.callback)],
                    1);
     snprintf(where, sizeof where, "%s: %s",
-             crash_callback_name(slow->place.callback, name, sizeof name), slow->stack);
+             foreign_callback_name(slow->place.callback, name, sizeof name), slow->stack);
     state_page_slow(&service->state_page, slow->took_us, where);
     PROBE3(slow, service->name, slow->place.callback, slow->took_us);
     log_line(RPD_LOG_WARNING, service->name,

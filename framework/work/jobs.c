@@ -4,11 +4,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/probe.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
 #include "publish/callback.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { LONG_US = 10 * 1000000, LOOK_US = 1000000 };
@@ -24,6 +25,7 @@ struct rpd_job {
     bool is_named;
     LIST_ENTRY(rpd_job) link;
 };
+_Static_assert(offsetof(struct rpd_job, job) == 0, "the one is found by a pointer to the other");
 
 static void run(struct job *pool_job)
 {
@@ -33,20 +35,20 @@ static void run(struct job *pool_job)
 
     atomic_store_explicit(&job->began_us, began_us, memory_order_relaxed);
     rpd_metric_observe(metrics[METRIC_JOB_WAIT], began_us - job->submitted_us);
-    PROBE3(job, job->jobs->service_name, job->run, began_us - job->submitted_us);
-    crash_enter(job->jobs->service_name, job->jobs->plugin, (crash_code)job->run);
+    PROBE3(job, job->jobs->owner.service, job->run, began_us - job->submitted_us);
+    foreign_enter(job->jobs->owner, (foreign_code)job->run);
     job->run(job, job->arg);
-    crash_leave();
+    foreign_leave();
     rpd_metric_observe(metrics[METRIC_JOB_RUN], clock_us() - began_us);
-    PROBE3(job_done, job->jobs->service_name, job->run, clock_us() - began_us);
+    PROBE3(job_done, job->jobs->owner.service, job->run, clock_us() - began_us);
 }
 
 static void done(struct job *pool_job, bool cancelled)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
     struct jobs *jobs = job->jobs;
-    const struct callback call = callback_enter(jobs->metrics, METRIC_DONE, jobs->service_name,
-                                                jobs->plugin, (crash_code)job->done);
+    const struct callback call = callback_enter(jobs->metrics, METRIC_DONE, jobs->owner,
+                                                (foreign_code)job->done);
 
     job->done(jobs->service, job->arg, cancelled);
     callback_leave(&call);
@@ -105,7 +107,7 @@ static bool name_long(struct rpd_job *job, uint64_t now_us)
     answered = stack_of_thread(thread, &stack);
     if (!pool_worker_of(jobs->pool, &job->job, &thread))
         return false;
-    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->service_name,
+    log_line(RPD_LOG_WARNING, NULL, "job of service %s runs since %llu s: %s", jobs->owner.service,
              (unsigned long long)((now_us - atomic_load(&job->began_us)) / 1000000),
              answered ? stack.text : stack_unknown);
     return true;

@@ -2,6 +2,7 @@
 #ifndef FRAMEWORK_JOBS_H
 #define FRAMEWORK_JOBS_H
 
+#include "guard/foreign.h"
 #include "work/pool.h"
 
 #include <rpd/job.h>
@@ -12,7 +13,7 @@ struct jobs {
     struct pool *pool;
     struct rpd_service *service;
     uint64_t *const *metrics;
-    const char *service_name, *plugin; /* for the crash line */
+    struct foreign_owner owner;
     bool closed;
     size_t count;
     size_t refused; /* the queue was full, or there was no memory */

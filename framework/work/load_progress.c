@@ -7,7 +7,7 @@ static const double follow_us = 3e6;
 
 enum { UNIT_SIZE = sizeof((struct rpd_state_part *)NULL)->unit, WORDS = UNIT_SIZE / 8 };
 
-/* (The text is read and written as words.) */
+/* The text is read and written as words. */
 typedef uint64_t __attribute__((may_alias)) word;
 
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)

@@ -9,11 +9,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/probe.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "library/libevent.h"
 #include "publish/callback.h"
 #include "work/loading_run.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct disposal {
     void (*dispose)(void *what);
     void *what;
 };
+_Static_assert(offsetof(struct disposal, job) == 0, "the one is found by a pointer to the other");
 
 static void look_later(struct loading *loading)
 {
@@ -38,10 +40,9 @@ static void run_disposal(struct job *job)
 {
     struct disposal *disposal = (struct disposal *)job;
 
-    crash_enter(disposal->loading->service_name, disposal->loading->plugin,
-                (crash_code)disposal->dispose);
+    foreign_enter(disposal->loading->owner, (foreign_code)disposal->dispose);
     disposal->dispose(disposal->what);
-    crash_leave();
+    foreign_leave();
 }
 
 static void disposal_done(struct job *job, bool cancelled)
@@ -82,11 +83,11 @@ static void run_load(struct job *job)
 
     set_state(run, RPD_PART_LOADING);
     run->began_us = clock_us();
-    crash_enter(run->loading->service_name, run->loading->plugin, (crash_code)run->load);
+    foreign_enter(run->loading->owner, (foreign_code)run->load);
     run->result = run->load(run);
-    crash_leave();
+    foreign_leave();
     rpd_metric_set(run->took, (int64_t)(clock_us() - run->began_us));
-    PROBE3(part, run->loading->service_name, run->part->name, clock_us() - run->began_us);
+    PROBE3(part, run->loading->owner.service, run->part->name, clock_us() - run->began_us);
 }
 
 static void run_done(struct job *job, bool cancelled);
@@ -188,7 +189,7 @@ static void log_end(const struct rpd_load *run)
     char unit[16];
 
     load_progress_unit(run->part, unit);
-    log_part(RPD_LOG_DEBUG, run->loading->service_name, run->part->name,
+    log_part(RPD_LOG_DEBUG, run->loading->owner.service, run->part->name,
              "%s ended at %llu of %llu %s", run->part->name,
              (unsigned long long)__atomic_load_n(&run->part->done, __ATOMIC_RELAXED),
              (unsigned long long)__atomic_load_n(&run->part->total, __ATOMIC_RELAXED), unit);
@@ -208,8 +209,8 @@ static void take_result(struct rpd_load *run)
     }
     if (!run->attach)
         return;
-    call = callback_enter(loading->metrics, METRIC_ATTACH, loading->service_name, loading->plugin,
-                          (crash_code)run->attach);
+    call = callback_enter(loading->metrics, METRIC_ATTACH, loading->owner,
+                          (foreign_code)run->attach);
     run->attach(loading->state, run->result);
     callback_leave(&call);
 }
@@ -233,7 +234,7 @@ static void retry_later(struct rpd_load *run, const char *why)
     run->retry_s = backoff_s(run->retry_s);
     rpd_metric_add(loading->metrics[METRIC_LOAD_RETRIES], 1);
     set_state(run, RPD_PART_PAUSED);
-    log_part(RPD_LOG_WARNING, loading->service_name, run->part->name,
+    log_part(RPD_LOG_WARNING, loading->owner.service, run->part->name,
              "load failed: %s; tries again in %u s", why, run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
@@ -245,7 +246,7 @@ static void give_up(struct rpd_load *run, const char *why)
 
     set_state(run, RPD_PART_FAILED);
     loading->degraded = true;
-    log_part(RPD_LOG_WARNING, loading->service_name, run->part->name,
+    log_part(RPD_LOG_WARNING, loading->owner.service, run->part->name,
              "load failed: %s; going on without it", why);
 }
 
@@ -338,8 +339,8 @@ static bool is_waited_for(const struct rpd_load *run)
     return !is_optional(run) && state != RPD_PART_LOADED && state != RPD_PART_FAILED;
 }
 
-/* Nothing that READY waits for is left. (This is asked after each of many parts, so
- * it goes on where it was.) */
+/* Nothing that READY waits for is left. This is asked after each of many parts, so
+ * it goes on where it was. */
 static bool is_complete(struct loading *loading)
 {
     while (loading->unfinished && !is_waited_for(loading->unfinished))
@@ -353,7 +354,7 @@ static void look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    /* (A failure that a stop has overtaken changes nothing any more.) */
+    /* A failure that a stop has overtaken changes nothing any more. */
     if (loading->phase != LOADING_CANCELLED && loading->over && *loading->failure) {
         char why[LOADING_TEXT_MAX];
 

@@ -17,6 +17,7 @@
 #define FRAMEWORK_LOADING_H
 
 #include "config/config.h"
+#include "guard/foreign.h"
 #include "publish/metrics_page.h"
 #include "work/pool.h"
 
@@ -44,7 +45,7 @@ struct loading {
     struct pool *pool;
     struct rpd_service *service;
     const struct rpd_backend *backend;
-    const char *service_name, *plugin; /* for the crash line */
+    struct foreign_owner owner;
     const struct loading_events *events;
     enum config_load_failure on_failure;
     int no_progress_s;           /* 0: no limit */
@@ -80,7 +81,7 @@ int loading_init(struct loading *loading, struct event_base *base);
 void loading_start(struct loading *loading);
 
 /* [loop] Some time has passed: measures progress, and looks for runs that make
- * none. (The time that the process really ran: not that of a SIGSTOP.) */
+ * none. The time that the process really ran: not that of a SIGSTOP. */
 void loading_pulse(struct loading *loading, uint64_t passed_us);
 
 /* [loop] In between: what the page says of progress is of now. */

@@ -43,9 +43,9 @@ static void tell_stall(struct rpd_load *run)
     const bool answered = pool_worker_of(loading->pool, &run->job, &thread) &&
                           stack_of_thread(thread, &stack);
 
-    log_line(RPD_LOG_ERROR, loading->service_name,
+    log_line(RPD_LOG_ERROR, loading->owner.service,
              "load: %s (%s): no progress for %d s; its worker is in %s", run->part->name,
-             loading->plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
+             loading->owner.plugin, loading->no_progress_s, answered ? stack.text : stack_unknown);
 }
 
 /* Its thread is lost: what waits for one must not wait for ever. */
@@ -55,7 +55,7 @@ static void abandon(struct rpd_load *run)
     const int failed = pool_replace_worker(loading->pool, &run->job);
 
     if (failed)
-        log_line(RPD_LOG_ERROR, loading->service_name,
+        log_line(RPD_LOG_ERROR, loading->owner.service,
                  "load: %s keeps its worker, and no other can be made: %s; restart the service",
                  run->part->name, strerror(failed));
     loading_fail(run,
@@ -64,8 +64,8 @@ static void abandon(struct rpd_load *run)
                  true);
 }
 
-/* (One at a time: a worker that does not answer costs the loop some time, and
- * many that hang in the same file system would make it stand still.) */
+/* One at a time: a worker that does not answer costs the loop some time, and
+ * many that hang in the same file system would make it stand still. */
 static void check_stall(struct rpd_load *run, uint64_t now_us, uint64_t passed_us)
 {
     struct loading *loading = run->loading;
@@ -137,7 +137,7 @@ static void summarise(struct loading *loading, uint64_t passed_us)
         loading->fraction_rate = load_smooth(loading->fraction_rate,
                                              (loading->fraction - before) * 1e6 / (double)passed_us,
                                              passed_us);
-    /* (What is missing still, when nothing is on its way, is missing for good.) */
+    /* What is missing still, when nothing is on its way, is missing for good. */
     left = loading->pending > 0 && loading->fraction_rate > 0
                ? (1 - loading->fraction) / loading->fraction_rate
                : 1e18;

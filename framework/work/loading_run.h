@@ -7,6 +7,8 @@
 #include "work/load_progress.h"
 #include "work/loading.h"
 
+#include <stddef.h>
+
 /* One run: of load() itself, or of a part. It is kept until the end, to be seen
  * in the state page. */
 struct rpd_load {
@@ -32,6 +34,7 @@ struct rpd_load {
     TAILQ_ENTRY(rpd_load) link;
     TAILQ_HEAD(added_parts, rpd_load) added; /* by the root's run, until it is done */
 };
+_Static_assert(offsetof(struct rpd_load, job) == 0, "the one is found by a pointer to the other");
 
 static inline enum rpd_part_state state_of(const struct rpd_load *run)
 {

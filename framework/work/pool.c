@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/thread.h"
 #include "library/libevent.h"
 
@@ -154,14 +154,14 @@ static void on_thread_exit(void *argument)
 {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
-    const struct crash_place place = crash_place_of(crash_context_here());
+    const struct foreign_place place = foreign_place_of(foreign_here());
     char name[128];
 
     log_line(RPD_LOG_WARNING, place.service,
              "%s: its %s called pthread_exit() on a worker; it counts as failed, and the thread is "
              "replaced: let it return",
              place.plugin ? place.plugin : "(unknown)",
-             crash_callback_name(place.callback, name, sizeof name));
+             foreign_callback_name(place.callback, name, sizeof name));
     pthread_mutex_lock(&pool->mutex);
     worker->is_gone = !worker->is_replaced;
     worker->job->was_left = true;
@@ -259,7 +259,7 @@ static void make_missing(struct pool *pool)
         pool->missing--;
 }
 
-/* (Not joined: a plugin's own data of the thread may still be destroyed.) */
+/* Not joined: a plugin's own data of the thread may still be destroyed. */
 static void replace_gone(struct pool *pool)
 {
     struct worker *worker, *next;
@@ -306,7 +306,7 @@ static int count_processors(void)
 {
     cpu_set_t set;
 
-    /* (Where there are more than the set has room for, they are more than enough.) */
+    /* Where there are more than the set has room for, they are more than enough. */
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;
 }
 
@@ -441,7 +441,7 @@ int pool_wake_fd(const struct pool *pool)
     return pool->wake_fd;
 }
 
-/* (What finished meanwhile could wake nobody.) */
+/* What finished meanwhile could wake nobody. */
 int pool_make_wake_fd_again(struct pool *pool)
 {
     const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);

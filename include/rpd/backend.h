@@ -74,7 +74,7 @@ RPD_BEGIN
  *   - every other struct stays as it is, since a plugin does not say how large its own is: what
  *     has to be added comes as a function, with a struct of its own if need be;
  *   - functions, enum values and macros are added, and never changed or taken away.
- *     (A plugin that calls a function is refused by an rpd without it: 65.) */
+ *     A plugin that calls a function is refused by an rpd without it: 65. */
 #define RPD_ABI 1
 
 /* A request that any instance of the backend answers once its state is there, with
@@ -166,7 +166,7 @@ struct rpd_note {
     char backend[64]; /* the backend's name, NUL-terminated */
 };
 
-/* (clang's address sanitizer would pad it, and a padded note is no note.) */
+/* clang's address sanitizer would pad it, and a padded note is no note. */
 #ifdef __clang__
 #define RPD_NOT_PADDED_ __attribute__((no_sanitize("address")))
 #else
@@ -188,8 +188,8 @@ struct rpd_note {
  *     RPD_BACKEND(hello, .summary = "Greets each line", .on_data = on_data);
  *
  * name is an identifier in lower case; it is also the default name of the
- * service. Once a plugin, at file scope. (In C++, keep the fields in the order
- * of the struct.) */
+ * service. Once a plugin, at file scope. In C++, keep the fields in the order
+ * of the struct. */
 #define RPD_BACKEND(backend_name, ...)                                                             \
     RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \
     RPD_EXPORT_ const struct rpd_backend rpd_backend_v1;                                           \

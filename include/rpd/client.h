@@ -61,8 +61,8 @@ RPD_API RPD_MUST_CHECK int rpd_connect(const char *config, const char *service, 
  *     else
  *         rpd_connect_free(connecting), and fd is a socket, or -1
  *
- * No step waits for the service, for a start or for a backlog. (Files of the run-time directory
- * are read, and where a start is needed a process is made.) One thread at a time for each. */
+ * No step waits for the service, for a start or for a backlog. Files of the run-time directory
+ * are read, and where a start is needed a process is made. One thread at a time for each. */
 struct rpd_connecting;
 
 enum { RPD_CONNECT_AGAIN = -2 };

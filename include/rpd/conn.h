@@ -16,8 +16,8 @@
  *
  * Nothing here is unbounded. A client that does not read its answers is no
  * longer read: from 256 KiB of waiting output on, rpd_conn_input() is empty,
- * and on_data is called again once the output is below 64 KiB. (At most half and
- * an eighth of limits.output_bytes.) A connection is closed, with on_close as
+ * and on_data is called again once the output is below 64 KiB. At most half and
+ * an eighth of limits.output_bytes. A connection is closed, with on_close as
  * ever, when it passes one of the service's limits:
  *
  *     services[].limits.   by default  bounds

@@ -27,8 +27,8 @@ struct rpd_load;
  * rpd_load_fail(), or when it was cancelled. May take minutes and may block. */
 typedef void *(*rpd_load_fn)(struct rpd_load *load);
 
-/* (Given without its size, so it never grows: another function would add parts that can
- * do more. See RPD_ABI.) */
+/* Given without its size, so it never grows: another function would add parts that can
+ * do more. See RPD_ABI. */
 struct rpd_load_part {
     const char *name;                        /* copied; for messages */
     rpd_load_fn load;                        /* [worker] */

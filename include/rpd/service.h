@@ -50,7 +50,7 @@ RPD_API int rpd_claim_state(const struct rpd_service *service, const char *path)
 
 /* [worker] Whether a path, spelled as it was claimed, is still the service's: false if it was
  * never claimed, or if the lock file or its directory was removed and another owner has come since.
- * (If only removed, it is claimed again.) Looks at files, so it may block. */
+ * If only removed, it is claimed again. Looks at files, so it may block. */
 RPD_API bool rpd_owns_state(const struct rpd_service *service, const char *path);
 
 enum rpd_log_level { RPD_LOG_ERROR, RPD_LOG_WARNING, RPD_LOG_INFO, RPD_LOG_DEBUG };

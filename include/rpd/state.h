@@ -36,8 +36,8 @@ RPD_BEGIN
 #define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
 #define RPD_STATE_STALL_US 900000  /* a loop turns every 250 ms, unless it rests */
 /* The loop rests: it has no client, no job and no load, waits in the kernel for the next, and turns
- * a few times a minute. (It lies ahead: whoever does not know it takes the loop for one that has
- * just turned: rests_us says when.) Whatever wakes the loop first sets turned_us to the time of
+ * a few times a minute. It lies ahead: whoever does not know it takes the loop for one that has
+ * just turned: rests_us says when. Whatever wakes the loop first sets turned_us to the time of
  * that moment. The loop of a backend that has taken the event base never rests. */
 #define RPD_STATE_RESTS ((uint64_t)INT64_MAX)
 
@@ -127,8 +127,8 @@ struct rpd_state_page {
     uint32_t parts_loaded;
     uint32_t load_permille; /* of the required parts */
     uint32_t reserved_2;
-    uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
-    uint64_t rests_us;    /* of a loop that rests: its last turn */
+    uint64_t load_eta_ms;    /* or RPD_STATE_UNKNOWN */
+    uint64_t rests_us;       /* of a loop that rests: its last turn */
     uint64_t slow_callbacks; /* that took slow_ms or longer, so far; the last one: */
     uint64_t slow_us;        /* how long it took */
     int64_t slow_time_s;     /* of CLOCK_REALTIME */

@@ -169,7 +169,7 @@ static void prefetch_entries(const struct batch *batch, const struct kv *kv, uns
     }
 }
 
-/* (The parser counts in 32 bits.) */
+/* The parser counts in 32 bits. */
 static uint32_t request_limit(const struct rpd_conn *conn)
 {
     const size_t limit = rpd_conn_input_limit(conn), most = (size_t)1024 * 1024 * 1024;
@@ -197,7 +197,7 @@ static void parse_batch(struct batch *batch, struct session *session, const stru
             batch->failed = request->parsed;
         if (batch->parsing != RESP_REQUEST)
             return;
-        /* (The line of an inline command is the parser's, too.) */
+        /* The line of an inline command is the parser's, too. */
         goes_on = request->parsed.base == input.data + batch->size && keep_args(request);
         prepare(request, kv, session->database);
         batch->size += request->parsed.size;
@@ -262,7 +262,7 @@ void client_resume_held(struct kv *kv)
     }
 }
 
-/* (Without a snapshot the state is there in a moment, and -LOADING would be a surprise.) */
+/* Without a snapshot the state is there in a moment, and -LOADING would be a surprise. */
 static bool is_to_be_held(const struct call *call)
 {
     if (!call->command || (call->kv && call->kv->is_ready) || command_has_its_data(call) ||
@@ -391,7 +391,7 @@ static enum batch_end run_batch(const struct batch *batch, struct call *call, si
     return BATCH_DONE;
 }
 
-/* Whether there may be more to do. (MULTI may have taken the copy.) */
+/* Whether there may be more to do. MULTI may have taken the copy. */
 static bool run_copy(struct call *call, struct request_copy *copy)
 {
     struct session *session = call->session;

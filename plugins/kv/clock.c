@@ -48,7 +48,7 @@ int64_t kv_clock_drift(const struct kv_clock *clock)
 {
     const int64_t by = kv_clock_monotonic_us() / 1000 + clock->offset_ms - kv_clock_wall_ms();
 
-    /* (Less is how far apart the two were read, and how clocks are disciplined.) */
+    /* Less is how far apart the two were read, and how clocks are disciplined. */
     return by > -1000 && by < 1000 ? 0 : by;
 }
 

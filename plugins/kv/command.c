@@ -39,7 +39,7 @@ static bool has_right_arity(const struct call *call)
     return arity > 0 ? call->argc == (uint32_t)arity : call->argc >= (uint32_t)-arity;
 }
 
-/* (To look at each of very many keys would take long.) */
+/* To look at each of very many keys would take long. */
 enum { KEYS_LOOKED_AT = 1024 };
 
 /* All keys of a command are in parts that are there. */
@@ -63,7 +63,7 @@ static bool has_its_keys(const struct call *call)
 
 bool command_has_its_data(const struct call *call)
 {
-    /* (What has too few arguments has no keys to look at: it is answered with an error.) */
+    /* What has too few arguments has no keys to look at: it is answered with an error. */
     if ((call->command->flags & COMMAND_STATELESS) || !has_right_arity(call))
         return true;
     if (!call->kv)

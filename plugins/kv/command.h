@@ -124,8 +124,8 @@ static inline struct store_key call_key(const struct call *call, uint32_t i)
                   : store_key(call->store, arg.data, arg.size);
 }
 
-/* Whether the command has run long enough: then it sets CALL_GO_ON, and returns. (From then on no
- * other client is served until it is done: what it does is done at one moment. See steps.h.) Asked
+/* Whether the command has run long enough: then it sets CALL_GO_ON, and returns. From then on no
+ * other client is served until it is done: what it does is done at one moment. See steps.h. Asked
  * for each CALL_PIECE bytes, or 64 keys. */
 bool call_is_late(struct call *call);
 

@@ -86,7 +86,7 @@ static bool parse_range(struct call *call, int64_t *ret_start, int64_t *ret_end,
     if (!call_integer(call, 2, ret_start) || !call_integer(call, 3, ret_end))
         return false;
     if (*ret_start < 0 && *ret_end < 0 && *ret_start > *ret_end)
-        return true; /* (whatever the unit, as in Redis) */
+        return true; /* whatever the unit, as in Redis */
     *ret_is_bits = call->argc == 5 && call_arg_is(call, 4, "bit");
     if (call->argc == 4 || *ret_is_bits || call_arg_is(call, 4, "byte"))
         return true;
@@ -135,7 +135,7 @@ void command_bitcount(struct call *call)
     entry = store_find(call->store, call_database(call), &key);
     if (entry && !parse_range(call, &start, &end, &is_bits))
         return;
-    if (!entry) { /* (whatever else was asked, as in Redis) */
+    if (!entry) { /* whatever else was asked, as in Redis */
         reply_integer(call->reply, 0);
         return;
     }

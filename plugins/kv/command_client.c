@@ -44,7 +44,7 @@ static bool find_addresses(const struct session *session, char peer[ADDRESS_SIZE
     describe_address((struct sockaddr *)&there, there_length, peer);
     describe_address((struct sockaddr *)&here, here_length, own);
     if (here.ss_family == AF_UNIX)
-        memcpy(peer, own, ADDRESS_SIZE); /* (as Redis has it: the client's end has no name) */
+        memcpy(peer, own, ADDRESS_SIZE); /* as Redis has it: the client's end has no name */
     return here.ss_family == AF_UNIX;
 }
 
@@ -189,7 +189,7 @@ static bool parse_list(struct call *call, struct filter *filter, bool *ret_by_id
     return false;
 }
 
-/* (Sessions are in the order of their ids; progress.at: the last one that is in the list.) */
+/* Sessions are in the order of their ids; progress.at: the last one that is in the list. */
 static void answer_list(struct call *call)
 {
     struct progress *progress = &call->progress;
@@ -362,7 +362,7 @@ static void set_reply(struct call *call)
     }
 }
 
-/* (No client is ever evicted.) */
+/* No client is ever evicted. */
 static void set_no_evict(struct call *call)
 {
     if (!has_arguments(call, 3, "no-evict"))

@@ -101,7 +101,7 @@ void command_ttl(struct call *call)
 {
     const int64_t left = time_to_live(call);
 
-    /* (As Redis has it, rounded; the sum must not overflow.) */
+    /* As Redis has it, rounded; the sum must not overflow. */
     reply_integer(call->reply, left < 0 ? left : left / 1000 + (left % 1000 >= 500));
 }
 

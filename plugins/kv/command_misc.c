@@ -35,7 +35,7 @@ void command_latency(struct call *call)
         call_unknown_subcommand(call);
 }
 
-/* (No request is slow: see steps.h.) */
+/* No request is slow: see steps.h. */
 void command_slowlog(struct call *call)
 {
     const struct rpd_span arg = call->argc == 3 ? call_arg(call, 2) : (struct rpd_span){"0", 1};

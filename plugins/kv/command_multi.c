@@ -172,7 +172,7 @@ static bool judge(struct call *call, struct multi *multi)
     return true;
 }
 
-/* (It was let in when it was queued: where nothing can be evicted, it is run all the same.) */
+/* It was let in when it was queued: where nothing can be evicted, it is run all the same. */
 static bool may_grow(struct call *one)
 {
     if ((one->command->flags & COMMAND_GROWS) && one->store->limit > 0 &&
@@ -209,7 +209,7 @@ static bool run_first(struct call *call, struct multi *multi)
 
 enum { LOOK_EVERY = 32 };
 
-/* (progress.data: the transaction, which is the session's no more.) */
+/* progress.data: the transaction, which is the session's no more. */
 void command_exec(struct call *call)
 {
     struct session *session = call->session;

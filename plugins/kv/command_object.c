@@ -16,7 +16,7 @@ static const char *encoding_of(struct entry *entry)
     return size <= EMBEDDED_MAX ? "embstr" : "raw";
 }
 
-/* (When a key was used is noted only where there is a limit of memory.) */
+/* When a key was used is noted only where there is a limit of memory. */
 static int64_t idle_s(struct call *call, const struct entry *entry)
 {
     const int64_t now = kv_clock_now(&call->store->clock) / IDLE_TICK_MS;

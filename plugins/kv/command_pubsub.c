@@ -109,7 +109,7 @@ static struct subscription *subscription_of(const struct session *session,
 
     if (!channel)
         return NULL;
-    /* (Whichever is shorter.) */
+    /* Whichever is shorter. */
     if (channel->count < session->channels + session->patterns) {
         TAILQ_FOREACH(subscription, &channel->listeners, in_channel)
             if (subscription->session == session)
@@ -293,7 +293,7 @@ static void write_message(struct reply *reply, const struct channel *channel, st
     reply_bulk(reply, message.data, message.size);
 }
 
-/* (What the publisher itself is answered must stay in order.) */
+/* What the publisher itself is answered must stay in order. */
 static void deliver(struct call *call, const struct subscription *to)
 {
     const struct rpd_span name = call_arg(call, 1), message = call_arg(call, 2);

@@ -53,8 +53,8 @@ static enum glob_result judge(struct search *search, struct entry *entry, int64_
                         : GLOB_MATCH;
 }
 
-/* The rest of a segment. False: it is not done. (Each entry but the first has its key read, which
- * is what takes time: so the clock is looked at where keys are long.) */
+/* The rest of a segment. False: it is not done. Each entry but the first has its key read, which
+ * is what takes time: so the clock is looked at where keys are long. */
 static bool search_segment(struct call *call, struct search *search, const struct segment *segment)
 {
     const int64_t now_ms = kv_clock_now(&call->store->clock);
@@ -275,7 +275,7 @@ void command_scan(struct call *call)
     finish_search(call, search);
 }
 
-/* (Where very many have expired at once, one that has not is not found in a moment.) */
+/* Where very many have expired at once, one that has not is not found in a moment. */
 void command_randomkey(struct call *call)
 {
     struct entry *entry;
@@ -318,8 +318,8 @@ void command_flushdb(struct call *call)
     flush(call, call_database(call), call_database(call));
 }
 
-/* (Where parts of the snapshot were lost, nothing of them is missed any more: only now, for
- * until then nothing may be saved over what is left of them.) */
+/* Where parts of the snapshot were lost, nothing of them is missed any more: only now, for
+ * until then nothing may be saved over what is left of them. */
 void command_flushall(struct call *call)
 {
     if (flush(call, 0, STORE_DATABASES - 1))

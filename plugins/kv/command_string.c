@@ -103,8 +103,8 @@ static bool judge_set(struct call *call, unsigned *ret_options, int64_t *ret_exp
     return true;
 }
 
-/* SET ... GET: the old value is answered, then the new one is set. (An answer that has been given
- * cannot be taken back: so that there is memory is seen first.) */
+/* SET ... GET: the old value is answered, then the new one is set. An answer that has been given
+ * cannot be taken back: so that there is memory is seen first. */
 static void set_and_get(struct call *call, int64_t expiry)
 {
     const struct store_key key = call_key(call, 1);
@@ -275,7 +275,7 @@ static bool make_all(struct call *call, struct making *making)
     return true;
 }
 
-/* (That there is no memory for the table then is all that can still go wrong.) */
+/* That there is no memory for the table then is all that can still go wrong. */
 static bool put_all(struct call *call, struct making *making)
 {
     struct progress *progress = &call->progress;

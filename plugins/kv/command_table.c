@@ -120,7 +120,7 @@ const struct command *command_table(size_t *ret_count)
 
 #define LOWER_CASE 0x2020202020202020U
 
-/* False: it is too long for a name. (What is no letter may change, but not into one.) */
+/* False: it is too long for a name. What is no letter may change, but not into one. */
 static bool fold_name(struct command_name *name, const char *text, size_t size)
 {
     char copy[sizeof name->words] = {0};

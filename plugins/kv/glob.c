@@ -142,7 +142,7 @@ static bool allocate(struct glob *glob, const char *pattern, size_t size)
     return glob->elements && glob->bytes && glob->pieces && glob->sets;
 }
 
-/* (Several stars side by side are one.) */
+/* Several stars side by side are one. */
 static bool compile(struct glob *glob, const char *at, const char *end)
 {
     begin_piece(glob);

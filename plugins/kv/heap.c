@@ -148,7 +148,7 @@ static void use_slab(struct heap *heap, struct slab *slab)
     TAILQ_INSERT_TAIL(&heap->full, region, link);
 }
 
-/* (One that is kept is none of its region's unused ones.) */
+/* One that is kept is none of its region's unused ones. */
 static struct slab *take_slab(struct heap *heap)
 {
     struct region *region = TAILQ_FIRST(&heap->open);
@@ -195,7 +195,7 @@ static void give_slab_back(struct heap *heap, struct slab *slab)
     }
     region->unused |= (uint32_t)1 << (slab - region->slabs);
     if (region->unused == UINT32_MAX && TAILQ_FIRST(&heap->open) != region)
-        drop_region(heap, region); /* (The only one stays, for what comes next.) */
+        drop_region(heap, region); /* The only one stays, for what comes next. */
 }
 
 void heap_trim(struct heap *heap)

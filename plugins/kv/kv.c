@@ -81,7 +81,7 @@ static void destroy(struct rpd_job *job, void *arg)
     trash->database = NULL;
 }
 
-/* (Cancelled before it began, it is left to the unload.) */
+/* Cancelled before it began, it is left to the unload. */
 static void destroyed(struct rpd_service *service, void *arg, bool cancelled)
 {
     struct kv *kv = rpd_service_state(service);
@@ -206,7 +206,7 @@ static bool tidy(struct kv *kv)
     return is_busy;
 }
 
-/* (While a command goes on in steps, all stays as it is for it.) */
+/* While a command goes on in steps, all stays as it is for it. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct kv *kv = arg;

@@ -55,7 +55,7 @@ static void free_loaded(struct loaded *loaded, unsigned part)
 {
     struct database *database = calloc(1, sizeof *database);
 
-    /* (Where there is no memory even for that, it is lost.) */
+    /* Where there is no memory even for that, it is lost. */
     if (!database)
         return;
     heap_init(&database->heap);
@@ -177,7 +177,7 @@ static const char *add_records(struct rpd_load *load, struct loaded_part *part,
     return done == of->keys ? NULL : "it has fewer records than it should";
 }
 
-/* (The parts are of the file as it was opened: another one in its place is not seen.) */
+/* The parts are of the file as it was opened: another one in its place is not seen. */
 static void *fail_part(struct rpd_load *load, const struct load_file *file, const char *why)
 {
     return rpd_load_fail(load,

@@ -1,6 +1,6 @@
 /* Room for the bytes of parts that are being loaded: as many pieces as workers load at a time,
- * used again and again. (To map and unmap one for each part would make the loop wait for the
- * process's memory map.) */
+ * used again and again. To map and unmap one for each part would make the loop wait for the
+ * process's memory map. */
 #ifndef KV_LOAD_BUFFERS_H
 #define KV_LOAD_BUFFERS_H
 

@@ -43,8 +43,8 @@ static int add_argument(struct resp_parser *parser, size_t at, size_t size)
 /* ---- arrays ---------------------------------------------------------------- */
 
 /* The number in the line at parser->at, behind its first byte. RESP_REQUEST: there it
- * is, and the parser is behind the line. (As in Redis, the byte behind the '\r' is
- * taken for a '\n'.) ret_ok: it is a number. */
+ * is, and the parser is behind the line. As in Redis, the byte behind the '\r' is
+ * taken for a '\n'. ret_ok: it is a number. */
 static enum resp_result read_count(struct resp_parser *parser, const char *data, size_t size,
                                    int64_t *ret_count, bool *ret_ok)
 {
@@ -281,7 +281,7 @@ static enum resp_result parse_inline(struct resp_parser *parser, const char *dat
 
 /* ---- both --------------------------------------------------------------------- */
 
-/* (Arguments and line stay until the next request: the caller reads them now.) */
+/* Arguments and line stay until the next request: the caller reads them now. */
 static void begin_anew(struct resp_parser *parser)
 {
     parser->wanted = 0;

@@ -7,6 +7,7 @@
 #include "save_slice.h"
 
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ struct save {
     bool is_called_off;           /* so nothing is wrong */
     SLIST_HEAD(waiters, waiter) waiters;
 };
+_Static_assert(offsetof(struct save, guard) == 0, "the one is found by a pointer to the other");
 
 static void go_on(struct save *save);
 static void step_done(struct rpd_service *service, void *arg, bool cancelled);
@@ -97,7 +99,7 @@ static void open_writer(struct save *save)
                     (uint64_t)(save->now_ms + save->wall_offset_ms));
 }
 
-/* (It may have taken long to write it.) */
+/* It may have taken long to write it. */
 static void commit(struct save *save)
 {
     const char *refusal = owner_refusal(save->kv->service, save->path, &save->mark);
@@ -392,7 +394,7 @@ void save_at_stop(struct kv *kv)
     int tries = 0;
     bool again;
 
-    /* (It was never ready: not all of the last snapshot may be there.) */
+    /* It was never ready: not all of the last snapshot may be there. */
     if (!kv->service || refusal(kv) || kv->store.changes == kv->saved_changes ||
         !rpd_option_boolean(kv->service, "save_at_stop"))
         return;

@@ -49,7 +49,7 @@ static inline void add_word(struct sip_stream *state, uint64_t word)
     state->a ^= word;
 }
 
-/* (State is copied, so that it is kept in registers.) */
+/* State is copied, so that it is kept in registers. */
 void sip_stream_add(struct sip_stream *stream, const void *data_, size_t size)
 {
     const unsigned char *data = data_;

@@ -131,7 +131,7 @@ static const char *judge_header(const struct snapshot_header *header, uint64_t f
 int snapshot_open(const char *path, struct snapshot_header *ret_header,
                   char ret_why[SNAPSHOT_TEXT_SIZE])
 {
-    /* (A FIFO would make open() wait.) */
+    /* A FIFO would make open() wait. */
     const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     const char *why = NULL;
     struct stat status;

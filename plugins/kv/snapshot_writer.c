@@ -34,7 +34,7 @@ void writer_open(struct snapshot_writer *writer, const char *path, struct sip_ke
         fail(writer, "begin");
         return;
     }
-    /* (What is left of one that was killed: only one of us writes this file.) */
+    /* What is left of one that was killed: only one of us writes this file. */
     if (unlink(writer->temporary) != 0 && errno != ENOENT)
         fail(writer, "remove the old temporary file");
     writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -148,7 +148,7 @@ static void sync_directory(struct snapshot_writer *writer)
     free(directory);
 }
 
-/* (To rename it changes none of that.) */
+/* To rename it changes none of that. */
 static void take_mark(struct snapshot_writer *writer)
 {
     struct stat status;

@@ -293,7 +293,7 @@ static table_slot *slot_of(struct store *store, unsigned database, const struct 
 int store_put(struct store *store, unsigned database, const struct store_key *key,
               struct entry *entry)
 {
-    /* (One that has expired is overwritten as any other.) */
+    /* One that has expired is overwritten as any other. */
     table_slot *slot = slot_of(store, database, key);
 
     if (!slot)
@@ -345,7 +345,7 @@ static struct entry *copy_entry(struct store *store, unsigned database, const st
         return NULL;
     memcpy(entry_value(entry), entry_value(old), old_size < size ? old_size : size);
     replace(store, database, key->hash, slot, entry);
-    /* (A mapping that is new is zero.) */
+    /* A mapping that is new is zero. */
     *ret_zero = entry_block_size(size) > HEAP_RUN_MAX && old_size < size ? old_size : size;
     return entry;
 }
@@ -425,7 +425,7 @@ bool store_delete(struct store *store, unsigned database, const struct store_key
     return slot;
 }
 
-/* (What waits for a save's end goes with it: it is not destroyed before that.) */
+/* What waits for a save's end goes with it: it is not destroyed before that. */
 struct database *store_detach(struct store *store, unsigned database)
 {
     struct database *in = &store->databases[database];

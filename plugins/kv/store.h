@@ -134,8 +134,8 @@ size_t store_memory(const struct store *store);
 /* Of these: bytes that keys and values take. */
 size_t store_data(const struct store *store);
 
-/* Moves what is in thin slabs together, for at most so long. Whether there is more to do. (Not
- * while a save reads entries where they lie.) */
+/* Moves what is in thin slabs together, for at most so long. Whether there is more to do. Not
+ * while a save reads entries where they lie. */
 bool store_compact(struct store *store, int64_t budget_us);
 
 /* Evicts what was not used for long, until the limit is kept, or this turn has done

@@ -133,7 +133,7 @@ static bool evict_one(struct store *store)
 }
 
 /* What counts against the limit: the data, and a share of the limit for holes, which come and go as
- * entries do. (Were they counted as they are, an eviction would make one, and lead to the next.)
+ * entries do. Were they counted as they are, an eviction would make one, and lead to the next.
  * What there is more of them, store_compact() removes. */
 static size_t counted(const struct store *store)
 {

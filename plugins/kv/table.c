@@ -38,7 +38,7 @@ static inline size_t after(size_t at, size_t capacity)
     return at + 1 == capacity ? 0 : at + 1;
 }
 
-/* (Capacity and address in one word: a find needs no line of memory more.) */
+/* Capacity and address in one word: a find needs no line of memory more. */
 static inline uint64_t make_reference(struct segment *segment)
 {
     return (uint64_t)segment->capacity << ADDRESS_BITS | (uint64_t)(uintptr_t)segment;
@@ -248,7 +248,7 @@ static int split(struct table *table, struct sip_key key, uint64_t hash, struct 
     refer(table, low, halves[0]);
     refer(table, high, halves[1]);
     free_segment(table, old);
-    /* (Where there is no memory for smaller ones, they stay large.) */
+    /* Where there is no memory for smaller ones, they stay large. */
     for (size_t i = 0; i < 2; i++)
         if (capacity_for(halves[i]->count) < halves[i]->capacity)
             resize(table, i ? high : low, halves[i], capacity_for(halves[i]->count));

@@ -25,7 +25,7 @@ static struct watch_bucket *bucket_of(struct watch_table *table, uint64_t hash)
     return &table->buckets[hash % BUCKETS];
 }
 
-/* (The store is the state's, of which it is a part.) */
+/* The store is the state's, of which it is a part. */
 static struct kv *kv_of(struct store *store)
 {
     return (struct kv *)(void *)((char *)store - offsetof(struct kv, store));
@@ -74,7 +74,7 @@ int watch_key(struct kv *kv, struct session *session, const struct store_key *ke
     session->watch_count++;
     kv->watch_table->count++;
     kv->store.touch = touch;
-    /* (What has expired already is as if it had never been.) */
+    /* What has expired already is as if it had never been. */
     store_find(&kv->store, session->database, key);
     return 0;
 }
@@ -101,7 +101,7 @@ static struct entry *find(struct kv *kv, const struct watch *watch)
     return store_find(&kv->store, watch->database, &key);
 }
 
-/* (To look for a key that has expired deletes it, and that is seen.) */
+/* To look for a key that has expired deletes it, and that is seen. */
 bool watch_has_lost(struct kv *kv, struct session *session)
 {
     struct watch *watch;

@@ -237,7 +237,7 @@ static double load_once(struct server *server, size_t *count)
         bool one_is_loading = false;
         number = number * 1664525 + 1013904223;
         const int64_t took = kv_client_get(fd, number % (unsigned long)keys, &one_is_loading);
-        /* (In kv, of keys that are there.) */
+        /* In kv, of keys that are there. */
         if (*count < LATENCIES && (!server->is_kv || !one_is_loading))
             latencies[(*count)++] = took;
         if (server->is_kv)

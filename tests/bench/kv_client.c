@@ -37,7 +37,7 @@ void kv_client_fill(int fd, long keys)
                                      value);
         if (send_all(fd, batch, size) != 0)
             test_die("send: %s", strerror(errno));
-        /* (One batch is on its way while the next is made.) */
+        /* One batch is on its way while the next is made. */
         if (waiting > 0)
             read_batch(fd, waiting);
         waiting = count;

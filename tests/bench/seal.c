@@ -36,7 +36,7 @@ static double middle_of(struct series *series)
 static double bind_once(enum config_seal seal)
 {
     const struct listener_bind how = {
-        .bind = rpd_bind_plainly, .seal = seal, .service = "bench", .plugin = "bench"};
+        .bind = rpd_bind_plainly, .seal = seal, .owner = {.service = "bench", .plugin = "bench"}};
     const char *endpoint = textf("unix:@rpd-bench-seal-%d", getpid());
     const struct config_listen listen = {.endpoint = endpoint, .backlog = 16, .mode = 0600};
     struct rpd_listener listener = {.fd = -1};

@@ -222,7 +222,7 @@ Test(abi, plugin_of_v1_runs)
     assert_line(rpd, "every: attach optional");
     check_answers(rpd, textf("unix:%s/plain", dir));
     assert_text(ask_once(textf("unix:%s/made", dir), "options"), "b -3 0.25 0", rpd);
-    /* (It speaks first, and leaves: who sends may find it gone.) */
+    /* It speaks first, and leaves: who sends may find it gone. */
     const int direct = connect_to(textf("unix:%s/direct", dir));
     assert_text(hear_line(direct), "direct", rpd);
     close(direct);

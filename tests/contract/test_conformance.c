@@ -1,5 +1,5 @@
-/* The properties of the contract, observed from outside. (That bind has no
- * state is a matter of types: see test_types.c.)
+/* The properties of the contract, observed from outside. That bind has no
+ * state is a matter of types: see test_types.c.
  *
  *   - bind alone yields an endpoint that connects: no code, no serve is needed;
  *   - bind comes before the record, the record before serve;

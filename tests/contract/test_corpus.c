@@ -601,7 +601,7 @@ static void check_guard(const char *seal, const char *says)
         const struct fault *fault = &faults[i];
         const char *dir = temp_dir_make(), *endpoint = endpoint_of(fault, dir);
 
-        /* (These do damage, or leave a descriptor, if they are let.) */
+        /* These do damage, or leave a descriptor, if they are let. */
         if (!fault->bind || !fault->says[1] ||
             strcmp(fault->says[1], "it may only make sockets") != 0 ||
             strstr("open create chdir limit block_sigsys handle_sigsys", fault->bind) ||

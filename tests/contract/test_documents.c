@@ -197,7 +197,7 @@ static const char *missing_names(const char *directory, const char *text, size_t
     return missing;
 }
 
-/* (Paths of the last one start at its own directory.) */
+/* Paths of the last one start at its own directory. */
 Test(documents, files_and_programs_exist)
 {
     for (size_t i = 0; i < DOCUMENTS - 1; i++) {
@@ -383,7 +383,7 @@ Test(documents, the_command_of_the_readme_runs)
     const char *stop = "trap 'build/rpdctl stop index >log' EXIT";
 
     skip_without_socat();
-    /* (The index answers with the first name that begins so.) */
+    /* The index answers with the first name that begins so. */
     const char *shell = run_in(dir, textf("%s; %s", stop, block_with(readme, "sock=$(")));
     cr_assert_eq(strncmp(shell, "ls", 2), 0, "%s", shell);
     const char *client = run_in(dir, textf("%s; %s", stop, block_with(readme, "RPDCTL=")));

@@ -66,10 +66,13 @@ struct graph {
     const char *breaches; /* of the table of rooms, a line each */
 };
 
-/* serving.c is the half of service.h that lives on the loop; loading_run.h is what
- * the halves of loading.h share. */
+/* serving.c is the half of service.h that lives on the loop; the other headers are what
+ * the files of one module share. */
 static const char *const parts_of[][2] = {{"service/serving", "service/service"},
-                                          {"work/loading_run", "work/loading"}};
+                                          {"work/loading_run", "work/loading"},
+                                          {"daemon/running_inside", "daemon/running"},
+                                          {"endpoint/listener_inside", "endpoint/listener"},
+                                          {"rpdctl/stage_inside", "rpdctl/kit"}};
 
 static const char *module_of(const char *file)
 {

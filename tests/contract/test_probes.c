@@ -8,8 +8,8 @@ static const struct {
     const char *name;
     size_t arguments;
 } probes[] = {
-    {"step", 2},     {"bound", 2},    {"part", 3},          {"ready", 2}, {"accepted", 2},
-    {"held", 2},     {"admitted", 2}, {"callback", 3},      {"job", 3},   {"callback_done", 0},
+    {"step", 2},     {"bound", 2},    {"part", 3},     {"ready", 2}, {"accepted", 2},
+    {"held", 2},     {"admitted", 2}, {"callback", 3}, {"job", 3},   {"callback_done", 0},
     {"job_done", 3}, {"slow", 3},     {"stall", 2},
 };
 enum { PROBES = sizeof probes / sizeof *probes };

@@ -152,8 +152,8 @@ static void list_files(FILE *out, const char *dir, bool is_top, const char *cons
     closedir(stream);
 }
 
-/* The lines of one text that are not in the other. (A directory's order stays
- * as it is while nothing in it changes.) */
+/* The lines of one text that are not in the other. A directory's order stays
+ * as it is while nothing in it changes. */
 static const char *new_lines(const char *before, const char *after)
 {
     const char *result = "";
@@ -445,7 +445,7 @@ Test(sdk, plugins_in_cpp)
 
 /* ---- programs that use a service ---- */
 
-/* (In C and in C++.) */
+/* In C and in C++. */
 static const char TOOL_SOURCE[] =
     "#include <rpd/client.h>\n"
     "#include <stdio.h>\n"
@@ -459,7 +459,7 @@ static const char TOOL_SOURCE[] =
     "    return 0;\n"
     "}\n";
 
-/* (A program that is not instrumented itself cannot be linked with a library that is.) */
+/* A program that is not instrumented itself cannot be linked with a library that is. */
 #define SKIP_IF_SANITIZED()                                                                        \
     do {                                                                                           \
         if (is_sanitized())                                                                        \
@@ -482,7 +482,7 @@ static const char *const *user_environment(const struct sdk *sdk)
 }
 
 /* It starts the service, finds it the next time, and needs none of rpd's other libraries.
- * (If the test fails the service goes by itself.) */
+ * If the test fails the service goes by itself. */
 static void check_tool(const struct sdk *sdk, const char *tool)
 {
     const char *config = textf("%s/tool.json", sdk->dir);

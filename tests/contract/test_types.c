@@ -133,8 +133,8 @@ static const struct breach {
 };
 enum { BREACHES = sizeof breaches / sizeof *breaches };
 
-static const char *const headers[] = {"backend.h", "base.h",    "conn.h", "endpoint.h",
-                                      "job.h",     "client.h",  "load.h", "main.h",
+static const char *const headers[] = {"backend.h", "base.h",   "conn.h",    "endpoint.h",
+                                      "job.h",     "client.h", "load.h",    "main.h",
                                       "metrics.h", "option.h", "service.h", "state.h"};
 enum { HEADERS = sizeof headers / sizeof *headers };
 

@@ -29,7 +29,7 @@ __attribute__((constructor)) static void map_fault(void)
         fault = map;
 }
 
-/* (Only the daemon's loop calls it.) */
+/* Only the daemon's loop calls it. */
 __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,
                                                    socklen_t *length, int flags)
 {

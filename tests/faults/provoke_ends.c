@@ -20,8 +20,8 @@ static bool is_on_loop(const char *variant)
 /* ---- row 1: SIGKILL at any system call ------------------------------------------- */
 
 /* strace kills it at the Nth of these calls from now on, whichever thread makes it.
- * Without strace, or where that may not trace, some random time does. (A sanitizer
- * of leaks cannot do its work while it is traced.) */
+ * Without strace, or where that may not trace, some random time does. A sanitizer
+ * of leaks cannot do its work while it is traced. */
 void arrange_kill(struct stage *stage, const char *variant)
 {
     if (is_slow() || strcmp(variant, "at random") == 0)
@@ -242,8 +242,8 @@ void provoke_second_sigint(struct stage *stage, const char *variant)
 
 /* ---- row 30: signals that mean nothing -------------------------------------------- */
 
-/* (tgkill has no wrapper where glibc is older than 2.30; the list is of numbers of
- * threads that may end meanwhile.) */
+/* tgkill has no wrapper where glibc is older than 2.30; the list is of numbers of
+ * threads that may end meanwhile. */
 static void signal_all_threads(struct stage *stage, int number)
 {
     const pid_t pid = process_pid(stage->rpd);

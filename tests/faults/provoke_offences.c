@@ -40,7 +40,7 @@ static const char *notice_of(const char *variant)
                                          : NULL;
 }
 
-/* (While it drains the guest's job would end the daemon before a change is looked for.) */
+/* While it drains the guest's job would end the daemon before a change is looked for. */
 void provoke_offence(struct stage *stage, const char *variant)
 {
     do_now(stage, variant);

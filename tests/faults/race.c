@@ -653,7 +653,7 @@ static long count_alive(const struct race *race)
     return alive;
 }
 
-/* (The control never leaves.) */
+/* The control never leaves. */
 static int64_t patience(const struct race *race)
 {
     return race->broken ? 1500 * MS : 20000 * MS;

@@ -164,7 +164,7 @@ static struct process *start(struct stage *stage, bool has_shim)
 
     if (stage->setup.tool && has_shim == stage->setup.has_shim && !stage->rpd)
         return start_within(stage);
-    /* (What is announced at READY to the one is announced then to the other, too.) */
+    /* What is announced at READY to the one is announced then to the other, too. */
     return process_start(&(struct process_options){
         .argv = stage->setup.denied   ? denied
                 : stage->setup.nofile ? limited
@@ -275,7 +275,7 @@ void witness_end(struct witness *witness)
     witness->runs = false;
 }
 
-/* (A latency that the thread notes meanwhile may be lost.) */
+/* A latency that the thread notes meanwhile may be lost. */
 void witness_reset(struct witness *witness)
 {
     atomic_store(&witness->count, 0);
@@ -412,7 +412,7 @@ void stage_assert_alive(struct stage *stage)
 
     if (stage->witness.runs)
         witness_wait_for(stage, 3);
-    /* (A loop that rests would take its time.) */
+    /* A loop that rests would take its time. */
     waker = connect_to(textf("unix:%s/faulty.control", stage->run));
     stage_wait_page(stage, turns, turns + 2);
     close(waker);

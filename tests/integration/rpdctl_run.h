@@ -11,7 +11,7 @@ struct outcome {
     const char *out, *err;
 };
 
-/* (Longer than one deadline: a whole check, on a machine that does much else.) */
+/* Longer than one deadline: a whole check, on a machine that does much else. */
 UNUSED static struct outcome outcome_of(struct process *process)
 {
     struct outcome outcome;
@@ -141,7 +141,7 @@ UNUSED static struct process *start_demo(struct process *rpd)
     return rpd;
 }
 
-/* Its page says so. (Stores to memory wake nobody; and its log says it a moment before.) */
+/* Its page says so. Stores to memory wake nobody; and its log says it a moment before. */
 UNUSED static void await_draining(const char *run, const char *service)
 {
     const int dirfd = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

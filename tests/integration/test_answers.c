@@ -43,7 +43,7 @@ Test(answers, a_suspended_process_serves_nobody)
     assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
     assert_code(RPDCTL_ON(run, "health", "demo"), 0);
     process_signal(rpd, SIGSTOP);
-    while (RPDCTL_ON(run, "status", "demo").code == 0) /* (the signal is on its way) */
+    while (RPDCTL_ON(run, "status", "demo").code == 0) /* the signal is on its way */
         poll(NULL, 0, 5);
     assert_code(RPDCTL_ON(run, "status", "demo"), 1);
     const struct outcome waited = RPDCTL_ON(run, "wait", "demo", "--ready", "--timeout", "0");
@@ -109,7 +109,7 @@ Test(answers, health_says_of_an_endpoint_that_is_not_there)
     struct process *rpd = START_DEMO(run, hello(), "-l", endpoint);
     assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
     assert_code(RPDCTL_ON(run, "health", "demo"), 0);
-    /* (The daemon would make one again that is gone for it, too.) */
+    /* The daemon would make one again that is gone for it, too. */
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         cr_skip_test("needs root");
     cr_assert_eq(mount("rpd-test", place, "tmpfs", 0, "mode=0700,size=1m"), 0, "%s",
@@ -287,7 +287,7 @@ Test(answers, a_pause_is_of_one_configuration)
                           "\"options\":{\"directory\":\"/nonexistent\"}}]}",
                           build_path("samples/index.so")));
     write_text(good, textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\"}]}", hello()));
-    /* (A change of a file is forgiven, too: it must be older than the failures.) */
+    /* A change of a file is forgiven, too: it must be older than the failures. */
     struct outcome outcome;
     int tries = 0;
     do

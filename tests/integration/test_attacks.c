@@ -268,8 +268,8 @@ Test(attacks, flood_during_drain)
     const int code = process_code(process_stop(server.rpd));
     for (size_t i = 0; i < 2; i++)
         waitpid(flooders[i], NULL, 0);
-    /* (Cut off after drain_s; or before, where the machine is so busy that a
-     * client sent nothing for a moment.) */
+    /* Cut off after drain_s; or before, where the machine is so busy that a
+     * client sent nothing for a moment. */
     cr_assert_eq(code, 0, "exit code %d:\n%s", code, process_stderr(server.rpd));
     process_free(server.rpd);
     temp_dir_remove(server.dir);
@@ -940,7 +940,7 @@ Test(attacks, path_taken_during_an_idle_exit)
     const int fd = connect_to(server.tcp);
     stat(path, &before);
     const int code = process_code(process_wait_exit(server.rpd));
-    /* (0 where we were late, and it has stopped.) */
+    /* 0 where we were late, and it has stopped. */
     cr_assert(code == 75 || code == 0, "exit code %d\n%s", code, process_stderr(server.rpd));
     cr_assert_geq(other, 0);
     cr_assert(stat(path, &after) == 0 && after.st_ino == before.st_ino, "%s",
@@ -1030,7 +1030,7 @@ Test(attacks, stop_while_the_configuration_is_read)
         process_free(rpd);
         close(watch.fd);
     }
-    /* (Nothing, if none of them has come so far as to make it.) */
+    /* Nothing, if none of them has come so far as to make it. */
     if (exists(textf("%s/run", dir)))
         assert_empty(textf("%s/run", dir));
 }

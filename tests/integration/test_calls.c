@@ -175,17 +175,24 @@ static struct state await(const struct scene *scene, const struct row *row, int 
     return state;
 }
 
+/* on_writable comes while up to 64 KiB are still to be sent: abort() drops those. */
+static bool may_be_cut(const struct row *row)
+{
+    return is_context(row, "writable") && strchr(row->calls, 'a');
+}
+
 /* All that is to come has been read, as far as the model knows it. */
 static void read_output(const struct scene *scene, const struct model *model, int fd, size_t from)
 {
-    char *found = malloc(model->size - from + 1);
-    const ssize_t got = read_exactly(fd, found, model->size - from);
+    static char found[8 * MUCH];
+    const size_t size = model->size - from;
+    const ssize_t got = read_exactly(fd, found, size);
+    const bool cut = may_be_cut(model->row) && (got >= 0 || errno == ECONNRESET);
 
-    assert_row(got == (ssize_t)(model->size - from) &&
-                   memcmp(found, model->output + from, (size_t)got) == 0,
-               model->row, scene, "%zd of %zu bytes (%s), or others", got, model->size - from,
+    assert_row((got == (ssize_t)size || cut) &&
+                   (got <= 0 || memcmp(found, model->output + from, (size_t)got) == 0),
+               model->row, scene, "%zd of %zu bytes (%s), or others", got, size,
                got < 0 ? strerror(errno) : "");
-    free(found);
 }
 
 /* What was on the way when it was aborted may be lost. */

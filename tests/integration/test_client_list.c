@@ -15,9 +15,10 @@ static struct scene start(bool waits)
     scene.run = make_run(scene.dir);
     scene.endpoint = textf("unix:%s/x.sock", scene.dir);
     scene.go = textf("%s/go", scene.dir);
-    write_text(config, textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\",\"listen\":[\"%s\","
-                             "\"tcp:127.0.0.1:0\"],\"options\":{\"waits_for\":\"%s\"}}]}",
-                             test_plugin("counts"), scene.endpoint, waits ? scene.go : ""));
+    write_text(config,
+               textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\",\"listen\":[\"%s\","
+                     "\"tcp:127.0.0.1:0\"],\"options\":{\"waits_for\":\"%s\"}}]}",
+                     test_plugin("counts"), scene.endpoint, waits ? scene.go : ""));
     scene.rpd = RPD_START(scene.run, "-c", config);
     assert_bound(scene.rpd);
     return scene;

@@ -507,8 +507,8 @@ Test(connections, kept_while_the_client_goes)
     assert_next(other, "last", &server);
     close(other);
     end_server(&server);
-    /* (end_server has seen to it that nothing was written to the gone, and that
-     * all jobs and connections ended.) */
+    /* end_server has seen to it that nothing was written to the gone, and that
+     * all jobs and connections ended. */
 }
 
 Test(connections, pause_keeps_answers_in_order)
@@ -642,7 +642,7 @@ Test(connections, a_thousand_leave_no_descriptor)
         answer = ask(first, "count");
     while (answer && strcmp(answer, "1 1001 1000") != 0 && now_ns() < deadline);
     assert_text(answer, "1 1001 1000", server.rpd);
-    /* (Lingering ones close at once, as their clients have gone.) */
+    /* Lingering ones close at once, as their clients have gone. */
     int after;
     while ((after = count_fds(process_pid(server.rpd))) != before && now_ns() < deadline)
         poll(NULL, 0, 1);
@@ -745,8 +745,8 @@ Test(connections, held_clients)
     shutdown(silent_tcp, SHUT_WR);
     assert_eof(silent);
     assert_eof(silent_tcp);
-    /* Dropped ones cost no descriptor while the load goes on. (One is the set in which those who
-     * are held are watched.) */
+    /* Dropped ones cost no descriptor while the load goes on. One is the set in which those who
+     * are held are watched. */
     const int64_t deadline = now_ns() + 20000000000;
     int held;
     while ((held = count_fds(process_pid(server.rpd)) - fds_before - 1) != 5 && now_ns() < deadline)
@@ -895,8 +895,8 @@ Test(connections, jobs_are_done_once)
     end_server(&server);
 }
 
-/* Each of the 4 workers runs a job that does not end. (Until then it takes one out of the queue at
- * any moment.) */
+/* Each of the 4 workers runs a job that does not end. Until then it takes one out of the queue at
+ * any moment. */
 static void occupy_workers(int fd, struct server *server)
 {
     const int64_t deadline = now_ns() + INT64_C(60000000000);

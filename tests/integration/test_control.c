@@ -379,7 +379,7 @@ Test(control, clients_have_a_limit)
     make_ready(&warm);
     assert_text(ask_once(warm.endpoint, "a"), "1 a 0", warm.rpd);
     close(fds[0]);
-    /* (When that was noticed.) */
+    /* When that was noticed. */
     while (
         strncmp(request_once(&warm, ""), "{\"v\":1,\"id\":null,\"ok\":false,\"error\":\"exp", 40))
         continue;
@@ -418,7 +418,7 @@ Test(control, who_does_not_go_on_is_closed)
         assert_pong(request_once(&warm, PING));
     }
     cr_assert_geq(seconds_since(began), 9.5, "%f s", seconds_since(began));
-    /* (Or a reset, for the byte that it has not read.) */
+    /* Or a reset, for the byte that it has not read. */
     cr_assert_leq(recv(drip, (char[1]){0}, 1, 0), 0);
     assert_eof(half);
     struct pollfd deaf_end = {.fd = deaf, .events = 0};
@@ -445,7 +445,7 @@ Test(control, memory_is_bounded)
             continue;
     }
     assert_pong(request_once(&warm, PING));
-    /* (A sanitizer keeps what was freed.) */
+    /* A sanitizer keeps what was freed. */
     if (!is_sanitized())
         cr_assert_lt(rss_kib(process_pid(warm.rpd)) - before, 4000);
     for (int i = 0; i < 32; i++)
@@ -495,7 +495,7 @@ Test(control, a_blocked_loop_is_late)
     assert_pong(request(fd, PING));
     const int64_t began = now_ns();
     say(client_fd, "a\n");
-    /* (It is in the callback once its page is no longer written to.) */
+    /* It is in the callback once its page is no longer written to. */
     pass_ms(300);
     assert_pong(request(fd, PING));
     cr_assert_geq(seconds_since(began), 0.75, "%f s", seconds_since(began));

@@ -57,7 +57,7 @@ static const struct denial {
     {"ENOSYS", "inotify_init1"},
     {"EPERM", "F_OFD_GETLK"},
     {"ENOSYS", "F_OFD_GETLK"},
-    {"EPERM", "mkdir"}, /* (of a directory that is there) */
+    {"EPERM", "mkdir"}, /* of a directory that is there */
     {"EPERM", NULL},
     {"ENOSYS", NULL},
 };
@@ -106,8 +106,8 @@ ParameterizedTest(size_t *at, denied, a_service_from_ensure_to_stop)
 
 /* ---- what cannot be done without ------------------------------------------------------------- */
 
-/* The line names the call, and blames no backend and no limit. (What rpd itself has bound at a
- * path it need not look at.) */
+/* The line names the call, and blames no backend and no limit. What rpd itself has bound at a
+ * path it need not look at. */
 Test(denied, looks_at_sockets)
 {
     static const char *const looks[] = {"getsockopt", "getsockname"};

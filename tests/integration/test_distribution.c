@@ -37,7 +37,7 @@ static const char *source_text(const char *relative)
     return text;
 }
 
-/* (A sanitized build has neither manual pages nor packages.) */
+/* A sanitized build has neither manual pages nor packages. */
 static const char *built_text(const char *relative)
 {
     const char *text = file_read(textf(RPD_BUILD_DIR "/%s", relative));
@@ -267,7 +267,7 @@ Test(distribution, manual_is_without_warnings)
     if (!is_installed("man"))
         cr_skip("man is not installed");
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
-        /* (Beside rpd there is a directory of that name.) */
+        /* Beside rpd there is a directory of that name. */
         const struct output output = RUN("env", "man", "--warnings", "-l", pages[i]);
         cr_assert_eq(output.code, 0, "%s: %s", pages[i], output.errors);
         cr_assert_str_empty(output.errors, "%s: %s", pages[i], output.errors);
@@ -359,10 +359,10 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
 {
     const char *dir = directory_to_complete_in();
 
-    cr_assert_str_eq(
-        completed(dir, ARGS("rpdctl", "")),
-        "--help\n--"
-        "version\ncheck\nclients\ndescribe\nensure\nforget\nhealth\nlog\nmetrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
+                     "--help\n--"
+                     "version\ncheck\nclients\ndescribe\nensure\nforget\nhealth\nlog\nmetrics\nnew"
+                     "\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),

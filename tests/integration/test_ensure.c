@@ -142,18 +142,27 @@ static size_t count_in_history(const struct scene *scene, bool ended, int code)
     return found;
 }
 
-static void leave(const struct scene *scene)
+/* One that is just ending has the time to; an orphan stays. */
+static void expect_no_daemons(const struct scene *scene)
 {
+    const int64_t deadline = now_ns() + (int64_t)10 * 1000000000;
     pid_t pid;
 
+    while (daemons_with(scene->config, &pid) > 0 && now_ns() < deadline)
+        usleep(10000);
+    cr_expect_eq(daemons_with(scene->config, &pid), 0, "an orphan: %d", (int)pid);
+}
+
+static void leave(const struct scene *scene)
+{
     if (recorded_pid(scene) > 0)
         end_daemon(scene);
-    cr_expect_eq(daemons_with(scene->config, &pid), 0, "an orphan: %d", (int)pid);
+    expect_no_daemons(scene);
     close(scene->run_fd);
     temp_dir_remove(scene->dir);
 }
 
-/* Until its page says so. (There is nothing to wait for.) */
+/* Until its page says so. There is nothing to wait for. */
 static void await_verdict(const struct scene *scene, enum state_verdict wanted)
 {
     const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
@@ -277,7 +286,7 @@ Test(ensure, daemon_is_detached)
     DIR *fds = opendir(textf("/proc/%lld/fd", pid));
     for (const struct dirent *entry; (entry = readdir(fds));) {
         const char *target = link_of(textf("/proc/%lld/fd/%s", pid, entry->d_name));
-        /* (A pipe of which it has both ends is libevent's.) */
+        /* A pipe of which it has both ends is libevent's. */
         const bool is_its_own = strncmp(target, scene.run, strlen(scene.run)) == 0 ||
                                 strcmp(target, log) == 0 || strcmp(target, "/dev/null") == 0 ||
                                 strcmp(target, "/") == 0 || strncmp(target, "socket:", 7) == 0 ||
@@ -421,7 +430,7 @@ static void sleep_ns(long ns)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-/* At a random time during its start. (What cannot be had otherwise is looked for.) */
+/* At a random time during its start. What cannot be had otherwise is looked for. */
 static int kill_the_first(const struct scene *scene, unsigned *seed)
 {
     const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
@@ -660,7 +669,7 @@ static void assert_mended(bool plugin_is_mended, bool by_copy)
     write_text(scene.config, textf(config, plugin, scene.endpoint, "fail"));
     fail_until_left_alone(&scene, 69);
     starts = count_in_history(&scene, false, 0);
-    if (plugin_is_mended) /* (as far as it can be seen) */
+    if (plugin_is_mended) /* as far as it can be seen */
         copy_file(test_plugin("misbehave"), other, 0600);
     else
         write_text(other, textf(config, plugin, scene.endpoint, ""));
@@ -738,7 +747,7 @@ Test(ensure, waits_for_a_drain_then_starts)
     const int fd = client(scene.endpoint);
 
     tell(fd, "hang_job");
-    await_in_log(&scene, "test: a job hangs"); /* (One that only waits would be cancelled.) */
+    await_in_log(&scene, "test: a job hangs"); /* One that only waits would be cancelled. */
     kill((pid_t)first, SIGTERM);
     await_verdict(&scene, STATE_DRAINING);
     struct process *caller = CALL(&scene, "--json", scene.config);
@@ -974,11 +983,11 @@ Test(ensure, few_descriptors_are_told)
         const int code = code_of(caller);
 
         cr_expect(code == 71 || code == 0, "%d: %d: %s", limit, code, process_stderr(caller));
-        cr_expect(!strstr(process_stderr(caller), "who ends it"), "%d: %s", limit,
+        cr_expect(!strstr(process_stderr(caller), "find out what kills it"), "%d: %s", limit,
                   process_stderr(caller));
         process_free(caller);
     }
-    /* (All limits had the same last failures: that pauses it.) */
+    /* All limits had the same last failures: that pauses it. */
     write_history(&scene, "");
     ensure_code(&scene);
     leave(&scene);

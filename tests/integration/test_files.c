@@ -284,7 +284,7 @@ Test(files, lock_removed_without_inodes)
     while (filled < 100 && mkdir(textf("%s/fill-%d", scene.run, filled), 0700) == 0)
         filled++;
     cr_assert_eq(errno, ENOSPC);
-    /* (The old file is held, so that its inode does not make room for a new one.) */
+    /* The old file is held, so that its inode does not make room for a new one. */
     cr_assert_eq(unlinkat(scene.run_fd, "echo.lock", 0), 0);
     assert_line(scene.rpd, "cannot open the lock file: No space left on device; free space, or "
                            "inodes, in its directory");
@@ -333,7 +333,7 @@ Test(files, state_page_cut_off)
         await_page(&scene);
         cr_assert_eq(verdict_of(&scene), STATE_ALIVE, "%zu: %s\n%s", i,
                      state_verdict_text(verdict_of(&scene)), process_stderr(scene.rpd));
-        /* (The truncations above may both have been seen.) */
+        /* The truncations above may both have been seen. */
         cr_assert_eq(process_wait_lines(scene.rpd, "echo.state was removed", i + 1), 0);
     }
     end_scene(&scene);
@@ -359,7 +359,7 @@ Test(files, healing_costs_nothing_that_stays)
             before = rss_kib(process_pid(scene.rpd));
         cr_assert_eq(fstatat(scene.run_fd, "echo.json", &status, 0), 0);
         cr_assert_eq(unlinkat(scene.run_fd, "echo.json", 0), 0);
-        /* (The number of the removed one may be given again.) */
+        /* The number of the removed one may be given again. */
         for (int64_t began = now_ns(); !is_fresh(&scene, 0);)
             cr_assert_lt(now_ns() - began, 20 * INT64_C(1000000000), "%d: %s", i,
                          process_stderr(scene.rpd));

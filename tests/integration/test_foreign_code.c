@@ -225,7 +225,7 @@ Test(foreign_code, python_with_modules_in_c)
     temp_dir_remove(dir);
 }
 
-/* (Go compiles its whole runtime for it, which takes a minute.) */
+/* Go compiles its whole runtime for it, which takes a minute. */
 Test(foreign_code, go_recovers, .timeout = 600)
 {
     const char *dir = temp_dir_make(), *plugin = textf("%s/go.so", dir);

@@ -322,7 +322,7 @@ Test(idle_exit, hides_and_says_so)
         if (was_hidden) {
             struct rpd_state_page page = {.phase = RPD_PHASE_DRAINING};
             state_view_read(warm.run_fd, "warm", &page);
-            /* (All zero: it has gone meanwhile.) */
+            /* All zero: it has gone meanwhile. */
             cr_assert(page.phase == RPD_PHASE_DRAINING || page.phase == RPD_PHASE_STOPPING ||
                           page.pid == 0,
                       "phase %u", page.phase);

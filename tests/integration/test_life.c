@@ -376,7 +376,7 @@ Test(life, other_signals_change_nothing)
     end_life(&life);
 }
 
-/* FAULTS row 30: ignored in every phase. */
+/* It is ignored in every phase. */
 Test(life, user_signals_change_nothing)
 {
     const int numbers[] = {SIGUSR1, SIGUSR2, SIGRTMIN, SIGRTMAX};
@@ -399,7 +399,7 @@ static void check_sigterm_at_gate(const char *plugin, const char *variable, int 
     const char *dir = temp_dir_make(), *gate = textf("%s/gate", dir);
     mkfifo(gate, 0600);
     const char *run = textf("%s/run", dir), *config = textf("%s/c.json", dir);
-    /* (The gate is a file, which a sealed bind cannot open.) */
+    /* The gate is a file, which a sealed bind cannot open. */
     write_text(config, textf("{\"services\":[{\"plugin\":\"%s\",\"listen\":[\"unix:%s/x.sock\"],"
                              "\"seal\":\"off\"}]}",
                              test_plugin(plugin), dir));

@@ -94,7 +94,7 @@ static void wait_for_clients_in_lines(struct server *server, const char *text, i
                  process_stderr(server->rpd));
 }
 
-/* At most so many. (The daemon opens a file for a moment now and then.) */
+/* At most so many. The daemon opens a file for a moment now and then. */
 static void assert_fds(const struct server *server, int most)
 {
     int count = count_fds(process_pid(server->rpd));
@@ -543,7 +543,7 @@ Test(limits, held_clients_have_places)
     const int third = client(server.endpoint);
 
     assert_line(server.rpd, "which is limits.clients");
-    /* (The hold has a descriptor of its own.) */
+    /* The hold has a descriptor of its own. */
     assert_fds(&server, fds_before + 3);
     close(first);
     assert_line(server.rpd, "no client waits for a place any more");
@@ -797,7 +797,7 @@ static void wait_for_accept_pauses(const struct server *server, uint64_t wanted)
     close(dirfd);
 }
 
-/* (That the second begins again at 10 ms: unit/test_acceptor.c.) */
+/* That the second begins again at 10 ms: unit/test_acceptor.c. */
 Test(limits, each_shortage_is_told_and_counted)
 {
     struct server server = serve_with_accept_error(EMFILE, "lacking");
@@ -936,7 +936,7 @@ Test(limits, lingering_is_bounded)
         cr_assert_eq(read_to_end(fds[i], text, sizeof text), 3, "client %zu", i);
         cr_assert_str_eq(text, "abc");
     }
-    /* (The last may have its end, and be about to be closed.) */
+    /* The last may have its end, and be about to be closed. */
     assert_fds(&server, before + LINGERERS + 1);
     for (size_t i = 0; i < CLIENTS; i++)
         close(fds[i]);
@@ -1366,7 +1366,7 @@ Test(limits, output_must_be_taken_at_a_rate)
 
 static int clients_to_measure(void)
 {
-    const char *wanted = getenv("RPD_TEST_CLIENTS"); /* FAULTS: 19500 */
+    const char *wanted = getenv("RPD_TEST_CLIENTS");
 
     return wanted ? atoi(wanted) : 2000;
 }

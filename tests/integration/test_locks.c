@@ -1,5 +1,5 @@
 /* Lock files that somebody removes between open and lock: neither a starter nor a caller of ensure
- * in its queue believes the lock that it then has. (What the lock does itself: unit/test_lock.c.)
+ * in its queue believes the lock that it then has. What the lock does itself: unit/test_lock.c.
  */
 #include "rpdctl_run.h"
 

@@ -66,7 +66,7 @@ Test(log, the_limit_can_be_set)
     cr_assert(lines >= 5 && lines <= 50, "%zu lines", lines);
 }
 
-/* (What nobody takes in time is lost, and counted elsewhere.) */
+/* What nobody takes in time is lost, and counted elsewhere. */
 Test(log, the_limit_can_be_removed)
 {
     const char *endpoint;

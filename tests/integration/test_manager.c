@@ -1,5 +1,5 @@
 /* Under a service manager: a fake one, which has its socket, its watchdog, its journal and its
- * listeners, and may be slow to read. (Under the real one: tests/systemd.) */
+ * listeners, and may be slow to read. Under the real one: tests/systemd. */
 #include "common.h"
 #include "observe/state_view.h"
 
@@ -786,7 +786,7 @@ Test(manager, that_starts_a_crash_again_and_again_waits_longer_and_longer)
     process_signal(rpd, SIGTERM);
     assert_ends(rpd, 0);
     process_free(rpd);
-    /* (The start that was stopped is no failure, and ends the row.) */
+    /* The start that was stopped is no failure, and ends the row. */
     rpd = start_fragile(dir, &manager);
     assert_bound(rpd);
     cr_assert_eq(lines_with(process_stderr(rpd), "times in a row"), 0, "%s", process_stderr(rpd));

@@ -162,7 +162,7 @@ Test(moving, a_directory_further_up_replaced)
     end_scene(&scene);
 }
 
-/* (A beat of its pulse would find it after up to 20 s.) */
+/* A beat of its pulse would find it after up to 20 s. */
 static void assert_moved_soon(const struct scene *scene, size_t moves)
 {
     const int64_t began = now_ns();
@@ -375,7 +375,7 @@ static void assert_leaves(struct scene *scene, const char *line)
     const int64_t began = now_ns();
 
     assert_ends(scene->rpd, 75);
-    /* (Within a second, and as much as a busy machine takes.) */
+    /* Within a second, and as much as a busy machine takes. */
     cr_expect_lt(now_ns() - began, 10 * INT64_C(1000000000));
     assert_line(scene->rpd, line);
     process_free(scene->rpd);

@@ -1,6 +1,6 @@
 /* What a plugin does to the process that it runs in while it serves: each is named once, with
  * service and callback, and the daemon goes on, or ends with 70; what is legal stays
- * without a word. (The phases of the load and of the drain are in tests/faults, row 64.) */
+ * without a word. The phases of the load and of the drain are in tests/faults, row 64. */
 #include "common.h"
 
 #include <criterion/parameterized.h>

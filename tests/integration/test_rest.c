@@ -105,7 +105,7 @@ Test(rest, it_hardly_wakes_up)
     enum { WINDOW_S = 5 };
     struct scene scene = resting_scene();
 
-    if (!is_sanitized()) { /* (a sanitizer has threads of its own) */
+    if (!is_sanitized()) { /* a sanitizer has threads of its own */
         const long before = waits_of(process_pid(scene.rpd));
         const int64_t began = now_ns();
 
@@ -222,7 +222,7 @@ Test(rest, an_idle_exit_comes_after_its_time)
     cr_expect_lt(now_ns(), due_ns);
     assert_ends(scene.rpd, 0);
     cr_expect_geq(now_ns(), due_ns);
-    cr_expect_lt(now_ns(), due_ns + INT64_C(12000000000)); /* (a rest takes 20 s) */
+    cr_expect_lt(now_ns(), due_ns + INT64_C(12000000000)); /* a rest takes 20 s */
     process_free(scene.rpd);
     scene.rpd = NULL;
     end_scene(&scene);

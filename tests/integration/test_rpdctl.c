@@ -217,7 +217,7 @@ static const char *verdict_of(const json_t *report, const char *id, const char *
 /* Nothing fails, and all of this passes. */
 static void assert_good(const char *const *argv)
 {
-    /* (What a sanitizer keeps of freed memory would be a leak.) */
+    /* What a sanitizer keeps of freed memory would be a leak. */
     const char *sanitizer = getenv("ASAN_OPTIONS");
     const char *option = textf("ASAN_OPTIONS=%s:quarantine_size_mb=1", sanitizer ? sanitizer : "");
     const struct outcome outcome = run_in(NULL, argv, ARGS(option));
@@ -293,6 +293,7 @@ static const struct breach {
     const char *breach, *environment; /* one of the two */
     const char *plugin;               /* NULL: breaches */
     const char *id, *text;
+    const char *busy_text; /* instead of it, on a busy machine */
 } breaches[] = {
     {.breach = "leaks_descriptors", .id = "client.leaks", .text = "close what belongs"},
     {.breach = "leaks_memory", .id = "client.leaks", .text = "KiB of memory for good"},
@@ -304,7 +305,10 @@ static const struct breach {
     {.breach = "answers_wrongly", .id = "client.probe", .text = "instead of"},
     {.breach = "dies_of_emfile", .id = "client.emfile", .text = "died of SIGABRT"},
     {.breach = "leaves_file", .id = "term.ready", .text = "it left left"},
-    {.breach = "hangs_at_stop", .id = "end.drain", .text = "the end was forced"},
+    {.breach = "hangs_at_stop",
+     .id = "end.drain",
+     .text = "the end was forced",
+     .busy_text = "it has not ended within 5000 ms"},
     {.breach = "needs_state", .id = "warmup.serve", .text = "died of SIGABRT"},
     {.environment = "TEST_CONSTRUCTOR=slow",
      .id = "code.constructors",
@@ -332,7 +336,8 @@ static void find_breach(const struct breach *breach)
     json_t *report = parsed(outcome.out);
     const char *verdict = verdict_of(report, breach->id, &text);
     cr_assert_str_eq(verdict, "failed", "%s: %s", breach->id, outcome.out);
-    if (!is_sanitized()) /* a crash is then a sanitizer's */
+    if (!is_sanitized() && /* a crash is then a sanitizer's */
+        !(breach->busy_text && strstr(text, breach->busy_text)))
         assert_has(text, breach->text);
     json_decref(report);
 }

@@ -162,7 +162,7 @@ Test(state, is_left_by_a_kill_and_replaced_by_the_next_start)
     const ino_t inode = inode_of(&scene);
     const int page = openat(scene.run_fd, "demo.state", O_RDONLY | O_CLOEXEC);
 
-    /* (While it is open no other file gets its number.) */
+    /* While it is open no other file gets its number. */
     cr_assert_geq(page, 0);
     process_signal(scene.rpd, SIGKILL);
     process_wait_exit(scene.rpd);

@@ -148,7 +148,7 @@ Test(state_claims, leaving_owner_is_waited_for)
     struct process *rpd = kv(&scene, "x", scene.snapshot);
 
     cr_assert_neq(connect_to(endpoint_of(&scene, "x")), 0);
-    poll(NULL, 0, 100); /* (Time for it to try; whether it has, it starts in the end.) */
+    poll(NULL, 0, 100); /* Time for it to try; whether it has, it starts in the end. */
     close(held);
     assert_line(rpd, "ready (");
     stop(rpd);
@@ -186,7 +186,7 @@ Test(state_claims, removed_lock_is_taken_again)
     assert_answer(&scene, "x", "SET k 1", "+OK");
     cr_assert_eq(unlink(textf("%s/.x.snap.lock", scene.data)), 0);
     assert_answer(&scene, "x", "SAVE", "+OK");
-    refused(&scene, scene.snapshot, 75, "pid "); /* (by its name, which is the first's, too) */
+    refused(&scene, scene.snapshot, 75, "pid "); /* by its name, which is the first's, too */
     struct process *second = kv(&scene, "second", scene.snapshot);
     assert_ends(second, 75);
     process_free(second);

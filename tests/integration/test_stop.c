@@ -145,7 +145,7 @@ Test(stop, force_leaves_time_to_end)
     process_free(rpd);
 }
 
-/* (A signal is sent before it has its effect, and nobody is told of that.) */
+/* A signal is sent before it has its effect, and nobody is told of that. */
 static void suspend(struct process *rpd)
 {
     const char *stat = textf("/proc/%d/stat", (int)process_pid(rpd));

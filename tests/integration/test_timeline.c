@@ -15,8 +15,8 @@ static struct scene begin(void)
     return scene;
 }
 
-/* A history of so many starts; the last one's part took load_us, the others about 300 ms, each a bit
- * more or less. */
+/* A history of so many starts; the last one's part took load_us, the others about 300 ms, each a
+ * bit more or less. */
 static void write_starts(const struct scene *scene, size_t count, unsigned load_us)
 {
     const char *text = "";

@@ -25,8 +25,8 @@ static const char *config_in(const char *dir, const char *plugin)
     return config;
 }
 
-/* tool... rpd -c CONFIG: it answers, and ends as it should when it is told to. (By the
- * daemon's own pid: a tool passes no signal on.) */
+/* tool... rpd -c CONFIG: it answers, and ends as it should when it is told to. By the
+ * daemon's own pid: a tool passes no signal on. */
 static struct process *serves_within(const char *dir, const char *const *tool, const char *plugin,
                                      const char *const *env)
 {
@@ -70,7 +70,7 @@ Test(tools, valgrind_memcheck)
                               NULL);
 }
 
-/* (It does not know C11's atomics, and calls them races.) */
+/* It does not know C11's atomics, and calls them races. */
 Test(tools, valgrind_helgrind)
 {
     NEEDS(is_there("valgrind"), "valgrind");
@@ -88,7 +88,7 @@ Test(tools, strace)
     temp_dir_remove(dir);
 }
 
-/* (It keeps SIGTERM to itself unless it is told to pass it on.) */
+/* It keeps SIGTERM to itself unless it is told to pass it on. */
 Test(tools, gdb)
 {
     NEEDS(is_there("gdb"), "gdb");

@@ -227,7 +227,7 @@ Test(wait, asks_the_control_socket)
     map->flags = RPD_STATE_DEGRADED;
     map->phase = RPD_PHASE_READY;
     const char *event = "{\"v\":1,\"event\":\"phase\",\"service\":\"demo\",\"phase\":\"ready\"}\n";
-    send_all(fd, event, strlen(event)); /* (or it has just looked, and gone) */
+    send_all(fd, event, strlen(event)); /* or it has just looked, and gone */
     const struct outcome outcome = outcome_of(waits);
     assert_code(outcome, 0);
     assert_has(outcome.out, "demo: ready, degraded, pid");

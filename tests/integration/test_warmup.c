@@ -117,7 +117,7 @@ static void run_client(const struct warm *warm, const struct behaviour *behaviou
     }
     if (fd >= 0)
         close(fd);
-    /* (Whoever is let in after it has the next number.) */
+    /* Whoever is let in after it has the next number. */
     assert_text(ask_once(endpoint, "x"), textf("%d x 0", seen + 1), warm->rpd);
 }
 
@@ -297,7 +297,7 @@ Test(warmup, thousands_are_refused)
     raise_limit();
     for (int i = 0; i < MANY; i++) {
         fds[i] = client_of(warm.endpoint);
-        /* (Past those who may linger at a time, it may be closed by now.) */
+        /* Past those who may linger at a time, it may be closed by now. */
         send_all(fds[i], "a request\n", 10);
     }
     int kept = 0;

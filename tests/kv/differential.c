@@ -319,8 +319,8 @@ static size_t without_id(char *text, size_t size)
     return size - (size_t)(end - id);
 }
 
-/* What comes until the end. (A server that closes while something of the request is unread makes
- * that a reset, behind what it has answered.) */
+/* What comes until the end. A server that closes while something of the request is unread makes
+ * that a reset, behind what it has answered. */
 static size_t read_answers(int fd, char *answers, size_t room)
 {
     size_t size = 0;

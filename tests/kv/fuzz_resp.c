@@ -47,7 +47,7 @@ static uint64_t parse(const uint8_t *data, size_t size, size_t cut)
 
     for (size_t end = cut; result != RESP_ERROR; end = size) {
         do {
-            /* (A copy, so that a byte too far is seen.) */
+            /* A copy, so that a byte too far is seen. */
             char *come = malloc(end - at + 1);
             memcpy(come, data + at, end - at);
             result = resp_parse(&parser, &limits, come, end - at, &request);

@@ -124,7 +124,7 @@ Test(redis_cli, shows_statistics)
         cr_skip("redis-cli is not installed");
     const char *dir = temp_dir_make();
     struct process *rpd = start_with_keys(dir, KEYS);
-    /* (It goes on until nobody reads any more.) */
+    /* It goes on until nobody reads any more. */
     const char *out = shell(dir, "$cli -i 0.05 --stat | head -n 4 | tail -n 2");
     int keys = 0, clients = 0, blocked = -1, requests = 0, more = -1;
     char memory[32], last[32];

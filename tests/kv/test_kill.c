@@ -140,7 +140,7 @@ static void writer_receive(struct writer *writer)
 
 /* ---- who saves ---------------------------------------------------------------------- */
 
-/* With SAVE; or with BGSAVE, and INFO until that is over. (LASTSAVE counts in seconds.) */
+/* With SAVE; or with BGSAVE, and INFO until that is over. LASTSAVE counts in seconds. */
 enum saver_step { IDLE, SAVES, BEGINS, LOOKS };
 
 struct saver {
@@ -158,7 +158,7 @@ static void saver_ask(struct saver *saver, const char *text, enum saver_step ste
 {
     saver->step = step;
     saver->size = 0;
-    send_all(saver->fd, text, strlen(text)); /* (it may be dead) */
+    send_all(saver->fd, text, strlen(text)); /* it may be dead */
 }
 
 /* All that is answered now must be in it. */

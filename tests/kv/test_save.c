@@ -1,5 +1,5 @@
-/* Saving beside clients: what is saved, and when, and that it is of one moment. (After a kill:
- * test_kill.c.) */
+/* Saving beside clients: what is saved, and when, and that it is of one moment. After a kill:
+ * test_kill.c. */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -96,7 +96,7 @@ static long await_less_memory(int fd, long wanted)
     return used_memory(fd);
 }
 
-/* However many databases there are. (Else maxmemory would evict what it had kept before.) */
+/* However many databases there are. Else maxmemory would evict what it had kept before. */
 Test(save, what_is_loaded_takes_no_more_memory_than_before)
 {
     const char *dir = temp_dir_make();
@@ -120,7 +120,7 @@ Test(save, what_is_loaded_takes_no_more_memory_than_before)
 }
 
 /* One that is called off when its file has its name already has still replaced it: the next one
- * must not take that for another's. (Where in the save the flush comes is chance.) */
+ * must not take that for another's. Where in the save the flush comes is chance. */
 Test(save, goes_on_after_one_that_was_flushed_at_any_moment)
 {
     const char *dir = temp_dir_make();

@@ -168,7 +168,7 @@ static long slow_answers_before(int a, int b)
     return got / 4;
 }
 
-/* However much one has asked for. (The test itself may have been late: it has three tries.) */
+/* However much one has asked for. The test itself may have been late: it has three tries. */
 Test(serve, who_asks_for_much_leaves_others_their_turn)
 {
     const char *dir = temp_dir_make();

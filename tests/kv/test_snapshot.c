@@ -1,5 +1,5 @@
-/* Snapshots: what is written is read, and what is damaged is refused. (Linked with --wrap=fsync
- * and --wrap=rename.) */
+/* Snapshots: what is written is read, and what is damaged is refused. Linked with --wrap=fsync
+ * and --wrap=rename. */
 #include "save_slice.h"
 #include "snapshot.h"
 #include "snapshot_writer.h"

@@ -408,7 +408,7 @@ Test(store, the_least_recently_used_is_evicted)
         store->clock.now_ms = 1000000 + i;
         cr_assert_eq(put(store, i, value, sizeof value), 0);
         cr_assert_eq(store_keep_limit(store), 0);
-        /* (Holes are closed a few at a time.) */
+        /* Holes are closed a few at a time. */
         cr_assert_leq(store_memory(store), store->limit + store->limit / 20);
         /* Of the first thousand, half are always in use. */
         const struct store_key used = numbered(store, i % 500);

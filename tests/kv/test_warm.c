@@ -159,7 +159,7 @@ Test(warm, a_request_with_too_few_arguments_is_told_at_once)
         struct process *rpd = start_half(dir, textf(", \"loading\": \"%s\"", modes[mode]), &fd);
         for (int i = 0; i < 12; i++) {
             const int other = scene_client(dir);
-            /* (Its argument must not be taken for one of the next request's.) */
+            /* Its argument must not be taken for one of the next request's. */
             const char *head = textf("*3\r\n$4\r\nECHO\r\n$1\r\nx\r\n$%d\r\n", LARGE);
             cr_assert_eq(send_all(fd, head, strlen(head)), 0);
             cr_assert_eq(send_all(fd, large, LARGE), 0);
@@ -219,7 +219,7 @@ Test(warm, a_stop_leaves_the_snapshot_as_it_was)
         scene_ask(fd, "SET key:%d new", i);
     close(fd);
     cr_assert_eq(process_signal(rpd, 15), 0);
-    scene_open_gate(dir, PARTS); /* (A read that hangs is not kv's to cancel.) */
+    scene_open_gate(dir, PARTS); /* A read that hangs is not kv's to cancel. */
     cr_assert_eq(process_code(process_wait_exit(rpd)), 0);
     process_free(rpd);
     cr_assert_eq(stat(textf("%s/snap", dir), &after), 0);

@@ -1,6 +1,6 @@
 /* Echoes lines, and breaks the contract in one way, which -o breach= names. Each is
- * for one check of `rpdctl check`. (What a constructor and a bind break is in the
- * environment: TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c.) */
+ * for one check of `rpdctl check`. What a constructor and a bind break is in the
+ * environment: TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c. */
 #include <rpd/backend.h>
 
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static char the_state;
 static int closed_fd = -1; /* the last client's */
 static char *volatile leaked;
 
-/* (The signal that asks a thread where it is ends a sleep.) */
+/* The signal that asks a thread where it is ends a sleep. */
 static void sleep_ms(long ms)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};

@@ -68,7 +68,7 @@ __attribute__((noinline)) static void spin_for_ever(void)
         turns = turns + 1;
 }
 
-/* A thread that waits for itself. (A semaphore, for ThreadSanitizer knows of mutexes.) */
+/* A thread that waits for itself. A semaphore, for ThreadSanitizer knows of mutexes. */
 __attribute__((noinline)) static void deadlock(void)
 {
     sem_t lock;

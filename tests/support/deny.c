@@ -68,7 +68,7 @@ static void deny(const struct call *call, unsigned error)
     load(offsetof(struct seccomp_data, nr));
     if (call->command != 0) {
         go_on_if_not(call->number, 3);
-        load(offsetof(struct seccomp_data, args[1])); /* (its lower half: little-endian) */
+        load(offsetof(struct seccomp_data, args[1])); /* its lower half: little-endian */
         go_on_if_not(call->command, 1);
     } else {
         go_on_if_not(call->number, 1);

@@ -135,7 +135,7 @@ int64_t process_bound_ns(const struct process *process); /* when that was seen *
 bool process_exited(const struct process *process, int *ret_wait_status);
 
 /* What it has written so far: taken in now, so that also what is not there can be relied on.
- * (What a daemon says in a later turn of its loop is there when it has ended.) Never NULL; until
+ * What a daemon says in a later turn of its loop is there when it has ended. Never NULL; until
  * the next call. */
 const char *process_stderr(const struct process *process);
 const char *process_stdout(const struct process *process);

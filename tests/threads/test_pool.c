@@ -207,7 +207,7 @@ static void test_cancel_waiting(void)
         works[i].waits = true;
         submit_one(&works[i]);
     }
-    /* (Whichever two a worker has taken, the others wait until the end.) */
+    /* Whichever two a worker has taken, the others wait until the end. */
     for (int i = WORKERS; i < WORKERS + WAITING; i++)
         pool_cancel(pool, &works[i].job);
     event_base_loopexit(base, &a_while);
@@ -295,8 +295,8 @@ static void await_dones(int count)
 }
 
 /* Of 4 loads 2 compute at once; a job goes beside them, and one more load does for each that
- * waits or is given up. (That a further one does not begin can be seen only where it should
- * have: after a job that came later is done.) */
+ * waits or is given up. That a further one does not begin can be seen only where it should
+ * have: after a job that came later is done. */
 static void test_loads_at_once(void)
 {
     make_with(5, 2);

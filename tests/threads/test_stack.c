@@ -3,6 +3,8 @@
  * not at all; and askers that come at once.
  *
  * Prints "N passed, N failed". */
+#include "guard/crash.h"
+#include "guard/foreign.h"
 #include "guard/stack.h"
 #include "guard/thread.h"
 #include "guard/trace.h"
@@ -74,9 +76,9 @@ static void run_standing(void *arg)
 
     if (standing->is_masked)
         set_mask(SIG_BLOCK);
-    crash_enter(standing->service, "/p/echo.so", NULL);
+    foreign_enter((struct foreign_owner){standing->service, "/p/echo.so"}, NULL);
     stand_still(standing);
-    crash_leave();
+    foreign_leave();
     if (!standing->is_masked)
         return;
     set_mask(SIG_UNBLOCK); /* the questions come now, late */

@@ -1,5 +1,5 @@
 /* What accept() lacks is waited for: 10, 100, then 1000 ms, and each shortage begins anew. The
- * loop is real; accept4() fails where the test wants it. (Linked with --wrap=accept4.) */
+ * loop is real; accept4() fails where the test wants it. Linked with --wrap=accept4. */
 #include "clients/acceptor.h"
 
 #include "process.h"

@@ -365,7 +365,7 @@ Test(config, command_line_mistakes)
     assert_no_leak();
 }
 
-/* ---- FAULTS 43: what is not JSON, or not within bounds ---- */
+/* ---- what is not JSON, or not within bounds ---- */
 
 Test(config, syntax)
 {
@@ -454,7 +454,7 @@ Test(config, size)
     expect(&of_file, 78, "config: rpd.json: is larger than 1048576 bytes; make it smaller");
 }
 
-/* ---- FAULTS 44: what the keys do not allow ---- */
+/* ---- what the keys do not allow ---- */
 
 #define S(inner) "{\"services\":[{\"plugin\":\"p\"," inner "}]}"
 #define L(inner) "{\"services\":[{\"plugin\":\"p\",\"listen\":[" inner "]}]}"
@@ -642,7 +642,7 @@ Test(config, long_values_are_cut)
     free(text);
 }
 
-/* ---- FAULTS 45: what the file is ---- */
+/* ---- what the file is ---- */
 
 Test(config, missing_file)
 {

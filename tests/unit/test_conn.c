@@ -1,10 +1,10 @@
 /* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
- * real; how much the kernel takes is the test's. (Linked with --wrap=send and --wrap=sendmsg.) */
+ * real; how much the kernel takes is the test's. Linked with --wrap=send and --wrap=sendmsg. */
 #include "base/clock.h"
 #include "clients/conn.h"
 #include "clients/conn_turns.h"
-#include "guard/crash.h"
 
+#include "guard/foreign.h"
 #include "process.h"
 
 #include <criterion/criterion.h>
@@ -156,7 +156,7 @@ static void begin(void)
     struct error error;
     struct event_config *config;
 
-    crash_context_.is_loop = true;
+    foreign_context_.is_loop = true;
     cr_assert_eq(libevent_load(&error), 0);
     config = event_config_new();
     base = event_base_new_with_config(config);
@@ -184,8 +184,7 @@ static void connect_client(void)
     group = (struct conn_group){.limits = &limits,
                                 .places = &places,
                                 .backend = &backend,
-                                .service_name = "test",
-                                .plugin = "test"};
+                                .owner = {.service = "test", .plugin = "test"}};
     conn_group_init(&group, &loop);
     cr_assert_eq(places_take(&places, server, &unnamed, sizeof unnamed.sa_family), 0);
     conn_open(&group, server);
@@ -430,7 +429,7 @@ Test(conn, a_resume_brings_more_than_what_is_not_taken)
     cr_assert(has_ended);
 }
 
-/* (The first time it may mean to look at that again.) */
+/* The first time it may mean to look at that again. */
 Test(conn, a_resume_brings_first_what_is_there)
 {
     connect_client();

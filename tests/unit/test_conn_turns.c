@@ -174,7 +174,7 @@ Test(conn_turns, the_new_do_not_starve_the_others)
     conn_turn_add(&turns, &old->turn);
     turn_once();
     old->served = 0;
-    /* (On a busy machine a turn may be over at once.) */
+    /* On a busy machine a turn may be over at once. */
     for (size_t round = 0; round < 200 && old->served < 9; round++) {
         for (size_t i = 1; i < MANY; i++) {
             conns[i].work_us = 100;

@@ -1,6 +1,9 @@
 /* Crash lines and the exit guard: children that end in each way, and what they
  * leave on stderr and in their wait status. Each child is bounded by alarm(). */
 #include "guard/crash.h"
+#include "guard/exit_guard.h"
+#include "guard/foreign.h"
+#include "guard/last_line.h"
 #include "guard/symbol.h"
 
 #include <criterion/criterion.h>
@@ -169,7 +172,7 @@ static void *run_on_worker(void *arg)
     void (*const *act)(void) = arg;
 
     crash_thread_begin("worker");
-    crash_enter("echo", "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
     (*act)();
     sink++;
     return NULL;
@@ -180,7 +183,7 @@ static void prepare(void)
     crash_install();
     crash_thread_begin("loop");
     crash_prepare_backtrace();
-    crash_set_step("serve");
+    last_line_set_step("serve");
 }
 
 static void act_on_main(void *arg)
@@ -188,7 +191,7 @@ static void act_on_main(void *arg)
     void (*const *act)(void) = arg;
 
     prepare();
-    crash_enter("echo", "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
     (*act)();
     sink++; /* a frame of its own: not a tail call */
 }
@@ -324,7 +327,7 @@ Test(crash, without_any_preparation)
 static void crash_with_broken_context(void *arg)
 {
     prepare();
-    crash_enter(arg, "/plugins/echo.so", NULL);
+    foreign_enter((struct foreign_owner){arg, "/plugins/echo.so"}, NULL);
     crash_by_null();
 }
 
@@ -342,9 +345,9 @@ static void crash_nested(void *arg)
 {
     (void)arg;
     prepare();
-    crash_enter("echo", "/plugins/echo.so", NULL);
-    crash_enter("echo", "/plugins/echo.so", NULL);
-    crash_leave();
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
+    foreign_leave();
     crash_by_null();
 }
 
@@ -359,8 +362,8 @@ static void crash_after_leaving(void *arg)
 {
     (void)arg;
     prepare();
-    crash_enter("echo", "/plugins/echo.so", NULL);
-    crash_leave();
+    foreign_enter((struct foreign_owner){"echo", "/plugins/echo.so"}, NULL);
+    foreign_leave();
     crash_by_null();
 }
 
@@ -503,9 +506,9 @@ Test(crash, the_end_of_a_thread_puts_the_stack_back)
 static const char *text_of(uintptr_t address, unsigned how)
 {
     static char bytes[512];
-    struct safe_text text;
+    struct text_builder text;
 
-    safe_text_init(&text, bytes, sizeof bytes);
+    text_init(&text, bytes, sizeof bytes);
     symbol_add(&text, address, how);
     return bytes;
 }
@@ -546,16 +549,16 @@ Test(symbol, an_address_of_nothing_is_a_number)
 Test(symbol, what_does_not_fit_ends_in_dots)
 {
     char bytes[8];
-    struct safe_text text;
+    struct text_builder text;
 
-    safe_text_init(&text, bytes, sizeof bytes);
-    safe_text_add(&text, "abc\ndefgh");
+    text_init(&text, bytes, sizeof bytes);
+    text_add(&text, "abc\ndefgh");
     cr_assert_str_eq(bytes, "abc?...");
-    safe_text_init(&text, bytes, sizeof bytes);
-    safe_text_add_decimal(&text, -1203);
+    text_init(&text, bytes, sizeof bytes);
+    text_add_decimal(&text, -1203);
     cr_assert_str_eq(bytes, "-1203");
-    safe_text_init(&text, bytes, 2);
-    safe_text_add(&text, "abc");
+    text_init(&text, bytes, 2);
+    text_add(&text, "abc");
     cr_assert_str_eq(bytes, ".");
 }
 
@@ -569,13 +572,13 @@ static void clean_up(void)
 
 static void guarded_on_main(void *arg)
 {
-    crash_guard_exit(clean_up);
+    exit_guard_install(clean_up);
     act_on_main(arg);
 }
 
 static void guarded_on_worker(void *arg)
 {
-    crash_guard_exit(clean_up);
+    exit_guard_install(clean_up);
     act_on_worker(arg);
 }
 
@@ -623,7 +626,7 @@ Test(exit_guard, quick_exit_too)
 static void exit_outside(void *arg)
 {
     (void)arg;
-    crash_guard_exit(clean_up);
+    exit_guard_install(clean_up);
     prepare();
     exit_by_plugin();
 }
@@ -641,9 +644,9 @@ Test(exit_guard, outside_of_callbacks_the_object_is_named)
 
 static void exit_allowed(void *arg)
 {
-    crash_guard_exit(clean_up);
+    exit_guard_install(clean_up);
     prepare();
-    crash_allow_exit();
+    exit_guard_allow();
     exit(*(int *)arg);
 }
 
@@ -663,7 +666,7 @@ static void fork_and_exit(void *arg)
     int status = 0;
     pid_t child;
 
-    crash_guard_exit(clean_up);
+    exit_guard_install(clean_up);
     prepare();
     child = fork();
     if (child == 0)

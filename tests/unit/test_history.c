@@ -170,7 +170,7 @@ static const char *heard(int fd)
 {
     char text[8192];
 
-    close(start_fd); /* (As the end of the process would, if it was not closed before.) */
+    close(start_fd); /* As the end of the process would, if it was not closed before. */
     cr_assert_geq(read_to_end(fd, text, sizeof text), 0);
     close(fd);
     return textf("%s", text);

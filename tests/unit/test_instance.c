@@ -163,7 +163,7 @@ Test(instance, a_process_without_its_lock_is_only_waited_for)
     leave(scene);
 }
 
-/* (Its parent has not waited for it, so that its number is still its own.) */
+/* Its parent has not waited for it, so that its number is still its own. */
 Test(instance, a_process_that_has_ended_is_refused)
 {
     struct scene *scene = make_scene(true);

@@ -1,5 +1,5 @@
 /* Lock files that somebody removes, or replaces, between open and lock: a lock on a file without a
- * name keeps nobody out, and is not believed. (Linked with --wrap=openat.) */
+ * name keeps nobody out, and is not believed. Linked with --wrap=openat. */
 #include "base/lock.h"
 
 #include "process.h"

@@ -220,6 +220,50 @@ Test(metrics_page, a_damaged_one_is_read_without_harm)
     metrics_view_finish(&view);
 }
 
+Test(metrics_page, a_value_beyond_the_end_is_no_value)
+{
+    struct rpd_metric_entry *entry = (struct rpd_metric_entry *)(void *)((char *)page.map +
+                                                                         page.map->entries_at) +
+                                     METRICS;
+    struct metrics_view view;
+
+    entry->at = (uint32_t)page.size - 4 - 4; /* the last word: there */
+    cr_assert_eq(metrics_view_read(dirfd_of, "demo", &view), 0);
+    cr_expect_eq(view.count, METRICS + 2);
+    metrics_view_finish(&view);
+    entry->at = (uint32_t)page.size;
+    cr_assert_eq(metrics_view_read(dirfd_of, "demo", &view), 0);
+    cr_expect_eq(view.count, METRICS + 1);
+    metrics_view_finish(&view);
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+
+    for (; (text = strstr(text, part)); text++)
+        count++;
+    return count;
+}
+
+/* Else whoever reads the text would refuse all of it. */
+Test(metrics_page, rows_that_say_the_same_are_printed_once)
+{
+    static char text[1 << 20];
+    struct metrics_services services;
+    FILE *to = fmemopen(text, sizeof text, "w");
+
+    metrics_page_add(&page, "t_part", "us", "A part", "part", "one");
+    metrics_page_add(&page, "t_part", "us", "A part", "part", "one");
+    metrics_page_add(&page, "t_part", "ms", "Another unit", "part", "two");
+    cr_assert_eq(metrics_services_read(dirfd_of, "demo", &services), 0);
+    cr_assert_eq(metrics_text_print(&services, METRICS_OPENMETRICS, to), 0);
+    fclose(to);
+    metrics_services_finish(&services);
+    cr_expect_eq(count_of(text, "\nt_part_seconds{"), 1, "%s", strstr(text, "t_part"));
+    cr_expect_eq(count_of(text, "# TYPE t_part_seconds "), 1);
+}
+
 /* ---- the text, as others judge it ---- */
 
 Test(metrics_page, promtool_takes_the_older_text)

@@ -309,7 +309,7 @@ static void expect_secret(const char *path, const char *content, size_t size, mo
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, content, size), (ssize_t)size);
     cr_assert_eq(fchmod(fd, mode), 0);
-    /* (As of another group than root's, for which it is an access list's mask.) */
+    /* As of another group than root's, for which it is an access list's mask. */
     if (geteuid() == 0)
         cr_assert_eq(fchown(fd, 0, 65534), 0);
     close(fd);

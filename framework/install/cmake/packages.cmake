@@ -125,9 +125,9 @@ foreach(pair "runtime;rpd" "dev;rpd-dev")
   list(GET pair 1 package)
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packages/copyright COMPONENT ${component}
           DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package})
+  install(FILES ${debian}/lintian-overrides.${package} RENAME ${package} COMPONENT ${component}
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides)
 endforeach()
-install(FILES ${debian}/lintian-overrides.rpd RENAME rpd COMPONENT runtime
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides)
 install(FILES ${debian}/logrotate COMPONENT runtime
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd/examples)
 

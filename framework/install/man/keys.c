@@ -16,7 +16,7 @@ static const struct {
 };
 
 /* Text for groff: a backslash is not the start of an escape, and a sentence
- * starts a line. (None starts with a dot or a quote, which would be a request.) */
+ * starts a line. None starts with a dot or a quote, which would be a request. */
 static void print_text(const char *text)
 {
     for (; *text; text++)

@@ -182,7 +182,7 @@ static int prepare(struct kit *kit, const struct request *request, struct error 
     if (libjansson_load(error) < 0 || rpdctl_beside("rpd", kit->rpd, error) < 0 ||
         rpdctl_beside("rpdctl", kit->self, error) < 0)
         return -1;
-    /* (Socket addresses are short.) */
+    /* Socket addresses are short. */
     snprintf(directory, sizeof directory, "%s/rpdctl-XXXXXX",
              tmp && strlen(tmp) < sizeof directory - 20 ? tmp : "/tmp");
     kit->dir = mkdtemp(directory);

@@ -74,7 +74,7 @@ static bool settles(struct stage *stage, int before)
 
     do {
         now = stage_descriptors(stage, &highest);
-        if (now > 0 && now <= before) /* (None at all: it is just dying.) */
+        if (now > 0 && now <= before) /* None at all: it is just dying. */
             return true;
     } while (stage_looks_again(stage, end_us));
     if (!stage_lives(stage))
@@ -129,7 +129,7 @@ static enum verdict check_hang_ups(struct kit *kit)
 
     if (!stage || !stage_answers(stage))
         return FAILED;
-    /* (Who has just left may still be counted: a leak is more than one.) */
+    /* Who has just left may still be counted: a leak is more than one. */
     before = stage_descriptors(stage, &highest);
     for (int i = 0; i < HANG_UPS; i++)
         if (!hang_up(stage, (enum hang_up)(i % HANG_UP_KINDS), i % 2))
@@ -200,8 +200,8 @@ static enum verdict check_connections(struct kit *kit)
     return kit_passed(kit, "%d of them: %ld KiB", count, memory > 0 ? memory : 0);
 }
 
-/* No descriptor below the limit is free any more. (Where a backend closes clients that
- * it cannot serve, that may never be.) */
+/* No descriptor below the limit is free any more. Where a backend closes clients that
+ * it cannot serve, that may never be. */
 static void use_up(struct stage *stage, const struct rlimit *limit)
 {
     const uint64_t end_us = clock_us() + USED_UP_MS * UINT64_C(1000);

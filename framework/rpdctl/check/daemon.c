@@ -3,10 +3,9 @@
  *
  *     rpdctl check-daemon WRAP ARGUMENT-OF-RPD...
  *
- * rpd itself knows nothing of it: the linker gives the framework's calls of
- * plugin_load() to the function below (-Wl,--wrap, of rpdctl alone), which puts
- * a load or serve of its own into the copy of the descriptor. One process has
- * one service here, so what was there before is kept in one place. */
+ * The hook of plugin_load() puts a load or serve of the kit's own into the copy of the
+ * descriptor. One process has one service here, so what was there before is kept in one
+ * place. */
 #include "plugin/plugin.h"
 #include "rpdctl/check/checks.h"
 #include "rpdctl/program.h"
@@ -21,7 +20,7 @@
 enum { SERVE_LATE_MS = 300, STEP_MS = 10 };
 
 static struct {
-    const char *wrap; /* NULL: nothing */
+    const char *wrap;
     struct rpd_backend inner;
     atomic_int runs;
 } kit;
@@ -89,16 +88,10 @@ static const struct {
     {.name = "serve-late", .serve = serve_late},
 };
 
-/* (The linker's names. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c)) */
-int __real_plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error);
-int __wrap_plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error);
-
-int __wrap_plugin_load(struct plugin *plugin, const struct plugin *before, struct error *error)
+static void wrap(struct plugin *plugin)
 {
-    if (__real_plugin_load(plugin, before, error) < 0)
-        return -1;
     kit.inner = plugin->backend;
-    for (size_t i = 0; kit.wrap && i < sizeof wraps / sizeof *wraps; i++) {
+    for (size_t i = 0; i < sizeof wraps / sizeof *wraps; i++) {
         if (strcmp(wraps[i].name, kit.wrap) != 0)
             continue;
         if (wraps[i].load && plugin->backend.load)
@@ -106,15 +99,14 @@ int __wrap_plugin_load(struct plugin *plugin, const struct plugin *before, struc
         if (wraps[i].serve)
             plugin->backend.serve = wraps[i].serve;
     }
-    return 0;
 }
-/* (NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c)) */
 
 static int run(int argc, char **argv)
 {
     if (argc < 2)
         return rpdctl_refuse("", "%s is for rpdctl itself", argv[0]);
     kit.wrap = argv[1];
+    plugin_set_loaded_hook(wrap);
     return rpd_main(argc - 1, argv + 1);
 }
 

@@ -80,7 +80,7 @@ static enum verdict check_term_draining(struct kit *kit)
     if (!stage || client_open(stage) < 0)
         return FAILED;
     stage_signal(stage, SIGTERM);
-    stage_reaches(stage, RPD_PHASE_DRAINING, END_MS); /* (or it is at its end already) */
+    stage_reaches(stage, RPD_PHASE_DRAINING, END_MS); /* or it is at its end already */
     return stage_stops(stage) ? kit_passes(kit) : FAILED;
 }
 

@@ -28,7 +28,7 @@ static enum verdict check_note(struct kit *kit)
                       kit->note.has_own_bind ? ", binds by itself" : "");
 }
 
-/* What its dynamic section says. (The file's headers are known to be sound.) */
+/* What its dynamic section says. The file's headers are known to be sound. */
 struct dynamic {
     bool has_text_relocations;
     size_t constructors; /* the compiler's own one included */
@@ -117,7 +117,7 @@ static enum verdict check_names(struct kit *kit)
     return kit_passes(kit);
 }
 
-/* (One entry of the array is the compiler's.) */
+/* One entry of the array is the compiler's. */
 static enum verdict check_constructors(struct kit *kit)
 {
     struct dynamic dynamic;

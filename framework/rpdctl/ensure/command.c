@@ -179,7 +179,7 @@ static int run_ensure(const struct rpdctl_ensure_request *request, struct ensure
 
     if (!code && request->ready)
         code = ensure_ready(ensure, &error);
-    if (code) /* (A stop that did not succeed has said why.) */
+    if (code) /* A stop that did not succeed has said why. */
         return *error.text ? say(&error, code) : code;
     if (request->json)
         return print_json(ensure);

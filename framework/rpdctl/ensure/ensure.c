@@ -1,10 +1,10 @@
-/* Making sure. See ensure.h.
+/* Making sure. See ensure.h. take_step() looks, and does what follows:
  *
- *     look ──runs──► 0
+ *     look ──runs──► use: 0
  *      │ ▲ └─elsewhere─► 75
- *      │ └─ wait ◄─ unsettled (on its way up, or draining)
- *      ▼ nobody is there
- *     queue ──► look again ──► has somebody's start failed meanwhile? its line and code
+ *      │ └─ wait ◄─ unsettled: starting, or draining
+ *      ▼ absent
+ *     queue ──► look again ──► has another caller's start failed meanwhile? its line and code
  *                         └──► is it in a crash loop? its last line and code
  *                         └──► start it, look again
  */
@@ -30,6 +30,7 @@
 enum {
     STARTS_MAX = 5, /* of one call: what is killed from outside again and again is told */
     LOOK_AGAIN_MS = 20,
+    DISAGREEMENTS_MAX = 10,
     WAITS_MAX = 100 /* for what takes no time, if all is well */
 };
 
@@ -150,7 +151,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
     /* It has ended since we looked. */
     if (!unsettled)
         return true;
-    /* (Or somebody has removed the lock of one that is stopped.) */
+    /* Or somebody has removed the lock of one that is stopped. */
     if (!lives(unsettled) && ++*waits > WAITS_MAX)
         return false;
     wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
@@ -160,7 +161,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 /* ---- our turn ------------------------------------------------------------------------- */
 
 /* Somebody else was faster: a service manager, a person, or a start whose starter is
- * gone. (Who had it may have ended since.) */
+ * gone. Who had it may have ended since. */
 static bool is_there_after_all(struct ensure *ensure, unsigned starts)
 {
     return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
@@ -234,7 +235,7 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
 /* Nobody is there, and nobody else starts it. -1: look again. */
 static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
-    /* (Whoever restarts it wants it started, and has stopped it already.) */
+    /* Whoever restarts it wants it started, and has stopped it already. */
     const int code = ensure->stop ? 0 : judge_past(ensure, lock, error);
 
     return code ? code : start_once(ensure, lock, starts + 1, error);
@@ -252,50 +253,81 @@ static int follow_directory(struct ensure *ensure, struct lock *lock, struct err
     return moved;
 }
 
-static int settle(struct ensure *ensure, struct lock *lock, struct error *error)
+enum { AGAIN = -1 }; /* of a step: it is to be looked again */
+
+/* What the steps of one call have done so far. */
+struct progress {
+    struct lock *lock; /* our turn; fd -1: not ours */
+    unsigned starts, disagreements, waits;
+};
+
+static int use(const struct ensure *ensure, struct progress *progress, struct error *error)
 {
-    unsigned starts = 0, disagreements = 0, waits = 0;
+    if (!first_that(ensure, cannot_be_used))
+        return 0;
+    if (++progress->waits > WAITS_MAX)
+        return refuse_unusable(ensure, error);
+    wait_for_end(-1, LOOK_AGAIN_MS);
+    return AGAIN;
+}
+
+static int judge_elsewhere(const struct ensure *ensure, struct progress *progress,
+                           struct error *error)
+{
+    if (is_just_ending(ensure) && progress->disagreements++ < DISAGREEMENTS_MAX)
+        return AGAIN;
+    refuse_elsewhere(ensure, error);
+    return EXIT_RUNNING;
+}
+
+static int queue(const struct ensure *ensure, struct progress *progress, struct error *error)
+{
+    if (ensure_turn_take(&ensure->request, progress->lock, error) < 0 &&
+        (!has_lost_directory(ensure) || ++progress->waits > WAITS_MAX))
+        return (int)error->code;
+    return AGAIN;
+}
+
+static int begin(struct ensure *ensure, struct progress *progress, struct error *error)
+{
+    if (directory_check_to_start(ensure->request.dirfd, ensure->request.runtime_dir, error) < 0)
+        return (int)error->code;
+    if (progress->lock->fd < 0)
+        return queue(ensure, progress, error);
+    if (progress->starts == STARTS_MAX) {
+        error_set(error, EXIT_SYSTEM, "ensure", ensure->request.names[0],
+                  "started %d times and died each time; find out what kills it (see its log)",
+                  STARTS_MAX);
+        return EXIT_SYSTEM;
+    }
+    return have_turn(ensure, progress->lock, progress->starts++, error);
+}
+
+static int take_step(struct ensure *ensure, struct progress *progress, struct error *error)
+{
+    if (follow_directory(ensure, progress->lock, error) < 0)
+        return (int)error->code;
+    switch (ensure_look(&ensure->request, ensure->instances)) {
+    case ENSURE_RUNS: return use(ensure, progress, error);
+    case ENSURE_ELSEWHERE: return judge_elsewhere(ensure, progress, error);
+    case ENSURE_UNSETTLED:
+        if (wait_until_settled(ensure, &progress->waits))
+            return AGAIN;
+        break;
+    case ENSURE_ABSENT: break;
+    }
+    return begin(ensure, progress, error);
+}
+
+static int bring_up(struct ensure *ensure, struct lock *lock, struct error *error)
+{
+    struct progress progress = {.lock = lock};
 
     do {
-        int result = -1;
+        const int code = take_step(ensure, &progress, error);
 
-        if (follow_directory(ensure, lock, error) < 0)
-            return (int)error->code;
-        switch (ensure_look(&ensure->request, ensure->instances)) {
-        case ENSURE_RUNS:
-            if (!first_that(ensure, cannot_be_used))
-                return 0;
-            if (++waits > WAITS_MAX)
-                return refuse_unusable(ensure, error);
-            wait_for_end(-1, LOOK_AGAIN_MS);
-            continue;
-        case ENSURE_UNSETTLED:
-            if (!wait_until_settled(ensure, &waits))
-                break;
-            continue;
-        case ENSURE_ELSEWHERE:
-            if (is_just_ending(ensure) && disagreements++ < 10)
-                continue;
-            refuse_elsewhere(ensure, error);
-            return EXIT_RUNNING;
-        case ENSURE_ABSENT: break;
-        }
-        if (directory_check_to_start(ensure->request.dirfd, ensure->request.runtime_dir, error) < 0)
-            return (int)error->code;
-        if (lock->fd < 0) {
-            result = ensure_turn_take(&ensure->request, lock, error);
-            if (result < 0 && (!has_lost_directory(ensure) || ++waits > WAITS_MAX))
-                return (int)error->code;
-            continue;
-        }
-        if (starts == STARTS_MAX) {
-            error_set(error, EXIT_SYSTEM, "ensure", ensure->request.names[0],
-                      "started %d times, and gone each time; who ends it? see its log", STARTS_MAX);
-            return EXIT_SYSTEM;
-        }
-        result = have_turn(ensure, lock, starts++, error);
-        if (result >= 0)
-            return result;
+        if (code != AGAIN)
+            return code;
     } while (!is_late(ensure));
     return time_out(ensure, "waiting for it to be bound", error);
 }
@@ -310,7 +342,7 @@ static int stop_first(struct ensure *ensure, struct lock *lock, struct error *er
         return (int)error->code;
     if (lock->fd < 0)
         return time_out(ensure, "waiting for its turn", error);
-    error->text[0] = '\0'; /* (It says itself what it has done, or has not.) */
+    error->text[0] = '\0'; /* It says itself what it has done, or has not. */
     return ensure->stop(ensure->stop_arg);
 }
 
@@ -365,7 +397,7 @@ int ensure_bound(struct ensure *ensure, struct error *error)
         return (int)error->code;
     code = stop_first(ensure, &lock, error);
     if (!code)
-        code = settle(ensure, &lock, error);
+        code = bring_up(ensure, &lock, error);
     lock_release(&lock);
     if (directory_runtime_warning())
         ensure->warn(directory_runtime_warning());

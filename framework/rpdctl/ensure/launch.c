@@ -57,7 +57,7 @@ static _Noreturn void become_daemon(const struct launch *launch, int start_fd)
     reset_signals();
     clean_environment();
     snprintf(number, sizeof number, "%d", start_fd);
-    /* (First: it is to be told of mistakes in what follows, too.) */
+    /* First: it is to be told of mistakes in what follows, too. */
     launch->arguments[1] = option;
     launch->arguments[2] = number;
     fcntl(start_fd, F_SETFD, 0);

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { LAUNCH_TEXT_MAX = 3 * ERROR_TEXT_MAX - 128 }; /* (A pipe takes a result whole.) */
+enum { LAUNCH_TEXT_MAX = 3 * ERROR_TEXT_MAX - 128 }; /* A pipe takes a result whole. */
 
 enum launch_outcome {
     LAUNCH_BOUND,

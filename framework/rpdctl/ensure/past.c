@@ -77,8 +77,8 @@ static bool was_bound_before(const struct ensure_past *past, const struct histor
 }
 
 /* What others have tried while we were waiting for our turn, or what became of
- * our own start once it was bound. (Whoever was killed is started again; and of a clock
- * that was put back nothing can be said.) */
+ * our own start once it was bound. Whoever was killed is started again; and of a clock
+ * that was put back nothing can be said. */
 static const struct history_entry *failure_since(const struct ensure_past *past, uint64_t began_ms)
 {
     const struct history_entry *last = past->count ? &past->entries[past->count - 1] : NULL;

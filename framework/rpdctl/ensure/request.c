@@ -88,7 +88,7 @@ int ensure_request_follow(struct ensure_request *request, struct error *error)
     fresh = directory_open_at(request->runtime_dir, error);
     if (fresh < 0)
         return -1;
-    dup3(fresh, request->dirfd, O_CLOEXEC); /* (of two open ones: it cannot fail) */
+    dup3(fresh, request->dirfd, O_CLOEXEC); /* of two open ones: it cannot fail */
     close(fresh);
     return 1;
 }

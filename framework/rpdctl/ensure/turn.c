@@ -21,8 +21,8 @@ static void on_alarm(int number)
     (void)number;
 }
 
-/* An alarm that comes again: one that came before the wait began would be lost. (The
- * caller's parent may have blocked it.) */
+/* An alarm that comes again: one that came before the wait began would be lost. The
+ * caller's parent may have blocked it. */
 static void set_alarm(const struct ensure_request *request, bool on)
 {
     const struct sigaction action = {.sa_handler = on_alarm};

@@ -1,5 +1,6 @@
 /* What `rpdctl status --json` prints: one document, with the keys that rpdctl(1)
  * has. What is not known is null. See rpdctl/status/status.h. */
+#include "base/words.h"
 #include "library/libjansson.h"
 #include "rpdctl/status/status.h"
 
@@ -38,7 +39,7 @@ static json_t *number_or_null(bool is_known, uint64_t value)
 static json_t *part(const struct rpd_state_part *at)
 {
     return json_pack("{so ss sb so so so sf so si}", "name", text(at->name), "state",
-                     status_part_text(at->state), "optional", (at->flags & RPD_PART_OPTIONAL) != 0,
+                     word_of_part(at->state), "optional", (at->flags & RPD_PART_OPTIONAL) != 0,
                      "done", number(at->done), "total", number_or_null(at->total > 0, at->total),
                      "unit", text(at->unit), "rate_per_s", (double)at->rate_per_1000s / 1000,
                      "eta_ms", number_or_null(at->eta_ms != RPD_STATE_UNKNOWN, at->eta_ms),
@@ -117,9 +118,9 @@ static json_t *page_of(const struct status *status, const struct status_row *row
     if (row->instance.verdict == STATE_DEAD || !row->instance.has_page)
         return json_pack("{sn sn sn sn sn sn sn sn sn}", "phase", "degraded", "warmup", "clients",
                          "load", "loop", "errors", "last_error", "slow_callbacks");
-    return json_pack("{ss sb ss so so so so so so}", "phase", status_phase_text(page->phase),
+    return json_pack("{ss sb ss so so so so so so}", "phase", word_of_phase(page->phase),
                      "degraded", (page->flags & RPD_STATE_DEGRADED) != 0, "warmup",
-                     status_warmup_text(page->warmup), "clients", clients(page), "load", load(page),
+                     word_of_warmup(page->warmup), "clients", clients(page), "load", load(page),
                      "loop", loop(status, &row->instance), "errors", number(page->errors),
                      "last_error", last_error(page), "slow_callbacks", slow_callbacks(page));
 }

@@ -99,7 +99,7 @@ static int look_at_one(const char *directory, int runtime_dirfd, const char *ser
     snprintf(status->rows->directory, sizeof status->rows->directory, "%s", directory);
     if (runtime_dirfd >= 0)
         look(runtime_dirfd, service, status->rows);
-    else /* (It is a name: it fits.) */
+    else /* It is a name: it fits. */
         memccpy(status->rows->instance.service, service, '\0',
                 sizeof status->rows->instance.service - 1);
     return 0;
@@ -218,29 +218,4 @@ uint64_t status_uptime_ms(const struct status *status, const struct instance *in
         return 0;
     start_ms = instance->start_time * 1000u / (uint64_t)status->ticks_a_second;
     return status->boot_ms > start_ms ? status->boot_ms - start_ms : 0;
-}
-
-#define TEXT_OF(texts, at) ((at) < sizeof(texts) / sizeof *(texts) ? (texts)[at] : "unknown")
-
-const char *status_phase_text(uint32_t phase)
-{
-    static const char *const texts[] = {"starting", "warming",  "ready",
-                                        "draining", "stopping", "stopped"};
-
-    return TEXT_OF(texts, phase);
-}
-
-const char *status_part_text(uint32_t part_state)
-{
-    static const char *const texts[] = {"waiting", "loading", "stalled",
-                                        "paused",  "loaded",  "failed"};
-
-    return TEXT_OF(texts, part_state);
-}
-
-const char *status_warmup_text(uint32_t warmup)
-{
-    static const char *const texts[] = {"hold", "serve", "refuse", "backlog"};
-
-    return TEXT_OF(texts, warmup);
 }

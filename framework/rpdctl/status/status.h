@@ -54,9 +54,4 @@ void status_print_detail(const struct status *status, const struct status_row *r
 /* The error: no jansson, or no memory. */
 int status_print_json(const struct status *status, FILE *to, struct error *error);
 
-/* Words for enum rpd_phase, rpd_part_state and rpd_warmup. */
-const char *status_phase_text(uint32_t phase);
-const char *status_part_text(uint32_t part_state);
-const char *status_warmup_text(uint32_t warmup);
-
 #endif

@@ -1,5 +1,6 @@
 /* What `rpdctl status` prints for people. See rpdctl/status/status.h. */
 #include "base/safe_text.h"
+#include "base/words.h"
 #include "rpdctl/draw.h"
 #include "rpdctl/service.h"
 #include "rpdctl/status/status.h"
@@ -78,7 +79,7 @@ static void describe_load(const struct instance *instance, char room[LOAD_MAX])
         snprintf(room, LOAD_MAX, "-");
         return;
     }
-    /* (The numbers follow the phase with the loop's next turn.) */
+    /* The numbers follow the phase with the loop's next turn. */
     if (page->phase == RPD_PHASE_READY &&
         (!is_degraded(instance) || page->parts_loaded == page->part_count)) {
         snprintf(room, LOAD_MAX, "loaded");
@@ -196,7 +197,7 @@ static void describe_place(const struct status *status, const struct instance *i
                  (double)(status->now_us - turned_us) / 1e6);
     snprintf(room, NOTE_MAX, "in %s (pid:[%u], time:[%u]), phase %s%s",
              state_place_text(instance->place), page->namespaces[RPD_STATE_PID_NAMESPACE],
-             page->namespaces[RPD_STATE_TIME_NAMESPACE], status_phase_text(page->phase), turned);
+             page->namespaces[RPD_STATE_TIME_NAMESPACE], word_of_phase(page->phase), turned);
 }
 
 /* The page may say any time: of one that is not in the past nothing can be told. */
@@ -301,7 +302,7 @@ static void print_part(const struct rpd_state_part *part, FILE *to)
     const bool is_loaded = part->state == RPD_PART_LOADED;
     const unsigned permille = is_loaded ? 1000 : permille_of(part->done, part->total);
 
-    fprintf(to, "  %-16s %-8s %s %3u %%, %s", part->name, status_part_text(part->state),
+    fprintf(to, "  %-16s %-8s %s %3u %%, %s", part->name, word_of_part(part->state),
             draw_bar(permille, PART_BAR, bar), permille / 10, draw_count(part->done, done));
     if (part->total > 0)
         fprintf(to, " of %s", draw_count(part->total, total));
@@ -323,7 +324,7 @@ static void print_page(const struct status *status, const struct instance *insta
             (unsigned long long)page->clients_active, (unsigned long long)page->clients_held,
             (unsigned long long)page->clients_accepted, (unsigned long long)page->clients_refused,
             (unsigned long long)page->clients_left, (unsigned long long)page->clients_cut);
-    fprintf(to, "warm-up:   %s\n", status_warmup_text(page->warmup));
+    fprintf(to, "warm-up:   %s\n", word_of_warmup(page->warmup));
     if (page->turned_us == RPD_STATE_RESTS)
         fprintf(to, "loop:      waits; at most %.1f ms late\n", (double)page->latest_us / 1e3);
     else if (status_knows_times(instance))
