@@ -120,8 +120,8 @@ static bool is_a_word(const char *place)
 
 static int build_log_to(struct config *config, const struct config_source *source)
 {
-    json_t *log = json_object_get(source->tree, "log");
-    const json_t *to = json_object_get(log, "to");
+    json_t *log = source->tree ? json_object_get(source->tree, "log") : NULL;
+    const json_t *to = log ? json_object_get(log, "to") : NULL;
 
     if (!to)
         return 0;
