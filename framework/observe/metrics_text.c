@@ -163,7 +163,7 @@ static void print_histogram(FILE *to, const struct line *line)
         else if (end >= 4 && end >> 32 <= 1 && (end & (end - 1)) == 0 &&
                  __builtin_ctzll(end) % 2 == 0)
             snprintf(bound, sizeof bound, ",le=\"%.15g%s\"", (double)end * scale,
-                     scale < 1.0 || end > 1e15 ? "" : ".0");
+                     scale < 1.0 ? "" : ".0");
         else
             continue;
         print_sample(to, line, "_bucket", bound);

@@ -247,6 +247,9 @@ static void move_by_requests(void)
     ask_ok(fd, "x");
     ask_ok(fd, "jobs 1");
     tell(fd, "write 700000");
+    /* (Read sooner, it might never wait.) */
+    for (int i = 0; i < 30000 && value_of(&scene, "rpd_buffers") <= 0; i++)
+        poll(NULL, 0, 2);
     await(&scene, "rpd_buffers");
     char *block = malloc(700000);
     cr_assert_eq(read_exactly(fd, block, 700000), 700000);
@@ -301,11 +304,12 @@ static void move_by_failing(void)
 /* Why a row that the page has is not moved here. */
 static const char *excuse(const char *name)
 {
-    static const struct {
+    const struct {
         const char *beginning, *why;
     } excuses[] = {
         {"rpd_clients_cut{limit=memory}", "malloc() fails: unit/test_conn"},
         {"rpd_slow_callbacks{", "one of them is moved; which one it is: test_stalls"},
+        {is_sanitized() ? "rpd_accept_pauses" : "-", "a sanitizer has an accept4() of its own"},
         {"rpd_start_step{step=recall}", "only with a service manager; else it may take 0 us"},
         {"rpd_start_step{", "it may take less than 1 us"},
         {"rpd_load_part{", "it may take less than 1 us"},
@@ -327,7 +331,8 @@ Test(metrics, each_is_moved, .timeout = 300)
     move_by_limits();
     move_by_memory("buffer_bytes");
     move_by_memory("buffer_bytes_per_peer");
-    move_by_accept_errors();
+    if (!is_sanitized()) /* its runtime takes accept4() for itself */
+        move_by_accept_errors();
     move_by_requests();
     move_by_sleeping();
     move_by_failing();
