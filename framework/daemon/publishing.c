@@ -61,7 +61,7 @@ int daemon_recall(struct daemon *daemon, struct error *error)
         /* It has no name here: a history that is moved or made again is not this one. */
         const int kept = restart_recall(daemon->runtime_dirfd, service->name);
 
-        if (kept >= 0 && outcome_add_history(kept, "", start_time) < 0)
+        if (kept >= 0 && outcome_add_kept_history(kept, service->name, start_time) < 0)
             log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not kept");
     }
     open_histories(daemon, start_time);

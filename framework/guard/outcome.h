@@ -28,6 +28,9 @@ int outcome_start_fd(void);
  * /proc has it. 0, or -1 without memory (then it is closed). The name stays the caller's. */
 int outcome_add_history(int take_fd, const char *service, unsigned long long start_time);
 
+/* [start] The same of one that is kept elsewhere, for the next start: it is never replaced. */
+int outcome_add_kept_history(int take_fd, const char *service, unsigned long long start_time);
+
 /* [loop] That history; -1: there is none. From now on it is another, which is taken. */
 int outcome_history(const char *service);
 void outcome_replace_history(const char *service, int take_fd);
