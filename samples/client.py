@@ -21,7 +21,7 @@ import sys
 
 
 def runtime_directory():
-    """As rpd chooses it. Only one of our own is believed: in another's, anybody could
+    """As rpd chooses it. Only one of our own is believed: in another's, any user could
     say where the service is."""
     path = os.environ.get("RPD_RUNTIME_DIR")
     if not path and os.geteuid() == 0:

@@ -4,7 +4,7 @@
  *     build/rpd build/samples/slow_start.so -o load_s=10 -l unix:/tmp/slow.sock
  *     echo hello | socat -t 20 - UNIX-CONNECT:/tmp/slow.sock
  *
- * Until then they wait ("warmup": "hold"). Configured otherwise they are told how
+ * Until then they wait ("warmup": "hold"). Configured otherwise they get an answer that says how
  * far it is, at once ("refuse"), or whenever they ask ("serve").
  */
 #include <rpd/backend.h>

@@ -12,6 +12,13 @@ struct buffer {
 /* Where to put the next bytes: at least that many fit. NULL: no memory. */
 char *buffer_reserve(struct buffer *buffer, size_t bytes);
 
+/* Likewise, with next to no room beyond them: for where memory is short. Many of these cost
+ * more copying than those of buffer_reserve(), which doubles. */
+char *buffer_reserve_little(struct buffer *buffer, size_t bytes);
+
+/* By how much buffer_reserve() would make it larger. */
+size_t buffer_growth(const struct buffer *buffer, size_t bytes);
+
 /* That many have been put there. */
 void buffer_added(struct buffer *buffer, size_t bytes);
 

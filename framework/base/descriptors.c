@@ -121,7 +121,7 @@ void descriptors_close(unsigned first, unsigned last)
         close((int)fd);
 }
 
-/* One that is gone can only be told by its kind. */
+/* Of one that is gone only the kind is known. */
 static const char *kind_of(mode_t mode)
 {
     return S_ISSOCK(mode)   ? "a socket"

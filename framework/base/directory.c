@@ -42,7 +42,7 @@ int directory_check(const struct stat *status, const char *path, const char *ste
         return -1;
     if ((mode & S_IWOTH) && !sticky)
         return error_set(error, EXIT_SECURITY, step, path,
-                         "everybody can write to the directory (mode %04o); chmod o-w '%s'",
+                         "every user can write to the directory (mode %04o); chmod o-w '%s'",
                          mode & 07777u, path);
     if ((mode & S_IWGRP) && !sticky && !is_our_group(status->st_gid))
         return error_set(error, EXIT_SECURITY, step, path,
@@ -116,17 +116,18 @@ static int cannot_open(const char *path, struct error *error)
                      error_remedy(errno, "set RPD_RUNTIME_DIR"));
 }
 
-/* Sticky does not do here, nor our own group: whoever can make a file in it can make the lock,
+/* Sticky does not do here, nor our own group: a user that can make a file in it can make the lock,
  * the page and the record of a service that does not run. */
 static int check_writable_by_owner_alone(const struct stat *status, const char *path,
                                          struct error *error)
 {
     if (!(status->st_mode & (S_IWGRP | S_IWOTH)))
         return 0;
-    return error_set(error, EXIT_SECURITY, "claim", path,
-                     "others than its owner can write to the run-time directory (mode %04o), and "
-                     "could make files there that look like a service's; chmod go-w '%s'",
-                     status->st_mode & 07777u, path);
+    return error_set(
+        error, EXIT_SECURITY, "claim", path,
+        "users other than its owner can write to the run-time directory (mode %04o), and "
+        "could make files there that look like a service's; chmod go-w '%s'",
+        status->st_mode & 07777u, path);
 }
 
 static int refuse_owner(const struct stat *status, const char *path, const char *advice,
@@ -261,7 +262,7 @@ int directory_open_at(const char *path, struct error *error)
 
     const int made = mkdir(path, 0700);
 
-    /* The mode is ours, and not what the umask of whoever is first has left of it. */
+    /* The mode is ours, and not what the umask of the first process has left of it. */
     if (made == 0 && chmod(path, 0700) < 0)
         return cannot_open(path, error);
     if (made < 0 && errno != EEXIST && !is_there(path))

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 
 /* Whether what lies in this directory can be trusted to stay: root or the user
- * owns it, and nobody else can write to it, or it is sticky. Group-writable
+ * owns it, and no other user can write to it, or it is sticky. Group-writable
  * passes only for the user's own primary group. 0, or 77 with the command that
- * mends it. */
+ * repairs it. */
 int directory_check(const struct stat *status, const char *path, const char *step,
                     struct error *error);
 
@@ -32,7 +32,7 @@ const char *directory_runtime_warning(void);
 /* Whether the path leads to the directory that is open, and to no other. */
 bool directory_is_at(const char *path, int dirfd);
 
-/* Cleaners of old files, such as systemd-tmpfiles, leave a directory alone in which somebody holds
+/* Cleaners of old files, such as systemd-tmpfiles, leave a directory alone in which a process holds
  * a lock: takes a shared one, which lasts as long as the descriptor. One that is at work just now
  * has it alone: call this again some time. */
 void directory_keep(int dirfd);
@@ -46,7 +46,7 @@ int directory_open_at(const char *path, struct error *error);
 
 /* Opens the directory at this path to look at what runs, if it is there. 1: it is not there, and
  * nothing runs. -1: 77 where it is not to be believed. Its owner alone may write to it, sticky or
- * not; the owner is root, we, or, for root, any user; or one for whom root has made it: in a place
+ * not; the owner is root, we, or, for root, any user; or one that root has made it for: in a place
  * where only root can write, such as /run. */
 int directory_look(const char *path, int *ret_fd, struct error *error);
 
@@ -54,7 +54,7 @@ int directory_look(const char *path, int *ret_fd, struct error *error);
 int directory_find_runtime(char ret_path[RUNTIME_PATH_MAX], int *ret_fd, struct error *error);
 
 /* Opens it to start services in it; makes it if it is not there, with mode 0700. It is our own, and
- * nobody else can write to it. Returns its descriptor, and its path in ret_path; or -1. */
+ * no other user can write to it. Returns its descriptor, and its path in ret_path; or -1. */
 int directory_open_runtime(char ret_path[RUNTIME_PATH_MAX], struct error *error);
 
 /* Whether services can be started in the run-time directory that was opened, as above: 0, or 77. */

@@ -1,7 +1,7 @@
 /* Errors: one line that a person can act on, and the exit code that it ends in.
  *
  * The convention of this directory: a function returns 0, or a negative number
- * after it has filled the error; whoever gets the negative number forwards it
+ * after it has filled the error; a caller that gets the negative number forwards it
  * and adds nothing. Only the top (daemon.c, rpd_main.c) prints, by outcome_report(). A positive
  * result is that function's own documented outcome, which its caller must handle. */
 #ifndef FRAMEWORK_ERROR_H

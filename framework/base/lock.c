@@ -15,7 +15,7 @@
 
 static const char STEP[] = "claim";
 
-/* With the mode 0600, whatever the umask is of whoever makes it, or was. Of one that cannot be
+/* With the mode 0600, whatever the umask of the process that makes it. Of one that cannot be
  * looked at the status is that of no file. */
 static int open_for_us(int dirfd, const char *name, struct stat *ret_status)
 {
@@ -37,10 +37,10 @@ static int open_for_us(int dirfd, const char *name, struct stat *ret_status)
     return fd;
 }
 
-static int open_lock_file(int dirfd, const char *path, const char *name, struct error *error)
+static int open_lock_file(int dirfd, const char *path, const char *name, struct stat *ret_status,
+                          struct error *error)
 {
-    struct stat status;
-    const int fd = open_for_us(dirfd, name, &status);
+    const int fd = open_for_us(dirfd, name, ret_status);
 
     if (fd < 0)
         return error_set(
@@ -53,7 +53,8 @@ static int open_lock_file(int dirfd, const char *path, const char *name, struct 
                            : "cannot open the lock file: %s; %s",
             strerror(errno),
             error_remedy_in_directory(errno, "make the directory writable, or use another"));
-    if (S_ISREG(status.st_mode) && owner_is_us(status.st_uid) && status.st_nlink <= 1)
+    if (S_ISREG(ret_status->st_mode) && owner_is_us(ret_status->st_uid) &&
+        ret_status->st_nlink <= 1)
         return fd;
     close(fd);
     return error_set(error, EXIT_SECURITY, STEP, path,
@@ -100,13 +101,19 @@ void lock_sign(const struct lock *lock, const char *identity)
         return;
 }
 
+static bool is_at_name(const struct lock *lock, const struct stat *held)
+{
+    struct stat named;
+
+    return fstatat(lock->dirfd, lock->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held->st_dev == named.st_dev && held->st_ino == named.st_ino;
+}
+
 bool lock_in_place(const struct lock *lock)
 {
-    struct stat held, named;
+    struct stat held;
 
-    return fstat(lock->fd, &held) == 0 &&
-           fstatat(lock->dirfd, lock->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    return fstat(lock->fd, &held) == 0 && is_at_name(lock, &held);
 }
 
 void lock_touch(const struct lock *lock)
@@ -139,11 +146,12 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
     snprintf(lock->name, sizeof lock->name, "%s", name);
 
     /* The file may be removed between open and lock: then the lock is on a file
-     * that nobody else can find, and it is taken again. Whoever removes it for
+     * that no other process can find, and it is taken again. A process that removes it for
      * ever is not waited for. */
     for (int round = 0; round < 100; round++) {
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-        int fd = open_lock_file(dirfd, path, name, error);
+        struct stat held = {0};
+        int fd = open_lock_file(dirfd, path, name, &held, error);
 
         if (fd < 0)
             return -1;
@@ -158,7 +166,7 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
         }
         lock->fd = fd;
         fork_guard_add(fd);
-        if (lock_in_place(lock))
+        if (is_at_name(lock, &held))
             return 0;
         lock_release(lock);
     }

@@ -3,7 +3,7 @@
  * It is an open-file-description lock: a POSIX lock would be lost as soon as a
  * plugin opens and closes the file. The file is 0600, so that no other user
  * can take the lock; it is never renamed and never removed. What is written in
- * it tells people who holds it; it decides nothing. */
+ * it shows people what holds it; it decides nothing. */
 #ifndef FRAMEWORK_LOCK_H
 #define FRAMEWORK_LOCK_H
 
@@ -29,13 +29,13 @@ int lock_take(struct lock *lock, int dirfd, const char *directory, const char *n
 int lock_wait(struct lock *lock, int dirfd, const char *directory, const char *name,
               struct error *error);
 
-/* Writes who holds it, for others to read. */
+/* Writes what holds it, for others to read. */
 void lock_sign(const struct lock *lock, const char *identity);
 
 /* Whether the file under the name is still the one that we hold. */
 bool lock_in_place(const struct lock *lock);
 
-/* So that no cleaner takes the file for one that nobody uses. When it was signed stays. */
+/* Keeps the file from cleaners of unused files. When it was signed stays. */
 void lock_touch(const struct lock *lock);
 
 /* Drops it. The file stays. */

@@ -9,7 +9,7 @@
  * itself, which say why it ends.
  *
  * Each line is one write(2), so that lines of several threads never mix. Where
- * nobody reads them, lines are lost; where the journal or a file does, they begin
+ * no process reads them, lines are lost; where the journal or a file does, they begin
  * with a priority, or the time (output.h).
  * Functions here are [any]. */
 #ifndef FRAMEWORK_LOG_H

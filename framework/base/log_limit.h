@@ -3,7 +3,7 @@
  *
  * Plain arithmetic on a table of fixed size: no clock of its own, no lock. Where the table
  * has no room for one more cause, its lines are written: each entry there has a count that is still
- * to be told. */
+ * to be reported. */
 #ifndef FRAMEWORK_LOG_LIMIT_H
 #define FRAMEWORK_LOG_LIMIT_H
 
@@ -38,10 +38,10 @@ struct log_limit {
 struct log_cause *log_limit_count(struct log_limit *limit, const char *subject, const char *format,
                                   uint64_t now_us);
 
-/* Whether any was left out that is not told yet. */
+/* Whether any was left out that is not reported yet. */
 bool log_limit_owes(const struct log_limit *limit);
 
-/* Takes a count that is to be told: of a cause that has ended a second ago, or goes on for ten;
+/* Takes a count that is to be reported: of a cause that has ended a second ago, or goes on for ten;
  * all: any. False: there is none. */
 bool log_limit_take(struct log_limit *limit, uint64_t now_us, bool all, struct log_cause *ret);
 

@@ -36,7 +36,7 @@ static atomic_bool keeps_zone;
 
 /* ---- where lines go ---------------------------------------------------------- */
 
-/* systemd names the socket that it made stderr: whoever has put something else there since
+/* systemd names the socket that it made stderr: a process that has put something else there since
  * then does not get priorities. */
 static bool is_the_journal(const struct stat *status)
 {

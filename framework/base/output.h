@@ -1,5 +1,5 @@
 /* Writing lines to stderr without ever waiting for its reader: a pipe that
- * nobody reads must stop neither the loop nor the end of the process.
+ * no process reads must stop neither the loop nor the end of the process.
  *
  * Where stderr is the journal's own socket ($JOURNAL_STREAM names it) each line begins with its
  * priority, "<3>". Where it is a file each line of text begins with the time and its offset:
@@ -41,7 +41,7 @@ const char *output_place(void);
 /* [start] Lines have their time already. */
 void output_without_time(void);
 
-/* [start] Before other threads write. Until then it may wait if somebody else
+/* [start] Before other threads write. Until then it may wait if another process
  * fills the pipe at the very same moment. */
 void output_open(void);
 

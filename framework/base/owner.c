@@ -80,3 +80,10 @@ bool owner_is_the_systems(const char *path)
 
     return is_one_of(path, alone) || is_below_one_of(path, trees) || user_trusts_namespace();
 }
+
+bool owner_others_can_read(const struct stat *status)
+{
+    const bool is_credential = status->st_uid == 0 && status->st_gid == 0;
+
+    return status->st_mode & S_IROTH || (status->st_mode & S_IRGRP && !is_credential);
+}

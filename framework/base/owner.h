@@ -1,9 +1,10 @@
-/* Who owns a file, as far as this user namespace can tell. A user that its id map lacks shows
- * as 65534, whoever it is: root of the machine, or an attacker on it. libc only. */
+/* The owner of a file, as far as this user namespace shows it. A user that its id map lacks shows
+ * as 65534, be it root of the machine, or an attacker on it. libc only. */
 #ifndef FRAMEWORK_OWNER_H
 #define FRAMEWORK_OWNER_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* [any] Whether it stands for users, or groups, that the id map lacks. */
@@ -21,7 +22,13 @@ bool owner_is_the_systems(const char *path);
 
 /* What to do about it, for an error line. */
 #define OWNER_UNMAPPED_ADVICE                                                                      \
-    "its owner is not in the id map of this user namespace, and cannot be told from an attacker; " \
+    "its owner is not in the id map of this user namespace, and cannot be distinguished from an "  \
+    "attacker; "                                                                                   \
     "map it, or set RPD_TRUST_USER_NAMESPACE to what readlink /proc/self/ns/user prints"
+
+/* Whether users besides the owner and root may read a file. (systemd gives a credential to the
+ * service's user by an access list, whose mask shows as the rights of the group, which is root's.)
+ */
+bool owner_others_can_read(const struct stat *status);
 
 #endif

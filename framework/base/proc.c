@@ -101,7 +101,7 @@ int proc_read_user(const char *pid, uid_t *ret)
     return 0;
 }
 
-/* "1: OFDLCK ADVISORY  WRITE -1 00:1a:42 0 EOF"; those who wait for one have "->" before its kind.
+/* "1: OFDLCK ADVISORY  WRITE -1 00:1a:42 0 EOF"; those that wait for one have "->" before its kind.
  * Whose it is the kernel says of POSIX locks alone: it is -1 here. */
 static bool is_lock_on(const char *line, dev_t device, ino_t inode)
 {

@@ -106,7 +106,8 @@ static int look(struct walk *walk)
     return *walk->left ? ENOTDIR : 0;
 }
 
-/* A relative path is walked from "/", too: who can turn the working directory can turn it. */
+/* A relative path is walked from "/", too: a user that can turn the working directory can turn it.
+ */
 static int begin(struct walk *walk, const char *path)
 {
     size_t used = 0;

@@ -1,4 +1,4 @@
-/* Paths that nobody but root and the user can turn elsewhere: each directory on the way, and each
+/* Paths that only root and the user can turn elsewhere: each directory on the way, and each
  * symbolic link, is looked at. */
 #ifndef FRAMEWORK_TRUSTED_PATH_H
 #define FRAMEWORK_TRUSTED_PATH_H

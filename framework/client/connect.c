@@ -39,7 +39,7 @@ static socklen_t read_unix(const char *name, union address *ret)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
 }
 
-/* Who listens on any address is met on this machine. */
+/* What listens on any address is met on this machine. */
 static void leave_wildcard(union address *address)
 {
     if (address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->ipv6.sin6_addr))

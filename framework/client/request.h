@@ -23,7 +23,7 @@ RPD_PRINTF(3, 4) int client_fail(struct client_request *request, int code, const
 int client_time_out(struct client_request *request, const char *what);
 
 /* Opens the run-time directory, if it is there. -1: it is one that is not to be believed: in it
- * anybody could say that the service lives, and where. */
+ * any process could say that the service lives, and where. */
 int client_open_directory(struct client_request *request);
 
 /* Bound, and not on its way out. instance_finish() is due. */

@@ -1,4 +1,4 @@
-/* rpd_connect() for those who must not wait: a loop of events waits for a descriptor, and
+/* rpd_connect() for callers that must not wait: a loop of events waits for a descriptor, and
  * takes the next step when it is readable. See rpd/client.h.
  *
  *     look ──lives──► connect ──► a socket
@@ -122,7 +122,7 @@ static int look(struct rpd_connecting *connecting)
     return RPD_CONNECT_AGAIN;
 }
 
-/* Its end is near. Where nobody can wait for it, its code is not known. */
+/* Its end is near. Where its parent is unknown, so is its code. */
 static int hear(struct rpd_connecting *connecting)
 {
     int more, pidfd;
@@ -203,7 +203,7 @@ static int connect_next(struct rpd_connecting *connecting)
     if (!endpoint)
         return begin_again(connecting);
     fd = client_connect_start(endpoint, &connecting->cause);
-    if (connecting->cause == EAGAIN) { /* nobody says when there is room */
+    if (connecting->cause == EAGAIN) { /* no event says when there is room */
         set_timer(connecting, clock_us() + FULL_PAUSE_US);
         return RPD_CONNECT_AGAIN;
     }
@@ -304,8 +304,8 @@ int rpd_connect_step(struct rpd_connecting *connecting, struct rpd_client_error 
     return result;
 }
 
-/* A start that is on its way goes on; its rpdctl is waited for, if it has not ended, by
- * nobody: it is told to go. */
+/* A start that is on its way goes on; its rpdctl, if it has not ended, is no longer waited
+ * for, and is asked to end. */
 void rpd_connect_free(struct rpd_connecting *connecting)
 {
     if (!connecting)

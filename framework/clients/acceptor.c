@@ -75,7 +75,7 @@ static void wait_for_place(struct acceptor *acceptor)
     places_wait(&acceptor->waiter);
 }
 
-static bool somebody_is_queued(int fd)
+static bool a_client_is_queued(int fd)
 {
     struct pollfd listener = {.fd = fd, .events = POLLIN};
 
@@ -83,8 +83,8 @@ static bool somebody_is_queued(int fd)
 }
 
 /* Accepts the clients of a turn, as far as there are places. Returns 0, errno's
- * value of what ended it (EAGAIN: nobody is queued), or NO_PLACE for somebody
- * who is. */
+ * value of what ended it (EAGAIN: none is queued), or NO_PLACE for a client
+ * that is. */
 static int accept_some(struct acceptor *acceptor, int fd)
 {
     const uint64_t until_us = clock_us() + ACCEPTING_US;
@@ -92,7 +92,7 @@ static int accept_some(struct acceptor *acceptor, int fd)
     /* A backend may take long over each. */
     for (int i = 0; i < CLIENTS_A_TURN && (i == 0 || clock_us() < until_us); i++) {
         if (!places_are_free(acceptor->places))
-            return somebody_is_queued(fd) ? NO_PLACE : EAGAIN;
+            return a_client_is_queued(fd) ? NO_PLACE : EAGAIN;
         if (accept_one(acceptor, fd) < 0 && !accept_can_go_on(&acceptor->errors, errno))
             return errno;
     }
@@ -123,7 +123,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         places_wait_over(&acceptor->waiter);
 }
 
-/* Tries at once, whether somebody is queued or not: it finds out whether the
+/* Tries at once, whether a client is queued or not: it finds out whether the
  * wait is over. */
 static void go_on(void *arg)
 {

@@ -42,7 +42,7 @@ void acceptor_init(struct acceptor *acceptor, const char *subject, bool same_use
 /* fd stays the caller's. 0, or -1 without memory. */
 int acceptor_start(struct acceptor *acceptor, struct event_base *base, int fd);
 
-/* Accepts, whether there are places or not, whoever is queued at fd: the last act
+/* Accepts, whether there are places or not, the clients queued at fd: the last act
  * of a listener that has been withdrawn or replaced. */
 void acceptor_take_queued(struct acceptor *acceptor, int fd);
 

@@ -8,6 +8,9 @@
  *     may_have_room, has_stalled   output that waits is sent; a client that has not
  *                                  taken any for write_stall_s is cut
  *     choked, and little waits     not choked any more: on_writable
+ *     owed: a body, dues           one read of the body, as for may_have_input; what is due is
+ *                                  told (conn_owed.h)
+ *     holds memory                 starved if that is short, and it has more than its share
  *     may_have_input               one read, unless wants_data, input_ended, starved, choked,
  *                                  paused, finishing or broken; what it brings sets wants_data
  *     untaken, and wants_data      likewise: after a resume, it is more that on_data needs
@@ -88,8 +91,6 @@ static void init_cut_logs(struct conn_group *group)
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-    log_count_init(&group->cuts[CONN_LIMIT_MEMORY], group->loop->base, group->owner.service,
-                   "client", "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -128,11 +129,15 @@ void conn_settle_later(struct rpd_conn *conn)
         conn_turn_add(&conn->group->loop->turns, &conn->turn);
 }
 
-_Static_assert(CONN_LIMITS - 1 == METRIC_CLIENTS_CUT_LAST - METRIC_CLIENTS_CUT,
+_Static_assert((int)CONN_LIMIT_MEMORY == METRIC_CLIENTS_CUT_LAST - METRIC_CLIENTS_CUT,
                "a metric for each limit");
 
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
+    if (limit == CONN_LIMIT_MEMORY) {
+        places_count_shortage(group->places);
+        return;
+    }
     group->cut++;
     rpd_metric_add(group->metrics[METRIC_CLIENTS_CUT + (int)limit], 1);
     log_count_add(&group->cuts[limit]);
@@ -148,23 +153,31 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 
 /* ---- callbacks -------------------------------------------------------------- */
 
-/* (A call less in each request.) */
-static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
-                                                       conn_callback callback)
+bool conn_begin_call(struct rpd_conn *conn)
 {
-    struct conn_group *group = conn->group;
-    bool corks;
-
     conn->in_callback = true;
-    corks = conn_cork(conn);
-    foreign_enter(group->owner, (foreign_code)callback);
-    callback(conn, group->state);
-    foreign_leave();
+    return conn_cork(conn);
+}
+
+void conn_end_call(struct rpd_conn *conn, bool corks)
+{
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;
     if (conn->open)
         conn_keep_leftover(conn);
+}
+
+/* (A call less in each request.) */
+static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
+                                                       conn_callback callback)
+{
+    const bool corks = conn_begin_call(conn);
+
+    foreign_enter(conn->group->owner, (foreign_code)callback);
+    callback(conn, conn->group->state);
+    foreign_leave();
+    conn_end_call(conn, corks);
 }
 
 static __attribute__((noinline)) void
@@ -207,8 +220,11 @@ void conn_call_on_data(struct rpd_conn *conn)
 
 void conn_free_if_unused(struct rpd_conn *conn)
 {
-    if (!conn->open && conn->keeps == 0 && !conn->in_callback)
-        free(conn);
+    if (conn->open || conn->keeps > 0 || conn->works > 0 || conn->in_callback)
+        return;
+    if (conn->owed)
+        conn_free_owed(conn);
+    free(conn);
 }
 
 /* politely: all that was asked for has been sent, and must arrive. */
@@ -221,6 +237,8 @@ void conn_close(struct rpd_conn *conn, bool politely)
     conn_turn_remove(&group->loop->turns, &conn->turn);
     event_del(&conn->read_event);
     event_del(&conn->write_event);
+    if (conn->owed)
+        conn_unwatch_owed(conn);
     if (!conn->refused)
         conn_call(conn, METRIC_ON_CLOSE, group->backend->on_close);
     conn_free_buffers(conn);
@@ -229,6 +247,8 @@ void conn_close(struct rpd_conn *conn, bool politely)
     else
         places_close(group->places, conn->fd);
     conn->fd = -1;
+    if (conn->owed)
+        conn_end_owed(conn);
     TAILQ_REMOVE(&group->conns, conn, link);
     group->count--;
     rpd_metric_add(group->metrics[METRIC_CLIENTS_CLOSED], 1);
@@ -239,7 +259,7 @@ void conn_close(struct rpd_conn *conn, bool politely)
 
 static bool is_idle(const struct rpd_conn *conn)
 {
-    return conn->in.size == 0 && conn->keeps == 0;
+    return conn->in.size == 0 && conn->keeps == 0 && conn->works == 0;
 }
 
 /* A request that waits in the kernel is one in flight. */
@@ -257,7 +277,7 @@ static bool is_over(const struct rpd_conn *conn)
 
     if (conn->finishing)
         return true;
-    if (conn->keeps > 0)
+    if (conn->keeps > 0 || conn->works > 0)
         return false;
     if (conn->paused)
         return group->draining && group->has_no_future;
@@ -285,7 +305,8 @@ static bool needs_input(const struct rpd_conn *conn)
 static bool needs_turn(const struct rpd_conn *conn)
 {
     return (conn->wants_data && conn_takes_input(conn)) ||
-           (conn->may_have_input && may_be_read(conn));
+           (conn->may_have_input && may_be_read(conn)) || (conn->choked && conn->may_have_room) ||
+           (conn->owed && conn_owed_has_work(conn));
 }
 
 /* event_add() returns 0 and does nothing for an event that is active without being watched,
@@ -310,11 +331,11 @@ static void watch(struct rpd_conn *conn, bool more)
 {
     const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
 
-    if (!may_be_read(conn))
+    if (!may_be_read(conn) && !conn_takes_body(conn))
         disarm(&conn->read_event);
     else if (!more)
         arm(conn, &conn->read_event, NULL);
-    if (conn->out.size == 0)
+    if (!conn_has_output(conn) || conn_is_paging(conn))
         disarm(&conn->write_event);
     else if (!event_is_watched(&conn->write_event)) {
         conn_begin_pace(conn);
@@ -325,8 +346,12 @@ static void watch(struct rpd_conn *conn, bool more)
 /* What the client is waited for. */
 static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
 {
-    if (conn->out.size > 0 || conn->choked || conn->paused || conn->keeps > 0 || conn->finishing ||
-        conn->input_ended || conn->wants_data || conn->group->draining)
+    if (conn_has_output(conn) || conn->finishing || conn->group->draining)
+        return CONN_CLOCK_OFF;
+    if (conn_takes_body(conn))
+        return CONN_CLOCK_REQUEST;
+    if (conn->choked || conn->paused || conn->keeps > 0 || conn->works > 0 || conn->input_ended ||
+        conn->wants_data)
         return CONN_CLOCK_OFF;
     if (conn->in.size > 0)
         return CONN_CLOCK_REQUEST;
@@ -336,13 +361,19 @@ static enum conn_clock_kind clock_of(const struct rpd_conn *conn)
 static void run_clock(struct rpd_conn *conn)
 {
     const enum conn_clock_kind kind = clock_of(conn);
-    const bool anew = conn->has_sent && (conn->progressed || conn->in.size - conn->clocked_size >=
+    const size_t size = conn->in.size + (conn->owed ? (size_t)conn_body_received(conn) : 0);
+    const bool anew = conn->has_sent && (conn->progressed || size - conn->clocked_size >=
                                                                  conn->group->request_progress);
 
     conn->progressed = false;
     if (anew || kind != conn->clock.kind)
-        conn->clocked_size = conn->in.size;
+        conn->clocked_size = size;
     conn_clock_set(&conn->group->clocks, &conn->clock, kind, anew);
+}
+
+static bool is_owed(const struct rpd_conn *conn)
+{
+    return conn_has_output(conn) || (conn->owed && conn_has_dues(conn));
 }
 
 /* What is true of it now, and what follows. Never from within one of its callbacks. */
@@ -355,7 +386,7 @@ static enum conn_turn_end settle(struct rpd_conn *conn)
     more = needs_turn(conn);
     if (!conn->broken)
         watch(conn, more);
-    if (conn->broken || (conn->out.size == 0 && is_over(conn))) {
+    if (conn->broken || (!is_owed(conn) && is_over(conn))) {
         conn_close(conn, !conn->broken);
         return CONN_TURN_GONE;
     }
@@ -371,6 +402,10 @@ static enum conn_turn_end serve(struct conn_turn *turn)
 
     if (conn->may_have_room || conn->has_stalled)
         conn_send_waiting(conn);
+    if (conn->share.held > 0 && (conn->owed || needs_input(conn)))
+        conn_look_at_share(conn);
+    if (conn->owed)
+        conn_serve_owed(conn);
     if (needs_input(conn) && may_be_read(conn))
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
@@ -412,7 +447,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conn->may_have_input = true;
-    /* It has waited for its turn for some of the loop's: libevent need not tell it again. */
+    /* It has waited for its turn for some of the loop's: libevent need not report it again. */
     if (++conn->reports == REPORTS_MAX)
         event_del(&conn->read_event);
     conn_turn_take(&conn->group->loop->turns, &conn->turn);
@@ -434,8 +469,7 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
     struct rpd_conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
-        places_close(group->places, take_fd);
-        count_cut(group, CONN_LIMIT_MEMORY);
+        places_close_for_memory(group->places, take_fd);
         return NULL;
     }
     conn->group = group;
@@ -460,8 +494,8 @@ void conn_open(struct conn_group *group, int take_fd)
     conn_settle_later(conn);
 }
 
-/* It is one that its backend has finished from the first: only that nobody is
- * told of its end. */
+/* It is one that its backend has finished from the first: only that on_close is not
+ * called. */
 static void answer_busy(struct rpd_conn *conn, void *state)
 {
     (void)state;

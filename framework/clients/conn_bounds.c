@@ -1,12 +1,17 @@
 /* The data path's bounds on memory: what a connection holds is part of two sums, and
  * what follows from them. See conn_inside.h and conn_memory.h.
  *
+ * Buffers double, but near a bound they grow little by little: what lies between "near" and the
+ * bound is an eighth of it, and would be jumped over else.
+ *
  * A buffer that grows or shrinks is accounted for at once, before anything else can
  * grow. When a sum passes its bound, the connection that holds most is cut: its output
  * is freed now, its input in its next turn where a callback may be looking at it; both
  * are out of the sums at once. Near a bound, those with more than their share are not read;
  * they wait in group->starved, and are looked at again as memory becomes free. */
 #include "clients/conn_inside.h"
+
+#include <string.h>
 
 enum { WOKEN_AT_ONCE = 16 }; /* each that may be read again wakes as many more */
 
@@ -24,7 +29,31 @@ static void set_shares(struct rpd_conn *conn, size_t held)
         conn_memory_set(of_peer, &conn->peer_share, held);
 }
 
-/* ---- who is not read ------------------------------------------------------------- */
+/* ---- how buffers grow -------------------------------------------------------------- */
+
+char *conn_reserve(struct rpd_conn *conn, struct buffer *buffer, size_t bytes)
+{
+    const size_t growth = buffer_growth(buffer, bytes);
+    const struct conn_memory *of_peer = peer_memory_of(conn);
+
+    if (growth > 0 && (growth > conn_memory_left(&conn->group->memory) ||
+                       (of_peer && growth > conn_memory_left(of_peer))))
+        return buffer_reserve_little(buffer, bytes);
+    return buffer_reserve(buffer, bytes);
+}
+
+int conn_append(struct rpd_conn *conn, struct buffer *buffer, const void *data, size_t size)
+{
+    char *end = conn_reserve(conn, buffer, size);
+
+    if (!end)
+        return -1;
+    memcpy(end, data, size);
+    buffer_added(buffer, size);
+    return 0;
+}
+
+/* ---- clients that are not read ------------------------------------------------------------- */
 
 static void wake_starved(struct conn_group *group)
 {
@@ -117,7 +146,7 @@ static void keep_to_bounds(struct rpd_conn *conn)
 
 void conn_account_changed(struct rpd_conn *conn)
 {
-    const size_t held = conn->broken ? 0 : conn->in.room + conn->out.room;
+    const size_t held = conn->broken ? 0 : conn_memory_of(conn);
     const bool grows = held > conn->share.held;
 
     set_shares(conn, held);

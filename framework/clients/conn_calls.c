@@ -29,7 +29,7 @@ void rpd_conn_pause(struct rpd_conn *conn)
 {
     if (loop_only_refuses())
         return;
-    conn->paused = true;
+    conn->paused |= CONN_PAUSED_BY_BACKEND;
     if (conn->open)
         conn_settle_later(conn);
 }
@@ -38,12 +38,17 @@ void rpd_conn_resume(struct rpd_conn *conn)
 {
     if (loop_only_refuses())
         return;
-    if (!conn->paused)
+    conn_end_pause(conn, CONN_PAUSED_BY_BACKEND);
+}
+
+void conn_end_pause(struct rpd_conn *conn, unsigned char by)
+{
+    if (!(conn->paused & by))
         return;
-    conn->paused = false;
-    if (!conn->open)
+    conn->paused &= (unsigned char)~by;
+    if (!conn->open || conn->paused)
         return;
-    /* What came while it was paused has been offered to nobody. */
+    /* What came while it was paused has not been offered. */
     conn->wants_data |= conn->view_size > 0 || (conn->input_ended && !conn->end_offered);
     if (conn->group->loop->offered == conn)
         conn->group->loop->shown = false;

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 struct event_base;
+struct jobs;
 
 /* What all connections of one loop share. */
 struct conn_loop {
@@ -42,8 +43,8 @@ enum conn_limit {
     CONN_LIMIT_INPUT,
     CONN_LIMIT_BUFFERS,      /* it held most when all held too much */
     CONN_LIMIT_PEER_BUFFERS, /* likewise of its peer's */
-    CONN_LIMIT_MEMORY,       /* there was none */
-    CONN_LIMITS
+    CONN_LIMITS,
+    CONN_LIMIT_MEMORY = CONN_LIMITS /* there was none: counted by the places */
 };
 
 /* The connections of one service. */
@@ -51,13 +52,14 @@ struct conn_group {
     struct conn_loop *loop;
     const struct config_limits *limits;
     struct places *places;
+    struct jobs *jobs;
     struct rpd_service *service;
     const struct rpd_backend *backend;
     uint64_t *const *metrics;
     struct foreign_owner owner;
     void *state; /* what callbacks are given */
     bool draining;
-    bool has_no_future; /* its load has failed: who waits for the state waits in vain */
+    bool has_no_future; /* its load has failed: a client that waits for the state waits in vain */
     size_t count;
     TAILQ_HEAD(conn_list, rpd_conn) conns;
     size_t output_high, output_low; /* from the one on a client is not read, until the other */

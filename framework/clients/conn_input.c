@@ -3,6 +3,7 @@
  * Bytes are read into the loop's block, or behind what on_data has left; on_data is
  * offered all of it, for a slice (conn_turns.h). When that is used up it is shown
  * nothing more, and is due again. */
+#include "base/plain_io.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -94,7 +95,7 @@ bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest)
     return true;
 }
 
-/* True only for who has seen all that came before it. */
+/* True only for a callback that has seen all that came before it. */
 bool rpd_conn_input_ended(const struct rpd_conn *conn)
 {
     loop_only_warns();
@@ -140,7 +141,7 @@ void conn_keep_leftover(struct rpd_conn *conn)
 
     if (in_own)
         buffer_drop(&conn->in, conn->in.size - conn->view_size);
-    else if (conn->view_size > 0 && buffer_append(&conn->in, conn->view, conn->view_size) < 0)
+    else if (conn->view_size > 0 && conn_append(conn, &conn->in, conn->view, conn->view_size) < 0)
         conn_cut(conn, CONN_LIMIT_MEMORY);
     conn_account(conn);
     conn->view = conn->in.size > 0 ? buffer_data(&conn->in) : NULL;
@@ -154,7 +155,7 @@ void conn_keep_leftover(struct rpd_conn *conn)
 static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
 {
     char *block = conn->group->loop->input;
-    char *end = buffer_reserve(&conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
+    char *end = conn_reserve(conn, &conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
     const size_t room = buffer_free_space(&conn->in);
     struct iovec pieces[2] = {{end, room}, {block, CONN_BLOCK / 4}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
@@ -165,7 +166,7 @@ static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
     if (!end)
         errno = ENOMEM;
     buffer_added(&conn->in, behind);
-    if (size > 0 && buffer_append(&conn->in, block, (size_t)size - behind) < 0) {
+    if (size > 0 && conn_append(conn, &conn->in, block, (size_t)size - behind) < 0) {
         errno = ENOMEM;
         return -1;
     }
@@ -178,7 +179,7 @@ static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
 static ssize_t read_into_block(struct rpd_conn *conn)
 {
     char *block = conn->group->loop->input;
-    const ssize_t size = recv(conn->fd, block, CONN_BLOCK, 0);
+    const ssize_t size = plain_recv(conn->fd, block, CONN_BLOCK);
 
     if (size <= 0)
         return size;
@@ -208,8 +209,7 @@ void conn_take_input(struct rpd_conn *conn)
         take_error(conn, errno);
         return;
     }
-    rpd_metric_add_alone(conn->group->metrics[METRIC_RECEIVED], size);
-    conn->received += (uint64_t)size;
+    conn_count_received(conn, (size_t)size);
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
     conn->wants_data = true;

@@ -6,13 +6,19 @@
 #include "base/buffer.h"
 #include "clients/conn_group.h"
 #include "clients/peers.h"
+#include "guard/foreign.h"
 #include "library/libevent.h"
 #include "publish/metrics_page.h"
 
 #include <stddef.h>
+#include <stdint.h>
+
+struct conn_owed;
 
 enum {
     CONN_BLOCK = 64 * 1024,
+    CONN_PAUSED_BY_BACKEND = 1, /* paused: by whom */
+    CONN_PAUSED_FOR_OWED = 2,
     UNTAKEN_MAX = 2 /* then on_data needs more, and not the same again */
 };
 
@@ -29,16 +35,23 @@ struct rpd_conn {
     struct conn_turn turn;
     struct conn_group *group;
     int fd;
-    unsigned keeps;
-    bool open; /* on_close has not been called */
+    unsigned keeps;         /* the backend's */
+    unsigned works;         /* what is under way for it: jobs, a body, a file that is made ready */
+    struct conn_owed *owed; /* NULL: it was never owed anything (conn_owed.h) */
+    bool open;              /* on_close has not been called */
     bool in_callback;
-    bool broken; /* close at the next settle() */
     bool input_ended;
-    bool refused;     /* only the busy answer is for it */
-    bool finishing;   /* close when the output is sent */
-    bool choked;      /* too much output waits */
-    bool paused;      /* by the backend */
-    bool end_offered; /* on_data has been told of the end of input */
+    bool refused; /* only the busy answer is for it */
+    union {
+        struct {
+            bool broken;          /* close at the next settle() */
+            bool finishing;       /* close when the output is sent */
+            bool choked;          /* too much output waits */
+            unsigned char paused; /* by whom: bits of CONN_PAUSED_... */
+        };
+        uint32_t takes_none; /* any of them: each step of a request asks that */
+    };
+    bool end_offered; /* on_data has seen the end of input */
     bool wants_data;  /* on_data is due: there is something that it has not been offered */
     bool yields;      /* it is due even without input, and after the others */
     bool has_sent;    /* something has come */
@@ -73,12 +86,33 @@ typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
  * in its next turn. The caller does not expect on_close now. */
 void conn_settle_later(struct rpd_conn *conn);
 
+/* So much has been read from it, and sent to it. */
+static inline void conn_count_received(struct rpd_conn *conn, size_t size)
+{
+    rpd_metric_add_alone(conn->group->metrics[METRIC_RECEIVED], (int64_t)size);
+    conn->received += size;
+}
+
+static inline void conn_count_sent(struct rpd_conn *conn, size_t size)
+{
+    rpd_metric_add_alone(conn->group->metrics[METRIC_SENT], (int64_t)size);
+    conn->sent += size;
+}
+
 /* Too much for a limit: it is closed at the next settle(). */
 void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 
 /* NULL: it has none. */
 void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback);
 void conn_call_on_data(struct rpd_conn *conn);
+
+/* Around any other callback of a connection's, with what callback.h asks for: what the one returns
+ * is for the other. */
+bool conn_begin_call(struct rpd_conn *conn);
+void conn_end_call(struct rpd_conn *conn, bool corks);
+
+/* Of the bits of paused, that one is over. */
+void conn_end_pause(struct rpd_conn *conn, unsigned char by);
 
 /* Its end, with on_close. politely: all that was asked for has been sent, and must arrive. */
 void conn_close(struct rpd_conn *conn, bool politely);
@@ -90,19 +124,67 @@ void conn_free_if_unused(struct rpd_conn *conn);
  * concerned. */
 static inline bool conn_takes_input(const struct rpd_conn *conn)
 {
-    return !conn->choked && !conn->paused && !conn->finishing && !conn->broken;
+    return conn->takes_none == 0;
+}
+
+/* ---- conn_owed.c, conn_files.c, conn_body.c: only where owed is there --------- */
+
+/* In its turn: reads of the body, calls what is due. */
+void conn_serve_owed(struct rpd_conn *conn);
+bool conn_owed_has_work(const struct rpd_conn *conn);
+bool conn_has_dues(const struct rpd_conn *conn);
+size_t conn_owed_memory(const struct rpd_conn *conn);
+
+/* It closes: before its descriptor does, and after. What no worker is at is done. */
+void conn_unwatch_owed(struct rpd_conn *conn);
+void conn_end_owed(struct rpd_conn *conn);
+void conn_free_owed(struct rpd_conn *conn);
+
+bool conn_files_wait(const struct rpd_conn *conn);
+uint64_t conn_file_bytes(const struct rpd_conn *conn);
+
+/* Sends bytes and files in their order; how much of them. */
+size_t conn_send_queue(struct rpd_conn *conn);
+
+/* These are legal at any time. A body is owed, and can be read. */
+bool conn_takes_body(const struct rpd_conn *conn);
+uint64_t conn_body_received(const struct rpd_conn *conn);
+
+/* A worker is at the first file. */
+bool conn_is_paging(const struct rpd_conn *conn);
+bool conn_files_are_few(const struct rpd_conn *conn);
+
+static inline bool conn_has_files(const struct rpd_conn *conn)
+{
+    return conn->owed && conn_files_wait(conn);
+}
+
+/* Output waits. */
+static inline bool conn_has_output(const struct rpd_conn *conn)
+{
+    return conn->out.size > 0 || conn_has_files(conn);
 }
 
 /* ---- conn_bounds.c --------------------------------------------------------- */
 
 void conn_account_changed(struct rpd_conn *conn);
 
+static inline size_t conn_memory_of(const struct rpd_conn *conn)
+{
+    return conn->in.room + conn->out.room + (conn->owed ? conn_owed_memory(conn) : 0);
+}
+
 /* After anything that may have made a buffer larger or smaller. */
 static inline void conn_account(struct rpd_conn *conn)
 {
-    if (conn->in.room + conn->out.room != conn->share.held)
+    if (conn_memory_of(conn) != conn->share.held)
         conn_account_changed(conn);
 }
+
+/* As buffer_reserve() and buffer_append(), of one of its buffers. Where doubling it would come near
+ * a bound it grows little by little: so that what is near the bound is never jumped over. */
+char *conn_reserve(struct rpd_conn *conn, struct buffer *buffer, size_t bytes);
+int conn_append(struct rpd_conn *conn, struct buffer *buffer, const void *data, size_t size);
 
 /* Sets starved. */
 void conn_look_at_share(struct rpd_conn *conn);

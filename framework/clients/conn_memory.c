@@ -3,6 +3,7 @@
 
 enum {
     SMALLEST_CLASS_BITS = 10, /* of buffer.c */
+    LOOKED_AT = 16,           /* for the largest, of those in the highest class */
     NEAR = 8                  /* the last eighth is near the bound */
 };
 
@@ -53,9 +54,20 @@ void conn_memory_set(struct conn_memory *memory, struct conn_share *share, size_
 
 struct conn_share *conn_memory_largest(const struct conn_memory *memory)
 {
+    const struct conn_share_list *class;
+    struct conn_share *share, *largest = NULL;
+    unsigned looked_at = 0;
+
     if (memory->used == 0)
         return NULL;
-    return TAILQ_FIRST(&memory->classes[31 - __builtin_clz(memory->used)]);
+    class = &memory->classes[31 - __builtin_clz(memory->used)];
+    TAILQ_FOREACH(share, class, link) {
+        if (looked_at++ == LOOKED_AT)
+            break;
+        if (!largest || share->held > largest->held)
+            largest = share;
+    }
+    return largest;
 }
 
 bool conn_memory_is_full(const struct conn_memory *memory)
@@ -63,8 +75,21 @@ bool conn_memory_is_full(const struct conn_memory *memory)
     return memory->most > 0 && memory->held > memory->most;
 }
 
+/* From here on it is near. */
+static size_t near_mark(const struct conn_memory *memory)
+{
+    return memory->most - memory->most / NEAR;
+}
+
+size_t conn_memory_left(const struct conn_memory *memory)
+{
+    if (memory->most == 0)
+        return SIZE_MAX;
+    return memory->held < near_mark(memory) ? near_mark(memory) - memory->held : 0;
+}
+
 bool conn_memory_is_short_for(const struct conn_memory *memory, const struct conn_share *share)
 {
-    return memory->most > 0 && memory->held > memory->most - memory->most / NEAR &&
+    return memory->most > 0 && memory->held > near_mark(memory) &&
            share->held > memory->most / memory->holders;
 }

@@ -5,7 +5,7 @@
  * (limits.buffer_bytes, limits.buffer_bytes_per_peer). A connection has a share in each.
  * Shares are sorted into classes by powers of two, oldest first, so that a change and
  * the search for the largest cost a few stores, however many there are; "the largest"
- * is therefore the one that has been for longest in the highest class.
+ * is therefore the largest of some that have been for longest in the highest class.
  * Connections that hold nothing are in no class, and cost nothing. All of it is [loop]. */
 #ifndef FRAMEWORK_CONN_MEMORY_H
 #define FRAMEWORK_CONN_MEMORY_H
@@ -40,6 +40,9 @@ void conn_memory_set(struct conn_memory *memory, struct conn_share *share, size_
 struct conn_share *conn_memory_largest(const struct conn_memory *memory);
 
 bool conn_memory_is_full(const struct conn_memory *memory);
+
+/* How much more may be held before that is near the bound. */
+size_t conn_memory_left(const struct conn_memory *memory);
 
 /* Near the bound, and this one holds more than the bound gives each holder. There is
  * always a holder that does not, or the bound has been passed. */

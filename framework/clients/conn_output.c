@@ -3,6 +3,7 @@
  * Bytes go out at once where they can: what a callback of the connection's writes, in
  * one call when it returns. What the kernel does not take waits in conn->out, and
  * goes in the connection's turns as the client makes room. */
+#include "base/plain_io.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -18,28 +19,44 @@ enum {
     PACE_MUCH = 64 * 1024 /* at once */
 };
 
-/* Sends what it can of two pieces. Returns the bytes sent; marks the
- * connection as broken where no more can ever be sent. */
-static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first_size,
-                          const void *second, size_t second_size)
+/* The connection is broken where no more can ever be sent. */
+static size_t take_result(struct rpd_conn *conn, ssize_t sent)
 {
-    struct iovec pieces[2] = {{(void *)(uintptr_t)first, first_size},
-                              {(void *)(uintptr_t)second, second_size}};
-    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = second_size > 0 ? 2 : 1};
-    ssize_t sent;
-
-    do
-        sent = second_size > 0 ? sendmsg(conn->fd, &message, MSG_NOSIGNAL)
-                               : send(conn->fd, first, first_size, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
     if (sent >= 0) {
-        rpd_metric_add_alone(conn->group->metrics[METRIC_SENT], sent);
-        conn->sent += (uint64_t)sent;
+        conn_count_sent(conn, (size_t)sent);
         return (size_t)sent;
     }
     if (errno != EAGAIN)
         conn->broken = true;
     return 0;
+}
+
+/* Sends what it can. Returns how much. */
+static size_t send_piece(struct rpd_conn *conn, const void *data, size_t size)
+{
+    ssize_t sent;
+
+    do
+        sent = plain_send(conn->fd, data, size);
+    while (sent < 0 && errno == EINTR);
+    return take_result(conn, sent);
+}
+
+/* Likewise, of two. */
+static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first_size,
+                          const void *second, size_t second_size)
+{
+    struct iovec pieces[2] = {{(void *)(uintptr_t)first, first_size},
+                              {(void *)(uintptr_t)second, second_size}};
+    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    ssize_t sent;
+
+    if (first_size == 0)
+        return send_piece(conn, second, second_size);
+    do
+        sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return take_result(conn, sent);
 }
 
 static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
@@ -50,28 +67,47 @@ static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
         conn_cut(conn, CONN_LIMIT_OUTPUT);
         return;
     }
-    if (buffer_append(&conn->out, data, size) < 0)
+    if (conn_append(conn, &conn->out, data, size) < 0)
         conn_cut(conn, CONN_LIMIT_MEMORY);
     conn_account(conn);
     if (rpd_conn_output_size(conn) >= conn->group->output_high)
         conn->choked = true;
 }
 
-/* Sends two pieces in order, and queues what does not go out at once. */
-static void send_or_queue(struct rpd_conn *conn, const char *first, size_t first_size,
-                          const char *second, size_t second_size)
+/* One that is broken may have lost what should have gone first. */
+static bool sends_at_once(const struct rpd_conn *conn)
+{
+    return !conn_has_output(conn) && !conn->broken;
+}
+
+/* Sends it, and queues what does not go out at once. */
+static void send_or_queue(struct rpd_conn *conn, const char *data, size_t size)
+{
+    const size_t sent = sends_at_once(conn) ? send_piece(conn, data, size) : 0;
+
+    if (sent < size)
+        queue_output(conn, data + sent, size - sent);
+}
+
+/* Two pieces, in order. */
+static void send_or_queue_both(struct rpd_conn *conn, const char *first, size_t first_size,
+                               const char *second, size_t second_size)
 {
     size_t sent = 0;
 
-    /* One that is broken may have lost what should have gone first. */
-    if (conn->out.size == 0 && !conn->broken && first_size + second_size > 0)
-        sent = first_size > 0 ? send_pieces(conn, first, first_size, second, second_size)
-                              : send_pieces(conn, second, second_size, NULL, 0);
+    if (sends_at_once(conn))
+        sent = send_pieces(conn, first, first_size, second, second_size);
     if (sent < first_size) {
         queue_output(conn, first + sent, first_size - sent);
         sent = first_size;
     }
     queue_output(conn, second + (sent - first_size), second_size - (sent - first_size));
+}
+
+/* What waits, for a client that was choked. */
+static bool is_little(const struct rpd_conn *conn)
+{
+    return conn->out.size < conn->group->output_low && conn_files_are_few(conn);
 }
 
 bool conn_cork(struct rpd_conn *conn)
@@ -94,7 +130,11 @@ void conn_uncork(struct rpd_conn *conn)
     loop->corked = NULL;
     loop->output_size = 0;
     if (size > 0)
-        send_or_queue(conn, loop->output, size, "", 0);
+        send_or_queue(conn, loop->output, size);
+    if (!conn_has_files(conn) || conn->broken)
+        return;
+    conn_send_queue(conn);
+    conn->may_have_room |= conn->choked && is_little(conn); /* no event will say so */
 }
 
 static void write_corked(struct rpd_conn *conn, const void *data, size_t size)
@@ -108,7 +148,7 @@ static void write_corked(struct rpd_conn *conn, const void *data, size_t size)
         return;
     }
     loop->output_size = 0;
-    send_or_queue(conn, loop->output, before, data, size);
+    send_or_queue_both(conn, loop->output, before, data, size);
 }
 
 int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
@@ -122,12 +162,21 @@ int rpd_conn_write(struct rpd_conn *conn, const void *data, size_t size)
     if (conn->group->loop->corked == conn)
         write_corked(conn, data, size);
     else
-        send_or_queue(conn, data, size, "", 0);
+        send_or_queue(conn, data, size);
     if (!conn->in_callback) {
         conn->progressed |= conn->in.size == 0;
         conn_settle_later(conn);
     }
     return conn->broken ? -1 : 0;
+}
+
+/* There is no memory for it: a client must not wait for it, nor take the next for this one. */
+static void lose_answer(struct rpd_conn *conn)
+{
+    if (!conn->open)
+        return;
+    conn_cut(conn, CONN_LIMIT_MEMORY);
+    conn_settle_later(conn);
 }
 
 int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
@@ -151,6 +200,8 @@ int rpd_conn_printf(struct rpd_conn *conn, const char *format, ...)
     }
     if (size >= 0 && text)
         result = rpd_conn_write(conn, text, (size_t)size);
+    else if (size >= 0)
+        lose_answer(conn);
     if (text != small)
         free(text);
     return result;
@@ -161,7 +212,8 @@ size_t rpd_conn_output_size(const struct rpd_conn *conn)
     loop_only_warns();
     const struct conn_loop *loop = conn->group->loop;
 
-    return conn->out.size + (loop->corked == conn ? loop->output_size : 0);
+    return conn->out.size + (loop->corked == conn ? loop->output_size : 0) +
+           (conn->owed ? (size_t)conn_file_bytes(conn) : 0);
 }
 
 /* ---- how fast it is taken ------------------------------------------------------- */
@@ -203,27 +255,34 @@ void conn_begin_pace(struct rpd_conn *conn)
     conn->pace = (struct conn_pace){.waits_since_ms = now_ms, .window_ms = now_ms};
 }
 
-static void send_some(struct rpd_conn *conn)
+static size_t send_bytes(struct rpd_conn *conn)
 {
-    const size_t sent = send_pieces(conn, buffer_data(&conn->out), conn->out.size, NULL, 0);
+    const size_t sent = send_piece(conn, buffer_data(&conn->out), conn->out.size);
 
     buffer_drop(&conn->out, sent);
+    return sent;
+}
+
+static void send_some(struct rpd_conn *conn)
+{
+    const size_t sent = conn_has_files(conn) ? conn_send_queue(conn) : send_bytes(conn);
+
     conn_account(conn);
-    /* Where the loop is late, libevent tells the time-out and not that there is room:
-     * who takes something now has not stalled. The event persists: libevent counts its
+    /* Where the loop is late, libevent reports the time-out and not that there is room:
+     * a client that takes something now has not stalled. The event persists: libevent counts its
      * time-out anew from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (conn->out.size > 0)
+    else if (conn_has_output(conn) && !conn_is_paging(conn))
         judge_pace(conn, sent);
 }
 
 void conn_send_waiting(struct rpd_conn *conn)
 {
-    if ((conn->may_have_room || conn->has_stalled) && conn->out.size > 0 && !conn->broken)
+    if ((conn->may_have_room || conn->has_stalled) && conn_has_output(conn) && !conn->broken)
         send_some(conn);
     conn->may_have_room = conn->has_stalled = false;
-    if (conn->broken || !conn->choked || conn->out.size >= conn->group->output_low)
+    if (conn->broken || !conn->choked || !is_little(conn))
         return;
     conn->choked = false;
     if (!conn->refused)

@@ -8,9 +8,11 @@ enum {
     STRIDE_FIRST = 2,
     STRIDE_MAX = 4,
     SLICE_STRIDE_MAX = 16,
-    STRIDE_US = 20, /* what takes longer is looked at more often */
-    HEAVY_US = 25,
-    HEAVY_TURNS = 16 /* so long others go before it: a turn is CONN_TURN_US at most */
+    STRIDE_US = 20,  /* what takes longer is looked at more often */
+    LONG_WEIGHS = 2, /* a short slice takes 1 away */
+    USED_UP_WEIGHS = 3 * LONG_WEIGHS,
+    HEAVY = USED_UP_WEIGHS,
+    WEIGHT_MAX = HEAVY + 2
 };
 
 /* ---- time -------------------------------------------------------------------- */
@@ -46,18 +48,25 @@ static void begin_turn(struct conn_turns *turns)
     turns->is_in_turn = true;
     turns->is_over = false;
     turns->began_us = turns->read_us = clock_us();
-    turns->stride = STRIDE_FIRST;
+    /* What took long in the last one is measured in this one, too, even if it is the first. */
+    if (turns->stride > STRIDE_FIRST)
+        turns->stride = STRIDE_FIRST;
     turns->slices = 0;
 }
 
 static void end_turn(struct conn_turns *turns)
 {
     turns->is_in_turn = turns->is_over = false;
-    turns->number++;
 }
 
-static void begin_slice(struct conn_turns *turns)
+/* Those that are heavy are measured always: else they might stay so for want of a look. */
+static void begin_slice(struct conn_turns *turns, bool is_light)
 {
+    if (!is_light && turns->slices > 0) {
+        read_clock(turns);
+        turns->slices = 0;
+    }
+    turns->slice_us = is_light ? CONN_LIGHT_SLICE_US : CONN_SLICE_US;
     turns->is_slice_over = false;
     turns->entered_us = turns->slices == 0 ? turns->read_us : 0;
     foreign_set_began_us(turns->read_us); /* of what it calls, unless that is measured */
@@ -66,16 +75,29 @@ static void begin_slice(struct conn_turns *turns)
     turns->slice_stride = 1;
 }
 
-/* Returns whether it took long, as far as is known: once a slice did, each is measured. */
-static bool end_slice(struct conn_turns *turns)
+/* Returns how long it took, as far as is known, or 0: once one took long, each is measured. */
+static uint64_t end_slice(struct conn_turns *turns, bool is_light)
 {
-    if (++turns->slices >= turns->stride) {
+    if (++turns->slices >= turns->stride || !is_light) {
         const uint64_t passed_us = read_clock(turns);
         turns->slices = 0;
         turns->stride = adapt(turns->stride, STRIDE_MAX,
                               turns->entered_us ? turns->read_us - turns->entered_us : passed_us);
     }
-    return turns->entered_us != 0 && turns->read_us - turns->entered_us > HEAVY_US;
+    return turns->entered_us ? turns->read_us - turns->entered_us : 0;
+}
+
+/* took_us: 0 if that is not known. The last slice of several is as long as what was left. */
+static void weigh(struct conn_turn *turn, uint64_t took_us, bool is_used_up)
+{
+    const bool was_long = is_used_up || took_us > CONN_LIGHT_SLICE_US;
+
+    if (was_long)
+        turn->weight += is_used_up ? USED_UP_WEIGHS : LONG_WEIGHS;
+    else if (took_us > 0 && turn->weight > 0 && !turn->goes_on)
+        turn->weight--;
+    if (turn->weight > WEIGHT_MAX)
+        turn->weight = WEIGHT_MAX;
 }
 
 bool conn_turns_slice_is_over(struct conn_turns *turns)
@@ -88,7 +110,7 @@ bool conn_turns_slice_is_over(struct conn_turns *turns)
     passed_us = read_clock(turns);
     if (turns->slice_began_us == 0)
         turns->slice_began_us = turns->read_us;
-    turns->is_slice_over = turns->read_us - turns->slice_began_us >= CONN_SLICE_US;
+    turns->is_slice_over = turns->read_us - turns->slice_began_us >= turns->slice_us;
     turns->slice_stride = adapt(turns->slice_stride, SLICE_STRIDE_MAX, passed_us);
     turns->asked = 0;
     turns->tick = tick;
@@ -99,32 +121,41 @@ bool conn_turns_slice_is_over(struct conn_turns *turns)
 
 static bool any_waits(const struct conn_turns *turns)
 {
-    return !TAILQ_EMPTY(&turns->fresh) || !TAILQ_EMPTY(&turns->used);
+    return !TAILQ_EMPTY(&turns->queues[CONN_TURN_LIGHT]) ||
+           !TAILQ_EMPTY(&turns->queues[CONN_TURN_HEAVY]) ||
+           !TAILQ_EMPTY(&turns->queues[CONN_TURN_USED]);
 }
 
-static void append(struct conn_turns *turns, struct conn_turn *turn, bool is_fresh)
+static void append(struct conn_turns *turns, struct conn_turn *turn, enum conn_turn_place place)
 {
-    struct conn_turn_list *list = is_fresh ? &turns->fresh : &turns->used;
-
-    turn->place = is_fresh ? CONN_TURN_FRESH : CONN_TURN_USED;
-    TAILQ_INSERT_TAIL(list, turn, link);
+    turn->place = place;
+    TAILQ_INSERT_TAIL(&turns->queues[place], turn, link);
 }
 
-static bool is_heavy(const struct conn_turns *turns, const struct conn_turn *turn)
+static bool is_heavy(const struct conn_turn *turn)
 {
-    return turn->heavy_until != 0 && (int)(turn->heavy_until - turns->number) > 0;
+    return turn->weight >= HEAVY;
+}
+
+/* Of one that has not used up its slice. */
+static enum conn_turn_place place_of(const struct conn_turn *turn)
+{
+    return is_heavy(turn) ? CONN_TURN_HEAVY : CONN_TURN_LIGHT;
+}
+
+static bool is_queued(const struct conn_turn *turn)
+{
+    return turn->place != CONN_TURN_NONE && turn->place != CONN_TURN_NOW;
 }
 
 static void take_out(struct conn_turns *turns, struct conn_turn *turn)
 {
-    struct conn_turn_list *list = turn->place == CONN_TURN_FRESH ? &turns->fresh : &turns->used;
-
-    TAILQ_REMOVE(list, turn, link);
+    TAILQ_REMOVE(&turns->queues[turn->place], turn, link);
 }
 
 void conn_turn_remove(struct conn_turns *turns, struct conn_turn *turn)
 {
-    if (turn->place == CONN_TURN_FRESH || turn->place == CONN_TURN_USED)
+    if (is_queued(turn))
         take_out(turns, turn);
     turn->place = CONN_TURN_NONE;
 }
@@ -142,7 +173,7 @@ void conn_turn_add(struct conn_turns *turns, struct conn_turn *turn)
 {
     if (turn->place != CONN_TURN_NONE)
         return;
-    append(turns, turn, !is_heavy(turns, turn));
+    append(turns, turn, place_of(turn));
     run_soon(turns);
 }
 
@@ -151,7 +182,7 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
     if (turn->place == CONN_TURN_NOW)
         return;
     conn_turn_remove(turns, turn);
-    append(turns, turn, false);
+    append(turns, turn, CONN_TURN_USED);
     run_soon(turns);
 }
 
@@ -161,21 +192,22 @@ void conn_turn_yield(struct conn_turns *turns, struct conn_turn *turn)
 static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
 {
     enum conn_turn_end end;
-    bool is_long;
+    const bool is_light = !is_heavy(turn);
+    uint64_t took_us;
 
     turn->place = CONN_TURN_NOW;
-    begin_slice(turns);
+    begin_slice(turns, is_light);
     do
         end = turns->serve(turn);
     while (end == CONN_TURN_MORE && !conn_turns_slice_is_over(turns));
-    is_long = end_slice(turns);
+    took_us = end_slice(turns, is_light);
     if (end == CONN_TURN_GONE)
         return;
-    if (is_long)
-        turn->heavy_until = turns->number + HEAVY_TURNS;
+    weigh(turn, took_us, turns->is_slice_over);
+    turn->goes_on = end != CONN_TURN_DONE;
     turn->place = CONN_TURN_NONE;
     if (end != CONN_TURN_DONE)
-        append(turns, turn, false);
+        append(turns, turn, CONN_TURN_USED);
 }
 
 void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
@@ -185,8 +217,8 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
     run_soon(turns);
     if (!turns->is_in_turn)
         begin_turn(turns);
-    if (any_waits(turns) || turns->is_over || is_heavy(turns, turn)) {
-        append(turns, turn, !is_heavy(turns, turn));
+    if (any_waits(turns) || turns->is_over || is_heavy(turn)) {
+        append(turns, turn, place_of(turn));
         return;
     }
     turns->is_serving = true;
@@ -194,12 +226,22 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
     turns->is_serving = false;
 }
 
+/* Of the first queue whose part of the turn is not over; else of the last. */
 static struct conn_turn *next(const struct conn_turns *turns)
 {
-    struct conn_turn *fresh = TAILQ_FIRST(&turns->fresh), *used = TAILQ_FIRST(&turns->used);
-    const bool is_half_over = turns->read_us - turns->began_us >= CONN_TURN_US / 2;
+    static const uint64_t parts_us[] = {[CONN_TURN_LIGHT] = CONN_TURN_US / 2,
+                                        [CONN_TURN_HEAVY] = CONN_TURN_US / 4 * 3,
+                                        [CONN_TURN_USED] = UINT64_MAX};
+    const uint64_t passed_us = turns->read_us - turns->began_us;
+    struct conn_turn *last = NULL;
 
-    return fresh && (!used || !is_half_over) ? fresh : used;
+    for (int place = CONN_TURN_LIGHT; place <= CONN_TURN_USED; place++) {
+        struct conn_turn *first = TAILQ_FIRST(&turns->queues[place]);
+        if (first && passed_us < parts_us[place])
+            return first;
+        last = first ? first : last;
+    }
+    return last;
 }
 
 static void on_run(evutil_socket_t fd, short what, void *arg)
@@ -224,9 +266,9 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
 
 void conn_turns_init(struct conn_turns *turns, struct event_base *base, conn_turn_serve_fn serve)
 {
-    *turns = (struct conn_turns){.serve = serve};
-    TAILQ_INIT(&turns->fresh);
-    TAILQ_INIT(&turns->used);
+    *turns = (struct conn_turns){.serve = serve, .stride = STRIDE_FIRST};
+    for (int place = CONN_TURN_NONE; place < CONN_TURN_NOW; place++)
+        TAILQ_INIT(&turns->queues[place]);
     evtimer_assign(&turns->run, base, on_run, turns);
 }
 

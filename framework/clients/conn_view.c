@@ -1,6 +1,6 @@
 /* Connections as they are seen from outside: `rpdctl clients`. See conn.h. */
 #include "clients/conn.h"
-#include "clients/conn_inside.h"
+#include "clients/conn_owed.h"
 
 #include <rpd/conn.h>
 
@@ -20,10 +20,12 @@ static const char *waits_for(const struct rpd_conn *conn)
         bool is_true;
         const char *words;
     } reasons[] = {
-        {conn->out.size > 0, "the client, to read its answer"},
+        {conn_has_output(conn), "the client, to read its answer"},
         {conn->finishing, "its end"},
         {conn->starved, "memory (limits.buffer_bytes)"},
-        {conn->paused, "the backend, which has paused it"},
+        {conn->owed && conn->owed->body.is_owed, "the rest of a body"},
+        {conn->owed && !TAILQ_EMPTY(&conn->owed->jobs), "its job"},
+        {conn->paused & CONN_PAUSED_BY_BACKEND, "the backend, which has paused it"},
         {conn->keeps > 0, "the backend, which works for it"},
         {conn->wants_data, "its turn"},
         {conn->in.size > 0, "the rest of a request"},

@@ -87,7 +87,7 @@ static void on_leaving(evutil_socket_t fd, short what, void *arg)
 
 /* Held clients are watched by a set of their own, which is one event of the loop:
  * what they send wakes nothing, and to hold one is a single system call. Only
- * with the first of them: most services never hold anybody at the same time. */
+ * with the first of them: most services never hold any at the same time. */
 static int begin_watching(struct hold *hold)
 {
     if (hold->watch)
@@ -114,21 +114,25 @@ static int watch(struct hold *hold, struct held *held)
 
 /* ---- coming and going ---------------------------------------------------------- */
 
+/* NULL: no memory. */
 static struct held *make_held(struct hold *hold, int fd, const struct sockaddr *peer,
                               socklen_t peer_length)
 {
+    const bool has_address = peer_length > sizeof(sa_family_t) && peer->sa_family != AF_UNIX;
     struct held *held = calloc(1, sizeof *held);
 
-    if (held && peer_length > sizeof(sa_family_t) && peer->sa_family != AF_UNIX) {
+    if (held && has_address)
         held->peer = calloc(1, sizeof *held->peer);
-        if (held->peer)
-            memcpy(held->peer, peer, peer_length);
-        held->peer_length = held->peer ? peer_length : 0;
+    if (!held || (has_address && !held->peer)) {
+        free_held(held);
+        return NULL;
     }
-    if (held) {
-        held->hold = hold;
-        held->fd = fd;
+    if (has_address) {
+        memcpy(held->peer, peer, peer_length);
+        held->peer_length = peer_length;
     }
+    held->hold = hold;
+    held->fd = fd;
     return held;
 }
 
@@ -144,7 +148,7 @@ void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, sockl
     held = make_held(hold, take_fd, peer, peer_length);
     if (!held || watch(hold, held) < 0) {
         free_held(held);
-        places_close(hold->places, take_fd);
+        places_close_for_memory(hold->places, take_fd);
         return;
     }
     held->arg = arg;
@@ -163,7 +167,7 @@ static void take(struct hold *hold, struct held *held, struct held *ret_held)
     free(held);
 }
 
-/* The oldest of those who came late, if they are wanted and there is one; else the
+/* The oldest of those that came late, if they are wanted and there is one; else the
  * oldest of all. */
 static struct held *next(const struct hold *hold, bool late)
 {
@@ -200,7 +204,7 @@ static void admit_batch(struct hold *hold, uint64_t began_us)
     }
 }
 
-/* Between two of our turns is one turn of the loop, in which those who were
+/* Between two of our turns is one turn of the loop, in which those that were
  * admitted are served: how long that took sets the pace. */
 static void set_pace(struct hold *hold, uint64_t now_us)
 {
@@ -230,7 +234,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     if (hold->count > 0)
         turn_again(hold);
     else
-        end_watching(hold); /* whoever comes from now on goes straight in */
+        end_watching(hold); /* later clients go straight in */
 }
 
 int hold_init(struct hold *hold, struct event_base *base, struct places *places,

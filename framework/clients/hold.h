@@ -2,8 +2,8 @@
  *
  * When it opens, clients are let in oldest first, without a stampede: a turn of
  * the loop admits as many as are done in a moment, and fewer when serving those
- * who are in already makes the loop late. Those who come meanwhile queue
- * apart, and are admitted turn by turn with the others: nobody waits behind
+ * that are in already makes the loop late. Those that come meanwhile queue
+ * apart, and are admitted turn by turn with the others: no client waits behind
  * ten thousand.
  *
  * A held client costs its descriptor and one small struct: nothing is read,
@@ -37,7 +37,7 @@ struct hold {
     hold_admit_fn admit;
     struct event_base *base;
     struct event *turn;
-    struct event *watch; /* NULL: nobody was held yet, or will be any more */
+    struct event *watch; /* NULL: no client was held yet, or will be any more */
     int watch_fd;        /* the held clients' own epoll set */
     size_t count;
     size_t left; /* so far: dropped because they had gone */
@@ -51,18 +51,19 @@ struct hold {
 int hold_init(struct hold *hold, struct event_base *base, struct places *places,
               hold_admit_fn admit);
 
-/* [loop] Holds a client; closes it where there is no memory. */
+/* [loop] Holds a client; closes it where there is no memory, which is counted
+ * and logged. */
 void hold_add(struct hold *hold, int take_fd, const struct sockaddr *peer, socklen_t peer_length,
               void *arg);
 
 /* [loop] From now on lets clients in. */
 void hold_open(struct hold *hold);
 
-/* [loop] Nobody will be held any more: lets all in if it is open, closes them
+/* [loop] No client will be held any more: lets all in if it is open, closes them
  * if it never was. */
 void hold_drain(struct hold *hold);
 
-/* [loop] Closes all who are held. */
+/* [loop] Closes all that are held. */
 void hold_finish(struct hold *hold);
 
 #endif

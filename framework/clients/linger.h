@@ -4,7 +4,7 @@
  * and the reset may overtake the bytes that were just sent. So the sending side
  * is closed first, and what the client still sends is thrown away until it
  * closes too, for at most two seconds. A client that lingers keeps its place
- * (places.h). There is a bound to their number: who comes beyond it is closed at
+ * (places.h). There is a bound to their number: a client beyond it is closed at
  * once, as far as that is possible without a reset. */
 #ifndef FRAMEWORK_LINGER_H
 #define FRAMEWORK_LINGER_H

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { A_SECOND_US = 1000000 };
 
@@ -39,7 +40,7 @@ static void say_count(struct log_count *log)
     if (log->count == 0)
         return;
     log_line(RPD_LOG_WARNING, log->subject, "%zu %s%s %s", log->count, log->noun,
-             log->count == 1 ? "" : "s", log->text);
+             log->count == 1 ? "" : "s", log->text ? log->text : "");
     log->count = 0;
     log->gate.last_us = clock_us();
 }
@@ -61,7 +62,8 @@ void log_count_init(struct log_count *log, struct event_base *base, const char *
 
     *log = (struct log_count){.subject = subject, .noun = noun};
     va_start(arguments, format);
-    vsnprintf(log->text, sizeof log->text, format, arguments);
+    if (vasprintf(&log->text, format, arguments) < 0)
+        log->text = NULL;
     va_end(arguments);
     evtimer_assign(&log->gate.due, base, on_count_due, log);
 }
@@ -76,6 +78,8 @@ void log_count_finish(struct log_count *log)
 {
     close_gate(&log->gate);
     say_count(log);
+    free(log->text);
+    log->text = NULL;
 }
 
 /* ---- states ------------------------------------------------------------------ */

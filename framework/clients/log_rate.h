@@ -2,7 +2,7 @@
  *
  * A log_count is for events: those of a second become one line with their
  * number. A log_state is for what begins and ends: a line when it begins and a
- * line when it ends; what was over before a line was due is not told.
+ * line when it ends; what was over before a line was due is not reported.
  * All of it is [loop]. */
 #ifndef FRAMEWORK_LOG_RATE_H
 #define FRAMEWORK_LOG_RATE_H
@@ -22,7 +22,7 @@ struct log_count {
     struct log_gate gate;
     const char *subject;
     const char *noun;
-    char text[160];
+    char *text; /* NULL: there was no memory for it */
     size_t count;
 };
 

@@ -1,6 +1,7 @@
 /* Peers and their clients. See peers.h. */
 #include "clients/peers.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <search.h>
 #include <stddef.h>
@@ -86,8 +87,10 @@ struct peer *peers_enter(struct peers *peers, int fd, const struct sockaddr *add
     const struct key key = key_of(fd, address, length);
     struct peer *peer = find_or_add(peers, &key);
 
-    if (!peer || peer->clients >= most)
+    if (!peer || peer->clients >= most) {
+        errno = peer ? EDQUOT : ENOMEM;
         return NULL;
+    }
     peer->clients++;
     return peer;
 }

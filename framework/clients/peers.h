@@ -10,14 +10,14 @@
 
 struct peer;
 
-/* Those who have a client; zeroed to begin with. */
+/* Those that have a client; zeroed to begin with. */
 struct peers {
     void *tree;
     size_t memory_most; /* bound of what all connections of one hold in buffers; 0: none */
 };
 
 /* Counts one more client, connected at fd, of its peer, of which there may be
- * `most`. NULL if that is too many, or without memory. */
+ * `most`. NULL with errno: EDQUOT if that is too many, ENOMEM without memory. */
 struct peer *peers_enter(struct peers *peers, int fd, const struct sockaddr *address,
                          socklen_t length, size_t most);
 

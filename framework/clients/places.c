@@ -5,6 +5,7 @@
 
 #include "base/descriptors.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -100,7 +101,7 @@ static void unlist(struct place_waiter *waiter)
     waiter->is_listed = false;
 }
 
-/* One place, one call: who waits longest is first, and waits behind the others
+/* One place, one call: the client that waits longest is first, and waits behind the others
  * when it has taken its client. */
 static void call_waiter(struct place_pool *pool)
 {
@@ -168,14 +169,26 @@ static void give_back(struct place_pool *pool, struct place *place)
     call_waiter(pool);
 }
 
-static int refuse(struct places *places, int take_fd)
+void places_count_shortage(struct places *places)
+{
+    places->short_of_memory++;
+    log_count_add(&places->shortages);
+}
+
+/* is_short: there is no memory; else its peer has too many. */
+static int refuse(struct places *places, int take_fd, bool is_short)
 {
     close(take_fd);
-    places->refused++;
+    if (is_short) {
+        places_count_shortage(places);
+    } else {
+        log_count_add(&places->refusals);
+        places->refused++;
+    }
     return -1;
 }
 
-/* 0: peers are not told apart. */
+/* 0: peers are not distinguished. */
 static size_t most_of_peer(const struct config_limits *limits)
 {
     if (limits->clients_per_peer > 0)
@@ -193,15 +206,13 @@ int places_take(struct places *places, int take_fd, const struct sockaddr *addre
 
     places->accepted++;
     if (!place)
-        return refuse(places, take_fd);
+        return refuse(places, take_fd, true);
     if (place->owner) { /* the kernel knows better: that client is gone */
         log_count_add(&place->owner->unreported);
         give_back(pool, place);
     }
-    if (most > 0 && !(peer = peers_enter(&places->peers, take_fd, address, length, most))) {
-        log_count_add(&places->refusals);
-        return refuse(places, take_fd);
-    }
+    if (most > 0 && !(peer = peers_enter(&places->peers, take_fd, address, length, most)))
+        return refuse(places, take_fd, errno == ENOMEM);
     *place = (struct place){
         .owner = places, .peer = peer, .id = ++pool->ids, .since_us = clock_us()};
     places->taken++;
@@ -218,6 +229,12 @@ void places_close(struct places *places, int take_fd)
 {
     close(take_fd);
     give_back(places->pool, &places->pool->by_fd[take_fd]);
+}
+
+void places_close_for_memory(struct places *places, int take_fd)
+{
+    places_count_shortage(places);
+    places_close(places, take_fd);
 }
 
 void places_give(struct places *places, int fd)
@@ -277,6 +294,8 @@ void places_init(struct places *places, struct place_pool *pool, struct event_ba
                    "mistake in the plugin");
     log_count_init(&places->unreported, base, service_name, "client",
                    "closed by the backend without rpd_client_gone(): a mistake in the plugin");
+    log_count_init(&places->shortages, base, service_name, "client",
+                   "closed: there was no memory for it; lower limits.buffer_bytes");
 }
 
 void places_finish(struct places *places)
@@ -290,4 +309,5 @@ void places_finish(struct places *places)
     log_count_finish(&places->refusals);
     log_count_finish(&places->strangers);
     log_count_finish(&places->unreported);
+    log_count_finish(&places->shortages);
 }

@@ -1,11 +1,11 @@
-/* Places: how many clients may be here at a time, and who may be one of them.
+/* Places: how many clients may be here at a time, and which may be among them.
  *
  * A client has a place from when it is accepted until its descriptor is closed,
- * whoever has it meanwhile: the waiting room, a connection, a backend that took
+ * whatever holds it meanwhile: the waiting room, a connection, a backend that took
  * it by rpd_accept(), or the lingering end. All services of the process share
  * one pool, as large as the descriptors allow; a service may have a limit of its
  * own (limits.clients), and one for each peer (limits.clients_per_peer).
- * Where there is no place nobody is accepted: clients wait in the kernel's queue,
+ * Where there is no place no client is accepted: clients wait in the kernel's queue,
  * and acceptors are called back as soon as there is one.
  * All of it is [loop]. */
 #ifndef FRAMEWORK_PLACES_H
@@ -41,7 +41,8 @@ struct places {
     uint64_t accepted, refused; /* so far */
     struct peers peers;
     struct log_state full;
-    struct log_count refusals, strangers, unreported;
+    uint64_t short_of_memory; /* clients that were closed because there was none for them */
+    struct log_count refusals, strangers, unreported, shortages;
 };
 
 /* An acceptor that waits for a place. */
@@ -70,7 +71,7 @@ bool places_are_free(const struct places *places);
 /* Clients are queued, and there is no place: calls go_on as soon as there is one. */
 void places_wait(struct place_waiter *waiter);
 
-/* Nobody is queued any more. Legal where nobody was. */
+/* No client is queued any more. Legal where none was. */
 void places_wait_over(struct place_waiter *waiter);
 
 /* Takes a place for a client, beyond the number of places if need be. A client
@@ -78,11 +79,17 @@ void places_wait_over(struct place_waiter *waiter);
 int places_take(struct places *places, int take_fd, const struct sockaddr *address,
                 socklen_t length);
 
-/* Whose client it is; NULL where peers are not told apart. */
+/* Whose client it is; NULL where peers are not distinguished. */
 struct peer *places_peer(const struct places *places, int fd);
 
 /* Closes a client's descriptor and gives its place back. */
 void places_close(struct places *places, int take_fd);
+
+/* Likewise, for there is no memory for what it would need: counted and logged. */
+void places_close_for_memory(struct places *places, int take_fd);
+
+/* A client that is closed for want of memory, by its holder. */
+void places_count_shortage(struct places *places);
 
 /* From now on the descriptor is the backend's, which says when it is closed.
  * False, and logged: the backend has no such client. */

@@ -24,6 +24,8 @@ const char arguments_help[] =
     "                           default: unix:NAME.sock in the run-time directory\n"
     "  -n, --name NAME          name of the service; default: the plugin's own\n"
     "  -o, --option KEY=VALUE   an option of the plugin; may be repeated\n"
+    "      --relative-to DIR    where relative paths of plugin and options begin;\n"
+    "                           default: the working directory\n"
     "  -t, --test               check everything that needs no lock and no bind,\n"
     "                           then exit\n"
     "      --print-config       print every setting, and where it comes from\n"
@@ -43,13 +45,23 @@ const char arguments_help[] =
     "  70  internal error               71  the system refused\n";
 
 /* Long options without a letter of their own. */
-enum { PRINT_CONFIG = 256, PRINT_SCHEMA, NOTIFY_FD, START_FD, LOG_FILE, HELP, VERSION };
+enum {
+    PRINT_CONFIG = 256,
+    PRINT_SCHEMA,
+    NOTIFY_FD,
+    START_FD,
+    LOG_FILE,
+    RELATIVE_TO,
+    HELP,
+    VERSION
+};
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"listen", required_argument, NULL, 'l'},
     {"name", required_argument, NULL, 'n'},
     {"option", required_argument, NULL, 'o'},
+    {"relative-to", required_argument, NULL, RELATIVE_TO},
     {"test", no_argument, NULL, 't'},
     {"print-config", no_argument, NULL, PRINT_CONFIG},
     {"print-schema", no_argument, NULL, PRINT_SCHEMA},
@@ -62,7 +74,7 @@ static const struct option long_options[] = {
 };
 
 /* "-" hands over a plugin where it stands: options may come before and behind
- * it whatever POSIXLY_CORRECT says, and argv is left alone. ":" tells a missing
+ * it whatever POSIXLY_CORRECT says, and argv is left alone. ":" marks a missing
  * value from an unknown option. */
 static const char short_options[] = "-:c:l:n:o:t";
 enum { NOT_AN_OPTION = 1 };
@@ -95,6 +107,14 @@ static int take_mode(struct arguments *arguments, enum arguments_mode mode, stru
     arguments->mode = mode;
     arguments->request.is_printed = mode == ARGUMENTS_PRINT_CONFIG;
     return 0;
+}
+
+/* (Relative to what, if it were so itself?) */
+static int take_base(const char **base, const char *value, struct error *error)
+{
+    if (*value != '/')
+        return refuse(error, "--relative-to", "expected an absolute path");
+    return take_once(base, value, "--relative-to", error);
 }
 
 static int take_descriptor(int *descriptor, const char *option, const char *text,
@@ -159,6 +179,7 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     case 'n': return take_once(&request->name, optarg, "-n", error);
     case 'l': request->listen[request->listen_count++] = optarg; return 0;
     case 'o': request->options[request->option_count++] = optarg; return 0;
+    case RELATIVE_TO: return take_base(&request->base, optarg, error);
     case 't': return take_mode(arguments, ARGUMENTS_TEST, error);
     case PRINT_CONFIG: return take_mode(arguments, ARGUMENTS_PRINT_CONFIG, error);
     case PRINT_SCHEMA: return take_mode(arguments, ARGUMENTS_PRINT_SCHEMA, error);

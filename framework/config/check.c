@@ -83,8 +83,9 @@ static const char *expected(const struct config_key *key, char text[EXPECTED_MAX
         snprintf(text, EXPECTED_MAX, "%s", key->expected);
     else if (key->types == CONFIG_INTEGER)
         snprintf(text, EXPECTED_MAX,
-                 "an integer from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, key->min,
-                 key->max);
+                 "an integer from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT "%s%s",
+                 key->min, key->max, key->unit == UNIT_NONE ? "" : ", or ",
+                 key->unit == UNIT_NONE ? "" : quantity_expected(config_key_kind(key)));
     else
         list_types(key->types, text);
     return text;
@@ -107,7 +108,8 @@ static const char *found(const json_t *value, bool type_is_right, char text[FOUN
 static void wrong_value(const struct check *check, const struct config_key *key,
                         const json_t *value, const struct json_path *path)
 {
-    bool type_is_right = (key->types & type_of(value)) != 0;
+    const bool is_quantity = key->unit != UNIT_NONE && json_is_string(value);
+    bool type_is_right = (key->types & type_of(value)) != 0 || is_quantity;
     char expected_text[EXPECTED_MAX], found_text[FOUND_MAX], hint[NEAREST_HINT_MAX];
     struct nearest nearest;
 
@@ -118,7 +120,9 @@ static void wrong_value(const struct check *check, const struct config_key *key,
         nearest_try(&nearest, key->choices[i]);
     config_file_mistake(check->file, check->errors, path, JSON_VALUE, "expected %s, found %s%s",
                         expected(key, expected_text), found(value, type_is_right, found_text),
-                        nearest_hint(&nearest, hint));
+                        is_quantity
+                            ? quantity_hint(config_key_kind(key), json_string_value(value), hint)
+                            : nearest_hint(&nearest, hint));
 }
 
 static void unknown_key(const struct check *check, const struct config_key *parent,
@@ -140,6 +144,7 @@ static void unknown_key(const struct check *check, const struct config_key *pare
                         nearest_hint(&nearest, hint));
 }
 
+static json_t *take_quantity(const struct config_key *key, const json_t *value);
 static void check_value(const struct check *check, const struct config_key *key,
                         const json_t *value, const struct json_path *path);
 
@@ -169,7 +174,11 @@ static void check_object(const struct check *check, const struct config_key *key
 
         if (config_key_is_users(name))
             continue;
-        if (!member)
+        json_t *quantity = member ? take_quantity(member, value) : NULL;
+
+        if (quantity)
+            json_object_set_new((json_t *)(uintptr_t)object, name, quantity);
+        else if (!member)
             unknown_key(check, key, &below);
         else
             check_value(check, member, value, &below);
@@ -210,6 +219,17 @@ static bool value_fits(const struct config_key *key, const json_t *value)
     if (json_is_integer(value))
         return integer_fits(key, json_integer_value(value));
     return !json_is_string(value) || string_fits(key, json_string_value(value));
+}
+
+/* "64M" where an integer may stand: it takes the integer's place. */
+static json_t *take_quantity(const struct config_key *key, const json_t *value)
+{
+    json_int_t integer;
+
+    if (!json_is_string(value) || !config_key_quantity(key, json_string_value(value), &integer) ||
+        !integer_fits(key, integer))
+        return NULL;
+    return json_integer(integer);
 }
 
 static void check_value(const struct check *check, const struct config_key *key,

@@ -236,7 +236,7 @@ int config_command_line_begin(struct config_source *source, const struct config_
     if (!request->plugin)
         return 0;
     source->has_command = source->command_is_new = true;
-    source->working_directory = getcwd(NULL, 0);
+    source->working_directory = request->base ? strdup(request->base) : getcwd(NULL, 0);
     if (!source->working_directory && request->plugin[0] == '/')
         source->working_directory = strdup("/"); /* a deleted one is no obstacle then */
     if (source->working_directory)

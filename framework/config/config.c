@@ -72,6 +72,8 @@ static void build_process(struct config *config, const json_t *tree)
 
     config->workers = take_integer(tree, "workers");
     config->loads = find(tree, "workers") ? config->workers : 0;
+    config->job_nice = take_integer(tree, "job_nice");
+    config->load_nice = take_integer(tree, "load_nice");
     config->log_level = (enum rpd_log_level)take_choice(log, "log.level");
     config->log_format = (enum log_format)take_choice(log, "log.format");
     config->log_limit = take_integer(log, "log.limit");
@@ -309,7 +311,7 @@ static struct config_limits build_limits(const json_t *limits)
     };
 }
 
-/* What a service does while it loads, and when that fails or nobody comes. */
+/* What a service does while it loads, and when that fails or no client comes. */
 static void build_phases(struct config_service *service, const json_t *object)
 {
     service->log_level = find(object, "services[].log_level")
@@ -321,7 +323,9 @@ static void build_phases(struct config_service *service, const json_t *object)
                                                                      "services[].on_load_failure");
     service->seal = (enum config_seal)take_choice(object, "services[].seal");
     service->no_progress_s = take_integer(object, "services[].no_progress_s");
-    service->idle_exit_s = take_integer(object, "services[].idle_exit_s");
+    service->idle_exit_s = find(object, "services[].idle_exit_s")
+                               ? take_integer(object, "services[].idle_exit_s")
+                               : IDLE_EXIT_OF_BACKEND;
     service->limits = build_limits(find(object, "services[].limits"));
 }
 
@@ -472,19 +476,56 @@ void config_finish(struct config *config)
     memset(config, 0, sizeof *config);
 }
 
-int config_option_mistake(const struct config *config, const struct config_service *service,
-                          const struct config_option *option, enum json_part part, const char *what,
-                          struct error_list *errors)
+static int add_option_mistake(const struct config *config, const struct config_service *service,
+                              const char *name, bool is_text, enum json_part part, const char *what,
+                              struct error_list *errors)
 {
     const struct json_path document = {NULL, NULL, 0};
     const struct json_path services = {&document, "services", 0};
     const struct json_path element = {&services, NULL, (size_t)(service - config->services)};
     const struct json_path options = {&element, "options", 0};
-    const struct json_path path = {&options, option->name, 0};
+    const struct json_path path = {&options, name, 0};
     char object[OPTION_SHOWN_MAX];
 
-    if (!option->text)
+    if (!is_text)
         return config_file_mistake(&config->source->file, errors, &path, part, "%s", what);
-    snprintf(object, sizeof object, "command line: -o %s", option->name);
+    snprintf(object, sizeof object, "command line: -o %s", name);
     return error_list_add(errors, EXIT_CONFIG, "config", object, "%s", what);
+}
+
+int config_option_mistake(const struct config *config, const struct config_service *service,
+                          const struct config_option *option, enum json_part part, const char *what,
+                          struct error_list *errors)
+{
+    return add_option_mistake(config, service, option->name, option->text != NULL, part, what,
+                              errors);
+}
+
+static bool is_of_file(const struct config *config, const struct config_service *service)
+{
+    const struct config_source *source = config->source;
+    const size_t index = (size_t)(service - config->services);
+
+    return source->file.path &&
+           !(source->has_command && source->command_is_new && source->command_index == index);
+}
+
+int config_option_missing(const struct config *config, const struct config_service *service,
+                          const char *name, const char *what, struct error_list *errors)
+{
+    return add_option_mistake(config, service, name, !is_of_file(config, service), JSON_KEY, what,
+                              errors);
+}
+
+const char *config_option_base(const struct config *config, const struct config_service *service,
+                               const struct config_option *option)
+{
+    if (option ? !option->text : is_of_file(config, service))
+        return config->source->file.directory;
+    return config->source->working_directory;
+}
+
+bool config_is_seen_by_others(const struct config *config)
+{
+    return config->source->file.is_seen_by_others;
 }

@@ -39,7 +39,11 @@ enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_D
 /* What becomes of a call that a backend's own bind must not make. */
 enum config_seal { SEAL_ENFORCE, SEAL_LOG, SEAL_OFF };
 
-enum { WARMUP_OF_BACKEND = -1, LOG_LEVEL_OF_PROCESS = -1 }; /* not configured */
+enum {
+    WARMUP_OF_BACKEND = -1,
+    IDLE_EXIT_OF_BACKEND = -1,
+    LOG_LEVEL_OF_PROCESS = -1
+}; /* not configured */
 
 /* What a client may take; 0 is no limit. */
 struct config_limits {
@@ -60,7 +64,7 @@ struct config_service {
     enum config_load_failure on_load_failure;
     enum config_seal seal;
     int no_progress_s; /* 0: never */
-    int idle_exit_s;   /* 0: never */
+    int idle_exit_s;   /* 0: never; or IDLE_EXIT_OF_BACKEND */
     struct config_limits limits;
     /* What the user wrote under "options" and behind -o: checked against the
      * backend's table once its code is loaded (options.h). */
@@ -74,6 +78,7 @@ enum config_notify { NOTIFY_AT_BOUND, NOTIFY_AT_READY };
 struct config {
     char *path; /* absolute path of the file, or NULL */
     int workers;
+    int job_nice, load_nice;
     int loads;                /* of them, at once; 0: as many as there are processors */
     const char **plugin_dirs; /* configured ones, made absolute; NULL-terminated */
     enum rpd_log_level log_level;
@@ -109,6 +114,18 @@ void config_finish(struct config *config);
 int config_option_mistake(const struct config *config, const struct config_service *service,
                           const struct config_option *option, enum json_part part, const char *what,
                           struct error_list *errors);
+
+/* The same of an option that is not set: where its service's options are, or should be. */
+int config_option_missing(const struct config *config, const struct config_service *service,
+                          const char *name, const char *what, struct error_list *errors);
+
+/* What a relative path is relative to that stands there; option NULL: in a default. NULL: there is
+ * no such directory. */
+const char *config_option_base(const struct config *config, const struct config_service *service,
+                               const struct config_option *option);
+
+/* Other users can read the file. */
+bool config_is_seen_by_others(const struct config *config);
 
 /* --print-config, of a request that said so, and --print-schema; to stdout. */
 void config_print(const struct config *config);

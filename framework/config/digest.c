@@ -1,7 +1,7 @@
 /* Digests of configurations. See config/digest.h.
  *
- * FNV-1a over each key with its value, both with their NUL: it tells
- * configurations apart by accident, not against somebody who wants to deceive. */
+ * FNV-1a over each key with its value, both with their NUL: it sets
+ * configurations apart by accident, not against an attacker. */
 #include "config/digest.h"
 
 #include "config/keys.h"
@@ -67,6 +67,23 @@ static void add_limits(uint64_t *digest, const struct config_limits *limits)
     add_number(digest, "progress_bytes_per_s", limits->progress_bytes_per_s);
 }
 
+/* Items with commas between them, as -o has them. */
+static void add_list(uint64_t *digest, const char *name, const json_t *array)
+{
+    const size_t count = json_array_size(array);
+    size_t size = 1, used = 0;
+    char *text;
+
+    for (size_t i = 0; i < count; i++)
+        size += strlen(json_string_value(json_array_get(array, i))) + 1;
+    text = calloc(1, size);
+    for (size_t i = 0; text && i < count; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "," : "",
+                                 json_string_value(json_array_get(array, i)));
+    add_text(digest, name, text);
+    free(text);
+}
+
 /* The text that -o would have for it: which of them it was makes no difference. */
 static void add_option(uint64_t *digest, const struct config_option *option)
 {
@@ -77,6 +94,8 @@ static void add_option(uint64_t *digest, const struct config_option *option)
         add_text(digest, option->name, option->text);
     else if (json_is_string(value))
         add_text(digest, option->name, json_string_value(value));
+    else if (json_is_array(value))
+        add_list(digest, option->name, value);
     else if (json_is_boolean(value))
         add_text(digest, option->name, json_is_true(value) ? "true" : "false");
     else {
@@ -139,6 +158,8 @@ static void add_service(uint64_t *digest, const struct config_service *service)
 static void add_process(uint64_t *digest, const struct config *config)
 {
     add_number(digest, "workers", config->workers);
+    add_number(digest, "job_nice", config->job_nice);
+    add_number(digest, "load_nice", config->load_nice);
     for (const char **dir = config->plugin_dirs; *dir; dir++)
         add_text(digest, "plugin_dir", *dir);
     add_number(digest, "log.level", (int)config->log_level);

@@ -55,7 +55,7 @@ static int find_directory(struct config_file *file, const char *path)
 }
 
 /* Of the range that systemd takes the users of DynamicUser= from. To give such a user a file would
- * give it to whoever has the number next. */
+ * give it to the next user of that number. */
 static bool is_dynamic(uid_t user)
 {
     return user >= 61184 && user <= 65519;
@@ -90,7 +90,7 @@ static int explain_open(const char *name, int reason, struct error_list *errors)
     }
 }
 
-/* What the file says decides what code runs: nobody else may have a say. */
+/* What the file says decides what code runs: no other user may have a say. */
 static int check_opened(const char *name, const char *path, const struct stat *status,
                         struct error_list *errors)
 {
@@ -119,7 +119,7 @@ static int too_large(const char *name, struct error_list *errors)
                           "is larger than %d bytes; make it smaller", CONFIG_FILE_SIZE_MAX);
 }
 
-/* The opened file's descriptor, or -1. Nobody else can turn the path elsewhere: neither its
+/* The opened file's descriptor, or -1. No other user can turn the path elsewhere: neither its
  * directories nor its links. O_NONBLOCK is for pipes and devices. */
 static int open_checked(const char *path, const char *name, struct error_list *errors)
 {
@@ -178,7 +178,7 @@ static int mistake_at(const struct config_file *file, struct error_list *errors,
     return error_list_add(errors, EXIT_CONFIG, step_name, object, "%s", text);
 }
 
-/* jansson recurses, as does whoever walks the tree; the stack is not the place
+/* jansson recurses, as does each walk of the tree; the stack is not the place
  * to find out how deep. */
 static int check_depth(const struct config_file *file, struct error_list *errors)
 {
@@ -231,13 +231,14 @@ static int parse(struct config_file *file, struct error_list *errors)
         return 0;
     if (json_error_code(&error) == json_error_out_of_memory)
         return error_list_out_of_memory(errors);
-    snprintf(text, sizeof text, "this is not JSON: %s; mend it here", error.text);
+    snprintf(text, sizeof text, "this is not JSON: %s; fix it here", error.text);
     return mistake_at(file, errors, error.line > 0 ? (size_t)error.line : 1,
                       error.column > 0 ? (size_t)error.column : 1, text);
 }
 
 int config_file_read(struct config_file *file, const char *path, struct error_list *errors)
 {
+    struct stat status;
     int fd;
     int result;
 
@@ -247,6 +248,7 @@ int config_file_read(struct config_file *file, const char *path, struct error_li
     fd = open_checked(path, file->name, errors);
     if (fd < 0)
         return -1;
+    file->is_seen_by_others = fstat(fd, &status) < 0 || owner_others_can_read(&status);
     result = read_text(fd, file, errors);
     close(fd);
     if (result < 0)

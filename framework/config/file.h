@@ -1,4 +1,4 @@
-/* A configuration file: opened so that it can neither block nor be somebody
+/* A configuration file: opened so that it can neither block nor be another user
  * else's, read whole, and parsed. What it says is checked elsewhere. */
 #ifndef FRAMEWORK_CONFIG_FILE_H
 #define FRAMEWORK_CONFIG_FILE_H
@@ -18,6 +18,7 @@ struct config_file {
     char *text;
     size_t size;
     json_t *tree;
+    bool is_seen_by_others; /* other users can read it */
 };
 
 /* Fills the file, or adds what is wrong. Finish it in both cases. */

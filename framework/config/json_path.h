@@ -1,5 +1,5 @@
 /* Where something stands in a JSON document: $.services[0].listen[1]. A chain
- * of steps on the stack of whoever walks down; it owns nothing. */
+ * of steps on the stack of the function that walks down; it owns nothing. */
 #ifndef FRAMEWORK_JSON_PATH_H
 #define FRAMEWORK_JSON_PATH_H
 

@@ -38,8 +38,13 @@ const struct config_key config_keys[] = {
     {.path = "", .types = CONFIG_OBJECT,
      .meaning = "Configuration of rpd."},
     {.path = "workers", .types = CONFIG_INTEGER, .preset = "4", .min = 1, .max = 256,
-     .meaning = "Threads that load state and run jobs. Unless this is set, no more of them "
+     .meaning = "Threads that load state, and as many that run jobs. Unless this is set, no more "
                 "load at once than there are processors, so that clients are answered."},
+    {.path = "job_nice", .types = CONFIG_INTEGER, .preset = "5", .min = 0, .max = 19,
+     .meaning = "How much lower than the loop's the priority of threads that run jobs is. 0: on a "
+                "busy machine jobs are not slowed, and clients of the loop may wait for them."},
+    {.path = "load_nice", .types = CONFIG_INTEGER, .preset = "5", .min = 0, .max = 19,
+     .meaning = "The same of threads that load."},
     {.path = "plugin_dirs", .types = CONFIG_ARRAY, .preset = "[]",
      .meaning = "Directories in which a plugin named without a slash is looked up first. "
                 "Relative ones are relative to this file."},
@@ -68,18 +73,18 @@ const struct config_key config_keys[] = {
     {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
      .meaning = "When the service manager is notified that the start is complete: once clients can "
                 "connect, or once all state is loaded."},
-    {.path = "endpoint_deadline_ms", .types = CONFIG_INTEGER, .preset = "500",
+    {.path = "endpoint_deadline_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "500",
      .min = 10, .max = 600000,
      .meaning = "Milliseconds from the start in which every endpoint must be up."},
-    {.path = "code_deadline_ms", .types = CONFIG_INTEGER, .preset = "5000",
+    {.path = "code_deadline_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "5000",
      .min = 10, .max = 600000,
      .meaning = "Milliseconds in which the code of a plugin must be loaded."},
-    {.path = "drain_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
+    {.path = "drain_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that requests in flight have to finish when rpd is asked to stop."},
-    {.path = "stall_s", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 86400,
+    {.path = "stall_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},
-    {.path = "slow_ms", .types = CONFIG_INTEGER, .preset = "100", .min = 0, .max = 600000,
+    {.path = "slow_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "100", .min = 0, .max = 600000,
      .meaning = "Milliseconds from which on a callback on the event loop is reported as slow, in the "
                 "log, the metrics and the status, with the code that it was in. 0: none is."},
     {.path = "services", .types = CONFIG_ARRAY, .preset = "[]",
@@ -124,13 +129,13 @@ const struct config_key config_keys[] = {
     {.path = "services[].log_level", .types = CONFIG_STRING, .choices = log_levels,
      .meaning = "What of the service's log is written; rpdctl log NAME --level changes it while it "
                 "runs. Default: log.level."},
-    {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .preset = "300",
+    {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "300",
      .min = 0, .max = 86400,
      .meaning = "Seconds without progress after which a load counts as failed. 0: never."},
-    {.path = "services[].idle_exit_s", .types = CONFIG_INTEGER, .preset = "0",
-     .min = 0, .max = 31536000,
+    {.path = "services[].idle_exit_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .min = 0,
+     .max = 31536000,
      .meaning = "Seconds without a client after which rpd stops; once that is so for all its "
-                "services. 0: never."},
+                "services. 0: never. Default: what the backend declares, else 0."},
     {.path = "services[].seal", .types = CONFIG_STRING, .preset = "\"enforce\"", .choices = seals,
      .meaning = "Whether the kernel keeps a backend's own bind from anything but making sockets: a "
                 "call beyond that ends the start, is only logged, or is not looked for."},
@@ -144,51 +149,53 @@ const struct config_key config_keys[] = {
      .min = 0, .max = 1000000,
      .meaning = "Clients at a time of one user (unix) or one address (tcp). More are refused. 0: no "
                 "limit."},
-    {.path = "services[].limits.first_byte_s", .types = CONFIG_INTEGER, .preset = "0",
+    {.path = "services[].limits.first_byte_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
      .min = 0, .max = 86400,
      .meaning = "Seconds that a client may be connected, and served, before it sends anything. 0: "
                 "for ever."},
-    {.path = "services[].limits.request_s", .types = CONFIG_INTEGER, .preset = "10",
+    {.path = "services[].limits.request_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10",
      .min = 0, .max = 86400,
      .meaning = "Seconds in which a request that has begun must be complete, or as much more of it "
                 "must come as progress_bytes_per_s asks of that time. 0: for ever."},
-    {.path = "services[].limits.idle_s", .types = CONFIG_INTEGER, .preset = "0",
+    {.path = "services[].limits.idle_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
      .min = 0, .max = 31536000,
      .meaning = "Seconds that a client may be silent between requests. 0: for ever."},
-    {.path = "services[].limits.write_stall_s", .types = CONFIG_INTEGER, .preset = "60",
+    {.path = "services[].limits.write_stall_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "60",
      .min = 1, .max = 86400,
      .meaning = "Seconds in which a client must take at least a byte of what waits for it, and "
                 "after the first ten as much as progress_bytes_per_s asks of that time."},
-    {.path = "services[].limits.progress_bytes_per_s", .types = CONFIG_INTEGER, .preset = "1024",
+    {.path = "services[].limits.progress_bytes_per_s", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "1024",
      .min = 1, .max = 1073741824,
      .meaning = "Bytes a second that count as progress: a client that sends a request or takes "
                 "output more slowly is closed by request_s or write_stall_s."},
-    {.path = "services[].limits.keepalive_s", .types = CONFIG_INTEGER, .preset = "60",
+    {.path = "services[].limits.keepalive_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "60",
      .min = 0, .max = 32767,
      .meaning = "Seconds of silence after which the kernel asks a TCP client whether it is still "
                 "there: four times, a quarter of that time apart. A client that does not answer, "
                 "or does not acknowledge output for as long as all of that takes, is gone. 0: "
                 "never asks."},
-    {.path = "services[].limits.output_bytes", .types = CONFIG_INTEGER, .preset = "16777216",
+    {.path = "services[].limits.output_bytes", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "16777216",
      .min = 65536, .max = 1073741824,
      .meaning = "Bytes that may wait for one client to read them; with more it is closed."},
-    {.path = "services[].limits.input_bytes", .types = CONFIG_INTEGER, .preset = "67108864",
+    {.path = "services[].limits.input_bytes", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "67108864",
      .min = 1024, .max = 1073741824,
      .meaning = "Bytes of a request that is not complete; with more the client is closed."},
-    {.path = "services[].limits.buffer_bytes", .types = CONFIG_INTEGER, .preset = "268435456",
+    {.path = "services[].limits.buffer_bytes", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "268435456",
      .min = 0, .max = 2147483647,
      .meaning = "Bytes of memory that all clients together may take for requests that are not "
                 "complete and for output that waits. In the last eighth of it clients with more "
                 "than their share are not read; with more the client that holds most is closed. "
                 "0: no limit."},
-    {.path = "services[].limits.buffer_bytes_per_peer", .types = CONFIG_INTEGER, .preset = "0",
+    {.path = "services[].limits.buffer_bytes_per_peer", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "0",
      .min = 0, .max = 2147483647,
      .meaning = "Likewise for all clients of one user (unix) or one address (tcp). 0: no limit."},
     {.path = "services[].options", .types = CONFIG_OBJECT, .preset = "{}",
      .meaning = "The backend's own options: see its documentation."},
     {.path = "services[].options.*",
-     .types = CONFIG_STRING | CONFIG_INTEGER | CONFIG_NUMBER | CONFIG_BOOLEAN,
-     .meaning = "An option of the backend."},
+     .types = CONFIG_STRING | CONFIG_INTEGER | CONFIG_NUMBER | CONFIG_BOOLEAN | CONFIG_ARRAY,
+     .meaning = "An option of the backend: rpdctl describe lists them, with what they take."},
+    {.path = "services[].options.*[]", .types = CONFIG_STRING,
+     .meaning = "An item, of an option that is a list."},
 };
 /* clang-format on */
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
@@ -266,5 +273,32 @@ bool config_key_is_of(const struct config_key *key, const char *endpoint)
     case OF_TCP: return endpoint && strncmp(endpoint, "tcp:", 4) == 0;
     case OF_ANY_ENDPOINT: break;
     }
+    return true;
+}
+
+static int64_t per_unit(const struct config_key *key)
+{
+    switch (key->unit) {
+    case UNIT_SECONDS: return 1000000;
+    case UNIT_MILLISECONDS: return 1000;
+    case UNIT_BYTES:
+    case UNIT_NONE: break;
+    }
+    return 1;
+}
+
+enum quantity_kind config_key_kind(const struct config_key *key)
+{
+    return key->unit == UNIT_BYTES ? QUANTITY_BYTES : QUANTITY_TIME;
+}
+
+bool config_key_quantity(const struct config_key *key, const char *text, json_int_t *ret)
+{
+    int64_t quantity;
+
+    if (key->unit == UNIT_NONE || !quantity_read(config_key_kind(key), text, &quantity) ||
+        quantity % per_unit(key) != 0)
+        return false;
+    *ret = quantity / per_unit(key);
     return true;
 }

@@ -3,6 +3,8 @@
 #ifndef FRAMEWORK_CONFIG_KEYS_H
 #define FRAMEWORK_CONFIG_KEYS_H
 
+#include "base/quantity.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,11 +21,15 @@ enum config_type {
 
 enum config_key_of { OF_ANY_ENDPOINT, OF_UNIX_PATH, OF_TCP };
 
+/* Of an integer that may also be written with a unit: "64M", "1h30m". */
+enum config_unit { UNIT_NONE, UNIT_BYTES, UNIT_SECONDS, UNIT_MILLISECONDS };
+
 struct config_key {
     const char *path; /* "services[].listen[].backlog"; "" is the document */
     unsigned types;   /* of enum config_type */
     bool required;
     enum config_key_of of;      /* only with such an endpoint beside it */
+    enum config_unit unit;      /* of an integer */
     const char *preset;         /* the default as JSON text, or NULL */
     json_int_t min, max;        /* of an integer */
     size_t min_size;            /* of a string or array */
@@ -52,6 +58,10 @@ const struct config_key *config_key_element(const struct config_key *array);
 
 /* The default, as a new reference; NULL if the key has none. */
 json_t *config_key_preset(const struct config_key *key);
+
+/* The integer that a text with a unit stands for; false: it stands for none. */
+bool config_key_quantity(const struct config_key *key, const char *text, json_int_t *ret);
+enum quantity_kind config_key_kind(const struct config_key *key);
 
 /* Keys that start with "x-" are the user's own, and never looked at. */
 bool config_key_is_users(const char *name);

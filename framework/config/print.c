@@ -49,9 +49,11 @@ static bool is_secret(const struct item *item)
 {
     static const char *const words[] = {"pass",        "secret",  "token",  "credential",
                                         "private_key", "api_key", "apikey", "access_key"};
-    const char *name = item->path ? item->path->key : NULL;
+    const bool is_item = item->key == config_key_at("services[].options.*[]");
+    const struct json_path *path = is_item ? item->path->up : item->path;
+    const char *name = path ? path->key : NULL;
 
-    if (!name || item->key != config_key_at("services[].options.*") || !item->value)
+    if (!name || (item->key != config_key_at("services[].options.*") && !is_item) || !item->value)
         return false;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcasestr(name, words[i]))

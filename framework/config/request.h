@@ -14,7 +14,8 @@ struct config_request {
     const char *name;     /* -n, or NULL */
     const char **options; /* -o KEY=VALUE, in order */
     size_t option_count;
-    bool is_printed; /* --print-config: its JSON is wanted, also without a file */
+    const char *base; /* --relative-to, or NULL */
+    bool is_printed;  /* --print-config: its JSON is wanted, also without a file */
 };
 
 #endif

@@ -59,6 +59,8 @@ static bool put_limits(json_t *node, const struct config_key *key)
         done = done && put(node, "minItems", json_integer((json_int_t)key->min_size));
     if (key->pattern)
         done = done && put(node, "pattern", json_string(key->pattern));
+    if (key->unit != UNIT_NONE)
+        done = done && put(node, "pattern", json_string(quantity_pattern(config_key_kind(key))));
     if (key->choices)
         done = done && put(node, "enum", choices_node(key->choices));
     return done;
@@ -98,11 +100,13 @@ static json_t *key_node(const struct config_key *key)
 {
     json_t *node = json_object();
     bool done = put(node, "description", json_string(key->meaning)) &&
-                put(node, "type", types_node(key->types)) && put_limits(node, key);
+                put(node, "type",
+                    types_node(key->unit == UNIT_NONE ? key->types : key->types | CONFIG_STRING)) &&
+                put_limits(node, key);
 
     if (key->preset)
         done = done && put(node, "default", config_key_preset(key));
-    if (key->types == CONFIG_ARRAY)
+    if (key->types & CONFIG_ARRAY)
         done = done && put(node, "items", key_node(config_key_element(key)));
     if (key->types & CONFIG_OBJECT)
         done = done && put_members(node, key);

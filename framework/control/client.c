@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/fork_guard.h"
+#include "base/log.h"
 #include "guard/rest.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 enum {
     REQUEST_MAX = 4096,      /* bytes of a line */
     PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
-    PATIENCE_S = 10          /* for the rest of a request, and for whoever does not read */
+    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read */
 };
 
 struct control_client {
@@ -52,7 +53,7 @@ static void close_client(struct control_client *client)
     spares_refill(clients->spares);
 }
 
-/* ---- what it is told ---------------------------------------------------------------------- */
+/* ---- what it is sent ---------------------------------------------------------------------- */
 
 /* The time runs from the last request or answer that was complete. */
 static int set_deadline(struct control_client *client, bool something_is_complete)
@@ -83,7 +84,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* Who leaves it is told by send(), too. */
+        /* That it has left shows in send(), too. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;
@@ -124,7 +125,7 @@ static const char *end_of_request(const struct control_client *client)
     return memchr(client->request, '\n', client->used);
 }
 
-/* What is there already comes in the next turn of the loop: whoever asks much at once
+/* What is there already comes in the next turn of the loop: a client that asks much at once
  * shall not be in the way of a service's clients. Nothing is read before the last answer has
  * been taken. */
 static int wait_for_more(struct control_client *client)
@@ -204,11 +205,19 @@ static void on_client_deadline(evutil_socket_t fd, short what, void *arg)
     close_client(arg);
 }
 
+static void log_shortage(void)
+{
+    log_line(RPD_LOG_WARNING, NULL,
+             "a client of the control socket was closed: there was no "
+             "memory for it");
+}
+
 void control_clients_add(struct control_clients *clients, int take_fd)
 {
     struct control_client *client = calloc(1, sizeof *client);
 
     if (!client) {
+        log_shortage();
         close(take_fd);
         return;
     }
@@ -223,8 +232,10 @@ void control_clients_add(struct control_clients *clients, int take_fd)
     evtimer_assign(&client->deadline, clients->base, on_client_deadline, client);
     TAILQ_INSERT_TAIL(&clients->list, client, link);
     clients->count++;
-    if (event_add(&client->readable, NULL) < 0)
-        close_client(client);
+    if (event_add(&client->readable, NULL) == 0)
+        return;
+    log_shortage();
+    close_client(client);
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */

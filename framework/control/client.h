@@ -31,7 +31,7 @@ void control_clients_add(struct control_clients *clients, int take_fd);
 void control_clients_tell(struct control_clients *clients, const struct rpd_service *service,
                           enum rpd_phase phase);
 
-/* What is not sent yet is lost, but nobody is closed. */
+/* What is not sent yet is lost, but no client is closed. */
 void control_clients_take_off_loop(struct control_clients *clients);
 
 /* Closes them. */

@@ -139,7 +139,7 @@ static int accept_one(struct control *control, int fd)
     return 0;
 }
 
-/* 0: there may be more. Else errno; EAGAIN: nobody is there. */
+/* 0: there may be more. Else errno; EAGAIN: there is none. */
 static int accept_some(struct control *control, int fd, int most)
 {
     for (int i = 0; i < most; i++) {
@@ -160,7 +160,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     rest_end();
     ended = accept_some(control, fd, ACCEPTED_A_TURN);
-    /* Without a descriptor accept() does not say that nobody is there: one was given for
+    /* Without a descriptor accept() does not say that there is none: one was given for
      * nothing, and a service's clients would have it next. */
     spares_refill(&control->spares);
     if (ended == 0 || ended == EAGAIN) {
@@ -225,7 +225,7 @@ void control_tell(struct control *control, const struct rpd_service *service, en
     control_clients_tell(&control->clients, service, phase);
 }
 
-/* Who is queued at the old socket is accepted there. */
+/* Clients that are queued at the old socket are accepted there. */
 static int make_again(struct control *control)
 {
     struct residue *residue;
@@ -255,7 +255,7 @@ static bool make_if_missing(struct control *control)
     }
     if (control->heal_due_us == 0)
         log_line(RPD_LOG_ERROR, NULL,
-                 "control: %s: it was removed by somebody, and cannot be made again: %s; free "
+                 "control: %s: it was removed, and cannot be made again: %s; free "
                  "space",
                  control->path, strerror(errno));
     control->heal_due_us = clock_us() + HEAL_AGAIN_US;
@@ -267,8 +267,8 @@ void control_heal(struct control *control, const char *file_name)
     const bool was_closed = control->fd < 0;
 
     if ((!file_name || strcmp(file_name, control->name) == 0) && make_if_missing(control))
-        log_line(RPD_LOG_WARNING, NULL, "%s was %s; it is there again", control->name,
-                 was_closed ? "closed" : "removed by somebody");
+        log_line(RPD_LOG_WARNING, NULL, "%s was %s; recreated", control->name,
+                 was_closed ? "closed" : "removed");
 }
 
 void control_touch(const struct control *control)

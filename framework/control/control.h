@@ -1,6 +1,6 @@
 /* The control socket: FIRSTSERVICE.control in the run-time directory, where a
- * program of the same user asks the whole daemon how it is, and is told when its
- * services change (control/reply.h). It is answered on the loop: whoever gets an
+ * program of the same user asks the whole daemon how it is, and hears when its
+ * services change (control/reply.h). It is answered on the loop: a client that gets an
  * answer knows that the loop turns.
  *
  * It is no service: no plugin's code sees its clients, and no limit of a service
@@ -30,7 +30,7 @@ struct control {
     struct event_base *base; /* NULL: not on the loop (yet, or any more) */
     struct event readable, resume;
     struct accept_errors errors;
-    bool is_refused;      /* accept() says so, and it was told */
+    bool is_refused;      /* accept() says so, and it was logged */
     struct spares spares; /* to accept where descriptors ran out */
     uint64_t heal_due_us; /* it could not be made again, and is tried again; 0: no */
     struct control_clients clients;
@@ -48,7 +48,7 @@ int control_open(struct control *control, int runtime_dirfd, const char *runtime
 void control_sweep(const struct control *control);
 
 /* [start] Serves on the loop, until it is stopped: what is not sent then is lost, but
- * nobody is closed. 0, or -1 without memory. */
+ * no client is closed. 0, or -1 without memory. */
 int control_start(struct control *control, struct event_base *base,
                   const struct control_subject *subject);
 void control_stop(struct control *control);
@@ -60,7 +60,7 @@ void control_tell(struct control *control, const struct rpd_service *service, en
  * again if it was removed. */
 void control_heal(struct control *control, const char *file_name);
 
-/* [loop] So that no cleaner takes the socket for a file that nobody uses. */
+/* [loop] Keeps the socket from cleaners of unused files. */
 void control_touch(const struct control *control);
 
 /* [loop] The run-time directory is another one now: makes the socket there. */

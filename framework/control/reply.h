@@ -1,5 +1,5 @@
 /* The control socket's words: what is answered to a request, and what watchers
- * are told. Both are lines of JSON; rpd-control(7) has them. All of it is
+ * are sent. Both are lines of JSON; rpd-control(7) has them. All of it is
  * [loop]. */
 #ifndef FRAMEWORK_CONTROL_REPLY_H
 #define FRAMEWORK_CONTROL_REPLY_H
@@ -14,7 +14,7 @@ struct control_subject {
 
 /* The answer, with its newline, to be freed; NULL without memory. The request
  * comes without newline, and may be anything. ret_watches becomes true if the
- * client wants to be told of phases from now on. */
+ * client watches phases from now on. */
 char *control_reply(const struct control_subject *subject, const char *request, size_t size,
                     bool *ret_watches);
 

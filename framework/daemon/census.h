@@ -1,5 +1,5 @@
 /* The census of descriptors: how many the process has open, for the metrics. To list 10 000 takes
- * milliseconds, so a worker does it, once in a while, and only while there is somebody. */
+ * milliseconds, so a worker does it, once in a while, and only while there is a client. */
 #ifndef FRAMEWORK_CENSUS_H
 #define FRAMEWORK_CENSUS_H
 

@@ -40,7 +40,7 @@ static int check_endpoints(const struct daemon *daemon, struct error *error)
     int failed = 0;
 
     if (!all)
-        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "config", "endpoints", "out of memory");
     FOR_EACH_SERVICE(daemon, service)
         for (size_t i = 0; i < service->attachment_count; i++)
             all[count++] = &service->attachments[i];
@@ -53,6 +53,8 @@ static int check_endpoints(const struct daemon *daemon, struct error *error)
 
 int daemon_resolve(struct daemon *daemon, struct error *error)
 {
+    if (directory_runtime_path(daemon->runtime_dir, error) < 0)
+        return -1;
     FOR_EACH_SERVICE(daemon, service) {
         if (service_resolve(service, daemon->runtime_dir, error) < 0)
             return -1;
@@ -109,11 +111,18 @@ static void release_claims(struct daemon *daemon)
     daemon->runtime_dirfd = -1;
 }
 
+/* They are in the order of their directories: each is looked at once. */
 static bool is_displaced(const struct daemon *daemon)
 {
-    for (size_t i = 0; i < daemon->claim_count; i++)
-        if (claim_is_displaced(daemon->claims[i]))
+    for (size_t i = 0; i < daemon->claim_count; i++) {
+        const struct claim *claim = daemon->claims[i],
+                           *before = i > 0 ? daemon->claims[i - 1] : NULL;
+
+        if (before && claim_is_beside(claim, before))
+            continue;
+        if (claim_is_displaced(claim))
             return true;
+    }
     return false;
 }
 
@@ -124,7 +133,7 @@ static void clear_remains(struct daemon *daemon)
 }
 
 /* A directory may be replaced or removed just when it has been opened: a lock in it is then found
- * by nobody, or cannot be made. From serve on moving.h looks after that. */
+ * by no process, or cannot be made. From serve on moving.h looks after that. */
 int daemon_claim(struct daemon *daemon, struct error *error)
 {
     enum { TRIES = 10 };
@@ -136,12 +145,12 @@ int daemon_claim(struct daemon *daemon, struct error *error)
                          "proc proc /proc");
     if (directory_runtime_warning())
         log_line(RPD_LOG_WARNING, NULL, "%s", directory_runtime_warning());
-    daemon->runtime_dirfd = directory_open_runtime(daemon->runtime_dir, error);
-    if (daemon->runtime_dirfd < 0 || daemon_resolve(daemon, error) < 0 || adopt(daemon, error) < 0)
+    daemon->runtime_dirfd = directory_open_at(daemon->runtime_dir, error);
+    if (daemon->runtime_dirfd < 0 || adopt(daemon, error) < 0)
         return -1;
     daemon->claims = calloc(daemon->service_count + daemon->endpoint_count, sizeof(struct claim *));
     if (!daemon->claims)
-        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory");
     for (int i = 0; i < TRIES; i++) {
         directory_keep(daemon->runtime_dirfd);
         failed = take_claims(daemon, error);

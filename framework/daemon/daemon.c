@@ -3,7 +3,7 @@
  * steps[] below is the start, read from top to bottom, and the stop, read from
  * bottom to top: each step has its undoing beside it. Each is done for all
  * services before the next, so that they start all or none. Whether a start
- * fails, is told to stop, or has run for a year: it ends by the same way back,
+ * fails, is stopped, or has run for a year: it ends by the same way back,
  * from the step that it had reached. */
 #include "daemon/daemon.h"
 
@@ -58,7 +58,7 @@ static int inspect(struct daemon *daemon, struct error *error)
 
     daemon->services = calloc(daemon->config->service_count, sizeof *daemon->services);
     if (!daemon->services)
-        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory");
     for (size_t i = 0; i < daemon->config->service_count; i++) {
         struct rpd_service *service = &daemon->services[daemon->service_count++];
         const struct rpd_service *before = i > 0 ? service - 1 : NULL;
@@ -77,7 +77,7 @@ static void forget(struct daemon *daemon)
         service_finish(service);
     surroundings_finish(&daemon->surroundings);
     free(daemon->services);
-    control_finish(&daemon->control); /* who watches is told last */
+    control_finish(&daemon->control); /* watching clients hear of the end last */
 }
 
 /* ---- bind ---- */
@@ -154,7 +154,7 @@ static int check_options(struct daemon *daemon, struct error *error)
     return mistakes > 0 ? -1 : 0;
 }
 
-/* For the exit guard: the end is under way, and needs no watchdog to tell it. */
+/* For the exit guard: the end is under way, and needs no watchdog to report it. */
 static void clean_up_for_exit(void)
 {
     watchdog_stand_down();
@@ -163,24 +163,27 @@ static void clean_up_for_exit(void)
     residue_remove();
 }
 
-static int load_code(struct daemon *daemon, struct error *error)
+/* What a client need not wait for comes after bind, and before the first foreign code. */
+static int arm_guards(struct daemon *daemon, struct error *error)
 {
-    if (libevent_load(error) < 0 || libjansson_load(error) < 0)
-        return -1;
-    /* What a client need not wait for comes after bind, and before the first
-     * foreign code. */
+    (void)daemon;
     if (watchdog_create(error) < 0)
         return -1;
     output_open();
     signals_tolerate_others();
     if (fork_guard_install() < 0 || forked_install() < 0)
-        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "code", "pthread_atfork", "out of memory");
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
     crash_except_sigsys(seal_take_signal);
     crash_except_sigbus(mapping_take_signal);
     exit_guard_install(clean_up_for_exit);
+    return 0;
+}
+
+static int load_code(struct daemon *daemon, struct error *error)
+{
     watchdog_arm(WATCHDOG_START, daemon->config->code_deadline_ms);
     surroundings_save(&daemon->surroundings);
     FOR_EACH_SERVICE(daemon, service) {
@@ -208,6 +211,15 @@ static int claim_state(struct daemon *daemon, struct error *error)
             return -1;
     watchdog_disarm(WATCHDOG_START);
     return 0;
+}
+
+/* ---- code of rpd's own ---- */
+
+/* Once all endpoints are up: neither the code of a backend nor its bind needs it. */
+static int load_libraries(struct daemon *daemon, struct error *error)
+{
+    (void)daemon;
+    return libevent_load(error) < 0 || libjansson_load(error) < 0 ? -1 : 0;
 }
 
 /* ---- control ---- */
@@ -256,7 +268,7 @@ static void warn_of_watchdog(const struct daemon *daemon)
 
     if (period_us > 0 && period_us < SHORT_US)
         log_line(RPD_LOG_WARNING, NULL,
-                 "announce: WATCHDOG_USEC: a watchdog of %llu us may end a daemon that is well: "
+                 "announce: WATCHDOG_USEC: a watchdog of %llu us may kill a healthy daemon: "
                  "the loop says four times a second that it turns; set WatchdogSec= to 2 s or more",
                  (unsigned long long)period_us);
 }
@@ -283,7 +295,7 @@ static int announce(struct daemon *daemon, struct error *error)
     notify_status(&daemon->notify, "bound, loading");
     if (daemon->config->notify == NOTIFY_AT_BOUND)
         notify_ready(&daemon->notify);
-    /* Nobody waits for this any more. */
+    /* Clients do not wait for this any more. */
     warn_of_watchdog(daemon);
     residue_sweep_begin();
     FOR_EACH_SERVICE(daemon, service) {
@@ -305,30 +317,45 @@ static int serve(struct daemon *daemon, struct error *error)
 
 /* ---- the order ---- */
 
-/* What is claimed by "state" is unclaimed, and what is bound by "own bind" unbound, with the rest;
- * serve returns when all services have stopped. */
+/* The names are those of the table in rpd/backend.h; several rows may be of one step. What is
+ * claimed by "state" is unclaimed, and what a backend has bound is unbound, with the rest; serve
+ * returns when all services have stopped. In -t: what needs neither a lock nor a bind. */
 /* clang-format off */
 static const struct step {
     const char *name;
+    bool is_in_test;
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 } steps[] = {
-    {"inspect",  inspect,        forget},
-    {"claim",    daemon_claim,   daemon_unclaim},
-    {"bind",     bind_owned,     unbind},
-    {"recall",   daemon_recall,  NULL},
-    {"code",     load_code,      NULL},
-    {"state",    claim_state,    NULL},
-    {"own bind", bind_own,       NULL},
-    {"control",  open_control,   close_control},
-    {"publish",  daemon_publish, daemon_unpublish},
-    {"loop",     make_loop,      end_loop},
-    {"announce", announce,       NULL},
-    {"serve",    serve,          NULL},
+    {"inspect", true,  inspect,        forget},
+    {"claim",   true,  daemon_resolve, NULL},
+    {"claim",   false, daemon_claim,   daemon_unclaim},
+    {"bind",    false, bind_owned,     unbind},
+    {"code",    false, daemon_recall,  NULL},
+    {"code",    true,  arm_guards,     NULL},
+    {"code",    true,  load_code,      NULL},
+    {"state",   false, claim_state,    NULL},
+    {"bind",    false, bind_own,       NULL},
+    {"code",    true,  load_libraries, NULL},
+    {"publish", false, open_control,   close_control},
+    {"publish", false, daemon_publish, daemon_unpublish},
+    {"serve",   false, make_loop,      end_loop},
+    {"serve",   false, announce,       NULL},
+    {"serve",   false, serve,          NULL},
 };
 /* clang-format on */
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
+
+static bool is_test(const struct daemon *daemon)
+{
+    return daemon->arguments->mode == ARGUMENTS_TEST;
+}
+
+static bool is_due(const struct daemon *daemon, const struct step *step)
+{
+    return step->is_in_test || !is_test(daemon);
+}
 
 _Static_assert(STEP_COUNT - 2 == METRIC_START_STEP_LAST - METRIC_START_STEP,
                "a metric for each step but the last, which is the daemon's life");
@@ -348,10 +375,15 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
     size_t begun = 0;
 
     *ret_result = 0;
-    while (begun < STEP_COUNT && *ret_result == 0 && !signals_stop_requested()) {
+    while (begun < STEP_COUNT && *ret_result == 0 &&
+           (is_test(daemon) || !signals_stop_requested())) {
         const struct step *step = &steps[begun];
         const uint64_t began_us = clock_us();
 
+        if (!is_due(daemon, step)) {
+            begun++;
+            continue;
+        }
         last_line_set_step(step->name);
         *ret_result = step->start(daemon, error);
         daemon->step_us[begun] = clock_us() - began_us;
@@ -367,7 +399,7 @@ static void stop(struct daemon *daemon, size_t begun)
 {
     last_line_set_step("stop");
     while (begun-- > 0)
-        if (steps[begun].stop)
+        if (steps[begun].stop && is_due(daemon, &steps[begun]))
             steps[begun].stop(daemon);
 }
 
@@ -409,35 +441,34 @@ static int run(struct daemon *daemon)
     return daemon->exit_code;
 }
 
-/* -t: everything that needs neither a lock nor a bind. */
+/* -t */
 static int check(struct daemon *daemon)
 {
     struct error error;
-    int failed = inspect(daemon, &error);
+    int result;
+    const size_t begun = start(daemon, &error, &result);
 
-    if (!failed)
-        failed = directory_runtime_path(daemon->runtime_dir, &error);
-    if (!failed)
-        failed = daemon_resolve(daemon, &error);
-    if (!failed)
-        failed = load_code(daemon, &error);
-    if (failed)
+    if (result < 0)
         outcome_report(&error);
     else
         FOR_EACH_SERVICE(daemon, service)
             printf("%s: %s: ok\n", service->name, service->plugin.path);
-    forget(daemon);
-    return failed ? (int)error.code : 0;
+    stop(daemon, begun);
+    return result < 0 ? (int)error.code : 0;
 }
 
 int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
 {
-    struct daemon daemon = {
-        .config = config, .arguments = arguments, .started_us = started_us, .runtime_dirfd = -1};
+    /* 20 KB, most of which bind does not touch: on the stack it was five more page faults. */
+    static struct daemon daemon;
     struct error error;
     int notify_fd = arguments->notify_fd, start_fd = arguments->start_fd;
     int code = EXIT_SYSTEM, failed;
 
+    daemon.config = config;
+    daemon.arguments = arguments;
+    daemon.started_us = started_us;
+    daemon.runtime_dirfd = -1;
     /* The environment first: it says which descriptors are ours. */
     failed = adoption_begin(&daemon.adoption, &error);
     if (!failed)

@@ -1,6 +1,6 @@
 /* What the daemon stands on. See intact.h.
  *
- * The number of a descriptor that was closed may be somebody else's by now: it is never
+ * The number of a descriptor that was closed may be another's by now: it is never
  * closed again, nor read or written from then on, only forgotten. */
 #include "daemon/intact.h"
 
@@ -17,7 +17,7 @@
 
 enum { LOOK_US = 1000000 };
 
-/* Who may have done it, for a line: its subject, and its beginning. What is found a second
+/* What may have done it, for a line: its subject, and its beginning. What is found a second
  * later may be any service's; with one alone it is clear whose. */
 struct suspect {
     const char *subject;
@@ -174,19 +174,18 @@ static void look_at_loop(struct intact *intact)
 
     if (lose(intact, &fd, is_anonymous(intact, fd), "the loop's, for signals", "") &&
         intact->open_signals(intact->arg) < 0)
-        log_line(RPD_LOG_ERROR, NULL, "loop: signals: cannot be heard any more: %s",
+        log_line(RPD_LOG_ERROR, NULL, "loop: signals: can no longer be received: %s",
                  strerror(errno));
     fd = pool_wake_fd(intact->pool);
     if (lose(intact, &fd, is_anonymous(intact, fd), "the loop's, for workers", "") &&
         pool_make_wake_fd_again(intact->pool) < 0)
-        log_line(RPD_LOG_ERROR, NULL, "loop: workers: cannot be heard any more: %s",
+        log_line(RPD_LOG_ERROR, NULL, "loop: workers: can no longer be received: %s",
                  strerror(errno));
     if (lose(intact, &intact->path_watch->fd,
              intact->path_watch->fd < 0 || is_anonymous(intact, intact->path_watch->fd),
              "the loop's, for changes of files", "") &&
         intact->watch_paths(intact->arg) < 0)
-        log_line(RPD_LOG_ERROR, NULL, "loop: files: cannot be watched any more: %s",
-                 strerror(errno));
+        log_line(RPD_LOG_ERROR, NULL, "loop: files: can no longer be watched: %s", strerror(errno));
     if (lose(intact, &intact->control->fd, listens(intact->control->fd), "the control socket ",
              intact->control->path))
         control_heal(intact->control, NULL);

@@ -45,8 +45,8 @@ void intact_end(struct intact *intact);
 /* [loop] From time to time. signals_only: descriptors are being closed now. */
 void intact_look(struct intact *intact, uint64_t now_us, bool signals_only);
 
-/* [loop] Who may have done what is only found afterwards: "/p/kv.so: its on_data, or other code of
- * the last second,". */
+/* [loop] What may have done something that is only found afterwards: "/p/kv.so: its on_data, or
+ * other code of the last second,". */
 void intact_name_suspect(const struct intact *intact, char *ret, size_t size);
 
 #endif

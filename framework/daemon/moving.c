@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whoever removes a directory often makes it again at once, and would be in our way. Together with
- * a beat of the pulse the rest is less than a second. */
+/* A program that removes a directory often makes it again at once, and would be in our way.
+ * Together with a beat of the pulse the rest is less than a second. */
 enum { MAKE_AFTER_US = 200000, LOST_MAX_US = 700000 };
 
 /* ---- where they are ------------------------------------------------------------------- */
@@ -89,8 +89,8 @@ static void move_history(const struct moving *moving, const char *service)
         outcome_replace_history(service, fd);
     else
         log_line(RPD_LOG_WARNING, service,
-                 "cannot open %s/%s.history: %s; how it ends will not be noted",
-                 moving->runtime_dir, service, strerror(errno));
+                 "cannot open %s/%s.history: %s; its end will not be recorded", moving->runtime_dir,
+                 service, strerror(errno));
 }
 
 /* What others read comes with the locks, so that they see it alive as soon as it is. */
@@ -182,7 +182,7 @@ enum moving_result moving_look(struct moving *moving)
     return MOVING_LOST;
 }
 
-/* ---- what tells it --------------------------------------------------------------------------- */
+/* ---- what wakes it --------------------------------------------------------------------------- */
 
 static void on_mounts(evutil_socket_t fd, short what, void *arg)
 {

@@ -1,14 +1,14 @@
 /* Moving: what a daemon does when a directory of its locks and sockets is no longer where its path
- * leads, because it was removed, moved away, unmounted or mounted over. Nobody finds the daemon
+ * leads, because it was removed, moved away, unmounted or mounted over. No client finds the daemon
  * there any more, and another could be started beside it.
  *
  * It moves into the directory that is there now, if no other owner is: the locks first, all or
  * none, by the protocol of every start; then what others read, and the sockets. A run-time
- * directory that nobody makes again it makes itself. Where it cannot move within a second of the
+ * directory that is not made again it makes itself. Where it cannot move within a second of the
  * loss it must end, with 75.
  *
- * What tells it: the directories themselves and those that hold them (path_watch.h), the table of
- * mounts, as no other event tells of a mount over a path, and the loop's pulse, for what has no
+ * What wakes it: the directories themselves and those that hold them (path_watch.h), the table of
+ * mounts, as no other event reports a mount over a path, and the loop's pulse, for what has no
  * event, such as a directory that is mounted in another namespace. All of it is [loop]. */
 #ifndef FRAMEWORK_MOVING_H
 #define FRAMEWORK_MOVING_H
@@ -36,7 +36,7 @@ struct moving {
     int mounts_fd;
     struct event *mounts, *deadline, *make;
     uint64_t lost_us;   /* since when a directory is lost; 0: none is */
-    bool may_make;      /* nobody has made the run-time directory again */
+    bool may_make;      /* the run-time directory has not been made again */
     bool is_due;        /* the time is over */
     bool gave_up;       /* failed was called */
     struct error error; /* why it could not move, when it last tried */

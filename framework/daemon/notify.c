@@ -125,7 +125,7 @@ static void write_ready_fd(struct notify *notify)
 
     if (notify->ready_fd < 0)
         return;
-    /* A pipe that is full has been told enough. */
+    /* A full pipe has enough in it. */
     if (poll(&room, 1, 0) > 0 && write(notify->ready_fd, "\n", 1) < 0) {
         /* the reader has gone */
     }

@@ -1,4 +1,5 @@
-/* Telling whoever started us: systemd's sd_notify protocol on $NOTIFY_SOCKET, its watchdog
+/* What the process that started us learns: systemd's sd_notify protocol on $NOTIFY_SOCKET, its
+ * watchdog
  * ($WATCHDOG_USEC), and a newline on --notify-fd in the way of s6. Functions here are [start] or
  * [loop].
  *
@@ -42,7 +43,7 @@ void notify_status(struct notify *notify, const char *format, ...)
 void notify_extend(struct notify *notify, uint64_t patience_us);
 void notify_stopping(struct notify *notify);
 
-/* [loop] The loop turns: what is owed is sent, if there is room now, and the watchdog is told
+/* [loop] The loop turns: what is owed is sent, if there is room now, and the watchdog hears
  * three times in its period. */
 void notify_turn(struct notify *notify, uint64_t now_us);
 

@@ -51,7 +51,7 @@ void orphans_reap(struct orphans *orphans, uint64_t now_us)
     if (getpid() != 1 || now_us - orphans->looked_us < ORPHANS_LOOK_US)
         return;
     orphans->looked_us = now_us;
-    /* Nobody has ended, as usual: one system call. */
+    /* None has ended, as usual: one system call. */
     if (waitid(P_ALL, 0, &found, WEXITED | WNOHANG | WNOWAIT | __WNOTHREAD) < 0 ||
         found.si_pid == 0)
         return;

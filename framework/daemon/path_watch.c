@@ -26,7 +26,7 @@ struct path_watched {
     char name[NAME_MAX + 1]; /* the only one that counts there; "": what happens to any file does */
 };
 
-/* ---- what is told ----------------------------------------------------------------- */
+/* ---- what is reported ----------------------------------------------------------------- */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -37,7 +37,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     watch->changed(watch->arg, NULL);
 }
 
-/* Somebody may have cut off a page, which the pulse sees. What its owner stores in it is no
+/* A program may have cut off a page, which the pulse sees. What its owner stores in it is no
  * such event. */
 static bool is_written_page(const struct inotify_event *event)
 {

@@ -3,10 +3,10 @@
  * daemon: its files, and the directory itself. Where the kernel has no watch left
  * for us a timer does it, each half second.
  *
- * A directory that is held open tells nothing of its own removal, so the one that
- * holds it is watched, too; but not where anybody may write, as in /tmp, where
+ * A directory that is held open reports nothing of its own removal, so the one that
+ * holds it is watched, too; but not where any user may write, as in /tmp, where
  * the files of all others would wake us: there the pulse has to do (moving.h), which runs since
- * our files in it went before. That any directory on the way is renamed is told in any case. */
+ * our files in it went before. That any directory on the way is renamed is reported in any case. */
 #ifndef FRAMEWORK_PATH_WATCH_H
 #define FRAMEWORK_PATH_WATCH_H
 
@@ -34,7 +34,7 @@ struct path_watch {
     struct path_watched *watched;
     size_t count;
     unsigned starts;  /* so far */
-    bool is_complete; /* nothing can happen to a directory that is not told, but in /tmp and the
+    bool is_complete; /* nothing can happen to a directory that is not reported, but in /tmp and the
                          like */
     path_watch_fn changed;
     void *arg;

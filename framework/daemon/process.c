@@ -25,7 +25,7 @@ static int open_standard_streams(struct error *error)
             continue;
         if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
             return error_set(error, EXIT_SYSTEM, "start", "/dev/null",
-                             "cannot open it: %s; make it as on any system", strerror(errno));
+                             "cannot open it: %s; create it as on any system", strerror(errno));
     }
     return 0;
 }
@@ -50,11 +50,11 @@ static void close_inherited(int listen_fds, int a, int b)
  * denies them. */
 static bool is_old(const struct utsname *kernel)
 {
-    unsigned major, minor;
+    char *end;
+    const unsigned long major = strtoul(kernel->release, &end, 10);
+    const unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 
-    /* The kernel wrote these numbers. NOLINTNEXTLINE(cert-err34-c) */
-    return sscanf(kernel->release, "%u.%u", &major, &minor) == 2 &&
-           (major < 5 || (major == 5 && minor < 9));
+    return major > 0 && (major < 5 || (major == 5 && minor < 9));
 }
 
 static int check_kernel(struct error *error)
@@ -116,7 +116,7 @@ int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error 
     if (getauxval(AT_SECURE) || geteuid() != getuid() || getegid() != getgid())
         return error_set(error, EXIT_SECURITY, "start", "rpd",
                          "refuses to run set-uid, set-gid or with file capabilities; start it as "
-                         "the user that it shall run as");
+                         "the user that it is to run as");
     umask(077);
     if (open_standard_streams(error) < 0)
         return -1;

@@ -1,4 +1,4 @@
-/* The process as it must be before anything else happens, whoever started it. */
+/* The process as it must be before anything else happens, however it was started. */
 #ifndef FRAMEWORK_PROCESS_H
 #define FRAMEWORK_PROCESS_H
 
@@ -12,7 +12,7 @@
  * none that can be written to. */
 int process_prepare(int listen_fds, int *notify_fd, int *start_fd, struct error *error);
 
-/* [start] What tells this boot from others, and this process from others with
+/* [start] What distinguishes this boot from others, and this process from others with
  * its pid: clock ticks since boot, as /proc/PID/stat has them. "" and 0 where
  * /proc does not say. */
 void process_identity(char ret_boot_id[BOOT_ID_SIZE], unsigned long long *ret_start_time);

@@ -1,4 +1,4 @@
-/* The daemon's steps "recall" and "publish". See publishing.h. */
+/* The beginning of the daemon's step "code", and its step "publish". See publishing.h. */
 #include "daemon/publishing.h"
 
 #include "base/output.h"
@@ -17,7 +17,7 @@
 
 /* ---- recall ---- */
 
-/* They inform, and who has none is not worse off. */
+/* They only inform: without one a daemon is not worse off. */
 static void open_histories(const struct daemon *daemon, unsigned long long start_time)
 {
     FOR_EACH_SERVICE(daemon, service) {
@@ -25,10 +25,10 @@ static void open_histories(const struct daemon *daemon, unsigned long long start
 
         if (fd < 0)
             log_line(RPD_LOG_WARNING, service->name,
-                     "cannot open %s/%s.history: %s; how it ends will not be noted",
+                     "cannot open %s/%s.history: %s; its end will not be recorded",
                      daemon->runtime_dir, service->name, strerror(errno));
         else if (outcome_add_history(fd, service->name, start_time) < 0)
-            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not noted");
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: its end will not be recorded");
     }
 }
 
@@ -62,7 +62,7 @@ int daemon_recall(struct daemon *daemon, struct error *error)
         const int kept = restart_recall(daemon->runtime_dirfd, service->name);
 
         if (kept >= 0 && outcome_add_kept_history(kept, service->name, start_time) < 0)
-            log_line(RPD_LOG_WARNING, service->name, "out of memory: how it ends is not kept");
+            log_line(RPD_LOG_WARNING, service->name, "out of memory: its end will not be kept");
     }
     open_histories(daemon, start_time);
     restart = restart_judge(daemon->runtime_dirfd, daemon->services[0].name,

@@ -1,5 +1,6 @@
-/* The daemon's steps "recall" and "publish": what it learns from the histories of the starts before
- * it, and what others can read of it: state page, record, history. */
+/* The beginning of the daemon's step "code", and its step "publish": what it learns from the
+ * histories of the starts before it, and what others can read of it: state page, record, history.
+ */
 #ifndef FRAMEWORK_PUBLISHING_H
 #define FRAMEWORK_PUBLISHING_H
 

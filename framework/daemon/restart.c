@@ -44,7 +44,7 @@ static void copy_tail(int from, int to)
     fstat(from, &status);
     begin = status.st_size > (off_t)sizeof text ? status.st_size - (off_t)sizeof text : 0;
     got = pread(from, text, sizeof text, begin);
-    /* A first line that is not whole is skipped by whoever reads it. */
+    /* A first line that is not whole is skipped by its readers. */
     if (got > 0 && write(to, text, (size_t)got) < 0) {
         /* it informs only */
     }

@@ -4,7 +4,7 @@
  *   each stop; so lines go to $STATE_DIRECTORY, too, and a new directory begins with them
  *   (with DynamicUser= RuntimeDirectoryPreserve= would hide the directory from other users)
  *   a pause: what has failed again and again is not run at once (crash_loop.h). The endpoints are
- *   up meanwhile, and clients wait. (rpdctl ensure, which has somebody waiting in front of it,
+ *   up meanwhile, and clients wait. (rpdctl ensure, which has a person waiting in front of it,
  *   refuses a start instead.)
  *
  * All of it is [start], under the lock of the service. */

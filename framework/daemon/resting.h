@@ -1,7 +1,7 @@
 /* Whether the loop may rest (guard/rest.h), and for how long: when all that the pulse looks at is
- * either told by an event, or can wait. Nobody is here and nothing is under way; each service is
- * READY; what somebody does to files and directories is told (path_watch.h, moving.h); and neither
- * an idle exit, nor the manager's watchdog, nor a line of the log is due sooner. */
+ * either reported by an event, or can wait. There is no client and nothing is under way; each
+ * service is READY; changes of files and directories are reported (path_watch.h, moving.h); and
+ * neither an idle exit, nor the manager's watchdog, nor a line of the log is due sooner. */
 #ifndef FRAMEWORK_RESTING_H
 #define FRAMEWORK_RESTING_H
 

@@ -1,4 +1,4 @@
-/* All of the `rpd` command: reads what it is told, and runs it. */
+/* All of the `rpd` command: reads the command line and the configuration, and runs them. */
 #include <rpd/main.h>
 
 #include "base/build.h"

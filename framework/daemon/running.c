@@ -21,11 +21,11 @@
 
 enum {
     STOPPED_US = 1000000, /* a beat after so long is one of a stopped process, or of a loop that
-                             stood still: that time counts for nobody */
-    TELL_US = 1000000     /* how often the manager is told, at most */
+                             stood still: that time does not count */
+    TELL_US = 1000000     /* how often the manager hears of it, at most */
 };
 
-/* ---- what the service manager is told ---------------------------------------------- */
+/* ---- what the service manager hears ---------------------------------------------- */
 
 static void tell_progress(struct running *running, const struct rpd_service *service, int warming)
 {
@@ -145,8 +145,33 @@ static void stop_by_signal(struct running *running)
     char why[SIGNALS_TEXT_MAX + 16], sender[SIGNALS_TEXT_MAX];
 
     signals_describe_stop(sender);
-    snprintf(why, sizeof why, "told to by %s", sender);
+    snprintf(why, sizeof why, "requested by %s", sender);
     running_stop(running, EXIT_STOPPED, why);
+}
+
+/* Later, as it may be asked for from within any callback. The first reason counts. */
+static void on_stop_asked(void *arg, struct rpd_service *service, const char *why)
+{
+    struct running *running = arg;
+
+    if (*running->stop_reason)
+        return;
+    snprintf(running->stop_reason, sizeof running->stop_reason, "service %s asked for it: %s",
+             service->name, why);
+    rest_end();
+    event_active(running->stop_asked, 0, 0);
+}
+
+static void stop_as_asked(evutil_socket_t fd, short what, void *arg)
+{
+    struct running *running = arg;
+
+    (void)fd;
+    (void)what;
+    if (running->stopping)
+        return;
+    outcome_note(running->stop_reason);
+    running_stop(running, EXIT_STOPPED, running->stop_reason);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
@@ -312,9 +337,10 @@ static int make_events(struct running *running)
     running->drain_deadline = evtimer_new(running->base, running_on_drain_deadline, running);
     running->hidden_long_enough = evtimer_new(running->base, running_on_hidden_long_enough,
                                               running);
+    running->stop_asked = event_new(running->base, -1, 0, stop_as_asked, running);
     running->beat_us = running->touched_us = clock_us();
     return running->signal_event && running->drain_deadline && running->hidden_long_enough &&
-                   event_add(running->signal_event, NULL) == 0 &&
+                   running->stop_asked && event_add(running->signal_event, NULL) == 0 &&
                    pulse_start(&running->pulse, running->base, on_beat, on_woken, running) == 0
                ? 0
                : -1;
@@ -323,6 +349,12 @@ static int make_events(struct running *running)
 int running_open(struct running *running, struct error *error)
 {
     const struct control_subject subject = {running->services, running->service_count};
+    const struct pool_size size = {
+        .workers = running->config->workers,
+        .loads = running->config->loads,
+        .job_nice = running->config->job_nice,
+        .load_nice = running->config->load_nice,
+    };
 
     if (signals_open(error) < 0)
         return -1;
@@ -334,8 +366,7 @@ int running_open(struct running *running, struct error *error)
         control_start(running->control, running->base, &subject) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
-    return pool_create(&running->pool, running->base, running->config->workers,
-                       running->config->loads, error);
+    return pool_create(&running->pool, running->base, &size, error);
 }
 
 static void free_event(struct event *event)
@@ -354,11 +385,12 @@ void running_close(struct running *running)
     moving_stop(&running->moving);
     path_watch_stop(&running->path_watch);
     pool_destroy(running->pool); /* calls what is not done, so the services must be there */
-    conn_loop_finish(&running->conn_loop); /* who lingers has a place in a service */
+    conn_loop_finish(&running->conn_loop); /* lingering clients have places in a service */
     FOR_EACH_SERVICE(running, service)
         service_unserve(service);
     place_pool_finish(&running->place_pool);
     control_stop(running->control);
+    free_event(running->stop_asked);
     free_event(running->hidden_long_enough);
     free_event(running->drain_deadline);
     free_event(running->signal_event);
@@ -416,8 +448,8 @@ static void leave_loop(void *base)
 
 int running_serve(struct running *running, struct error *error)
 {
-    static const struct service_events events = {on_phase, on_ready, on_degraded, running_on_failed,
-                                                 on_stopped};
+    static const struct service_events events = {on_phase,          on_ready,      on_degraded,
+                                                 running_on_failed, on_stop_asked, on_stopped};
 
     running_limit_stop(running, EXIT_STOPPED);
     /* A backend's serve must not block either. */

@@ -1,7 +1,7 @@
 /* The daemon on its loop: what happens between BOUND and the last service
  * stopped. Signals, services that become ready or fail, the stop and its
- * deadline, an idle exit, files and directories that somebody removed, and what the service
- * manager is told of all that. */
+ * deadline, an idle exit, files and directories that were removed, and what the service
+ * manager hears of all that. */
 #ifndef FRAMEWORK_RUNNING_H
 #define FRAMEWORK_RUNNING_H
 
@@ -30,7 +30,8 @@ struct running {
     uint64_t started_us; /* the process */
 
     struct event_base *base;
-    struct event *signal_event, *drain_deadline, *hidden_long_enough;
+    struct event *signal_event, *drain_deadline, *hidden_long_enough, *stop_asked;
+    char stop_reason[320]; /* a service's; "": none has one */
     struct conn_loop conn_loop;
     struct place_pool place_pool;
     struct pool *pool;
@@ -43,7 +44,7 @@ struct running {
     struct census census;
     uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
-    bool moved;                           /* a load made progress since the manager was told */
+    bool moved;                           /* a load made progress since the manager heard of one */
     bool hidden;                          /* an idle exit is being tried */
     bool stopping, stopped;
     int exit_code; /* what a stop of its own accord ends with */

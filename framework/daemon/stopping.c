@@ -112,8 +112,8 @@ bool running_is_idle(const struct running *running, uint64_t now_us)
     return true;
 }
 
-/* First nobody finds us any more; whoever had found us before that is queued by
- * the time the loop has turned for a while, and calls the exit off. */
+/* First no client finds us any more; one that had found us before that is queued by
+ * the time the loop has turned for a while, and cancels the exit. */
 void running_try_idle_exit(struct running *running)
 {
     static const struct timeval a_while = {.tv_usec = HIDDEN_US};
@@ -136,10 +136,10 @@ void running_on_hidden_long_enough(evutil_socket_t fd, short what, void *arg)
     FOR_EACH_SERVICE(running, service)
         service_pulse(service, clock_us(), 0, 0);
     if (running_is_idle(running, clock_us())) {
-        running_stop(running, EXIT_STOPPED, "nobody has come for idle_exit_s");
+        running_stop(running, EXIT_STOPPED, "no client came for idle_exit_s");
         return;
     }
     FOR_EACH_SERVICE(running, service)
         service_unhide(service);
-    log_line(RPD_LOG_INFO, NULL, "an idle exit is called off: a client came");
+    log_line(RPD_LOG_INFO, NULL, "idle exit cancelled: a client came");
 }

@@ -45,7 +45,7 @@ static void read_names(struct adoption *adoption)
     }
 }
 
-/* Not an error: whoever runs a program under a wrapper may have it meant for that. */
+/* Not an error: under a wrapper it may be meant for the wrapper. */
 static void warn_of_others(long count)
 {
     if (getenv("LISTEN_FDS") && count > 0)
@@ -53,7 +53,7 @@ static void warn_of_others(long count)
             RPD_LOG_WARNING, NULL,
             "LISTEN_FDS=%ld is for process %s (LISTEN_PID), not for this one (%d): no listener "
             "is taken over; a wrapper starts rpd by exec, so that it keeps its pid",
-            count, getenv("LISTEN_PID") ? getenv("LISTEN_PID") : "nobody", (int)getpid());
+            count, getenv("LISTEN_PID") ? getenv("LISTEN_PID") : "no process", (int)getpid());
 }
 
 int adoption_begin(struct adoption *adoption, struct error *error)
@@ -70,7 +70,7 @@ int adoption_begin(struct adoption *adoption, struct error *error)
     if (ours) {
         adoption->sockets = calloc((size_t)count, sizeof *adoption->sockets);
         if (!adoption->sockets)
-            return error_set(error, EXIT_SYSTEM, "bind", "LISTEN_FDS", "out of memory; free some");
+            return error_set(error, EXIT_SYSTEM, "bind", "LISTEN_FDS", "out of memory");
         adoption->count = (size_t)count;
         for (size_t i = 0; i < adoption->count; i++)
             adoption->sockets[i].fd = FIRST_FD + (int)i;
@@ -156,7 +156,7 @@ void adoption_turn_away(int listener_fd)
 {
     const int flags = fcntl(listener_fd, F_GETFL);
 
-    /* It may block, and whoever shares it be quicker. */
+    /* It may block, as a process that shares it may be quicker. */
     if (flags < 0 || fcntl(listener_fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return;
     for (int i = 0; i < TURNED_AWAY_MAX; i++) {

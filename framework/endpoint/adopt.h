@@ -25,12 +25,12 @@ int adoption_take(struct adoption *adoption, const struct rpd_endpoint *endpoint
 /* [start] Every one has been taken; or the first that was not, and 78. */
 int adoption_end(const struct adoption *adoption, struct error *error);
 
-/* A start that ends with this code cannot succeed the next time either: somebody has to change
+/* A start that ends with this code cannot succeed the next time either: an operator has to change
  * something first. */
 bool adoption_is_hopeless(int code);
 
-/* [start] Accepts and closes who waits at a listener. Clients that are left in the queue would have
- * the manager start us again at once, until it gives the socket up. */
+/* [start] Accepts and closes the clients that wait at a listener. Clients that are left in the
+ * queue would have the manager start us again at once, until it gives the socket up. */
 void adoption_turn_away(int listener_fd);
 
 /* [start] The same with all that was not taken. */

@@ -17,7 +17,7 @@ static int get_option(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
 }
 
-/* A sandbox's doing, and nobody's fault who made the socket. */
+/* A sandbox's doing, and not the fault of the socket's maker. */
 static int refuse_to_look(const struct rpd_listener *listener, const char *call,
                           struct error *error)
 {

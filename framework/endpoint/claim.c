@@ -14,7 +14,7 @@
 
 enum { DIRECTORY_WAIT_MS = 200 };
 
-/* dirfd: -1 is an error that is told already. */
+/* dirfd: -1 is an error that is reported already. */
 static int prepare(struct claim *claim, const char *directory, int dirfd, const char *identity)
 {
     struct stat status;
@@ -197,6 +197,11 @@ int claim_heal(struct claim *claim, struct error *error)
 
 /* ---- where the directories are ----------------------------------------------- */
 
+bool claim_is_beside(const struct claim *claim, const struct claim *other)
+{
+    return same_directory(claim, other) && strcmp(claim->directory, other->directory) == 0;
+}
+
 bool claim_is_displaced(const struct claim *claim)
 {
     struct stat status;
@@ -239,7 +244,7 @@ static int take_anew(struct claim **claims, size_t count, int fresh_runtime_dirf
     return failed;
 }
 
-/* Whoever has the number of the old one has the new one from now on. */
+/* The number of the old one is that of the new one from now on. */
 static void replace_directory(int dirfd, int fresh_dirfd)
 {
     residue_leave(dirfd);
@@ -267,8 +272,7 @@ int claim_move(struct claim **claims, size_t count, int runtime_dirfd, int fresh
     struct claim *fresh = calloc(count, sizeof *fresh);
     struct claim **list = calloc(count, sizeof(struct claim *));
     const int failed = !fresh || !list
-                           ? error_set(error, EXIT_SYSTEM, "claim", "services",
-                                       "out of memory; free some")
+                           ? error_set(error, EXIT_SYSTEM, "claim", "services", "out of memory")
                            : take_anew(claims, count, fresh_runtime_dirfd, fresh, list, error);
 
     if (!failed && fresh_runtime_dirfd >= 0)

@@ -19,7 +19,7 @@ bool listener_needs_claim(const struct rpd_listener *listener)
 /* ---- the private name -------------------------------------------------- */
 
 /* ".NAME." and ".tmp" frame every private name of this path. A name that would
- * not fit a socket address is cut, and told apart by its lock file's inode. */
+ * not fit a socket address is cut, and distinguished by its lock file's inode. */
 static void private_prefix(const struct rpd_listener *listener, char ret_prefix[NAME_MAX + 1])
 {
     enum { NAME_THAT_FITS = 64 };
@@ -54,7 +54,7 @@ static int try_to_connect(const struct rpd_listener *listener, int fd)
     return cause;
 }
 
-/* Asks the socket at the public name whether anybody listens. 0: nobody. */
+/* Asks the socket at the public name whether a process listens. 0: none. */
 static int refuse_if_alive(const struct rpd_listener *listener, struct error *error)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -158,7 +158,7 @@ static int refuse_bound(const struct rpd_endpoint *endpoint, const struct rpd_bo
                 ? "this machine has no such address: use one that it has, or set \"freebind\" if "
                   "it "
                   "comes with the network later"
-                : error_remedy(bound->error_number, "mend that, or use another endpoint"));
+                : error_remedy(bound->error_number, "fix that, or use another endpoint"));
     case RPD_BIND_OTHER:
         return error_set(
             error, EXIT_SYSTEM, LISTENER_STEP, object,
@@ -259,7 +259,7 @@ int listener_accept_bound(struct rpd_listener *listener, const struct rpd_endpoi
 {
     if (wanted->kind == ENDPOINT_PATH && !listener->residue)
         return error_set(error, EXIT_SYSTEM, LISTENER_STEP, listener->endpoint.text,
-                         "out of memory; free some");
+                         "out of memory");
     if (take_bound(listener, wanted, bound, error) == 0)
         return 0;
     /* Whatever went wrong, the file may be there already. */
@@ -358,7 +358,7 @@ void listener_restore(struct rpd_listener *listener)
     listener->state = LISTENER_PUBLIC;
     if (!listener_needs_claim(listener) || !is_ours(listener, listener->private_name))
         return;
-    /* Not over what somebody may have put there meanwhile: that is for
+    /* Not over what another process may have put there meanwhile: that is for
      * listener_heal() to judge. */
     residue_rename(listener->residue, listener->endpoint.name, RENAME_NOREPLACE);
 }

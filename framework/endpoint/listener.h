@@ -85,7 +85,7 @@ void listener_restore(struct rpd_listener *listener);
  * again: error. */
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error);
 
-/* [loop] So that no cleaner takes its files for ones that nobody uses. */
+/* [loop] Keeps its files from cleaners of unused files. */
 void listener_touch(const struct rpd_listener *listener);
 
 /* From any state to CLOSED. */

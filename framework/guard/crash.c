@@ -109,7 +109,7 @@ static void add_cause(struct text_builder *text, const siginfo_t *info, uintptr_
         text_add_decimal(text, info->si_syscall);
     } else if (info->si_signo != SIGSEGV && info->si_signo != SIGBUS) {
         return;                              /* the address is the instruction's, which follows */
-    } else if (info->si_code == SI_KERNEL) { /* the kernel does not tell it */
+    } else if (info->si_code == SI_KERNEL) { /* the kernel does not report it */
         text_add(text, " at an impossible address");
     } else {
         text_add(text, " at address ");
@@ -159,7 +159,7 @@ static void add_exception(struct text_builder *text)
     text_add(text, ", thrown in ");
 }
 
-/* abort() and the like: the counter is in libc, and the trace has whom to name. */
+/* abort() and the like: the counter is in libc, and the trace has the function to name. */
 static void tell_own_doing(const ucontext_t *user, struct trace *trace)
 {
     uintptr_t blamed;
@@ -221,9 +221,9 @@ static _Noreturn void end_of(int number)
     die_of(number);
 }
 
-/* A second fault on the thread that tells the first, or the alarm: what there
+/* A second fault on the thread that reports the first, or the alarm: what there
  * is of the line is written. A damaged stack may have cost the trace, which an
- * abort needs first; step and service can still be told. Should that fault as
+ * abort needs first; step and service can still be reported. Should that fault as
  * well, the next round leaves it; a fault after that meets the defaults. */
 static void on_second_fault(int number)
 {
@@ -233,7 +233,7 @@ static void on_second_fault(int number)
         add_context(&line, 0);
     }
     restore_defaults();
-    text_add(&line, " ... (the rest of this line was lost: telling it failed)");
+    text_add(&line, " ... (the rest of this line was lost: reporting it failed)");
     end_of(told_signal);
 }
 
@@ -250,7 +250,7 @@ static void set_deadline(void)
     pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
 }
 
-/* Another thread tells its crash already; it will end the process, and this
+/* Another thread reports its crash already; it will end the process, and this
  * thread with it. */
 static _Noreturn void wait_for_the_end(int number)
 {
@@ -282,7 +282,7 @@ static void on_crash(int number, siginfo_t *info, void *context)
 }
 
 /* Crash signals stay open within the handler: a fault in it must come here,
- * to what has been told so far, and not end in silence. All others are held
+ * to what has been reported so far, and not end in silence. All others are held
  * back: SIGPIPE, above all, must not change how the process dies. */
 void crash_install(void)
 {

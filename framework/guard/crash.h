@@ -37,7 +37,7 @@ void crash_except_sigbus(bool (*take)(siginfo_t *info, void *context));
 void crash_prepare_backtrace(void);
 
 /* [any] First and last on each thread, main() included. Gives the thread a
- * stack for the handlers, so that a stack overflow can be told, too. Without
+ * stack for the handlers, so that a stack overflow can be reported, too. Without
  * memory for one the thread goes on without. thread_name: a literal. */
 void crash_thread_begin(const char *thread_name);
 void crash_thread_end(void);

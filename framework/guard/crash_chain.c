@@ -10,7 +10,7 @@
 
 enum {
     CHAIN_MAX = 32,
-    SAME_MAX = 1000 /* so many faults of one place in a row: nobody deals with them */
+    SAME_MAX = 1000 /* so many faults of one place in a row: no handler resolves them */
 };
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE};

@@ -4,7 +4,7 @@
  * A language's runtime makes an error of the language of a fault in its own code (Go
  * recovers from a nil pointer so). Such a handler still gets the faults in the code of
  * its own object, and no others, before they are a crash. If it gives up, by raising the
- * signal anew or by setting its default, the crash is told as ever. */
+ * signal anew or by setting its default, the crash is reported as ever. */
 #ifndef FRAMEWORK_CRASH_CHAIN_H
 #define FRAMEWORK_CRASH_CHAIN_H
 

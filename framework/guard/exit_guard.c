@@ -21,7 +21,7 @@ static void (*exit_cleanup)(void);
 static pid_t guarded_process;
 static atomic_bool exit_is_guarded;
 
-/* Who called exit(): past the guard's own frames and libc's. */
+/* The caller of exit(): past the guard's own frames and libc's. */
 static uintptr_t find_caller(void)
 {
     void *frames[TRACE_FRAMES_MAX];
@@ -35,7 +35,7 @@ static uintptr_t find_caller(void)
     return at < count ? (uintptr_t)frames[at] : 0;
 }
 
-/* "plugin echo.so". Outside of callbacks the caller's object tells: a thread
+/* "plugin echo.so". Outside of callbacks the caller's object names it: a thread
  * that a plugin has started is that plugin's. */
 static void add_culprit(struct text_builder *text, uintptr_t caller)
 {
@@ -80,7 +80,7 @@ static void on_exit_called(void)
 
     if (getpid() != guarded_process || !atomic_exchange(&exit_is_guarded, false))
         return;
-    sigemptyset(&pipe_only); /* the code must be ours even if nobody reads stderr */
+    sigemptyset(&pipe_only); /* the code must be ours even if stderr has no reader */
     sigaddset(&pipe_only, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_only, NULL);
     tell_exit();

@@ -73,7 +73,7 @@ void last_line_add_context(struct text_builder *text, uintptr_t blamed)
     add_thread(text);
 }
 
-/* One write(2). A stderr that nobody reads must not keep the process alive, so
+/* One write(2). A stderr without a reader must not keep the process alive, so
  * it is only written when it can take the line; PIPE_BUF bytes fit then. */
 void last_line_write(struct text_builder *text)
 {

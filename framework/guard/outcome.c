@@ -85,14 +85,14 @@ static void write_line(int fd, struct text_builder *line)
 {
     line->bytes[line->used] = '\n'; /* in place of the NUL */
     if (write(fd, line->bytes, line->used + 1) < 0) {
-        /* Nobody is there to read it, or no room: there is nobody else to tell. */
+        /* There is no reader, or no room, and no other way to report it. */
     }
     line->bytes[line->used] = '\0';
 }
 
 /* ---- where to ---------------------------------------------------------------- */
 
-/* Nobody waits for a launcher that does not read. The descriptor that was used, or
+/* A launcher that does not read is not waited for. The descriptor that was used, or
  * -1; it is open. */
 static int tell_launcher(struct text_builder *line)
 {
@@ -262,7 +262,7 @@ static void tell_earlier(int start_fd)
     }
 }
 
-/* Whoever comes second finds no descriptor any more. They are left open: the
+/* The second to come finds no descriptor any more. They are left open: the
  * process ends, and other threads may be anywhere. */
 void outcome_ended(int code, const char *text)
 {

@@ -1,4 +1,4 @@
-/* How a start went, and how the process ended: told to whoever started it, on
+/* How a start went, and how the process ended: reported to the process that started it, on
  * --start-fd, and noted in the history of each service (history.h).
  *
  *   start fd:  "bound\n", or "ended CODE TEXT\n" if it never came to that;
@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 
-/* [start] Where the launcher is told; -1: nowhere. Not closed before it is used. */
+/* [start] Where the launcher reads it; -1: nowhere. Not closed before it is used. */
 void outcome_set_start_fd(int fd);
 
 /* [start] That descriptor; -1: there is none, or none any more. */

@@ -15,7 +15,7 @@
 
 static const ino_t NO_INODE = (ino_t)-1; /* of no file: it was left behind */
 
-/* Whoever removes an entry's file has taken it, and it is free when that is done. */
+/* The thread that removes an entry's file has taken it, and it is free when that is done. */
 enum use { FREE, FILLED_IN, ACTIVE, TAKEN };
 
 struct residue {
@@ -29,6 +29,7 @@ struct residue {
 };
 
 static _Atomic(struct residue *) residue_list;
+static atomic_size_t free_count; /* of the list: a thousand services do not look at all for none */
 static atomic_bool residue_ending;
 
 static bool is_ours(const struct residue *residue, const char *name)
@@ -64,14 +65,17 @@ void residue_remove_one(struct residue *residue)
     for (int i = 0; i < 3; i++)
         remove_if_ours(residue, residue->names[i % 2]);
     atomic_store(&residue->use, FREE);
+    atomic_fetch_add(&free_count, 1);
 }
 
 static struct residue *find_free(void)
 {
-    struct residue *residue = atomic_load(&residue_list);
+    struct residue *residue = atomic_load(&free_count) > 0 ? atomic_load(&residue_list) : NULL;
 
     while (residue && !change_use(residue, FREE, FILLED_IN))
         residue = residue->next;
+    if (residue)
+        atomic_fetch_sub(&free_count, 1);
     return residue;
 }
 
@@ -128,8 +132,8 @@ int residue_rename(struct residue *residue, const char *name, unsigned flags)
 
 void residue_forget(struct residue *residue)
 {
-    if (residue)
-        change_use(residue, ACTIVE, FREE);
+    if (residue && change_use(residue, ACTIVE, FREE))
+        atomic_fetch_add(&free_count, 1);
 }
 
 void residue_leave(int dirfd)
@@ -157,7 +161,7 @@ void residue_remove(void)
 
 /* ---- sweeping ------------------------------------------------------------------ */
 
-/* The private names of a directory, whoever made them. */
+/* The private names of a directory, of any process. */
 struct listing {
     struct listing *next;
     dev_t device;

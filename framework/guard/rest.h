@@ -2,7 +2,7 @@
  * only. Whatever wakes the loop for more than the pulse ends the rest before it does anything else:
  * from then on a loop that does not turn is seen as soon as ever.
  *
- * Where a plugin has been given the event base its code may run without anybody saying so: then
+ * Where a plugin has been given the event base its code may run without notice: then
  * there is no rest.
  *
  * One loop a process; all of it is [loop]. */

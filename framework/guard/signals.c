@@ -21,7 +21,7 @@
 
 enum { SENDER_NONE, SENDER_IS_WRITTEN, SENDER_IS_KNOWN };
 
-/* Who sent a signal. A handler fills it, and the loop reads it, as the state allows. */
+/* The sender of a signal. A handler fills it, and the loop reads it, as the state allows. */
 struct sender {
     atomic_int state; /* one of these */
     int number;
@@ -154,7 +154,7 @@ void signals_install(void)
     /* Ignored, as some shells and supervisors leave it, waitpid() and all that
      * stands on it would find no child in a plugin. */
     signal(SIGCHLD, SIG_DFL);
-    /* Whoever started us may have blocked them. */
+    /* The process that started us may have blocked them. */
     sigemptyset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
 }

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/* [start] First of all: a start that is told to stop must still clean up. */
+/* [start] First of all: a start that is stopped must still clean up. */
 void signals_install(void);
 
 /* [start] Makes what wakes the loop. Until then signals are only counted. */

@@ -68,7 +68,7 @@ static void answer(unsigned question, const ucontext_t *user)
         atomic_store(&exchange.state, state_of(question, IDLE));
 }
 
-/* Anybody may send us this signal; it means nothing then. */
+/* Any process of the user may send us this signal; it means nothing then. */
 static void on_asked(int number, siginfo_t *info, void *user)
 {
     const int saved = errno;
@@ -85,7 +85,7 @@ static void install(void)
     struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
     action.sa_sigaction = on_asked;
-    sigemptyset(&action.sa_mask); /* a fault must be told, here, too */
+    sigemptyset(&action.sa_mask); /* a fault must be reported, here, too */
     sigaction(stack_signal(), &action, NULL);
 }
 

@@ -171,8 +171,9 @@ static void warn(void)
     if (!find_out(&finding))
         return;
     PROBE2(stall, finding.who, stall.still_us);
-    log_line(RPD_LOG_WARNING, NULL, "loop: %s: stands still since %llu s in %s%s", finding.who,
-             (unsigned long long)(stall.still_us / 1000000), where(&finding), advice(&finding));
+    log_line(RPD_LOG_WARNING, NULL, "loop: %s: has been standing still for %llu s in %s%s",
+             finding.who, (unsigned long long)(stall.still_us / 1000000), where(&finding),
+             advice(&finding));
     atomic_store(&stall.warned_us, stall.seen_us);
 }
 

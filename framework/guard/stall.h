@@ -1,4 +1,4 @@
-/* The loop's stall: a callback that does not return. A warning tells it after a
+/* The loop's stall: a callback that does not return. A warning reports it after a
  * second or a little more, and the process is ended after a limit, each with
  * service, plugin and stack:
  *
@@ -28,7 +28,7 @@ void stall_end(void);
 void stall_loop_turned(uint64_t now_us);
 
 /* [loop] Nothing is under way: it will turn then, or before that if it is woken; then the
- * watchdog must be told. Until then it looks once in a while only. */
+ * watchdog must hear of it. Until then it looks once in a while only. */
 void stall_loop_rests(uint64_t until_us);
 
 /* [watchdog] No code of a plugin has run since the rest began, and the loop is not overdue. */

@@ -75,7 +75,7 @@ FOREIGN_MEMORY static bool is_same_file(const struct dl_find_object *object, int
 
     if (size < sizeof(ElfW(Ehdr)) ||
         (uintptr_t)object->dlfo_map_start != (uintptr_t)object->dlfo_link_map->l_addr)
-        return size >= sizeof(ElfW(Ehdr)); /* not loaded from its start: cannot tell */
+        return size >= sizeof(ElfW(Ehdr)); /* not loaded from its start: not known */
     if ((uintptr_t)object->dlfo_map_end - (uintptr_t)object->dlfo_map_start < sizeof bytes)
         return true;
     for (size_t i = 0; i < size; i++)

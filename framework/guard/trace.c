@@ -13,9 +13,9 @@ static atomic_bool is_prepared;
 
 void trace_prepare(void)
 {
-    void *frames[2];
+    void *frames[1];
 
-    backtrace(frames, 2);
+    backtrace(frames, 0); /* loads it; to walk a stack took as long again, and needs no more */
     atomic_store(&is_prepared, true);
 }
 

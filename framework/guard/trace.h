@@ -1,4 +1,4 @@
-/* A backtrace: taken within a signal handler, and told as text:
+/* A backtrace: taken within a signal handler, and written as text:
  *
  *     f1+0x1f (echo.so) < f2+0x2 (echo.so) x3 < f3+0x40 (echo.so)
  *

@@ -43,7 +43,7 @@ _Noreturn void watchdog_end_process(enum exit_code code);
  * SIGSTOP, suspended, or starved; while the watchdog counts. */
 uint64_t watchdog_lost_us(void);
 
-/* [loop] While the loop runs and nobody wants it to stop: past that time in one
+/* [loop] While the loop runs and no stop is under way: past that time in one
  * callback the process ends (70); a callback that takes slow_ms is reported. 0: never. */
 void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *arg);
 void watchdog_leave_loop(void);

@@ -70,7 +70,10 @@ static bool names_function(const struct late_library *library, const char *text)
 
 bool late_library_lend(struct late_library *library, const char *dlopen_error)
 {
-    if (!library->handle || library->is_lent || !names_function(library, dlopen_error))
+    struct error error;
+
+    if (library->is_lent || late_library_load(library, &error) < 0 ||
+        !names_function(library, dlopen_error))
         return false;
     library->is_lent = dlopen(library->file, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL) != NULL;
     return library->is_lent;

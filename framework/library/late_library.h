@@ -8,7 +8,7 @@
  * there each name stands for the table's entry, and one that is missing in the
  * list fails to link.
  *
- * Its names are nobody else's: a plugin that has functions of the same names calls
+ * Its names are its own: a plugin that has functions of the same names calls
  * its own, and one that calls the library is linked with it. For plugins that are
  * not, the library can be lent. */
 #ifndef FRAMEWORK_LATE_LIBRARY_H

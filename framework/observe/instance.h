@@ -35,7 +35,7 @@ bool instance_is_draining(const struct instance *instance);
  * errno:
  *   ESRCH   it is gone
  *   EXDEV   it is elsewhere: see its place
- *   EPERM   the process that its page names is not of the user to whom its lock belongs
+ *   EPERM   the process that its page names is not of the user that its lock belongs to
  *   ENOSYS  it is there, but no pidfd can be had (a sandbox denies it)
  * or what pidfd_open() says. */
 int instance_open(int runtime_dirfd, const struct instance *instance);

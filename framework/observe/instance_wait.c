@@ -1,12 +1,12 @@
 /* Waiting for instances. See instance_wait.h.
  *
- * What is waited for stands in the page and the lock. Nobody is told of a store to
+ * What is waited for stands in the page and the lock. No event reports a store to
  * memory, so each of these wakes us to look again:
  *   - inotify on the run-time directory: a page or record has got its name; a lock
- *     file was written (by a start that has just taken the lock) or closed by who
- *     could write it (who holds a lock lets go of it by that)
+ *     file was written (by a start that has just taken the lock) or closed by a process that
+ *     could write it (the holder of a lock lets go of it by that)
  *   - the process's pidfd: it has ended
- *   - its control socket, asked to tell each change of phase. What it says is not
+ *   - its control socket, asked to report each change of phase. What it says is not
  *     read: the page says it, too
  * Where one of them cannot be had, it is looked at every 50 ms instead. */
 #include "observe/instance_wait.h"
@@ -27,8 +27,8 @@
 #include <unistd.h>
 
 enum {
-    TICK_US = 50000,       /* where nobody wakes us */
-    SLOW_TICK_US = 1000000 /* where somebody should: the kernel may have dropped events */
+    TICK_US = 50000,       /* where nothing wakes us */
+    SLOW_TICK_US = 1000000 /* where an event should: the kernel may have dropped events */
 };
 
 struct waiting {
@@ -83,7 +83,7 @@ static void watch_directory(struct waiting *waiting)
         close_fd(&waiting->inotify);
 }
 
-/* A socket that is asked to tell each change of phase; -1: there is none. */
+/* A socket that is asked to report each change of phase; -1: there is none. */
 static int open_control(const struct instance *instance)
 {
     static const char request[] = "{\"v\":1,\"id\":1,\"do\":\"watch\"}\n";
@@ -210,7 +210,7 @@ static int await_process(int pidfd, uint64_t deadline_us)
     }
 }
 
-/* Somebody else has the service now. */
+/* Another process has the service now. */
 static bool is_taken_over(const struct waiting *waiting, const struct instance *before)
 {
     struct instance now;
@@ -337,7 +337,7 @@ static void follow(struct waiting *waiting)
     }
 }
 
-/* Whether a change could come that nobody would wake us for. */
+/* Whether a change could come that no event would wake us for. */
 static bool needs_tick(const struct waiting *waiting)
 {
     return waiting->inotify < 0 || waiting->heard ||
@@ -388,7 +388,7 @@ static int wait_for_phase(struct waiting *waiting, enum instance_goal goal, uint
     }
 }
 
-/* Who died may not be who is there now. */
+/* The process that died may not be the one that is there now. */
 static void say_who_died(const struct waiting *waiting, struct instance *ret)
 {
     ret->verdict = STATE_DEAD;

@@ -34,7 +34,7 @@ bool state_view_is_name(const char *name)
            strspn(name, allowed) == size && *name != '_' && *name != '-';
 }
 
-/* Where somebody else could make files once, theirs may lie there still. */
+/* Where another user could make files once, theirs may lie there still. */
 static int keep_if_believed(int runtime_dirfd, int fd)
 {
     struct stat status;
@@ -154,7 +154,7 @@ int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_pag
 
 /* ---- judging ---------------------------------------------------------------------- */
 
-/* Without opening it: other users may not, nor who must ask the kernel in another way. */
+/* Without opening it: other users may not, nor one that must ask the kernel in another way. */
 static bool is_listed_as_locked(int runtime_dirfd, const char *service)
 {
     char name[NAME_MAX + 1];
@@ -167,7 +167,7 @@ static bool is_listed_as_locked(int runtime_dirfd, const char *service)
            proc_is_locked(status.st_dev, status.st_ino) != 0;
 }
 
-/* Asks; for whom a lock is only tested, a descriptor for reading will do. */
+/* Asks; where a lock is only tested, a descriptor for reading will do. */
 bool state_view_is_locked(int runtime_dirfd, const char *service)
 {
     struct flock probe = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
@@ -240,7 +240,7 @@ static bool read_text(const char *path, char *ret, size_t size)
 }
 
 /* Of the process that made the page. One whose first thread is a zombie has no
- * loop any more, whoever still holds its lock. */
+ * loop any more, even if its lock is still held. */
 static enum process_state process_of(const struct rpd_state_page *page)
 {
     char pid[16];

@@ -41,14 +41,14 @@ bool state_view_is_name(const char *name);
 
 /* [any] Opens one of the service's run-time files for reading: nothing that stands
  * there can hold us up, or lead elsewhere. -1 and errno: EINVAL if no service can have
- * that name; EPERM if it belongs to a user who is not believed, see directory.h. */
+ * that name; EPERM if it belongs to a user that is not believed, see directory.h. */
 int state_view_open(int runtime_dirfd, const char *service, const char *suffix);
 
-/* [any] Whether the service's lock is held. Who may not open it finds it in /proc/locks. True also
- * if neither can be asked. */
+/* [any] Whether the service's lock is held. A user that may not open it finds it in /proc/locks.
+ * True also if neither can be asked. */
 bool state_view_is_locked(int runtime_dirfd, const char *service);
 
-/* [any] Whether the lock file is missing: somebody has removed it, and its holder, who
+/* [any] Whether the lock file is missing: it was removed, and its holder, which
  * still has it open, cannot make it again, as there is no space, say. Then the process of the
  * page decides. */
 bool state_view_has_lost_lock(int runtime_dirfd, const char *service,
@@ -74,7 +74,7 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
                                     const struct rpd_state_page *page, uint64_t now_us);
 
 /* [any] Both, now. The result is state_view_read()'s. There is a verdict in any
- * case: without a page a service is dead if nobody holds its lock; else it is
+ * case: without a page a service is dead if its lock is free; else it is
  * on its way from the lock to the page, which counts as warming (or it is on its
  * way back). */
 int state_view_look(int runtime_dirfd, const char *service, struct rpd_state_page *ret,

@@ -321,7 +321,7 @@ static int add_backend(struct reader *reader, struct findings *findings, const c
 }
 
 /* One note whose owner is rpd. The ABI comes first, so that a plugin of another
- * ABI is told so even if that ABI's note looks different. */
+ * ABI gets that error even if that ABI's note looks different. */
 static int read_rpd_note(struct reader *reader, uint32_t type, uint64_t body, uint32_t body_size,
                          struct findings *findings)
 {
@@ -406,7 +406,7 @@ static int read_segment(struct reader *reader, const Elf64_Phdr *segment, struct
 }
 
 /* A position-independent executable is an ET_DYN too. libc.so.6, for one, has
- * an interpreter without being one; the flag tells. */
+ * an interpreter without being one; the flag decides. */
 static int check_not_executable(struct reader *reader, const struct findings *findings)
 {
     uint64_t count = findings->dynamic.p_filesz / sizeof(Elf64_Dyn);

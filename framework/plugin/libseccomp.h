@@ -14,7 +14,7 @@
 /* clang-format off */
 #define LIBSECCOMP_FUNCTIONS(X) \
     X(seccomp_init) X(seccomp_release) X(seccomp_rule_add_array) X(seccomp_export_bpf) \
-    X(seccomp_syscall_resolve_num_arch) X(seccomp_arch_native)
+    X(seccomp_attr_set) X(seccomp_syscall_resolve_num_arch) X(seccomp_arch_native)
 /* clang-format on */
 
 struct libseccomp {
@@ -27,6 +27,7 @@ extern struct libseccomp libseccomp;
 int libseccomp_load(struct error *error);
 
 #define seccomp_init(...) libseccomp.seccomp_init(__VA_ARGS__)
+#define seccomp_attr_set(...) libseccomp.seccomp_attr_set(__VA_ARGS__)
 #define seccomp_release(...) libseccomp.seccomp_release(__VA_ARGS__)
 #define seccomp_rule_add_array(...) libseccomp.seccomp_rule_add_array(__VA_ARGS__)
 #define seccomp_export_bpf(...) libseccomp.seccomp_export_bpf(__VA_ARGS__)

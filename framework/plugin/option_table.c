@@ -87,7 +87,7 @@ static int refuse(struct error *error, const char *plugin, size_t at, const char
                   const char *mistake)
 {
     return error_set(error, EXIT_PLUGIN, "plugin", plugin,
-                     "row %zu of its options (%.64s): %s; the plugin must be mended", at,
+                     "row %zu of its options (%.64s): %s; fix the plugin", at,
                      name ? name : "without a name", mistake);
 }
 

@@ -16,7 +16,7 @@ int option_table_check(const struct rpd_option *table, const char *plugin, struc
 const struct rpd_option *option_table_find(const struct rpd_option *table, const char *name);
 
 /* Whether an integer is in the row's range. The range is of doubles, which
- * cannot tell neighbours apart from 2^53 on: so it is the range that is turned
+ * cannot distinguish neighbours from 2^53 on: so it is the range that is turned
  * into integers, and not the other way around. */
 bool option_table_allows(const struct rpd_option *row, int64_t integer);
 

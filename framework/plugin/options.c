@@ -1,150 +1,24 @@
-/* Checks option values and holds them. See options.h. */
+/* Checks option values and holds them: what one is, and how it is written, is in option_read.c. See
+ * options.h. */
 #include "plugin/options.h"
 
 #include "base/nearest.h"
 #include "library/libjansson.h"
+#include "plugin/option_path.h"
+#include "plugin/option_read.h"
 #include "plugin/option_table.h"
 #include "plugin/secret.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHAT_MAX = 512, SHOWN_MAX = 80 };
+enum { WHAT_MAX = 768 };
 
-static bool text_to_integer(const char *text, int64_t *ret)
-{
-    const char *digits = *text == '-' || *text == '+' ? text + 1 : text;
-    char *end;
-
-    if (*digits < '0' || *digits > '9')
-        return false;
-    errno = 0;
-    *ret = strtoll(text, &end, 10);
-    return *end == '\0' && errno == 0;
-}
-
-/* Only what JSON could say as well: no "inf", "nan", "0x1p3" or space. */
-static bool text_to_number(const char *text, double *ret)
-{
-    char *end;
-
-    if (*text == '\0' || text[strspn(text, "+-.0123456789eE")] != '\0')
-        return false;
-    *ret = strtod(text, &end);
-    return *end == '\0' && isfinite(*ret);
-}
-
-static bool text_to_boolean(const char *text, bool *ret)
-{
-    static const struct {
-        const char *word;
-        bool value;
-    } words[] = {{"true", true},   {"yes", true}, {"on", true},   {"1", true},
-                 {"false", false}, {"no", false}, {"off", false}, {"0", false}};
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(text, words[i].word) == 0) {
-            *ret = words[i].value;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* NULL: what stands there is no string. */
-static const char *string_of(const struct config_option *option)
-{
-    return option->text ? option->text : json_string_value(option->value);
-}
-
-/* False: what stands there is nothing of the row's type. */
-static bool read_integer(const struct config_option *option, int64_t *ret)
-{
-    if (option->text)
-        return text_to_integer(option->text, ret);
-    *ret = json_integer_value(option->value);
-    return json_is_integer(option->value);
-}
-
-static bool read_number(const struct config_option *option, double *ret)
-{
-    if (option->text)
-        return text_to_number(option->text, ret);
-    *ret = json_number_value(option->value);
-    return json_is_number(option->value);
-}
-
-static bool read_boolean(const struct config_option *option, bool *ret)
-{
-    if (option->text)
-        return text_to_boolean(option->text, ret);
-    *ret = json_is_true(option->value);
-    return json_is_boolean(option->value);
-}
-
-static void expected(const struct rpd_option *row, bool is_text, char text[SHOWN_MAX])
-{
-    char low[OPTION_NUMBER_MAX], high[OPTION_NUMBER_MAX];
-
-    switch (row->type) {
-    case RPD_OPTION_INTEGER_TYPE:
-        snprintf(text, SHOWN_MAX, "an integer from %.0f to %.0f", row->min, row->max);
-        break;
-    case RPD_OPTION_NUMBER_TYPE:
-        snprintf(text, SHOWN_MAX, "a number from %s to %s", option_number(row->min, low),
-                 option_number(row->max, high));
-        break;
-    case RPD_OPTION_BOOLEAN_TYPE:
-        snprintf(text, SHOWN_MAX, "true or false%s", is_text ? " (or yes, no, on, off, 1, 0)" : "");
-        break;
-    case RPD_OPTION_SECRET_TYPE: snprintf(text, SHOWN_MAX, "the name of a file"); break;
-    case RPD_OPTION_STRING_TYPE:
-    case RPD_OPTION_END: snprintf(text, SHOWN_MAX, "a string");
-    }
-}
-
-static void found(const struct config_option *option, char text[SHOWN_MAX])
-{
-    const json_t *value = option->value;
-
-    if (option->text)
-        json_quote(option->text, text, SHOWN_MAX);
-    else if (json_is_string(value))
-        json_quote(json_string_value(value), text, SHOWN_MAX);
-    else if (json_is_integer(value))
-        snprintf(text, SHOWN_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(text, SHOWN_MAX, "%.15g", json_real_value(value));
-    else
-        snprintf(text, SHOWN_MAX, "%s", json_is_true(value) ? "true" : "false");
-}
-
-/* True, and the value filled, if the option fits its row. */
-static bool take(struct option_value *value, const struct config_option *option)
-{
-    const struct rpd_option *row = value->row;
-
-    switch (row->type) {
-    case RPD_OPTION_INTEGER_TYPE:
-        return read_integer(option, &value->integer) && option_table_allows(row, value->integer);
-    case RPD_OPTION_NUMBER_TYPE:
-        return read_number(option, &value->number) && row->min <= value->number &&
-               value->number <= row->max;
-    case RPD_OPTION_BOOLEAN_TYPE: return read_boolean(option, &value->boolean);
-    case RPD_OPTION_STRING_TYPE:
-    case RPD_OPTION_SECRET_TYPE:
-    case RPD_OPTION_END: break;
-    }
-    return string_of(option) != NULL;
-}
-
-/* What is being made, and for whom. */
+/* What is being made, and its service. */
 struct making {
     struct options *options;
-    const struct rpd_option *table;
+    const struct option_tables *tables;
     const char *plugin;
     const struct config *config;
     const struct config_service *service;
@@ -159,7 +33,7 @@ static void list_options(const struct making *making, char ret_list[WHAT_MAX / 2
 
     for (size_t i = 0; i < making->options->count && used < WHAT_MAX / 2; i++)
         used += snprintf(ret_list + used, (size_t)(WHAT_MAX / 2 - used), "%s%s", i > 0 ? ", " : "",
-                         making->table[i].name);
+                         making->tables->options[i].name);
 }
 
 static void unknown(const struct making *making, const struct config_option *option)
@@ -173,25 +47,31 @@ static void unknown(const struct making *making, const struct config_option *opt
         return;
     nearest_start(&nearest, option->name);
     for (size_t i = 0; i < making->options->count; i++)
-        nearest_try(&nearest, making->table[i].name);
+        nearest_try(&nearest, making->tables->options[i].name);
     nearest_hint(&nearest, hint);
     list_options(making, list);
     snprintf(what, sizeof what, "%.200s has no such option%s", making->plugin, *hint ? hint : list);
     config_option_mistake(making->config, making->service, option, JSON_KEY, what, making->errors);
 }
 
-static void wrong(const struct making *making, const struct rpd_option *row,
+static int mistake(const struct making *making, const struct config_option *option,
+                   const char *what)
+{
+    return config_option_mistake(making->config, making->service, option, JSON_VALUE, what,
+                                 making->errors);
+}
+
+static void wrong(const struct making *making, const struct option_value *value,
                   const struct config_option *option)
 {
-    char what[WHAT_MAX];
-    char expected_text[SHOWN_MAX];
-    char found_text[SHOWN_MAX];
+    char what[WHAT_MAX], hint[NEAREST_HINT_MAX];
+    char expected[OPTION_SHOWN_MAX], found[OPTION_SHOWN_MAX];
 
-    expected(row, option->text != NULL, expected_text);
-    found(option, found_text);
-    snprintf(what, sizeof what, "expected %s, found %s", expected_text, found_text);
-    config_option_mistake(making->config, making->service, option, JSON_VALUE, what,
-                          making->errors);
+    option_expected(value, option->text != NULL, expected);
+    option_found(value, option, found);
+    snprintf(what, sizeof what, "expected %s, found %s%s", expected, found,
+             option_hint(value, option, hint));
+    mistake(making, option, what);
 }
 
 static int set_string(struct option_value *value, const char *string, struct error_list *errors)
@@ -214,36 +94,189 @@ static void set_secret(const struct making *making, struct option_value *value,
     char why[SECRET_WHY_MAX] = "";
 
     secret_free(value->string);
-    value->string = secret_read(string_of(option), &code, why);
+    value->string = secret_read(option_string(option), &code, why);
     if (value->string)
         return;
-    config_option_mistake(making->config, making->service, option, JSON_VALUE, why, making->errors);
+    mistake(making, option, why);
     if (making->errors->count > before)
         making->errors->items[before].code = code;
 }
 
+/* A secret that stands there itself. What others could read is refused rather than used. */
+static void set_shown_secret(const struct making *making, struct option_value *value,
+                             const struct config_option *option)
+{
+    const size_t before = making->errors->count;
+
+    if (option->text) {
+        mistake(making, option,
+                "it is a secret, and every user can see a command line; write it into a "
+                "configuration with mode 0600");
+    } else if (config_is_seen_by_others(making->config)) {
+        mistake(making, option,
+                "it is a secret, and other users can read this file; chmod 0600 it");
+        if (making->errors->count > before)
+            making->errors->items[before].code = EXIT_SECURITY;
+    } else {
+        set_string(value, option_string(option), making->errors);
+    }
+}
+
+/* ---- paths and lists --------------------------------------------------------------------- */
+
+/* A copy, absolute where it is a path. NULL after the mistake was added. option: NULL for a
+ * default. */
+static char *make_item(const struct making *making, const struct option_value *value,
+                       const struct config_option *option, const char *text)
+{
+    const char *base = config_option_base(making->config, making->service, option);
+    char why[OPTION_WHY_MAX];
+    char *item;
+
+    if (!(value->detail.flags & RPD_OPTION_IS_PATH)) {
+        item = strdup(text);
+        if (!item)
+            error_list_out_of_memory(making->errors);
+        return item;
+    }
+    item = option_path(text, base, why);
+    if (!item && option)
+        mistake(making, option, why);
+    else if (!item)
+        config_option_missing(making->config, making->service, value->row->name, why,
+                              making->errors);
+    return item;
+}
+
+static void drop_items(struct option_value *value)
+{
+    for (size_t i = 0; i < value->item_count; i++)
+        free(value->items[i]);
+    free(value->items);
+    value->items = NULL;
+    value->item_count = 0;
+}
+
+static int add_item(const struct making *making, struct option_value *value,
+                    const struct config_option *option, const char *text)
+{
+    char **items = realloc(value->items, (value->item_count + 1) * sizeof *items);
+
+    if (!items)
+        return error_list_out_of_memory(making->errors);
+    value->items = items;
+    items[value->item_count] = make_item(making, value, option, text);
+    return items[value->item_count] ? (value->item_count++, 0) : -1;
+}
+
+/* "a,b"; of the empty text there are none. */
+static int split_items(const struct making *making, struct option_value *value,
+                       const struct config_option *option, const char *text)
+{
+    char *copy = strdup(text), *rest = copy;
+    int result = copy ? 0 : error_list_out_of_memory(making->errors);
+
+    while (result == 0 && *text && rest)
+        result = add_item(making, value, option, strsep(&rest, ","));
+    free(copy);
+    return result;
+}
+
+static int join_items(const struct making *making, struct option_value *value)
+{
+    size_t size = 1;
+    char *text;
+
+    for (size_t i = 0; i < value->item_count; i++)
+        size += strlen(value->items[i]) + 1;
+    text = calloc(1, size);
+    if (!text)
+        return error_list_out_of_memory(making->errors);
+    for (size_t i = 0; i < value->item_count; i++) {
+        char *end = text + strlen(text);
+
+        snprintf(end, size - (size_t)(end - text), "%s%s", i ? "," : "", value->items[i]);
+    }
+    free(value->string);
+    value->string = text;
+    return 0;
+}
+
+static void set_list(const struct making *making, struct option_value *value,
+                     const struct config_option *option)
+{
+    const json_t *array = option->text ? NULL : option->value;
+    int result = 0;
+
+    drop_items(value);
+    if (option->text)
+        result = split_items(making, value, option, option->text);
+    else if (json_is_string(array))
+        result = add_item(making, value, option, json_string_value(array));
+    for (size_t i = 0; result == 0 && i < json_array_size(array); i++)
+        result = add_item(making, value, option, json_string_value(json_array_get(array, i)));
+    if (result == 0)
+        join_items(making, value);
+}
+
+static void set_text(const struct making *making, struct option_value *value,
+                     const struct config_option *option)
+{
+    char *item;
+
+    if (value->detail.flags & RPD_OPTION_IS_SECRET) {
+        set_shown_secret(making, value, option);
+        return;
+    }
+    item = make_item(making, value, option, option_string(option));
+    if (!item)
+        return;
+    free(value->string);
+    value->string = item;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------- */
+
 static void apply(const struct making *making, const struct config_option *option)
 {
-    const struct rpd_option *row = option_table_find(making->table, option->name);
+    const struct rpd_option *row = option_table_find(making->tables->options, option->name);
     struct option_value *value;
 
     if (!row) {
         unknown(making, option);
         return;
     }
-    value = &making->options->values[row - making->table];
+    value = &making->options->values[row - making->tables->options];
     value->is_default = false;
-    if (!take(value, option))
-        wrong(making, row, option);
+    if (value->detail.flags & RPD_OPTION_IS_LIST &&
+        (option_string(option) || json_is_array(option->value)))
+        set_list(making, value, option);
+    else if (!option_read(value, option))
+        wrong(making, value, option);
     else if (row->type == RPD_OPTION_STRING_TYPE)
-        set_string(value, string_of(option), making->errors);
+        set_text(making, value, option);
     else if (row->type == RPD_OPTION_SECRET_TYPE)
         set_secret(making, value, option);
 }
 
-static int set_defaults(struct options *options, const struct rpd_option *table,
-                        struct error_list *errors)
+/* Of a string, once it is known that the user has not set it: only then is it looked for. */
+static int set_string_default(const struct making *making, struct option_value *value)
 {
+    const char *text = value->row->string_default;
+
+    if (!text)
+        return 0;
+    if (value->detail.flags & RPD_OPTION_IS_LIST)
+        return split_items(making, value, NULL, text) < 0 ? -1 : join_items(making, value);
+    value->choice = option_choice(value->detail.choices, text);
+    value->string = make_item(making, value, NULL, text);
+    return value->string ? 0 : -1;
+}
+
+static int set_defaults(const struct making *making)
+{
+    const struct rpd_option *table = making->tables->options;
+    struct options *options = making->options;
     size_t count = 0;
 
     while (table && table[count].type != RPD_OPTION_END)
@@ -251,41 +284,61 @@ static int set_defaults(struct options *options, const struct rpd_option *table,
     options->count = count;
     options->values = calloc(count + 1, sizeof *options->values);
     if (!options->values)
-        return error_list_out_of_memory(errors);
+        return error_list_out_of_memory(making->errors);
     for (size_t i = 0; i < count; i++) {
         struct option_value *value = &options->values[i];
 
         value->row = &table[i];
+        value->detail = option_detail_of(making->tables->details, table[i].name);
         value->is_default = true;
+        value->choice = -1;
         value->integer = table[i].integer_default;
         value->number = table[i].default_value;
         value->boolean = table[i].default_value != 0;
-        if (table[i].type == RPD_OPTION_STRING_TYPE &&
-            set_string(value, table[i].string_default, errors) < 0)
-            return -1;
     }
     return 0;
+}
+
+static void fill_unset(const struct making *making)
+{
+    for (size_t i = 0; i < making->options->count; i++) {
+        struct option_value *value = &making->options->values[i];
+        char what[WHAT_MAX];
+
+        if (!value->is_default)
+            continue;
+        if (value->detail.flags & RPD_OPTION_IS_REQUIRED) {
+            snprintf(what, sizeof what, "missing; this option is required: %.300s",
+                     value->row->meaning ? value->row->meaning : "see rpdctl describe");
+            config_option_missing(making->config, making->service, value->row->name, what,
+                                  making->errors);
+        } else if (value->row->type == RPD_OPTION_STRING_TYPE) {
+            set_string_default(making, value);
+        }
+    }
 }
 
 static int make(const struct making *making)
 {
     struct error error;
 
-    if (option_table_check(making->table, making->plugin, &error) < 0)
+    if (option_table_check(making->tables->options, making->plugin, &error) < 0 ||
+        option_details_check(making->tables, making->plugin, &error) < 0)
         return error_list_push(making->errors, &error);
-    if (set_defaults(making->options, making->table, making->errors) < 0)
+    if (set_defaults(making) < 0)
         return -1;
     for (size_t i = 0; i < making->service->option_count; i++)
         apply(making, &making->service->options[i]);
+    fill_unset(making);
     return making->errors->count ? -1 : 0;
 }
 
-int options_make(struct options *options, const struct rpd_option *table, const char *plugin,
+int options_make(struct options *options, const struct option_tables *tables, const char *plugin,
                  const struct config *config, const struct config_service *service,
                  struct error **ret_errors, size_t *ret_count)
 {
     struct error_list errors = {NULL, 0, 0};
-    const struct making making = {options, table, plugin, config, service, &errors};
+    const struct making making = {options, tables, plugin, config, service, &errors};
     int result;
 
     memset(options, 0, sizeof *options);
@@ -296,13 +349,22 @@ int options_make(struct options *options, const struct rpd_option *table, const 
     return result;
 }
 
+static void finish_value(struct option_value *value)
+{
+    const bool is_secret = value->row && (value->row->type == RPD_OPTION_SECRET_TYPE ||
+                                          value->detail.flags & RPD_OPTION_IS_SECRET);
+
+    drop_items(value);
+    if (is_secret)
+        secret_free(value->string);
+    else
+        free(value->string);
+}
+
 void options_finish(struct options *options)
 {
     for (size_t i = 0; options->values && i < options->count; i++)
-        if (options->values[i].row && options->values[i].row->type == RPD_OPTION_SECRET_TYPE)
-            secret_free(options->values[i].string);
-        else
-            free(options->values[i].string);
+        finish_value(&options->values[i]);
     free(options->values);
     memset(options, 0, sizeof *options);
 }

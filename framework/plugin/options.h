@@ -3,18 +3,7 @@
 #ifndef FRAMEWORK_OPTIONS_H
 #define FRAMEWORK_OPTIONS_H
 
-#include "config/config.h"
-
-#include <rpd/option.h>
-
-struct option_value {
-    const struct rpd_option *row;
-    bool is_default;
-    char *string; /* of a string or, as it was read, a secret; NULL: unset */
-    int64_t integer;
-    double number;
-    bool boolean;
-};
+#include "plugin/option_read.h"
 
 /* Read-only once made; holds nothing of jansson's, so any thread may read it. */
 struct options {
@@ -22,11 +11,11 @@ struct options {
     size_t count;
 };
 
-/* table: the backend's, or NULL; it must outlive the options. plugin: its name
+/* tables: the backend's; they must outlive the options. plugin: its name
  * for errors. service: one of the configuration's. On failure returns -1 with
  * the errors, to be freed by free(): one about the table (65), or all mistakes
  * of the user (78; of a secret's file 66, 71 or 77). The options need no finish then. */
-int options_make(struct options *options, const struct rpd_option *table, const char *plugin,
+int options_make(struct options *options, const struct option_tables *tables, const char *plugin,
                  const struct config *config, const struct config_service *service,
                  struct error **ret_errors, size_t *ret_count);
 void options_finish(struct options *options);

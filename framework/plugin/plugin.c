@@ -151,10 +151,11 @@ static int check_file(struct plugin *plugin, struct error *error)
                          "the plugin belongs to user %u, not to root or to you (%u); chown it",
                          status.st_uid, geteuid());
     if (status.st_mode & (S_IWGRP | S_IWOTH))
-        return error_set(error, EXIT_SECURITY, INSPECT, plugin->path,
-                         "others than its owner can write to the plugin (mode %04o); chmod go-w "
-                         "'%s'",
-                         status.st_mode & 07777u, plugin->path);
+        return error_set(
+            error, EXIT_SECURITY, INSPECT, plugin->path,
+            "users other than its owner can write to the plugin (mode %04o); chmod go-w "
+            "'%s'",
+            status.st_mode & 07777u, plugin->path);
     plugin->device = status.st_dev;
     plugin->inode = status.st_ino;
     return 0;

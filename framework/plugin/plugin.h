@@ -31,7 +31,7 @@ struct plugin_search {
     const char *const *dirs; /* for a name without a slash; NULL-terminated */
 };
 
-/* [start] Finds the file, checks who may change it and the directories above
+/* [start] Finds the file, checks which users may change it and the directories above
  * it (77), and reads its note (65). No code of it runs. */
 int plugin_inspect(struct plugin *plugin, const char *name, const struct plugin_search *search,
                    struct error *error);

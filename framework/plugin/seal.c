@@ -159,7 +159,7 @@ static void note_arguments(struct seal_breach *breach, const uint64_t values[6])
     }
 }
 
-/* Only the first is told; the others are counted. */
+/* Only the first is reported; the others are counted. */
 static struct seal_breach *note(struct seal *seal, int call, const uint64_t values[6])
 {
     struct seal_breach breach = {.call = call};
@@ -284,7 +284,7 @@ void seal_watch(struct seal *seal)
     seal->notify_fd = -1;
 }
 
-/* ---- telling ------------------------------------------------------------------------ */
+/* ---- reporting ------------------------------------------------------------------------ */
 
 void seal_describe(const struct seal_breach *breach, char *bytes, size_t size)
 {

@@ -7,7 +7,7 @@
 #include "config/config.h"
 
 /* [start] Makes the filter of this mode, once: what is not allowed is a SIGSYS, or for
- * SEAL_LOG a question to who listens. */
+ * SEAL_LOG a question to the listener. */
 int seal_filter_prepare(enum config_seal mode, struct error *error);
 
 /* [start] Puts the calling thread under it, for its life. For SEAL_LOG the descriptor of

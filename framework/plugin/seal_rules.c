@@ -1,4 +1,4 @@
-/* What a sealed bind may do, as libseccomp is told. See seal_rules.h. */
+/* What a sealed bind may do, as libseccomp gets it. See seal_rules.h. */
 #include "plugin/seal_rules.h"
 
 #include "plugin/libseccomp.h"
@@ -81,7 +81,7 @@ static int add_rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp *compa
 }
 
 /* Where a breach is a signal, the kernel kills a process that has it blocked, and
- * one without our handler dies, too. So nobody replaces the handler, and each
+ * one without our handler dies, too. So no code replaces the handler, and each
  * change of the mask that could block it is made by the handler itself. */
 static int add_signal_rules(scmp_filter_ctx filter, enum config_seal mode)
 {
@@ -150,9 +150,13 @@ int seal_rules_compile(const struct seal_rules *rules, struct sock_filter *ret,
 {
     scmp_filter_ctx filter = seccomp_init(rules->mode == SEAL_LOG ? SCMP_ACT_NOTIFY
                                                                   : SCMP_ACT_TRAP);
+    /* The kernel tries a filter on each system call that there is before it takes it: a tree of
+     * calls is through in a fraction of the time of a list. (libseccomp 2.4 makes lists only.) */
+    const int tree = filter ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) : 0;
     const int failed = !filter || add_rules(filter, rules) != 0 ||
                        export_program(filter, ret, ret_count) < 0;
 
+    (void)tree;
     if (filter)
         seccomp_release(filter);
     return failed ? -1 : 0;

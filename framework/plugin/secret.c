@@ -1,6 +1,8 @@
 /* Reading secrets. See secret.h. */
 #include "plugin/secret.h"
 
+#include "base/owner.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -51,15 +53,6 @@ static int find(struct secret_file *file, const char *name)
                : refuse(file, EXIT_CONFIG, "the path is too long", "use a shorter one");
 }
 
-/* systemd gives a credential to the service's user by an access list, whose mask shows as the
- * rights of the group, which is root's. */
-static bool is_readable_for_others(const struct stat *status)
-{
-    const bool is_credential = status->st_uid == 0 && status->st_gid == 0;
-
-    return status->st_mode & S_IROTH || (status->st_mode & S_IRGRP && !is_credential);
-}
-
 static int check(const struct secret_file *file, const struct stat *status)
 {
     if (!S_ISREG(status->st_mode))
@@ -68,7 +61,7 @@ static int check(const struct secret_file *file, const struct stat *status)
         return refuse(file, EXIT_SECURITY,
                       "belongs to another user, which knows it and may change it",
                       "let root own it, or the user that rpd runs as");
-    if (is_readable_for_others(status))
+    if (owner_others_can_read(status))
         return refuse(file, EXIT_SECURITY, "others can read it", "chmod 0600 it");
     if (status->st_mode & (S_IWGRP | S_IWOTH))
         return refuse(file, EXIT_SECURITY, "others can write it", "chmod 0600 it");

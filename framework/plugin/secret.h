@@ -1,4 +1,4 @@
-/* Secrets: an option that is the name of a file which nobody else may read (include/rpd/option.h).
+/* Secrets: an option that is the name of a file that no other user may read (include/rpd/option.h).
  * What others could read is refused rather than used. */
 #ifndef FRAMEWORK_SECRET_H
 #define FRAMEWORK_SECRET_H

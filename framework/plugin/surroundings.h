@@ -30,7 +30,7 @@ struct surroundings {
 void surroundings_save(struct surroundings *ret);
 
 /* [start] On the same thread. whose: "constructors", "bind()". Threads that were
- * started are told, and stay. */
+ * started are reported, and stay. */
 void surroundings_put_back(struct surroundings *saved, const char *service, const char *plugin,
                            const char *whose);
 

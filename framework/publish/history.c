@@ -13,7 +13,7 @@
 
 enum { MODE = 0644 };
 
-/* One that somebody else made, when the directory was open to others, is replaced. */
+/* One that another user made, when the directory was open to others, is replaced. */
 static int open_believed(int dirfd, const char *name)
 {
     const int flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
@@ -51,7 +51,7 @@ static const char *last_lines(int fd, off_t size, char *text, size_t room, size_
     return got > 0 ? begin : NULL;
 }
 
-/* Whoever reads it meanwhile has the old one, or the new one. It shall stay, so
+/* A reader has the old one meanwhile, or the new one. It shall stay, so
  * it is no residue once it has its name. */
 static int cut(int dirfd, const char *name, int fd, off_t size)
 {

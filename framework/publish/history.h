@@ -1,7 +1,7 @@
 /* The history of a service: SERVICE.history in the run-time directory, one line
  * an event (outcome.h). It stays when the daemon goes, so that the next start,
- * and who looks, know how the last ones ended. The holder of the service's lock
- * writes to it; and for a run that could not do it itself, whoever started it. */
+ * and observers, know how the last ones ended. The holder of the service's lock
+ * writes to it; and for a run that could not do it itself, the process that started it. */
 #ifndef FRAMEWORK_HISTORY_H
 #define FRAMEWORK_HISTORY_H
 

@@ -69,12 +69,12 @@ void *mapping_make(int fd, size_t size)
     return map == MAP_FAILED ? NULL : map;
 }
 
-void mapping_copy(void *to, void *from, size_t size)
+void mapping_copy(void *to, const void *from, size_t size)
 {
     typedef uint64_t __attribute__((may_alias)) word;
 
     for (size_t i = 0; i < size / sizeof(word); i++)
-        __atomic_store_n((word *)to + i, __atomic_load_n((word *)from + i, __ATOMIC_RELAXED),
+        __atomic_store_n((word *)to + i, __atomic_load_n((const word *)from + i, __ATOMIC_RELAXED),
                          __ATOMIC_RELAXED);
 }
 

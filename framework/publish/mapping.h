@@ -28,6 +28,6 @@ bool mapping_put_memory_at(void *map, size_t size);
 bool mapping_move_to(void *map, size_t size, int fd);
 
 /* [any] Word by word; size is a multiple of 8. */
-void mapping_copy(void *to, void *from, size_t size);
+void mapping_copy(void *to, const void *from, size_t size);
 
 #endif

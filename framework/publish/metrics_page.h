@@ -2,7 +2,7 @@
  * read it, is in rpd/metrics.h.
  *
  * The memory is made before the backend's first call, and stays where it is: the file is mapped
- * there when it is published, and anew when somebody has removed or damaged it. */
+ * there when it is published, and anew when it was removed or damaged. */
 #ifndef FRAMEWORK_METRICS_PAGE_H
 #define FRAMEWORK_METRICS_PAGE_H
 
@@ -12,6 +12,26 @@
 #include "publish/whole_file.h"
 
 #include <stdbool.h>
+
+/* The callbacks that run on the loop. */
+enum metric_callback {
+    METRIC_ON_CONNECT,
+    METRIC_ON_DATA,
+    METRIC_ON_WRITABLE,
+    METRIC_ON_CLOSE,
+    METRIC_ON_BUSY,
+    METRIC_ACCEPT,
+    METRIC_DONE,
+    METRIC_ATTACH,
+    METRIC_ON_READY,
+    METRIC_SERVE,
+    METRIC_ON_DRAIN,
+    METRIC_STOP,
+    METRIC_ON_PART,
+    METRIC_POST,
+    METRIC_TIMER,
+    METRIC_CALLBACK_KINDS
+};
 
 /* rpd's own: names are in metrics_page.c. What is not said to be of the loop alone is added to with
  * rpd_metric_add(). */
@@ -32,11 +52,11 @@ enum metric {
     METRIC_LOOP_TURNS,
     METRIC_LOOP_LAG,
     METRIC_CALLBACKS, /* the loop's alone; in the order of enum metric_callback, as those below */
-    METRIC_CALLBACKS_LAST = METRIC_CALLBACKS + 11,
+    METRIC_CALLBACKS_LAST = METRIC_CALLBACKS + METRIC_CALLBACK_KINDS - 1,
     METRIC_CALLBACK_TIME,
-    METRIC_CALLBACK_TIME_LAST = METRIC_CALLBACK_TIME + 11,
+    METRIC_CALLBACK_TIME_LAST = METRIC_CALLBACK_TIME + METRIC_CALLBACK_KINDS - 1,
     METRIC_SLOW_CALLBACKS,
-    METRIC_SLOW_CALLBACKS_LAST = METRIC_SLOW_CALLBACKS + 11,
+    METRIC_SLOW_CALLBACKS_LAST = METRIC_SLOW_CALLBACKS + METRIC_CALLBACK_KINDS - 1,
     METRIC_JOBS,
     METRIC_JOBS_SUBMITTED,
     METRIC_JOBS_REFUSED,
@@ -50,31 +70,14 @@ enum metric {
     METRIC_GENERATION,
     METRIC_LOAD_RETRIES,
     METRIC_START_STEP, /* in the order of the daemon's steps */
-    METRIC_START_STEP_LAST = METRIC_START_STEP + 10,
+    METRIC_START_STEP_LAST = METRIC_START_STEP + 13,
     METRIC_READY_AFTER,
     METRICS
 };
 
-/* The callbacks that run on the loop. */
-enum metric_callback {
-    METRIC_ON_CONNECT,
-    METRIC_ON_DATA,
-    METRIC_ON_WRITABLE,
-    METRIC_ON_CLOSE,
-    METRIC_ON_BUSY,
-    METRIC_ACCEPT,
-    METRIC_DONE,
-    METRIC_ATTACH,
-    METRIC_ON_READY,
-    METRIC_SERVE,
-    METRIC_ON_DRAIN,
-    METRIC_STOP,
-    METRIC_CALLBACK_KINDS
-};
-
 struct metrics_page {
-    /* Never NULL after metrics_page_init(): until it is made, and where it cannot be, memory that
-     * nobody reads, so that no writer must ask. rpd's own, METRICS of them, then the backend's. */
+    /* Never NULL after metrics_page_init(): until it is made, and where it cannot be, memory
+     * without a reader, so that no writer must ask. rpd's own, METRICS of them, then the backend's. */
     uint64_t *const *metrics;
     struct rpd_metrics_page *map;
     uint64_t **made; /* metrics, if it was made */
@@ -111,7 +114,7 @@ void metrics_page_finish(struct metrics_page *page);
 /* [start] Removes what killed starts of this service left beside it. */
 void metrics_page_sweep(const struct metrics_page *page);
 
-/* [loop] A gauge that appears now, "NAME{KEY="VALUE"}"; memory that nobody reads where there is no
+/* [loop] A gauge that appears now, "NAME{KEY="VALUE"}"; memory without a reader where there is no
  * room. */
 uint64_t *metrics_page_add(struct metrics_page *page, const char *name, const char *unit,
                            const char *meaning, const char *key, const char *value);
@@ -122,7 +125,7 @@ uint64_t metrics_page_added(const struct metrics_page *page, size_t number);
 /* [any] What the label of one of rpd's own says: "bind". It has one. */
 const char *metrics_own_label(enum metric metric);
 
-/* [loop] False: the file is not there, or somebody has cut it off, and it must be healed. */
+/* [loop] False: the file is not there, or was cut off, and it must be healed. */
 bool metrics_page_is_whole(const struct metrics_page *page);
 
 /* [loop] Makes the file again if need be. 1: it was; -1: it cannot be. Of one that was cut off

@@ -31,14 +31,14 @@ int record_write(struct record *record, int dirfd, const char *directory,
                  const struct record_content *content, struct error *error);
 void record_remove(struct record *record);
 
-/* [loop] Writes it again if somebody has removed it. 1: that was so; -1: and it
+/* [loop] Writes it again if it was removed. 1: that was so; -1: and it
  * cannot be. */
 int record_heal(struct record *record);
 
 /* [start] Removes what killed starts of this service left beside its record. */
 void record_sweep(const struct record *record);
 
-/* [start] Who of all recorded services has this endpoint, as "service NAME,
+/* [start] Which of all recorded services has this endpoint, as "service NAME,
  * pid N"; "" if none says so. */
 void record_find(int dirfd, const char *endpoint, char *ret_who, size_t room);
 

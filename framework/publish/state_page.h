@@ -12,14 +12,21 @@
 #include "publish/whole_file.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* A copy of what is used of a page: its head, and the parts that the load has. */
+struct state_copy {
+    struct rpd_state_page *page; /* only its first size bytes are there; NULL: no memory */
+    size_t size, room;
+};
 
 struct state_page {
     /* Never NULL after state_page_init(): while there is no file, it is memory
-     * that nobody reads, so that no writer must ask. */
+     * without a reader, so that no writer must ask. */
     struct rpd_state_page *map;
     struct whole_file file;
-    struct rpd_state_page *shadow; /* what was in it when it was last whole; NULL: no memory */
-    struct rpd_state_page *spare;  /* for the next shadow */
+    struct state_copy shadow; /* what was in it when it was last whole */
+    struct state_copy spare;  /* for the next shadow */
 };
 
 struct state_page_identity {
@@ -39,15 +46,15 @@ void state_page_init(struct state_page *page);
 int state_page_create(struct state_page *page, int dirfd, const char *directory,
                       const struct state_page_identity *identity, struct error *error);
 
-/* [start] When no other thread writes to it any more. Legal at any time. Whoever
+/* [start] When no other thread writes to it any more. Legal at any time. A process that
  * has it mapped sees the phase STOPPED. */
 void state_page_remove(struct state_page *page);
 
-/* [loop] From time to time: keeps what is in the page. False: the file is not there, or somebody
- * has cut it off or emptied it, and it must be healed. */
+/* [loop] From time to time: keeps what is in the page. False: the file is not there, or another
+ * program has cut it off or emptied it, and it must be healed. */
 bool state_page_keep(struct state_page *page);
 
-/* [loop] Makes the file again if somebody has removed or damaged it. 1: that was so; -1: and it
+/* [loop] Makes the file again if it was removed or damaged. 1: that was so; -1: and it
  * cannot be. map stays where it is; what other threads store in it at that very
  * moment may be lost. */
 int state_page_heal(struct state_page *page);
@@ -55,7 +62,7 @@ int state_page_heal(struct state_page *page);
 /* [start] Removes what killed starts of this service left beside its page. */
 void state_page_sweep(const struct state_page *page);
 
-/* [start][loop] The first READY is the one that the page tells the time of. */
+/* [start][loop] The page has the time of the first READY. */
 void state_page_set_phase(struct state_page *page, enum rpd_phase phase, uint64_t now_us);
 
 /* [start][loop] What it shows. */

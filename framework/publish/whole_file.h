@@ -17,18 +17,18 @@ struct whole_file {
 };
 
 /* [start][loop] A descriptor of the empty file (0644, read and write), for the caller
- * to fill and to close. Nobody finds the file before whole_file_show() has
+ * to fill and to close. No reader finds the file before whole_file_show() has
  * given it its name. Both: -1 and errno; whole_file_remove() is then due. */
 int whole_file_create(struct whole_file *file, int dirfd, const char *name);
 int whole_file_show(struct whole_file *file);
 
-/* [loop] Nobody has removed or replaced it. */
+/* [loop] It was neither removed nor replaced. */
 bool whole_file_is_there(const struct whole_file *file);
 
-/* [loop] So that no cleaner takes it for a file that nobody uses. */
+/* [loop] Keeps it from cleaners of unused files. */
 void whole_file_touch(const struct whole_file *file);
 
-/* [loop] Another has been made in its place, after somebody had removed it. */
+/* [loop] Another has been made in its place, after it was removed. */
 void whole_file_replace(struct whole_file *file, const struct whole_file *by);
 
 /* [start] Whichever of the two names it has. Legal at any time. */

@@ -1,8 +1,8 @@
 /* rpdctl describe: what a plugin says of itself, as a table or as JSON. */
 #include "library/libjansson.h"
-#include "plugin/option_table.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/descriptor.h"
+#include "rpdctl/option_view.h"
 #include "rpdctl/program.h"
 #include "rpdctl/rpdctl.h"
 
@@ -11,86 +11,24 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: rpdctl describe PLUGIN.so [--json]\n"
+    "Usage: rpdctl describe PLUGIN.so [--json | --schema]\n"
     "\n"
     "Prints what the plugin says of itself: name, version, what it does until its\n"
     "state is loaded, and its options with type, default, range and meaning. Its\n"
     "code is loaded for that, in a process of its own. A name without a slash is\n"
     "looked up as rpd does; a file of the working directory is ./PLUGIN.so.\n"
     "\n"
-    "      --json  print JSON\n"
+    "      --json    print JSON\n"
+    "      --schema  print a JSON Schema of the options, for editors\n"
     "\n"
     "Exit codes: 0 done, 1 it is no plugin, or crashes, 64 bad command line.\n";
-
-enum { CELL_MAX = 64, RANGE_MAX = 2 * CELL_MAX };
-
-/* A JSON scalar as users write it: one line. */
-static const char *cell(const json_t *value, char room[CELL_MAX])
-{
-    char *text = json_is_string(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
-
-    if (json_is_string(value))
-        snprintf(room, CELL_MAX, "%s", text ? text : "");
-    else if (json_is_integer(value))
-        snprintf(room, CELL_MAX, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        option_number(json_real_value(value), room);
-    else if (json_is_boolean(value))
-        snprintf(room, CELL_MAX, "%s", json_is_true(value) ? "true" : "false");
-    else
-        snprintf(room, CELL_MAX, "unset");
-    free(text);
-    return room;
-}
-
-static const char *range(const json_t *option, char room[RANGE_MAX])
-{
-    const json_t *min = json_object_get(option, "min"), *max = json_object_get(option, "max");
-    char low[CELL_MAX], high[CELL_MAX];
-
-    room[0] = '\0';
-    if (min || max)
-        snprintf(room, RANGE_MAX, "%s to %s", json_is_number(min) ? cell(min, low) : "any",
-                 json_is_number(max) ? cell(max, high) : "any");
-    return room;
-}
-
-static void print_options(const json_t *options)
-{
-    static const char row[] = "  %-*s  %-8s %-*s  %-*s  %s\n";
-    int widths[3] = {4, 7, 5}; /* of the headings */
-    char preset[CELL_MAX], bounds[RANGE_MAX];
-
-    if (json_array_size(options) == 0) {
-        puts("options:   none");
-        return;
-    }
-    for (size_t i = 0; i < json_array_size(options); i++) {
-        const json_t *option = json_array_get(options, i);
-        const size_t sizes[3] = {
-            strlen(descriptor_text(option, "name")),
-            strlen(cell(json_object_get(option, "default"), preset)),
-            strlen(range(option, bounds)),
-        };
-        for (size_t column = 0; column < 3; column++)
-            if ((int)sizes[column] > widths[column])
-                widths[column] = (int)sizes[column];
-    }
-    puts("options:");
-    printf(row, widths[0], "name", "type", widths[1], "default", widths[2], "range", "meaning");
-    for (size_t i = 0; i < json_array_size(options); i++) {
-        const json_t *option = json_array_get(options, i);
-
-        printf(row, widths[0], descriptor_text(option, "name"), descriptor_text(option, "type"),
-               widths[1], cell(json_object_get(option, "default"), preset), widths[2],
-               range(option, bounds), descriptor_text(option, "meaning"));
-    }
-}
 
 static const char *or_none(const char *value)
 {
     return *value ? value : "-";
 }
+
+enum { TABLE, JSON, SCHEMA }; /* how it is printed */
 
 /* What it can do before its state is there. */
 static const char *cold_path(const json_t *plugin)
@@ -157,10 +95,10 @@ static void print_table(const json_t *plugin)
         printf(" %s", json_string_value(json_array_get(callbacks, i)));
     putchar('\n');
     print_names(plugin);
-    print_options(json_object_get(plugin, "options"));
+    option_view_print(json_object_get(plugin, "options"));
 }
 
-static int describe(const char *name, bool as_json)
+static int describe(const char *name, int form)
 {
     struct error error;
     json_t *plugin = NULL;
@@ -171,36 +109,40 @@ static int describe(const char *name, bool as_json)
         rpdctl_say("%s", error.text);
         return RPDCTL_NO;
     }
-    if (as_json) {
-        json_dumpf(plugin, stdout, JSON_INDENT(2));
-        putchar('\n');
-    } else {
+    if (form == TABLE) {
         print_table(plugin);
+    } else {
+        json_t *schema = form == SCHEMA ? option_view_schema(plugin) : json_incref(plugin);
+
+        json_dumpf(schema, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(schema);
     }
     json_decref(plugin);
     return 0;
 }
 
-static int take_json(void *arg, int option, char **argv)
+static int take_form(void *arg, int option, char **argv)
 {
-    bool *as_json = arg;
+    int *form = arg;
 
-    (void)option;
     (void)argv;
-    *as_json = true;
+    *form = option;
     return 0;
 }
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-    bool as_json = false;
+    static const struct option options[] = {{"json", no_argument, NULL, JSON},
+                                            {"schema", no_argument, NULL, SCHEMA},
+                                            {NULL, 0, NULL, 0}};
+    int form = TABLE;
     const char *plugin;
-    int code = rpdctl_take_options(argc, argv, ":", options, take_json, &as_json);
+    int code = rpdctl_take_options(argc, argv, ":", options, take_form, &form);
 
     if (!code)
         code = rpdctl_take_plugin(argc, argv, &plugin);
-    return code ? code : describe(plugin, as_json);
+    return code ? code : describe(plugin, form);
 }
 
 const struct rpdctl_command rpdctl_describe = {

@@ -9,6 +9,7 @@
 #include "library/libevent.h"
 #include "library/libjansson.h"
 #include "plugin/names.h"
+#include "plugin/option_read.h"
 #include "plugin/option_table.h"
 #include "plugin/plugin.h"
 
@@ -87,12 +88,48 @@ static json_t *option_object(const struct rpd_option *row)
     return object;
 }
 
-static json_t *options_array(const struct rpd_option *row)
+static json_t *choices_array(const char *choices)
+{
+    json_t *array = json_array();
+    const char *word;
+
+    for (size_t at = 0, length; (length = option_choice_at(choices, at, &word)) > 0; at++)
+        json_array_append_new(array, json_pack("s%", word, length));
+    return array;
+}
+
+/* What the second table says of it: only what it says. */
+static void add_detail(json_t *object, const struct option_detail *detail)
+{
+    static const struct {
+        enum rpd_option_flag flag;
+        const char *name;
+    } flags[] = {{RPD_OPTION_IS_REQUIRED, "required"},
+                 {RPD_OPTION_IS_LIST, "list"},
+                 {RPD_OPTION_IS_PATH, "path"},
+                 {RPD_OPTION_IS_SECRET, "secret"}};
+
+    if (detail->unit != RPD_UNIT_NONE)
+        json_object_set_new(object, "unit", json_string(option_unit_name(detail->unit)));
+    if (detail->choices)
+        json_object_set_new(object, "choices", choices_array(detail->choices));
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (detail->flags & flags[i].flag)
+            json_object_set_new(object, flags[i].name, json_true());
+}
+
+static json_t *options_array(const struct option_tables *tables)
 {
     json_t *array = json_array();
 
-    for (; row && row->type != RPD_OPTION_END; row++)
-        json_array_append_new(array, option_object(row));
+    for (const struct rpd_option *row = tables->options; row && row->type != RPD_OPTION_END;
+         row++) {
+        const struct option_detail detail = option_detail_of(tables->details, row->name);
+        json_t *object = option_object(row);
+
+        add_detail(object, &detail);
+        json_array_append_new(array, object);
+    }
     return array;
 }
 
@@ -148,13 +185,14 @@ static void add_names(json_t *object, const struct plugin *plugin)
 static json_t *plugin_object(const struct plugin *plugin, uint64_t opened_us)
 {
     const struct rpd_backend *backend = &plugin->backend;
+    const struct option_tables tables = {backend->options, backend->option_details};
 
     return json_pack("{so so so so si sb ss sb so so so sI}", "file", text(plugin->path), "name",
                      text(backend->name), "summary", text(backend->summary), "version",
                      text(backend->version), "abi", (int)backend->abi, "own_bind",
                      plugin->bind != NULL, "warmup", word_of_warmup(backend->warmup),
                      "serves_without_state", backend->serves_without_state, "callbacks",
-                     callbacks_array(plugin), "options", options_array(backend->options), "probe",
+                     callbacks_array(plugin), "options", options_array(&tables), "probe",
                      probe_object(&backend->probe), "opened_us", (json_int_t)opened_us);
 }
 
@@ -169,7 +207,10 @@ static json_t *read_plugin(const char *name, struct error *error)
         return NULL;
     started_us = clock_us();
     if (plugin_load(&plugin, NULL, error) < 0 ||
-        option_table_check(plugin.backend.options, plugin.path, error) < 0)
+        option_table_check(plugin.backend.options, plugin.path, error) < 0 ||
+        option_details_check(
+            &(struct option_tables){plugin.backend.options, plugin.backend.option_details},
+            plugin.path, error) < 0)
         return NULL;
     object = plugin_object(&plugin, clock_us() - started_us);
     if (object)
@@ -242,7 +283,7 @@ static void say_why_none(const char *plugin, int status, bool in_time, struct er
                   WEXITSTATUS(status));
 }
 
-/* The reader's object, or the error that it tells. */
+/* The reader's object, or the error that it reports. */
 static json_t *parse(const char *plugin, const char *answer, size_t size, int status,
                      struct error *error)
 {

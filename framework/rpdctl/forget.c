@@ -1,6 +1,6 @@
 /* rpdctl forget: clears what a service that is dead has left.
  *
- * That is done with the service's lock, so that nobody starts it meanwhile. The lock file
+ * That is done with the service's lock, so that no daemon starts meanwhile. The lock file
  * itself stays, as always. */
 #include "base/lock.h"
 #include "rpdctl/command_line.h"
@@ -52,7 +52,7 @@ static int forget_in(int runtime_dirfd, const char *service)
     int taken, count;
 
     snprintf(name, sizeof name, "%s.lock", service);
-    if (faccessat(runtime_dirfd, name, F_OK, 0) < 0) { /* whoever ran had one */
+    if (faccessat(runtime_dirfd, name, F_OK, 0) < 0) { /* a daemon that ran had one */
         printf("%s: nothing is known of it\n", service);
         return 0;
     }

@@ -66,7 +66,7 @@ static void keep_answer(void)
 {
     if (fflush(stdout) == 0)
         return;
-    rpdctl_say("stdout: cannot write; look where it goes");
+    rpdctl_say("stdout: cannot write; check where it is redirected");
     __fpurge(stdout);
     clearerr(stdout);
 }

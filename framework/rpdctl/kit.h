@@ -102,7 +102,7 @@ bool stage_page(const struct stage *stage, struct rpd_state_page *ret);
 /* Waits until the page shows this phase or a later one; without a text if it does not. */
 bool stage_reaches(struct stage *stage, enum rpd_phase phase, int within_ms);
 
-/* A pause before the next look at what tells nobody when it changes: memory, and /proc.
+/* A pause before the next look at what changes without an event: memory, and /proc.
  * False if it is the last: the time (of clock_us()) is over, or, at once, the daemon has
  * ended. */
 bool stage_looks_again(struct stage *stage, uint64_t end_us);
@@ -149,7 +149,7 @@ size_t client_reads(int fd, char *buffer, size_t size, int within_ms, bool *ret_
 /* The answer to the probe, if there is one, comes, and begins as it should. */
 bool client_is_answered(struct stage *stage, int fd, int within_ms);
 
-/* A new client, who asks, is answered, and leaves. Without a probe: who connects, and finds
+/* A new client that asks, is answered, and leaves. Without a probe: one that connects, and finds
  * the daemon alive. */
 bool stage_answers(struct stage *stage);
 

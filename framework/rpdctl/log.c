@@ -61,7 +61,7 @@ static off_t find_tail(int fd, off_t size, long lines)
     return 0;
 }
 
-/* False: nobody reads it. */
+/* False: the reader has gone. */
 static bool copy_from(int fd, off_t *at)
 {
     static char block[TAIL_BLOCK];
@@ -83,7 +83,7 @@ static int open_it(const char *path)
     return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-/* Until nobody reads. (What was renamed is read to its end first: its writer may be late.) */
+/* Until the reader has gone. (What was renamed is read to its end first: its writer may be late.) */
 static void follow(const char *path, int *fd, off_t *at)
 {
     struct pollfd reader = {.fd = STDOUT_FILENO};
@@ -153,7 +153,7 @@ static int show_journal(const struct request *request, pid_t pid)
 
 /* ---- where it goes --------------------------------------------------------------------------- */
 
-/* Of one whose lines go to stderr, whoever has made that. False: that is no file. */
+/* Of one whose lines go to stderr, whatever has made that. False: that is no file. */
 static bool find_stderr(pid_t pid, char path[PATH_MAX])
 {
     char link[48];

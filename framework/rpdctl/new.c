@@ -1,5 +1,7 @@
 /* rpdctl new: writes the project of a new plugin. All of its files or, where one
  * cannot be written, none. */
+#include "base/nearest.h"
+#include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
 #include "rpdctl/rpdctl.h"
 #include "rpdctl/templates.h"
@@ -14,13 +16,18 @@
 enum { PROJECT_NAME_MAX = 63 };
 
 static const char help[] =
-    "Usage: rpdctl new NAME\n"
+    "Usage: rpdctl new [--kind KIND] NAME\n"
     "\n"
     "Writes ./NAME: the project of a plugin that builds, passes its test and runs.\n"
     "\n"
     "    rpdctl new demo && cd demo\n"
     "    cmake -B build && cmake --build build && ctest --test-dir build\n"
     "    rpd build/demo.so\n"
+    "\n"
+    "      --kind lines   requests of one line, and a state that is loaded; the default\n"
+    "      --kind frames  messages that say how long they are\n"
+    "      --kind jobs    answers that take a while, and are made by workers\n"
+    "      --kind cpp     as lines, in C++17\n"
     "\n"
     "NAME becomes the backend's and the service's: a to z, 0 to 9 and _, starting\n"
     "with a letter, at most 63 of them.\n"
@@ -58,59 +65,90 @@ static const char *name_mistake(const char *name)
 
 /* ---- files ----------------------------------------------------------------------------- */
 
-/* The text, with the name for each word. */
-static void write_named(FILE *stream, const char *text, const char *name)
+struct project {
+    const char *name;
+    const struct rpdctl_kind *kind;
+};
+
+/* What stands at a place of a text, if it is a word; its length, or 0. */
+static size_t word_at(const struct project *project, const char *at, const char **ret_text)
 {
     const size_t size = strlen(RPDCTL_TEMPLATE_WORD);
 
-    for (const char *word; (word = strstr(text, RPDCTL_TEMPLATE_WORD)); text = word + size) {
-        fwrite(text, 1, (size_t)(word - text), stream);
-        fputs(name, stream);
+    *ret_text = project->name;
+    if (strncmp(at, RPDCTL_TEMPLATE_WORD, size) == 0)
+        return size;
+    for (size_t i = 0; *at == '@' && i < RPDCTL_KIND_WORDS; i++) {
+        const struct rpdctl_word *word = &project->kind->words[i];
+
+        *ret_text = word->text;
+        if (strncmp(at, word->word, strlen(word->word)) == 0)
+            return strlen(word->word);
     }
-    fputs(text, stream);
+    return 0;
+}
+
+/* The text, with what stands for each word; so is what replaces one of the kind's. */
+static void write_text(FILE *stream, const char *text, const struct project *project)
+{
+    while (*text) {
+        const char *replacement;
+        const size_t size = word_at(project, text, &replacement);
+
+        if (size == 0)
+            fputc(*text, stream);
+        else if (*text == '@')
+            write_text(stream, replacement, project);
+        else
+            fputs(replacement, stream);
+        text += size > 0 ? size : 1;
+    }
 }
 
 static void name_file(char path[NAME_MAX + 1], const struct rpdctl_template *template,
-                      const char *name)
+                      const struct project *project)
 {
-    const size_t size = strlen(RPDCTL_TEMPLATE_WORD);
+    FILE *stream = fmemopen(path, NAME_MAX + 1, "w");
 
-    if (strncmp(template->name, RPDCTL_TEMPLATE_WORD, size) == 0)
-        snprintf(path, NAME_MAX + 1, "%s%s", name, template->name + size);
-    else
-        snprintf(path, NAME_MAX + 1, "%s", template->name);
+    path[0] = '\0';
+    if (!stream)
+        return; /* no file can have that name */
+    write_text(stream, template->name, project);
+    fclose(stream);
 }
 
-static int write_file(int directory, const struct rpdctl_template *template, const char *name)
+static int write_file(int directory, const struct rpdctl_template *template,
+                      const struct project *project)
 {
     char path[NAME_MAX + 1];
     FILE *stream;
     int fd;
 
-    name_file(path, template, name);
+    name_file(path, template, project);
     fd = openat(directory, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                 template->is_program ? 0755 : 0644);
     stream = fd < 0 ? NULL : fdopen(fd, "w");
     if (!stream)
         return -1;
-    write_named(stream, template->text, name);
+    write_text(stream, template->text, project);
     const bool failed = ferror(stream) || fchmod(fd, template->is_program ? 0755 : 0644) < 0;
     return fclose(stream) != 0 || failed ? -1 : 0;
 }
 
-static void remove_project(int directory, const char *name)
+static void remove_project(int directory, const struct project *project)
 {
     char path[NAME_MAX + 1];
 
     for (const struct rpdctl_template *at = rpdctl_templates; at->name; at++) {
-        name_file(path, at, name);
+        name_file(path, at, project);
         unlinkat(directory, path, 0);
     }
-    rmdir(name);
+    rmdir(project->name);
 }
 
-static int make_project(const char *name)
+static int make_project(const struct project *project)
 {
+    const char *name = project->name;
     int directory, cause;
 
     if (mkdir(name, 0755) < 0) {
@@ -121,10 +159,10 @@ static int make_project(const char *name)
     }
     directory = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (const struct rpdctl_template *at = rpdctl_templates; at->name; at++) {
-        if (directory >= 0 && write_file(directory, at, name) == 0)
+        if (directory >= 0 && write_file(directory, at, project) == 0)
             continue;
         cause = errno;
-        remove_project(directory, name);
+        remove_project(directory, project);
         rpdctl_say("new: ./%s: cannot write it: %s; nothing was left", name, strerror(cause));
         return RPDCTL_NO;
     }
@@ -138,16 +176,42 @@ static int make_project(const char *name)
     return 0;
 }
 
+/* ---- the command ------------------------------------------------------------------------- */
+
+static int take_kind(void *arg, int option, char **argv)
+{
+    struct project *project = arg;
+    char hint[NEAREST_HINT_MAX];
+    struct nearest nearest;
+
+    (void)option;
+    nearest_start(&nearest, optarg);
+    for (project->kind = rpdctl_kinds; project->kind->name; project->kind++) {
+        if (strcmp(project->kind->name, optarg) == 0)
+            return 0;
+        nearest_try(&nearest, project->kind->name);
+    }
+    return rpdctl_refuse(argv[0], "--kind %s: expected lines, frames, jobs or cpp%s", optarg,
+                         nearest_hint(&nearest, hint));
+}
+
 static int run(int argc, char **argv)
 {
+    static const struct option options[] = {{"kind", required_argument, NULL, 'k'},
+                                            {NULL, 0, NULL, 0}};
+    struct project project = {NULL, rpdctl_kinds};
     const char *mistake;
+    int code = rpdctl_take_options(argc, argv, ":", options, take_kind, &project);
 
-    if (argc != 2)
+    if (code)
+        return code;
+    if (optind + 1 != argc)
         return rpdctl_refuse(argv[0], "one name is needed");
-    mistake = name_mistake(argv[1]);
+    project.name = argv[optind];
+    mistake = name_mistake(project.name);
     if (mistake)
-        return rpdctl_refuse(argv[0], "%s: %s", argv[1], mistake);
-    return make_project(argv[1]);
+        return rpdctl_refuse(argv[0], "%s: %s", project.name, mistake);
+    return make_project(&project);
 }
 
 const struct rpdctl_command rpdctl_new = {

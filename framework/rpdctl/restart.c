@@ -1,5 +1,5 @@
 /* rpdctl restart: stops a service and starts it again, as it was started: by the
- * arguments of its process. Both happen in one turn of ensure's queue, so that nobody who
+ * arguments of its process. Both happen in one turn of ensure's queue, so that no caller that
  * ensures it meanwhile starts another one in between.
  *
  * What a service manager has started is the manager's to start again. */

@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_ensure,  &rpdctl_status,  &rpdctl_health, &rpdctl_wait,         &rpdctl_stop,
-    &rpdctl_restart, &rpdctl_forget,  &rpdctl_check,  &rpdctl_check_daemon, &rpdctl_describe,
-    &rpdctl_new,     &rpdctl_metrics, &rpdctl_log,    &rpdctl_timeline,     &rpdctl_clients,
+    &rpdctl_ensure,  &rpdctl_status,       &rpdctl_health,   &rpdctl_wait,
+    &rpdctl_stop,    &rpdctl_restart,      &rpdctl_forget,   &rpdctl_connect,
+    &rpdctl_check,   &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
+    &rpdctl_metrics, &rpdctl_log,          &rpdctl_timeline, &rpdctl_clients,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -114,13 +115,13 @@ static int dispatch(int argc, char **argv)
 }
 
 /* Otherwise what is opened first is printed to. They are opened the wrong way round,
- * so that whoever closed stdout hears that nothing can be written. */
+ * so that a closed stdout is reported. */
 static void open_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 &&
             open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-            return; /* who cannot do that will hear of the next thing that fails */
+            return; /* a process that cannot do that will hear of the next thing that fails */
 }
 
 int main(int argc, char **argv)

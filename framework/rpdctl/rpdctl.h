@@ -1,4 +1,4 @@
-/* rpdctl: the command beside rpd, for those who run services or write plugins. Each of its
+/* rpdctl: the command beside rpd, for users that run services or write plugins. Each of its
  * commands is one file, with one of these. */
 #ifndef FRAMEWORK_RPDCTL_H
 #define FRAMEWORK_RPDCTL_H
@@ -16,7 +16,8 @@ struct rpdctl_command {
 };
 
 extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_clients,
-    rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_log, rpdctl_metrics,
-    rpdctl_new, rpdctl_restart, rpdctl_status, rpdctl_stop, rpdctl_timeline, rpdctl_wait;
+    rpdctl_connect, rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_log,
+    rpdctl_metrics, rpdctl_new, rpdctl_restart, rpdctl_status, rpdctl_stop, rpdctl_timeline,
+    rpdctl_wait;
 
 #endif

@@ -1,5 +1,5 @@
 /* What those commands of rpdctl share that look at running services: the run-time
- * directory, and how an end is told. */
+ * directory, and how an end is reported. */
 #ifndef FRAMEWORK_RPDCTL_SERVICE_H
 #define FRAMEWORK_RPDCTL_SERVICE_H
 

@@ -18,8 +18,8 @@ enum {
     BOUND_MS = 10000,
     LOADING_MS = 5000,
     READY_MS = 20000,
-    STOP_MS = 5000,
-    GONE_MS = 1000, /* between its last descriptor and its end */
+    STOP_MS = 10000, /* drain_s, a second, and what a busy machine takes */
+    GONE_MS = 1000,  /* between its last descriptor and its end */
     LOOK_MS = 2
 };
 

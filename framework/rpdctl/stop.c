@@ -202,7 +202,7 @@ static int end_it(const struct rpdctl_stop_request *request, int runtime_dirfd,
     if (send_to(runtime_dirfd, instance, pidfd, SIGTERM) < 0)
         return RPDCTL_NO;
     if (is_stopped(instance))
-        rpdctl_say("stop: %s: process %d is suspended, and can end only when it goes on: kill "
+        rpdctl_say("stop: %s: process %d is suspended, and can end only when it continues: kill "
                    "-CONT %d",
                    instance->service, (int)instance->pid, (int)instance->pid);
     if (instance_wait_end(runtime_dirfd, instance, pidfd, clock_us() + limit_us) < 0) {
@@ -257,8 +257,8 @@ static int say_cannot_signal(const struct rpdctl_stop_request *request, int runt
                    "nothing was ended",
                    request->service, (int)instance->pid);
     else if (cause == EPERM)
-        rpdctl_say("stop: %s: its page names process %d, which is not of the user to whom its lock "
-                   "belongs; nothing was ended",
+        rpdctl_say("stop: %s: its page names process %d, which is not of the user that its lock "
+                   "belongs to; nothing was ended",
                    request->service, (int)instance->pid);
     else
         rpdctl_say("stop: %s: process %d: %s", request->service, (int)instance->pid,
@@ -287,7 +287,7 @@ static int stop(const struct rpdctl_stop_request *request, int runtime_dirfd,
     return code;
 }
 
-/* One that has its lock and no page yet says who it is in a moment, or has failed. */
+/* One that has its lock and no page yet says what it is in a moment, or has failed. */
 static int look(const struct rpdctl_stop_request *request, int runtime_dirfd, struct instance *ret)
 {
     enum instance_outcome outcome;

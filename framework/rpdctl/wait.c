@@ -121,7 +121,7 @@ static int answer(const struct request *request, int runtime_dirfd, const struct
     }
 }
 
-/* Whoever waits for what nobody has started should know it. */
+/* A user that waits for a service that was not started should know it. */
 static void say_what_for(const struct request *request, const struct instance *instance)
 {
     const bool is_there = instance && instance->verdict != STATE_DEAD;
@@ -130,11 +130,11 @@ static void say_what_for(const struct request *request, const struct instance *i
         request->deadline_us <= clock_us())
         return;
     if (is_there)
-        rpdctl_say("wait: %s: pid %d is on its way out; waits until the next one is %s",
-                   request->service, (int)instance->pid, goal_text(request->goal));
+        rpdctl_say("wait: %s: pid %d is ending; waiting until the next one is %s", request->service,
+                   (int)instance->pid, goal_text(request->goal));
     else
-        rpdctl_say("wait: %s: does not run; waits until somebody starts it, and it is %s%s",
-                   request->service, goal_text(request->goal),
+        rpdctl_say("wait: %s: not running; waiting until it is started and %s%s", request->service,
+                   goal_text(request->goal),
                    request->timeout_us == INSTANCE_FOR_EVER ? " (--timeout limits that)" : "");
 }
 
@@ -172,7 +172,7 @@ static void look_and_say(const struct request *request, int runtime_dirfd)
     instance_finish(&instance);
 }
 
-/* One that is loaded, and suspended or stalled, serves nobody. It is looked at again: no
+/* One that is loaded, and suspended or stalled, serves no client. It is looked at again: no
  * event says that it goes on. */
 static bool must_wait_on(const struct request *request, const struct instance *instance,
                          enum instance_outcome outcome)

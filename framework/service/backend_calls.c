@@ -29,14 +29,10 @@ void rpd_log(const struct rpd_service *service, enum rpd_log_level level, const 
     va_end(arguments);
 }
 
-static const struct option_value *option(const struct rpd_service *service, const char *name,
-                                         enum rpd_option_type type)
+static _Noreturn void refuse_option(const struct rpd_service *service, const char *name)
 {
-    const struct option_value *value = options_find(&service->options, name, type);
     struct error error;
 
-    if (value)
-        return value;
     error_set(&error, EXIT_INTERNAL, "option", service->plugin.path,
               "its code asks for \"%s\", which its table does not have, or has with another type; "
               "add it there",
@@ -47,6 +43,16 @@ static const struct option_value *option(const struct rpd_service *service, cons
     _exit(EXIT_INTERNAL);
 }
 
+static const struct option_value *option(const struct rpd_service *service, const char *name,
+                                         enum rpd_option_type type)
+{
+    const struct option_value *value = options_find(&service->options, name, type);
+
+    if (value)
+        return value;
+    refuse_option(service, name);
+}
+
 const char *rpd_option_string(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_STRING_TYPE)->string;
@@ -55,6 +61,34 @@ const char *rpd_option_string(const struct rpd_service *service, const char *nam
 const char *rpd_option_secret(const struct rpd_service *service, const char *name)
 {
     return option(service, name, RPD_OPTION_SECRET_TYPE)->string;
+}
+
+/* One of another kind is a mistake, too. */
+static const struct option_value *detailed(const struct rpd_service *service, const char *name,
+                                           bool is_list)
+{
+    const struct option_value *value = option(service, name, RPD_OPTION_STRING_TYPE);
+
+    if (is_list ? (value->detail.flags & RPD_OPTION_IS_LIST) != 0 : value->detail.choices != NULL)
+        return value;
+    refuse_option(service, name);
+}
+
+size_t rpd_option_count(const struct rpd_service *service, const char *name)
+{
+    return detailed(service, name, true)->item_count;
+}
+
+const char *rpd_option_item(const struct rpd_service *service, const char *name, size_t index)
+{
+    const struct option_value *value = detailed(service, name, true);
+
+    return index < value->item_count ? value->items[index] : NULL;
+}
+
+int rpd_option_choice(const struct rpd_service *service, const char *name)
+{
+    return detailed(service, name, false)->choice;
 }
 
 int64_t rpd_option_integer(const struct rpd_service *service, const char *name)

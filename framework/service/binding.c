@@ -7,7 +7,7 @@
 
 enum { PORT_TRIES = 16 };
 
-/* A unix path is claimed first, and its lock says who has it; other addresses
+/* A unix path is claimed first, and its lock says what has it; other addresses
  * have no lock. */
 static int name_holder(const struct rpd_listener *listener, int runtime_dirfd, struct error *error)
 {

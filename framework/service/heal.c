@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Only what must not be shared ends the service: another owner. The rest, a shortage
- * or a directory that has gone, may be over soon, and nobody will tell. */
+ * or a directory that has gone, may be over soon, and no event reports that. */
 static void heal_failed(struct rpd_service *service, const struct error *error)
 {
     if (error->code == EXIT_RUNNING) {
@@ -35,7 +35,7 @@ static bool concerns(const struct rpd_listener *listener, const char *file_name)
            strcmp(file_name, listener->claim.lock_name) == 0;
 }
 
-/* Whoever removes files again and again does not fill the log. */
+/* A program that removes files again and again does not fill the log. */
 static void tell_healed(struct rpd_service *service, const char *what, const char *how)
 {
     enum { A_SECOND_US = 1000000, LINES = 10 };
@@ -45,13 +45,13 @@ static void tell_healed(struct rpd_service *service, const char *what, const cha
         return;
     if (now_us - service->healed_us > A_SECOND_US) {
         if (service->healed > LINES)
-            log_line(RPD_LOG_WARNING, service->name, "%u more files were removed by somebody",
+            log_line(RPD_LOG_WARNING, service->name, "%u more files were removed",
                      service->healed - LINES);
         service->healed_us = now_us;
         service->healed = 0;
     }
     if (service->healed++ < LINES)
-        log_line(RPD_LOG_WARNING, service->name, "%s was %s; it is there again", what, how);
+        log_line(RPD_LOG_WARNING, service->name, "%s was %s; recreated", what, how);
 }
 
 static void heal_listener(struct rpd_service *service, struct attachment *attachment)
@@ -65,14 +65,14 @@ static void heal_listener(struct rpd_service *service, struct attachment *attach
         heal_failed(service, &error);
     if (healed <= 0)
         return;
-    tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed by somebody");
+    tell_healed(service, attachment->listener.text, was_closed ? "closed" : "removed");
     /* Under the policy "backlog" they now wait in the hold for what they waited
      * for there. */
     if (attachment->attached)
         acceptor_take_queued(&attachment->acceptor, old_fd);
     if (attachment->acceptor.started &&
         acceptor_switch(&attachment->acceptor, attachment->listener.fd) < 0)
-        log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is no longer accepted from",
+        log_line(RPD_LOG_ERROR, service->name, "out of memory: no longer accepting clients on %s",
                  attachment->listener.text);
     close(old_fd);
 }
@@ -82,12 +82,11 @@ static void heal_file(struct rpd_service *service, const struct whole_file *file
     struct error error;
 
     if (healed > 0)
-        tell_healed(service, file->name, "removed by somebody");
+        tell_healed(service, file->name, "removed");
     if (healed >= 0)
         return;
     error_set(&error, EXIT_RECORD, "publish", file->name,
-              "it was removed by somebody, and cannot be made again: %s; free space",
-              strerror(errno));
+              "it was removed, and cannot be made again: %s; free space", strerror(errno));
     heal_failed(service, &error);
 }
 

@@ -38,6 +38,8 @@ static void show_metrics(struct rpd_service *service)
     rpd_metric_set(metrics[METRIC_CLIENTS_LEFT], (int64_t)service->hold.left);
     rpd_metric_set(metrics[METRIC_CLIENTS_REFUSED_WARMUP], (int64_t)service->refused);
     rpd_metric_set(metrics[METRIC_CLIENTS_REFUSED_PEER], (int64_t)places->refused);
+    rpd_metric_set(metrics[METRIC_CLIENTS_CUT + (int)CONN_LIMIT_MEMORY],
+                   (int64_t)places->short_of_memory);
     rpd_metric_set(metrics[METRIC_ACCEPT_PAUSES], (int64_t)accept_pauses(service));
     rpd_metric_set(metrics[METRIC_BUFFERS], (int64_t)service->conns.memory.held);
     rpd_metric_set(metrics[METRIC_JOBS], (int64_t)service->jobs.count);
@@ -55,7 +57,7 @@ void service_show(struct rpd_service *service)
     STORE(page->clients_accepted, service->places.accepted);
     STORE(page->clients_refused, service->refused + service->places.refused);
     STORE(page->clients_left, service->hold.left);
-    STORE(page->clients_cut, service->conns.cut);
+    STORE(page->clients_cut, service->conns.cut + service->places.short_of_memory);
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
     STORE(page->jobs_refused, service->jobs.refused);
@@ -71,7 +73,7 @@ static bool accepting_pauses(const struct rpd_service *service)
     return false;
 }
 
-/* Somebody is here, or came and went since this was last asked. */
+/* A client is here, or came and went since this was last asked. */
 static bool is_busy(struct rpd_service *service)
 {
     const uint64_t accepted_before = service->accepted_before;
@@ -95,7 +97,7 @@ void service_describe_progress(const struct rpd_service *service, char *text, si
     snprintf(text, size, "%d %%%s", (int)(progress.fraction * 100), left);
 }
 
-/* For those who watch the log of a long load. */
+/* For readers of the log of a long load. */
 static void log_progress(struct rpd_service *service, uint64_t now_us)
 {
     char text[80];
@@ -150,16 +152,25 @@ void service_wake(struct rpd_service *service, uint64_t now_us)
     state_page_wake(&service->state_page, now_us);
 }
 
+static uint64_t idle_limit_us(const struct rpd_service *service)
+{
+    const int configured_s = service->config->idle_exit_s;
+
+    return (configured_s == IDLE_EXIT_OF_BACKEND ? (uint64_t)service->plugin.backend.idle_exit_s
+                                                 : (uint64_t)configured_s) *
+           1000000;
+}
+
 uint64_t service_idle_due_us(const struct rpd_service *service)
 {
-    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+    const uint64_t limit_us = idle_limit_us(service);
 
     return limit_us > 0 ? service->busy_us + limit_us : UINT64_MAX;
 }
 
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us)
 {
-    const uint64_t limit_us = (uint64_t)service->config->idle_exit_s * 1000000;
+    const uint64_t limit_us = idle_limit_us(service);
 
     return limit_us > 0 && service->phase == RPD_PHASE_READY &&
            now_us - service->busy_us >= limit_us;

@@ -152,7 +152,7 @@ int service_resolve(struct rpd_service *service, const char *runtime_dir, struct
         room += endpoint_is_two(&config->listen[i]);
     service->attachments = calloc(room, sizeof *service->attachments);
     if (!service->attachments)
-        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "config", service->name, "out of memory");
     for (size_t i = 0; i < count; i++)
         if (resolve_one(service, config->listen_count > 0 ? &config->listen[i] : &preset,
                         runtime_dir, error) < 0)
@@ -240,8 +240,11 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
 int service_check_options(struct rpd_service *service, const struct config *config,
                           struct error **ret_errors, size_t *ret_count)
 {
-    return options_make(&service->options, service->plugin.backend.options, service->plugin.path,
-                        config, service->config, ret_errors, ret_count);
+    const struct option_tables tables = {service->plugin.backend.options,
+                                         service->plugin.backend.option_details};
+
+    return options_make(&service->options, &tables, service->plugin.path, config, service->config,
+                        ret_errors, ret_count);
 }
 
 /* A failure that the backend can do without is none. */
@@ -324,7 +327,7 @@ int service_publish_record(struct rpd_service *service, int runtime_dirfd, const
     int written;
 
     if (!endpoints)
-        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "publish", service->name, "out of memory");
     for (size_t i = 0; i < service->attachment_count; i++)
         endpoints[i] = service->attachments[i].listener.text;
     content.service = service->name;

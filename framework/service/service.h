@@ -7,7 +7,7 @@
  *               ▼ │ retry                 │        clients      loads,      backend's
  *             (a run failed) ─────────────┘        finish       jobs end    stop, unload
  *
- * A service knows nothing of others, nor of the daemon but what it tells it
+ * A service knows nothing of others, nor of the daemon except what it reports
  * through service_events. */
 #ifndef FRAMEWORK_SERVICE_H
 #define FRAMEWORK_SERVICE_H
@@ -30,6 +30,7 @@
 #include "service/state_claims.h"
 #include "work/jobs.h"
 #include "work/loading.h"
+#include "work/timers.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -43,11 +44,13 @@ struct service_events {
     void (*degraded)(void *daemon, struct rpd_service *service);
     /* It cannot go on: the daemon must stop with this. */
     void (*failed)(void *daemon, struct rpd_service *service, const struct error *error);
+    /* Its backend wants the daemon to stop. */
+    void (*stop_asked)(void *daemon, struct rpd_service *service, const char *why);
     /* error: of its unload; NULL: it has none. */
     void (*stopped)(void *daemon, struct rpd_service *service, const struct error *error);
 };
 
-/* A listener and who gets its clients. */
+/* A listener, and what gets its clients. */
 struct attachment {
     struct rpd_listener listener; /* first: rpd_accept() is given this */
     struct rpd_service *service;
@@ -88,6 +91,9 @@ struct rpd_service {
     struct conn_group conns;
     struct loading loading;
     struct jobs jobs;
+    struct timers timers;
+    _Atomic(void *) data; /* the backend's own */
+    bool load_is_cancelled;
     size_t refused;   /* by the warm-up policy, so far */
     uint64_t busy_us; /* when it last had a client or a job */
     uint64_t accepted_before;
@@ -102,8 +108,8 @@ struct rpd_service {
     uint64_t warming_since_us;
     char trouble[256];            /* what the backend cannot do now; "": nothing */
     _Atomic uint64_t stop_due_us; /* when drain_s is over; 0: no stop is under way */
-    struct error error;           /* of the backend's serve */
-    struct error unload_error;    /* a worker's, until it has unloaded; code 0: none */
+    struct error *error;          /* of the backend's serve, while that runs */
+    struct error *unload_error;   /* a worker's, until it has unloaded; NULL: none */
 };
 
 /* service is the name that the loop declares, which takes no parentheses. */
@@ -139,12 +145,12 @@ size_t service_list_claims(struct rpd_service *service, struct claim **ret_claim
 
 /* Binds what rpd binds: kind by kind, as TCP and abstract names are visible at
  * once. Where an address is taken, the records in the run-time directory may
- * say by whom. */
+ * say by which service. */
 int service_bind_owned(struct rpd_service *service, bool paths, int runtime_dirfd,
                        struct error *error);
-/* "pid 12 (service echo)", for those who find a lock of it held. */
+/* "pid 12 (service echo)", for processes that find a lock of it held. */
 void service_identity(const struct rpd_service *service, char ret_text[LOCK_HOLDER_MAX]);
-/* What its backend wants to own of its state, before anybody is told that it is there. */
+/* What its backend wants to own of its state, before it is announced. */
 int service_claim_state(struct rpd_service *service, struct surroundings *surroundings,
                         struct error *error);
 int service_load_code(struct rpd_service *service, struct surroundings *surroundings,
@@ -165,14 +171,14 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error);
 
-/* Who waits at its adopted listeners is turned away: adoption_turn_away(). */
+/* Clients that wait at its adopted listeners are turned away: adoption_turn_away(). */
 void service_turn_away(const struct rpd_service *service);
 
 /* Says which backlogs are more than the kernel gives. */
 void service_warn_of_backlogs(const struct rpd_service *service);
 
 /* [start] Removes the page and the record that a dead one has left: its name is claimed, and
- * whoever cannot see that its process is gone would take them for the new one's. */
+ * an observer that cannot see that its process is gone would take them for the new one's. */
 void service_clear_remains(const struct rpd_service *service, int runtime_dirfd);
 
 /* Removes what killed starts left beside the sockets, the record and the state page. */
@@ -195,13 +201,13 @@ void service_drain(struct rpd_service *service);
 void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed_us,
                    uint64_t late_us);
 
-/* Nobody has been here for a while, and nothing is to be done: the loop may rest as far as this
+/* No client has been here for a while, and nothing is to be done: the loop may rest as far as this
  * service goes. Then the rest is shown, and its end. */
 bool service_may_rest(const struct rpd_service *service, uint64_t now_us);
 void service_rest(struct rpd_service *service, uint64_t now_us);
 void service_wake(struct rpd_service *service, uint64_t now_us);
 
-/* When it will be idle (service_is_idle()), if nobody comes; UINT64_MAX: never. */
+/* When it will be idle (service_is_idle()), if no client comes; UINT64_MAX: never. */
 uint64_t service_idle_due_us(const struct rpd_service *service);
 
 /* One of its callbacks was slow: says so in the log, the metrics and the state page. */
@@ -219,15 +225,15 @@ void service_describe_progress(const struct rpd_service *service, char *text, si
 /* How long it may be until the next progress of its load, or the end of it. */
 uint64_t service_patience_us(const struct rpd_service *service);
 
-/* Nobody has come for idle_exit_s. */
+/* No client has come for idle_exit_s. */
 bool service_is_idle(const struct rpd_service *service, uint64_t now_us);
 
-/* Nobody finds its unix paths any more, and it is shown as draining, but clients are
+/* No client finds its unix paths any more, and it is shown as draining, but clients are
  * served as before. And back. Only of one that is READY. */
 void service_hide(struct rpd_service *service);
 void service_unhide(struct rpd_service *service);
 
-/* The drain deadline has passed: whoever is left is cut off. */
+/* The drain deadline has passed: clients that are left are cut off. */
 void service_cut_off(struct rpd_service *service);
 
 /* Something happened to a file of this name (NULL: unknown); makes lost locks
@@ -238,7 +244,7 @@ void service_heal(struct rpd_service *service, const char *file_name);
  * damaged. */
 void service_keep_pages(struct rpd_service *service);
 
-/* So that no cleaner takes its files for ones that nobody uses. */
+/* Keeps its files from cleaners of unused files. */
 void service_touch(const struct rpd_service *service);
 
 /* The directory of its files, or of its sockets, is another one now: makes them there. */

@@ -17,6 +17,7 @@
 #include "publish/callback.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void look_later(struct rpd_service *service)
@@ -30,7 +31,7 @@ static struct callback enter(const struct rpd_service *service, enum metric_call
     return callback_enter(service->metrics.metrics, kind, service_owner(service), code);
 }
 
-/* To those who look from outside. */
+/* To observers. */
 static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     const bool is_new = state_page_phase(&service->state_page) != phase;
@@ -43,7 +44,7 @@ static void show_phase(struct rpd_service *service, enum rpd_phase phase)
 static void enter_phase(struct rpd_service *service, enum rpd_phase phase)
 {
     service->phase = phase;
-    if (phase == RPD_PHASE_READY) /* whoever waits for it then finds how much was loaded */
+    if (phase == RPD_PHASE_READY) /* a process that waits for it then finds how much was loaded */
         loading_show(&service->loading);
     service_show(service);
     show_phase(service, phase);
@@ -139,13 +140,18 @@ int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
     if (loop_only_refuses())
         return -1;
     char text[512];
+    struct error unasked;
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return error_set(&service->error, EXIT_SYSTEM, "serve", service->name, "%s", text);
+    return error_set(service->error ? service->error : &unasked, EXIT_SYSTEM, "serve",
+                     service->name, "%s", text);
 }
+
+/* Of any service: better than of none. */
+static struct error without_memory;
 
 void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
 {
@@ -155,7 +161,11 @@ void rpd_unload_fail(struct rpd_service *service, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    error_set(&service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
+    if (!service->unload_error)
+        service->unload_error = calloc(1, sizeof *service->unload_error);
+    if (!service->unload_error)
+        service->unload_error = &without_memory;
+    error_set(service->unload_error, EXIT_SYSTEM, "unload", service->name, "%s", text);
 }
 
 int rpd_unload_time_left_ms(const struct rpd_service *service)
@@ -203,13 +213,6 @@ struct event_base *rpd_service_event_base(const struct rpd_service *service)
     return service->base;
 }
 
-int rpd_job_submit(struct rpd_service *service, rpd_job_run_fn run, rpd_job_done_fn done, void *arg)
-{
-    if (loop_only_refuses())
-        return -1;
-    return jobs_submit(&service->jobs, run, done, arg);
-}
-
 struct rpd_progress rpd_service_progress(const struct rpd_service *service)
 {
     loop_only_warns();
@@ -231,7 +234,7 @@ static void on_state(struct rpd_service *service, void *state)
     service->conns.state = state;
 }
 
-/* Those whom the policy has kept waiting. */
+/* The clients that the policy has kept waiting. */
 static void let_in(struct rpd_service *service)
 {
     hold_open(&service->hold);
@@ -239,7 +242,7 @@ static void let_in(struct rpd_service *service)
         return;
     for (size_t i = 0; i < service->attachment_count; i++)
         if (start_accepting(&service->attachments[i]) < 0)
-            log_line(RPD_LOG_ERROR, service->name, "out of memory: %s is not accepted from",
+            log_line(RPD_LOG_ERROR, service->name, "out of memory: not accepting clients on %s",
                      service->attachments[i].listener.text);
 }
 
@@ -281,19 +284,39 @@ static void on_load_failed(struct rpd_service *service, const char *why)
     struct error error;
 
     error_set(&error, EXIT_LOAD, "load", service->name, "%s", why);
-    if (service->loading.refusal) { /* told as it is */
+    if (service->loading.refusal) { /* as it is */
         error.code = EXIT_RUNNING;
         snprintf(error.text, sizeof error.text, "%s", why);
     }
     service->events->failed(service->daemon, service, &error);
 }
 
+static void on_part(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+    struct callback call;
+
+    if (!backend->on_part)
+        return;
+    call = enter(service, METRIC_ON_PART, (foreign_code)backend->on_part);
+    backend->on_part(service, name, outcome);
+    callback_leave(&call);
+}
+
 /* ---- the end, step by step --------------------------------------------------------- */
 
 static void on_load_cancelled(struct rpd_service *service)
 {
+    service->load_is_cancelled = true;
+    look_later(service);
+}
+
+static void stop_backend(struct rpd_service *service)
+{
     const struct rpd_backend *backend = &service->plugin.backend;
 
+    service->load_is_cancelled = false; /* once */
+    timers_close(&service->timers);
     if (service->backend_serves && backend->stop) {
         const struct callback call = enter(service, METRIC_STOP, (foreign_code)backend->stop);
 
@@ -309,8 +332,7 @@ static void on_unloaded(struct rpd_service *service)
     service->phase = RPD_PHASE_STOPPED; /* the page says so when it is removed */
     service_show(service);
     log_line(RPD_LOG_INFO, service->name, "stopped");
-    service->events->stopped(service->daemon, service,
-                             service->unload_error.code ? &service->unload_error : NULL);
+    service->events->stopped(service->daemon, service, service->unload_error);
 }
 
 static void look(evutil_socket_t fd, short what, void *arg)
@@ -328,6 +350,8 @@ static void look(evutil_socket_t fd, short what, void *arg)
     if (service->phase == RPD_PHASE_STOPPING && service->jobs.count == 0 &&
         service->loading.phase != LOADING_CANCELLED)
         loading_cancel(&service->loading);
+    if (service->load_is_cancelled && jobs_close_posts(&service->jobs))
+        stop_backend(service);
 }
 
 static void withdraw(struct rpd_service *service)
@@ -337,8 +361,8 @@ static void withdraw(struct rpd_service *service)
         struct rpd_listener *listener = &attachment->listener;
 
         listener_withdraw(listener);
-        /* Whoever is queued found us before we withdrew. An adopted listener's
-         * queue is not ours: whoever made it may start another of us. Without a
+        /* Queued clients found us before we withdrew. An adopted listener's
+         * queue is not ours: its maker may start another of us. Without a
          * state they are accepted for an end of file in place of a reset. */
         if (attachment->attached && listener->way != LISTENER_ADOPTED)
             acceptor_take_queued(&attachment->acceptor, listener->fd);
@@ -381,7 +405,7 @@ void service_cut_off(struct rpd_service *service)
 
 /* ---- an idle exit ---------------------------------------------------------------------- */
 
-/* For whoever finds no path the page has the reason, before and after. */
+/* For observers that find no path the page has the reason, before and after. */
 void service_hide(struct rpd_service *service)
 {
     show_phase(service, RPD_PHASE_DRAINING);
@@ -394,7 +418,7 @@ void service_unhide(struct rpd_service *service)
     for (size_t i = 0; i < service->attachment_count; i++)
         listener_restore(&service->attachments[i].listener);
     show_phase(service, RPD_PHASE_READY);
-    /* Whoever removed something meanwhile was not heard. */
+    /* What was removed meanwhile was not noticed. */
     service_heal(service, NULL);
 }
 
@@ -410,7 +434,8 @@ static int attach_all(struct rpd_service *service, struct error *error)
         struct callback call;
         int served;
 
-        error_set(&service->error, EXIT_SYSTEM, "serve", service->name,
+        service->error = error;
+        error_set(error, EXIT_SYSTEM, "serve", service->name,
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
@@ -418,10 +443,9 @@ static int attach_all(struct rpd_service *service, struct error *error)
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
         callback_leave(&call);
-        if (served < 0) {
-            *error = service->error;
+        service->error = NULL;
+        if (served < 0)
             return -1;
-        }
         if (!attachment->attached)
             return error_set(error, EXIT_CONTRACT, "serve", service->plugin.path,
                              "its serve() returned without attaching to %s; call rpd_accept() or "
@@ -436,6 +460,7 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     static const struct loading_events events = {
         .state = on_state,
         .ready = on_ready,
+        .part = on_part,
         .trouble = on_load_trouble,
         .failed = on_load_failed,
         .refused = on_load_refused,
@@ -468,6 +493,11 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
                                   .owner = service_owner(service),
                                   .metrics = service->metrics.metrics,
                                   .emptied = look_later};
+    service->conns.jobs = &service->jobs;
+    service->timers = (struct timers){.base = loop->base,
+                                      .service = service,
+                                      .owner = service_owner(service),
+                                      .metrics = service->metrics.metrics};
     service->look = event_new(loop->base, -1, 0, look, service);
     return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0
@@ -479,7 +509,7 @@ int service_serve(struct rpd_service *service, struct conn_loop *loop, struct po
                   struct error *error)
 {
     if (prepare(service, loop, pool) < 0)
-        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "serve", service->name, "out of memory");
     service->warming_since_us = service->progress_told_us = clock_us();
     enter_phase(service, RPD_PHASE_WARMING);
     if (service->warmup == RPD_WARMUP_SERVE)
@@ -497,9 +527,14 @@ void service_unserve(struct rpd_service *service)
     hold_finish(&service->hold);
     conn_group_finish(&service->conns);
     places_finish(&service->places);
+    timers_close(&service->timers);
+    jobs_finish(&service->jobs);
     loading_finish(&service->loading);
     if (service->look)
         event_free(service->look);
     service->look = NULL;
     service->base = NULL;
+    if (service->unload_error != &without_memory)
+        free(service->unload_error);
+    service->unload_error = NULL;
 }

@@ -14,7 +14,7 @@ static bool is_accept(const struct rpd_service *service, foreign_code code)
     return false;
 }
 
-/* (Those of jobs, and of parts that are attached, are not in the descriptor.) */
+/* (Those of jobs, timers, posts, and of parts that are attached are not in the descriptor.) */
 static enum metric_callback kind_of(const struct rpd_service *service, foreign_code code)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
@@ -30,6 +30,7 @@ static enum metric_callback kind_of(const struct rpd_service *service, foreign_c
         {(foreign_code)backend->serve, METRIC_SERVE},
         {(foreign_code)backend->on_drain, METRIC_ON_DRAIN},
         {(foreign_code)backend->stop, METRIC_STOP},
+        {(foreign_code)backend->on_part, METRIC_ON_PART},
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -39,6 +40,10 @@ static enum metric_callback kind_of(const struct rpd_service *service, foreign_c
         return METRIC_ACCEPT;
     if (conn_is_busy_answer(code))
         return METRIC_ON_BUSY;
+    if (service->jobs.is_in_post)
+        return METRIC_POST;
+    if (service->timers.is_in_call)
+        return METRIC_TIMER;
     return loading_attaches(&service->loading, code) ? METRIC_ATTACH : METRIC_DONE;
 }
 

@@ -151,7 +151,7 @@ static int take(struct state_claims *claims, struct state_claim **state, const c
         return error_set(error, EXIT_CONTRACT, STEP, "rpd_claim_state()",
                          "it was called without a path; name the file or directory");
     if (!*state)
-        return error_set(error, EXIT_SYSTEM, STEP, path, "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, STEP, path, "out of memory");
     (*state)->claim.dirfd = (*state)->claim.lock.fd = -1;
     if (find_place(path, &place, error) < 0 || prepare(*state, &place, path, identity, error) < 0)
         return -1;
@@ -182,8 +182,10 @@ int state_claims_take(struct state_claims *claims, const char *path, const char 
         state->claim.dirfd = state->claim.lock.fd = -1;
     pthread_mutex_lock(&claims->mutex);
     failed = take(claims, &state, path, identity, error);
-    if (failed)
-        claims->error = *error;
+    if (failed && !claims->error)
+        claims->error = malloc(sizeof *claims->error);
+    if (failed && claims->error)
+        *claims->error = *error;
     pthread_mutex_unlock(&claims->mutex);
     discard(state);
     return failed;
@@ -222,11 +224,16 @@ bool state_claims_hold(struct state_claims *claims, const char *path)
 
 bool state_claims_failure(struct state_claims *claims, struct error *ret)
 {
+    struct error *error;
+
     pthread_mutex_lock(&claims->mutex);
-    *ret = claims->error;
-    claims->error.code = EXIT_STOPPED;
+    error = claims->error;
+    claims->error = NULL;
     pthread_mutex_unlock(&claims->mutex);
-    return ret->code != EXIT_STOPPED;
+    if (error)
+        *ret = *error;
+    free(error);
+    return error != NULL;
 }
 
 void state_claims_release(struct state_claims *claims)
@@ -237,4 +244,6 @@ void state_claims_release(struct state_claims *claims)
         claims->list = state->next;
         discard(state);
     }
+    free(claims->error);
+    claims->error = NULL;
 }

@@ -20,14 +20,14 @@ struct state_claim;
 struct state_claims {
     pthread_mutex_t mutex;
     struct state_claim *list;
-    struct error error; /* why the last one that failed did; code 0: none has, or it was taken */
+    struct error *error; /* why the last one that failed did; NULL: none has, or it was taken */
 };
 
 /* [start] */
 void state_claims_init(struct state_claims *claims);
 
 /* [start][worker] Waits a moment for an owner that is about to end. 0: it is ours, perhaps since
- * long. 75 names who has it. */
+ * long. 75 names its holder. */
 int state_claims_take(struct state_claims *claims, const char *path, const char *identity,
                       struct error *error);
 

@@ -1,4 +1,5 @@
-/* A service's jobs: rpd_job_submit() on top of the pool, and their common end. */
+/* A service's jobs: rpd_job_submit() on top of the pool, serial queues, what is posted to the
+ * loop, and their common end. */
 #ifndef FRAMEWORK_JOBS_H
 #define FRAMEWORK_JOBS_H
 
@@ -14,16 +15,53 @@ struct jobs {
     struct rpd_service *service;
     uint64_t *const *metrics;
     struct foreign_owner owner;
-    bool closed;
+    bool closed, is_in_post; /* a posted function is being called */
     size_t count;
     size_t refused; /* the queue was full, or there was no memory */
     uint64_t looked_us;
     LIST_HEAD(jobs_list, rpd_job) list;
+    LIST_HEAD(jobs_queues, rpd_queue) queues;
     void (*emptied)(struct rpd_service *service);
+    atomic_size_t
+        posted; /* and not called yet; in jobs.c, POSTS_CLOSED on top: no more are taken */
 };
 
-/* [loop] See rpd/job.h. */
-int jobs_submit(struct jobs *jobs, rpd_job_run_fn run, rpd_job_done_fn done, void *arg);
+/* In memory of its owner's, from jobs_start() until its done, where it may go. */
+struct rpd_job {
+    struct job job; /* first: the pool's view of it */
+    struct jobs *jobs;
+    rpd_job_run_fn run;
+    rpd_job_done_fn done;
+    void *arg;
+    foreign_code run_code; /* of the plugin, for the crash line; NULL: there is none */
+    bool is_freed;         /* after its done, which is the backend's */
+    uint64_t submitted_us;
+    _Atomic uint64_t began_us; /* 0: it has not */
+    bool is_named;
+    LIST_ENTRY(rpd_job) link;
+};
+
+/* [loop] See rpd/job.h. queue: NULL for none. */
+int jobs_submit(struct jobs *jobs, struct rpd_queue *queue, rpd_job_run_fn run,
+                rpd_job_done_fn done, void *arg);
+
+/* [loop] Likewise, for a job that its owner has filled in, from run to run_code; the rest is 0
+ * or as the last time left it. queue: NULL for none. A JOB_STEP is refused by no number. */
+int jobs_start(struct jobs *jobs, struct rpd_job *job, struct job_queue *queue, enum job_kind kind);
+
+/* [loop] It is not wanted any more. Only between start and done. */
+void jobs_drop(struct rpd_job *job);
+
+/* [loop] Serial queues: see rpd/job.h. */
+struct rpd_queue *jobs_make_queue(struct jobs *jobs);
+int jobs_submit_to(struct rpd_queue *queue, rpd_job_run_fn run, rpd_job_done_fn done, void *arg);
+void jobs_free_queue(struct rpd_queue *queue);
+
+/* [any] See rpd/job.h. */
+int jobs_post(struct jobs *jobs, rpd_post_fn fn, void *arg);
+
+/* [loop] No more is posted. False: some are still to be called; emptied follows. */
+bool jobs_close_posts(struct jobs *jobs);
 
 /* [loop] Names a job that runs for long, once, with what it does; at most one a
  * second. Called from time to time. */
@@ -31,5 +69,8 @@ void jobs_name_long(struct jobs *jobs, uint64_t now_us);
 
 /* [loop] Accepts no more, and cancels all. */
 void jobs_cancel(struct jobs *jobs);
+
+/* [loop] Its queues go. No job is left. */
+void jobs_finish(struct jobs *jobs);
 
 #endif

@@ -195,6 +195,13 @@ static void log_end(const struct rpd_load *run)
              (unsigned long long)__atomic_load_n(&run->part->total, __ATOMIC_RELAXED), unit);
 }
 
+/* What has become of a part. */
+static void tell_part(const struct rpd_load *run, enum rpd_part_outcome outcome)
+{
+    if (!run->is_root)
+        run->loading->events->part(run->loading->service, run->part->name, outcome);
+}
+
 static void take_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -207,15 +214,16 @@ static void take_result(struct rpd_load *run)
         start_parts(run);
         return;
     }
-    if (!run->attach)
-        return;
-    call = callback_enter(loading->metrics, METRIC_ATTACH, loading->owner,
-                          (foreign_code)run->attach);
-    run->attach(loading->state, run->result);
-    callback_leave(&call);
+    if (run->attach) {
+        call = callback_enter(loading->metrics, METRIC_ATTACH, loading->owner,
+                              (foreign_code)run->attach);
+        run->attach(loading->state, run->result);
+        callback_leave(&call);
+    }
+    tell_part(run, RPD_PART_IS_ATTACHED);
 }
 
-/* The daemon stops, or the run was given up: nobody wants its result any more. */
+/* The daemon stops, or the run was given up: its result is not wanted any more. */
 static void drop_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
@@ -235,9 +243,10 @@ static void retry_later(struct rpd_load *run, const char *why)
     rpd_metric_add(loading->metrics[METRIC_LOAD_RETRIES], 1);
     set_state(run, RPD_PART_PAUSED);
     log_part(RPD_LOG_WARNING, loading->owner.service, run->part->name,
-             "load failed: %s; tries again in %u s", why, run->retry_s);
+             "load failed: %s; trying again in %u s", why, run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
+    tell_part(run, RPD_PART_IS_TRIED_AGAIN);
 }
 
 static void give_up(struct rpd_load *run, const char *why)
@@ -248,6 +257,7 @@ static void give_up(struct rpd_load *run, const char *why)
     loading->degraded = true;
     log_part(RPD_LOG_WARNING, loading->owner.service, run->part->name,
              "load failed: %s; going on without it", why);
+    tell_part(run, RPD_PART_IS_MISSING);
 }
 
 void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
@@ -266,6 +276,7 @@ void loading_fail(struct rpd_load *run, const char *cause, bool hopeless)
         if (!loading->over)
             snprintf(loading->failure, sizeof loading->failure, "%s", why);
         loading->over = true;
+        tell_part(run, RPD_PART_IS_MISSING);
     }
     loading->events->trouble(loading->service, why);
     look_later(loading);
@@ -305,7 +316,7 @@ static void fail_with_its_reason(struct rpd_load *run)
         snprintf(stalled, sizeof stalled, "no progress for %d s", run->loading->no_progress_s);
         reason = stalled;
     } else if (run->failed && !run->failure) {
-        reason = "out of memory; free some";
+        reason = "out of memory";
     } else if (run->failed && *run->failure) {
         reason = run->failure;
     }
@@ -400,7 +411,7 @@ void loading_start(struct loading *loading)
         submit(run);
     } else {
         loading->over = true;
-        snprintf(loading->failure, sizeof loading->failure, "out of memory; free some");
+        snprintf(loading->failure, sizeof loading->failure, "out of memory");
         look_later(loading);
     }
 }

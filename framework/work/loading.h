@@ -11,7 +11,7 @@
  * until then no loop callback can see it, and from then on no worker can.
  * READY is when every required run is loaded (or, degraded, given up).
  *
- * There is no time limit, for nobody knows how much there is to load; but a
+ * There is no time limit, since it is not known how much there is to load; but a
  * run without progress for too long counts as failed. */
 #ifndef FRAMEWORK_LOADING_H
 #define FRAMEWORK_LOADING_H
@@ -27,11 +27,12 @@ enum { LOADING_TEXT_MAX = 512 };
 
 enum loading_phase { LOADING_IDLE, LOADING_RUNNING, LOADING_READY, LOADING_CANCELLED };
 
-/* [loop] What loading tells its service. Each is called from the loop's top,
+/* [loop] What loading reports to its service. Each is called from the loop's top,
  * never from within a call of one of the functions below. */
 struct loading_events {
     void (*state)(struct rpd_service *service, void *state); /* load() is done, parts follow */
     void (*ready)(struct rpd_service *service);
+    void (*part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     void (*trouble)(struct rpd_service *service, const char *what); /* it goes on, somehow */
     void (*failed)(struct rpd_service *service, const char *why);   /* it does not */
     /* Why a run of it could not claim its state, if it could not. */
@@ -58,7 +59,7 @@ struct loading {
     void *state;
     bool degraded;                        /* something required was given up, or an optional part */
     bool settled;                         /* nothing will change any more */
-    bool over;                            /* failed() was told */
+    bool over;                            /* failed() was called */
     bool refusal;                         /* ... because another owner has the state: exit 75 */
     bool unloading;                       /* at stop, after cancelled */
     size_t pending;                       /* jobs that are not done */
@@ -87,7 +88,7 @@ void loading_pulse(struct loading *loading, uint64_t passed_us);
 /* [loop] In between: what the page says of progress is of now. */
 void loading_show(struct loading *loading);
 
-/* [loop] Any → CANCELLED, told by events->cancelled when no worker runs any of
+/* [loop] Any → CANCELLED, reported by events->cancelled when no worker runs any of
  * it any more. The state stays. */
 void loading_cancel(struct loading *loading);
 

@@ -16,7 +16,7 @@ enum {
 /* ---- runs that stand still ------------------------------------------------------ */
 
 /* Whether its worker has used the processor, a millisecond since it last had:
- * what is known of a load that does not tell. */
+ * what is known of a load that does not report. */
 static bool has_worked(struct rpd_load *run)
 {
     pthread_t thread;

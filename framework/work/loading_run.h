@@ -1,4 +1,4 @@
-/* What the two halves of loading.h share and nobody else sees: loading.c, which
+/* What the two halves of loading.h share and no other file sees: loading.c, which
  * begins and ends runs, and loading_pulse.c, which measures them. */
 #ifndef FRAMEWORK_LOADING_RUN_H
 #define FRAMEWORK_LOADING_RUN_H

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/foreign.h"
+#include "guard/rest.h"
 #include "guard/thread.h"
 #include "library/libevent.h"
 
@@ -20,46 +21,44 @@
 enum {
     QUEUE_MAX = 10000,
     DONE_US = 1000, /* of a turn of the loop: clients and timers have their share, too */
-    /* How much lower than the loop's the priority of workers is. At the same one a
-     * loop that wakes up while workers compute on all processors waits until the
-     * slice of one of them, or the tick, is over: p99 of its answers was 3 to 5 ms
-     * on Linux 6.18. With 5 it is 0.1 to 1 ms; with 1 or 2 up to 3 ms. Slices, longer
-     * for workers and shorter for the loop (sched_setattr), and SCHED_BATCH helped
-     * in some runs only; SCHED_IDLE would starve a load on a busy machine.
-     * The cost: none where nothing else wants the processors; a third of the weight
-     * against others of the same session or control group. It is for the thread's
-     * life, as to take it back needs a privilege: jobs, and programs that they
-     * start, have it, too. */
-    WORKER_NICE = 5
+    KINDS = 2       /* of threads */
 };
-
-TAILQ_HEAD(job_list, job);
 
 struct worker {
     struct pool *pool;
     pthread_t thread;
-    struct job *job;  /* under the mutex; NULL: it runs none */
-    bool is_replaced; /* under the mutex */
-    bool is_gone;     /* under the mutex: its thread ended within a job */
+    enum job_kind kind; /* JOB_REQUEST or JOB_LOAD */
+    struct job *job;    /* under the mutex; NULL: it runs none */
+    bool is_replaced;   /* under the mutex */
+    bool is_gone;       /* under the mutex: its thread ended within a job */
     LIST_ENTRY(worker) link;
 };
 
 struct pool {
     pthread_mutex_t mutex;
-    pthread_cond_t wake_worker;
-    struct job_list waiting[2], finished; /* under the mutex; waiting: one a kind */
-    struct job_list done;                 /* the loop's: finished, and not told yet */
-    int loads, loads_max;                 /* that compute, under the mutex; how many may */
+    struct pool_size size;
+    pthread_cond_t wake_worker[KINDS];
+    /* One a kind of threads, all under the mutex: */
+    struct job_list waiting[KINDS];
+    size_t waiting_counts[KINDS]; /* with those in serial queues */
+    int idle[KINDS], threads[KINDS];
+    struct job_list finished; /* under the mutex */
+    struct job_list done;     /* the loop's: finished, and not told yet */
+    int loads;                /* that compute, under the mutex */
     /* Jobs that wait in job_wait() are few, so all share one condition. It uses
      * the monotonic clock: a changed date neither delays nor hurries a load. */
     pthread_cond_t cancel_changed;
-    size_t waiting_count;
     bool closing;
     int wake_fd;
     struct event *wake_loop;
     LIST_HEAD(workers, worker) workers; /* the loop's, also those that are replaced */
-    int missing; /* the loop's: that could not be made in place of one that is gone */
+    int missing[KINDS]; /* the loop's: that could not be made in place of one that is gone */
 };
+
+static enum job_kind thread_kind(enum job_kind kind)
+{
+    return kind == JOB_LOAD ? JOB_LOAD : JOB_REQUEST;
+}
 
 /* With the mutex held. */
 static void count_load(const struct job *job, int more)
@@ -69,8 +68,8 @@ static void count_load(const struct job *job, int more)
     if (job->kind != JOB_LOAD)
         return;
     pool->loads += more;
-    if (pool->loads < pool->loads_max && !TAILQ_EMPTY(&pool->waiting[JOB_LOAD]))
-        pthread_cond_signal(&pool->wake_worker);
+    if (pool->loads < pool->size.loads && !TAILQ_EMPTY(&pool->waiting[JOB_LOAD]))
+        pthread_cond_signal(&pool->wake_worker[JOB_LOAD]);
 }
 
 bool job_wait(struct job *job, unsigned milliseconds)
@@ -104,7 +103,7 @@ static void wake(struct pool *pool)
 }
 
 /* With the mutex held. */
-static void finish_job(struct pool *pool, struct job *job)
+static void add_finished(struct pool *pool, struct job *job)
 {
     const bool was_empty = TAILQ_EMPTY(&pool->finished);
 
@@ -114,27 +113,70 @@ static void finish_job(struct pool *pool, struct job *job)
 }
 
 /* With the mutex held. */
-static void stop_waiting(struct pool *pool, struct job *job)
+static void wait_in(struct job *job, struct job_list *list)
 {
-    TAILQ_REMOVE(&pool->waiting[job->kind], job, link);
-    pool->waiting_count--;
-    job->is_waiting = false;
+    TAILQ_INSERT_TAIL(list, job, link);
+    job->waits_in = list;
 }
 
-static struct job *take_waiting(struct pool *pool)
+/* With the mutex held. */
+static void stop_waiting(struct job *job)
 {
-    struct job *job = TAILQ_FIRST(&pool->waiting[JOB_REQUEST]);
+    TAILQ_REMOVE(job->waits_in, job, link);
+    job->waits_in = NULL;
+}
 
-    if (!job && pool->loads < pool->loads_max)
+/* With the mutex held. Until the first thread for requests is made, those of loads run them.
+ */
+static void wait_for_worker(struct pool *pool, struct job *job)
+{
+    const enum job_kind kind = thread_kind(job->kind);
+
+    wait_in(job, &pool->waiting[kind]);
+    pthread_cond_signal(&pool->wake_worker[pool->threads[kind] > 0 ? kind : JOB_LOAD]);
+}
+
+/* With the mutex held. The next of its serial queue, if it was that one's turn. */
+static void finish_job(struct pool *pool, struct job *job)
+{
+    struct job_queue *queue = job->queue;
+    struct job *next = queue ? TAILQ_FIRST(&queue->waiting) : NULL;
+
+    add_finished(pool, job);
+    if (next) {
+        stop_waiting(next);
+        wait_for_worker(pool, next);
+    } else if (queue) {
+        queue->is_busy = false;
+    }
+}
+
+/* With the mutex held. */
+static struct job *take_waiting(struct pool *pool, enum job_kind kind)
+{
+    struct job *job = NULL;
+
+    if (kind == JOB_REQUEST || pool->threads[JOB_REQUEST] == 0)
+        job = TAILQ_FIRST(&pool->waiting[JOB_REQUEST]);
+    if (!job && kind == JOB_LOAD && pool->loads < pool->size.loads)
         job = TAILQ_FIRST(&pool->waiting[JOB_LOAD]);
-    if (job)
-        stop_waiting(pool, job);
+    if (job) {
+        stop_waiting(job);
+        pool->waiting_counts[thread_kind(job->kind)]--;
+    }
     return job;
 }
 
-static void let_the_loop_go_first(void)
+/* At the loop's own priority a loop that wakes up while workers compute on all processors waits
+ * until the slice of one of them, or the tick, is over: p99 of its answers was 3 to 5 ms on Linux
+ * 6.18. With 5 it is 0.1 to 1 ms; with 1 or 2 up to 3 ms. Slices, longer for workers and shorter
+ * for the loop (sched_setattr), and SCHED_BATCH helped in some runs only; SCHED_IDLE would starve a
+ * load on a busy machine. The cost: none where nothing else wants the processors; a third of the
+ * weight against others of the same session or control group. It is for the thread's life, as to
+ * take it back needs a privilege: what it runs, and programs that that starts, have it, too. */
+static void let_the_loop_go_first(int by)
 {
-    if (nice(WORKER_NICE) < 0) { /* on Linux: of this thread alone */
+    if (nice(by) < 0) { /* on Linux: of this thread alone */
         /* a sandbox forbids it, or -1 is what it is now: well, then */
     }
 }
@@ -179,20 +221,30 @@ static void run_job(struct worker *worker, struct job *job)
     pthread_cleanup_pop(0);
 }
 
+/* With the mutex held. NULL: the pool closes. */
+static struct job *await_job(struct pool *pool, enum job_kind kind)
+{
+    struct job *job;
+
+    while (!(job = take_waiting(pool, kind)) && !pool->closing) {
+        pool->idle[kind]++;
+        pthread_cond_wait(&pool->wake_worker[kind], &pool->mutex);
+        pool->idle[kind]--;
+    }
+    return job;
+}
+
 static void work(void *argument)
 {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
+    const struct pool_size *size = &pool->size;
     struct job *job;
 
-    let_the_loop_go_first();
+    let_the_loop_go_first(worker->kind == JOB_LOAD ? size->load_nice : size->job_nice);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&pool->mutex);
-    while (!worker->is_replaced) {
-        while (!(job = take_waiting(pool)) && !pool->closing)
-            pthread_cond_wait(&pool->wake_worker, &pool->mutex);
-        if (!job)
-            break;
+    while (!worker->is_replaced && (job = await_job(pool, worker->kind))) {
         worker->job = job;
         count_load(job, 1);
         pthread_mutex_unlock(&pool->mutex);
@@ -229,14 +281,22 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     uint64_t count;
 
     (void)what;
+    rest_end(); /* a plugin's own thread may have posted something */
     if (read(fd, &count, sizeof count) < 0) {
         /* nothing there: as it should be */
     }
     call_done(arg, clock_us() + DONE_US);
-    replace_gone(arg); /* after: who left since would have woken us */
+    replace_gone(arg); /* after: a worker that left since would have woken us */
 }
 
-static int start_thread(struct pool *pool)
+static void count_thread(struct pool *pool, enum job_kind kind, int more)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->threads[kind] += more;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static int start_thread(struct pool *pool, enum job_kind kind)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     int failed;
@@ -244,19 +304,23 @@ static int start_thread(struct pool *pool)
     if (!worker)
         return ENOMEM;
     worker->pool = pool;
+    worker->kind = kind;
     failed = thread_create(&worker->thread, "worker", 0, work, worker);
-    if (failed)
+    if (failed) {
         free(worker);
-    else
-        LIST_INSERT_HEAD(&pool->workers, worker, link);
-    return failed;
+        return failed;
+    }
+    LIST_INSERT_HEAD(&pool->workers, worker, link);
+    count_thread(pool, kind, 1);
+    return 0;
 }
 
 /* Where there is no thread to be had, it is tried again at the next job. */
 static void make_missing(struct pool *pool)
 {
-    while (pool->missing > 0 && start_thread(pool) == 0)
-        pool->missing--;
+    for (int kind = 0; kind < KINDS; kind++)
+        while (pool->missing[kind] > 0 && start_thread(pool, (enum job_kind)kind) == 0)
+            pool->missing[kind]--;
 }
 
 /* Not joined: a plugin's own data of the thread may still be destroyed. */
@@ -275,8 +339,9 @@ static void replace_gone(struct pool *pool)
             continue;
         LIST_REMOVE(worker, link);
         pthread_detach(worker->thread);
+        count_thread(pool, worker->kind, -1);
+        pool->missing[worker->kind]++;
         free(worker);
-        pool->missing++;
     }
     make_missing(pool);
 }
@@ -286,7 +351,7 @@ static int start_threads(struct pool *pool, int workers, int *ret_failed)
 {
     int count = 0;
 
-    while (count < workers && (*ret_failed = start_thread(pool)) == 0)
+    while (count < workers && (*ret_failed = start_thread(pool, JOB_LOAD)) == 0)
         count++;
     return count;
 }
@@ -311,7 +376,7 @@ static int count_processors(void)
 }
 
 /* Without workers. NULL and errno. */
-static struct pool *make_pool(struct event_base *base, int loads)
+static struct pool *make_pool(struct event_base *base, const struct pool_size *size)
 {
     struct pool *pool = calloc(1, sizeof *pool);
     int cause;
@@ -319,14 +384,17 @@ static struct pool *make_pool(struct event_base *base, int loads)
     if (!pool)
         return NULL;
     pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->wake_worker, NULL);
     init_cancel_condition(&pool->cancel_changed);
-    TAILQ_INIT(&pool->waiting[JOB_REQUEST]);
-    TAILQ_INIT(&pool->waiting[JOB_LOAD]);
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        pthread_cond_init(&pool->wake_worker[kind], NULL);
+        TAILQ_INIT(&pool->waiting[kind]);
+    }
     TAILQ_INIT(&pool->finished);
     TAILQ_INIT(&pool->done);
     LIST_INIT(&pool->workers);
-    pool->loads_max = loads > 0 ? loads : count_processors();
+    pool->size = *size;
+    if (size->loads <= 0)
+        pool->size.loads = count_processors();
     pool->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     cause = pool->wake_fd < 0 ? errno : ENOMEM;
     if (pool->wake_fd >= 0)
@@ -338,17 +406,17 @@ static struct pool *make_pool(struct event_base *base, int loads)
     return NULL;
 }
 
-int pool_create(struct pool **ret_pool, struct event_base *base, int workers, int loads,
+int pool_create(struct pool **ret_pool, struct event_base *base, const struct pool_size *size,
                 struct error *error)
 {
-    struct pool *pool = make_pool(base, loads);
+    struct pool *pool = make_pool(base, size);
     int failed = 0, count;
 
     *ret_pool = pool;
     if (!pool)
         return error_set(error, EXIT_SYSTEM, "workers", "worker pool", "cannot make it: %s; %s",
                          strerror(errno), error_remedy(errno, "raise the limits"));
-    count = start_threads(pool, workers, &failed);
+    count = start_threads(pool, size->workers, &failed);
     if (count == 0) {
         pool_destroy(pool);
         *ret_pool = NULL;
@@ -357,31 +425,88 @@ int pool_create(struct pool **ret_pool, struct event_base *base, int workers, in
                          strerror(failed));
     }
     if (failed)
-        log_line(RPD_LOG_WARNING, NULL, "only %d of %d workers could be made: %s", count, workers,
-                 strerror(failed));
+        log_line(RPD_LOG_WARNING, NULL, "only %d of %d workers could be made: %s", count,
+                 size->workers, strerror(failed));
     return 0;
+}
+
+/* With the mutex held. */
+static void accept_job(struct pool *pool, struct job *job)
+{
+    struct job_queue *queue = job->queue;
+
+    pool->waiting_counts[thread_kind(job->kind)]++;
+    if (queue && queue->is_busy) {
+        wait_in(job, &queue->waiting);
+        return;
+    }
+    if (queue) {
+        TAILQ_INIT(&queue->waiting);
+        queue->is_busy = true;
+    }
+    wait_for_worker(pool, job);
+}
+
+/* Threads for requests are made as they are needed; where none can be had, those of loads do their
+ * work. */
+static void make_thread_if_needed(struct pool *pool)
+{
+    bool is_needed;
+
+    pthread_mutex_lock(&pool->mutex);
+    is_needed = pool->threads[JOB_REQUEST] < pool->size.workers &&
+                pool->waiting_counts[JOB_REQUEST] >= (size_t)pool->idle[JOB_REQUEST];
+    pthread_mutex_unlock(&pool->mutex);
+    if (is_needed)
+        start_thread(pool, JOB_REQUEST);
 }
 
 int pool_submit(struct pool *pool, struct job *job, enum job_kind kind)
 {
-    int refused;
+    bool is_refused;
 
     make_missing(pool);
+    if (kind != JOB_LOAD)
+        make_thread_if_needed(pool);
     atomic_init(&job->cancelled, false);
     job->pool = pool;
     job->kind = kind;
     job->has_run = job->was_left = false;
-    job->is_waiting = false;
+    job->waits_in = NULL;
     pthread_mutex_lock(&pool->mutex);
-    refused = pool->closing || (pool->waiting_count >= QUEUE_MAX && kind == JOB_REQUEST);
-    if (!refused) {
-        TAILQ_INSERT_TAIL(&pool->waiting[kind], job, link);
-        pool->waiting_count++;
-        job->is_waiting = true;
-        pthread_cond_signal(&pool->wake_worker);
-    }
+    is_refused = pool->closing ||
+                 (kind == JOB_REQUEST && pool->waiting_counts[JOB_REQUEST] >= QUEUE_MAX);
+    if (!is_refused)
+        accept_job(pool, job);
     pthread_mutex_unlock(&pool->mutex);
-    return refused ? -1 : 0;
+    return is_refused ? -1 : 0;
+}
+
+void pool_post(struct pool *pool, struct job *job)
+{
+    atomic_init(&job->cancelled, false);
+    job->pool = pool;
+    job->kind = JOB_STEP;
+    job->queue = NULL;
+    job->waits_in = NULL;
+    job->has_run = true;
+    job->was_left = false;
+    pthread_mutex_lock(&pool->mutex);
+    add_finished(pool, job);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* With the mutex held. Its turn, if it was its queue's first, is the next one's. */
+static void cancel_waiting(struct pool *pool, struct job *job)
+{
+    const bool is_behind = job->queue && job->waits_in == &job->queue->waiting;
+
+    stop_waiting(job);
+    pool->waiting_counts[thread_kind(job->kind)]--;
+    if (is_behind)
+        add_finished(pool, job);
+    else
+        finish_job(pool, job);
 }
 
 void pool_cancel(struct pool *pool, struct job *job)
@@ -389,10 +514,8 @@ void pool_cancel(struct pool *pool, struct job *job)
     pthread_mutex_lock(&pool->mutex);
     atomic_store(&job->cancelled, true);
     pthread_cond_broadcast(&pool->cancel_changed);
-    if (job->is_waiting) {
-        stop_waiting(pool, job);
-        finish_job(pool, job);
-    }
+    if (job->waits_in)
+        cancel_waiting(pool, job);
     pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -421,7 +544,7 @@ bool pool_worker_of(struct pool *pool, const struct job *job, pthread_t *ret_thr
 
 int pool_replace_worker(struct pool *pool, const struct job *job)
 {
-    int failed = start_thread(pool);
+    int failed = start_thread(pool, thread_kind(job->kind));
     struct worker *worker;
 
     if (failed)
@@ -430,6 +553,7 @@ int pool_replace_worker(struct pool *pool, const struct job *job)
     worker = find_worker(pool, job);
     if (worker) { /* else it came back just now: then there is one more */
         worker->is_replaced = true;
+        pool->threads[worker->kind]--;
         count_load(job, -1);
     }
     pthread_mutex_unlock(&pool->mutex);
@@ -441,7 +565,7 @@ int pool_wake_fd(const struct pool *pool)
     return pool->wake_fd;
 }
 
-/* What finished meanwhile could wake nobody. */
+/* What finished meanwhile could not wake the loop. */
 int pool_make_wake_fd_again(struct pool *pool)
 {
     const int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -465,7 +589,8 @@ void pool_destroy(struct pool *pool)
         return;
     pthread_mutex_lock(&pool->mutex);
     pool->closing = true;
-    pthread_cond_broadcast(&pool->wake_worker);
+    for (size_t kind = 0; kind < KINDS; kind++)
+        pthread_cond_broadcast(&pool->wake_worker[kind]);
     pthread_mutex_unlock(&pool->mutex);
     while ((worker = LIST_FIRST(&pool->workers))) {
         LIST_REMOVE(worker, link);
@@ -478,7 +603,8 @@ void pool_destroy(struct pool *pool)
     if (pool->wake_fd >= 0)
         close(pool->wake_fd);
     pthread_cond_destroy(&pool->cancel_changed);
-    pthread_cond_destroy(&pool->wake_worker);
+    for (size_t kind = 0; kind < KINDS; kind++)
+        pthread_cond_destroy(&pool->wake_worker[kind]);
     pthread_mutex_destroy(&pool->mutex);
     free(pool);
 }

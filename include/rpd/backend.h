@@ -44,7 +44,7 @@
  *   - a descriptor of rpd's closed: made again within a second; where that is impossible
  *     (the loop's epoll, a listener of TCP or of the plugin's own) the daemon ends with 70;
  *   - an exception that leaves a callback: the process dies of SIGABRT, with a crash line that
- *     names callback and thrower. Catch in the callback.
+ *     names callback and thrower. Catch in the callback, or let rpd/backend.hpp do so.
  *
  * Clients connect from BOUND on. What they get until READY is the warm-up policy,
  * the descriptor's or the user's:
@@ -56,8 +56,10 @@
 #define RPD_BACKEND_H
 
 #include <rpd/base.h>
+#include <rpd/body.h>
 #include <rpd/conn.h>
 #include <rpd/endpoint.h>
+#include <rpd/frame.h>
 #include <rpd/job.h>
 #include <rpd/load.h>
 #include <rpd/metrics.h>
@@ -144,6 +146,13 @@ struct rpd_backend {
      * The options are known; nothing is loaded here, as clients wait. 0, or -1 where
      * a claim has failed: then the start fails, before the service is announced. */
     int (*claim)(struct rpd_service *service);
+    /* More about options, by their names: see option.h. Closed by RPD_DETAILS_END; lives as long
+     * as the plugin. */
+    const struct rpd_option_detail *option_details;
+    /* [loop] A part of the load was attached, or failed. name: as it was given. */
+    void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
+    /* services[].idle_exit_s, unless the user sets it; 0: never. */
+    uint32_t idle_exit_s;
     /* Its numbers: metrics.h. Closed by RPD_METRICS_END; lives as long as the plugin. */
     const struct rpd_metric *metrics;
 };

@@ -7,7 +7,7 @@
  * goes out in one system call when the callback returns; from elsewhere (a job's
  * done, another connection) each write is sent at once.
  *
- * Clients take turns. on_data has a slice of some 0.25 ms; when that is used up,
+ * Clients take turns. on_data has a slice of 0.05 to 0.25 ms; when that is used up,
  * rpd_conn_input() is empty and rpd_conn_read_line() false, however much has come,
  * and on_data is called again once the others have had their turn. A backend that
  * takes what these two give until there is no more needs nothing else. One that
@@ -38,13 +38,22 @@
  *     buffer_bytes_per_peer  off       likewise of one user (unix) or one address (tcp)
  *
  * The last two are about sums. In the last eighth before the bound, a client that holds
- * more than its share (the bound, divided by those who hold anything) is not read, and
+ * more than its share (the bound, divided by those that hold anything) is not read, and
  * is closed if that lasts for request_s. Where the bound is passed, the client that holds
  * most is closed: of those within a factor of two, the one that has for longest.
  * A buffer's memory is a power of two. What a backend keeps for itself is not in the sums.
  *
  * first_byte_s, request_s and idle_s count only while it is the client that is waited for: not
- * while the connection is paused or kept, while output waits, or while rpd drains. */
+ * while the connection is paused or kept, while output waits, or while rpd drains.
+ *
+ *     pause       is not counted: one resume ends any number of pauses
+ *     keep        is counted: as many releases
+ *     resume      does not call on_data: it comes in a later turn, if input is left
+ *     on_writable comes after rpd_conn_input() was empty because much output waited
+ *     order       write, then resume, then release
+ *     exceptions  must not leave a callback
+ *
+ * Files, bodies and answers by jobs are in rpd/body.h. */
 #ifndef RPD_CONN_H
 #define RPD_CONN_H
 

@@ -19,6 +19,13 @@
 
 RPD_BEGIN
 
+/* What on_part of the descriptor is told of a part. */
+enum rpd_part_outcome {
+    RPD_PART_IS_ATTACHED,
+    RPD_PART_IS_TRIED_AGAIN, /* it failed, and will run anew after a pause */
+    RPD_PART_IS_MISSING      /* it failed: the service goes on without it, or the process ends */
+};
+
 /* One run of load or of a part. rpd owns it; it is valid until the function
  * that was given it returns. */
 struct rpd_load;

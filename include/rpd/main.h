@@ -6,7 +6,7 @@
 
 RPD_BEGIN
 
-/* Runs the daemon that the arguments describe until it is told to stop.
+/* Runs the daemon that the arguments describe until it is stopped.
  * Returns its exit code. Called once, from main(). */
 RPD_API int rpd_main(int argc, char **argv);
 

@@ -16,6 +16,17 @@ RPD_API const char *rpd_service_name(const struct rpd_service *service);
  * if it has parts. */
 RPD_API void *rpd_service_state(const struct rpd_service *service);
 
+/* A pointer of the backend's own, from before the load: what claim() or serve() have found out, or
+ * what callbacks share while there is no state. [start] or [loop] to set, [any] to get: what it
+ * points to is not guarded. Free it in stop(), or in unload. NULL until it is set. */
+RPD_API void rpd_service_set_data(struct rpd_service *service, void *data);
+RPD_API void *rpd_service_data(const struct rpd_service *service);
+
+/* [loop] Stops the daemon, with all its services, as SIGTERM does: it drains, and exits with 0.
+ * why is one line, for the log and the history; it is copied, 255 bytes at most. Begins in a later
+ * turn of the loop. The first reason counts, and none while it stops already. */
+RPD_API void rpd_stop(struct rpd_service *service, const char *why);
+
 /* [loop] The loop, for timers and for libraries with a libevent adapter or an
  * epoll descriptor. Never run or free it, and touch it on no other thread. Its
  * timers come up to 10 ms late: what must be exact waits for a timerfd of its own.

@@ -36,8 +36,8 @@ RPD_BEGIN
 #define RPD_STATE_MAGIC "rpdstate" /* 8 bytes, no NUL */
 #define RPD_STATE_STALL_US 900000  /* a loop turns every 250 ms, unless it rests */
 /* The loop rests: it has no client, no job and no load, waits in the kernel for the next, and turns
- * a few times a minute. It lies ahead: whoever does not know it takes the loop for one that has
- * just turned: rests_us says when. Whatever wakes the loop first sets turned_us to the time of
+ * a few times a minute. It lies ahead: a reader that does not know it takes the loop for one that
+ * has just turned: rests_us says when. Whatever wakes the loop first sets turned_us to the time of
  * that moment. The loop of a backend that has taken the event base never rests. */
 #define RPD_STATE_RESTS ((uint64_t)INT64_MAX)
 
@@ -117,7 +117,7 @@ struct rpd_state_page {
     uint64_t clients_accepted;   /* so far; and of these: */
     uint64_t clients_refused;    /* by warm-up, or as too many of one peer */
     uint64_t clients_left;       /* while they were held */
-    uint64_t clients_cut;        /* closed by a limit */
+    uint64_t clients_cut;        /* closed by a limit, or for want of memory */
     uint64_t accept_pauses;      /* for want of descriptors or memory */
     uint64_t jobs, jobs_refused; /* waiting or running now; refused so far */
     uint64_t errors;             /* so far; the last one: */

@@ -68,6 +68,15 @@ static void count_session(struct kv *kv, struct session *session)
     list_session(kv, session);
 }
 
+void client_abort_for_memory(struct kv *kv, struct rpd_conn *conn)
+{
+    if (kv)
+        kv->short_of_memory++;
+    rpd_log(rpd_conn_service(conn), RPD_LOG_WARNING,
+            "a client was closed: there was no memory for it; lower maxmemory");
+    rpd_conn_abort(conn);
+}
+
 void client_connect(struct rpd_conn *conn, void *state)
 {
     static _Atomic uint64_t last_id;
@@ -75,7 +84,7 @@ void client_connect(struct rpd_conn *conn, void *state)
     struct session *session = calloc(1, sizeof *session);
 
     if (!session) {
-        rpd_conn_abort(conn);
+        client_abort_for_memory(kv, conn);
         return;
     }
     session->conn = conn;
@@ -233,7 +242,7 @@ static void wait_for_state(struct rpd_conn *conn)
     if (session->again && event_add(session->again, &wait) == 0)
         rpd_conn_pause(conn);
     else
-        rpd_conn_abort(conn); /* no memory */
+        client_abort_for_memory(NULL, conn);
 }
 
 /* Until the next part is there; without a state there is no list to be put in, but
@@ -289,7 +298,7 @@ static enum batch_end begin_copy(struct call *call, const struct request *reques
         session->copy->consumes = request->parsed.size;
         rpd_conn_yield(call->conn);
     } else {
-        rpd_conn_abort(call->conn);
+        client_abort_for_memory(call->kv, call->conn);
     }
     return BATCH_STOPPED;
 }

@@ -12,6 +12,10 @@ void client_close(struct rpd_conn *conn, void *state);
 /* [loop] The held clients go on: what they wait for may be there now. */
 void client_resume_held(struct kv *kv);
 
+/* [loop] Closes a client for which there is no memory: counted (INFO) and logged. kv: NULL while
+ * there is no state. */
+void client_abort_for_memory(struct kv *kv, struct rpd_conn *conn);
+
 /* [loop] A session whose client has gone. */
 void client_free(struct kv *kv, struct session *session);
 

@@ -153,11 +153,12 @@ static void add_stats(struct info *info, const struct call *call)
         "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
         "expired_keys:%llu\r\nevicted_keys:%llu\r\nkeyspace_hits:%llu\r\n"
         "keyspace_misses:%llu\r\npubsub_channels:%zu\r\npubsub_patterns:%zu\r\n"
-        "kv_longest_step_us:%lld\r\n",
+        "kv_clients_short_of_memory:%llu\r\nkv_steps:%llu\r\nkv_longest_step_us:%lld\r\n",
         (unsigned long long)kv->connections, (unsigned long long)kv->commands_done,
         (unsigned long long)store->expired, (unsigned long long)store->evicted,
         (unsigned long long)store->hits, (unsigned long long)store->misses, pubsub_count(kv, false),
-        pubsub_count(kv, true), (long long)kv->longest_step_us);
+        pubsub_count(kv, true), (unsigned long long)kv->short_of_memory,
+        (unsigned long long)kv->steps_done, (long long)kv->longest_step_us);
     add_zeros(info,
               "instantaneous_ops_per_sec total_net_input_bytes total_net_output_bytes "
               "total_net_repl_input_bytes total_net_repl_output_bytes instantaneous_input_kbps "

@@ -68,6 +68,7 @@ struct kv {
     struct channel_table *channel_table;
     TAILQ_HEAD(trash_list, trash) trash;
     struct steps *steps;     /* a command that takes several turns; NULL: none */
+    uint64_t steps_done;     /* of all commands that take several turns */
     int64_t longest_step_us; /* of the loop's time, by one step or one tick */
     struct heap copies;      /* of large requests */
     struct event *timer;
@@ -87,6 +88,7 @@ struct kv {
     /* For INFO: */
     int64_t started_us;
     uint64_t commands_done, connections, sessions;
+    uint64_t short_of_memory; /* clients that were closed because there was none for them */
     size_t peak_memory;
 };
 

@@ -136,15 +136,15 @@ static const char *add_record(struct loaded_part *part, struct load_file *file,
     }
     loaded = loaded_of(part, record->database, at, end);
     if (!loaded)
-        return "out of memory; free some";
+        return "out of memory";
     if (table_find(&loaded->table, hash, record->key, record->key_size))
         return "a key is there twice: the file is damaged";
     entry = make_entry(loaded, record, expiry);
     if (!entry)
-        return "out of memory; free some";
+        return "out of memory";
     if (table_insert(&loaded->table, seed, hash, entry) < 0) {
         entry_free(&loaded->heap, entry);
-        return "out of memory; free some";
+        return "out of memory";
     }
     loaded->expiring += record->expires;
     return NULL;
@@ -193,7 +193,7 @@ static const char *load_into(struct rpd_load *load, struct loaded_part *part,
     const char *why = text;
 
     if (!buffer)
-        return "out of memory; free some";
+        return "out of memory";
     if (snapshot_read_part(file->fd, &file->header, part->number, buffer, text) == 0)
         why = add_records(load, part, file, buffer);
     load_buffers_give_back(&file->buffers, buffer);
@@ -209,7 +209,7 @@ static void *load_part(struct rpd_load *load)
     const char *why;
 
     if (!part)
-        return fail_part(load, file, "out of memory; free some");
+        return fail_part(load, file, "out of memory");
     part->number = of->number;
     why = load_into(load, part, file, text);
     if (!why && !rpd_load_cancelled(load))
@@ -299,7 +299,7 @@ static void *begin_empty(struct rpd_load *load)
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return rpd_load_fail(load, "getrandom: %s; nothing can be hashed safely", strerror(errno));
     kv = make_state(load, seed);
-    return kv ? kv : rpd_load_fail(load, "out of memory; free some");
+    return kv ? kv : rpd_load_fail(load, "out of memory");
 }
 
 static void *begin_with(struct rpd_load *load, struct load_file *file)
@@ -308,7 +308,7 @@ static void *begin_with(struct rpd_load *load, struct load_file *file)
 
     if (!kv) {
         close_file(file);
-        return rpd_load_fail(load, "out of memory; free some");
+        return rpd_load_fail(load, "out of memory");
     }
     kv->file = file;
     kv->mark = file->mark;
@@ -319,7 +319,7 @@ static void *begin_with(struct rpd_load *load, struct load_file *file)
     if (add_parts(load, kv) == 0)
         return kv;
     load_unload(kv);
-    return rpd_load_fail(load, "out of memory; free some");
+    return rpd_load_fail(load, "out of memory");
 }
 
 void *load_begin(struct rpd_load *load)
@@ -332,7 +332,7 @@ void *load_begin(struct rpd_load *load)
         return begin_empty(load);
     file = calloc(1, sizeof *file);
     if (!file)
-        return rpd_load_fail(load, "out of memory; free some");
+        return rpd_load_fail(load, "out of memory");
     file->path = path;
     file->fd = snapshot_open(path, &file->header, why);
     if (file->fd >= 0) {

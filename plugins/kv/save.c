@@ -77,7 +77,7 @@ static void copy_segment(struct store_guard *guard, unsigned database, uint64_t 
     if (table_part(hash) >= guard->handed) {
         copy = segment_copy_make(segment, database);
         if (!copy) {
-            give_up(save, "out of memory; free some");
+            give_up(save, "out of memory");
             return;
         }
         SLIST_INSERT_HEAD(&save->copies[table_part(hash)], copy, link);
@@ -263,7 +263,7 @@ static void go_on(struct save *save)
     if (save->step == SAVE_WRITES) {
         if (save_slice_gather(&save->slice, &save->kv->store, save->part, save->guard.epoch,
                               &save->copies[save->part]) < 0)
-            give_up(save, "out of memory; free some");
+            give_up(save, "out of memory");
         segment_copies_free(&save->copies[save->part]);
         save->guard.handed = save->part + 1;
     }
@@ -351,7 +351,7 @@ static void write_all(struct kv *kv, struct snapshot_writer *writer)
     for (unsigned part = 0; part < TABLE_PARTS && !writer->has_failed; part++) {
         if (save_slice_gather(&slice, &kv->store, part, kv->epoch + 1, &none) < 0) {
             writer->has_failed = true;
-            snprintf(writer->why, sizeof writer->why, "out of memory; free some");
+            snprintf(writer->why, sizeof writer->why, "out of memory");
             break;
         }
         save_slice_write(&slice, writer, part, now_ms, wall_offset_ms);
@@ -425,7 +425,7 @@ static bool begin_asked(struct call *call)
     if (!why && call->kv->save)
         why = "ERR Background save already in progress";
     if (!why && begin(call->kv) < 0)
-        why = "ERR out of memory; free some";
+        why = "ERR out of memory";
     if (!why && !call->kv->save)
         why = "ERR not saved: see the log";
     if (why)

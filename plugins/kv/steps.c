@@ -62,6 +62,7 @@ static bool run(struct steps *steps, int64_t for_us)
     call->step_ends = kv_clock_monotonic_us() + for_us;
     call->end = CALL_DONE;
     call->command->run(call);
+    steps->kv->steps_done++;
     kv_note_step(steps->kv, began_us);
     return call->end != CALL_GO_ON;
 }
@@ -108,7 +109,7 @@ static void do_at_once(struct call *call, struct request_copy *copy)
         call->command->run(call);
     }
     request_copy_free(copy);
-    rpd_conn_abort(call->conn);
+    client_abort_for_memory(call->kv, call->conn);
 }
 
 void steps_begin(struct call *call, struct request_copy *copy)

@@ -1,7 +1,7 @@
 /* What rpd costs on small messages: CPU time a request of `rpd echo.so`, side
  * by side with a good echo server written by hand (epoll_echo).
  *
- *     echo [--pairs N] [--requests N] [--check]
+ *     echo [--pairs N] [--requests N] [--check] [--json FILE]
  *
  * 50 connections on a unix socket, one 64-byte message outstanding on each.
  * CPU time is the server's, user and system, all its threads, by its CPU
@@ -10,6 +10,7 @@
  * slice counts, so that what else the machine does weighs on both alike.
  * --check: exit 1 if the median of the pairs' ratios is above 1.15. */
 #include "../support/process.h"
+#include "json_figures.h"
 #include "processors.h"
 #include "rounds.h"
 
@@ -264,6 +265,9 @@ static double measure(long pairs, long requests)
         fflush(stdout);
     }
     const double ratio = median(ratios, pairs);
+    json_figure("epoll_echo", "CPU", "us a request", median(costs[EPOLL], pairs));
+    json_figure("rpd", "CPU", "us a request", median(costs[RPD], pairs));
+    json_figure("rpd", "CPU, to epoll_echo", "ratio", ratio);
     printf("%6s %10.3f %10.3f %10.3f   (min %.3f, max %.3f)\n", "median",
            median(costs[EPOLL], pairs), median(costs[RPD], pairs), ratio, ratios[0],
            ratios[pairs - 1]);
@@ -280,6 +284,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"pairs", required_argument, NULL, 'p'},
                                             {"requests", required_argument, NULL, 'r'},
                                             {"check", no_argument, NULL, 'c'},
+                                            {"json", required_argument, NULL, 'j'},
                                             {NULL, 0, NULL, 0}};
     long pairs = 9, requests = 200000;
     bool strict = false;
@@ -289,15 +294,17 @@ int main(int argc, char **argv)
         case 'p': pairs = strtol(optarg, NULL, 10); break;
         case 'r': requests = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
+        case 'j': json_figures_to(optarg); break;
         default: return 64;
         }
     }
     if (optind != argc || pairs < 1 || pairs > MAX_PAIRS || requests < 1) {
-        fputs("usage: echo [--pairs N] [--requests N] [--check]\n", stderr);
+        fputs("usage: echo [--pairs N] [--requests N] [--check] [--json FILE]\n", stderr);
         return 64;
     }
     const double ratio = measure(pairs, requests);
     printf("echo: rpd / epoll: %.3f (at most %.2f): %s\n", ratio, LIMIT,
            ratio <= LIMIT ? "ok" : "too dear");
+    json_figures_end("echo");
     return strict && ratio > LIMIT ? 1 : 0;
 }

@@ -2,12 +2,13 @@
  * `rpdctl ensure` to its end, beside /bin/true, the least program there is; and what
  * rpd_ensure() costs in a program that is there already.
  *
- *     ensure [--runs N] [--check]
+ *     ensure [--runs N] [--check] [--json FILE]
  *
  * In each round all run right after each other, and the median of the rounds' ratios
  * to /bin/true counts. --check: exit 1 if `rpdctl ensure` takes more than twice the
  * time of /bin/true. */
 #include "../support/process.h"
+#include "json_figures.h"
 #include "rounds.h"
 
 #include <rpd/client.h>
@@ -118,6 +119,8 @@ static void print(struct subject *subject, long runs)
 {
     printf("%-34s %9.0f %9.0f %9.2f\n", subject->label, median(subject->us, runs),
            median(subject->cpu_us, runs), median(subject->ratio, runs));
+    json_figure(subject->label, "one call", "us", median(subject->us, runs));
+    json_figure(subject->label, "to /bin/true", "ratio", median(subject->ratio, runs));
 }
 
 int main(int argc, char **argv)
@@ -147,5 +150,7 @@ int main(int argc, char **argv)
     ratio = median(subjects[ENSURE_CONFIG].ratio, rounds.count);
     printf("ensure: %.2f times /bin/true (at most %.1f): %s\n", ratio, LIMIT_TO_TRUE,
            ratio <= LIMIT_TO_TRUE ? "ok" : "TOO MUCH");
+    json_figure("rpd_ensure()", "one call", "us", call_us);
+    json_figures_end("ensure");
     return rounds.is_check && ratio > LIMIT_TO_TRUE ? 1 : 0;
 }

@@ -1,10 +1,11 @@
 /* kv beside redis-server 7.0, in one run: the same clients, the same keys, 100-byte values.
  *
- *     tests/bench/kv [--check] [--keys N] [--requests N] [--rounds N] [--no-cpu]
+ *     tests/bench/kv [--check] [--keys N] [--requests N] [--rounds N] [--no-cpu] [--json FILE]
  *
  * CPU is the server's, user and system, a request; redis-benchmark asks. Memory is RSS a key. A
  * load is from bind (or from the start of redis-server) to the last key. --check: exit code 1
  * where a goal is missed; the goals are in goals[]. Exit code 77: no redis-server here. */
+#include "json_figures.h"
 #include "kv_client.h"
 #include "process.h"
 #include "processors.h"
@@ -282,6 +283,9 @@ static int print_table(const struct server servers[2])
         if (skips_cpu && i <= GET_1)
             continue;
         missed += !met;
+        json_figure("kv", goals[i].what, goals[i].unit, kv);
+        json_figure("redis-server", goals[i].what, goals[i].unit, redis);
+        json_figure("kv, to redis-server", goals[i].what, "ratio", ratio);
         printf("%-32s %12.2f %12.2f %8.2f", goals[i].what, kv, redis, ratio);
         if (goals[i].limit < 1e9)
             printf("  %s %.2f%s %s%s", goals[i].at_least ? ">=" : "<=", goals[i].limit,
@@ -301,6 +305,8 @@ int main(int argc, char **argv)
             checks = true;
         else if (strcmp(argv[i], "--no-cpu") == 0)
             skips_cpu = true;
+        else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)
+            json_figures_to(argv[++i]);
         else if (strcmp(argv[i], "--keys") == 0 && i + 1 < argc)
             keys = atol(argv[++i]);
         else if (strcmp(argv[i], "--requests") == 0 && i + 1 < argc)
@@ -325,6 +331,7 @@ int main(int argc, char **argv)
         measure_load(&servers[i]);
     }
     missed = print_table(servers);
+    json_figures_end("kv");
     temp_dir_remove(runtime_dir);
     temp_dir_remove(dir);
     return checks && missed > 0;

@@ -2,6 +2,7 @@
 #include "rounds.h"
 
 #include "../support/process.h"
+#include "json_figures.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -12,13 +13,19 @@ static bool take(struct rounds *rounds, int argc, char **argv)
 {
     static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
                                             {"check", no_argument, NULL, 'c'},
+                                            {"json", required_argument, NULL, 'j'},
+                                            {"planted-us", required_argument, NULL, 'p'},
                                             {NULL, 0, NULL, 0}};
 
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'r')
             rounds->count = strtol(optarg, NULL, 10);
+        else if (option == 'p')
+            rounds->planted_us = strtol(optarg, NULL, 10);
         else if (option == 'c')
             rounds->is_check = true;
+        else if (option == 'j')
+            json_figures_to(optarg);
         else
             return false;
     }
@@ -29,8 +36,8 @@ void rounds_parse(struct rounds *rounds, const char *program, int argc, char **a
 {
     if (take(rounds, argc, argv))
         return;
-    fprintf(stderr, "usage: %s [--runs N, %ld to %ld] [--check]\n", program, rounds->least,
-            rounds->most);
+    fprintf(stderr, "usage: %s [--runs N, %ld to %ld] [--planted-us N] [--check] [--json FILE]\n",
+            program, rounds->least, rounds->most);
     exit(64);
 }
 

@@ -8,10 +8,11 @@
 struct rounds {
     long count, least, most; /* count: the default, until the command line says otherwise */
     bool is_check;           /* judge, and exit 1 if it is too much */
+    long planted_us;         /* a delay that the check must find; 0: none */
 };
 
-/* "PROGRAM [--runs N] [--check]". Where that is not understood it says how the
- * program is called, and exits with 64. */
+/* "PROGRAM [--runs N] [--planted-us N] [--check] [--json FILE]". Where that is not understood it
+ * says how the program is called, and exits with 64. */
 void rounds_parse(struct rounds *rounds, const char *program, int argc, char **argv);
 
 /* temp_dir_make() where files are in memory, as those of a run-time directory usually are; on disk

@@ -1,6 +1,6 @@
 /* What the seal costs: a backend's own bind with it and without, in turns.
  *
- *     seal [--runs N] [--check]
+ *     seal [--runs N] [--check] [--json FILE]
  *
  * First within this process, with the filter prepared ahead: the framework's own
  * function, from the call to a listener that is checked. Then from outside: from
@@ -8,6 +8,7 @@
  * --check: exit 1 if the median of the first is more than 300 us above the
  * unsealed one, or if nothing could be sealed. */
 #include "../support/process.h"
+#include "json_figures.h"
 #include "rounds.h"
 
 #include "endpoint/listener.h"
@@ -76,6 +77,8 @@ static double start_once(const char *seal)
 static void print_row(const char *what, double sealed, double unsealed)
 {
     printf("%-40s %9.0f %9.0f %9.0f\n", what, sealed, unsealed, sealed - unsealed);
+    json_figure("sealed", what, "us", sealed);
+    json_figure("unsealed", what, "us", unsealed);
 }
 
 static double measure_binds(long runs)
@@ -127,5 +130,7 @@ int main(int argc, char **argv)
     printf("seal: to load libseccomp and make the filter, once: %.0f us\n", prepare_us);
     printf("seal: %.0f us more for a bind (at most %d): %s\n", cost, LIMIT_US,
            cost <= LIMIT_US ? "ok" : "too slow");
+    json_figure("filter", "made, once", "us", prepare_us);
+    json_figures_end("seal");
     return rounds.is_check && cost > LIMIT_US ? 1 : 0;
 }

@@ -1,8 +1,8 @@
 /* What clients get from a daemon that is not ready yet, or that has many of them.
  *
  *     warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] [--requests N]
- *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] [--runs N]
- *            [--check]
+ *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S]
+ *            [--planted-us N] [--runs N] [--check] [--json FILE]
  *
  * crowd: N clients come one by one while samples/slow_start loads, and each asks
  *        at once. What becomes of them; what a held one costs in memory; and how
@@ -30,6 +30,7 @@
 #include "warmup.h"
 
 #include "../support/process.h"
+#include "json_figures.h"
 #include "observe/state_view.h"
 
 #include <errno.h>
@@ -72,6 +73,10 @@ static struct {
                         .unit = " x",
                         .limit = 1.11,
                         .decimals = 2},
+    [BURST_CPU] = {.what = "burst: CPU to accept, against the plain loop",
+                   .unit = " x",
+                   .limit = 1.35,
+                   .decimals = 2},
     [FAIR_UNANSWERED] = {.what = "fair: unanswered", .unit = "", .is_count = true},
     [FAIR_ECHO_P99] = {.what = "fair: p99 at echo", .unit = " ms", .limit = 10, .decimals = 3},
     [FAIR_ECHO_WORK] = {.what = "fair: p99 of the work of echo before an answer",
@@ -114,6 +119,7 @@ static bool judge(enum figure figure)
     qsort(values, (size_t)runs, sizeof *values, compare);
     const double value = figures[figure].is_count ? values[runs - 1] : values[runs / 2];
     const bool good = value <= figures[figure].limit;
+    json_figure("rpd", figures[figure].what, *unit ? unit + 1 : "", value);
     printf("warmup: %s: %.*f%s (at most %g%s): %s\n", figures[figure].what,
            figures[figure].decimals, value, unit, figures[figure].limit, unit,
            good ? "ok" : "missed");
@@ -170,7 +176,7 @@ static int usage(void)
     fputs("usage: warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] "
           "[--requests N]\n"
           "              [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S] "
-          "[--runs N] [--check]\n",
+          "[--planted-us N] [--runs N] [--check] [--json FILE]\n",
           stderr);
     return 64;
 }
@@ -214,13 +220,20 @@ static void allow_descriptors(size_t clients)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"clients", required_argument, NULL, 'n'},  {"load-s", required_argument, NULL, 'l'},
-        {"requests", required_argument, NULL, 'q'}, {"keys", required_argument, NULL, 'k'},
-        {"idle", required_argument, NULL, 'i'},     {"runs", required_argument, NULL, 'r'},
-        {"burst", required_argument, NULL, 'b'},    {"senders", required_argument, NULL, 's'},
-        {"asked", required_argument, NULL, 'a'},    {"rest-s", required_argument, NULL, 't'},
-        {"check", no_argument, NULL, 'c'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"clients", required_argument, NULL, 'n'},
+                                            {"load-s", required_argument, NULL, 'l'},
+                                            {"requests", required_argument, NULL, 'q'},
+                                            {"keys", required_argument, NULL, 'k'},
+                                            {"idle", required_argument, NULL, 'i'},
+                                            {"runs", required_argument, NULL, 'r'},
+                                            {"burst", required_argument, NULL, 'b'},
+                                            {"senders", required_argument, NULL, 's'},
+                                            {"asked", required_argument, NULL, 'a'},
+                                            {"rest-s", required_argument, NULL, 't'},
+                                            {"check", no_argument, NULL, 'c'},
+                                            {"json", required_argument, NULL, 'j'},
+                                            {"planted-us", required_argument, NULL, 'p'},
+                                            {NULL, 0, NULL, 0}};
     struct plan plan = {.clients = 10000,
                         .load_s = 10,
                         .requests = 5000,
@@ -244,15 +257,17 @@ int main(int argc, char **argv)
         case 's': plan.senders = strtoul(optarg, NULL, 10); break;
         case 'a': plan.asked = strtol(optarg, NULL, 10); break;
         case 't': plan.rest_s = strtod(optarg, NULL); break;
+        case 'p': plan.planted_us = strtol(optarg, NULL, 10); break;
         case 'r': runs = strtol(optarg, NULL, 10); break;
         case 'c': strict = true; break;
+        case 'j': json_figures_to(optarg); break;
         default: return usage();
         }
     }
     if (!choose_sections(argv + optind) || runs < 1 || runs > MAX_RUNS || plan.clients < 1 ||
         plan.load_s < 0.5 || plan.load_s > 600 || plan.requests < 100 || plan.keys < 1 ||
         plan.idle < 1 || plan.burst < 1 || plan.senders < 1 || plan.asked < 100 ||
-        plan.rest_s < 1 || plan.rest_s > 600)
+        plan.rest_s < 1 || plan.rest_s > 600 || plan.planted_us < 0 || plan.planted_us > 1000000)
         return usage();
     allow_descriptors(largest(plan.clients, largest(plan.idle, plan.burst)));
     for (int i = 0; i < SECTIONS; i++) {
@@ -263,5 +278,6 @@ int main(int argc, char **argv)
         if (figures[figure].runs > 0 && !judge(figure) && (strict || figures[figure].is_count))
             good = false;
     }
+    json_figures_end("warmup");
     return good ? 0 : 1;
 }

@@ -10,15 +10,17 @@
 struct process;
 
 struct plan {
-    size_t clients; /* of the crowd */
-    double load_s;  /* that the crowd waits for */
-    long requests;  /* of the one client that asks meanwhile */
-    long keys;      /* that redis-server loads */
-    size_t idle;    /* connections */
-    size_t burst;   /* clients that come at once */
-    size_t senders; /* that send without end */
-    long asked;     /* of one client beside them */
-    double rest_s;  /* of doing nothing */
+    size_t clients;  /* of the crowd */
+    double load_s;   /* that the crowd waits for */
+    long requests;   /* of the one client that asks meanwhile */
+    long keys;       /* that redis-server loads */
+    size_t idle;     /* connections */
+    size_t burst;    /* clients that come at once */
+    size_t senders;  /* that send without end */
+    long asked;      /* of one client beside them */
+    double rest_s;   /* of doing nothing */
+    long planted_us; /* that rpd is stopped at the beginning of a burst: for the check of the check
+                      */
 };
 
 enum figure {
@@ -35,6 +37,7 @@ enum figure {
     BURST_REFUSED,
     BURST_EAGAIN,
     BURST_SLOWNESS,
+    BURST_CPU,
     FAIR_UNANSWERED,
     FAIR_ECHO_P99,
     FAIR_ECHO_WORK,

@@ -18,7 +18,7 @@ static const struct {
 } rooms[] = {
     {"base", 0, false},   {"guard", 1, false},  {"library", 1, true},   {"observe", 1, false},
     {"config", 2, true},  {"publish", 2, true}, {"client", 2, false},   {"plugin", 3, true},
-    {"work", 3, true},    {"clients", 3, true}, {"endpoint", 4, false}, {"service", 5, true},
+    {"work", 3, true},    {"clients", 4, true}, {"endpoint", 4, false}, {"service", 5, true},
     {"control", 6, true}, {"daemon", 7, true},  {"rpdctl", 7, true},
 };
 

@@ -133,9 +133,9 @@ static const struct breach {
 };
 enum { BREACHES = sizeof breaches / sizeof *breaches };
 
-static const char *const headers[] = {"backend.h", "base.h",   "conn.h",    "endpoint.h",
-                                      "job.h",     "client.h", "load.h",    "main.h",
-                                      "metrics.h", "option.h", "service.h", "state.h"};
+static const char *const headers[] = {"backend.h", "base.h",    "body.h",  "conn.h", "endpoint.h",
+                                      "job.h",     "client.h",  "load.h",  "main.h", "metrics.h",
+                                      "option.h",  "service.h", "state.h", "frame.h"};
 enum { HEADERS = sizeof headers / sizeof *headers };
 
 /* ---- helpers ---- */
@@ -276,7 +276,8 @@ Test(types, list_of_headers_is_complete)
 
     cr_assert_not_null(stream);
     for (const struct dirent *entry; (entry = readdir(stream));)
-        count += entry->d_name[0] != '.';
+        /* (backend.hpp is C++ alone: tests/integration/test_cpp.c.) */
+        count += entry->d_name[0] != '.' && strcmp(entry->d_name, "backend.hpp") != 0;
     closedir(stream);
     cr_assert_eq(count, HEADERS, "%zu files in %s; add them to this test", count, dir);
 }

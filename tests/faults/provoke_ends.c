@@ -149,7 +149,7 @@ void provoke_stall(struct stage *stage, const char *variant)
 {
     stage_say(stage->guest, textf("now %s", variant));
     stage_wait_verdict(stage, STATE_STALLED);
-    assert_line(stage->rpd, "stands still since 1 s in ");
+    assert_line(stage->rpd, "has been standing still for 1 s in ");
 }
 
 /* The stop takes drain_s and a second, and no longer. */
@@ -187,7 +187,7 @@ void provoke_deadlocked_job(struct stage *stage, const char *variant)
     assert_text(ask(fd, "job none"), "busy", stage->rpd);
     stage_assert_alive(stage);
     cr_assert_geq(stage_page(stage, "faulty").jobs_refused, 10001);
-    assert_line(stage->rpd, "job of service faulty runs since ");
+    assert_line(stage->rpd, "job of service faulty has been running for ");
     stage_assert_alive(stage);
     close(fd);
     stage_drain(stage);
@@ -297,6 +297,6 @@ void provoke_sigstop(struct stage *stage, const char *variant)
                               : stage->phase == SERVING ? STATE_ALIVE
                                                         : STATE_DRAINING);
     stage_assert_alive(stage);
-    cr_assert_eq(lines_with(process_stderr(stage->rpd), "stands still"), 0, "%s",
+    cr_assert_eq(lines_with(process_stderr(stage->rpd), "stood still"), 0, "%s",
                  process_stderr(stage->rpd));
 }

@@ -32,30 +32,111 @@ static bool talk_on(int fd, struct talk *talk, const char *text, size_t size)
     return talk->sent > before.sent || talk->heard > before.heard;
 }
 
-/* All send their lines as fast as they can, and hear each. */
-static void crowd_is_echoed(struct stage *stage, const struct crowd *crowd, size_t lines)
+/* One that asks beside them, one question at a time: how much the daemon has worked from each
+ * question to its answer. The daemon says it when it answers, so that it does not matter when the
+ * test gets a processor. A turn is 2 ms of callbacks; so a question waits for the turn that runs,
+ * and for those who are before it in the next. */
+enum { QUESTIONS = 200, WORK_MAX_MS = 10 };
+
+struct asker {
+    int fd;
+    bool waits;
+    int64_t asked_ns; /* the daemon's time then */
+    size_t count;
+    double work_ms[QUESTIONS];
+};
+
+static struct asker arranged_asker;
+
+static void ask_on(struct stage *stage, struct asker *asker)
+{
+    char answer[64];
+    const ssize_t size = asker->waits ? recv(asker->fd, answer, sizeof answer - 1, MSG_DONTWAIT)
+                                      : 0;
+
+    if (asker->count == QUESTIONS || (size < 0 && errno == EAGAIN))
+        return;
+    if (asker->waits) {
+        cr_assert(size > 0 && answer[size - 1] == '\n', "%zd bytes of an answer", size);
+        answer[size] = '\0';
+        asker->work_ms[asker->count++] = (double)(atoll(answer) - asker->asked_ns) / 1e6;
+        asker->waits = false;
+        return;
+    }
+    stage_say(asker->fd, "worked");
+    asker->asked_ns = cpu_time_ns(process_pid(stage->rpd));
+    asker->waits = true;
+}
+
+static int compare_work(const void *a, const void *b)
+{
+    const double first = *(const double *)a, second = *(const double *)b;
+
+    return (first > second) - (first < second);
+}
+
+static double work_p99_ms(struct asker *asker)
+{
+    const size_t at = QUESTIONS * 99 / 100 - 1;
+
+    qsort(asker->work_ms, QUESTIONS, sizeof *asker->work_ms, compare_work);
+    cr_log_info("work before an answer: p50 %.2f ms, p99 %.2f ms", asker->work_ms[QUESTIONS / 2],
+                asker->work_ms[at]);
+    return asker->work_ms[at];
+}
+
+/* Each sends its lines, and hears them; whether all have. */
+static bool talk_all(const struct crowd *crowd, struct talk *talks, const char *text, size_t size)
+{
+    size_t left = 0;
+    bool any = false;
+
+    for (size_t i = 0; i < crowd->count; i++) {
+        any |= talk_on(crowd->fds[i], &talks[i], text, size);
+        left += talks[i].heard < size;
+    }
+    if (!any)
+        poll(NULL, 0, 1);
+    return left == 0;
+}
+
+/* All send their lines as fast as they can, and hear each; again and again until the one has
+ * its answers. */
+static void talk_until_answered(struct stage *stage, const struct crowd *crowd, struct asker *asker,
+                                const char *text, size_t size)
 {
     struct talk *talks = calloc(crowd->count, sizeof *talks);
-    const size_t size = lines * strlen("busy\n");
-    char *text = malloc(size);
-    const int64_t began = now_ns();
+    int64_t began = now_ns();
 
-    for (size_t i = 0; i < size; i++)
-        text[i] = "busy\n"[i % strlen("busy\n")];
-    for (size_t left = 1; left > 0;) {
-        bool any = false;
-
-        left = 0;
-        for (size_t i = 0; i < crowd->count; i++) {
-            any |= talk_on(crowd->fds[i], &talks[i], text, size);
-            left += talks[i].heard < size;
+    asker->count = 0;
+    for (bool done = false; !done || asker->waits || asker->count < QUESTIONS;) {
+        if (done) {
+            memset(talks, 0, crowd->count * sizeof *talks);
+            began = now_ns();
         }
-        if (!any)
-            poll(NULL, 0, 1);
-        cr_assert_lt(now_ns() - began, stage_patience_ns(), "%zu wait:\n%s", left,
+        done = talk_all(crowd, talks, text, size);
+        ask_on(stage, asker);
+        cr_assert_lt(now_ns() - began, stage_patience_ns(), "they wait:\n%s",
                      process_stderr(stage->rpd));
     }
     free(talks);
+}
+
+/* Where others use the processors, what should be short takes long now and then. */
+static void crowd_is_echoed(struct stage *stage, const struct crowd *crowd, struct asker *asker,
+                            size_t lines)
+{
+    const size_t size = lines * strlen("busy\n");
+    char *text = malloc(size);
+    double p99_ms = WORK_MAX_MS + 1;
+
+    for (size_t i = 0; i < size; i++)
+        text[i] = "busy\n"[i % strlen("busy\n")];
+    for (int tries = 0; tries < 3 && p99_ms > WORK_MAX_MS; tries++) {
+        talk_until_answered(stage, crowd, asker, text, size);
+        p99_ms = work_p99_ms(asker);
+    }
+    cr_assert_leq(p99_ms, WORK_MAX_MS, "p99 of the work before an answer: %.2f ms", p99_ms);
     free(text);
 }
 
@@ -81,6 +162,7 @@ void provoke_busy(struct stage *stage, const char *variant)
     const double normal_ms = measure_p99_ms(stage);
     const int fds = count_fds(process_pid(stage->rpd));
     struct crowd crowd = busy_crowd(stage, variant);
+    struct asker asker = {0};
 
     if (stage->phase == LOADING) {
         for (size_t i = 0; i < crowd.count; i++)
@@ -91,7 +173,9 @@ void provoke_busy(struct stage *stage, const char *variant)
         for (size_t i = 0; i < crowd.count; i++)
             stage_expect_line(stage, crowd.fds[i], "early");
     }
-    crowd_is_echoed(stage, &crowd, lines_of(&crowd));
+    asker.fd = stage_client(stage->endpoint);
+    crowd_is_echoed(stage, &crowd, &asker, lines_of(&crowd));
+    close(asker.fd);
     assert_p99_is_near(stage, normal_ms);
     stage_assert_alive(stage);
     crowd_close(&crowd);
@@ -104,17 +188,21 @@ void arrange_busy(struct stage *stage, const char *variant)
     arranged = busy_crowd(stage, variant);
     for (size_t i = 0; i < arranged.count; i++)
         stage_say(arranged.fds[i], "wait none");
-    stage_wait_page(stage, jobs, arranged.count + 1);
+    arranged_asker.fd = stage_client(stage->endpoint);
+    stage_say(arranged_asker.fd, "wait none");
+    stage_wait_page(stage, jobs, arranged.count + 2);
 }
 
 void provoke_after_busy(struct stage *stage, const char *variant)
 {
     (void)variant;
-    crowd_is_echoed(stage, &arranged, lines_of(&arranged));
+    crowd_is_echoed(stage, &arranged, &arranged_asker, lines_of(&arranged));
     stage_assert_alive(stage);
     stage_go(stage);
     for (size_t i = 0; i < arranged.count; i++)
         stage_expect_line(stage, arranged.fds[i], "did none");
+    stage_expect_line(stage, arranged_asker.fd, "did none");
+    close(arranged_asker.fd);
     crowd_close(&arranged);
 }
 
@@ -125,14 +213,19 @@ enum { EACH = 3000000, SUM_KIB = 32 * 1024, SLACK_KIB = 16 * 1024 };
 static const char held_most[] = "closed: held most, all clients together beyond "
                                 "limits.buffer_bytes (33554432)";
 
-/* A request that goes on for so many bytes; the daemon may close it meanwhile. */
+/* A request that goes on for so many bytes; near the bound the daemon may not read all of it, or
+ * close the client meanwhile. */
 static void send_part(int fd, size_t size)
 {
     static char letters[EACH];
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
 
     memset(letters, 'x', size);
-    for (ssize_t sent = 0; size > 0 && sent >= 0; size -= sent > 0 ? (size_t)sent : 0)
-        sent = send(fd, letters, size, MSG_NOSIGNAL);
+    for (ssize_t sent = 0; size > 0 && sent >= 0; size -= sent > 0 ? (size_t)sent : 0) {
+        if (poll(&writable, 1, 100) <= 0)
+            return;
+        sent = send(fd, letters, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
 }
 
 static void take_memory(int fd, const char *variant)

@@ -54,7 +54,7 @@ void provoke_closing(struct stage *stage, const char *variant)
     do_now(stage, variant);
     assert_line(stage->rpd, " closed descriptor ");
     if (strstr(variant, "unix:"))
-        assert_line(stage->rpd, " was closed; it is there again");
+        assert_line(stage->rpd, " was closed; recreated");
     stage_assert_alive(stage);
     if (stage->phase == SERVING)
         assert_text(ask_once(stage->endpoint, "job none"), "did none", stage->rpd);

@@ -58,7 +58,7 @@ void provoke_emfile_in_load(struct stage *stage, const char *variant)
     write_text(stage->path, "state");
     const rlim_t count = take_descriptors(stage);
     stage_open_gate(stage);
-    assert_line(stage->rpd, "Too many open files; tries again in 1 s");
+    assert_line(stage->rpd, "Too many open files; trying again in 1 s");
     stage_assert_alive(stage);
     cr_assert_str_eq(file_read(stage->path), "state");
     give_descriptors(stage, count);
@@ -248,7 +248,7 @@ void provoke_missing_file(struct stage *stage, const char *variant)
     (void)variant;
     if (stage->phase == LOADING) {
         stage_open_gate(stage);
-        assert_line(stage->rpd, "No such file or directory; tries again in 1 s");
+        assert_line(stage->rpd, "No such file or directory; trying again in 1 s");
         stage_assert_alive(stage);
         write_text(stage->path, "state");
         return;

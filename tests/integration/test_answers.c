@@ -23,7 +23,7 @@ Test(answers, wait_says_what_it_waits_for)
     const struct outcome absent = RPDCTL_ON(run, "wait", "demo", "--ready", "--timeout", "0.2");
 
     assert_code(absent, 1);
-    assert_has(absent.err, "wait: demo: does not run; waits until somebody starts it, and it is "
+    assert_has(absent.err, "wait: demo: not running; waiting until it is started and "
                            "ready\n");
     struct process *rpd = START_DEMO(run, hello());
     const struct outcome there = RPDCTL_ON(run, "wait", "demo", "--ready", "--timeout", "20");

@@ -1013,7 +1013,7 @@ Test(connections, stop_between_two_tries)
     struct server server = serve(test_plugin("parts"), "",
                                  ",\"on_load_failure\":\"retry\",\"options\":"
                                  "{\"failing\":3,\"failures\":1000}");
-    assert_line(server.rpd, "tries again");
+    assert_line(server.rpd, "trying again");
     const int held = client(server.endpoint);
     const int64_t before = now_ns();
     assert_stops(server.rpd);

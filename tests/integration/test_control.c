@@ -554,7 +554,7 @@ Test(control, is_there_without_descriptors)
     end_warm(&warm);
 }
 
-#define HEALED "warm.control was removed by somebody; it is there again"
+#define HEALED "warm.control was removed; recreated"
 
 Test(control, is_made_again)
 {
@@ -588,7 +588,7 @@ Test(control, is_made_again_later)
     cr_assert_eq(mkdir(textf("%s/other/full", warm.run), 0700), 0);
     unlink(path_of(&warm));
     rename(textf("%s/other", warm.run), path_of(&warm));
-    while (!strstr(process_stderr(warm.rpd), "warm.control: it was removed by somebody, and")) {
+    while (!strstr(process_stderr(warm.rpd), "warm.control: it was removed, and")) {
         /* It was quicker than we: once more. */
         unlink(path_of(&warm));
         rename(textf("%s/other", warm.run), path_of(&warm));

@@ -39,11 +39,11 @@ static const struct crash {
     {"stack overflow in a constructor", "misbehave", "TEST_CONSTRUCTOR=overflow", NULL, NULL,
      SIGSEGV, {"SIGSEGV", "step code", "service misbehave"}, true},
     {"SIGSEGV in bind", "own_bind", "TEST_BIND=segv", NULL, NULL, SIGSEGV,
-     {"SIGSEGV", "step own bind", "own_bind.so"}, true},
+     {"SIGSEGV", "step bind", "own_bind.so"}, true},
     {"abort in bind", "own_bind", "TEST_BIND=abort", NULL, NULL, SIGABRT,
-     {"SIGABRT", "step own bind", "own_bind.so"}, true},
+     {"SIGABRT", "step bind", "own_bind.so"}, true},
     {"stack overflow in bind", "own_bind", "TEST_BIND=overflow", NULL, NULL, SIGSEGV,
-     {"SIGSEGV", "step own bind", "own_bind.so"}, true},
+     {"SIGSEGV", "step bind", "own_bind.so"}, true},
     /* clang-format on */
 };
 enum { CRASHES = sizeof crashes / sizeof *crashes };

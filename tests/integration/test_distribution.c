@@ -361,8 +361,8 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
 
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
                      "--help\n--"
-                     "version\ncheck\nclients\ndescribe\nensure\nforget\nhealth\nlog\nmetrics\nnew"
-                     "\nrestart\nstatus\nstop\ntimeline\nwait\n");
+                     "version\ncheck\nclients\nconnect\ndescribe\nensure\nforget\nhealth\nlog\n"
+                     "metrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
@@ -376,8 +376,10 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "o")), "one.so\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "one.so", "--j")), "--json\n--junit\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "check", "--config", "a")), "a b.json\napart\n");
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "describe", "-")), "--json\n--schema\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "")), "");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "new", "-")), "--kind\n");
+    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "connect", "--t")), "--timeout\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "status", "--")),
                      "--all-users\n--json\n--watch\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "wait", "x", "--s")), "--stopped\n");

@@ -424,7 +424,7 @@ static const struct row rows[] = {
     {"the constructor exits", 70, MISBEHAVE, .env = "TEST_CONSTRUCTOR=exit",
      .line = "exit: plugin misbehave.so ", .cause = "step code", .advice = "return an error"},
     {"bind exits", 70, OWN, .env = "TEST_BIND=exit", .line = "exit: plugin own_bind.so ",
-     .cause = "step own bind", .advice = "return an error"},
+     .cause = "step bind", .advice = "return an error"},
     {"serve exits", 70, MISBEHAVE " -o serve=exit", .line = "exit: plugin misbehave.so ",
      .cause = "thread loop", .advice = "return an error"},
     {"a worker exits", 70, MISBEHAVE " -o load=exit", .line = "exit: plugin misbehave.so ",

@@ -7,7 +7,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-static const char left_line[] = "stopping: nobody has come for idle_exit_s";
+static const char left_line[] = "stopping: no client came for idle_exit_s";
 
 static struct warm idle_warm(void)
 {
@@ -263,7 +263,8 @@ static void end_visit(struct visit *visit, int *counts, int *called_off)
     if (visit->path_fd >= 0)
         close(visit->path_fd);
     assert_ends(visit->warm.rpd, 0);
-    *called_off += strstr(process_stderr(visit->warm.rpd), "is called off: a client came") != NULL;
+    *called_off += strstr(process_stderr(visit->warm.rpd), "idle exit cancelled: a client came") !=
+                   NULL;
     end_warm_with(&visit->warm, 0);
 }
 
@@ -298,7 +299,7 @@ Test(idle_exit, is_called_off_and_the_path_is_back)
         close(path_fd);
         return;
     }
-    assert_line(warm.rpd, "an idle exit is called off: a client came");
+    assert_line(warm.rpd, "idle exit cancelled: a client came");
     while (access(warm.path, F_OK) != 0)
         poll(NULL, 0, 1);
     assert_text(ask_once(warm.endpoint, "new"), "2 new 0", warm.rpd);
@@ -344,7 +345,7 @@ Test(idle_exit, is_called_off_and_heals_what_was_removed)
     const int fd = connect_through(path_fd);
     cr_assert_eq(unlink(textf("%s/.x.sock.lock", warm.dir)), 0, "%s", strerror(errno));
     if (fd >= 0) {
-        assert_line(warm.rpd, "an idle exit is called off: a client came");
+        assert_line(warm.rpd, "idle exit cancelled: a client came");
         assert_text(ask_once(warm.endpoint, "new"), "2 new 0", warm.rpd);
         cr_assert_eq(access(textf("%s/.x.sock.lock", warm.dir), F_OK), 0);
         assert_text(ask(fd, "a"), "1 a 0", warm.rpd);

@@ -878,7 +878,7 @@ Test(life, deleted_socket_is_made_again)
     assert_text(ask(old, "old"), "old", life.rpd);
     for (size_t round = 1; round <= 3; round++) {
         cr_assert_eq(unlink(life.path), 0);
-        cr_assert_eq(process_wait_lines(life.rpd, "it is there again", round), 0, "%s",
+        cr_assert_eq(process_wait_lines(life.rpd, "recreated", round), 0, "%s",
                      process_stderr(life.rpd));
         assert_text(ask_once(life.endpoint, "new"), "new", life.rpd);
         assert_text(ask(old, "old"), "old", life.rpd);
@@ -909,7 +909,7 @@ Test(life, queue_of_a_removed_socket_is_served)
                      process_stderr(life.rpd));
         close(clients[i]);
     }
-    assert_line(life.rpd, "it is there again");
+    assert_line(life.rpd, "recreated");
     assert_text(ask_once(life.endpoint, "new"), "new", life.rpd);
     end_life(&life);
 }
@@ -920,7 +920,7 @@ Test(life, renamed_away_socket_is_made_again)
     const char *away = textf("%s/away", life.dir);
 
     cr_assert_eq(rename(life.path, away), 0);
-    assert_line(life.rpd, "it is there again");
+    assert_line(life.rpd, "recreated");
     assert_text(ask_once(life.endpoint, "new"), "new", life.rpd);
     unlink(away);
     end_life(&life);

@@ -154,10 +154,10 @@ static const struct failure {
 } failures[] = {
     /* clang-format off */
     {"retry", "\"failing\":\"load\",\"failures\":2,",
-     {"load failed: load is broken; mend it; tries again in 1 s", "tries again in 2 s"},
+     {"load failed: load is broken; mend it; trying again in 1 s", "trying again in 2 s"},
      "1 a 0", "load", 3, false},
     {"retry", "\"parts\":2,\"failing\":\"part-1\",\"failures\":2,",
-     {"load failed: part-1: part-1 is broken; mend it; tries again in 1 s", "tries again in 2 s"},
+     {"load failed: part-1: part-1 is broken; mend it; trying again in 1 s", "trying again in 2 s"},
      "1 a 2", "part-1", 3, false},
     {"degraded", "\"failing\":\"load\",",
      {"load failed: load is broken; mend it; going on without it", "ready, degraded: not all"},
@@ -176,7 +176,7 @@ static const struct failure {
      {"load failed: part-1: part-1 is broken; mend it; going on without it"},
      "1 a 1", "part-1", 1, true},
     {"retry", "\"parts\":2,\"optional\":1,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; tries again in 1 s"},
+     {"load failed: part-1: part-1 is broken; mend it; trying again in 1 s"},
      NULL, NULL, 0, false}, /* see below */
     /* clang-format on */
 };
@@ -288,7 +288,7 @@ Test(no_progress, that_heeds_is_tried_again)
 
     open_all(&warm);
     assert_stall_line(&warm, "heed_and_hang+0x");
-    assert_line(warm.rpd, "load failed: part-1: no progress for 1 s; tries again in 1 s");
+    assert_line(warm.rpd, "load failed: part-1: no progress for 1 s; trying again in 1 s");
     assert_line(warm.rpd, ": ready (");
     cr_assert_eq(part_of(&warm, "part-1").attempts, 2);
     assert_text(ask_once(warm.endpoint, "a"), "1 a 2", warm.rpd);
@@ -564,7 +564,7 @@ ParameterizedTest(size_t *at, cancel, at_a_stop)
         {"\"parts\":3,\"hanging\":\"part-1\",", "test: hangs"},
         {"\"parts\":3,\"hanging\":\"part-1\",\"how\":\"poll\",", "test: hangs"},
         {"\"hanging\":\"load\",", "test: hangs"},
-        {"\"parts\":3,\"failing\":\"part-1\",", "tries again in 1 s"},
+        {"\"parts\":3,\"failing\":\"part-1\",", "trying again in 1 s"},
     };
     int64_t took[STOPS];
 

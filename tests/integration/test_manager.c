@@ -516,7 +516,7 @@ Test(manager, is_named_when_it_sends_a_signal)
     assert_line(rpd, textf("SIGHUP from pid %d (%s), uid %u is ignored", (int)getpid(), own,
                            (unsigned)getuid()));
     process_signal(rpd, SIGTERM);
-    assert_line(rpd, textf("stopping: told to by SIGTERM from pid %d (%s), uid %u", (int)getpid(),
+    assert_line(rpd, textf("stopping: requested by SIGTERM from pid %d (%s), uid %u", (int)getpid(),
                            own, (unsigned)getuid()));
     assert_ends(rpd, 0);
     process_free(rpd);

@@ -143,7 +143,7 @@ Test(rest, where_a_plugin_has_the_event_base_there_is_none)
     assert_bound(scene.rpd);
     assert_line(scene.rpd, "test: stalls in timer");
     cr_expect_not(rests(&scene));
-    assert_line(scene.rpd, "stands still since 1 s");
+    assert_line(scene.rpd, "has been standing still for 1 s");
     assert_line(scene.rpd, "goes on after");
     end_scene(&scene);
 }
@@ -164,7 +164,7 @@ Test(rest, a_removed_socket_is_there_again)
     const int64_t began = now_ns();
 
     cr_assert_eq(unlink(textf("%s/x.sock", scene.dir)), 0);
-    assert_line(scene.rpd, "removed by somebody; it is there again");
+    assert_line(scene.rpd, "removed; recreated");
     expect_soon(began);
     assert_text(ask_once(scene.endpoint, "a"), "a", scene.rpd);
     end_scene(&scene);

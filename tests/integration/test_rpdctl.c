@@ -101,38 +101,79 @@ Test(rpdctl, describe_survives_the_plugin)
 
 /* ---- new ------------------------------------------------------------------------------- */
 
-static void compile(const char *project, const char *name)
+static const char *const kinds[] = {"lines", "frames", "jobs", "cpp"};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static void compile(const char *project, const char *name, const char *kind)
 {
+    const bool is_cpp = strcmp(kind, "cpp") == 0;
     const struct outcome built = run_in(
         project,
-        ARGS(TEST_CC, "-std=c11", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror",
-             "-fPIC", "-shared", "-I" RPD_SOURCE_DIR "/include", "-o", textf("%s.so", name),
-             textf("%s.c", name), build_path("librpd.so")),
+        ARGS(is_cpp ? "g++" : TEST_CC, is_cpp ? "-std=c++17" : "-std=c11", "-Wall", "-Wextra",
+             is_cpp ? "-pedantic" : "-Wstrict-prototypes", "-Wshadow", "-Wconversion", "-Werror",
+             "-fPIC", "-shared", "-fvisibility=hidden", is_cpp ? "-fno-gnu-unique" : "-O1",
+             "-Wl,-Bsymbolic", "-I" RPD_SOURCE_DIR "/include", "-o", textf("%s.so", name),
+             textf(is_cpp ? "%s.cpp" : "%s.c", name), build_path("librpd.so")),
         NULL);
 
     assert_code(built, 0);
 }
 
-Test(rpdctl, new_makes_what_builds_and_passes)
+static void make_new(const char *dir, const char *kind)
 {
-    const char *dir = temp_dir_make(), *project = textf("%s/demo", dir);
-    const struct outcome made = run_in(dir, ARGS("rpdctl", "new", "demo"), NULL);
+    const struct outcome made = run_in(dir, ARGS("rpdctl", "new", "--kind", kind, "demo"), NULL);
 
     assert_code(made, 0);
     assert_has(made.out, "rpd build/demo.so");
+}
+
+/* No word of the templates is left. */
+static void check_words(const char *project)
+{
     const char *files = listing(project);
+
     cr_assert_null(strstr(files, "skeleton"), "%s", files);
+    cr_assert_null(strchr(files, '@'), "%s", files);
     for (const char *file = files; *file; file += strcspn(file, "\n") + 1) {
         const char *text = file_read(textf("%.*s", (int)strcspn(file, "\n"), file));
         cr_assert_null(strstr(text, "skeleton"), "%s", text);
+        /* (bash has "$@", and "${names[@]}") */
+        for (const char *at = text; (at = strchr(at, '@')); at++)
+            cr_assert(at[1] < 'a' || at[1] > 'z', "%s", at);
     }
-    if (is_sanitized())
-        return;
-    compile(project, "demo");
-    const struct outcome tested = run_in(
-        project, ARGS("bash", "test.sh", build_path("rpd"), "./demo.so"), NULL);
-    assert_code(tested, 0);
-    assert_has(tested.out, "passed");
+}
+
+Test(rpdctl, new_makes_what_builds_and_passes)
+{
+    for (size_t i = 0; i < KINDS; i++) {
+        const char *dir = temp_dir_make(), *project = textf("%s/demo", dir);
+
+        make_new(dir, kinds[i]);
+        check_words(project);
+        const struct outcome configured = run_in(
+            project, ARGS("rpd", "--print-config", "-c", "rpd.json"), NULL);
+        assert_code(configured, 0);
+        if (!is_sanitized()) {
+            compile(project, "demo", kinds[i]);
+            const struct outcome tested = run_in(
+                project, ARGS("bash", "test.sh", build_path("rpd"), "./demo.so"), NULL);
+            assert_code(tested, 0);
+            assert_has(tested.out, "passed");
+        }
+        temp_dir_remove(dir);
+    }
+}
+
+Test(rpdctl, new_knows_its_kinds)
+{
+    const char *dir = temp_dir_make();
+    const struct outcome wrong = run_in(dir, ARGS("rpdctl", "new", "--kind", "frame", "demo"),
+                                        NULL);
+
+    assert_code(wrong, 64);
+    assert_has(wrong.err, "did you mean \"frames\"?");
+    assert_code(run_in(dir, ARGS("rpdctl", "new", "--kind"), NULL), 64);
+    assert_empty(dir);
     temp_dir_remove(dir);
 }
 
@@ -153,7 +194,9 @@ Test(rpdctl, new_makes_what_cmake_builds)
         dir,
         ARGS("bash", "-c",
              "rpdctl new demo && cd demo && cmake -B build && cmake --build build && "
-             "ctest --test-dir build --output-on-failure && rpd -t build/demo.so"),
+             "ctest --test-dir build --output-on-failure && rpd -t build/demo.so && cd .. && "
+             "rpdctl new --kind cpp other && cd other && cmake -B build && cmake --build build && "
+             "ctest --test-dir build --output-on-failure"),
         env);
     assert_code(outcome, 0);
     temp_dir_remove(dir);
@@ -260,14 +303,16 @@ Test(check, passes_web)
 
 Test(check, passes_what_new_writes)
 {
-    const char *dir = temp_dir_make();
-
     if (is_sanitized())
         return;
-    assert_code(run_in(dir, ARGS("rpdctl", "new", "demo"), NULL), 0);
-    compile(textf("%s/demo", dir), "demo");
-    assert_good(ARGS("rpdctl", "check", textf("%s/demo/demo.so", dir), "--quick", "--json"));
-    temp_dir_remove(dir);
+    for (size_t i = 0; i < KINDS; i++) {
+        const char *dir = temp_dir_make();
+
+        make_new(dir, kinds[i]);
+        compile(textf("%s/demo", dir), "demo", kinds[i]);
+        assert_good(ARGS("rpdctl", "check", textf("%s/demo/demo.so", dir), "--quick", "--json"));
+        temp_dir_remove(dir);
+    }
 }
 
 Test(check, takes_options_of_a_configuration)
@@ -301,6 +346,7 @@ static const struct breach {
     {.breach = "blocks_loop", .id = "load.slow", .text = "the loop stands still"},
     {.breach = "dies_of_hang_ups", .id = "client.hangups", .text = "died of SIGABRT"},
     {.breach = "loses_bytes", .id = "client.bytes", .text = "byte by byte"},
+    {.breach = "forgets_clients", .id = "client.half", .text = "rpd_conn_keep()"},
     {.breach = "writes_late", .id = "client.apart", .text = "late"},
     {.breach = "answers_wrongly", .id = "client.probe", .text = "instead of"},
     {.breach = "dies_of_emfile", .id = "client.emfile", .text = "died of SIGABRT"},

@@ -116,7 +116,7 @@ ParameterizedTest(size_t *at, stall, ended)
         cr_assert_null(strstr(line, "event_base_loop"), "the loop's own frames: %s", line);
         cr_assert_null(strstr(line, "librpd"), "rpd's own frames: %s", line);
     }
-    cr_assert_eq(lines_with(text, "stands still since 1 s in "), 1, "%s", text);
+    cr_assert_eq(lines_with(text, "has been standing still for 1 s in "), 1, "%s", text);
     cr_assert_eq(lines_with(text, "stood still"), 1, "%s", text);
     cr_assert_eq(lines_with(text, "goes on"), 0, "%s", text);
     cr_expect_str_eq(listing(stage.dir), textf("%s/run/\n", stage.dir), "left:\n%s",
@@ -147,7 +147,7 @@ Test(stall, a_short_one_is_only_told)
     const char *const words[] = {"rpd: warning: loop: service kv (",
                                  "/stalls.so): ", "sleep_for+0x",
                                  "; it must not block: use rpd_job_submit()", NULL};
-    assert_words(line_with(text, "stands still since 1 s in "), words, text);
+    assert_words(line_with(text, "has been standing still for 1 s in "), words, text);
     const double seconds = strtod(strstr(text, "goes on after ") + 14, NULL);
     cr_assert(seconds >= 2.5 && seconds < 10, "%s", text);
     /* Each is told. */
@@ -156,7 +156,7 @@ Test(stall, a_short_one_is_only_told)
     assert_text(ask(fd, "alive"), "alive", stage.rpd);
     assert_stops(stage.rpd);
     text = process_stderr(stage.rpd);
-    cr_assert_eq(lines_with(text, "stands still"), 2, "%s", text);
+    cr_assert_eq(lines_with(text, "standing still"), 2, "%s", text);
     cr_assert_eq(lines_with(text, "stood still"), 0, "%s", text);
     close(fd);
 }
@@ -295,12 +295,12 @@ Test(stall, a_long_job_is_named_once)
     const int fd = say_to(&stage, "job");
 
     assert_line(stage.rpd, "test: stalls in job");
-    assert_line(stage.rpd, "job of service kv runs since ");
+    assert_line(stage.rpd, "job of service kv has been running for ");
     assert_text(ask_once(stage.endpoint, "alive"), "alive", stage.rpd);
     assert_line(stage.rpd, "test: the job is done");
     assert_stops(stage.rpd);
     const char *text = process_stderr(stage.rpd);
-    const char *const words[] = {"rpd: warning: job of service kv runs since 1",
+    const char *const words[] = {"rpd: warning: job of service kv has been running for 1",
                                  " s: ",
                                  "sleep_for+0x",
                                  "< run+0x",

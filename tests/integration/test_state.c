@@ -357,7 +357,7 @@ Test(state, a_removed_page_and_record_are_there_again)
     assert_bound(scene.rpd);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         cr_assert_eq(unlinkat(scene.run_fd, names[i], 0), 0);
-        assert_line(scene.rpd, textf("%s was removed by somebody; it is there again", names[i]));
+        assert_line(scene.rpd, textf("%s was removed; recreated", names[i]));
         cr_expect_eq(faccessat(scene.run_fd, names[i], R_OK, 0), 0);
     }
     const uint64_t done = page_of(&scene).parts[0].done;

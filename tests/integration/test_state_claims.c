@@ -125,7 +125,7 @@ Test(state_claims, what_cannot_be_claimed)
     refused(&scene, textf("%s/none/x.snap", scene.dir), 71, "cannot open the directory");
     refused(&scene, textf("%s/%0*d", scene.data, 245, 0), 78, "a name of 1 to 240 bytes");
     cr_assert_eq(chmod(scene.data, 0777), 0);
-    refused(&scene, scene.snapshot, 77, "everybody can write to the directory");
+    refused(&scene, scene.snapshot, 77, "every user can write to the directory");
     end_scene(&scene);
 }
 

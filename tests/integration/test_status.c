@@ -314,7 +314,7 @@ Test(status, a_path_that_is_gone_is_unreachable)
     cr_assert_eq(unlink(textf("%s/demo.sock", run)), 0);
     assert_has(RPDCTL_ON(run, "status").out, textf("unix:%s/demo.sock (unreachable)\n", run));
     process_signal(rpd, SIGCONT);
-    assert_line(rpd, "it is there again");
+    assert_line(rpd, "recreated");
     assert_stops(rpd);
     process_free(rpd);
 }

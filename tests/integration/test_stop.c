@@ -164,7 +164,7 @@ Test(stop, a_suspended_process_is_named)
     suspend(rpd);
     const struct outcome asked = RPDCTL_ON(run, "stop", "demo", "--timeout", "0.3");
     assert_code(asked, 1);
-    assert_has(asked.err, textf("is suspended, and can end only when it goes on: kill -CONT %d",
+    assert_has(asked.err, textf("is suspended, and can end only when it continues: kill -CONT %d",
                                 (int)process_pid(rpd)));
     process_signal(rpd, SIGCONT);
     assert_ends(rpd, 0); /* it was asked to */

@@ -164,7 +164,7 @@ Test(trust, the_page_of_a_user_names_a_process_of_root)
     struct outcome stop = RPDCTL_ON(scene.run, "stop", "demo", "--timeout", "2", "--force");
 
     assert_code(stop, 1);
-    assert_has(stop.err, "is not of the user to whom its lock belongs");
+    assert_has(stop.err, "is not of the user that its lock belongs to");
     assert_nothing_ended(&scene);
     close_scene(&scene);
 }

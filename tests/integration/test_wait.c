@@ -23,8 +23,8 @@ Test(wait, bound_of_what_is_not_there_yet)
     const struct outcome outcome = outcome_of(waits);
     assert_code(outcome, 0);
     cr_assert_str_eq(outcome.out, textf("demo: bound, pid %d\n", (int)process_pid(rpd)));
-    cr_assert_str_eq(outcome.err, "rpdctl: wait: demo: does not run; waits until somebody starts "
-                                  "it, and it is bound (--timeout limits that)\n");
+    cr_assert_str_eq(outcome.err, "rpdctl: wait: demo: not running; waiting until it is started "
+                                  "and bound (--timeout limits that)\n");
     assert_code(RPDCTL_ON(run, "wait", "demo", "--bound", "--timeout", "0"), 0);
     assert_stops(rpd);
     process_free(rpd);

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,49 @@ Test(serve, who_asks_for_much_leaves_others_their_turn)
     close(a);
     close(b);
     cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+static long commands_done(int fd)
+{
+    static const char field[] = "total_commands_processed:";
+    const char *at = strstr(scene_read(fd), field);
+
+    cr_assert_not_null(at);
+    return atol(at + sizeof field - 1);
+}
+
+/* Both have asked before the daemon looks: how many of A's requests are run before B's is not a
+ * matter of who gets a processor. Some of them take a slice; their answers are too short to be
+ * sent before the batch ends, which would be another reason to look whether it is over. Inline
+ * requests are a batch each. */
+Test(serve, a_batch_ends_with_its_slice)
+{
+    enum { ASKED = 200, MOST = 12 };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "", "", false);
+    const int a = scene_client(dir), b = scene_client(dir);
+    static const char ask[] = "*2\r\n$8\r\nBITCOUNT\r\n$3\r\nbig\r\n";
+    char asks[ASKED * (sizeof ask - 1)], answers[ASKED * 4];
+    long before, done;
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(a, "SETRANGE big 200000 a"), ":200001");
+    for (size_t i = 0; i < ASKED; i++)
+        memcpy(asks + i * (sizeof ask - 1), ask, sizeof ask - 1);
+    cr_assert_eq(send_all(b, "INFO\r\n", 6), 0);
+    before = commands_done(b);
+    assert_is(scene_ask(a, "PING"), "+PONG"); /* the loop hears of A first */
+    kill(process_pid(rpd), SIGSTOP);
+    cr_assert_eq(send_all(a, asks, sizeof asks), 0);
+    cr_assert_eq(send_all(b, "INFO\r\n", 6), 0);
+    kill(process_pid(rpd), SIGCONT);
+    done = commands_done(b) - before - 2;
+    cr_assert_leq(done, MOST, "%ld requests of another", done);
+    cr_assert_eq(read_exactly(a, answers, sizeof answers), (ssize_t)sizeof answers);
+    close(a);
+    close(b);
     process_free(rpd);
     temp_dir_remove(dir);
 }

@@ -352,7 +352,7 @@ Test(warm, clients_that_came_first_are_served_when_the_load_succeeds_at_last)
     struct process *rpd = scene_start(dir, ", \"on_load_failure\": \"retry\"",
                                       ", \"loading\": \"hold\"", false);
     const int fd = scene_client(dir), gone = scene_client(dir);
-    cr_assert_eq(process_wait_line(rpd, "tries again"), 0);
+    cr_assert_eq(process_wait_line(rpd, "trying again"), 0);
     assert_is(scene_ask(fd, "PING"), "+PONG");
     assert_is(scene_ask(gone, "PING"), "+PONG");
     cr_assert_eq(send_all(fd, "SET a 1\r\nGET a\r\n", 16), 0);

@@ -15,11 +15,12 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
-enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000 };
+enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000, LATER_MS = 2000 };
 
 struct client {
     int opened; /* a descriptor of its own */
     bool answered;
+    struct rpd_timer_handle *timer;
 };
 
 static char the_state;
@@ -107,6 +108,16 @@ static void on_connect(struct rpd_conn *conn, void *state)
     rpd_conn_set_data(conn, client);
 }
 
+/* Without keeping it meanwhile. */
+static void answer_later(struct rpd_service *service, void *conn)
+{
+    struct client *client = rpd_conn_data(conn);
+
+    (void)service;
+    client->timer = NULL;
+    rpd_conn_printf(conn, "hello\n");
+}
+
 static void on_data(struct rpd_conn *conn, void *state)
 {
     const struct rpd_service *service = rpd_conn_service(conn);
@@ -120,9 +131,13 @@ static void on_data(struct rpd_conn *conn, void *state)
     if (does(service, "loses_bytes") && !memchr(input.data, '\n', input.size))
         rpd_conn_consume(conn, input.size);
     while (rpd_conn_read_line(conn, &line)) {
+        client->answered = true;
+        if (does(service, "forgets_clients")) {
+            client->timer = rpd_timer(rpd_conn_service(conn), LATER_MS, answer_later, conn);
+            return;
+        }
         rpd_conn_printf(conn, "%s%.*s\n", does(service, "answers_wrongly") ? "no " : "",
                         (int)line.size, line.data);
-        client->answered = true;
     }
 }
 
@@ -133,6 +148,7 @@ static void on_close(struct rpd_conn *conn, void *state)
 
     (void)state;
     closed_fd = rpd_conn_fd(conn);
+    rpd_timer_cancel(client->timer);
     if (does(service, "dies_of_hang_ups") && !client->answered)
         abort();
     if (client->opened >= 0 && !does(service, "leaks_descriptors"))

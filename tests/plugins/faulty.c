@@ -8,6 +8,7 @@
  *     big N        is answered N bytes and a newline
  *     flood N      that many jobs that end when they are cancelled; is answered how many
  *                  were accepted
+ *     worked       is answered the processor time of the process so far, in nanoseconds
  *     else         is echoed
  * and by options:
  *     gate=FILE    load waits until it is there; with reports=true it tells progress meanwhile
@@ -25,6 +26,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <time.h>
 
 static const struct rpd_option options[] = {
     RPD_OPTION_STRING("gate", "", "what load waits for"),
@@ -333,6 +335,14 @@ static void write_many(struct rpd_conn *conn, long size)
     rpd_conn_write(conn, "\n", 1);
 }
 
+static void tell_work(struct rpd_conn *conn)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    rpd_conn_printf(conn, "%lld\n", (long long)now.tv_sec * 1000000000 + now.tv_nsec);
+}
+
 static void command(struct rpd_conn *conn, const struct rpd_span *line)
 {
     char text[64], *rest;
@@ -351,6 +361,8 @@ static void command(struct rpd_conn *conn, const struct rpd_span *line)
         write_many(conn, atol(rest));
     } else if (rest && strcmp(text, "flood") == 0) {
         flood(conn, atoi(rest));
+    } else if (strcmp(text, "worked") == 0) {
+        tell_work(conn);
     } else {
         rpd_conn_write(conn, line->data, line->size);
         rpd_conn_write(conn, "\n", 1);

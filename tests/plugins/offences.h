@@ -7,6 +7,7 @@
 #include <rpd/backend.h>
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -78,6 +79,8 @@ static inline void call_what_is_the_loops(const struct rpd_service *service)
         wrong += rpd_conn_printf(conn, "x") != -1;
         wrong += rpd_conn_input(conn).size != 0;
         wrong += rpd_conn_read_line(conn, &line);
+        wrong += rpd_conn_read_frame(conn, RPD_FRAME_U8, 0, &line) != -1 || errno != EPERM;
+        wrong += rpd_conn_write_frame(conn, RPD_FRAME_U8, "x", 1) != -1;
         wrong += rpd_job_submit(changed, NULL, NULL, NULL) != -1;
         wrong += !rpd_service_event_base(service);
         rpd_conn_consume(conn, 1);

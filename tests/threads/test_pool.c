@@ -70,7 +70,7 @@ static void submit_one(struct work *work)
 {
     work->job.run = run;
     work->job.done = count_done;
-    work->accepted = pool_submit(pool, &work->job, false) == 0;
+    work->accepted = pool_submit(pool, &work->job, JOB_REQUEST) == 0;
 }
 
 /* Each turn of the loop: some more jobs, some of them cancelled. */
@@ -125,7 +125,7 @@ static void make_with(int workers, int loads)
 
     works = calloc(JOBS, sizeof *works);
     submitted = done_total = 0;
-    if (!works || pool_create(&pool, base, workers, loads, &error) < 0) {
+    if (!works || pool_create(&pool, base, &(struct pool_size){workers, loads, 5, 5}, &error) < 0) {
         fprintf(stderr, "%s\n", works ? error.text : "out of memory");
         exit(1);
     }
@@ -183,7 +183,7 @@ static void test_bound(void)
     check(accepted >= QUEUE_MAX && accepted <= QUEUE_MAX + 2, "the bound of the queue", accepted);
     works[JOBS - 1].job.run = run;
     works[JOBS - 1].job.done = count_done;
-    works[JOBS - 1].accepted = pool_submit(pool, &works[JOBS - 1].job, true) == 0;
+    works[JOBS - 1].accepted = pool_submit(pool, &works[JOBS - 1].job, JOB_LOAD) == 0;
     check(works[JOBS - 1].accepted, "must_run is above the bound", 0);
     for (int i = 0; i < JOBS; i++)
         if (works[i].accepted)

@@ -375,34 +375,34 @@ Test(config, syntax)
          AT "1:1: the file is empty; the least is {\"services\": [{\"plugin\": \"NAME.so\"}]}"},
         {"\xef\xbb\xbf" ONE, AT "1:1: starts with a byte order mark; save it as UTF-8 without one"},
         {"{\n \"workers\": 1,\n \"workers\": 2}",
-         AT "3:10: this is not JSON: duplicate object key near '\"workers\"'; mend it here"},
-        {"{\"workers\": NaN}", AT "1:15: this is not JSON: invalid token near 'NaN'; mend it here"},
+         AT "3:10: this is not JSON: duplicate object key near '\"workers\"'; fix it here"},
+        {"{\"workers\": NaN}", AT "1:15: this is not JSON: invalid token near 'NaN'; fix it here"},
         {"{\"workers\": Infinity}",
-         AT "1:20: this is not JSON: invalid token near 'Infinity'; mend it here"},
+         AT "1:20: this is not JSON: invalid token near 'Infinity'; fix it here"},
         {"{\"workers\":\n1e400}",
-         AT "2:5: this is not JSON: real number overflow near '1e400'; mend it here"},
+         AT "2:5: this is not JSON: real number overflow near '1e400'; fix it here"},
         {"{\"workers\": 9223372036854775808}",
-         AT "1:31: this is not JSON: too big integer near '9223372036854775808'; mend it here"},
+         AT "1:31: this is not JSON: too big integer near '9223372036854775808'; fix it here"},
         {"{\"notify\": \"\\u0000\"}", AT "1:19: this is not JSON: \\u0000 is not allowed without "
-                                         "JSON_ALLOW_NUL near '\"\\u0000\"'; mend it here"},
+                                         "JSON_ALLOW_NUL near '\"\\u0000\"'; fix it here"},
         {"{\"\\u0000\": 1}", AT "1:9: this is not JSON: NUL byte in object key not supported near "
-                                "'\"\\u0000\"'; mend it here"},
-        {ONE " x", AT "1:34: this is not JSON: end of file expected near 'x'; mend it here"},
+                                "'\"\\u0000\"'; fix it here"},
+        {ONE " x", AT "1:34: this is not JSON: end of file expected near 'x'; fix it here"},
         {"{\"a\": \"\xff\"}",
-         AT "1:7: this is not JSON: unable to decode byte 0xff near '\"'; mend it here"},
+         AT "1:7: this is not JSON: unable to decode byte 0xff near '\"'; fix it here"},
         {"{\"a\": \"\\ud800\"}",
-         AT "1:14: this is not JSON: invalid Unicode '\\uD800' near '\"\\ud800\"'; mend it here"},
+         AT "1:14: this is not JSON: invalid Unicode '\\uD800' near '\"\\ud800\"'; fix it here"},
         {"{\"workers\": 1,}",
-         AT "1:15: this is not JSON: string or '}' expected near '}'; mend it here"},
-        {"{", AT "1:1: this is not JSON: string or '}' expected near end of file; mend it here"},
+         AT "1:15: this is not JSON: string or '}' expected near '}'; fix it here"},
+        {"{", AT "1:1: this is not JSON: string or '}' expected near end of file; fix it here"},
     };
 
     expect_all(rows, COUNT(rows));
     write_bytes("rpd.json", "{\"a\": \"\0\"}", 10);
-    expect(&of_file, 78, AT "1:7: this is not JSON: control character 0x0 near '\"'; mend it here");
+    expect(&of_file, 78, AT "1:7: this is not JSON: control character 0x0 near '\"'; fix it here");
     write_bytes("rpd.json", "{}\0", 3);
     expect(&of_file, 78,
-           AT "1:3: this is not JSON: end of file expected near end of file; mend it here");
+           AT "1:3: this is not JSON: end of file expected near end of file; fix it here");
     assert_no_leak();
 }
 
@@ -475,7 +475,8 @@ Test(config, keys_and_values)
         {S("\"limits\":{\"client\":1},\"sael\":1,\"idle_exit_s\":-1"),
          AT "1:38: $.services[0].limits.client: unknown key; did you mean \"clients\"?\n" AT
             "1:50: $.services[0].sael: unknown key; did you mean \"seal\"?\n" AT
-            "1:73: $.services[0].idle_exit_s: expected an integer from 0 to 31536000, found -1"},
+            "1:73: $.services[0].idle_exit_s: expected an integer from 0 to 31536000, or a "
+            "duration such as \"1h30m\", found -1"},
         {L("{\"endpoint\":\"unix:a\",\"bcklog\":1}"),
          AT "1:59: $.services[0].listen[0].bcklog: unknown key; did you mean \"backlog\"?"},
         /* types */
@@ -498,23 +499,43 @@ Test(config, keys_and_values)
         {"{\"services\":[1]}", AT "1:14: $.services[0]: expected an object, found an integer"},
         {L("1"), AT "1:38: $.services[0].listen[0]: expected a string or an object, found an "
                     "integer"},
-        {S("\"options\":{\"a\":null,\"b\":[]}"),
-         AT "1:43: $.services[0].options.a: expected a string, an integer, a number or true or "
-            "false, found null\n" AT
-            "1:52: $.services[0].options.b: expected a string, an integer, a number or true or "
-            "false, found an array"},
+        {S("\"options\":{\"a\":null,\"b\":[1]}"),
+         AT "1:43: $.services[0].options.a: expected a string, an integer, a number, true or false "
+            "or an array, found null\n" AT
+            "1:53: $.services[0].options.b[0]: expected a string, found an integer"},
+        /* with a unit */
+        {P("\"drain_s\":\"250ms\""),
+         AT "1:40: $.drain_s: expected an integer from 0 to 86400, or a duration such as "
+            "\"1h30m\", found \"250ms\""},
+        {P("\"drain_s\":\"2d\""),
+         AT "1:40: $.drain_s: expected an integer from 0 to 86400, or a duration such as "
+            "\"1h30m\", found \"2d\""},
+        {P("\"drain_s\":\"1M\""),
+         AT "1:40: $.drain_s: expected an integer from 0 to 86400, or a duration such as "
+            "\"1h30m\", found \"1M\"; did you mean \"m\"?"},
+        {P("\"drain_s\":\"10\""),
+         AT "1:40: $.drain_s: expected an integer from 0 to 86400, or a duration such as "
+            "\"1h30m\", found \"10\""},
+        {P("\"workers\":\"4K\""),
+         AT "1:40: $.workers: expected an integer from 1 to 256, found a string"},
+        {S("\"limits\":{\"input_bytes\":\"64MB\"}"),
+         AT "1:52: $.services[0].limits.input_bytes: expected an integer from 1024 to 1073741824, "
+            "or a size such as \"64M\", found \"64MB\"; did you mean \"MiB\"?"},
         /* ranges: both ends, and what a narrower type would cut to a good value */
         {P("\"workers\":0"), AT "1:40: $.workers: expected an integer from 1 to 256, found 0"},
         {P("\"workers\":257"), AT "1:40: $.workers: expected an integer from 1 to 256, found 257"},
         {P("\"workers\":4294967297"),
          AT "1:40: $.workers: expected an integer from 1 to 256, found 4294967297"},
         {P("\"endpoint_deadline_ms\":9"),
-         AT "1:53: $.endpoint_deadline_ms: expected an integer from 10 to 600000, found 9"},
+         AT "1:53: $.endpoint_deadline_ms: expected an integer from 10 to 600000, or a duration "
+            "such as \"1h30m\", found 9"},
         {P("\"code_deadline_ms\":600001"),
-         AT "1:49: $.code_deadline_ms: expected an integer from 10 to 600000, found 600001"},
-        {P("\"drain_s\":-1"), AT "1:40: $.drain_s: expected an integer from 0 to 86400, found -1"},
-        {P("\"drain_s\":86401"),
-         AT "1:40: $.drain_s: expected an integer from 0 to 86400, found 86401"},
+         AT "1:49: $.code_deadline_ms: expected an integer from 10 to 600000, or a duration such "
+            "as \"1h30m\", found 600001"},
+        {P("\"drain_s\":-1"), AT "1:40: $.drain_s: expected an integer from 0 to 86400, or a "
+                                 "duration such as \"1h30m\", found -1"},
+        {P("\"drain_s\":86401"), AT "1:40: $.drain_s: expected an integer from 0 to 86400, or a "
+                                    "duration such as \"1h30m\", found 86401"},
         {L("{\"endpoint\":\"a\",\"backlog\":65536}"),
          AT "1:64: $.services[0].listen[0].backlog: expected an integer from 1 to 65535, found "
             "65536"},
@@ -742,6 +763,8 @@ Test(config, print_config)
         .file = "rpd.json", .plugin = "x.so", .name = "s", .options = options, .option_count = 2};
     static const char expected[] =
         "workers = 8                                        # rpd.json:1:13\n"
+        "job_nice = 5                                       # default\n"
+        "load_nice = 5                                      # default\n"
         "plugin_dirs[0] = \"/d\"                              # rpd.json:1:31\n"
         "log.level = \"info\"                                 # default\n"
         "log.format = \"text\"                                # default\n"
@@ -767,7 +790,7 @@ Test(config, print_config)
         "services[0].on_load_failure = \"exit\"               # default\n"
         "services[0].log_level = null                       # default\n"
         "services[0].no_progress_s = 300                    # default\n"
-        "services[0].idle_exit_s = 0                        # default\n"
+        "services[0].idle_exit_s = null                     # default\n"
         "services[0].seal = \"enforce\"                       # default\n"
         "services[0].limits.clients = 0                     # default\n"
         "services[0].limits.clients_per_peer = 0            # default\n"
@@ -963,4 +986,47 @@ Test(config, places)
         cr_assert_eq(place.column, rows[i].column, "row %zu: column %zu", i, place.column);
     }
     assert_no_leak();
+}
+
+/* ---- sizes and durations ---- */
+
+Test(config, keys_with_units)
+{
+    struct config config;
+
+    write_file(
+        "{\"drain_s\":\"1m30s\",\"stall_s\":\"0s\",\"endpoint_deadline_ms\":\"1.5s\","
+        "\"code_deadline_ms\":7000,\"services\":[{\"plugin\":\"a.so\",\"idle_exit_s\":\"1d\","
+        "\"limits\":{\"input_bytes\":\"1M\",\"output_bytes\":\"0.5GiB\","
+        "\"progress_bytes_per_s\":\"2K\",\"request_s\":\"2m\"}}]}");
+    load(&config, &of_file);
+    cr_expect_eq(config.drain_s, 90);
+    cr_expect_eq(config.stall_s, 0);
+    cr_expect_eq(config.endpoint_deadline_ms, 1500);
+    cr_expect_eq(config.code_deadline_ms, 7000);
+    cr_expect_eq(config.services[0].idle_exit_s, 86400);
+    cr_expect_eq(config.services[0].limits.input_bytes, 1048576);
+    cr_expect_eq(config.services[0].limits.output_bytes, 536870912);
+    cr_expect_eq(config.services[0].limits.progress_bytes_per_s, 2048);
+    cr_expect_eq(config.services[0].limits.request_s, 120);
+    config_finish(&config);
+}
+
+/* All that count time or bytes: who adds a key should think of it. */
+Test(config, every_key_that_counts_time_or_bytes_has_a_unit)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        const char *path = config_keys[i].path;
+        const size_t size = strlen(path);
+        const bool is_time = size > 2 && strcmp(path + size - 2, "_s") == 0 &&
+                             !strstr(path, "bytes_per_s");
+        const bool is_ms = size > 3 && strcmp(path + size - 3, "_ms") == 0;
+
+        cr_expect_eq(config_keys[i].unit,
+                     is_time                 ? UNIT_SECONDS
+                     : is_ms                 ? UNIT_MILLISECONDS
+                     : strstr(path, "bytes") ? UNIT_BYTES
+                                             : UNIT_NONE,
+                     "%s", path);
+    }
 }

@@ -78,6 +78,8 @@ static const struct {
     const char *path, *at, *member;
 } changes[] = {
     {"workers", DOCUMENT, "\"workers\":5"},
+    {"job_nice", DOCUMENT, "\"job_nice\":4"},
+    {"load_nice", DOCUMENT, "\"load_nice\":4"},
     {"plugin_dirs[]", DOCUMENT, "\"plugin_dirs\":[\"d\"]"},
     {"log.level", LOG, "\"level\":\"error\""},
     {"log.format", LOG, "\"format\":\"json\""},
@@ -117,6 +119,7 @@ static const struct {
     {"services[].limits.buffer_bytes_per_peer", LIMITS, "\"buffer_bytes_per_peer\":65536"},
     {"services[].limits.progress_bytes_per_s", LIMITS, "\"progress_bytes_per_s\":65536"},
     {"services[].options.*", "\"options\":{", "\"k\":1"},
+    {"services[].options.*[]", "\"options\":{", "\"k\":[\"a\",\"b\"]"},
 };
 
 /* A key that is new must be in the digest, and here. */

@@ -24,15 +24,15 @@ enum { KIB = 1024 };
 static size_t room; /* bytes; what does not fit has to wait */
 static int server;  /* of this descriptor */
 
-ssize_t __real_send(int fd, const void *data, size_t size, int flags);
-ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
+ssize_t __real_plain_send(int fd, const void *data, size_t size);
+ssize_t __wrap_plain_send(int fd, const void *data, size_t size);
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 
-ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
+ssize_t __wrap_plain_send(int fd, const void *data, size_t size)
 {
     if (fd != server)
-        return __real_send(fd, data, size, flags);
+        return __real_plain_send(fd, data, size);
     if (room == 0) {
         errno = EAGAIN;
         return -1;
@@ -49,8 +49,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     if (fd != server)
         return __real_sendmsg(fd, message, flags);
     for (size_t i = 0; i < message->msg_iovlen && (sum < 0 || room > 0); i++) {
-        const ssize_t sent = __wrap_send(fd, message->msg_iov[i].iov_base,
-                                         message->msg_iov[i].iov_len, flags);
+        const ssize_t sent = __wrap_plain_send(fd, message->msg_iov[i].iov_base,
+                                               message->msg_iov[i].iov_len);
         if (sent < 0)
             break;
         sum = (sum < 0 ? 0 : sum) + sent;

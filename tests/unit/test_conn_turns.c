@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { MANY = 200 };
+enum { MANY = 200, HEAVY = 6 /* as conn_turns.c weighs */ };
 
 struct conn {
     struct conn_turn turn; /* first */
@@ -165,6 +165,171 @@ Test(conn_turns, the_new_go_before_those_with_more_to_do)
     cr_assert_leq(most - least, 1, "between %u and %u slices", least, most);
 }
 
+/* Serves it, and some of its kind, until its slices are known to have been long. The clock is
+ * read after each slice only where they are. */
+static void make_heavy(struct conn *conn)
+{
+    for (size_t i = 0; i < 1000 && conn->turn.weight < HEAVY; i++) {
+        for (size_t j = 0; j < 4; j++) {
+            conns[j].work_us = conn->work_us;
+            conn_turn_add(&turns, &conns[j].turn);
+        }
+        conn_turn_add(&turns, &conn->turn);
+        turn_once();
+    }
+    for (size_t j = 0; j < 4; j++)
+        conn_turn_remove(&turns, &conns[j].turn);
+    conn_turn_remove(&turns, &conn->turn);
+    cr_assert_geq(conn->turn.weight, HEAVY, "slices of %u us are not long", conn->work_us);
+}
+
+static void keep_heavy(struct conn *conn)
+{
+    conn->turn.weight = 1000;
+}
+
+/* One whose slice took long, be it the machine's fault, waits for no round of those with more to
+ * do: a round of many is many times as long as a turn. */
+Test(conn_turns, the_heavy_go_before_those_with_more_to_do)
+{
+    struct conn *heavy = &conns[MANY - 1];
+
+    heavy->work_us = 200;
+    make_heavy(heavy);
+    heavy->work_us = 0;
+    for (size_t i = 0; i + 1 < MANY; i++) {
+        conns[i] = (struct conn){.end = CONN_TURN_MORE, .asks = 1000000};
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    while (conns[MANY - 2].served == 0)
+        turn_once();
+    for (size_t round = 0; round < 60; round++) {
+        keep_heavy(heavy);
+        conn_turn_add(&turns, &heavy->turn);
+        served = 0;
+        turn_once();
+        cr_assert(was_served(heavy, 1), "round %zu: after others", round);
+    }
+}
+
+/* Those with long slices do not come in the way of one that has had none. */
+Test(conn_turns, the_light_go_before_the_heavy)
+{
+    struct conn *light = &conns[MANY - 1];
+
+    for (size_t i = 0; i + 1 < MANY; i++) {
+        keep_heavy(&conns[i]);
+        conn_turn_add(&turns, &conns[i].turn);
+        conn_turn_take(&turns, &conns[i].turn);
+    }
+    cr_assert_eq(served, 0, "one that is heavy is served before its turn");
+    conn_turn_add(&turns, &light->turn);
+    turn_once();
+    cr_assert(was_served(light, 1));
+}
+
+/* A batch that uses up a slice each time it comes waits behind those who ask for little, also when
+ * it has been idle meanwhile. */
+Test(conn_turns, who_used_up_a_slice_is_heavy_when_it_comes_again)
+{
+    conns[0] = (struct conn){.asks = 1000000};
+    conn_turn_add(&turns, &conns[0].turn);
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_LIGHT, "a new one");
+    turn_once();
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_NONE);
+    for (size_t i = 0; i < 100; i++)
+        turn_once();
+    conn_turn_add(&turns, &conns[0].turn);
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_HEAVY);
+    /* ... until it has asked for little for some time. */
+    conns[0].asks = 0;
+    for (size_t i = 0; i < 10000 && conns[0].turn.place != CONN_TURN_LIGHT; i++) {
+        turn_once();
+        conn_turn_add(&turns, &conns[1].turn);
+        conn_turn_add(&turns, &conns[2].turn);
+        conn_turn_add(&turns, &conns[0].turn);
+    }
+    cr_assert_eq(conns[0].turn.place, CONN_TURN_LIGHT);
+}
+
+/* Each batch is one slice, and a little more; it is heavy all the same. */
+Test(conn_turns, the_rest_of_much_is_not_little)
+{
+    for (size_t round = 0; round < 50; round++) {
+        conns[0].asks = 1000000;
+        conns[0].end = CONN_TURN_YIELDS;
+        conn_turn_add(&turns, &conns[0].turn);
+        cr_assert_eq(conns[0].turn.place, round == 0 ? CONN_TURN_LIGHT : CONN_TURN_HEAVY, "%zu",
+                     round);
+        for (conns[0].served = 0; conns[0].served == 0;)
+            turn_once();
+        conns[0].asks = 0;
+        conns[0].work_us = 5;
+        conns[0].end = CONN_TURN_DONE;
+        while (conns[0].turn.place != CONN_TURN_NONE)
+            turn_once();
+    }
+}
+
+static uint64_t slice_us_of(struct conn *conn)
+{
+    struct conn *other = &conns[MANY - 1];
+
+    served = 0;
+    conn_turn_add(&turns, &conn->turn);
+    conn_turn_add(&turns, &other->turn);
+    while (other->turn.place != CONN_TURN_NONE)
+        turn_once();
+    return turns.slice_us;
+}
+
+/* Many that are new may come at once. */
+Test(conn_turns, a_light_slice_is_short)
+{
+    struct conn *other = &conns[MANY - 1];
+
+    cr_assert_eq(slice_us_of(&conns[0]), CONN_LIGHT_SLICE_US);
+    keep_heavy(other);
+    cr_assert_eq(slice_us_of(&conns[0]), CONN_SLICE_US);
+}
+
+/* It may have been the machine's fault. */
+Test(conn_turns, one_long_slice_makes_nobody_heavy)
+{
+    for (size_t i = 0; i < 8; i++) {
+        conns[i] = (struct conn){.work_us = 200};
+        conn_turn_add(&turns, &conns[i].turn);
+    }
+    while (served < 8)
+        turn_once();
+    for (size_t i = 0; i < 8; i++) {
+        conn_turn_add(&turns, &conns[i].turn);
+        cr_assert_eq(conns[i].turn.place, CONN_TURN_LIGHT);
+    }
+}
+
+/* Three quarters of a turn are for those of the first two kinds. */
+Test(conn_turns, neither_the_light_nor_the_heavy_starve_the_others)
+{
+    struct conn *used = &conns[0], *heavy = &conns[1];
+
+    *used = (struct conn){.end = CONN_TURN_YIELDS, .work_us = 100};
+    heavy->work_us = 100;
+    conn_turn_yield(&turns, &used->turn);
+    for (size_t round = 0; round < 200 && (used->served < 9 || heavy->served < 9); round++) {
+        keep_heavy(heavy);
+        conn_turn_add(&turns, &heavy->turn);
+        for (size_t i = 2; i < MANY; i++) {
+            conns[i].work_us = 100;
+            conns[i].turn.weight = 0;
+            conn_turn_add(&turns, &conns[i].turn);
+        }
+        turn_once();
+    }
+    cr_assert_geq(used->served, 9);
+    cr_assert_geq(heavy->served, 9);
+}
+
 /* Half a turn is for those who wait since earlier turns, however many are new. */
 Test(conn_turns, the_new_do_not_starve_the_others)
 {
@@ -179,7 +344,7 @@ Test(conn_turns, the_new_do_not_starve_the_others)
         for (size_t i = 1; i < MANY; i++) {
             conns[i].work_us = 100;
             if (conns[i].turn.place == CONN_TURN_NONE)
-                conns[i].turn.heavy_until = 0;
+                conns[i].turn.weight = 0;
             conn_turn_add(&turns, &conns[i].turn);
         }
         turn_once();

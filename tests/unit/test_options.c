@@ -23,6 +23,8 @@ static const struct rpd_option table[] = {
     RPD_OPTIONS_END,
 };
 
+static const struct option_tables tables = {table, NULL};
+
 static char directory[] = "/tmp/rpd-test-options-XXXXXX";
 
 static void enter_directory(void)
@@ -62,7 +64,7 @@ static void load(struct config *config, const char *json, const char *text)
 static int make(struct options *options, const struct config *config, struct error **errors,
                 size_t *count)
 {
-    return options_make(options, table, "demo", config, &config->services[0], errors, count);
+    return options_make(options, &tables, "demo", config, &config->services[0], errors, count);
 }
 
 static void expect_mistakes(const char *json, const char *text, const char *expected)
@@ -228,8 +230,9 @@ Test(options, no_table)
     size_t count;
 
     load(&config, NULL, "a=1");
-    cr_assert_eq(
-        options_make(&options, NULL, "demo", &config, &config.services[0], &errors, &count), -1);
+    cr_assert_eq(options_make(&options, &(struct option_tables){NULL, NULL}, "demo", &config,
+                              &config.services[0], &errors, &count),
+                 -1);
     cr_assert_str_eq(errors[0].text,
                      "config: command line: -o a: demo has no such option; it has none");
     free(errors);
@@ -264,7 +267,7 @@ Test(options, a_plugin_with_a_bad_table)
     }
     option_table_check(rows[5], "p", &error);
     cr_assert_str_eq(error.text, "plugin: p: row 0 of its options (a): its default is out of its "
-                                 "range; the plugin must be mended");
+                                 "range; fix the plugin");
 }
 
 /* ---- secrets ---- */
@@ -284,8 +287,8 @@ static int make_secret(const char *name, char *text, size_t size)
 
     snprintf(json, sizeof json, "{\"key_file\":\"%s\"}", name);
     load(&config, json, NULL);
-    if (options_make(&options, secrets, "demo", &config, &config.services[0], &errors, &count) <
-        0) {
+    if (options_make(&options, &(struct option_tables){secrets, NULL}, "demo", &config,
+                     &config.services[0], &errors, &count) < 0) {
         cr_assert_eq(count, 1);
         code = (int)errors[0].code;
         snprintf(text, size, "%s", errors[0].text);
@@ -357,9 +360,302 @@ Test(options, secrets_are_none_where_they_are_unset)
     size_t count;
 
     load(&config, NULL, NULL);
-    cr_assert_eq(
-        options_make(&options, secrets, "demo", &config, &config.services[0], &errors, &count), 0);
+    cr_assert_eq(options_make(&options, &(struct option_tables){secrets, NULL}, "demo", &config,
+                              &config.services[0], &errors, &count),
+                 0);
     cr_assert_null(options_find(&options, "key_file", RPD_OPTION_SECRET_TYPE)->string);
     options_finish(&options);
     config_finish(&config);
+}
+
+/* ---- the second table ---- */
+
+static const struct rpd_option rows_of_details[] = {
+    RPD_OPTION_INTEGER("cache_bytes", 1024, 0, 1e12, "Memory"),
+    RPD_OPTION_INTEGER("wait_ms", 10, 0, 1e9, "Pause"),
+    RPD_OPTION_INTEGER("keep_s", 10, 0, 1e9, "Time"),
+    RPD_OPTION_NUMBER("tick_s", 1, 0, 100, "Time"),
+    RPD_OPTION_STRING("directory", "$XDG_CACHE_HOME/demo", "Where"),
+    RPD_OPTION_STRING("mode", "fast", "How"),
+    RPD_OPTION_STRING("words", "a,b", "Which"),
+    RPD_OPTION_STRING("paths", NULL, "Which"),
+    RPD_OPTION_STRING("token", NULL, "Key"),
+    RPD_OPTIONS_END,
+};
+
+static const struct rpd_option_detail details[] = {
+    RPD_DETAIL_SIZE("cache_bytes", 0),
+    RPD_DETAIL_DURATION("wait_ms", RPD_UNIT_MILLISECONDS, 0),
+    RPD_DETAIL_DURATION("keep_s", RPD_UNIT_SECONDS, 0),
+    RPD_DETAIL_DURATION("tick_s", RPD_UNIT_SECONDS, 0),
+    RPD_DETAIL_PATH("directory", 0),
+    RPD_DETAIL_CHOICES("mode", "fast|exact|none", 0),
+    RPD_DETAIL("words", RPD_OPTION_IS_LIST),
+    RPD_DETAIL_PATH("paths", RPD_OPTION_IS_LIST),
+    RPD_DETAIL("token", RPD_OPTION_IS_SECRET),
+    RPD_DETAILS_END,
+};
+
+static const struct option_tables detailed = {rows_of_details, details};
+
+/* The value of an option, as text; or the only error, behind its code. */
+static const char *value_in(const struct option_tables *of, const char *json, const char *text,
+                            const char *name)
+{
+    static char result[2048];
+    struct config config;
+    struct options options;
+    struct error *errors;
+    size_t count;
+
+    load(&config, json, text);
+    if (options_make(&options, of, "demo", &config, &config.services[0], &errors, &count) < 0) {
+        cr_assert_eq(count, 1, "%s", errors[1].text);
+        snprintf(result, sizeof result, "%d %s", (int)errors[0].code, errors[0].text);
+        free(errors);
+        config_finish(&config);
+        return result;
+    }
+    config_finish(&config);
+    for (size_t i = 0; i < options.count; i++) {
+        const struct option_value *value = &options.values[i];
+
+        if (strcmp(value->row->name, name) != 0)
+            continue;
+        if (value->row->type == RPD_OPTION_INTEGER_TYPE)
+            snprintf(result, sizeof result, "%lld", (long long)value->integer);
+        else if (value->row->type == RPD_OPTION_NUMBER_TYPE)
+            snprintf(result, sizeof result, "%g", value->number);
+        else if (value->detail.choices)
+            snprintf(result, sizeof result, "%s %d", value->string, value->choice);
+        else if (value->detail.flags & RPD_OPTION_IS_LIST)
+            snprintf(result, sizeof result, "%zu %s", value->item_count,
+                     value->string ? value->string : "-");
+        else
+            snprintf(result, sizeof result, "%s", value->string ? value->string : "-");
+    }
+    options_finish(&options);
+    return result;
+}
+
+static void expect_value(const char *json, const char *text, const char *name, const char *wanted)
+{
+    const char *found = value_in(&detailed, json, text, name);
+
+    cr_expect_str_eq(found, wanted, "%s %s:\n   found %s\nexpected %s", json, text, found, wanted);
+}
+
+#define MISTAKE(column) "78 config: c.json:2:" column ": $.services[0].options."
+
+Test(options, sizes_and_durations)
+{
+    expect_value("{\"cache_bytes\":\"64M\"}", NULL, "cache_bytes", "67108864");
+    expect_value("{\"cache_bytes\":4096}", NULL, "cache_bytes", "4096");
+    expect_value(NULL, "cache_bytes=1.5K", "cache_bytes", "1536");
+    expect_value(NULL, "cache_bytes=77", "cache_bytes", "77");
+    expect_value(NULL, NULL, "cache_bytes", "1024");
+    expect_value("{\"wait_ms\":\"1.5s\"}", NULL, "wait_ms", "1500");
+    expect_value("{\"keep_s\":\"1h30m\"}", NULL, "keep_s", "5400");
+    expect_value("{\"tick_s\":\"250ms\"}", NULL, "tick_s", "0.25");
+    expect_value(NULL, "tick_s=2.5", "tick_s", "2.5");
+    /* clang-format off */
+    expect_value("{\"cache_bytes\":\"64MB\"}", NULL, "",
+                 MISTAKE("26") "cache_bytes: expected an integer from 0 to 1000000000000 of bytes, "
+                 "or a size such as \"64M\", found \"64MB\"; did you mean \"MiB\"?");
+    expect_value("{\"cache_bytes\":\"64\"}", NULL, "",
+                 MISTAKE("26") "cache_bytes: expected an integer from 0 to 1000000000000 of bytes, "
+                 "or a size such as \"64M\", found \"64\"");
+    expect_value("{\"cache_bytes\":\"2T\"}", NULL, "",
+                 MISTAKE("26") "cache_bytes: expected an integer from 0 to 1000000000000 of bytes, "
+                 "or a size such as \"64M\", found \"2T\"");
+    expect_value("{\"keep_s\":\"250ms\"}", NULL, "",
+                 MISTAKE("21") "keep_s: expected an integer from 0 to 1000000000 of seconds, "
+                 "or a duration such as \"1h30m\", found \"250ms\"");
+    expect_value(NULL, "wait_ms=1hour", "",
+                 "78 config: command line: -o wait_ms: expected an integer from 0 to 1000000000 of "
+                 "milliseconds, or a duration such as \"1h30m\", found \"1hour\"");
+    /* clang-format on */
+}
+
+Test(options, choices)
+{
+    expect_value(NULL, NULL, "mode", "fast 0");
+    expect_value("{\"mode\":\"none\"}", NULL, "mode", "none 2");
+    expect_value(NULL, "mode=exact", "mode", "exact 1");
+    expect_value("{\"mode\":\"exakt\"}", NULL, "",
+                 MISTAKE("19") "mode: expected \"fast\", \"exact\" or \"none\", found \"exakt\"; "
+                               "did you mean \"exact\"?");
+    expect_value("{\"mode\":\"fast|exact\"}", NULL, "",
+                 MISTAKE("19") "mode: expected \"fast\", \"exact\" or \"none\", found "
+                               "\"fast|exact\"");
+    expect_value("{\"mode\":[\"fast\"]}", NULL, "",
+                 MISTAKE("19") "mode: expected \"fast\", \"exact\" or \"none\", found an array");
+}
+
+Test(options, lists)
+{
+    expect_value(NULL, NULL, "words", "2 a,b");
+    expect_value(NULL, NULL, "paths", "0 -");
+    expect_value("{\"words\":[]}", NULL, "words", "0 ");
+    expect_value("{\"words\":[\"x\",\"y,z\",\"\"]}", NULL, "words", "3 x,y,z,");
+    expect_value("{\"words\":\"x,y\"}", NULL, "words", "1 x,y");
+    expect_value(NULL, "words=x,y,,z", "words", "4 x,y,,z");
+    expect_value(NULL, "words=", "words", "0 ");
+    expect_value("{\"words\":3}", NULL, "",
+                 MISTAKE("20") "words: expected an array of strings, found 3");
+    expect_value("{\"cache_bytes\":[\"1M\"]}", NULL, "",
+                 MISTAKE("26") "cache_bytes: expected an integer from 0 to 1000000000000 of bytes, "
+                               "or a size such as \"64M\", found an array");
+    expect_value("{\"token\":[\"x\"]}", NULL, "",
+                 MISTAKE("20") "token: expected a string, found something else");
+}
+
+Test(options, paths)
+{
+    char here[512], wanted[2048];
+
+    cr_assert_not_null(getcwd(here, sizeof here));
+    setenv("XDG_CACHE_HOME", "/cache", 1);
+    setenv("XDG_STATE_HOME", "not absolute: to be ignored", 1);
+    setenv("HOME", "/home/ada", 1);
+    unsetenv("STATE_DIRECTORY");
+    expect_value(NULL, NULL, "directory", "/cache/demo");
+    expect_value("{\"directory\":\"/a/b\"}", NULL, "directory", "/a/b");
+    expect_value("{\"directory\":\"$XDG_STATE_HOME\"}", NULL, "directory",
+                 "/home/ada/.local/state");
+    expect_value(NULL, "directory=$XDG_STATE_HOME/x", "directory", "/home/ada/.local/state/x");
+    setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b", 1);
+    expect_value(NULL, "directory=$XDG_STATE_HOME/x", "directory", "/var/lib/a/x");
+    /* Relative to the file, and to the working directory. */
+    snprintf(wanted, sizeof wanted, "%s/sub/x", here);
+    expect_value("{\"directory\":\"sub/x\"}", NULL, "directory", wanted);
+    expect_value(NULL, "directory=sub/x", "directory", wanted);
+    snprintf(wanted, sizeof wanted, "2 %s/one,/two", here);
+    expect_value("{\"paths\":[\"one\",\"/two\"]}", NULL, "paths", wanted);
+    expect_value(NULL, "paths=one,/two", "paths", wanted);
+    /* clang-format off */
+    expect_value("{\"directory\":\"$XDG_CACHE_HOM/x\"}", NULL, "",
+                 MISTAKE("24") "directory: a path can begin with $XDG_CACHE_HOME or $XDG_STATE_HOME, "
+                 "not with $XDG_CACHE_HOM; did you mean \"$XDG_CACHE_HOME\"?");
+    expect_value("{\"directory\":\"\"}", NULL, "",
+                 MISTAKE("24") "directory: is empty; name a path");
+    unsetenv("XDG_CACHE_HOME");
+    unsetenv("CACHE_DIRECTORY");
+    unsetenv("HOME");
+    expect_value("{\"mode\":\"fast\"}", NULL, "",
+                 MISTAKE("11") "directory: neither $XDG_CACHE_HOME nor $HOME is set; write the whole "
+                 "path");
+    /* clang-format on */
+    /* A default that is not needed is not looked for. */
+    expect_value(NULL, "directory=/a", "directory", "/a");
+}
+
+Test(options, what_is_required)
+{
+    static const struct rpd_option rows[] = {
+        RPD_OPTION_STRING("directory", NULL, "where files are"),
+        RPD_OPTION_INTEGER("size", 1, 0, 9, "how many"), RPD_OPTIONS_END};
+    static const struct rpd_option_detail of[] = {
+        RPD_DETAIL_PATH("directory", RPD_OPTION_IS_REQUIRED), RPD_DETAILS_END};
+    static const struct option_tables required = {rows, of};
+
+    cr_expect_str_eq(value_in(&required, "{\"directory\":\"/a\"}", NULL, "directory"), "/a");
+    cr_expect_str_eq(value_in(&required, NULL, "size=3", ""),
+                     "78 config: command line: -o directory: missing; this option is required: "
+                     "where files are");
+    cr_expect_str_eq(value_in(&required, "{\"size\":3}", NULL, ""),
+                     MISTAKE("11") "directory: missing; this option is required: where files are");
+}
+
+Test(options, secrets_that_stand_there_themselves)
+{
+    struct config config;
+
+    load(&config, "{}", NULL); /* makes the file */
+    config_finish(&config);
+    cr_assert_eq(chmod("c.json", 0600), 0);
+    cr_assert_eq(chown("c.json", geteuid(), geteuid() ? getegid() : 65534), 0);
+    expect_value("{\"token\":\"sesame\"}", NULL, "token", "sesame");
+    cr_assert_eq(chmod("c.json", 0640), 0);
+    expect_value("{\"token\":\"sesame\"}", NULL, "",
+                 "77 config: c.json:2:20: $.services[0].options.token: it is a secret, and other "
+                 "users can read this file; chmod 0600 it");
+    expect_value("{\"mode\":\"none\"}", NULL, "mode", "none 2"); /* no secret, no matter */
+    cr_assert_eq(chmod("c.json", 0600), 0);
+    expect_value("{\"token\":12345}", NULL, "",
+                 MISTAKE("20") "token: expected a string, found something else");
+    expect_value(NULL, "token=sesame", "",
+                 "78 config: command line: -o token: it is a secret, and every user can see a "
+                 "command line; write it into a configuration with mode 0600");
+}
+
+Test(options, a_plugin_with_bad_details)
+{
+    static const struct rpd_option options[] = {
+        RPD_OPTION_STRING("s", NULL, ""), RPD_OPTION_STRING("preset", "x", ""),
+        RPD_OPTION_INTEGER("i", 1, 0, 9, ""), RPD_OPTION_BOOLEAN("b", 0, ""), RPD_OPTIONS_END};
+    static const struct rpd_option_detail bad[][3] = {
+        {RPD_DETAIL("none", 0), RPD_DETAILS_END},
+        {RPD_DETAIL("s", 0), RPD_DETAIL("s", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_SIZE("s", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_SIZE("b", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_DURATION("s", RPD_UNIT_SECONDS, 0), RPD_DETAILS_END},
+        {RPD_DETAIL_PATH("i", 0), RPD_DETAILS_END},
+        {RPD_DETAIL("i", RPD_OPTION_IS_LIST), RPD_DETAILS_END},
+        {RPD_DETAIL("b", RPD_OPTION_IS_SECRET), RPD_DETAILS_END},
+        {RPD_DETAIL_CHOICES("i", "a|b", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_CHOICES("preset", "a|b", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_CHOICES("s", "", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_CHOICES("s", "a||b", 0), RPD_DETAILS_END},
+        {RPD_DETAIL_CHOICES("s", "a|b", RPD_OPTION_IS_LIST), RPD_DETAILS_END},
+        {RPD_DETAIL_PATH("s", RPD_OPTION_IS_SECRET), RPD_DETAILS_END},
+        {RPD_DETAIL("preset", RPD_OPTION_IS_SECRET), RPD_DETAILS_END},
+        {RPD_DETAIL("preset", RPD_OPTION_IS_REQUIRED), RPD_DETAILS_END},
+        {{0, 0, "s", NULL, 0, 0}, RPD_DETAILS_END},
+        {{4, 0, "s", NULL, 0, 0}, RPD_DETAILS_END},
+        {{1 << 20, 0, "s", NULL, 0, 0}, RPD_DETAILS_END},
+        {RPD_DETAIL("s", 0),
+         {sizeof(struct rpd_option_detail) + 8, 0, "i", NULL, 0, 0},
+         RPD_DETAILS_END},
+    };
+    struct error error;
+
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        const struct option_tables of = {options, bad[i]};
+
+        error.code = EXIT_STOPPED;
+        cr_expect_eq(option_details_check(&of, "p", &error), -1, "table %zu", i);
+        cr_expect_eq((int)error.code, 65);
+        cr_expect_not_null(strstr(error.text, "plugin: p: row "), "%s", error.text);
+    }
+    cr_expect_eq(option_details_check(&detailed, "p", &error), 0);
+    cr_expect_eq(option_details_check(&(struct option_tables){options, NULL}, "p", &error), 0);
+}
+
+/* A plugin of a newer rpd: its rows are larger, and say what this one does not know. */
+Test(options, details_of_a_newer_rpd)
+{
+    static const struct newer {
+        struct rpd_option_detail row;
+        const char *more;
+    } rows[] = {
+        {{sizeof(struct newer), 0x8000 | RPD_OPTION_IS_LIST, "s", NULL, 0, 0}, "?"},
+        {{sizeof(struct newer), 0, "i", NULL, RPD_UNIT_BYTES, 0}, "?"},
+        {{sizeof(struct newer), 0, "j", NULL, 77, 0}, "?"},
+        {{sizeof(struct newer), 0, NULL, NULL, 0, 0}, "?"},
+    };
+    static const struct rpd_option options[] = {
+        RPD_OPTION_STRING("s", NULL, ""), RPD_OPTION_INTEGER("i", 1, 0, 1 << 30, ""),
+        RPD_OPTION_INTEGER("j", 1, 0, 1 << 30, ""), RPD_OPTIONS_END};
+    static const struct newer mixed[] = {
+        {{sizeof(struct newer), 0, "s", NULL, 0, 0}, "?"},
+        {{sizeof(struct rpd_option_detail), 0, NULL, NULL, 0, 0}, "?"},
+    };
+    const struct option_tables of = {options, &rows[0].row}, wrong = {options, &mixed[0].row};
+    struct error error;
+
+    cr_expect_eq(option_details_check(&wrong, "p", &error), -1);
+    cr_expect_str_eq(value_in(&of, "{\"s\":[\"a\",\"b\"]}", NULL, "s"), "2 a,b");
+    cr_expect_str_eq(value_in(&of, "{\"i\":\"1M\"}", NULL, "i"), "1048576");
+    cr_expect_str_eq(value_in(&of, "{\"j\":5}", NULL, "j"), "5");
 }

@@ -24,7 +24,7 @@ install(TARGETS librpd-client EXPORT rpdTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS echo kv LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
-install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
+install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h PATTERN *.hpp)
 
 # ---- for find_package(rpd) and pkg-config ------------------------------------------
 set_property(TARGET librpd PROPERTY EXPORT_NAME rpd)
@@ -55,7 +55,7 @@ foreach(configuration rpd.json client.json)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS samples/${configuration})
   install(FILES ${made}/${configuration} DESTINATION ${RPD_SAMPLES_DIR})
 endforeach()
-install(FILES samples/client.c samples/client.py samples/hello.c samples/index.c samples/slow_start.c samples/web.c
+install(FILES samples/client.c samples/client.py samples/hello.c samples/hello.cpp samples/index.c samples/slow_start.c samples/spell.c samples/web.c
         DESTINATION ${RPD_SAMPLES_DIR})
 install(DIRECTORY samples/out_of_tree DESTINATION ${RPD_SAMPLES_DIR} PATTERN build EXCLUDE)
 

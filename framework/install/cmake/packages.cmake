@@ -53,8 +53,8 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_RUNTIME_DEBUGINFO_PACKAGE ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
-# libevent and jansson are opened by rpd itself, behind bind, so nobody sees from
-# outside that it needs them: libevent_core-2.1.so.7 is in libevent-core-2.1-7,
+# libevent and jansson are opened by rpd itself, behind bind, so its dynamic section does
+# not name them: libevent_core-2.1.so.7 is in libevent-core-2.1-7,
 # libjansson.so.4 in libjansson4.
 string(REGEX REPLACE "\\.so\\." "-" event_package ${EVENT_SONAME})
 string(REPLACE "_" "-" event_package ${event_package})
@@ -67,8 +67,8 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "rpd-dev, socat")
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION
 "rpd binds the endpoints of a daemon at once, before anything slow can happen,
 and loads its state while clients are connected already and wait for their
-answer. The daemon itself is a plugin, a shared object. rpdctl starts services
-for whoever needs them, looks at them and ends them; the library librpd-client
+answer. The daemon itself is a plugin, a shared object. rpdctl starts services,
+shows them and ends them; the library librpd-client
 does so for programs.")
 find_program(DPKG_SHLIBDEPS_PROGRAM dpkg-shlibdeps)
 if(DPKG_SHLIBDEPS_PROGRAM)

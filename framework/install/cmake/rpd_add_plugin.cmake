@@ -13,7 +13,7 @@ function(rpd_add_plugin name)
   target_link_libraries(${name} PRIVATE rpd::rpd)
   target_link_options(${name} PRIVATE -Wl,-z,nodelete -Wl,-Bsymbolic)
   target_compile_options(${name} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
-  # (No path to librpd: whoever loads a plugin has it loaded.)
+  # No path to librpd: a program that loads a plugin has it loaded.
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX .so BUILD_WITH_INSTALL_RPATH ON
                         POSITION_INDEPENDENT_CODE ON
                         C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden

@@ -48,6 +48,8 @@ static void print_facts(const struct config_key *key)
     print_types(key->types);
     if (key->types == CONFIG_INTEGER)
         printf(", %lld to %lld", (long long)key->min, (long long)key->max);
+    if (key->unit != UNIT_NONE)
+        printf(", or %s", key->unit == UNIT_BYTES ? "a size" : "a duration");
     if (key->expected) {
         fputs(", ", stdout);
         print_text(key->expected);

@@ -34,7 +34,7 @@ static enum verdict check_sealed(struct kit *kit)
     return stage && stage_is_bound(stage) ? kit_passes(kit) : FAILED;
 }
 
-/* A listener of somebody else, and its endpoint. -1: there is none. */
+/* A listener of another process, and its endpoint. -1: there is none. */
 static int take_port(char ret_endpoint[64])
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -80,7 +80,8 @@ static enum verdict check_twice(struct kit *kit)
     return kit_passed(kit, "the second one leaves, the first one goes on");
 }
 
-/* An address of documentation (RFC 5737): nobody's. The other endpoint is a good one. */
+/* An address of documentation (RFC 5737), which no machine has. The other endpoint is a good one.
+ */
 static enum verdict check_failure(struct kit *kit)
 {
     struct stage *stage = stage_start(

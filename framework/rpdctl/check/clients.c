@@ -66,6 +66,32 @@ static enum verdict check_single_bytes(struct kit *kit)
     return kit_passes(kit);
 }
 
+/* A client that has said all it will say is still owed its answer. */
+static enum verdict check_half_close(struct kit *kit)
+{
+    struct stage *stage;
+    int fd;
+
+    SKIP_WITHOUT_PROBE(kit);
+    if (!kit_has(kit, "on_data"))
+        return kit_skipped(kit, "it reads its clients itself");
+    stage = stage_start_ready(kit);
+    fd = stage ? client_open(stage) : -1;
+    if (fd < 0 || !client_sends(stage, fd, kit->request, kit->request_size))
+        return FAILED;
+    shutdown(fd, SHUT_WR);
+    if (!client_is_answered(stage, fd, ANSWER_MS) || !stage_lives(stage)) {
+        char why[KIT_TEXT_MAX / 2];
+
+        snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, kit->text);
+        return kit_failed(kit,
+                          "a client that ended its input after its request: %s; rpd_conn_keep() it "
+                          "while it is owed an answer, or answer by rpd_conn_job()",
+                          why);
+    }
+    return kit_passes(kit);
+}
+
 /* The number of descriptors goes back to what it was. */
 static bool settles(struct stage *stage, int before)
 {
@@ -91,7 +117,7 @@ static bool settles(struct stage *stage, int before)
 enum hang_up { SILENT, WITHIN_REQUEST, BEFORE_ANSWER, HANG_UP_KINDS };
 
 /* Until the daemon has read what the client sent, or has answered. Of a silent one
- * nothing tells. */
+ * no event reports. */
 static void wait_until_seen(struct stage *stage, int fd, enum hang_up kind)
 {
     const uint64_t end_us = clock_us() + SEEN_MS * UINT64_C(1000);
@@ -129,7 +155,7 @@ static enum verdict check_hang_ups(struct kit *kit)
 
     if (!stage || !stage_answers(stage))
         return FAILED;
-    /* Who has just left may still be counted: a leak is more than one. */
+    /* A client that has just left may still be counted: a leak is more than one. */
     before = stage_descriptors(stage, &highest);
     for (int i = 0; i < HANG_UPS; i++)
         if (!hang_up(stage, (enum hang_up)(i % HANG_UP_KINDS), i % 2))
@@ -230,7 +256,7 @@ static enum verdict check_no_descriptors(struct kit *kit)
             return FAILED;
     }
     use_up(stage, &limit);
-    limit.rlim_cur++; /* for a client who finds none for what is opened besides */
+    limit.rlim_cur++; /* for a client that finds none for what is opened besides */
     use_up(stage, &limit);
     if (!stage_lives(stage))
         return FAILED;
@@ -244,6 +270,7 @@ static enum verdict check_no_descriptors(struct kit *kit)
 const struct check checks_of_clients[] = {
     {"client.probe", "the probe is answered", check_probe, true},
     {"client.bytes", "1-byte writes", check_single_bytes, true},
+    {"client.half", "a client that ends its input is answered", check_half_close, true},
     {"client.hangups", "early hang-ups", check_hang_ups, true},
     {"client.apart", "clients get only what is theirs", check_apart, true},
     {"client.leaks", "connections leak neither descriptors nor memory", check_connections, true},

@@ -45,7 +45,7 @@ static void *load_when_cancelled(struct rpd_load *load)
     return kit.inner.load(load);
 }
 
-/* What was loaded is freed, as nobody will get it. */
+/* What was loaded is freed, as it will not be used. */
 static void *fail(struct rpd_load *load)
 {
     void *state = kit.inner.load(load);

@@ -6,7 +6,7 @@
 
 enum { ANSWER_MS = 3000, END_MS = 5000, SOONEST_ROUNDS = 6, ROUNDS = 100, QUICK_ROUNDS = 10 };
 
-/* Who has asked is answered, then all are closed. */
+/* A client that has asked is answered, then all are closed. */
 static enum verdict check_drain(struct kit *kit)
 {
     struct stage *stage = stage_start_ready(kit);

@@ -14,7 +14,7 @@ enum { EARLY_MS = 150, ANSWER_MS = 3000, HEED_MS = 2000, TURN_MS = 3000 };
     if (!kit_has(kit, "load"))                                                                     \
     return kit_skipped(kit, "it has no load")
 
-/* A daemon whose load is slow, and a client who has asked already. */
+/* A daemon whose load is slow, and a client that has asked already. */
 static struct stage *start_early(struct kit *kit, const char *warmup, int *ret_client)
 {
     struct stage *stage = stage_start(
@@ -100,7 +100,7 @@ static enum verdict check_refuse(struct kit *kit)
         return FAILED;
     return kit_passed(kit,
                       got > 0 ? "with a busy answer of %zu bytes"
-                              : "closed (%zu bytes): on_busy would tell clients why",
+                              : "closed (%zu bytes): on_busy would say why",
                       got);
 }
 

@@ -122,7 +122,7 @@ static int say_all(struct error *errors, size_t count)
     return code;
 }
 
-static void tell(const char *line)
+static void pass_on(const char *line)
 {
     fprintf(stderr, "rpd: %s\n", line);
 }
@@ -196,7 +196,7 @@ static int load_and_run(const struct rpdctl_ensure_request *request,
     struct ensure ensure = {
         .request = {.arguments = arguments, .config = &config, .deadline_us = INSTANCE_FOR_EVER},
         .warn = warn,
-        .tell = tell,
+        .pass_on = pass_on,
         .stop = request->stop,
         .stop_arg = request->stop_arg};
     int code;
@@ -233,7 +233,7 @@ static int ensure_command(int argc, char **argv)
     int code;
 
     if (!request.argv)
-        return rpdctl_say("ensure: out of memory; free some"), EXIT_SYSTEM;
+        return rpdctl_say("ensure: out of memory"), EXIT_SYSTEM;
     code = split(&request, argc, argv);
     if (!code)
         code = rpdctl_ensure_arguments(&request);

@@ -31,7 +31,7 @@ static void make_directories(const char *path)
     snprintf(directory, sizeof directory, "%s", path);
     for (char *slash = strchr(directory + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        mkdir(directory, 0700); /* what cannot be made is told when the file is opened */
+        mkdir(directory, 0700); /* what cannot be made is reported when the file is opened */
         *slash = '/';
     }
 }

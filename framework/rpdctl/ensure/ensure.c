@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 enum {
-    STARTS_MAX = 5, /* of one call: what is killed from outside again and again is told */
+    STARTS_MAX = 5, /* of one call: what is killed from outside again and again is an error */
     LOOK_AGAIN_MS = 20,
     DISAGREEMENTS_MAX = 10,
     WAITS_MAX = 100 /* for what takes no time, if all is well */
@@ -42,9 +42,8 @@ static int prepare(struct ensure *ensure, struct error *error)
     if (ensure_request_prepare(&ensure->request, error) < 0)
         return -1;
     ensure->instances = calloc(ensure->request.count, sizeof *ensure->instances);
-    return ensure->instances
-               ? 0
-               : error_set(error, EXIT_SYSTEM, "ensure", "services", "out of memory; free some");
+    return ensure->instances ? 0
+                             : error_set(error, EXIT_SYSTEM, "ensure", "services", "out of memory");
 }
 
 void ensure_finish(struct ensure *ensure)
@@ -142,7 +141,7 @@ static bool is_just_ending(const struct ensure *ensure)
     return wait_for_end(pidfd, 2 * LOOK_AGAIN_MS);
 }
 
-/* One that drains may have to end first, which wakes us; one that somebody else starts
+/* One that drains may have to end first, which wakes us; one that another process starts
  * is bound in no time. False: it has had all the time that it needs to end. */
 static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 {
@@ -151,7 +150,7 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
     /* It has ended since we looked. */
     if (!unsettled)
         return true;
-    /* Or somebody has removed the lock of one that is stopped. */
+    /* Or the lock of one that is stopped was removed. */
     if (!lives(unsettled) && ++*waits > WAITS_MAX)
         return false;
     wait_for_end(instance_open_ending(unsettled), LOOK_AGAIN_MS);
@@ -160,14 +159,14 @@ static bool wait_until_settled(const struct ensure *ensure, unsigned *waits)
 
 /* ---- our turn ------------------------------------------------------------------------- */
 
-/* Somebody else was faster: a service manager, a person, or a start whose starter is
- * gone. Who had it may have ended since. */
+/* Another process was faster: a service manager, a person, or a start whose starter is
+ * gone. The process that had it may have ended since. */
 static bool is_there_after_all(struct ensure *ensure, unsigned starts)
 {
     return starts == 1 || ensure_look(&ensure->request, ensure->instances) != ENSURE_ABSENT;
 }
 
-/* The last line is the error; what rpd has said before is told. */
+/* The last line is the error; what rpd has said before is passed on. */
 static void tell_result(const struct ensure *ensure, struct launch_result *result,
                         struct error *error)
 {
@@ -175,7 +174,7 @@ static void tell_result(const struct ensure *ensure, struct launch_result *resul
 
     for (; (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
-        ensure->tell(line);
+        ensure->pass_on(line);
     }
     error->code = (enum exit_code)result->code;
     snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, line);
@@ -221,8 +220,7 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
     int code = 0;
 
     if (!past)
-        return error_set(error, EXIT_SYSTEM, "ensure", "history", "out of memory; free some"),
-               EXIT_SYSTEM;
+        return error_set(error, EXIT_SYSTEM, "ensure", "history", "out of memory"), EXIT_SYSTEM;
     if (!ensure_turn_was_anothers(&ensure->request, lock))
         code = ensure_past_tell_failure(past, ensure->began_ms, error);
     if (!code)
@@ -232,10 +230,10 @@ static int judge_past(const struct ensure *ensure, const struct lock *lock, stru
     return code;
 }
 
-/* Nobody is there, and nobody else starts it. -1: look again. */
+/* No daemon is there, and no other caller starts it. -1: look again. */
 static int have_turn(struct ensure *ensure, struct lock *lock, unsigned starts, struct error *error)
 {
-    /* Whoever restarts it wants it started, and has stopped it already. */
+    /* A caller that restarts it wants it started, and has stopped it already. */
     const int code = ensure->stop ? 0 : judge_past(ensure, lock, error);
 
     return code ? code : start_once(ensure, lock, starts + 1, error);

@@ -1,5 +1,5 @@
-/* Making sure that a configuration runs: looks, waits for its turn, starts it if nobody
- * has, and tells why if that cannot be.
+/* Making sure that a configuration runs: looks, waits for its turn, starts it if no other caller
+ * has, and says why if that cannot be.
  *
  * Callers queue on NAME.ensure.lock, a lock of their own: the first starts the
  * daemon, the others are woken when that is over, and find it there, or find in the
@@ -17,10 +17,10 @@
 enum { ENSURE_TIMED_OUT = 1 }; /* beside rpd's exit codes */
 
 struct ensure {
-    struct ensure_request request;  /* arguments, config and the deadline are the caller's */
-    void (*warn)(const char *line); /* what the user should know, and is no failure */
-    void (*tell)(const char *line); /* an error of rpd's before the last, as it says it */
-    /* Of a restart, else NULL: stops what runs. Called once, in our turn: who ensures
+    struct ensure_request request;     /* arguments, config and the deadline are the caller's */
+    void (*warn)(const char *line);    /* what the user should know, and is no failure */
+    void (*pass_on)(const char *line); /* an error of rpd's before the last, as it says it */
+    /* Of a restart, else NULL: stops what runs. Called once, in our turn: a caller that ensures
      * meanwhile waits, and finds what is started then. 0, or the exit code: the end. */
     int (*stop)(void *arg);
     void *stop_arg;

@@ -57,7 +57,7 @@ static _Noreturn void become_daemon(const struct launch *launch, int start_fd)
     reset_signals();
     clean_environment();
     snprintf(number, sizeof number, "%d", start_fd);
-    /* First: it is to be told of mistakes in what follows, too. */
+    /* First: it is to read of mistakes in what follows, too. */
     launch->arguments[1] = option;
     launch->arguments[2] = number;
     fcntl(start_fd, F_SETFD, 0);
@@ -151,7 +151,7 @@ static void join_words(const char *last, char *rest, char ret_text[LAUNCH_TEXT_M
     snprintf(ret_text + used, LAUNCH_TEXT_MAX - used, "%s", last);
 }
 
-/* A code means what rpd means by it only where rpd has said so. Anybody's _exit() in the
+/* A code means what rpd means by it only where rpd has said so. Any _exit() in the
  * process can have any code: it is not rpd's 75, "already running", nor our 1. */
 static void judge_end(char *words, bool was_killed, struct launch_result *result)
 {
@@ -206,7 +206,7 @@ static unsigned long long start_time_of(pid_t pid)
     return proc_read_stat(digits, &stat) == 0 ? stat.start_time : 0;
 }
 
-/* Nothing of the caller's stays open: whoever waits for the end of its output
+/* Nothing of the caller's stays open: a process that waits for the end of its output
  * must not wait for us. */
 static int keep_descriptors(const struct launch *launch, int report_fd)
 {

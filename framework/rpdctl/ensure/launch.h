@@ -1,4 +1,4 @@
-/* Starts a daemon that outlives whoever asked for it, and tells how the start went.
+/* Starts a daemon that outlives its caller, and reports how the start went.
  *
  * Between the caller and the daemon stands a starter, a process of a session
  * of its own: it waits for the start's end even if the caller is gone by then, and
@@ -18,7 +18,7 @@ enum { LAUNCH_TEXT_MAX = 3 * ERROR_TEXT_MAX - 128 }; /* A pipe takes a result wh
 enum launch_outcome {
     LAUNCH_BOUND,
     LAUNCH_ENDED, /* before it was bound */
-    LAUNCH_LOST,  /* nobody knows: the starter was killed, or it is not told */
+    LAUNCH_LOST,  /* not known: the starter was killed, or could not report it */
     LAUNCH_LATE   /* the deadline has passed; it goes on */
 };
 

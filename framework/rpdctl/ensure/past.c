@@ -26,7 +26,7 @@ static void look_up(const struct ensure_request *request, struct ensure_past *re
     ret->count = count > 0 ? (size_t)count : 0;
 }
 
-/* One that was killed could not say so. Nobody lives, and it is our turn, so we do. */
+/* One that was killed could not say so. No daemon lives, and it is our turn, so we do. */
 static void bury_the_silent(const struct ensure_request *request, struct ensure_past *past,
                             const struct instance *seen)
 {
@@ -50,7 +50,7 @@ struct ensure_past *ensure_past_read(const struct ensure_request *request,
     return past;
 }
 
-/* ---- telling it ------------------------------------------------------------------------- */
+/* ---- reporting it ------------------------------------------------------------------------- */
 
 static int tell_end(const struct history_entry *end, struct error *error)
 {
@@ -59,7 +59,7 @@ static int tell_end(const struct history_entry *end, struct error *error)
         snprintf(error->text, sizeof error->text, "%.*s", ERROR_TEXT_MAX - 1, end->text);
     else
         error_set(error, (enum exit_code)end->code, "start", "rpd",
-                  "pid %d ended with code %d, without a word", (int)end->pid, end->code);
+                  "pid %d ended with code %d, without a message", (int)end->pid, end->code);
     return end->code;
 }
 
@@ -77,7 +77,7 @@ static bool was_bound_before(const struct ensure_past *past, const struct histor
 }
 
 /* What others have tried while we were waiting for our turn, or what became of
- * our own start once it was bound. Whoever was killed is started again; and of a clock
+ * our own start once it was bound. A daemon that was killed is started again; and of a clock
  * that was put back nothing can be said. */
 static const struct history_entry *failure_since(const struct ensure_past *past, uint64_t began_ms)
 {
@@ -111,7 +111,7 @@ int ensure_past_tell_end(const struct ensure_request *request, const struct inst
         return EXIT_INTERNAL;
     }
     error_set(error, (enum exit_code)ENSURE_KILLED, "ensure", instance->service,
-              "pid %d was gone before it was ready, without a word: killed?; see its log",
+              "pid %d was gone before it was ready, without a message: was it killed?; see its log",
               (int)instance->pid);
     return ENSURE_KILLED;
 }
@@ -127,7 +127,7 @@ static uint64_t changed_ms(const char *path)
     return (uint64_t)status.st_ctim.tv_sec * 1000u + (uint64_t)status.st_ctim.tv_nsec / 1000000u;
 }
 
-/* Of the configuration and the plugins: who mends one need not wait. */
+/* Of the configuration and the plugins: a caller that fixes one need not wait. */
 static uint64_t last_change_ms(const struct ensure_request *request)
 {
     uint64_t last = changed_ms(request->config->path);

@@ -1,4 +1,4 @@
-/* What has happened before ensure starts anything: it is in the histories, and is told as rpd
+/* What has happened before ensure starts anything: it is in the histories, and is reported as rpd
  * itself would have said it. */
 #ifndef FRAMEWORK_ENSURE_PAST_H
 #define FRAMEWORK_ENSURE_PAST_H
@@ -11,7 +11,7 @@
 
 struct ensure_past;
 
-/* Nobody lives, and it is our turn: whoever was killed, and could not say so, is noted first.
+/* No daemon lives, and it is our turn: one that was killed, and could not say so, is noted first.
  * seen: what is left of the first service. free() is due; NULL without memory. */
 struct ensure_past *ensure_past_read(const struct ensure_request *request,
                                      const struct instance *seen);

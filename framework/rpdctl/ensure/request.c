@@ -70,7 +70,7 @@ int ensure_request_prepare(struct ensure_request *request, struct error *error)
     request->dirfd = -1;
     request->names = calloc(request->config->service_count, sizeof *request->names);
     if (!request->names)
-        return error_set(error, EXIT_SYSTEM, "ensure", "services", "out of memory; free some");
+        return error_set(error, EXIT_SYSTEM, "ensure", "services", "out of memory");
     request->count = request->config->service_count;
     for (size_t i = 0; i < request->count; i++)
         if (find_name(request, i, error) < 0)

@@ -69,7 +69,8 @@ void ensure_start_bury(const struct ensure_request *request, const struct histor
 
 /* ---- the command line ------------------------------------------------------------------- */
 
-/* The daemon works in "/": what is relative to our working directory is not to its. */
+/* The daemon works in "/": what is relative to our working directory is not to its. (Which options
+ * are paths only the plugin knows.) */
 static char *absolute(const char *path)
 {
     char *directory, *whole = NULL;
@@ -86,7 +87,7 @@ static char *absolute(const char *path)
 struct command_line {
     char **arguments;
     size_t count;
-    char *config, *plugin; /* ours; the other texts are the caller's */
+    char *config, *plugin, *base; /* ours; the other texts are the caller's */
 };
 
 static void add(struct command_line *line, const char *option, const char *value)
@@ -101,7 +102,9 @@ static void add(struct command_line *line, const char *option, const char *value
 static int write_command_line(const struct ensure_request *request, const char *program,
                               struct command_line *ret)
 {
-    enum { FIXED = 12 }; /* rpd -c FILE PLUGIN -n NAME --start-fd N --log-file F NULL, and one */
+    enum {
+        FIXED = 14
+    }; /* rpd -c FILE PLUGIN -n NAME --relative-to DIR --start-fd N --log-file F NULL, and one */
     const struct config_request *given = &request->arguments->request;
     const size_t room = FIXED + 2 * (given->listen_count + given->option_count);
 
@@ -110,6 +113,8 @@ static int write_command_line(const struct ensure_request *request, const char *
         ret->config = strdup(request->config->path);
     if (given->plugin)
         ret->plugin = strchr(given->plugin, '/') ? absolute(given->plugin) : strdup(given->plugin);
+    if (given->plugin && given->option_count > 0)
+        ret->base = given->base ? strdup(given->base) : getcwd(NULL, 0);
     if (!ret->arguments || (request->config->path && !ret->config) ||
         (given->plugin && !ret->plugin))
         return -1;
@@ -119,6 +124,7 @@ static int write_command_line(const struct ensure_request *request, const char *
     add(ret, "-n", given->name);
     for (size_t i = 0; i < given->listen_count; i++)
         add(ret, "-l", given->listen[i]);
+    add(ret, "--relative-to", ret->base);
     for (size_t i = 0; i < given->option_count; i++)
         add(ret, "-o", given->options[i]);
     add(ret, NULL, ret->plugin);
@@ -127,6 +133,7 @@ static int write_command_line(const struct ensure_request *request, const char *
 
 static void finish_command_line(struct command_line *line)
 {
+    free(line->base);
     free(line->arguments);
     free(line->config);
     free(line->plugin);
@@ -148,7 +155,7 @@ int ensure_start(const struct ensure_request *request, struct lock *take_lock,
     int failed = rpdctl_beside("rpd", program, error);
 
     if (!failed && write_command_line(request, program, &line) < 0)
-        failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory; free some");
+        failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory");
     if (!failed)
         failed = (launch.log_fd = daemon_log_open(request->config->log_file, request->names[0], log,
                                                   error)) < 0

@@ -9,7 +9,7 @@
 
 #include <signal.h>
 
-enum { ENSURE_KILLED = 128 + SIGKILL }; /* the code of who was killed, in the histories, too */
+enum { ENSURE_KILLED = 128 + SIGKILL }; /* the code of one that was killed, in the histories, too */
 
 /* Starts rpd, which lives beside rpdctl, with what the caller asked for. The lock is handed
  * on: it is held until the start is over, and no longer, whatever becomes of this

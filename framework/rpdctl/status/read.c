@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An upgrade puts another file in place of that which runs. (/proc tells its owner and root.) */
+/* An upgrade puts another file in place of that which runs. (/proc shows it to its owner and root.)
+ */
 static bool runs_a_file_that_is_gone(pid_t pid)
 {
     static const char suffix[] = " (deleted)";
@@ -155,7 +156,7 @@ static bool is_one_of(const glob_t *paths, const char *path)
     return false;
 }
 
-/* Anybody can make a directory in /tmp: only that of the user whose number it has is looked into.
+/* Any user can make a directory in /tmp: only that of the user whose number it has is looked into.
  */
 static bool is_of_its_user(const char *path)
 {

@@ -36,8 +36,8 @@ int status_read(const char *runtime_dir, int runtime_dirfd, const char *service,
                 struct status *ret);
 
 /* Of all services in all directories that this user may look into: /run/rpd and the like, those of
- * users, and the one where directory_runtime_path() says. One that is not to be believed is told,
- * and left out. */
+ * users, and the one where directory_runtime_path() says. One that is not to be believed is
+ * reported, and left out. */
 int status_read_all_users(struct status *ret);
 void status_finish(struct status *status);
 

@@ -200,7 +200,7 @@ static void describe_place(const struct status *status, const struct instance *i
              page->namespaces[RPD_STATE_TIME_NAMESPACE], word_of_phase(page->phase), turned);
 }
 
-/* The page may say any time: of one that is not in the past nothing can be told. */
+/* The page may say any time: of one that is not in the past nothing is known. */
 static uint64_t past_ms(const struct status *status, const struct rpd_state_page *page)
 {
     return page->error_time_s >= 0 && page->error_time_s < status->time_s
