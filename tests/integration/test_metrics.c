@@ -257,6 +257,10 @@ static void move_by_requests(void)
     await(&scene, "rpd_callbacks{callback=on_writable}");
     await(&scene, "rpd_callbacks{callback=accept}");
     await(&scene, "rpd_callbacks{callback=done}");
+    ask_ok(fd, "later");
+    await(&scene, "rpd_callbacks{callback=post}");
+    await(&scene, "rpd_callbacks{callback=timer}");
+    await(&scene, "rpd_callbacks{callback=on_part}");
     await(&scene, "rpd_descriptors");
     await(&scene, "counts_jobs{end=good}");
     ask_ok(fd, "jobs 12000"); /* more than the queue takes */
@@ -387,12 +391,12 @@ Test(metrics, the_page_heals)
 
     ask_ok(fd, "x");
     cr_assert_eq(unlink(path_of(&scene)), 0);
-    assert_line(scene.rpd, "demo.metrics was removed by somebody; it is there again");
+    assert_line(scene.rpd, "demo.metrics was removed; recreated");
     cr_expect_eq(value_of(&scene, "counts_lines"), 1, "what it has counted is kept");
     ask_ok(fd, "x");
     cr_expect_eq(value_of(&scene, "counts_lines"), 2);
     cr_assert_eq(truncate(path_of(&scene), 100), 0);
-    ask_ok(fd, "x"); /* a SIGBUS for whoever adds there */
+    ask_ok(fd, "x"); /* a SIGBUS for a thread that adds there */
     const int64_t deadline = now_ns() + DEADLINE_S * INT64_C(1000000000);
     while (value_of(&scene, "counts_lines") < 0 && now_ns() < deadline)
         poll(NULL, 0, 2);

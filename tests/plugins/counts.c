@@ -5,11 +5,13 @@
  *
  * A listener whose name ends in "taken.sock" is served by rpd_accept(). Lines: "write N" gets so
  * many bytes, "jobs N" so many jobs, "log TEXT" logs it, "logs N" so many lines, "debug" one for
- * those who debug, "sleep N" keeps the loop for so many milliseconds, all others "ok". */
+ * those who debug, "later" a post and a timer, "sleep N" keeps the loop for so many milliseconds,
+ * all others "ok". */
 #include <rpd/backend.h>
 
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +103,16 @@ static void done(struct rpd_service *service, void *arg, bool cancelled)
     rpd_metric_add(values[cancelled ? DONE_BAD : DONE_GOOD], 1);
 }
 
+static void do_nothing(struct rpd_service *service, void *arg)
+{
+    (void)service, (void)arg;
+}
+
+static bool do_nothing_later(struct rpd_service *service)
+{
+    return rpd_post(service, do_nothing, NULL) == 0 && rpd_timer(service, 1, do_nothing, NULL);
+}
+
 __attribute__((noinline)) static void keep_the_loop(long ms)
 {
     struct timespec now, end;
@@ -140,6 +152,8 @@ static void answer(struct rpd_conn *conn, const char *line, size_t size)
             rpd_log(rpd_conn_service(conn), RPD_LOG_INFO, "number %lu.", i);
     if (strcmp(text, "debug") == 0)
         rpd_log(rpd_conn_service(conn), RPD_LOG_DEBUG, "for those who debug");
+    if (strcmp(text, "later") == 0 && !do_nothing_later(rpd_conn_service(conn)))
+        return;
     if (strncmp(text, "sleep ", 6) == 0)
         keep_the_loop(strtol(text + 6, NULL, 10));
     rpd_conn_write(conn, "ok\n", 3);
@@ -189,6 +203,11 @@ static void on_drain(struct rpd_service *service, void *unused)
     (void)service, (void)unused;
 }
 
+static void on_part(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome)
+{
+    (void)service, (void)name, (void)outcome;
+}
+
 /* So that what on_drain() and it do can still be seen. */
 static void stop(struct rpd_service *service, void *unused)
 {
@@ -209,4 +228,4 @@ RPD_BACKEND(counts, .summary = "Moves metrics", .options = options, .metrics = m
             .claim = claim, .load = load, .unload = unload, .serve = serve,
             .on_connect = on_connect, .on_data = on_data, .on_close = on_close,
             .on_writable = on_writable, .on_busy = on_busy, .on_ready = on_ready,
-            .on_drain = on_drain, .stop = stop);
+            .on_drain = on_drain, .on_part = on_part, .stop = stop);
