@@ -6,7 +6,7 @@
 #include "plugin/option_table.h"
 #include "rpdctl/descriptor.h"
 
-#include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static bool quantity_cell(const json_t *option, const json_t *value, char room[C
     const int64_t unit = per_unit(option, &kind);
     const double quantity = json_number_value(value) * (double)unit;
 
-    if (unit == 0 || !(quantity >= 0 && quantity < 0x1p62) || quantity != floor(quantity))
+    if (unit == 0 || !(quantity >= 0 && quantity < 0x1p62) || quantity != (double)(int64_t)quantity)
         return false;
     quantity_text(kind, (int64_t)quantity, room);
     return true;

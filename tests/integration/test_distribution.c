@@ -226,7 +226,7 @@ static size_t functions_in_page(const char *library, const char *page_name)
         if (strcmp(name, "rpd_main") == 0)
             continue;
         count++;
-        cr_assert(strstr(page, textf(".Fn %s\n", name)) || strstr(page, textf(".Fn %s ", name)),
+        cr_assert(strstr(page, textf("Fn %s\n", name)) || strstr(page, textf("Fn %s ", name)),
                   "%s does not name %s()", page_name, name);
     }
     return count;
