@@ -15,7 +15,7 @@ void trace_prepare(void)
 {
     void *frames[1];
 
-    backtrace(frames, 0); /* loads it; to walk a stack took as long again, and needs no more */
+    backtrace(frames, 0); /* loads it; there is no need to walk a stack */
     atomic_store(&is_prepared, true);
 }
 

@@ -31,7 +31,7 @@ static const char help[] =
     "If the service does not run it is started first, from a configuration that has it:\n"
     "FILE, else SERVICE.json in $XDG_CONFIG_HOME/rpd (or ~/.config/rpd) or in /etc/rpd.\n"
     "\n"
-    "At the end of the input the service is told so; what it answers then still comes.\n"
+    "When standard input ends, the service sees the end; its remaining answers are still printed.\n"
     "\n"
     "  -c, --config FILE  start it from this configuration\n"
     "      --timeout S    give up if it cannot be connected to in so many seconds\n"

@@ -37,8 +37,8 @@
  * on, rpd does not read from its client. rpd reads a body as fast as its sink takes it, at most 2
  * MiB ahead; these 2 MiB count in limits.buffer_bytes. Neither a file that is sent nor a client
  * that stalls uses memory, other than that of buffers in the kernel. Other clients have their turn
- * after each MiB. A worker reads a file's pages from the disk, 1 MiB at a time, and the loop, which
- * does not wait for a disk, sends them.
+ * after each MiB. A worker reads a file's pages from the disk, 1 MiB at a time, and the loop sends
+ * them. The loop waits for the disk only if the kernel evicts such a page in between.
  *
  * While a body is owed, services[].limits apply as follows. The client must send
  * progress_bytes_per_s, as for a request (request_s), except while rpd waits for the sink. The

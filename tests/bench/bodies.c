@@ -291,7 +291,7 @@ static void loop_in(int fd, const char *dir)
     _exit(0);
 }
 
-/* A process that runs such a loop for whoever connects; where to. */
+/* A process that runs such a loop for each client; its address is returned. */
 static const char *start_loop(const struct subject *subject, bool puts, pid_t *ret_pid)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -1,4 +1,4 @@
-/* What a server costs that nobody asks for anything. See warmup.c. */
+/* What an idle server costs. See warmup.c. */
 #include "../support/process.h"
 #include "asker.h"
 #include "warmup.h"
