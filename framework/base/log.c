@@ -15,8 +15,9 @@
 enum { MESSAGE_MAX = 1024 };
 
 static struct {
-    enum rpd_log_level level;
-    enum log_format format;
+    _Atomic(enum rpd_log_level) level;
+    _Atomic(enum log_format) format;
+    atomic_bool is_limited;
     pthread_mutex_t mutex; /* for the limit */
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -28,13 +29,20 @@ static void free_locks_in_child(void)
     output_keep_zone();
 }
 
-void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
+void log_change(enum rpd_log_level level, enum log_format format, unsigned a_second)
 {
     log_state.level = level;
     log_state.format = format;
-    if (format == LOG_JSON)
-        output_without_time();
+    output_put_time(format == LOG_TEXT);
+    pthread_mutex_lock(&log_state.mutex);
     log_state.limit.a_second = a_second;
+    pthread_mutex_unlock(&log_state.mutex);
+    log_state.is_limited = a_second > 0;
+}
+
+void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
+{
+    log_change(level, format, a_second);
     pthread_atfork(NULL, NULL, free_locks_in_child); /* without memory: a child may hang */
 }
 
@@ -147,7 +155,7 @@ static void write_message(enum rpd_log_level level, const char *subject, const c
 /* Why the daemon ends must be seen, whatever else was. */
 static bool is_limited(enum rpd_log_level level, const char *subject)
 {
-    return log_state.limit.a_second > 0 && (subject || level != RPD_LOG_ERROR);
+    return log_state.is_limited && (subject || level != RPD_LOG_ERROR);
 }
 
 RPD_PRINTF(3, 0)

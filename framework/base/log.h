@@ -26,6 +26,9 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * the long run; 0: no limit. */
 void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second);
 
+/* [any] The same, at any later time. */
+void log_change(enum rpd_log_level level, enum log_format format, unsigned a_second);
+
 /* From time to time: writes the counts that are due; all: at the end, whatever there is. */
 void log_tell_left_out(bool all);
 

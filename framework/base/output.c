@@ -22,8 +22,9 @@
 static atomic_int output_pipe = -1;
 
 /* Set before other threads exist: */
-static bool is_journal; /* lines begin with their priority */
-static bool is_file;    /* and text lines with the time */
+static bool is_journal;              /* lines begin with their priority */
+static atomic_bool is_file;          /* and text lines with the time, if... */
+static atomic_bool puts_time = true; /* ...this is so */
 
 /* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
 static atomic_long zone_offset_s;
@@ -53,9 +54,9 @@ void output_begin(void)
     is_journal = is_the_journal(&status);
 }
 
-void output_without_time(void)
+void output_put_time(bool puts)
 {
-    is_file = false;
+    atomic_store(&puts_time, puts);
 }
 
 void output_open(void)
@@ -74,7 +75,8 @@ void output_note_zone(void)
     const time_t now = time(NULL);
     struct tm local;
 
-    if (is_file && !atomic_load(&keeps_zone) && localtime_r(&now, &local))
+    if (atomic_load(&is_file) && atomic_load(&puts_time) && !atomic_load(&keeps_zone) &&
+        localtime_r(&now, &local))
         atomic_store(&zone_offset_s, local.tm_gmtoff);
 }
 
@@ -149,7 +151,7 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX])
         head[2] = '>';
         return 3;
     }
-    return is_file ? time_head(head) : 0;
+    return atomic_load(&is_file) && atomic_load(&puts_time) ? time_head(head) : 0;
 }
 
 /* ---- writing -------------------------------------------------------------------- */

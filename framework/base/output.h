@@ -19,8 +19,8 @@ enum output_priority { OUTPUT_ERROR = 3, OUTPUT_WARNING = 4, OUTPUT_INFO = 6, OU
 /* [start] Looks where stderr goes. Before the first line; without it lines have no heads. */
 void output_begin(void);
 
-/* [start] Lines already have their time. */
-void output_without_time(void);
+/* [any] Whether lines need their time: they do unless they have it already. */
+void output_put_time(bool puts);
 
 /* [start] Before other threads write. Until then it may wait if another process
  * fills the pipe at the very same moment. */

@@ -99,20 +99,40 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-void conn_group_init(struct conn_group *group, struct conn_loop *loop)
+static void set_bounds(struct conn_group *group)
 {
     const size_t output_max = (size_t)group->limits->output_bytes;
 
-    group->loop = loop;
     group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
     group->output_low = smaller(OUTPUT_LOW, output_max / 8);
     group->request_progress = (size_t)group->limits->progress_bytes_per_s *
                               (size_t)group->limits->request_s;
+}
+
+void conn_group_init(struct conn_group *group, struct conn_loop *loop)
+{
+    group->loop = loop;
+    set_bounds(group);
     TAILQ_INIT(&group->conns);
     TAILQ_INIT(&group->starved);
     conn_memory_init(&group->memory, (size_t)group->limits->buffer_bytes);
     conn_clocks_init(&group->clocks, loop->base, group->limits, on_clock_expired);
     init_cut_logs(group);
+}
+
+void conn_group_change_limits(struct conn_group *group, const struct config_limits *limits)
+{
+    struct rpd_conn *conn;
+
+    for (size_t i = 0; i < sizeof group->cuts / sizeof *group->cuts; i++)
+        log_count_finish(&group->cuts[i]);
+    group->limits = limits;
+    set_bounds(group);
+    init_cut_logs(group);
+    group->memory.most = (size_t)limits->buffer_bytes;
+    conn_clocks_change(&group->clocks, limits);
+    TAILQ_FOREACH(conn, &group->conns, link)
+        conn_settle_later(conn);
 }
 
 void conn_group_finish(struct conn_group *group)

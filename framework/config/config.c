@@ -82,6 +82,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
     config->drain_s = take_integer(tree, "drain_s");
     config->stall_s = take_integer(tree, "stall_s");
+    config->trial_s = take_integer(tree, "trial_s");
     config->keeper = json_is_true(find(tree, "keeper"));
     config->on_crash_loop = (enum config_crash_loop)take_choice(tree, "on_crash_loop");
 }

@@ -87,6 +87,7 @@ struct config {
     int code_deadline_ms;
     int drain_s;
     int stall_s; /* 0: never */
+    int trial_s; /* 0: none */
     bool keeper; /* also set by --keeper, which is not recorded here */
     enum config_crash_loop on_crash_loop;
     struct config_service *services; /* at least one */

@@ -24,6 +24,8 @@ struct control_client {
     int fd;
     struct event readable, writable, again, deadline;
     bool watches;
+    unsigned long ticket; /* of the reload that it waits for; 0: it waits for none */
+    char *reload_id;
     bool is_leaving; /* what is left to send is sent, and it is closed */
     char request[REQUEST_MAX];
     size_t used;
@@ -49,6 +51,7 @@ static void close_client(struct control_client *client)
     clients->count--;
     buffer_finish(&client->output);
     fork_guard_close(client->fd);
+    free(client->reload_id);
     free(client);
     spares_refill(clients->spares);
 }
@@ -111,13 +114,24 @@ static bool send_line(struct control_client *client, char *take_line)
 
 /* ---- what it asks -------------------------------------------------------------------------- */
 
+/* A client that asks for a reload while it waits for one hears of the later one. */
+static bool take_ticket(struct control_client *client, const struct control_answer *answer)
+{
+    free(client->reload_id);
+    client->ticket = answer->ticket;
+    client->reload_id = answer->id;
+    return true;
+}
+
 static bool answer_first_request(struct control_client *client, size_t size)
 {
-    char *line = control_reply(&client->all->subject, client->request, size, &client->watches);
+    const struct control_answer answer = control_reply(&client->all->subject, client->request,
+                                                       size);
 
     client->used -= size + 1;
     memmove(client->request, client->request + size + 1, client->used);
-    return send_line(client, line);
+    client->watches |= answer.watches;
+    return answer.ticket ? take_ticket(client, &answer) : send_line(client, answer.line);
 }
 
 static const char *end_of_request(const struct control_client *client)
@@ -262,6 +276,23 @@ void control_clients_tell(struct control_clients *clients, const struct rpd_serv
     }
 }
 
+void control_clients_reloaded(struct control_clients *clients, unsigned long ticket,
+                              const struct control_reload_end *end)
+{
+    struct control_client *client, *next;
+
+    for (client = TAILQ_FIRST(&clients->list); client; client = next) {
+        char *line;
+
+        next = TAILQ_NEXT(client, link);
+        if (client->ticket != ticket)
+            continue;
+        line = control_reload_reply(client->reload_id, end);
+        client->ticket = 0;
+        send_line(client, line);
+    }
+}
+
 void control_clients_take_off_loop(struct control_clients *clients)
 {
     struct control_client *client;
@@ -278,6 +309,7 @@ void control_clients_finish(struct control_clients *clients)
         TAILQ_REMOVE(&clients->list, client, link);
         buffer_finish(&client->output);
         fork_guard_close(client->fd);
+        free(client->reload_id);
         free(client);
     }
     clients->count = 0;

@@ -31,6 +31,10 @@ void control_clients_add(struct control_clients *clients, int take_fd);
 void control_clients_tell(struct control_clients *clients, const struct rpd_service *service,
                           enum rpd_phase phase);
 
+/* Answers those that wait for this reload. */
+void control_clients_reloaded(struct control_clients *clients, unsigned long ticket,
+                              const struct control_reload_end *end);
+
 /* What is not sent yet is lost, but no client is closed. */
 void control_clients_take_off_loop(struct control_clients *clients);
 

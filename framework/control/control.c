@@ -225,6 +225,12 @@ void control_tell(struct control *control, const struct rpd_service *service, en
     control_clients_tell(&control->clients, service, phase);
 }
 
+void control_reloaded(struct control *control, unsigned long ticket,
+                      const struct control_reload_end *end)
+{
+    control_clients_reloaded(&control->clients, ticket, end);
+}
+
 /* Clients that are queued at the old socket are accepted there. */
 static int make_again(struct control *control)
 {

@@ -56,6 +56,10 @@ void control_stop(struct control *control);
 /* [loop] Tells watchers. */
 void control_tell(struct control *control, const struct rpd_service *service, enum rpd_phase phase);
 
+/* [loop] Answers those that wait for this reload. */
+void control_reloaded(struct control *control, unsigned long ticket,
+                      const struct control_reload_end *end);
+
 /* [loop] Something happened to a file of this name (NULL: unknown). Makes the socket
  * again if it was removed. */
 void control_heal(struct control *control, const char *file_name);

@@ -160,39 +160,126 @@ static char *watch(const struct control_subject *subject, json_t *id)
     return line_of(reply);
 }
 
+/* ---- reload ------------------------------------------------------------------------------ */
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? text_of(text) : NULL;
+}
+
+static json_t *changes_of(const struct plan *plan)
+{
+    json_t *changes = json_array();
+
+    for (size_t i = 0; plan && i < plan->count; i++) {
+        const struct plan_change *change = &plan->changes[i];
+
+        json_array_append_new(changes,
+                              json_pack("{s:o, s:o?, s:o?, s:s}", "key", text_of(change->path),
+                                        "old", text_or_null(change->old_text), "new",
+                                        text_or_null(change->new_text), "how",
+                                        config_effect_word(change->effect)));
+    }
+    return changes;
+}
+
+static json_t *errors_of(const struct control_reload_end *end)
+{
+    json_t *errors = json_array();
+
+    for (size_t i = 0; i < end->error_count; i++)
+        json_array_append_new(errors, text_of(end->errors[i].text));
+    return errors;
+}
+
+char *control_reload_reply(const char *id, const struct control_reload_end *end)
+{
+    json_t *number = id ? json_loads(id, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *reply = answer(number, end->code == 0);
+
+    json_decref(number);
+    if (end->code != 0) {
+        json_object_set_new(reply, "code", json_integer(end->code));
+        json_object_set_new(reply, "error",
+                            text_of(end->error_count > 0 ? end->errors[0].text : "out of memory"));
+        json_object_set_new(reply, "errors", errors_of(end));
+    }
+    json_object_set_new(reply, "changes", changes_of(end->plan));
+    json_object_set_new(reply, "generation", json_integer(end->generation));
+    json_object_set_new(reply, "text", text_of(end->text));
+    return line_of(reply);
+}
+
+static char *dump(const json_t *id)
+{
+    return id ? json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+}
+
+/* "do": "reload", and "check", "fresh", "force", "timeout_ms". */
+static void ask_for_reload(const struct control_subject *subject, const json_t *request,
+                           struct control_answer *ret)
+{
+    const json_int_t timeout_ms = json_integer_value(json_object_get(request, "timeout_ms"));
+    const struct control_reload asked = {
+        .fresh = json_is_true(json_object_get(request, "fresh")),
+        .force = json_is_true(json_object_get(request, "force")),
+        .timeout_us = timeout_ms > 0 ? (uint64_t)timeout_ms * 1000 : 0,
+    };
+    char *id = dump(json_object_get(request, "id"));
+
+    if (json_is_true(json_object_get(request, "check"))) {
+        ret->line = control_reload_reply(id, subject->check(subject->arg));
+        free(id);
+        return;
+    }
+    ret->ticket = subject->reload(subject->arg, &asked);
+    ret->id = id;
+}
+
+/* ---- which request it is ------------------------------------------------------------------ */
+
 static const struct {
     const char *name;
     char *(*reply)(const struct control_subject *subject, json_t *id);
 } requests[] = {{"ping", ping}, {"status", status}, {"watch", watch}};
 
-static char *reply_to(const struct control_subject *subject, const json_t *request,
-                      bool *ret_watches)
+static void reply_to(const struct control_subject *subject, const json_t *request,
+                     struct control_answer *ret)
 {
     const json_t *version = json_object_get(request, "v");
     const char *what = json_string_value(json_object_get(request, "do"));
     json_t *id = json_object_get(request, "id");
 
-    if (!json_is_object(request))
-        return refuse(NULL, "expected a JSON object in a line");
-    if (!json_is_integer(version) || json_integer_value(version) != VERSION)
-        return refuse(id, "expected \"v\": 1");
+    if (!json_is_object(request)) {
+        ret->line = refuse(NULL, "expected a JSON object in a line");
+        return;
+    }
+    if (!json_is_integer(version) || json_integer_value(version) != VERSION) {
+        ret->line = refuse(id, "expected \"v\": 1");
+        return;
+    }
     for (size_t i = 0; what && i < sizeof requests / sizeof *requests; i++) {
         if (strcmp(what, requests[i].name) != 0)
             continue;
-        *ret_watches |= requests[i].reply == watch;
-        return requests[i].reply(subject, id);
+        ret->watches = requests[i].reply == watch;
+        ret->line = requests[i].reply(subject, id);
+        return;
     }
-    return refuse(id, "expected \"do\": \"ping\", \"status\" or \"watch\"");
+    if (what && strcmp(what, "reload") == 0 && subject->reload)
+        ask_for_reload(subject, request, ret);
+    else
+        ret->line = refuse(id, "expected \"do\": \"ping\", \"status\", \"watch\" or \"reload\"");
 }
 
-char *control_reply(const struct control_subject *subject, const char *request, size_t size,
-                    bool *ret_watches)
+struct control_answer control_reply(const struct control_subject *subject, const char *request,
+                                    size_t size)
 {
     json_t *json = json_loadb(request, size, JSON_REJECT_DUPLICATES, NULL);
-    char *reply = reply_to(subject, json, ret_watches);
+    struct control_answer answer = {0};
 
+    reply_to(subject, json, &answer);
     json_decref(json);
-    return reply;
+    return answer;
 }
 
 char *control_event(const struct rpd_service *service, enum rpd_phase phase)

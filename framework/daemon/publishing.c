@@ -72,29 +72,52 @@ int daemon_recall(struct daemon *daemon, struct error *error)
 
 /* ---- publish ---- */
 
-int daemon_publish(struct daemon *daemon, struct error *error)
+static int publish_records(const struct daemon *daemon, const char *boot_id,
+                           unsigned long long start_time, struct error *error)
 {
-    char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
-    struct record_content common = {
+    char digest[CONFIG_DIGEST_SIZE];
+    const struct record_content common = {
         .config = daemon->config->path,
         .config_digest = digest,
         .control = daemon->control.path,
         .boot_id = boot_id,
+        .start_time = start_time,
     };
-    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
     config_digest(daemon->config, digest);
-    own_process_identity(boot_id, &common.start_time);
-    state.start_time = common.start_time;
     FOR_EACH_SERVICE(daemon, service)
-        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
-                                  error) < 0 ||
-            service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
+        if (service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
-    if (!is_managed(daemon))
-        open_histories(daemon, common.start_time);
     return 0;
+}
+
+int daemon_publish(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE];
+    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
+
+    own_process_identity(boot_id, &state.start_time);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                  error) < 0)
+            return -1;
+    if (publish_records(daemon, boot_id, state.start_time, error) < 0)
+        return -1;
+    if (!is_managed(daemon))
+        open_histories(daemon, state.start_time);
+    return 0;
+}
+
+void daemon_publish_records(const struct daemon *daemon)
+{
+    char boot_id[BOOT_ID_SIZE];
+    unsigned long long start_time;
+    struct error error;
+
+    own_process_identity(boot_id, &start_time);
+    if (publish_records(daemon, boot_id, start_time, &error) < 0)
+        log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
 }
 
 static void publish_next_page(struct daemon *daemon, struct rpd_service *service,

@@ -13,6 +13,10 @@ int daemon_recall(struct daemon *daemon, struct error *error);
 /* [start] A daemon that cannot record itself does not serve. */
 int daemon_publish(struct daemon *daemon, struct error *error);
 
+/* [loop] Writes the records anew, for another configuration. If one cannot be written, the previous
+ * one stays. */
+void daemon_publish_records(const struct daemon *daemon);
+
 /* [loop] Replaces the state pages with new ones for the next runner. If a page cannot be created,
  * the previous one stays in use. */
 void daemon_publish_next_pages(void *daemon);

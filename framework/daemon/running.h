@@ -30,6 +30,10 @@ struct running {
     struct keeper *keeper;            /* NULL: this is no keeper */
     void (*make_pages)(void *daemon); /* for the next runner */
     void *daemon;
+    struct control_subject subject;
+    /* SIGHUP has come; a stop has begun. With the arg of the subject: */
+    void (*hang_up)(void *arg);
+    void (*leave_reload)(void *arg);
     struct link *link; /* NULL: this is no runner */
 
     struct event_base *base;
@@ -44,7 +48,7 @@ struct running {
     struct intact intact;
     struct orphans orphans;
     struct resting resting;
-    uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
+    uint64_t beat_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the last report */
     bool hidden;                          /* an idle exit is being tried */

@@ -16,7 +16,7 @@ struct rpdctl_command {
 };
 
 extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_connect,
-    rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_new, rpdctl_restart,
-    rpdctl_status, rpdctl_stop, rpdctl_wait;
+    rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_new, rpdctl_reload,
+    rpdctl_restart, rpdctl_status, rpdctl_stop, rpdctl_wait;
 
 #endif

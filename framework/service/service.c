@@ -239,6 +239,7 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
+    service->takes_options = service->plugin.backend.on_options != NULL;
     return loaded;
 }
 
@@ -281,23 +282,33 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
     return -1;
 }
 
+int service_check_policies(const struct rpd_service *service, const struct config_service *config,
+                           struct error *error)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+    const bool degraded = config->on_load_failure == LOAD_FAILURE_DEGRADED;
+
+    if (!backend->load || backend->serves_without_state ||
+        (service->warmup != RPD_WARMUP_SERVE && !degraded))
+        return 0;
+    return error_set(error, EXIT_CONFIG, "config", config->origin,
+                     "service %s: %s \"%s\" needs a backend that can serve without its state, "
+                     "and %s cannot; use another",
+                     service->name, degraded ? "on_load_failure" : "warmup",
+                     degraded ? "degraded" : word_of_warmup(service->warmup), service->plugin.path);
+}
+
 int service_settle_warmup(struct rpd_service *service, struct error *error)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
     const struct config_service *config = service->config;
-    const bool degraded = config->on_load_failure == LOAD_FAILURE_DEGRADED;
 
     service->warmup = config->warmup == WARMUP_OF_BACKEND ? backend->warmup
                                                           : (enum rpd_warmup)config->warmup;
     if (!backend->load)
         return 0;
-    if (!backend->serves_without_state && (service->warmup == RPD_WARMUP_SERVE || degraded))
-        return error_set(error, EXIT_CONFIG, "config", config->origin,
-                         "service %s: %s \"%s\" needs a backend that can serve without its state, "
-                         "and %s cannot; use another",
-                         service->name, degraded ? "on_load_failure" : "warmup",
-                         degraded ? "degraded" : word_of_warmup(service->warmup),
-                         service->plugin.path);
+    if (service_check_policies(service, config, error) < 0)
+        return -1;
     if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
         log_line(RPD_LOG_WARNING, service->name,
                  "warmup \"refuse\": its backend has no busy answer; clients are closed without "
@@ -395,6 +406,9 @@ void service_unpublish(struct rpd_service *service)
 void service_finish(struct rpd_service *service)
 {
     options_finish(&service->options);
+    for (size_t i = 0; i < service->old_options_count; i++)
+        options_finish(&service->old_options[i]);
+    free(service->old_options);
     plugin_finish(&service->plugin);
     free(service->attachments);
     service->attachments = NULL;

@@ -92,6 +92,9 @@ struct rpd_service {
     struct attachment *attachments;
     size_t attachment_count;
     struct options options;
+    struct options *old_options; /* all before: a backend may still use their strings */
+    size_t old_options_count;
+    bool takes_options; /* its backend takes other options while it serves */
     enum rpd_warmup warmup;
     enum config_seal seal; /* of its own bind: as it could be had */
     struct record record;
@@ -174,6 +177,10 @@ int service_check_options(struct rpd_service *service, const struct config *conf
                           struct error **ret_errors, size_t *ret_count);
 /* Determines what clients get until READY, and whether its backend can do what is configured. */
 int service_settle_warmup(struct rpd_service *service, struct error *error);
+/* [start][loop] Whether its backend can do what its policies ask for, which may be those of another
+ * configuration. Without its code any will do. */
+int service_check_policies(const struct rpd_service *service, const struct config_service *config,
+                           struct error *error);
 /* [start] Prepares what its own bind needs, so that the time does not count against the bind's
  * deadline. */
 void service_prepare_bind(struct rpd_service *service);
@@ -220,6 +227,29 @@ void service_mirror_phase(struct rpd_service *service, enum rpd_phase phase, boo
 
 /* Whether its backend or its load has reported that not all of it works. */
 bool service_is_degraded(const struct rpd_service *service);
+
+/* What a service needs to live by another configuration: all that can fail of it is done before any
+ * of it takes effect. */
+struct service_change {
+    struct rpd_service *wanted; /* inspected and resolved, by the new configuration */
+    bool has_options;
+    struct options options;
+};
+
+/* [loop] Makes the new options, if they differ: service_change_finish() frees what is not applied.
+ * Adds all mistakes. */
+int service_prepare_change(struct rpd_service *service, const struct config *config,
+                           struct rpd_service *wanted, bool has_options, struct service_change *ret,
+                           struct error_list *errors);
+void service_change_finish(struct service_change *change);
+
+/* [loop] Exchanges backlog, mode and group of the endpoints that both have: a second call undoes
+ * the first. On failure all is as it was. */
+int service_exchange_listeners(struct rpd_service *service, struct rpd_service *wanted,
+                               struct error *error);
+
+/* [loop] From now on it lives by the new configuration. Cannot fail. */
+void service_apply_change(struct rpd_service *service, struct service_change *change);
 
 /* Takes no new clients and lets those in flight finish; then stops. */
 void service_drain(struct rpd_service *service);

@@ -152,6 +152,12 @@ struct rpd_backend {
     void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     /* services[].idle_exit_s, unless the user sets it; 0: never. */
     uint32_t idle_exit_s;
+
+    /* [loop] The options have changed while it serves: rpd_option_...() returns the new values from
+     * now on. Strings that were returned before stay valid as long as the service. state is NULL
+     * while there is none. A backend without on_options gets other options only with a new
+     * generation, or a restart. */
+    void (*on_options)(struct rpd_service *service, void *state);
 };
 
 /* The second descriptor, for RPD_BACKEND_BIND(). */

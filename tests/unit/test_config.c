@@ -775,6 +775,7 @@ Test(config, print_config)
         "code_deadline_ms = 5000                            # default\n"
         "drain_s = 10                                       # default\n"
         "stall_s = 10                                       # default\n"
+        "trial_s = 10                                       # default\n"
         "keeper = false                                     # default\n"
         "on_crash_loop = \"exit\"                             # default\n"
         "services[0].name = \"s\"                             # rpd.json:3:23\n"
