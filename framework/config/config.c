@@ -386,7 +386,7 @@ static int read_file(struct config_source *source, const struct config_request *
         source->tree = json_object();
         return source->tree ? 0 : error_list_out_of_memory(errors);
     }
-    if (config_file_read(&source->file, request->file, errors) < 0)
+    if (config_file_read(&source->file, request->file, request->copy_fd, errors) < 0)
         return -1;
     config_check(&source->file, errors);
     config_rules(&source->file, !request->plugin, errors);
@@ -507,6 +507,11 @@ const char *config_option_base(const struct config *config, const struct config_
     if (option ? !option->text : is_of_file(config, service))
         return config->source->file.directory;
     return config->source->working_directory;
+}
+
+int config_copy(const struct config *config)
+{
+    return config->source->file.text ? config_file_copy(&config->source->file) : 0;
 }
 
 bool config_is_seen_by_others(const struct config *config)

@@ -123,6 +123,10 @@ int config_option_missing(const struct config *config, const struct config_servi
 const char *config_option_base(const struct config *config, const struct config_service *service,
                                const struct config_option *option);
 
+/* A copy of the file as it was read, for config_request.copy_fd of another process: a descriptor
+ * (close-on-exec); 0: there is no file; -1 and errno. */
+int config_copy(const struct config *config);
+
 /* Whether other users can read the file. */
 bool config_is_seen_by_others(const struct config *config);
 

@@ -5,6 +5,7 @@
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/inspecting.h"
+#include "daemon/keeping.h"
 #include "daemon/publishing.h"
 #include "daemon/running_inside.h"
 #include "guard/watchdog.h"
@@ -173,7 +174,8 @@ static void apply_process(struct daemon *daemon)
     log_change(config->log_level, config->log_format, (unsigned)config->log_limit);
     watchdog_watch_loop(config->stall_s);
     running_limit_stop(running, EXIT_STOPPED);
-    daemon->keeper.waits_in_crash_loop = config->on_crash_loop == CRASH_LOOP_WAIT;
+    if (daemon->role == SERVICE_OF_KEEPER)
+        daemon_configure_keeper(daemon);
 }
 
 void live_apply(struct daemon *daemon, struct live *live)
@@ -201,4 +203,17 @@ void live_finish(struct live *live)
     if (live->has_config)
         config_finish(&live->config);
     *live = (struct live){0};
+}
+
+int live_change(struct daemon *daemon, int copy_fd, struct error_list *errors)
+{
+    struct config_request request = daemon->arguments->request;
+    struct live live;
+
+    request.copy_fd = copy_fd;
+    if (live_check(daemon, &request, &live, errors) == 0 &&
+        live_prepare(daemon, &live, errors) == 0)
+        live_apply(daemon, &live);
+    live_finish(&live);
+    return errors->count > 0 ? (int)errors->items[0].code : EXIT_STOPPED;
 }

@@ -35,10 +35,14 @@ int live_prepare(struct daemon *daemon, struct live *live, struct error_list *er
 /* [loop] Undoes live_prepare(). */
 void live_forget(struct daemon *daemon, struct live *live);
 
-/* [loop] */
+/* [loop] In a keeper, live_forget() and a second call undo the first. */
 void live_apply(struct daemon *daemon, struct live *live);
 
 void live_finish(struct live *live);
+
+/* [loop] In a runner, whose keeper has other changes for it that are all live: all of it. copy_fd:
+ * of the file; 0: there is none. 0, or the exit code of the errors. */
+int live_change(struct daemon *daemon, int copy_fd, struct error_list *errors);
 
 /* The service of this name; NULL: there is none. */
 struct rpd_service *live_find(const struct daemon *daemon, const char *name);

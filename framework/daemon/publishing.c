@@ -120,6 +120,25 @@ void daemon_publish_records(const struct daemon *daemon)
         log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
 }
 
+bool daemon_publish_pages_of_next(const struct daemon *daemon, struct state_page *pages)
+{
+    char boot_id[BOOT_ID_SIZE];
+    struct state_page_identity identity = {
+        .boot_id = boot_id, .bound_us = daemon->bound_us, .is_next = true};
+    struct error error;
+
+    own_process_identity(boot_id, &identity.start_time);
+    for (size_t i = 0; i < daemon->service_count; i++) {
+        identity.service = daemon->services[i].name;
+        if (state_page_create(&pages[i], daemon->runtime_dirfd, daemon->runtime_dir, &identity,
+                              &error) == 0)
+            continue;
+        log_line(RPD_LOG_ERROR, identity.service, "%s", error.text);
+        return false;
+    }
+    return true;
+}
+
 static void publish_next_page(struct daemon *daemon, struct rpd_service *service,
                               const struct state_page_identity *identity)
 {

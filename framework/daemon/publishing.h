@@ -4,6 +4,9 @@
 #define FRAMEWORK_PUBLISHING_H
 
 #include "base/error.h"
+#include "publish/state_page.h"
+
+#include <stdbool.h>
 
 struct daemon;
 
@@ -20,6 +23,9 @@ void daemon_publish_records(const struct daemon *daemon);
 /* [loop] Replaces the state pages with new ones for the next runner. If a page cannot be created,
  * the previous one stays in use. */
 void daemon_publish_next_pages(void *daemon);
+
+/* [loop] Makes the pages of the next generation, one a service, beside those that there are. */
+bool daemon_publish_pages_of_next(const struct daemon *daemon, struct state_page *pages);
 void daemon_unpublish(struct daemon *daemon);
 
 #endif

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AGAIN_US = 10000 };
+
 /* ---- who asks ---------------------------------------------------------------------------- */
 
 static void merge(struct control_reload *into, const struct control_reload *request)
@@ -100,7 +102,11 @@ void reload_end(struct reload *reload)
     log_end(reload);
     reload->state = RELOAD_IDLE;
     control_reloaded(&reload->daemon->control, ticket, &end);
-    live_finish(&reload->live);
+    if (reload->took_over && !reload->is_settled)
+        reload->trial = reload->live;
+    else
+        live_finish(&reload->live);
+    reload->live = (struct live){0};
     clear_errors(&reload->errors);
     if (!reload->is_queued)
         return;
@@ -119,6 +125,20 @@ static void refuse(struct error_list *errors, const struct plan *plan, enum conf
     error_list_add(errors, EXIT_CONFIG, "reload", keys, "%s", why);
 }
 
+/* What comes or goes has listeners and locks, which belong to the process. */
+static void refuse_comers(const struct plan *plan, struct error_list *errors)
+{
+    static const char *const keys[] = {"services[]", "services[].listen[]",
+                                       "services[].listen[].freebind"};
+
+    for (size_t i = 0; i < plan->count; i++)
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (plan->changes[i].key == config_key_at(keys[k]))
+                error_list_add(errors, EXIT_CONFIG, "reload", plan->changes[i].path,
+                               "services and endpoints come and go only by a restart; nothing was "
+                               "changed: rpdctl restart");
+}
+
 /* False: it is refused. */
 static bool is_possible(const struct daemon *daemon, const struct live *live,
                         const struct control_reload *asked, struct error_list *errors)
@@ -126,8 +146,10 @@ static bool is_possible(const struct daemon *daemon, const struct live *live,
     if (plan_has(&live->plan, EFFECT_RESTART))
         refuse(errors, &live->plan, EFFECT_RESTART,
                "changed, which takes a restart; nothing was changed: rpdctl restart");
-    if (daemon->role == SERVICE_OF_KEEPER)
+    if (daemon->role == SERVICE_OF_KEEPER) {
+        refuse_comers(&live->plan, errors);
         return errors->count == 0;
+    }
     if (plan_has(&live->plan, EFFECT_GENERATION))
         refuse(errors, &live->plan, EFFECT_GENERATION,
                "changed, which takes a new generation, and there is no keeper; nothing was "
@@ -139,16 +161,10 @@ static bool is_possible(const struct daemon *daemon, const struct live *live,
     return errors->count == 0;
 }
 
-static void apply_at_once(struct reload *reload)
+void reload_describe_live(struct reload *reload)
 {
-    struct daemon *daemon = reload->daemon;
     const size_t count = reload->live.plan.count;
 
-    if (live_prepare(daemon, &reload->live, &reload->errors) < 0)
-        return;
-    notify_reloading(&daemon->notify);
-    live_apply(daemon, &reload->live);
-    notify_reloaded(&daemon->notify);
     if (count == 0)
         snprintf(reload->text, sizeof reload->text, "nothing has changed");
     else
@@ -156,8 +172,21 @@ static void apply_at_once(struct reload *reload)
                  count == 1 ? "" : "s");
 }
 
+static void apply_at_once(struct reload *reload)
+{
+    struct daemon *daemon = reload->daemon;
+
+    if (live_prepare(daemon, &reload->live, &reload->errors) < 0)
+        return;
+    notify_reloading(&daemon->notify);
+    live_apply(daemon, &reload->live);
+    notify_reloaded(&daemon->notify);
+    reload_describe_live(reload);
+}
+
 static void on_begin(evutil_socket_t fd, short what, void *arg)
 {
+    static const struct timeval a_while = {.tv_usec = AGAIN_US};
     struct reload *reload = arg;
     struct daemon *daemon = reload->daemon;
 
@@ -165,11 +194,21 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (reload->state != RELOAD_ASKED)
         return;
+    if (daemon->role == SERVICE_OF_KEEPER && !reload_may_begin(reload)) {
+        event_add(reload->begin, &a_while);
+        return;
+    }
     reload->state = RELOAD_RUNS;
+    reload->is_prepared = reload->took_over = reload->is_settled = false;
     *reload->text = '\0';
     if (live_check(daemon, &daemon->arguments->request, &reload->live, &reload->errors) == 0 &&
-        is_possible(daemon, &reload->live, &reload->asked, &reload->errors))
+        is_possible(daemon, &reload->live, &reload->asked, &reload->errors)) {
+        if (daemon->role == SERVICE_OF_KEEPER) {
+            reload_by_keeper(reload);
+            return;
+        }
         apply_at_once(reload);
+    }
     reload_end(reload);
 }
 
@@ -224,6 +263,7 @@ void reload_free(struct reload *reload)
     if (reload->begin)
         event_free(reload->begin);
     live_finish(&reload->live);
+    live_finish(&reload->trial);
     live_finish(&reload->check);
     clear_errors(&reload->errors);
     clear_errors(&reload->check_errors);

@@ -10,6 +10,7 @@
 
 #include "control/reply.h"
 #include "daemon/live.h"
+#include "keeper/keeper.h"
 
 #include <stdbool.h>
 
@@ -31,6 +32,10 @@ struct reload {
     struct live live;
     struct error_list errors;
     char text[256];
+    bool is_prepared, took_over; /* by a keeper: live_prepare() was done; live_apply(), too */
+    bool is_settled;             /* and there is no way back */
+    /* The last one, while a keeper can go back to the generation before: */
+    struct live trial;
     /* Of the last check: */
     struct live check;
     struct error_list check_errors;
@@ -53,10 +58,27 @@ const struct control_reload_end *reload_check(void *reload);
 /* [loop] A SIGHUP has come. */
 void reload_by_signal(void *reload);
 
+/* [loop] It was of live changes alone, and they are made: its text says so. */
+void reload_describe_live(struct reload *reload);
+
 /* [loop] The one that runs has ended, as its errors say. */
 void reload_end(struct reload *reload);
 
 /* [loop] A stop has begun: a reload that has not begun will not. */
-void reload_leave(void *arg);
+void reload_leave(void *reload);
+
+/* ---- reload_keeper.c: with a keeper; what it says (keeper/keeper.h) ---------------------------
+ */
+
+/* [loop] Begins; reload_end() follows. False: not yet, as the first load is under way. */
+bool reload_may_begin(const struct reload *reload);
+void reload_by_keeper(struct reload *reload);
+
+bool reload_switching(struct reload *reload);
+void reload_took_over(struct reload *reload, struct state_page *pages);
+void reload_renewed(struct reload *reload, const struct keeper_renewed *how);
+void reload_changed(struct reload *reload, int code, const char *errors);
+void reload_rolled_back(struct reload *reload, const char *how);
+void reload_settled(struct reload *reload);
 
 #endif

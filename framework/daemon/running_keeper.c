@@ -2,6 +2,9 @@
 #include "daemon/running_inside.h"
 
 #include "base/log.h"
+#include "daemon/daemon_inside.h"
+#include "daemon/publishing.h"
+#include "daemon/reload.h"
 #include "guard/outcome.h"
 
 #include <stdlib.h>
@@ -99,8 +102,63 @@ static void on_ended(void *arg, const struct runner_end *end)
     running_leave_when_stopped(running);
 }
 
-static const struct keeper_events events = {on_make_pages, on_notice, on_serves,
-                                            on_idle,       on_ending, on_ended};
+/* ---- reloads ------------------------------------------------------------------------- */
+
+static struct daemon *daemon_of(void *arg)
+{
+    return ((struct running *)arg)->daemon;
+}
+
+static bool on_make_next_pages(void *arg, struct state_page *pages)
+{
+    return daemon_publish_pages_of_next(daemon_of(arg), pages);
+}
+
+static bool on_switching(void *arg)
+{
+    return reload_switching(daemon_of(arg)->reload);
+}
+
+static void on_took_over(void *arg, struct state_page *pages)
+{
+    reload_took_over(daemon_of(arg)->reload, pages);
+}
+
+static void on_renewed(void *arg, const struct keeper_renewed *how)
+{
+    reload_renewed(daemon_of(arg)->reload, how);
+}
+
+static void on_changed(void *arg, int code, const char *errors)
+{
+    reload_changed(daemon_of(arg)->reload, code, errors);
+}
+
+static void on_rolled_back(void *arg, const char *how)
+{
+    reload_rolled_back(daemon_of(arg)->reload, how);
+}
+
+static void on_settled(void *arg)
+{
+    reload_settled(daemon_of(arg)->reload);
+}
+
+static const struct keeper_events events = {
+    .make_pages = on_make_pages,
+    .notice = on_notice,
+    .serves = on_serves,
+    .idle = on_idle,
+    .ending = on_ending,
+    .ended = on_ended,
+    .make_next_pages = on_make_next_pages,
+    .switching = on_switching,
+    .took_over = on_took_over,
+    .renewed = on_renewed,
+    .changed = on_changed,
+    .rolled_back = on_rolled_back,
+    .settled = on_settled,
+};
 
 int running_keep(struct running *running)
 {

@@ -42,6 +42,9 @@ void outcome_replace_history(const char *service, int take_fd);
 /* [start] All endpoints of all services are announced. The start fd is closed. */
 void outcome_bound(void);
 
+/* [loop] Notes in the histories what has become of a generation, in one line. */
+void outcome_generation(unsigned number, const char *what);
+
 /* [start][loop], and [any] when the process is about to end. Notes the reason for
  * the end that was written to stderr. */
 void outcome_note(const char *text);

@@ -146,10 +146,11 @@ void passing_begin(struct passing *passing, struct runner *runner)
     if (passing->runner)
         return;
     passing->runner = runner;
-    passing->admitted = 0;
+    /* Those that it was passed before the next generation took over were all admitted. */
+    passing->admitted = __atomic_load_n(&runner->board->admitted[passing->index], __ATOMIC_ACQUIRE);
     passing->pause_ms = 0;
     if (passing->state == PASSING_HOLDS)
-        passing->state = has_room(passing) ? PASSING_PASSES : PASSING_RUNNER_ACCEPTS;
+        passing->state = PASSING_PASSES;
     if (passing->state != PASSING_PASSES)
         return;
     hold_divide(&passing->service->hold);

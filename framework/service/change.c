@@ -130,9 +130,28 @@ static void take_limits(struct rpd_service *service, const struct config_limits 
         conn_group_change_limits(&service->conns, limits);
 }
 
+static void exchange_configs(struct rpd_service *a, struct rpd_service *b)
+{
+    const struct config_service *config = a->config;
+
+    a->config = b->config;
+    b->config = config;
+}
+
+/* A keeper runs no code of it: what it knows is that of the generation. */
+static void exchange_plugins(struct rpd_service *a, struct rpd_service *b)
+{
+    const struct plugin plugin = a->plugin;
+
+    a->plugin = b->plugin;
+    b->plugin = plugin;
+}
+
 void service_apply_change(struct rpd_service *service, struct service_change *change)
 {
-    service->config = change->wanted->config;
+    exchange_configs(service, change->wanted);
+    if (service->role == SERVICE_OF_KEEPER)
+        exchange_plugins(service, change->wanted);
     take_limits(service, &service->config->limits);
     service->loading.on_failure = service->config->on_load_failure;
     service->loading.no_progress_s = service->config->no_progress_s;

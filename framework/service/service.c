@@ -379,7 +379,7 @@ void service_warn_of_backlogs(const struct rpd_service *service)
 
 void service_clear_remains(const struct rpd_service *service, int runtime_dirfd)
 {
-    static const char *const suffixes[] = {"state", "json"};
+    static const char *const suffixes[] = {"state", "next.state", "json"};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         char name[NAME_MAX + 1];

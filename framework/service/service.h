@@ -84,6 +84,8 @@ struct rpd_service {
     const struct service_events *events;
     void *daemon;
     char name[64];
+    unsigned number; /* with a keeper: by which both its processes know it */
+    bool ceased;     /* in a runner: another one accepts at the same listeners */
     enum service_role role;
     enum rpd_phase phase;
     struct plugin plugin;
@@ -213,9 +215,10 @@ void service_sweep(const struct rpd_service *service);
 int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
                   struct error *error);
 
-/* In a runner: starts to accept; takes a client that the keeper has accepted; takes ownership of a
- * listener that the keeper has recreated. */
+/* In a runner: starts to accept; stops, for the next generation; takes a client that the keeper has
+ * accepted; takes ownership of a listener that the keeper has recreated. */
 void service_accept(struct rpd_service *service);
+void service_cease(struct rpd_service *service);
 void service_take_passed(struct rpd_service *service, unsigned attachment_number, int take_fd);
 void service_follow_listener(struct rpd_service *service, unsigned attachment_number, int take_fd);
 
@@ -248,7 +251,8 @@ void service_change_finish(struct service_change *change);
 int service_exchange_listeners(struct rpd_service *service, struct rpd_service *wanted,
                                struct error *error);
 
-/* [loop] From now on it lives by the new configuration. Cannot fail. */
+/* [loop] From now on it lives by the new configuration. Cannot fail. In a keeper a second call
+ * undoes the first. */
 void service_apply_change(struct rpd_service *service, struct service_change *change);
 
 /* Takes no new clients and lets those in flight finish; then stops. */

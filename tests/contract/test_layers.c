@@ -68,11 +68,12 @@ struct graph {
 
 /* serving.c is the half of service.h that lives on the loop; the other headers are what
  * the files of one module share. */
-static const char *const parts_of[][2] = {{"service/serving", "service/service"},
-                                          {"work/loading_run", "work/loading"},
-                                          {"daemon/running_inside", "daemon/running"},
-                                          {"endpoint/listener_inside", "endpoint/listener"},
-                                          {"rpdctl/stage_inside", "rpdctl/kit"}};
+static const char *const parts_of[][2] = {
+    {"service/serving", "service/service"},      {"work/loading_run", "work/loading"},
+    {"daemon/running_inside", "daemon/running"}, {"endpoint/listener_inside", "endpoint/listener"},
+    {"keeper/keeper_inside", "keeper/keeper"},   {"keeper/generation", "keeper/keeper"},
+    {"keeper/renewal", "keeper/keeper"},         {"daemon/reload_keeper", "daemon/reload"},
+    {"rpdctl/stage_inside", "rpdctl/kit"}};
 
 static const char *module_of(const char *file)
 {

@@ -77,7 +77,7 @@ static const char *const tops[] = {"", "\"keeper\":true,"};
     }                                                                                              \
     ParameterizedTest(const size_t *way, reload, name)
 
-enum { WAYS = 1 };
+enum { WAYS = 2 };
 
 EACH_WAY(values_change_at_once)
 {
