@@ -266,6 +266,8 @@ static bool is_over(const struct rpd_conn *conn)
         return false;
     if (conn->input_ended)
         return true;
+    if (group->awaits_first && !conn->has_sent && !group->has_no_future)
+        return false;
     return group->draining && (is_idle(conn) || group->has_no_future) && !has_arrived(conn->fd);
 }
 

@@ -58,6 +58,7 @@ struct conn_group {
     struct foreign_owner owner;
     void *state; /* what callbacks are given */
     bool draining;
+    bool awaits_first;  /* while it drains: a client that has sent nothing yet may still do so */
     bool has_no_future; /* its load has failed: a client that waits for the state waits in vain */
     size_t count;
     TAILQ_HEAD(conn_list, rpd_conn) conns;

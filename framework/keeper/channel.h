@@ -45,7 +45,7 @@ enum channel_kind {
     CHANNEL_CHANGED, /* count: 0, or the exit code; then the text of the errors in a file */
     CHANNEL_ASK_IDLE,
     CHANNEL_IDLE, /* count: whether it is */
-    CHANNEL_STOP
+    CHANNEL_STOP  /* count: whether another generation serves */
 };
 
 /* What numbers[] of CHANNEL_SETUP mean. */

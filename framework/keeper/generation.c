@@ -194,12 +194,13 @@ void generation_go(struct generation *generation)
         generation_kill_unreachable(generation);
 }
 
-void generation_send_stop(struct generation *generation)
+void generation_send_stop(struct generation *generation, bool has_successor)
 {
     if (generation->stop_is_sent)
         return;
     generation->stop_is_sent = true;
-    if (generation_send(generation, CHANNEL_STOP, 0) < 0 && errno != EPIPE && errno != ECONNRESET)
+    if (generation_send(generation, CHANNEL_STOP, has_successor) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
         generation_kill_unreachable(generation);
 }
 

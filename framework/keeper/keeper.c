@@ -498,7 +498,7 @@ static void on_emptied(void *arg, struct passing *room)
     for (size_t i = 0; i < keeper->service_count; i++)
         if (!passing_is_empty(&keeper->rooms[i]))
             return;
-    generation_send_stop(keeper->current);
+    generation_send_stop(keeper->current, false);
 }
 
 static void on_broken(void *arg)

@@ -130,7 +130,8 @@ void keeper_listener_made(struct keeper *keeper, const struct rpd_service *servi
 /* [loop] Whether the rooms are empty, one runner serves, and no other is there. */
 bool keeper_may_rest(const struct keeper *keeper);
 
-/* [loop] Whether a reload can begin: the first load is not under way. */
+/* [loop] Whether a reload can begin: the first load is not under way, and not too many generations
+ * of before still drain. */
 bool keeper_may_renew(const struct keeper *keeper);
 
 /* [loop] Starts the next generation; renewed() is called once, possibly at once. timeout_us: until

@@ -51,7 +51,7 @@ int generation_take_preparing(struct generation *generation, const struct channe
 /* It is prepared: it gets its pages, and loads. */
 void generation_go(struct generation *generation);
 void generation_kill_unreachable(struct generation *generation);
-void generation_send_stop(struct generation *generation);
+void generation_send_stop(struct generation *generation, bool has_successor);
 bool generation_is_ready(const struct generation *generation);
 
 /* "runner 12 was ended by signal 11 (Segmentation fault)" */

@@ -350,6 +350,15 @@ static void change(const struct link *link, int copy_fd)
         close(errors);
 }
 
+/* A client that the runner has accepted before the next generation did is its own, even if the
+ * client has not sent its request yet. */
+static void stop(const struct link *link, bool has_successor)
+{
+    FOR_EACH_SERVICE(link, service)
+        service->conns.awaits_first = has_successor;
+    link->events->stop(link->arg);
+}
+
 static void take(struct link *link, const struct channel_message *message, const int *fds,
                  size_t count)
 {
@@ -378,7 +387,7 @@ static void take(struct link *link, const struct channel_message *message, const
     case CHANNEL_CEASE: cease(link); break;
     case CHANNEL_CHANGE: change(link, count == 1 ? fds[0] : -1); break;
     case CHANNEL_ASK_IDLE: link->events->ask_idle(link->arg); break;
-    case CHANNEL_STOP: link->events->stop(link->arg); break;
+    case CHANNEL_STOP: stop(link, message->count != 0); break;
     default: break;
     }
     close_all(fds, 0, count);

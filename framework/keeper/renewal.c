@@ -21,8 +21,7 @@
 #include <unistd.h>
 
 enum {
-    STALL_S = 10,        /* where stall_s says never */
-    SETTLE_US = 1000000, /* for a client that has connected, and not yet sent its request */
+    STALL_S = 10, /* where stall_s says never */
     AGAIN_US = 5000,
     DRAINING_MAX = 8,
     ERRORS_MAX = 64 * 1024
@@ -95,9 +94,7 @@ static void retire(struct keeper *keeper)
     keeper->old = NULL;
     event_del(keeper->trial_end);
     TAILQ_INSERT_TAIL(&keeper->draining, old, link);
-    generation_send_stop(old);
-    if (count_draining(keeper) > DRAINING_MAX)
-        runner_signal(&TAILQ_FIRST(&keeper->draining)->runner, SIGKILL);
+    generation_send_stop(old, true);
     keeper->events->settled(keeper->arg);
 }
 
@@ -111,15 +108,16 @@ static void on_trial_end(evutil_socket_t fd, short what, void *arg)
 
 static void begin_trial(struct keeper *keeper, struct generation *old)
 {
-    const uint64_t trial_us = (uint64_t)keeper->trial_s * 1000000;
-
     if (old->stage != KEEPER_SERVING) {
         generation_free(old);
         keeper->events->settled(keeper->arg);
         return;
     }
     keeper->old = old;
-    set_timer(keeper->trial_end, trial_us > SETTLE_US ? trial_us : SETTLE_US);
+    if (keeper->trial_s > 0)
+        set_timer(keeper->trial_end, (uint64_t)keeper->trial_s * 1000000);
+    else
+        retire(keeper);
 }
 
 /* ---- the switch ---------------------------------------------------------------------------- */
@@ -228,6 +226,7 @@ static void try_to_switch(struct keeper *keeper)
         return;
     }
     event_del(keeper->ready_late);
+    retire(keeper);
     if (!keeper->events->switching(keeper->arg)) {
         fail_next(keeper, EXIT_SYSTEM, "", NULL);
         return;
@@ -316,7 +315,7 @@ bool renewal_roll_back(struct keeper *keeper, const char *how)
 {
     struct generation *failed = keeper->current;
 
-    if (!keeper->old || keeper->old->stage != KEEPER_SERVING || keeper->next)
+    if (!keeper->old || keeper->old->stage != KEEPER_SERVING)
         return false;
     keeper->current = keeper->old;
     keeper->old = NULL;
@@ -356,6 +355,8 @@ bool keeper_may_renew(const struct keeper *keeper)
 {
     const struct generation *current = keeper->current;
 
+    if (count_draining(keeper) >= DRAINING_MAX)
+        return false;
     return current->stage == KEEPER_NONE || keeper->rules.in_a_row > 0 ||
            (current->stage == KEEPER_SERVING && generation_is_ready(current));
 }
@@ -364,7 +365,6 @@ void keeper_renew(struct keeper *keeper, int take_config_fd, uint64_t timeout_us
 {
     char text[256];
 
-    retire(keeper);
     keeper->next = generation_new(keeper, take_config_fd);
     if (keeper->next && make_pages(keeper->next) && generation_start(keeper->next) == 0 &&
         generation_watch(keeper->next) == 0) {
