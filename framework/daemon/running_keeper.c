@@ -77,7 +77,7 @@ static void on_idle(void *arg, bool is_idle)
         return;
     }
     call_idle_exit_off(running);
-    log_line(RPD_LOG_INFO, NULL, "an idle exit is called off: a client came");
+    log_line(RPD_LOG_INFO, NULL, "idle exit cancelled: a client came");
 }
 
 static void on_ending(void *arg, int code)

@@ -266,8 +266,7 @@ void passing_drain(struct passing *passing)
     for (size_t i = 0; i < service->attachment_count && accepts_here; i++) {
         struct attachment *attachment = &service->attachments[i];
 
-        if (has_room(passing) && attachment->listener.way != LISTENER_ADOPTED &&
-            attachment->listener.fd >= 0)
+        if (attachment->listener.way != LISTENER_ADOPTED && attachment->listener.fd >= 0)
             acceptor_take_queued(&attachment->acceptor, attachment->listener.fd);
     }
     stop_accepting(passing);

@@ -279,17 +279,17 @@ static void on_ready_late(evutil_socket_t fd, short what, void *arg)
 
 static void on_next_ended(struct keeper *keeper, const struct runner_end *end, pid_t pid)
 {
-    char how[256], text[512];
+    char how[256], text[1536];
 
     call_off(keeper);
-    if (end->was_told && *end->text) {
+    if (end->was_told && *end->text && !end->signal_number) {
         fail_next(keeper, end->code, end->text, end->earlier);
         return;
     }
     generation_describe_end(end, pid, how, sizeof how);
     snprintf(text, sizeof text,
-             "reload: generation %u: %s before it was ready; the one before serves on",
-             keeper->next->number, how);
+             "%s%sreload: generation %u: %s before it was ready; the one before serves on",
+             end->text, *end->text ? "\n" : "", keeper->next->number, how);
     fail_next(keeper, EXIT_INTERNAL, text, end->earlier);
 }
 

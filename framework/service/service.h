@@ -85,7 +85,7 @@ struct rpd_service {
     void *daemon;
     char name[64];
     unsigned number; /* with a keeper: by which both its processes know it */
-    bool ceased;     /* in a runner: another one accepts at the same listeners */
+    bool accepts;    /* in a runner: it was told to; else another process accepts there */
     enum service_role role;
     enum rpd_phase phase;
     struct plugin plugin;

@@ -262,14 +262,14 @@ void service_take_passed(struct rpd_service *service, unsigned attachment_number
 
 void service_cease(struct rpd_service *service)
 {
-    service->ceased = true;
+    service->accepts = false;
     for (size_t i = 0; i < service->attachment_count; i++)
         acceptor_stop(&service->attachments[i].acceptor);
 }
 
 void service_accept(struct rpd_service *service)
 {
-    service->ceased = false;
+    service->accepts = true;
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct attachment *attachment = &service->attachments[i];
 
@@ -291,8 +291,7 @@ void service_follow_listener(struct rpd_service *service, unsigned attachment_nu
         return;
     }
     listener_keep(&attachment->listener, take_fd, attachment->listener.way);
-    if (attachment->attached && !service->ceased &&
-        (attachment->acceptor.started || service->warmup == RPD_WARMUP_BACKLOG))
+    if (attachment->attached && service->accepts)
         acceptor_take_queued(&attachment->acceptor, old_fd);
     if (attachment->acceptor.started)
         acceptor_switch(&attachment->acceptor, take_fd);
@@ -442,7 +441,8 @@ static void withdraw(struct rpd_service *service)
         /* Queued clients found us before we withdrew. An adopted listener's
          * queue is not ours: its maker may start another of us. Without a
          * state they are accepted for an end of file in place of a reset. */
-        if (attachment->attached && listener->way != LISTENER_ADOPTED && !service->ceased)
+        if (attachment->attached && listener->way != LISTENER_ADOPTED &&
+            (service->accepts || service->role != SERVICE_OF_RUNNER))
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);
         listener_close(listener);

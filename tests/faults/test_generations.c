@@ -274,3 +274,257 @@ ParameterizedTest(const size_t *sample, generations, one_after_the_other, .timeo
                   before.mappings);
     end(&scene);
 }
+
+/* ---- reloads that fail -------------------------------------------------------------------------
+ */
+
+static const char *faulty(void)
+{
+    return test_plugin("faulty");
+}
+
+/* What is wrong with the next configuration. NULL: as it is. */
+struct bad {
+    const char *name;
+    const char *document; /* all of it */
+    const char *plugin;   /* of build, or of tests/plugins: "test:NAME" */
+    const char *top, *service;
+    int code;
+    const char *line;
+    bool is_slow; /* in the long form alone */
+};
+
+static const struct bad bads[] = {
+    {.name = "syntax", .document = "{\"services\":[}", .code = 78, .line = "this is not JSON"},
+    {.name = "unknown key", .top = "\"wrkers\":2,", .code = 78, .line = "$.wrkers: unknown key"},
+    {.name = "missing plugin", .plugin = "samples/none.so", .code = 66, .line = "inspect: "},
+    {.name = "not a plugin", .plugin = "rpdctl", .code = 65, .line = "inspect: "},
+    {.name = "older ABI", .plugin = "test:abi_old", .code = 65, .line = "want ABI 1, got ABI 0"},
+    {.name = "wrong option",
+     .service = ",\"options\":{\"laod\":\"none\"}",
+     .code = 78,
+     .line = "$.services[0].options.laod: "},
+    {.name = "a load that fails",
+     .service = ",\"options\":{\"load\":\"read\",\"path\":\"/no/file\"}",
+     .code = 69,
+     .line = "load: "},
+    {.name = "a crash in load",
+     .service = ",\"options\":{\"load\":\"segv\"}",
+     .code = 70,
+     .line = "was ended by signal 11"},
+    {.name = "an exit in load",
+     .service = ",\"options\":{\"load\":\"exit\"}",
+     .code = 70,
+     .line = "exit("},
+    {.name = "a load that stands still",
+     .service = ",\"no_progress_s\":1,\"options\":{\"load\":\"sleep\"}",
+     .code = 69,
+     .line = "no progress",
+     .is_slow = true},
+    {.name = "a constructor that takes long",
+     .plugin = "test:slow_constructor",
+     .top = "\"code_deadline_ms\":200,",
+     .code = 76,
+     .line = "code_deadline_ms"},
+    {.name = "needs a restart",
+     .top = "\"notify\":\"ready\",",
+     .code = 78,
+     .line = "reload: notify: "},
+};
+
+static void write_bad(struct scene *scene, const struct bad *bad)
+{
+    const char *plugin = scene->plugin;
+
+    if (bad->document) {
+        write_text(scene->config, bad->document);
+        return;
+    }
+    if (bad->plugin)
+        scene->plugin = strncmp(bad->plugin, "test:", 5) == 0 ? test_plugin(bad->plugin + 5)
+                                                              : build_path(bad->plugin);
+    write_config(scene, textf("\"drain_s\":1,%s", bad->top ? bad->top : ""),
+                 bad->service ? bad->service : "");
+    scene->plugin = plugin;
+}
+
+/* Each caller gets its line and its code, and the generation that serves has not noticed. In the
+ * long form each 42 times. */
+Test(generations, bad_reloads, .timeout = 1800)
+{
+    const size_t rounds = is_long() ? 42 : 1;
+    struct scene scene = begin(faulty(), "\"drain_s\":1,\"trial_s\":0,", "");
+    struct crowd crowd;
+
+    send_crowd(&crowd, &scene);
+    for (size_t i = 0; i < rounds * (sizeof bads / sizeof *bads); i++) {
+        const struct bad *bad = &bads[i % (sizeof bads / sizeof *bads)];
+        struct outcome outcome;
+
+        if (bad->is_slow && !is_long())
+            continue;
+        write_bad(&scene, bad);
+        outcome = RPDCTL_ON(scene.run, "reload", "demo");
+        cr_expect_eq(outcome.code, bad->code, "%s: %d\n%s%s", bad->name, outcome.code, outcome.out,
+                     outcome.err);
+        cr_expect(strncmp(outcome.err, "rpd: ", 5) == 0 && strstr(outcome.err, bad->line),
+                  "%s:\n%s", bad->name, outcome.err);
+        cr_expect_eq(generation_of(&scene), 1, "%s", bad->name);
+        wait_until(&scene, runners_of(&scene) == 1);
+    }
+    await_crowd(&crowd);
+    assert_unharmed(&crowd, &scene);
+    /* And a good one is still possible. */
+    write_config(&scene, "\"drain_s\":1,\"trial_s\":0,\"workers\":2,", "");
+    assert_code(RPDCTL_ON(scene.run, "reload", "demo"), 0);
+    end(&scene);
+}
+
+/* ---- killed at each step
+ * --------------------------------------------------------------------------- */
+
+enum { NOBODY, KEEPER, OLD, NEW };
+
+/* A reload, and what happens to it. */
+struct row {
+    const char *name;
+    enum { LOADING, CEASING, TRIAL, DRAINING } when;
+    int who;
+    int signal;
+    bool stops;      /* SIGTERM to the keeper, in place of a signal to another */
+    bool again;      /* a second reload */
+    bool cuts;       /* a runner that serves dies: clients that it has admitted are cut */
+    unsigned serves; /* the generation, afterwards; 0: none */
+};
+
+static const struct row rows[] = {
+    {"nothing", LOADING, NOBODY, 0, .serves = 2},
+    {"the new one, while it loads", LOADING, NEW, SIGKILL, .serves = 1},
+    {"the new one crashes, while it loads", LOADING, NEW, SIGSEGV, .serves = 1},
+    {"the old one, while the new one loads", LOADING, OLD, SIGKILL, .cuts = true, .serves = 2},
+    {"the keeper, while the new one loads", LOADING, KEEPER, SIGKILL, .cuts = true},
+    {"a stop, while the new one loads", LOADING, KEEPER, 0, .stops = true},
+    {"a second reload, while the new one loads", LOADING, NOBODY, 0, .again = true, .serves = 3},
+    {"the old one does not stop accepting", CEASING, OLD, SIGSTOP, .cuts = true, .serves = 2},
+    {"the new one, in the trial", TRIAL, NEW, SIGKILL, .cuts = true, .serves = 1},
+    {"the new one crashes, in the trial", TRIAL, NEW, SIGSEGV, .cuts = true, .serves = 1},
+    {"the old one, in the trial", TRIAL, OLD, SIGKILL, .serves = 2},
+    {"the keeper, in the trial", TRIAL, KEEPER, SIGKILL, .cuts = true},
+    {"a stop, in the trial", TRIAL, KEEPER, 0, .stops = true},
+    {"a second reload, in the trial", TRIAL, NOBODY, 0, .again = true, .serves = 3},
+    {"the new one, while the old one drains", DRAINING, NEW, SIGKILL, .cuts = true, .serves = 2},
+    {"the old one, while it drains", DRAINING, OLD, SIGKILL, .serves = 3},
+    {"a stop, while the old one drains", DRAINING, KEEPER, 0, .stops = true},
+};
+
+static void open_gate(const struct scene *scene)
+{
+    write_text(textf("%s/gate", scene->dir), "");
+}
+
+static struct process *begin_reload(struct scene *scene, unsigned workers)
+{
+    write_config(scene,
+                 textf("\"workers\":%u,\"drain_s\":5,\"stall_s\":1,\"trial_s\":60,", workers),
+                 textf(",\"options\":{\"gate\":\"%s/gate\"}", scene->dir));
+    return RPDCTL_START(scene->run, "reload", "demo", "--force");
+}
+
+static void signal_one(const struct scene *scene, const struct row *row, pid_t old, pid_t new)
+{
+    const pid_t keeper = process_pid(scene->rpd);
+
+    if (row->stops)
+        kill(keeper, SIGTERM);
+    else if (row->who != NOBODY)
+        kill(row->who == KEEPER ? keeper : row->who == OLD ? old : new, row->signal);
+}
+
+/* A client that stays keeps the old generation draining. */
+static int make_old_drain(struct scene *scene)
+{
+    const int stays = client(scene->endpoint);
+
+    cr_assert_str_eq(ask(stays, "l"), "l");
+    tell(stays, "wait none"); /* a job that waits for a file that is never there */
+    return stays;
+}
+
+static void assert_over(const struct scene *scene, const struct row *row)
+{
+    const int code = process_code(process_wait_exit(scene->rpd));
+
+    cr_assert_eq(code, row->stops ? 0 : 128 + SIGKILL, "%s: %d\n%s", row->name, code,
+                 process_stderr(scene->rpd));
+}
+
+ParameterizedTestParameters(generations, killed_at_each_step)
+{
+    static size_t all[sizeof rows / sizeof *rows];
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        all[i] = i;
+    return cr_make_param_array(size_t, all, sizeof rows / sizeof *rows);
+}
+
+ParameterizedTest(const size_t *number, generations, killed_at_each_step, .timeout = 300)
+{
+    const struct row *row = &rows[*number];
+    struct scene scene = begin(faulty(), "\"drain_s\":5,\"stall_s\":1,\"trial_s\":60,",
+                               ",\"options\":{\"go\":\"/no/file\"}");
+    pid_t runners[4];
+    struct process *caller, *second = NULL;
+    struct crowd crowd;
+    pid_t old, new;
+    int stays = -1;
+
+    cr_assert_eq(children_of(process_pid(scene.rpd), runners, 4), 1);
+    old = runners[0];
+    if (row->when == DRAINING)
+        stays = make_old_drain(&scene);
+    send_crowd(&crowd, &scene);
+    caller = begin_reload(&scene, 2);
+    wait_until(&scene, children_of(process_pid(scene.rpd), runners, 4) == 2);
+    new = runners[1];
+    if (row->when == CEASING)
+        signal_one(&scene, row, old, new);
+    if (row->when != LOADING || row->who == NOBODY)
+        open_gate(&scene);
+    if (row->when == TRIAL || row->when == DRAINING)
+        wait_until(&scene, generation_of(&scene) == 2);
+    if (row->when == DRAINING) { /* the next reload ends the trial */
+        second = begin_reload(&scene, 3);
+        wait_until(&scene, generation_of(&scene) == 3);
+        cr_assert_eq(children_of(process_pid(scene.rpd), runners, 4), 3);
+        new = runners[2];
+    }
+    if (row->when != CEASING)
+        signal_one(&scene, row, old, new);
+    if (row->again)
+        second = begin_reload(&scene, 3);
+    open_gate(&scene);
+    if (row->serves > 0) {
+        wait_until(&scene, generation_of(&scene) == row->serves);
+        await_ready(&scene);
+        await_crowd(&crowd);
+        cr_assert(crowd.refused == 0 && (row->cuts || crowd.unanswered + crowd.reset == 0),
+                  "%s: %lu answered, %lu refused, %lu unanswered, %lu reset\n%s", row->name,
+                  crowd.answered, crowd.refused, crowd.unanswered, crowd.reset,
+                  process_stderr(scene.rpd));
+        close(stays);
+        end(&scene);
+    } else {
+        assert_over(&scene, row);
+        await_crowd(&crowd);
+        close(stays);
+        close(scene.control);
+        process_free(scene.rpd);
+        /* Nothing that is left is in the way of the next start. */
+        scene.rpd = RPD_START(scene.run, "-c", scene.config);
+        cr_assert_eq(process_wait_bound(scene.rpd), 0, "%s", process_stderr(scene.rpd));
+        scene.control = client(textf("unix:%s/demo.control", scene.run));
+        end(&scene);
+    }
+    process_free(caller);
+    process_free(second);
+}
