@@ -82,8 +82,17 @@ static void clear_errors(struct error_list *errors)
     *errors = (struct error_list){NULL, 0, 0};
 }
 
+/* In the status, too: a reload that nobody waits for has no other place. */
+void reload_show_error(const struct reload *reload, const char *text)
+{
+    FOR_EACH_SERVICE(reload->daemon, service)
+        state_page_error(&service->state_page, text);
+}
+
 static void log_end(const struct reload *reload)
 {
+    if (reload->errors.count > 0)
+        reload_show_error(reload, reload->errors.items[0].text);
     for (size_t i = 0; i < reload->errors.count; i++)
         log_line(RPD_LOG_ERROR, NULL, "%s", reload->errors.items[i].text);
     if (reload->errors.count > 0)

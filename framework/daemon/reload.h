@@ -61,6 +61,9 @@ void reload_by_signal(void *reload);
 /* [loop] It was of live changes alone, and they are made: its text says so. */
 void reload_describe_live(struct reload *reload);
 
+/* [loop] Shows it in the pages of all services. */
+void reload_show_error(const struct reload *reload, const char *text);
+
 /* [loop] The one that runs has ended, as its errors say. */
 void reload_end(struct reload *reload);
 

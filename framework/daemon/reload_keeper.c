@@ -192,9 +192,13 @@ void reload_rolled_back(struct reload *reload, const char *how)
 {
     struct daemon *daemon = reload->daemon;
 
-    log_line(RPD_LOG_ERROR, NULL,
+    char text[400];
+
+    snprintf(text, sizeof text,
              "reload: rolled back: %s; generation %u, which was still warm, serves again", how,
              daemon->keeper.generation);
+    log_line(RPD_LOG_ERROR, NULL, "%s", text);
+    reload_show_error(reload, text);
     outcome_generation(daemon->keeper.generation, "serves again: rolled back");
     live_forget(daemon, &reload->trial);
     live_apply(daemon, &reload->trial);

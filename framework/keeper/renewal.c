@@ -27,6 +27,8 @@ enum {
     ERRORS_MAX = 64 * 1024
 };
 
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 static void set_timer(struct event *timer, uint64_t us)
 {
     const struct timeval left = {.tv_sec = (time_t)(us / 1000000),
@@ -322,10 +324,10 @@ bool renewal_roll_back(struct keeper *keeper, const char *how)
     event_del(keeper->trial_end);
     keeper->generation = keeper->current->number;
     take_over_services(keeper, keeper->current);
-    keeper->events->rolled_back(keeper->arg, how);
     FOR_EACH_SERVICE(keeper, service)
         service->phase = RPD_PHASE_READY;
     keeper->events->make_pages(keeper->arg);
+    keeper->events->rolled_back(keeper->arg, how);
     FOR_EACH_SERVICE(keeper, service)
         if (generation_send_page(keeper->current, service) < 0 && errno != EPIPE)
             generation_kill_unreachable(keeper->current);
@@ -348,7 +350,19 @@ static bool make_pages(struct generation *next)
         state_page_init(&next->pages[i]);
         next->pages[i].keeps_fd = true;
     }
-    return keeper->events->make_next_pages(keeper->arg, next->pages);
+    if (!keeper->events->make_next_pages(keeper->arg, next->pages))
+        return false;
+    for (size_t i = 0; i < keeper->service_count; i++)
+        STORE(next->pages[i].map->generation, next->number);
+    return true;
+}
+
+static void show_next(const struct generation *next)
+{
+    for (size_t i = 0; i < next->keeper->service_count; i++) {
+        STORE(next->pages[i].map->runner_start_time, next->runner.start_time);
+        STORE(next->pages[i].map->runner_pid, (uint32_t)next->runner.pid);
+    }
 }
 
 bool keeper_may_renew(const struct keeper *keeper)
@@ -368,6 +382,7 @@ void keeper_renew(struct keeper *keeper, int take_config_fd, uint64_t timeout_us
     keeper->next = generation_new(keeper, take_config_fd);
     if (keeper->next && make_pages(keeper->next) && generation_start(keeper->next) == 0 &&
         generation_watch(keeper->next) == 0) {
+        show_next(keeper->next);
         if (timeout_us > 0)
             set_timer(keeper->ready_late, timeout_us);
         return;

@@ -1,5 +1,6 @@
 /* rpdctl reload: has a running daemon take its configuration anew, and reports how that ended. All
  * of it is the daemon's work, which is asked over its control socket (rpd-control(7)). */
+#include "rpdctl/reload.h"
 #include "base/clock.h"
 #include "library/libjansson.h"
 #include "observe/instance.h"
@@ -40,6 +41,7 @@ enum { CHECK = 256, FRESH, FORCE, TIMEOUT };
 struct request {
     const char *service;
     bool check, fresh, force;
+    bool is_quiet; /* only errors are printed */
     uint64_t timeout_us;
 };
 
@@ -112,11 +114,14 @@ static int report(const struct request *request, const json_t *reply)
     const json_int_t code = json_integer_value(json_object_get(reply, "code"));
     const char *text = json_string_value(json_object_get(reply, "text"));
 
-    print_changes(reply);
+    if (!request->is_quiet)
+        print_changes(reply);
     if (!json_is_true(json_object_get(reply, "ok"))) {
         say_errors(reply);
         return code > 0 && code < 256 ? (int)code : RPDCTL_NO;
     }
+    if (request->is_quiet)
+        return 0;
     if (request->check && json_array_size(json_object_get(reply, "changes")) == 0)
         printf("%s: nothing has changed\n", request->service);
     else if (text && *text)
@@ -167,6 +172,13 @@ static int reload(const struct request *request, const struct instance *instance
     if (libjansson_load(&error) < 0)
         return refuse(request, error.text);
     return ask(request, instance);
+}
+
+int rpdctl_reload_instance(const struct instance *instance)
+{
+    const struct request request = {.service = instance->service, .is_quiet = true};
+
+    return reload(&request, instance);
 }
 
 static int run(int argc, char **argv)
