@@ -380,7 +380,7 @@ static bool is_at_rest(const struct rpd_conn *conn)
     return !is_restless && !conn->takes_none && conn->share.held == 0 &&
            !(conn->keeps | conn->works) && !conn->owed && event_is_watched(&conn->read_event) &&
            conn->read_event.ev_events == (EV_READ | EV_PERSIST) &&
-           !event_is_watched(&conn->write_event) && !event_is_due(&conn->write_event);
+           !event_is_watched(&conn->write_event);
 }
 
 static void rest(struct rpd_conn *conn)
