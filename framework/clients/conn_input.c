@@ -4,6 +4,7 @@
  * it, for a slice (conn_turns.h). When the slice is used up, on_data is shown nothing more, and is
  * due again. */
 #include "base/plain_io.h"
+#include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -11,11 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- what the backend sees -------------------------------------------------- */
 

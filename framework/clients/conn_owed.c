@@ -136,7 +136,9 @@ bool conn_has_dues(const struct rpd_conn *conn)
 
 size_t conn_owed_memory(const struct rpd_conn *conn)
 {
-    return conn->owed->body.filled.room + conn->owed->body.sunk.room;
+    const struct conn_owed *owed = conn->owed;
+
+    return owed->body.filled.room + owed->body.sunk.room + owed->piece.size;
 }
 
 void conn_free_owed(struct rpd_conn *conn)
