@@ -64,7 +64,7 @@ void conn_call_done(struct rpd_conn *conn, rpd_conn_done_fn done, void *arg, int
     if (!done)
         return;
     corks = conn_begin_call(conn, (foreign_code)done);
-    done(is_there ? conn : NULL, arg, error);
+    done(is_there ? conn : NULL, arg, is_there || error ? error : ECANCELED);
     conn_end_call(conn, corks);
 }
 

@@ -145,6 +145,41 @@ Test(bodies, a_client_leaves_while_it_is_sent_a_file)
     end_bodies(&server);
 }
 
+/* Its done has no client, so it has an error, although all was copied. */
+Test(bodies, a_connection_is_aborted_while_it_is_sent_a_file)
+{
+    struct bodies server = serve_bodies();
+    const int fd = client(server.endpoint);
+    char got[8];
+
+    tell(fd, "leave file 0 3");
+    cr_assert_lt(read_exactly(fd, got, sizeof got), (ssize_t)sizeof got);
+    assert_line(server.rpd, "test: sent without its client: ECANCELED");
+    close(fd);
+    end_bodies(&server);
+}
+
+/* A file begins to wait when little of it fits into the socket, outside of the client's own
+ * callbacks: from then on its client is expected to take it, and not since it came. */
+Test(bodies, a_file_that_is_sent_from_a_timer)
+{
+    enum { STEP = 4096, MOST = 256 * 1024 };
+    struct bodies server = serve_bodies();
+
+    make_file(&server, "big", MOST);
+    for (size_t ahead = MOST - 30 * STEP; ahead < MOST; ahead += STEP) {
+        const int fd = client(server.endpoint);
+
+        tell(fd, textf("send big 0 %zu", ahead));
+        tell(fd, textf("later big 0 %d", MOST));
+        cr_assert_eq(recv(fd, &(char){0}, 1, MSG_PEEK), 1);
+        assert_part(&server, fd, 0, ahead);
+        assert_part(&server, fd, 0, MOST);
+        close(fd);
+    }
+    end_bodies(&server);
+}
+
 /* Nothing of theirs is in memory, and others are served. */
 Test(bodies, stalled_readers_cost_little)
 {
@@ -273,6 +308,36 @@ Test(bodies, a_client_leaves_while_it_sends_a_body)
     setsockopt(abrupt, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(abrupt);
     write_text(textf("%s/go", server.dir), "");
+    free(bytes);
+    end_bodies(&server);
+}
+
+/* The connection is closed, but its sink is busy: what the sink has does not count any more, and
+ * nothing happens to that connection when others have too much. */
+Test(bodies, a_connection_is_finished_while_its_sink_is_busy)
+{
+    enum { BODY = 60000, OTHERS = 40, INPUT = 20000 };
+    struct bodies server = serve_bodies_with("", "", ",\"limits\":{\"buffer_bytes\":1048576}");
+    const int fd = client(server.endpoint);
+    char *bytes = make_bytes(BODY);
+    int others[OTHERS];
+
+    put(&server, fd, "finish", bytes, BODY);
+    assert_eof(fd);
+    memset(bytes, 'x', INPUT);
+    for (size_t i = 0; i < OTHERS; i++) {
+        others[i] = client(server.endpoint);
+        cr_assert_eq(send_all(others[i], bytes, INPUT), 0);
+    }
+    assert_line(server.rpd, "closed: held most, all clients together");
+    const int last = client(server.endpoint);
+    ask_for(&server, last, "send file 0 3", "<012>");
+    write_text(textf("%s/go", server.dir), "");
+    assert_line(server.rpd, "test: taken without its client: ECANCELED");
+    for (size_t i = 0; i < OTHERS; i++)
+        close(others[i]);
+    close(last);
+    close(fd);
     free(bytes);
     end_bodies(&server);
 }

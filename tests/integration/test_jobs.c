@@ -74,6 +74,21 @@ Test(jobs, posts_come_before_the_done)
     end_bodies(&server);
 }
 
+/* The loop is idle, or even rests, when they come. */
+Test(jobs, posts_of_a_thread_of_the_plugin)
+{
+    struct bodies server = serve_bodies();
+    const int fd = client(server.endpoint);
+
+    for (int round = 0; round < 20; round++) {
+        ask_for(&server, fd, "thread-post 0", "came 0");
+        ask_for(&server, fd, "thread-post 1", "came 1");
+    }
+    ask_for(&server, fd, "thread-post 20000", "came 20000");
+    close(fd);
+    end_bodies(&server);
+}
+
 Test(jobs, timers_are_never_early)
 {
     struct bodies server = serve_bodies();
