@@ -31,6 +31,7 @@
 #include "clients/conn.h"
 
 #include "base/rare.h"
+#include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/foreign.h"
 
@@ -93,11 +94,6 @@ static void init_cut_logs(struct conn_group *group)
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 void conn_group_init(struct conn_group *group, struct conn_loop *loop)
@@ -324,7 +320,7 @@ static void watch_input(struct rpd_conn *conn, bool more)
 static void watch(struct rpd_conn *conn, bool more)
 {
     const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
-    const bool sends = conn_has_output(conn) && !conn_is_paging(conn);
+    const bool sends = conn_has_output(conn) && !conn_is_reading_file(conn);
 
     if (!sends)
         disarm(&conn->write_event);

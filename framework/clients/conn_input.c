@@ -5,6 +5,7 @@
  * due again. */
 #include "base/plain_io.h"
 #include "base/rare.h"
+#include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -12,11 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- what the backend sees -------------------------------------------------- */
 

@@ -138,7 +138,7 @@ bool conn_takes_body(const struct rpd_conn *conn);
 uint64_t conn_body_received(const struct rpd_conn *conn);
 
 /* Whether a worker works on the first file. */
-bool conn_is_paging(const struct rpd_conn *conn);
+bool conn_is_reading_file(const struct rpd_conn *conn);
 bool conn_files_are_few(const struct rpd_conn *conn);
 
 static inline bool conn_has_files(const struct rpd_conn *conn)

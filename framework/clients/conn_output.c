@@ -273,7 +273,8 @@ static void send_some(struct rpd_conn *conn)
      * from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (conn_has_output(conn) && !conn_is_paging(conn))
+    else if (conn_has_output(conn) && !conn_is_reading_file(conn) &&
+             event_is_watched(&conn->write_event)) /* which began the pace */
         judge_pace(conn, sent);
 }
 
