@@ -220,6 +220,7 @@ static void send_bytes(struct conn_owed *owed, struct conn_file *next, struct pr
         conn->broken |= errno != EAGAIN;
         return;
     }
+    conn_count_sent(conn, (size_t)sent);
     buffer_drop(&conn->out, (size_t)sent);
     if (next) {
         next->behind -= (size_t)sent;
@@ -244,6 +245,7 @@ static void send_part(struct conn_owed *owed, struct conn_file *file, struct pro
         fail_file(owed, file, sent == 0 ? ENODATA : errno);
     if (sent <= 0)
         return;
+    conn_count_sent(conn, (size_t)sent);
     file->at += (uint64_t)sent;
     file->left -= (uint64_t)sent;
     file->ready -= (uint64_t)sent;
