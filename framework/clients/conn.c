@@ -30,6 +30,9 @@
  * nothing but libevent makes a connection's events active. */
 #include "clients/conn.h"
 
+#include "base/clock.h"
+#include "base/rare.h"
+#include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/foreign.h"
 
@@ -42,7 +45,8 @@
 enum {
     OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
     OUTPUT_LOW = 64 * 1024,
-    REPORTS_MAX = 3
+    REPORTS_MAX = 3,
+    MEASURED = 64
 };
 
 static enum conn_turn_end serve(struct conn_turn *turn);
@@ -94,11 +98,6 @@ static void init_cut_logs(struct conn_group *group)
                        causes[i].unit);
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static void set_bounds(struct conn_group *group)
 {
     const size_t output_max = (size_t)group->limits->output_bytes;
@@ -112,6 +111,8 @@ static void set_bounds(struct conn_group *group)
 void conn_group_init(struct conn_group *group, struct conn_loop *loop)
 {
     group->loop = loop;
+    if (!group->metrics)
+        group->metrics = metrics_unread;
     set_bounds(group);
     TAILQ_INIT(&group->conns);
     TAILQ_INIT(&group->starved);
@@ -148,6 +149,9 @@ void conn_settle_later(struct rpd_conn *conn)
         conn_turn_add(&conn->group->loop->turns, &conn->turn);
 }
 
+_Static_assert((int)CONN_LIMIT_MEMORY == METRIC_CLIENTS_CUT_LAST - METRIC_CLIENTS_CUT,
+               "a metric for each limit");
+
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
     if (limit == CONN_LIMIT_MEMORY) {
@@ -155,6 +159,7 @@ static void count_cut(struct conn_group *group, enum conn_limit limit)
         return;
     }
     group->cut++;
+    rpd_metric_add(group->metrics[METRIC_CLIENTS_CUT + (int)limit], 1);
     log_count_add(&group->cuts[limit]);
 }
 
@@ -168,18 +173,14 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 
 /* ---- callbacks -------------------------------------------------------------- */
 
-bool conn_begin_call(struct rpd_conn *conn, foreign_code code)
+bool conn_begin_call(struct rpd_conn *conn)
 {
-    const bool corks = conn_cork(conn);
-
     conn->in_callback = true;
-    foreign_enter(conn->group->owner, code);
-    return corks;
+    return conn_cork(conn);
 }
 
 void conn_end_call(struct rpd_conn *conn, bool corks)
 {
-    foreign_leave();
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;
@@ -187,15 +188,52 @@ void conn_end_call(struct rpd_conn *conn, bool corks)
         conn_keep_leftover(conn);
 }
 
-void conn_call(struct rpd_conn *conn, conn_callback callback)
+/* (A call less in each request.) */
+static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
+                                                       conn_callback callback)
 {
-    bool corks;
+    const bool corks = conn_begin_call(conn);
 
+    foreign_enter(conn->group->owner, (foreign_code)callback);
+    callback(conn, conn->group->state);
+    foreign_leave();
+    conn_end_call(conn, corks);
+}
+
+static __attribute__((noinline)) void
+call_and_measure(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
+{
+    uint64_t *const time = conn->group->metrics[METRIC_CALLBACK_TIME + (int)kind];
+    const uint64_t outer_us = foreign_began_us(), began_us = clock_us();
+
+    foreign_set_began_us(began_us);
+    call(conn, callback);
+    foreign_set_began_us(outer_us);
+    rpd_metric_observe(time, clock_us() - began_us);
+}
+
+void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
+{
     if (!callback)
         return;
-    corks = conn_begin_call(conn, (foreign_code)callback);
-    callback(conn, conn->group->state);
-    conn_end_call(conn, corks);
+    rpd_metric_add_alone(conn->group->metrics[METRIC_CALLBACKS + (int)kind], 1);
+    call_and_measure(conn, kind, callback);
+}
+
+/* The clock is dear: one call in MEASURED is measured. (Of the others the slice has said when they
+ * began.) */
+void conn_call_on_data(struct rpd_conn *conn)
+{
+    struct conn_group *group = conn->group;
+    uint64_t *const calls = group->metrics[METRIC_CALLBACKS + METRIC_ON_DATA];
+
+    if (!group->backend->on_data)
+        return;
+    rpd_metric_add_alone(calls, 1);
+    if (*calls % MEASURED == 1)
+        call_and_measure(conn, METRIC_ON_DATA, group->backend->on_data);
+    else
+        call(conn, group->backend->on_data);
 }
 
 /* ---- the end ---------------------------------------------------------------- */
@@ -222,7 +260,7 @@ void conn_close(struct rpd_conn *conn, bool politely)
     if (conn->owed)
         conn_unwatch_owed(conn);
     if (!conn->refused)
-        conn_call(conn, group->backend->on_close);
+        conn_call(conn, METRIC_ON_CLOSE, group->backend->on_close);
     conn_free_buffers(conn);
     if (politely && !conn->input_ended)
         linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
@@ -233,6 +271,7 @@ void conn_close(struct rpd_conn *conn, bool politely)
         conn_end_owed(conn);
     TAILQ_REMOVE(&group->conns, conn, link);
     group->count--;
+    rpd_metric_add(group->metrics[METRIC_CLIENTS_CLOSED], 1);
     if (group->count == 0 && group->emptied)
         group->emptied(group->service);
     conn_free_if_unused(conn);
@@ -345,7 +384,7 @@ static void watch_input(struct rpd_conn *conn, bool more)
 static void watch(struct rpd_conn *conn, bool more)
 {
     const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
-    const bool sends = conn_has_output(conn) && !conn_is_paging(conn);
+    const bool sends = conn_has_output(conn) && !conn_is_reading_file(conn);
 
     if (!sends)
         disarm(&conn->write_event);
@@ -389,9 +428,31 @@ static bool is_owed(const struct rpd_conn *conn)
     return conn_has_output(conn) || (conn->owed && conn_has_dues(conn));
 }
 
+/* Most requests end so: all of it was taken and answered, and libevent watches for the next one.
+ * Then there is nothing to settle but the clock. A connection that holds no memory has neither
+ * input nor output. */
+static bool is_at_rest(const struct rpd_conn *conn)
+{
+    const bool is_restless = conn->input_ended | conn->wants_data | conn->yields | conn->starved |
+                             conn->may_have_input | conn->may_have_room | conn->has_stalled |
+                             conn->group->draining | !conn->has_sent;
+
+    return !is_restless && !conn->takes_none && conn->share.held == 0 &&
+           !(conn->keeps | conn->works) && !conn->owed && event_is_watched(&conn->read_event) &&
+           conn->read_event.ev_events == (EV_READ | EV_PERSIST) &&
+           !event_is_watched(&conn->write_event);
+}
+
+static void rest(struct rpd_conn *conn)
+{
+    conn_clock_set(&conn->group->clocks, &conn->clock, CONN_CLOCK_IDLE, conn->progressed);
+    conn->progressed = false;
+    conn->clocked_size = 0;
+}
+
 /* Does what follows from the state of the connection. Never called from within one of its
  * callbacks. */
-static enum conn_turn_end settle(struct rpd_conn *conn)
+static RARE enum conn_turn_end settle(struct rpd_conn *conn)
 {
     bool more;
 
@@ -424,7 +485,10 @@ static enum conn_turn_end serve(struct conn_turn *turn)
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
         conn_offer_input(conn);
-    return settle(conn);
+    if (!is_at_rest(conn))
+        return settle(conn);
+    rest(conn);
+    return CONN_TURN_DONE;
 }
 
 /* ---- clocks ------------------------------------------------------------------- */
@@ -455,7 +519,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* Has the client left, or ended its side? What a client that reset the connection has sent is not
  * worth its memory. */
-static void look_for_end(struct rpd_conn *conn)
+static RARE void look_for_end(struct rpd_conn *conn)
 {
     struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
 
@@ -519,7 +583,7 @@ void conn_open(struct conn_group *group, int take_fd)
 
     if (!conn)
         return;
-    conn_call(conn, group->backend->on_connect);
+    conn_call(conn, METRIC_ON_CONNECT, group->backend->on_connect);
     conn_settle_later(conn);
 }
 
@@ -532,6 +596,11 @@ static void answer_busy(struct rpd_conn *conn, void *state)
         conn->group->backend->on_busy(conn);
 }
 
+bool conn_is_busy_answer(conn_code code)
+{
+    return code == (conn_code)answer_busy;
+}
+
 void conn_refuse(struct conn_group *group, int take_fd)
 {
     struct rpd_conn *conn = make_conn(group, take_fd);
@@ -539,7 +608,7 @@ void conn_refuse(struct conn_group *group, int take_fd)
     if (!conn)
         return;
     conn->refused = true;
-    conn_call(conn, answer_busy);
+    conn_call(conn, METRIC_ON_BUSY, answer_busy);
     conn->finishing = true;
     conn_settle_later(conn);
 }

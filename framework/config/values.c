@@ -91,11 +91,13 @@ static void visit_process(const struct visit *visit, const struct config *config
     say_choice(visit, "log.format", (int)config->log_format);
     say_number(visit, "log.limit", config->log_limit);
     say(visit, "log.file", config->log_file);
+    say(visit, "log.to", config->log_to);
     say_choice(visit, "notify", (int)config->notify);
     say_number(visit, "endpoint_deadline_ms", config->endpoint_deadline_ms);
     say_number(visit, "code_deadline_ms", config->code_deadline_ms);
     say_number(visit, "drain_s", config->drain_s);
     say_number(visit, "stall_s", config->stall_s);
+    say_number(visit, "slow_ms", config->slow_ms);
     say_number(visit, "trial_s", config->trial_s);
     say_flag(visit, "keeper", config->keeper);
     say_choice(visit, "on_crash_loop", (int)config->on_crash_loop);
@@ -214,6 +216,10 @@ static void visit_service(struct visit *visit, const struct config_service *serv
         service->warmup == WARMUP_OF_BACKEND ? NULL : words_of_warmup[service->warmup]);
     say_choice(visit, "services[].on_load_failure", (int)service->on_load_failure);
     say_choice(visit, "services[].seal", (int)service->seal);
+    if (service->log_level == LOG_LEVEL_OF_PROCESS)
+        say(visit, "services[].log_level", NULL);
+    else
+        say_choice(visit, "services[].log_level", service->log_level);
     say_number(visit, "services[].no_progress_s", service->no_progress_s);
     if (service->idle_exit_s == IDLE_EXIT_OF_BACKEND)
         say(visit, "services[].idle_exit_s", NULL);

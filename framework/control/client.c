@@ -27,6 +27,7 @@ struct control_client {
     unsigned long ticket; /* of the reload that it waits for; 0: it waits for none */
     char *reload_id;
     bool is_leaving; /* what is left to send is sent, and it is closed */
+    uint64_t asked;  /* the number of its request that a runner answers; 0: there is none */
     char request[REQUEST_MAX];
     size_t used;
     struct buffer output;
@@ -63,7 +64,7 @@ static int set_deadline(struct control_client *client, bool something_is_complet
 {
     static const struct timeval patience = {.tv_sec = PATIENCE_S};
 
-    if (client->used == 0 && client->output.size == 0)
+    if (client->used == 0 && client->output.size == 0 && client->asked == 0)
         return event_del(&client->deadline);
     if (something_is_complete || !event_pending(&client->deadline, EV_TIMEOUT, NULL))
         return event_add(&client->deadline, &patience);
@@ -115,7 +116,7 @@ static bool send_line(struct control_client *client, char *take_line)
 /* ---- what it asks -------------------------------------------------------------------------- */
 
 /* A client that asks for a reload while it waits for one hears of the later one. */
-static bool take_ticket(struct control_client *client, const struct control_answer *answer)
+static bool take_ticket(struct control_client *client, const struct control_reply *answer)
 {
     free(client->reload_id);
     client->ticket = answer->ticket;
@@ -125,13 +126,18 @@ static bool take_ticket(struct control_client *client, const struct control_answ
 
 static bool answer_first_request(struct control_client *client, size_t size)
 {
-    const struct control_answer answer = control_reply(&client->all->subject, client->request,
-                                                       size);
+    struct control_reply reply = {.watches = client->watches, .number = client->all->asked + 1};
 
+    control_reply(&client->all->subject, client->request, size, &reply);
+    client->watches = reply.watches;
     client->used -= size + 1;
     memmove(client->request, client->request + size + 1, client->used);
-    client->watches |= answer.watches;
-    return answer.ticket ? take_ticket(client, &answer) : send_line(client, answer.line);
+    if (reply.ticket)
+        return take_ticket(client, &reply);
+    if (!reply.is_asked)
+        return send_line(client, reply.line);
+    client->asked = client->all->asked = reply.number;
+    return true;
 }
 
 static const char *end_of_request(const struct control_client *client)
@@ -146,6 +152,8 @@ static int wait_for_more(struct control_client *client)
 {
     static const struct timeval now;
 
+    if (client->asked > 0)
+        return event_del(&client->readable); /* control_clients_answer() goes on */
     if (client->output.size > 0)
         return 0; /* on_client_writable() goes on */
     if (!end_of_request(client))
@@ -209,7 +217,8 @@ static void on_client_writable(evutil_socket_t fd, short what, void *arg)
     if (!flush(client) || client->output.size > 0)
         return;
     event_del(&client->writable);
-    answer_requests(client);
+    if (client->asked == 0)
+        answer_requests(client);
 }
 
 static void on_client_deadline(evutil_socket_t fd, short what, void *arg)
@@ -273,6 +282,38 @@ void control_clients_tell(struct control_clients *clients, const struct rpd_serv
             close_client(client);
         else
             send_line(client, control_event(service, phase));
+    }
+}
+
+static void answer(struct control_client *client, char *take_line)
+{
+    client->asked = 0;
+    if (send_line(client, take_line) &&
+        (wait_for_more(client) < 0 || set_deadline(client, true) < 0))
+        close_client(client);
+}
+
+void control_clients_answer(struct control_clients *clients, uint64_t number, char *take_line)
+{
+    struct control_client *client;
+
+    TAILQ_FOREACH(client, &clients->list, link) {
+        if (client->asked != number)
+            continue;
+        answer(client, take_line);
+        return;
+    }
+    free(take_line); /* the client has gone */
+}
+
+void control_clients_lose_answers(struct control_clients *clients)
+{
+    struct control_client *client, *next;
+
+    for (client = TAILQ_FIRST(&clients->list); client; client = next) {
+        next = TAILQ_NEXT(client, link);
+        if (client->asked > 0)
+            answer(client, control_refusal("the runner that was asked has ended; ask again"));
     }
 }
 

@@ -7,6 +7,16 @@
 #include "config/plan.h"
 #include "service/service.h"
 
+/* In a keeper: its runner knows of clients what the keeper does not, and writes lines of the log.
+ */
+struct control_relay {
+    /* The level of this service's log has changed. */
+    void (*level)(void *arg, const struct rpd_service *service, enum rpd_log_level level);
+    /* Passes a request on; control_answer() follows with this number. False: no runner can be
+     * asked. */
+    bool (*ask)(void *arg, uint64_t number, const char *request, size_t size);
+};
+
 /* What is asked of a reload. */
 struct control_reload {
     bool fresh;          /* a new generation, though nothing has changed */
@@ -28,25 +38,30 @@ struct control_reload_end {
 struct control_subject {
     struct rpd_service *services;
     size_t service_count;
+    bool completes; /* in a runner: requests come from its keeper, with what that knows */
+    const struct control_relay *relay; /* in a keeper; NULL: this is none */
+    void *relay_arg;
     /* Asks for a reload. Returns its ticket, which is never 0: control_reloaded() has the answer.
-     * Several may get the same one. */
+     * Several may get the same one. NULL: a keeper reloads. */
     unsigned long (*reload)(void *arg, const struct control_reload *request);
     /* Checks the file, and makes the plan. The result is valid until the next call. */
     const struct control_reload_end *(*check)(void *arg);
-    void *arg;
+    void *reload_arg;
 };
 
-/* The answer to a request. */
-struct control_answer {
-    char *line;           /* with its newline, to be freed; NULL without memory, or... */
-    unsigned long ticket; /* ...if this is not 0: then the answer comes later, with this... */
+/* What becomes of a request. */
+struct control_reply {
+    char *line;      /* with its newline, to be freed; NULL without memory, or if it comes later */
+    bool watches;    /* the client watches phases from now on */
+    bool is_asked;   /* the answer comes later, by the runner */
+    uint64_t number; /* given by the caller: of the request, if it is asked */
+    unsigned long ticket; /* not 0: the answer comes when that reload has ended, with this... */
     char *id;             /* ...id, as JSON, to be freed; NULL: without */
-    bool watches;         /* the client watches phases from now on */
 };
 
 /* The request comes without newline, and may be anything. */
-struct control_answer control_reply(const struct control_subject *subject, const char *request,
-                                    size_t size);
+void control_reply(const struct control_subject *subject, const char *request, size_t size,
+                   struct control_reply *reply);
 
 /* The answer to a request for a reload. id: as JSON, or NULL. */
 char *control_reload_reply(const char *id, const struct control_reload_end *end);

@@ -20,7 +20,7 @@ static int refuse_same_name(const struct daemon *daemon, const struct rpd_servic
     return 0;
 }
 
-int daemon_inspect(struct daemon *daemon, struct error *error)
+int daemon_inspect_services(struct daemon *daemon, struct error *error)
 {
     const struct plugin_search search = {.dirs = daemon->config->plugin_dirs};
 
@@ -37,6 +37,16 @@ int daemon_inspect(struct daemon *daemon, struct error *error)
             refuse_same_name(daemon, service, error) < 0)
             return -1;
     }
+    return 0;
+}
+
+int daemon_inspect(struct daemon *daemon, struct error *error)
+{
+    if (daemon_inspect_services(daemon, error) < 0)
+        return -1;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service->config->log_level != LOG_LEVEL_OF_PROCESS)
+            log_set_level(service->name, (enum rpd_log_level)service->config->log_level);
     return 0;
 }
 

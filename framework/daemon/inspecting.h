@@ -6,8 +6,12 @@
 
 struct daemon;
 
-/* [start]; [loop] of a daemon that will never start (live.h). */
+/* [start] */
 int daemon_inspect(struct daemon *daemon, struct error *error);
+
+/* [start]; [loop] of a daemon that will never start (live.h): nothing else of this process is
+ * changed. */
+int daemon_inspect_services(struct daemon *daemon, struct error *error);
 void daemon_forget_services(struct daemon *daemon);
 
 #endif

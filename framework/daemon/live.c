@@ -1,6 +1,7 @@
 /* Another configuration for a running daemon. See live.h. */
 #include "daemon/live.h"
 
+#include "base/log.h"
 #include "config/digest.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
@@ -8,7 +9,6 @@
 #include "daemon/keeping.h"
 #include "daemon/publishing.h"
 #include "daemon/running_inside.h"
-#include "guard/watchdog.h"
 #include "library/libjansson.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static int inspect(const struct daemon *daemon, struct live *live, struct error_
         return error_list_out_of_memory(errors);
     live->probe->config = &live->config;
     live->probe->role = daemon->role;
-    if (daemon_inspect(live->probe, &error) < 0 || daemon_resolve(live->probe, &error) < 0)
+    if (daemon_inspect_services(live->probe, &error) < 0 || daemon_resolve(live->probe, &error) < 0)
         return error_list_push(errors, &error);
     return 0;
 }
@@ -172,10 +172,20 @@ static void apply_process(struct daemon *daemon)
     struct running *running = &daemon->running;
 
     log_change(config->log_level, config->log_format, (unsigned)config->log_limit);
-    watchdog_watch_loop(config->stall_s);
+    running_watch_loop(running);
     running_limit_stop(running, EXIT_STOPPED);
     if (daemon->role == SERVICE_OF_KEEPER)
         daemon_configure_keeper(daemon);
+}
+
+/* A level that rpdctl log has set stays if the configuration does not say another. */
+static void apply_level(const struct daemon *daemon, const struct rpd_service *service, int before)
+{
+    const int level = service->config->log_level;
+
+    if (level != before)
+        log_set_level(service->name, level == LOG_LEVEL_OF_PROCESS ? daemon->config->log_level
+                                                                   : (enum rpd_log_level)level);
 }
 
 void live_apply(struct daemon *daemon, struct live *live)
@@ -184,8 +194,12 @@ void live_apply(struct daemon *daemon, struct live *live)
 
     *daemon->config = live->config;
     live->config = old;
-    for (size_t i = 0; i < live->change_count; i++)
+    for (size_t i = 0; i < live->change_count; i++) {
+        const int level = daemon->services[i].config->log_level;
+
         service_apply_change(&daemon->services[i], &live->changes[i]);
+        apply_level(daemon, &daemon->services[i], level);
+    }
     apply_process(daemon);
     if (daemon->role != SERVICE_OF_RUNNER)
         daemon_publish_records(daemon);

@@ -1,5 +1,6 @@
 /* The beginning of the daemon's step "code", and its step "publish". The daemon reads the histories
- * of earlier starts, and publishes what others can read about it: state page, record, history. */
+ * of earlier starts, and publishes what others can read about it: state page, metrics, record,
+ * history. */
 #ifndef FRAMEWORK_PUBLISHING_H
 #define FRAMEWORK_PUBLISHING_H
 
@@ -26,6 +27,8 @@ void daemon_publish_next_pages(void *daemon);
 
 /* [loop] Makes the pages of the next generation, one a service, beside those that there are. */
 bool daemon_publish_pages_of_next(const struct daemon *daemon, struct state_page *pages);
+/* [loop] Replaces the pages of metrics with those that the next runner has laid out. */
+void daemon_publish_next_metrics(void *daemon);
 void daemon_unpublish(struct daemon *daemon);
 
 #endif

@@ -82,7 +82,7 @@ static void clear_errors(struct error_list *errors)
     *errors = (struct error_list){NULL, 0, 0};
 }
 
-/* In the status, too: a reload that nobody waits for has no other place. */
+/* In the status, too: a reload by a signal has no caller to tell. */
 void reload_show_error(const struct reload *reload, const char *text)
 {
     FOR_EACH_SERVICE(reload->daemon, service)

@@ -9,6 +9,9 @@
 /* Stops with this error, because a service or the daemon itself cannot go on. */
 void running_on_failed(void *arg, struct rpd_service *service, const struct error *error);
 
+/* Watches for callbacks that take long, by the limits of the configuration. */
+void running_watch_loop(struct running *running);
+
 /* ---- stopping.c ------------------------------------------------------------ */
 
 /* Starts the drain, its deadline, and the watchdog that forces the end after it. Only the first
@@ -49,5 +52,8 @@ void running_tell_idle(struct running *running, bool is_idle);
 
 /* In a keeper: lets its runner serve clients. 0, or -1 without memory. */
 int running_keep(struct running *running);
+
+/* In a keeper: what the control socket asks of its runner; the argument is the running. */
+const struct control_relay *running_relay(void);
 
 #endif

@@ -24,11 +24,18 @@ void running_note_words(const struct runner_end *end)
         outcome_note(end->text);
 }
 
-static void on_make_pages(void *arg)
+static void on_make_state_pages(void *arg)
 {
     const struct running *running = arg;
 
-    running->make_pages(running->daemon);
+    running->make_state_pages(running->daemon);
+}
+
+static void on_make_metrics_pages(void *arg)
+{
+    const struct running *running = arg;
+
+    running->make_metrics_pages(running->daemon);
 }
 
 static void on_notice(void *arg, const char *text)
@@ -51,6 +58,8 @@ static void on_serves(void *arg, bool serves)
     struct running *running = arg;
 
     running->notify->relays = serves;
+    if (!serves)
+        control_lose_answers(running->control);
     if (!serves && running->hidden)
         call_idle_exit_off(running);
 }
@@ -85,6 +94,13 @@ static void on_ending(void *arg, int code)
     struct running *running = arg;
 
     running_stop(running, code, "a service cannot go on");
+}
+
+static void on_answered(void *arg, uint64_t number, char *take_line)
+{
+    const struct running *running = arg;
+
+    control_answer(running->control, number, take_line);
 }
 
 /* A requested stop keeps the code of its reason. */
@@ -145,11 +161,13 @@ static void on_settled(void *arg)
 }
 
 static const struct keeper_events events = {
-    .make_pages = on_make_pages,
+    .make_state_pages = on_make_state_pages,
+    .make_metrics_pages = on_make_metrics_pages,
     .notice = on_notice,
     .serves = on_serves,
     .idle = on_idle,
     .ending = on_ending,
+    .answered = on_answered,
     .ended = on_ended,
     .make_next_pages = on_make_next_pages,
     .switching = on_switching,
@@ -159,6 +177,27 @@ static const struct keeper_events events = {
     .rolled_back = on_rolled_back,
     .settled = on_settled,
 };
+
+static void on_level(void *arg, const struct rpd_service *service, enum rpd_log_level level)
+{
+    const struct running *running = arg;
+
+    keeper_set_level(running->keeper, service, level);
+}
+
+static bool on_ask(void *arg, uint64_t number, const char *request, size_t size)
+{
+    const struct running *running = arg;
+
+    return keeper_ask(running->keeper, number, request, size);
+}
+
+const struct control_relay *running_relay(void)
+{
+    static const struct control_relay relay = {on_level, on_ask};
+
+    return &relay;
+}
 
 int running_keep(struct running *running)
 {

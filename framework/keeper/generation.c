@@ -7,6 +7,7 @@
 #include "library/libevent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -52,6 +53,13 @@ void generation_forget_runner(struct generation *generation)
     generation->stage = KEEPER_NONE;
 }
 
+static void close_metrics(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->keeper->service_count; i++)
+        if (generation->services[i].metrics_fd > 0)
+            close(generation->services[i].metrics_fd);
+}
+
 void generation_free(struct generation *generation)
 {
     if (!generation)
@@ -61,6 +69,7 @@ void generation_free(struct generation *generation)
     for (size_t i = 0; generation->pages && i < generation->keeper->service_count; i++)
         state_page_remove(&generation->pages[i]);
     free(generation->pages);
+    close_metrics(generation);
     free(generation->services);
     if (generation->config_fd > 0)
         close(generation->config_fd);
@@ -130,12 +139,19 @@ int generation_send_attachment(const struct generation *generation,
                         KEEPER_PATIENCE_MS);
 }
 
+/* The times of the start are those of its first runner. */
+static bool is_first(const struct generation *generation)
+{
+    return generation->number == 1 && generation->keeper->restarts == 0;
+}
+
 static int send_setup(const struct generation *generation, const int far[2])
 {
     const struct keeper *keeper = generation->keeper;
     struct channel_message message = {.kind = CHANNEL_SETUP};
     const int fds[] = {keeper->runtime_dirfd, far[0], far[1]};
 
+    message.numbers[SETUP_STARTED_US] = is_first(generation) ? keeper->started_us : 0;
     message.numbers[SETUP_BOUND_US] = keeper->bound_us;
     message.numbers[SETUP_WATCHDOG_US] = keeper->watchdog_us;
     message.numbers[SETUP_GENERATION] = generation->number;
@@ -159,6 +175,7 @@ int generation_start(struct generation *generation)
         return -1;
     generation->stage = KEEPER_STARTING;
     generation->was_ready = generation->stop_is_sent = false;
+    close_metrics(generation);
     memset(generation->services, 0, keeper->service_count * sizeof *generation->services);
     sent = send_setup(generation, far);
     cause = errno;
@@ -172,14 +189,44 @@ int generation_start(struct generation *generation)
     return -1;
 }
 
-int generation_send_page(const struct generation *generation, const struct rpd_service *service)
+/* A page of metrics that could not be made has no descriptor: the runner counts for itself. */
+static int send_page(const struct generation *generation, const struct rpd_service *service,
+                     enum channel_kind kind, int fd)
+{
+    const struct channel_message message = {.kind = kind, .service = service->number};
+
+    return fd < 0 ? 0 : channel_send(generation->runner.channel, &message, &fd, 1, 0);
+}
+
+int generation_send_pages(const struct generation *generation, const struct rpd_service *service)
 {
     const size_t index = (size_t)(service - generation->keeper->services);
-    const struct state_page *page = generation->pages ? &generation->pages[index]
-                                                      : &service->state_page;
-    const struct channel_message message = {.kind = CHANNEL_PAGE, .service = service->number};
 
-    return channel_send(generation->runner.channel, &message, &page->fd, 1, 0);
+    if (generation->pages)
+        return send_page(generation, service, CHANNEL_PAGE, generation->pages[index].fd);
+    return send_page(generation, service, CHANNEL_PAGE, service->state_page.fd) < 0 ||
+                   send_page(generation, service, CHANNEL_METRICS, service->metrics.fd) < 0
+               ? -1
+               : 0;
+}
+
+int generation_send_level(const struct generation *generation, const struct rpd_service *service,
+                          enum rpd_log_level level)
+{
+    const struct channel_message message = {
+        .kind = CHANNEL_LEVEL, .service = service->number, .count = (uint32_t)level};
+
+    return channel_send(generation->runner.channel, &message, NULL, 0, KEEPER_PATIENCE_MS);
+}
+
+void generation_give_metrics(const struct generation *generation)
+{
+    struct keeper *keeper = generation->keeper;
+
+    for (size_t i = 0; i < keeper->service_count; i++)
+        if (generation->services[i].metrics_fd > 0)
+            service_take_metrics(&keeper->services[i],
+                                 fcntl(generation->services[i].metrics_fd, F_DUPFD_CLOEXEC, 3));
 }
 
 void generation_go(struct generation *generation)
@@ -187,8 +234,13 @@ void generation_go(struct generation *generation)
     int sent = 0;
 
     generation->stage = KEEPER_SERVING;
-    FOR_EACH_SERVICE(generation->keeper, service)
-        sent |= generation_send_page(generation, service);
+    FOR_EACH_SERVICE(generation->keeper, service) {
+        enum rpd_log_level level;
+
+        sent |= generation_send_pages(generation, service);
+        if (log_has_level(service->name, &level))
+            sent |= generation_send_level(generation, service, level);
+    }
     sent |= generation_send(generation, CHANNEL_GO, 0);
     if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
         generation_kill_unreachable(generation);
@@ -239,6 +291,14 @@ static int take_listener(struct rpd_service *service, const struct channel_messa
     return listener_publish(listener, error);
 }
 
+/* What the runner has made of its page of metrics. */
+static void take_metrics(struct generation_service *service, int take_fd)
+{
+    if (service->metrics_fd > 0)
+        close(service->metrics_fd);
+    service->metrics_fd = take_fd;
+}
+
 int generation_take_preparing(struct generation *generation, const struct channel_message *message,
                               const int *fds, size_t count, struct error *error)
 {
@@ -246,6 +306,8 @@ int generation_take_preparing(struct generation *generation, const struct channe
 
     if (message->kind == CHANNEL_LISTENER && service && count == 1)
         return take_listener(service, message, fds[0], error);
+    if (message->kind == CHANNEL_WARMUP && service && count == 1)
+        take_metrics(&generation->services[message->service], fds[--count]);
     while (count > 0)
         close(fds[--count]);
     if (message->kind == CHANNEL_WARMUP && service) {

@@ -115,8 +115,10 @@ int keeper_start(struct keeper *keeper, int take_config_fd, struct runner_end *r
         return refuse_start(error);
     keeper->generation = keeper->current->number;
     result = await_prepared(keeper->current, ret_end, error);
-    if (result == 0)
+    if (result == 0) {
         take_warmups(keeper);
+        generation_give_metrics(keeper->current);
+    }
     return result;
 }
 
@@ -137,6 +139,9 @@ void keeper_show_runner(const struct keeper *keeper)
         STORE(page->crash_time_s, keeper->crash_time_s);
         STORE(page->runner_start_time, serves ? current->runner.start_time : 0);
         STORE(page->runner_pid, serves ? (uint32_t)current->runner.pid : 0);
+        rpd_metric_set(service->metrics.metrics[METRIC_GENERATION], (int64_t)keeper->generation);
+        rpd_metric_set(service->metrics.metrics[METRIC_RESTARTS], (int64_t)keeper->restarts);
+        metrics_page_show_kept(&service->metrics);
     }
 }
 
@@ -172,9 +177,50 @@ void keeper_page_made(struct keeper *keeper, const struct rpd_service *service)
 {
     struct generation *current = keeper->current;
 
-    if (current->stage == KEEPER_SERVING && generation_send_page(current, service) < 0 &&
+    if (current->stage == KEEPER_SERVING && generation_send_pages(current, service) < 0 &&
         errno != EPIPE)
         generation_kill_unreachable(current);
+}
+
+static bool can_hear(const struct generation *generation)
+{
+    return generation && generation->stage != KEEPER_NONE && generation->stage != KEEPER_STARTING;
+}
+
+static void check_sent(struct generation *generation, int sent)
+{
+    if (sent < 0 && !is_gone())
+        generation_kill_unreachable(generation);
+}
+
+/* A runner that starts opens its log itself. */
+void keeper_reopen_logs(struct keeper *keeper)
+{
+    struct generation *all[] = {keeper->current, keeper->next, keeper->old}, *generation;
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (can_hear(all[i]))
+            check_sent(all[i], generation_send(all[i], CHANNEL_REOPEN, 0));
+    TAILQ_FOREACH(generation, &keeper->draining, link)
+        check_sent(generation, generation_send(generation, CHANNEL_REOPEN, 0));
+}
+
+void keeper_set_level(struct keeper *keeper, const struct rpd_service *service,
+                      enum rpd_log_level level)
+{
+    struct generation *all[] = {keeper->current, keeper->next, keeper->old};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (can_hear(all[i]))
+            check_sent(all[i], generation_send_level(all[i], service, level));
+}
+
+bool keeper_ask(struct keeper *keeper, uint64_t number, const char *request, size_t size)
+{
+    const struct channel_message message = {.kind = CHANNEL_ASK, .numbers = {number}};
+
+    return can_hear(keeper->current) &&
+           channel_send_text(keeper->current->runner.channel, &message, request, size) == 0;
 }
 
 static void send_listener_to(struct generation *generation, const struct rpd_service *service,
@@ -300,11 +346,27 @@ static void take(struct generation *generation, const struct channel_message *me
     }
 }
 
+/* The metrics of the next generation are published when it takes over. */
 static void take_prepared(struct generation *generation)
 {
-    if (generation == generation->keeper->current)
-        take_warmups(generation->keeper);
+    struct keeper *keeper = generation->keeper;
+
+    if (generation == keeper->current) {
+        take_warmups(keeper);
+        generation_give_metrics(generation);
+        keeper->events->make_metrics_pages(keeper->arg);
+    }
     generation_go(generation);
+}
+
+/* 1 if it had the answer's descriptor. */
+static size_t take_answer(const struct keeper *keeper, const struct channel_message *message,
+                          const int *fds, size_t count)
+{
+    if (message->kind != CHANNEL_ANSWER || count != 1)
+        return 0;
+    keeper->events->answered(keeper->arg, message->numbers[0], channel_read_text(fds[0]));
+    return 1;
 }
 
 bool keeper_hear(struct generation *generation)
@@ -316,6 +378,7 @@ bool keeper_hear(struct generation *generation)
 
     while ((got = channel_receive(generation->runner.channel, &message, fds, &count)) > 0) {
         if (generation->stage != KEEPER_STARTING) {
+            count -= take_answer(generation->keeper, &message, fds, count);
             take(generation, &message, count > 0 ? fds[0] : -1);
             while (count > 0)
                 close(fds[--count]);
@@ -407,7 +470,7 @@ static void on_crash(struct keeper *keeper, const struct runner_end *end, pid_t 
     await_next(keeper, how);
     if (keeper->stopping)
         return;
-    keeper->events->make_pages(keeper->arg);
+    keeper->events->make_state_pages(keeper->arg);
     keeper_show_runner(keeper);
 }
 
@@ -418,28 +481,31 @@ static void all_is_over(struct keeper *keeper, const struct runner_end *end)
     keeper->events->ended(keeper->arg, end);
 }
 
+static char nothing[] = "";
+
+/* Of a runner that was not there, or was not to end. */
+static const struct runner_end no_end = {.was_told = true, .text = nothing, .earlier = nothing};
+
 /* The runners of other generations may still drain. */
 void keeper_leave_if_over(struct keeper *keeper)
 {
-    static char none[] = "";
-    const struct runner_end nothing = {.was_told = true, .text = none, .earlier = none};
-
     if (!keeper->stopping || keeper->current->stage != KEEPER_NONE || keeper->next || keeper->old ||
         !TAILQ_EMPTY(&keeper->draining))
         return;
-    all_is_over(keeper, &nothing);
+    all_is_over(keeper, &no_end);
 }
 
 static void on_last_end(struct keeper *keeper, const struct runner_end *end)
 {
+    const bool is_killed = keeper->is_killed_for_stop;
     const bool others = keeper->next || keeper->old || !TAILQ_EMPTY(&keeper->draining);
 
     keeper->stopping = true;
     generation_forget_runner(keeper->current);
     keeper_show_runner(keeper);
-    if (others && end->code == 0)
+    if (others && (end->code == 0 || is_killed))
         return; /* keeper_leave_if_over() comes when they have ended */
-    all_is_over(keeper, end);
+    all_is_over(keeper, is_killed ? &no_end : end);
 }
 
 static void on_current_ended(struct keeper *keeper, const struct runner_end *end, pid_t pid)
@@ -527,6 +593,13 @@ static void close_listeners(const struct keeper *keeper)
             listener_close(&service->attachments[i].listener);
 }
 
+/* It has no clients, and does not hear of the stop before it is prepared. */
+static void end_starting(struct keeper *keeper)
+{
+    keeper->is_killed_for_stop = true;
+    runner_signal(&keeper->current->runner, SIGKILL);
+}
+
 void keeper_drain(struct keeper *keeper)
 {
     if (keeper->current->stage == KEEPER_SERVING)
@@ -543,7 +616,7 @@ void keeper_drain(struct keeper *keeper)
     if (keeper->current->stage == KEEPER_NONE)
         keeper_leave_if_over(keeper);
     else if (keeper->current->stage == KEEPER_STARTING)
-        runner_signal(&keeper->current->runner, SIGKILL);
+        end_starting(keeper);
     else
         on_emptied(keeper, NULL);
 }

@@ -43,8 +43,10 @@ struct keeper_renewed {
 
 /* [loop] */
 struct keeper_events {
-    /* The next runner needs state pages of its own. */
-    void (*make_pages)(void *arg);
+    /* The next runner needs state pages of its own, and when it has laid them out, pages of
+     * metrics. */
+    void (*make_state_pages)(void *arg);
+    void (*make_metrics_pages)(void *arg);
     /* The runner has a notice for the service manager, in the format of sd_notify. */
     void (*notice)(void *arg, const char *text);
     /* The runner serves, or it no longer serves. */
@@ -54,6 +56,8 @@ struct keeper_events {
     void (*idle)(void *arg, bool is_idle);
     /* The runner ends by itself, and the keeper ends with it: no client shall come any more. */
     void (*ending)(void *arg, int code);
+    /* The runner has answered a request that it was asked; NULL: the answer is lost. */
+    void (*answered)(void *arg, uint64_t number, char *take_line);
     /* All is over: a stop is complete, or a runner has ended in a way that ends the keeper, too. */
     void (*ended)(void *arg, const struct runner_end *end);
     /* The next generation needs its own state pages: one a service. False: they cannot be made. */
@@ -84,7 +88,7 @@ struct keeper {
     struct claim **claims;
     size_t claim_count;
     int runtime_dirfd;
-    uint64_t bound_us, watchdog_us;
+    uint64_t started_us, bound_us, watchdog_us;
     bool waits_in_crash_loop;
     int stall_s, trial_s;
     const struct keeper_events *events;
@@ -96,7 +100,7 @@ struct keeper {
     struct event_base *base;
     struct event *start_again, *ceased_late, *trial_end, *ready_late, *try_again;
     struct crash_rules rules;
-    bool stopping, is_ceasing, is_changing;
+    bool stopping, is_ceasing, is_changing, is_killed_for_stop;
     unsigned restarts, generation, last_generation;
     int crash_code;
     int64_t crash_time_s;
@@ -119,10 +123,20 @@ void keeper_drain(struct keeper *keeper);
 /* [loop] Asks the runner again whether it is idle; its answer calls idle(). */
 void keeper_ask_idle(struct keeper *keeper);
 
+/* [loop] Has the runner reopen its log, and changes the level of a service's; later runners get
+ * that level, too. */
+void keeper_reopen_logs(struct keeper *keeper);
+void keeper_set_level(struct keeper *keeper, const struct rpd_service *service,
+                      enum rpd_log_level level);
+
+/* [loop] Passes on a request of the control socket; answered() follows, or serves() with false.
+ * False: no runner serves. */
+bool keeper_ask(struct keeper *keeper, uint64_t number, const char *request, size_t size);
+
 /* [loop] The run-time directory or the locks may have changed. */
 void keeper_locks_made(struct keeper *keeper);
 
-/* [loop] The page is another file now; the listener is another socket now. */
+/* [loop] A page is another file now; the listener is another socket now. */
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service);
 void keeper_listener_made(struct keeper *keeper, const struct rpd_service *service,
                           const struct attachment *attachment);

@@ -12,6 +12,7 @@ struct generation_service {
     enum rpd_warmup warmup;
     enum rpd_phase phase;
     bool is_degraded, takes_options;
+    int metrics_fd; /* a copy of the page of metrics; 0: there is none */
 };
 
 struct generation {
@@ -37,7 +38,12 @@ int generation_send_locks(const struct generation *generation);
 int generation_send_attachment(const struct generation *generation,
                                const struct rpd_service *service,
                                const struct attachment *attachment);
-int generation_send_page(const struct generation *generation, const struct rpd_service *service);
+int generation_send_pages(const struct generation *generation, const struct rpd_service *service);
+int generation_send_level(const struct generation *generation, const struct rpd_service *service,
+                          enum rpd_log_level level);
+
+/* The services' metrics will be laid out as its runner has laid out its own. */
+void generation_give_metrics(const struct generation *generation);
 
 /* If the runner ends during its setup, the keeper finds that it has ended. 0, or -1 and errno. */
 int generation_start(struct generation *generation);

@@ -147,6 +147,13 @@ static void begin_serving(struct keeper *keeper)
     }
 }
 
+static void send_pages(struct generation *generation)
+{
+    FOR_EACH_SERVICE(generation->keeper, service)
+        if (generation_send_pages(generation, service) < 0 && errno != EPIPE)
+            generation_kill_unreachable(generation);
+}
+
 static void finish_switch(struct keeper *keeper)
 {
     struct generation *old = keeper->current, *next = keeper->next;
@@ -162,8 +169,11 @@ static void finish_switch(struct keeper *keeper)
     keeper->current = next;
     keeper->next = NULL;
     keeper->events->took_over(keeper->arg, next->pages);
+    generation_give_metrics(next);
+    keeper->events->make_metrics_pages(keeper->arg);
     free(next->pages); /* they are the services' own now */
     next->pages = NULL;
+    send_pages(next);
     next->was_ready = true;
     keeper->rules.in_a_row = keeper->rules.pause_s = 0;
     begin_serving(keeper);
@@ -326,11 +336,11 @@ bool renewal_roll_back(struct keeper *keeper, const char *how)
     take_over_services(keeper, keeper->current);
     FOR_EACH_SERVICE(keeper, service)
         service->phase = RPD_PHASE_READY;
-    keeper->events->make_pages(keeper->arg);
+    keeper->events->make_state_pages(keeper->arg);
+    generation_give_metrics(keeper->current);
+    keeper->events->make_metrics_pages(keeper->arg);
     keeper->events->rolled_back(keeper->arg, how);
-    FOR_EACH_SERVICE(keeper, service)
-        if (generation_send_page(keeper->current, service) < 0 && errno != EPIPE)
-            generation_kill_unreachable(keeper->current);
+    send_pages(keeper->current);
     begin_serving(keeper);
     generation_free(failed);
     return true;

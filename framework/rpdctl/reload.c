@@ -139,23 +139,13 @@ static int refuse(const struct request *request, const char *why)
 
 static int ask(const struct request *request, const struct instance *instance)
 {
-    char line[256];
-    char *answer;
-    json_t *reply;
-    int code;
+    json_t *reply = rpdctl_ask_for_long("reload", instance,
+                                        json_pack("{s:s, s:b, s:b, s:b, s:I}", "do", "reload",
+                                                  "check", request->check, "fresh", request->fresh,
+                                                  "force", request->force, "timeout_ms",
+                                                  (json_int_t)(request->timeout_us / 1000)));
+    const int code = reply ? report(request, reply) : RPDCTL_NO;
 
-    snprintf(line, sizeof line,
-             "{\"v\":1,\"id\":1,\"do\":\"reload\",\"check\":%s,\"fresh\":%s,\"force\":%s,"
-             "\"timeout_ms\":%llu}\n",
-             request->check ? "true" : "false", request->fresh ? "true" : "false",
-             request->force ? "true" : "false", (unsigned long long)request->timeout_us / 1000);
-    answer = rpdctl_ask(instance->record.control, line);
-    if (!answer)
-        return refuse(request, "it does not answer; see rpdctl status");
-    reply = json_loads(answer, 0, NULL);
-    free(answer);
-    code = json_is_object(reply) ? report(request, reply)
-                                 : refuse(request, "its answer cannot be read; report this");
     json_decref(reply);
     return code;
 }
