@@ -96,7 +96,7 @@ static void log_end(const struct reload *reload)
     for (size_t i = 0; i < reload->errors.count; i++)
         log_line(RPD_LOG_ERROR, NULL, "%s", reload->errors.items[i].text);
     if (reload->errors.count > 0)
-        log_line(RPD_LOG_ERROR, NULL,
+        log_line(RPD_LOG_WARNING, NULL,
                  "reload: failed; the configuration of before is still in use");
     else
         log_line(RPD_LOG_INFO, NULL, "reload: %s", reload->text);

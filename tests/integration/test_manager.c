@@ -381,13 +381,15 @@ static void assert_heads(const char *text, bool wanted)
 Test(manager, with_a_journal_gets_priorities)
 {
     const char *dir = temp_dir_make();
-    struct process *rpd = start_in_journal(dir, THIS_STREAM,
-                                           debug_config(dir, "text", test_plugin("faulty")));
+    const char *config = debug_config(dir, "text", test_plugin("faulty"));
+    struct process *rpd = start_in_journal(dir, THIS_STREAM, config);
 
     assert_bound(rpd);
     assert_line(rpd, "<6>rpd: faulty: ready ");
+    write_text(config, "{");
     process_signal(rpd, SIGHUP);
-    assert_line(rpd, "<4>rpd: warning: SIGHUP from pid ");
+    assert_line(rpd, "<3>rpd: config: ");
+    assert_line(rpd, "<4>rpd: warning: reload: failed");
     assert_line(rpd, "<7>rpd: faulty: debug: ");
     crash(rpd, textf("unix:%s/run/faulty.sock", dir));
     assert_line(rpd, "<3>rpd: crash: ");
@@ -513,8 +515,8 @@ Test(manager, is_named_when_it_sends_a_signal)
     assert_bound(rpd);
     assert_line(rpd, ": ready ");
     process_signal(rpd, SIGHUP);
-    assert_line(rpd, textf("SIGHUP from pid %d (%s), uid %u is ignored", (int)getpid(), own,
-                           (unsigned)getuid()));
+    assert_line(rpd, textf("reload: asked for by SIGHUP from pid %d (%s), uid %u", (int)getpid(),
+                           own, (unsigned)getuid()));
     process_signal(rpd, SIGTERM);
     assert_line(rpd, textf("stopping: requested by SIGTERM from pid %d (%s), uid %u", (int)getpid(),
                            own, (unsigned)getuid()));
