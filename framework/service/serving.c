@@ -60,7 +60,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
     struct rpd_service *service = attachment->service;
 
     if (!attachment->accept) {
-        conn_open(&service->conns, take_fd);
+        conn_open(&service->conns, take_fd, &attachment->listener);
         return;
     }
     places_give(&service->places, take_fd);
@@ -78,7 +78,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
 
     if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
-        conn_refuse(&service->conns, take_fd);
+        conn_refuse(&service->conns, take_fd, &attachment->listener);
         return;
     }
     hold_add(&service->hold, take_fd, peer, peer_length, attachment);
@@ -234,7 +234,7 @@ static void admit_passed(void *arg, int take_fd, const struct sockaddr *peer, so
         return;
     if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
-        conn_refuse(&service->conns, take_fd);
+        conn_refuse(&service->conns, take_fd, &attachment->listener);
         return;
     }
     admit(arg, take_fd, peer, peer_length);

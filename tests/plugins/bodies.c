@@ -9,9 +9,9 @@
  * (finishes the connection while it runs) queue N                 so many jobs of a serial queue,
  * beside as many of another post N                  a job that posts so often; its done is answered
  * with how many came timer MS                "late" by how many ms it came, or "EARLY" cancel a
- * timer that is cancelled beside one that is not peer, room, data, part  what rpd_conn_peer() and
- * so on say; what on_part was told stop WHY                rpd_stop(), twice thread [loop]
- * functions on a worker: what they return
+ * timer that is cancelled beside one that is not peer, listener, room, data, part  what
+ * rpd_conn_peer() and so on say; what on_part was told stop WHY                rpd_stop(), twice
+ * thread [loop] functions on a worker: what they return
  *
  * What is done without its client is a line on stderr. At the stop it says there whether all that
  * began has ended. */
@@ -434,6 +434,11 @@ static void describe_peer(struct rpd_conn *conn)
                     (long long)peer.pid, peer.address);
 }
 
+static void name_listener(struct rpd_conn *conn)
+{
+    rpd_conn_printf(conn, "%s\n", rpd_listener_text(rpd_conn_listener(conn)));
+}
+
 static void do_as_told(struct rpd_conn *conn, const char *line)
 {
     struct rpd_service *service = rpd_conn_service(conn);
@@ -452,6 +457,8 @@ static void do_as_told(struct rpd_conn *conn, const char *line)
     } else if (strcmp(line, "cancel") == 0) {
         rpd_timer_cancel(rpd_timer(service, 1, never, NULL));
         start_timer(conn, 20);
+    } else if (strcmp(line, "listener") == 0) {
+        name_listener(conn);
     } else if (strcmp(line, "peer") == 0) {
         describe_peer(conn);
     } else if (strcmp(line, "room") == 0) {
