@@ -272,8 +272,8 @@ static void send_some(struct rpd_conn *conn)
      * from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (conn_has_output(conn) && !conn_is_paging(conn))
-        judge_pace(conn, sent);
+    else if (conn_has_output(conn) && event_is_watched(&conn->write_event))
+        judge_pace(conn, sent); /* else the time has not begun, or rpd has waited for the disk */
 }
 
 void conn_send_waiting(struct rpd_conn *conn)

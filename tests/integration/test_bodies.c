@@ -4,6 +4,7 @@
 #include "common.h"
 
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 enum { MIB = 1024 * 1024 };
@@ -293,6 +294,31 @@ Test(bodies, stalled_readers_cost_little)
     for (size_t i = 0; i < READERS; i++)
         close(fds[i]);
     close(other);
+    end_server(&server);
+}
+
+/* A job answers with a file, of which the kernel takes all but a little at once, so that the next
+ * attempt to send takes nothing: that is not a client that has read nothing for a minute. */
+Test(bodies, a_file_of_which_little_is_left)
+{
+    enum { LEAST = 256 * 1024, MOST = 352 * 1024, STEP = 4096 };
+    struct server server = serve();
+    char *bytes = malloc(MOST + 3);
+
+    make_sparse(&server, "big", MOST);
+    for (size_t size = LEAST; size <= MOST; size += STEP) {
+        const int fd = client(server.endpoint);
+        tell(fd, textf("job send big 0 %zu", size));
+        /* All that the kernel takes has come. */
+        for (int now = -1, before = -2; now != before; poll(NULL, 0, 5)) {
+            before = now;
+            cr_assert_eq(ioctl(fd, FIONREAD, &now), 0);
+        }
+        cr_assert_eq(read_exactly(fd, bytes, size + 3), (ssize_t)(size + 3), "%zu: %s", size,
+                     process_stderr(server.rpd));
+        close(fd);
+    }
+    free(bytes);
     end_server(&server);
 }
 

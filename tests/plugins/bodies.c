@@ -5,13 +5,13 @@
  *     bad HOW                 a call that must fail: its errno
  *     take SIZE HOW           receives a body: to a function that sums it up; HOW: sum, fail, leave
  *                             (it calls pthread_exit()), wait (until the file go is there); or file
- *     job HOW                 answers by a job; HOW: plain, wait, many (ten of them), last
- * (finishes the connection while it runs) queue N                 so many jobs of a serial queue,
- * beside as many of another post N                  a job that posts so often; its done is answered
- * with how many came timer MS                "late" by how many ms it came, or "EARLY" cancel a
- * timer that is cancelled beside one that is not peer, listener, room, data, part  what
- * rpd_conn_peer() and so on say; what on_part was told stop WHY                rpd_stop(), twice
- * thread [loop] functions on a worker: what they return
+ *     job HOW                 answers by a job; HOW: plain, send ... (as above), wait, many (ten of
+ * them), last (finishes the connection while it runs) queue N                 so many jobs of a
+ * serial queue, beside as many of another post N                  a job that posts so often; its
+ * done is answered with how many came timer MS                "late" by how many ms it came, or
+ * "EARLY" cancel a timer that is cancelled beside one that is not peer, listener, room, data, part
+ * what rpd_conn_peer() and so on say; what on_part was told stop WHY                rpd_stop(),
+ * twice thread [loop] functions on a worker: what they return
  *
  * What is done without its client is a line on stderr. At the stop it says there whether all that
  * began has ended. */
@@ -232,7 +232,9 @@ static void on_answered(struct rpd_conn *conn, void *arg, int error)
 {
     struct op *op = arg;
 
-    if (conn)
+    if (conn && strncmp(op->how, "send ", 5) == 0)
+        send_part(conn, op->how);
+    else if (conn)
         rpd_conn_printf(conn, "job %d %s\n", op->number, name_of(error));
     else
         say("answered without its client: ", name_of(error));
