@@ -26,7 +26,7 @@ uint32_t store_tick(struct store *store)
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
     if (store->tick_0_us == 0)
-        store->tick_0_us = now_us - TEN_YEARS_US;
+        store->tick_0_us = now_us / 1000000 * 1000000 - TEN_YEARS_US;
     if (now_us > store->tick_0_us && (now_us - store->tick_0_us) / TICK_US > store->tick)
         store->tick = (uint32_t)((now_us - store->tick_0_us) / TICK_US);
     return store->tick;

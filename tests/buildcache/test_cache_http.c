@@ -24,8 +24,9 @@ static void end(struct process *rpd, const char *dir)
     temp_dir_remove(dir);
 }
 
-#define HASH64 "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9" /* hello world   \
-                                                                                   */
+#define HASH64                                                                                     \
+    "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9" /* hello world              \
+                                                                        */
 
 /* Each tool's paths, on one connection that stays open: miss, put, hit, replaced, removed. */
 Test(http, each_layout_is_served)
