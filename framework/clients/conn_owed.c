@@ -64,7 +64,7 @@ void conn_call_done(struct rpd_conn *conn, rpd_conn_done_fn done, void *arg, int
     if (!done)
         return;
     corks = conn_begin_call(conn, (foreign_code)done);
-    done(is_there ? conn : NULL, arg, error);
+    done(is_there ? conn : NULL, arg, is_there || error ? error : ECANCELED);
     conn_end_call(conn, corks);
 }
 
@@ -136,7 +136,9 @@ bool conn_has_dues(const struct rpd_conn *conn)
 
 size_t conn_owed_memory(const struct rpd_conn *conn)
 {
-    return conn->owed->body.filled.room + conn->owed->body.sunk.room;
+    const struct conn_owed *owed = conn->owed;
+
+    return owed->body.filled.room + owed->body.sunk.room + owed->piece.size;
 }
 
 void conn_free_owed(struct rpd_conn *conn)
