@@ -91,7 +91,7 @@ static int open_store(struct rpd_service *service)
     store->helper_may_stop = rpd_option_boolean(service, "helper_may_stop");
     if (secret && credentials_read(&store->credentials, secret) < 0) {
         const int error = errno;
-        store_close(store);
+        store_release(store);
         return rpd_serve_fail(service, "credentials_file: %s",
                               error == EINVAL ? "it needs a line with \"user:password\" or a "
                                                 "token, of at most 511 bytes"
@@ -111,9 +111,9 @@ static int serve(struct rpd_service *service, struct rpd_listener *listener)
 
 static void on_ready(struct rpd_service *service, void *state)
 {
-    struct store *store = state;
+    struct store *store = rpd_service_data(service);
 
-    (void)service;
+    (void)state;
     store->is_ready = true;
     rpd_log(service, RPD_LOG_INFO, "%s: %llu objects, %llu bytes", store->path,
             (unsigned long long)store->index.count, (unsigned long long)store->index.bytes);
@@ -179,29 +179,23 @@ static void on_busy(struct rpd_conn *conn)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-/* A state that was loaded is closed by the unload. */
 static void stop(struct rpd_service *service, void *state)
 {
     struct store *store = rpd_service_data(service);
 
+    (void)state;
     if (!store)
         return;
     store->is_stopping = true;
-    if (!state)
-        store_close(store);
     rpd_service_set_data(service, NULL);
-}
-
-static void unload(void *state)
-{
-    store_close(state);
+    store_release(store);
 }
 
 RPD_BACKEND(buildcache,
             .summary = "A cache for ccache, Bazel and Gradle, which serves while it loads",
             .version = "1", .options = options, .serve = serve, .load = scan_begin,
-            .unload = unload, .on_ready = on_ready, .on_connect = on_connect, .on_data = on_data,
-            .on_close = on_close, .stop = stop, .warmup = RPD_WARMUP_SERVE,
+            .unload = scan_unload, .on_ready = on_ready, .on_connect = on_connect,
+            .on_data = on_data, .on_close = on_close, .stop = stop, .warmup = RPD_WARMUP_SERVE,
             .serves_without_state = true, .on_busy = on_busy,
             .probe = RPD_PROBE("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 "),
             .claim = claim, .option_details = details);

@@ -15,6 +15,11 @@
 
 enum { FOLDERS = OBJECT_FOLDERS / STORE_PARTS, LOOK_EVERY = 256, TICK_US = 100000 };
 
+/* What rpd takes for the state. */
+struct scan {
+    struct store *store;
+};
+
 /* A file of a folder. */
 struct seen {
     struct object_id id;
@@ -193,7 +198,8 @@ static void *scan_part(struct rpd_load *load)
 /* [loop] */
 static void attach(void *state, void *part)
 {
-    struct store *store = state;
+    const struct scan *scan = state;
+    struct store *store = scan->store;
     struct scanned *scanned = part;
 
     for (unsigned i = 0; i < FOLDERS; i++)
@@ -237,10 +243,8 @@ static void no_discard(void *part)
 
 /* ---- the whole ------------------------------------------------------------------------------ */
 
-void *scan_begin(struct rpd_load *load)
+static int add_parts(struct rpd_load *load, struct store *store)
 {
-    struct store *store = rpd_service_data(rpd_load_service(load));
-
     for (unsigned i = 0; i < STORE_PARTS; i++) {
         char name[32];
         store->parts[i] = (struct scan_part){store, i};
@@ -250,14 +254,33 @@ void *scan_begin(struct rpd_load *load)
                                                             .attach = attach,
                                                             .discard = discard,
                                                             .arg = &store->parts[i]}) < 0)
-            return rpd_load_fail(load, "out of memory");
+            return -1;
     }
-    if (rpd_load_add_part(load, &(struct rpd_load_part){.name = "leftovers",
-                                                        .load = remove_leftovers,
-                                                        .attach = nothing,
-                                                        .discard = no_discard,
-                                                        .arg = store,
-                                                        .optional = true}) < 0)
-        return rpd_load_fail(load, "out of memory");
-    return store;
+    return rpd_load_add_part(load, &(struct rpd_load_part){.name = "leftovers",
+                                                           .load = remove_leftovers,
+                                                           .attach = nothing,
+                                                           .discard = no_discard,
+                                                           .arg = store,
+                                                           .optional = true});
+}
+
+void *scan_begin(struct rpd_load *load)
+{
+    struct scan *scan = malloc(sizeof *scan);
+
+    if (scan) {
+        scan->store = store_hold(rpd_service_data(rpd_load_service(load)));
+        if (add_parts(load, scan->store) == 0)
+            return scan;
+        scan_unload(scan);
+    }
+    return rpd_load_fail(load, "out of memory");
+}
+
+void scan_unload(void *state)
+{
+    struct scan *scan = state;
+
+    store_release(scan->store);
+    free(scan);
 }

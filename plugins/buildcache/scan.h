@@ -5,7 +5,9 @@
 
 #include <rpd/load.h>
 
-/* [worker] The load of the descriptor. */
+/* [worker] The load and the unload of the descriptor. A load that has failed is unloaded, and may
+ * run again while the store serves: so the state is not the store, but holds it. */
 void *scan_begin(struct rpd_load *load);
+void scan_unload(void *state);
 
 #endif

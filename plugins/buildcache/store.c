@@ -25,6 +25,7 @@ struct store *store_open(struct rpd_service *service, const char *path)
         return NULL;
     }
     object_choose_names();
+    store->holders = 1;
     store->service = service;
     store->path = path;
     index_init(&store->index);
@@ -32,9 +33,15 @@ struct store *store_open(struct rpd_service *service, const char *path)
     return store;
 }
 
-void store_close(struct store *store)
+struct store *store_hold(struct store *store)
 {
-    if (!store)
+    store->holders++;
+    return store;
+}
+
+void store_release(struct store *store)
+{
+    if (--store->holders > 0)
         return;
     store_note_all(store);
     free(store->held_eviction);

@@ -19,6 +19,8 @@
 
 #include <rpd/backend.h>
 
+#include <stdatomic.h>
+
 enum { STORE_PARTS = 64 };
 
 enum store_outcome {
@@ -69,6 +71,7 @@ struct scan_part {
 };
 
 struct store {
+    atomic_uint holders;
     struct rpd_service *service;
     const char *path;
     int directory;
@@ -97,8 +100,11 @@ struct store {
 /* [start] NULL: no memory, or errno of the directory. */
 struct store *store_open(struct rpd_service *service, const char *path);
 
-/* [worker] or [loop], at the end: notes on disk what was used, and frees all. */
-void store_close(struct store *store);
+/* [any] The store is serve()'s, until stop(), and that of each load that has returned, until its
+ * unload: which of these is the last depends on how far the load has come. The last release notes
+ * on disk what was used, and frees all. */
+struct store *store_hold(struct store *store);
+void store_release(struct store *store);
 
 /* Answers now, or later: then the session's connection is paused until it has. */
 void store_get(struct rpd_conn *conn, const struct object_key *key, bool wants_body);
