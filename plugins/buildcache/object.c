@@ -18,7 +18,7 @@
 
 #define MAGIC "rpdobj1\n"
 
-enum { BLOCK = 128 * 1024, DISK_BLOCK = 4096 };
+enum { BLOCK = 128 * 1024, DISK_BLOCK = 4096, PREFIX_SIZE = 16, FOLDER_SIZE = 10 /* objects/AB */ };
 
 /* As it is in the file; numbers are little-endian. */
 struct object_head {
@@ -100,9 +100,19 @@ void object_choose_names(void)
     run = chosen;
 }
 
-void object_temporary_prefix(char ret_prefix[32])
+static void make_prefix(char ret_prefix[PREFIX_SIZE])
 {
-    snprintf(ret_prefix, 32, "%08x-", run);
+    snprintf(ret_prefix, PREFIX_SIZE, ".%08x-", run);
+}
+
+bool object_is_leftover(const char *name)
+{
+    char ours[PREFIX_SIZE];
+    size_t digits;
+
+    make_prefix(ours);
+    digits = *name == '.' ? strspn(name + 1, "0123456789abcdef") : 0;
+    return digits == 8 && name[9] == '-' && strncmp(name, ours, strlen(ours)) != 0;
 }
 
 /* ---- the head ------------------------------------------------------------------------------- */
@@ -275,10 +285,12 @@ void object_writer_init(struct object_writer *writer, int directory, const struc
 
 static void temporary_path(const struct object_writer *writer, char ret_path[OBJECT_PATH_SIZE])
 {
-    char prefix[32];
+    char prefix[PREFIX_SIZE];
 
-    object_temporary_prefix(prefix);
-    snprintf(ret_path, OBJECT_PATH_SIZE, "tmp/%s%lu", prefix, writer->number);
+    make_prefix(prefix);
+    object_path(object_id_of(&writer->key), ret_path);
+    snprintf(ret_path + FOLDER_SIZE + 1, OBJECT_PATH_SIZE - FOLDER_SIZE - 1, "%s%lu", prefix,
+             writer->number);
 }
 
 static int begin_hashes(struct object_writer *writer)
@@ -293,17 +305,28 @@ static int begin_hashes(struct object_writer *writer)
     return 0;
 }
 
-static int begin(struct object_writer *writer)
+static void make_folder(int directory, const char *path)
 {
-    char path[OBJECT_PATH_SIZE];
-    const int error = begin_hashes(writer);
+    char folder[FOLDER_SIZE + 1];
 
-    if (error)
-        return error;
+    memcpy(folder, path, FOLDER_SIZE);
+    folder[FOLDER_SIZE] = '\0';
+    mkdirat(directory, "objects", 0700);
+    mkdirat(directory, folder, 0700);
+}
+
+/* Makes the file, and its folder if it is the first of it. */
+static int create(struct object_writer *writer)
+{
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+    char path[OBJECT_PATH_SIZE];
+
     temporary_path(writer, path);
-    writer->fd = openat(writer->directory, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (writer->fd < 0 && errno == ENOENT && mkdirat(writer->directory, "tmp", 0700) == 0)
-        writer->fd = openat(writer->directory, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    writer->fd = openat(writer->directory, path, flags, 0600);
+    if (writer->fd < 0 && errno == ENOENT) {
+        make_folder(writer->directory, path);
+        writer->fd = openat(writer->directory, path, flags, 0600);
+    }
     return writer->fd < 0 ? errno : 0;
 }
 
@@ -334,71 +357,88 @@ static int add(struct object_writer *writer, const void *data, size_t size)
     return write_all(writer->fd, data, size, at);
 }
 
-static int check_sha256(struct object_writer *writer)
+static int check_sha256(const struct object_writer *writer, struct sha256_ctx *sha256)
 {
     uint8_t digest[OBJECT_SHA256_SIZE];
 
-    if (!writer->has_sha256)
-        return 0;
-    sha256_digest(&writer->hashes->sha256, sizeof digest, digest);
+    sha256_digest(sha256, sizeof digest, digest);
     return memcmp(digest, writer->sha256_wanted, sizeof digest) == 0 ? 0 : EBADMSG;
 }
 
-static int write_head(const struct object_writer *writer)
-{
-    struct {
-        struct object_head head;
-        char key[OBJECT_KEY_MAX];
-    } bytes;
-
-    bytes.head = make_head(&writer->key, writer->size, XXH3_128bits_digest(&writer->hashes->sum));
-    memcpy(bytes.key, writer->key.bytes, writer->key.size);
-    return write_all(writer->fd, &bytes, OBJECT_HEAD_SIZE + writer->key.size, 0);
-}
-
-/* Renames the file; makes the folder if it is the first of it. */
-static int publish(const struct object_writer *writer)
+static int publish(struct object_writer *writer)
 {
     char from[OBJECT_PATH_SIZE], to[OBJECT_PATH_SIZE];
-    char *slash;
 
     temporary_path(writer, from);
     object_path(object_id_of(&writer->key), to);
-    if (renameat(writer->directory, from, writer->directory, to) == 0)
-        return 0;
-    if (errno != ENOENT)
+    if (renameat(writer->directory, from, writer->directory, to) < 0)
         return errno;
-    slash = strrchr(to, '/');
-    *slash = '\0';
-    mkdirat(writer->directory, "objects", 0700);
-    mkdirat(writer->directory, to, 0700);
-    *slash = '/';
-    return renameat(writer->directory, from, writer->directory, to) == 0 ? 0 : errno;
-}
-
-static int complete(struct object_writer *writer)
-{
-    int error = check_sha256(writer);
-
-    if (!error)
-        error = write_head(writer);
-    if (!error)
-        error = publish(writer);
-    if (error)
-        return error;
     close(writer->fd);
     writer->fd = -1;
     return 0;
 }
 
-int object_write(struct object_writer *writer, const void *data, size_t size)
+/* All of it in one piece: then it is written in one call. */
+static int write_whole(struct object_writer *writer, const void *data, size_t size)
 {
-    int error = writer->fd < 0 ? begin(writer) : 0;
+    struct object_head head = make_head(&writer->key, size, XXH3_128bits(data, size));
+    const struct iovec pieces[] = {{&head, sizeof head},
+                                   {writer->key.bytes, writer->key.size},
+                                   {(void *)(uintptr_t)data, size}};
+    const size_t whole = sizeof head + writer->key.size + size;
+    struct sha256_ctx sha256;
+    ssize_t written;
+    int error;
 
+    if (writer->has_sha256) {
+        sha256_init(&sha256);
+        sha256_update(&sha256, size, data);
+        if (check_sha256(writer, &sha256) != 0)
+            return EBADMSG;
+    }
+    error = create(writer);
+    if (error)
+        return error;
+    written = pwritev(writer->fd, pieces, 3, 0);
+    if (written < 0)
+        return errno;
+    writer->written = size;
+    return (size_t)written == whole ? publish(writer) : ENOSPC;
+}
+
+static int complete(struct object_writer *writer)
+{
+    const struct object_head head = make_head(&writer->key, writer->size,
+                                              XXH3_128bits_digest(&writer->hashes->sum));
+    int error = writer->has_sha256 ? check_sha256(writer, &writer->hashes->sha256) : 0;
+
+    if (!error)
+        error = write_all(writer->fd, &head, sizeof head, 0);
+    if (!error)
+        error = write_all(writer->fd, writer->key.bytes, writer->key.size, sizeof head);
+    return error ? error : publish(writer);
+}
+
+static int write_piece(struct object_writer *writer, const void *data, size_t size)
+{
+    int error = 0;
+
+    if (!writer->hashes)
+        error = begin_hashes(writer);
+    if (!error && writer->fd < 0)
+        error = create(writer);
     if (!error)
         error = add(writer, data, size);
     if (!error && writer->written == writer->size)
         error = complete(writer);
+    return error;
+}
+
+int object_write(struct object_writer *writer, const void *data, size_t size)
+{
+    const bool is_whole = writer->written == 0 && size == writer->size;
+    const int error = is_whole ? write_whole(writer, data, size) : write_piece(writer, data, size);
+
     if (error)
         object_writer_finish(writer);
     return error;

@@ -1,7 +1,9 @@
 /* Objects on disk: one file each, which is complete or is not there.
  *
  *     DIRECTORY/objects/AB/CDEF...   AB, CDEF...: the 16 bytes of its id, in hexadecimal digits
- *     DIRECTORY/tmp/RUN-N            an object that is being written
+ *     DIRECTORY/objects/AB/.RUN-N    one that is being written. RUN is another in each process, so
+ *                                    that what a killed one has left is known; and it is beside its
+ *                                    last name, because a rename within a folder blocks no others
  *
  *     file    struct object_head, the key, the body
  *     id      a hash of the key. The key itself is in the file, so that of two keys with one id
@@ -92,10 +94,10 @@ int object_write(struct object_writer *writer, const void *data, size_t size);
 /* Frees what the writer has. An object that is not complete is removed. */
 void object_writer_finish(struct object_writer *writer);
 
-/* [start] Chooses the names in tmp/ of this run: a process before may have had the same pid. */
+/* [start] Chooses RUN. */
 void object_choose_names(void);
 
-/* The name of a file in tmp/ that this process makes begins so. */
-void object_temporary_prefix(char ret_prefix[32]);
+/* Whether a file of a folder is one that another process has not completed. */
+bool object_is_leftover(const char *name);
 
 #endif

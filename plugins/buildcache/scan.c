@@ -54,7 +54,7 @@ static int add_seen(struct seen_files *seen, struct object_id id)
     return 0;
 }
 
-/* Of all its names. What is no object is left alone. */
+/* Of all its names. What a killed process has left is removed, and other files are left alone. */
 static int read_names(DIR *stream, unsigned folder, struct seen_files *seen)
 {
     const struct dirent *entry;
@@ -65,6 +65,8 @@ static int read_names(DIR *stream, unsigned folder, struct seen_files *seen)
     while (!error && (entry = readdir(stream)))
         if (object_id_from(folder, entry->d_name, &id))
             error = add_seen(seen, id);
+        else if (object_is_leftover(entry->d_name))
+            unlinkat(dirfd(stream), entry->d_name, 0);
     return error ? error : errno;
 }
 
@@ -209,44 +211,13 @@ static void attach(void *state, void *part)
     discard(scanned);
 }
 
-/* ---- what a killed process has left -------------------------------------------------------------
- */
-
-static void *remove_leftovers(struct rpd_load *load)
-{
-    const struct store *store = rpd_load_arg(load);
-    const int fd = openat(store->directory, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-    const struct dirent *entry;
-    char ours[32];
-
-    object_temporary_prefix(ours);
-    while (stream && (entry = readdir(stream)) && !rpd_load_cancelled(load))
-        if (*entry->d_name != '.' && strncmp(entry->d_name, ours, strlen(ours)) != 0)
-            unlinkat(fd, entry->d_name, 0);
-    if (stream)
-        closedir(stream);
-    else if (fd >= 0)
-        close(fd);
-    return (void *)(uintptr_t)store;
-}
-
-static void nothing(void *state, void *part)
-{
-    (void)state, (void)part;
-}
-
-static void no_discard(void *part)
-{
-    (void)part;
-}
-
 /* ---- the whole ------------------------------------------------------------------------------ */
 
 static int add_parts(struct rpd_load *load, struct store *store)
 {
     for (unsigned i = 0; i < STORE_PARTS; i++) {
         char name[32];
+
         store->parts[i] = (struct scan_part){store, i};
         snprintf(name, sizeof name, "folders-%02x-%02x", i * FOLDERS, i * FOLDERS + FOLDERS - 1);
         if (rpd_load_add_part(load, &(struct rpd_load_part){.name = name,
@@ -256,12 +227,7 @@ static int add_parts(struct rpd_load *load, struct store *store)
                                                             .arg = &store->parts[i]}) < 0)
             return -1;
     }
-    return rpd_load_add_part(load, &(struct rpd_load_part){.name = "leftovers",
-                                                           .load = remove_leftovers,
-                                                           .attach = nothing,
-                                                           .discard = no_discard,
-                                                           .arg = store,
-                                                           .optional = true});
+    return 0;
 }
 
 void *scan_begin(struct rpd_load *load)

@@ -206,7 +206,7 @@ size_t scene_count_objects(const char *dir, uint64_t *ret_bytes)
     if (ret_bytes)
         *ret_bytes = 0;
     while (tree && (entry = fts_read(tree)))
-        if (entry->fts_info == FTS_F) {
+        if (entry->fts_info == FTS_F && *entry->fts_name != '.') {
             count++;
             if (ret_bytes)
                 *ret_bytes += ((uint64_t)entry->fts_statp->st_size + 4095) / 4096 * 4096;
@@ -214,6 +214,19 @@ size_t scene_count_objects(const char *dir, uint64_t *ret_bytes)
     if (tree)
         fts_close(tree);
     return count;
+}
+
+bool scene_has_leftovers(const char *dir)
+{
+    FTS *tree = walk(dir);
+    bool found = false;
+    FTSENT *entry;
+
+    while (tree && (entry = fts_read(tree)))
+        found |= entry->fts_info == FTS_F && *entry->fts_name == '.';
+    if (tree)
+        fts_close(tree);
+    return found;
 }
 
 /* O_NOATIME: the time of use is not ours to change. */

@@ -49,6 +49,9 @@ char *scene_bytes(unsigned seed, size_t size);
 /* Files below dir/cache/objects: their number, and the sum of what they take of the disk. */
 size_t scene_count_objects(const char *dir, uint64_t *ret_bytes);
 
+/* Whether a file below dir/cache/objects is one that was not completed. */
+bool scene_has_leftovers(const char *dir);
+
 /* The one file below dir/cache/objects that has the key in it; NULL: none. */
 const char *scene_find_object(const char *dir, const char *key);
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,20 @@ static const char *path_of(const char *dir, const char *name)
     return textf("%s/%s", dir, path);
 }
 
+/* Whether a file is there that is no object. */
+static bool has_leftovers(const char *dir)
+{
+    char *const roots[] = {(char *)(uintptr_t)dir, NULL};
+    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    bool found = false;
+    FTSENT *entry;
+
+    while ((entry = fts_read(tree)))
+        found |= entry->fts_info == FTS_F && *entry->fts_name == '.';
+    fts_close(tree);
+    return found;
+}
+
 static int open_dir(const char *dir)
 {
     object_choose_names();
@@ -84,7 +99,7 @@ Test(object, what_was_written_is_found)
     cr_assert_eq(read_object(directory, "/b", "", 0), 0);
     cr_assert_eq(write_object(directory, "/a", "other", 5), 0);
     cr_assert_eq(read_object(directory, "/a", "other", 5), 0);
-    cr_assert_eq(rmdir(textf("%s/tmp", dir)), 0, "nothing is left in tmp");
+    cr_assert(!has_leftovers(dir));
     close(directory);
     temp_dir_remove(dir);
 }
@@ -185,8 +200,9 @@ Test(object, one_that_is_given_up_leaves_nothing)
     object_writer_finish(&writer);
     object_writer_init(&writer, directory, &key, 100, NULL);
     cr_assert_eq(object_write(&writer, "abc", 3), 0);
+    cr_assert(has_leftovers(dir), "the control");
     object_writer_finish(&writer);
-    cr_assert_eq(rmdir(textf("%s/tmp", dir)), 0);
+    cr_assert(!has_leftovers(dir));
     close(directory);
     temp_dir_remove(dir);
 }
@@ -212,9 +228,21 @@ Test(object, a_body_matches_its_sha256)
     cr_assert_eq(object_write(&writer, "hellO", 5), EBADMSG);
     object_writer_finish(&writer);
     cr_assert_eq(read_object(directory, "/cas/x", "hello", 5), 0, "the one before stays");
-    cr_assert_eq(rmdir(textf("%s/tmp", dir)), 0);
+    cr_assert(!has_leftovers(dir));
     close(directory);
     temp_dir_remove(dir);
+}
+
+Test(object, what_another_process_has_left_is_known)
+{
+    object_choose_names();
+    cr_assert(object_is_leftover(".0123abcd-7"));
+    cr_assert(!object_is_leftover("."));
+    cr_assert(!object_is_leftover(".."));
+    cr_assert(!object_is_leftover(".0123abcd"));
+    cr_assert(!object_is_leftover("0123abcd-7"));
+    cr_assert(!object_is_leftover(".0123abcg-7"));
+    cr_assert(!object_is_leftover(".nfs0123abcd-7"));
 }
 
 Test(object, names_are_read_back)
