@@ -30,6 +30,7 @@ struct store *store_open(struct rpd_service *service, const char *path)
     store->path = path;
     index_init(&store->index);
     TAILQ_INIT(&store->waiting);
+    store_tick(store);
     return store;
 }
 

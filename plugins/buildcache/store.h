@@ -88,7 +88,7 @@ struct store {
     struct eviction *held_eviction; /* that could not be submitted */
     TAILQ_HEAD(sessions, session) waiting;
 
-    uint64_t tick_0_us; /* of the wall clock */
+    uint64_t tick_0_us; /* of the wall clock; set at the beginning, for workers too */
     uint32_t tick;
     struct rpd_timer_handle *note_timer;
     bool is_noting, is_stopping;
