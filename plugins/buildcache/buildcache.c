@@ -118,6 +118,7 @@ static void on_ready(struct rpd_service *service, void *state)
     rpd_log(service, RPD_LOG_INFO, "%s: %llu objects, %llu bytes", store->path,
             (unsigned long long)store->index.count, (unsigned long long)store->index.bytes);
     store_make_room(store, 0);
+    store_show(store);
 }
 
 /* ---- clients -------------------------------------------------------------------------------- */
@@ -193,9 +194,9 @@ static void stop(struct rpd_service *service, void *state)
 
 RPD_BACKEND(buildcache,
             .summary = "A cache for ccache, Bazel and Gradle, which serves while it loads",
-            .version = "1", .options = options, .serve = serve, .load = scan_begin,
-            .unload = scan_unload, .on_ready = on_ready, .on_connect = on_connect,
-            .on_data = on_data, .on_close = on_close, .stop = stop, .warmup = RPD_WARMUP_SERVE,
-            .serves_without_state = true, .on_busy = on_busy,
+            .version = "1", .options = options, .metrics = numbers_table, .serve = serve,
+            .load = scan_begin, .unload = scan_unload, .on_ready = on_ready,
+            .on_connect = on_connect, .on_data = on_data, .on_close = on_close, .stop = stop,
+            .warmup = RPD_WARMUP_SERVE, .serves_without_state = true, .on_busy = on_busy,
             .probe = RPD_PROBE("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 "),
             .claim = claim, .option_details = details);

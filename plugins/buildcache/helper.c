@@ -97,7 +97,9 @@ static void inform(struct rpd_conn *conn)
              store->is_ready ? "" : " so far");
     write_text(conn, text);
     snprintf(text, sizeof text, "hits: %llu, misses: %llu",
-             (unsigned long long)store->counters.hits, (unsigned long long)store->counters.misses);
+             (unsigned long long)(*store->numbers[NUMBER_HITS_MEMORY] +
+                                  *store->numbers[NUMBER_HITS_DISK]),
+             (unsigned long long)*store->numbers[NUMBER_MISSES]);
     write_text(conn, text);
 }
 

@@ -43,6 +43,7 @@ static void refuse(struct rpd_conn *conn, int status)
                                           : "";
 
     session_of(conn)->closes = true;
+    store_count(session_of(conn)->store, NUMBER_REFUSED, 1);
     answer(conn, status, headers);
     written(conn);
 }

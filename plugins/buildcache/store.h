@@ -16,6 +16,7 @@
 #include "credentials.h"
 #include "hot.h"
 #include "index.h"
+#include "numbers.h"
 
 #include <rpd/backend.h>
 
@@ -52,15 +53,11 @@ struct session {
     TAILQ_ENTRY(session) link; /* of those that wait for room */
     struct rpd_conn *conn;
     bool is_waiting;
-    bool is_busy; /* a request is under way */
-    bool is_head; /* the request that is answered wants no body */
-    bool closes;  /* of HTTP: and the connection ends after it */
-};
-
-struct store_counters {
-    uint64_t hits, memory_hits, misses, puts, puts_refused, removes;
-    uint64_t bytes_read, bytes_written;
-    uint64_t evicted, evicted_bytes, damaged, disk_errors;
+    bool is_busy;      /* a request is under way */
+    enum number time;  /* its histogram */
+    uint64_t began_us; /* of CLOCK_MONOTONIC */
+    bool is_head;      /* the request that is answered wants no body */
+    bool closes;       /* of HTTP: and the connection ends after it */
 };
 
 struct eviction;
@@ -93,7 +90,7 @@ struct store {
     struct rpd_timer_handle *note_timer;
     bool is_noting, is_stopping;
     bool is_degraded;
-    struct store_counters counters;
+    uint64_t *const *numbers; /* by enum number */
     struct scan_part parts[STORE_PARTS];
 };
 
@@ -105,6 +102,15 @@ struct store *store_open(struct rpd_service *service, const char *path);
  * on disk what was used, and frees all. */
 struct store *store_hold(struct store *store);
 void store_release(struct store *store);
+
+/* Adds to a number. */
+static inline void store_count(const struct store *store, enum number number, uint64_t amount)
+{
+    rpd_metric_add_alone(store->numbers[number], (int64_t)amount);
+}
+
+/* Sets the gauges. */
+void store_show(const struct store *store);
 
 /* Answers now, or later: then the session's connection is paused until it has. */
 void store_get(struct rpd_conn *conn, const struct object_key *key, bool wants_body);

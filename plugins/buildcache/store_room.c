@@ -42,6 +42,7 @@ static void evicted(struct rpd_service *service, void *arg, bool cancelled)
     store->evictions--;
     free(eviction);
     store_make_room(store, 0);
+    store_show(store);
     store_resume_waiting(store);
 }
 
@@ -75,8 +76,8 @@ static struct eviction *take_batch(struct store *store, uint64_t extra)
            (entry = index_oldest(&store->index)))
         take_oldest(store, eviction, entry);
     store->leaving += eviction->bytes;
-    store->counters.evicted += eviction->count;
-    store->counters.evicted_bytes += eviction->bytes;
+    store_count(store, NUMBER_EVICTED, eviction->count);
+    store_count(store, NUMBER_EVICTED_BYTES, eviction->bytes);
     return eviction;
 }
 

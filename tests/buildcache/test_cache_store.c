@@ -289,6 +289,50 @@ Test(cache_store, no_wrong_byte_is_served)
     temp_dir_remove(dir);
 }
 
+/* The number in the line of `rpdctl metrics` that begins so. */
+static long metric(const char *dir, const char *name)
+{
+    struct process *rpdctl = process_start(&(struct process_options){
+        .argv = ARGS("rpdctl", "metrics", "buildcache"), .runtime_dir = dir});
+    const char *text, *line;
+    long value;
+
+    cr_assert_eq(process_code(process_wait_exit(rpdctl)), 0, "%s", process_stderr(rpdctl));
+    text = textf("\n%s", process_stdout(rpdctl));
+    line = strstr(text, textf("\n%s", name));
+    cr_assert_not_null(line, "%s is not in: %s", name, text);
+    value = strtol(strrchr(textf("%.*s", (int)strcspn(line + 1, "\n"), line + 1), ' '), NULL, 10);
+    process_free(rpdctl);
+    return value;
+}
+
+Test(cache_store, it_counts_what_it_does)
+{
+    const char *dir = temp_dir_make();
+    struct process *rpd = start(dir, ", \"max_object\": 1000000");
+
+    cr_assert_eq(scene_put(dir, "/small", "hello", 5), 200);
+    cr_assert_eq(scene_put(dir, "/large", scene_bytes(1, 200000), 200000), 200);
+    cr_assert_eq(scene_put(dir, "/larger", scene_bytes(1, 1000001), 1000001), 413);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(is_hit(dir, "/small", "hello", 5));
+        cr_assert(is_hit(dir, "/large", scene_bytes(1, 200000), 200000));
+        cr_assert(!is_hit(dir, "/none", "", 0));
+    }
+    cr_expect_eq(metric(dir, "buildcache_hits_total{service=\"buildcache\",tier=\"memory\"}"), 2);
+    cr_expect_eq(metric(dir, "buildcache_hits_total{service=\"buildcache\",tier=\"disk\"}"), 4);
+    cr_expect_eq(metric(dir, "buildcache_misses_total"), 3);
+    cr_expect_eq(metric(dir, "buildcache_stored_total"), 2);
+    cr_expect_eq(metric(dir, "buildcache_not_stored_total"), 1);
+    cr_expect_eq(metric(dir, "buildcache_written_bytes_total"), 200005);
+    cr_expect_eq(metric(dir, "buildcache_read_bytes_total{service=\"buildcache\",tier=\"disk\"}"),
+                 600005);
+    cr_expect_eq(metric(dir, "buildcache_objects"), 2);
+    cr_expect_eq(metric(dir, "buildcache_size_bytes"), 4096 + 200704);
+    stop(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(cache_store, a_directory_has_one_owner)
 {
     const char *dir = temp_dir_make();
