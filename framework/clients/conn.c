@@ -556,7 +556,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     conn_turn_take(&conn->group->loop->turns, &conn->turn);
 }
 
-static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
+static struct rpd_conn *make_conn(struct conn_group *group, int take_fd,
+                                  const struct rpd_listener *listener)
 {
     struct event_base *base = group->loop->base;
     struct rpd_conn *conn = calloc(1, sizeof *conn);
@@ -566,6 +567,7 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
         return NULL;
     }
     conn->group = group;
+    conn->listener = listener;
     conn->peer = group->limits->buffer_bytes_per_peer > 0 ? places_peer(group->places, take_fd)
                                                           : NULL;
     conn->fd = take_fd;
@@ -577,9 +579,9 @@ static struct rpd_conn *make_conn(struct conn_group *group, int take_fd)
     return conn;
 }
 
-void conn_open(struct conn_group *group, int take_fd)
+void conn_open(struct conn_group *group, int take_fd, const struct rpd_listener *listener)
 {
-    struct rpd_conn *conn = make_conn(group, take_fd);
+    struct rpd_conn *conn = make_conn(group, take_fd, listener);
 
     if (!conn)
         return;
@@ -601,9 +603,9 @@ bool conn_is_busy_answer(conn_code code)
     return code == (conn_code)answer_busy;
 }
 
-void conn_refuse(struct conn_group *group, int take_fd)
+void conn_refuse(struct conn_group *group, int take_fd, const struct rpd_listener *listener)
 {
-    struct rpd_conn *conn = make_conn(group, take_fd);
+    struct rpd_conn *conn = make_conn(group, take_fd, listener);
 
     if (!conn)
         return;

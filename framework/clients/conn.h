@@ -23,10 +23,10 @@ void conn_group_finish(struct conn_group *group);
 
 /* [loop] Takes in a client that has a place: on_connect, then on_data as bytes come. Closes the
  * client if there is no memory. */
-void conn_open(struct conn_group *group, int take_fd);
+void conn_open(struct conn_group *group, int take_fd, const struct rpd_listener *listener);
 
 /* [loop] Takes in a client only to give it the busy answer. */
-void conn_refuse(struct conn_group *group, int take_fd);
+void conn_refuse(struct conn_group *group, int take_fd, const struct rpd_listener *listener);
 
 /* [loop] Whether this is the callback that gives the busy answer. */
 typedef void (*conn_code)(void);

@@ -103,6 +103,12 @@ struct rpd_service *rpd_conn_service(const struct rpd_conn *conn)
     return conn->group->service;
 }
 
+const struct rpd_listener *rpd_conn_listener(const struct rpd_conn *conn)
+{
+    loop_only_warns();
+    return conn->listener;
+}
+
 int rpd_conn_fd(const struct rpd_conn *conn)
 {
     loop_only_warns();

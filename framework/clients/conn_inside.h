@@ -34,6 +34,7 @@ struct rpd_conn {
     struct conn_clock clock; /* first: conn_clock.c knows only this */
     struct conn_turn turn;
     struct conn_group *group;
+    const struct rpd_listener *listener; /* that it came from */
     int fd;
     unsigned keeps;         /* the backend's */
     unsigned works;         /* what is under way for it: jobs, a body, a file that is made ready */

@@ -65,7 +65,7 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
 
     PROBE2(admitted, service->name, take_fd);
     if (!attachment->accept) {
-        conn_open(&service->conns, take_fd);
+        conn_open(&service->conns, take_fd, &attachment->listener);
         return;
     }
     places_give(&service->places, take_fd);
@@ -84,7 +84,7 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
     PROBE2(accepted, service->name, take_fd);
     if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
-        conn_refuse(&service->conns, take_fd);
+        conn_refuse(&service->conns, take_fd, &attachment->listener);
         return;
     }
     if (!service->hold.open)
@@ -244,7 +244,7 @@ static void admit_passed(void *arg, int take_fd, const struct sockaddr *peer, so
         return;
     if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
-        conn_refuse(&service->conns, take_fd);
+        conn_refuse(&service->conns, take_fd, &attachment->listener);
         return;
     }
     admit(arg, take_fd, peer, peer_length);

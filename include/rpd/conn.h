@@ -61,6 +61,7 @@ RPD_BEGIN
 /* One client. rpd owns it: it is valid until on_close returns, or until the
  * last rpd_conn_release() if that is later. */
 struct rpd_conn;
+struct rpd_listener; /* see service.h */
 
 /* [loop] The input that has come and has not been consumed. Valid until the callback returns. It is
  * empty while too much output waits, and when on_data has consumed some input and its slice is used
@@ -134,6 +135,10 @@ RPD_API void rpd_conn_set_data(struct rpd_conn *conn, void *data);
 RPD_API void *rpd_conn_data(const struct rpd_conn *conn);
 
 RPD_API struct rpd_service *rpd_conn_service(const struct rpd_conn *conn);
+
+/* [loop] The listener that the client has connected to, for a service that speaks one protocol at
+ * one endpoint and another at the next: see rpd_listener_text(). */
+RPD_API const struct rpd_listener *rpd_conn_listener(const struct rpd_conn *conn);
 
 /* [loop] For getpeername() and getsockopt(). Never read, write or close it. */
 RPD_API int rpd_conn_fd(const struct rpd_conn *conn);

@@ -116,6 +116,8 @@ Test(jobs, who_a_client_is)
     ask_for(&server, fd, "peer", textf("%d %d %d ''", getuid(), getgid(), getpid()));
     cr_assert_eq(getsockname(tcp, (struct sockaddr *)&address, &length), 0);
     ask_for(&server, tcp, "peer", textf("-1 -1 -1 '127.0.0.1:%d'", ntohs(address.sin_port)));
+    ask_for(&server, fd, "listener", server.endpoint);
+    ask_for(&server, tcp, "listener", server.tcp);
     ask_for(&server, fd, "room", textf("%d", 256 * 1024));
     ask_for(&server, fd, "data", "set by claim");
     close(fd);

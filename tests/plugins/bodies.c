@@ -14,7 +14,7 @@
  * beside as many of another post N                  a job that posts so often; its done is answered
  * with how many came thread-post N           likewise, by a thread of the plugin's own timer MS
  * "late" by how many ms it came, or "EARLY" cancel                  a timer that is cancelled
- * beside one that is not peer, room, data, part  what rpd_conn_peer() and so on say; what on_part
+ * beside one that is not peer, listener, room, data, part  what rpd_conn_peer() and so on say; what on_part
  * was told stop WHY                rpd_stop(), twice thread                  [loop] functions on a
  * worker: what they return
  *
@@ -550,6 +550,8 @@ static void do_as_told(struct rpd_conn *conn, const char *line)
     } else if (strcmp(line, "cancel") == 0) {
         rpd_timer_cancel(rpd_timer(service, 1, never, NULL));
         start_timer(conn, 20);
+    } else if (strcmp(line, "listener") == 0) {
+        rpd_conn_printf(conn, "%s\n", rpd_listener_text(rpd_conn_listener(conn)));
     } else if (strcmp(line, "peer") == 0) {
         describe_peer(conn);
     } else if (strcmp(line, "room") == 0) {

@@ -187,7 +187,7 @@ static void connect_client(void)
                                 .owner = {.service = "test", .plugin = "test"}};
     conn_group_init(&group, &loop);
     cr_assert_eq(places_take(&places, server, &unnamed, sizeof unnamed.sa_family), 0);
-    conn_open(&group, server);
+    conn_open(&group, server, NULL);
     cr_assert_not_null(conn);
 }
 

@@ -167,7 +167,7 @@ Test(no_memory, of_a_connection)
 {
     cr_assert_eq(take_place(), 0);
     allowed = 0;
-    conn_open(&group, fds[1]);
+    conn_open(&group, fds[1], NULL);
     assert_closed();
 }
 

@@ -24,6 +24,10 @@ install(TARGETS librpd-client EXPORT rpdTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS echo kv LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
+if(TARGET buildcache)
+  install(TARGETS buildcache LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
+  install(TARGETS ccache-storage-rpd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
+endif()
 install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h PATTERN *.hpp)
 
 # ---- for find_package(rpd) and pkg-config ------------------------------------------

@@ -1,0 +1,47 @@
+/* The numbers that a buildcache declares. See numbers.h. */
+#include "numbers.h"
+
+const struct rpd_metric numbers_table[] = {
+    [NUMBER_HITS_MEMORY] = RPD_COUNTER_OF("buildcache_hits", "tier=memory", "",
+                                          "Objects that were asked for and found"),
+    [NUMBER_HITS_DISK] = RPD_COUNTER_OF("buildcache_hits", "tier=disk", "",
+                                        "Objects that were asked for and found"),
+    [NUMBER_MISSES] = RPD_COUNTER("buildcache_misses", "",
+                                  "Objects that were asked for and not found"),
+    [NUMBER_READ_MEMORY] = RPD_COUNTER_OF("buildcache_read", "tier=memory", "bytes",
+                                          "Bytes of objects that clients were sent"),
+    [NUMBER_READ_DISK] = RPD_COUNTER_OF("buildcache_read", "tier=disk", "bytes",
+                                        "Bytes of objects that clients were sent"),
+    [NUMBER_STORED] = RPD_COUNTER("buildcache_stored", "", "Objects that were stored"),
+    [NUMBER_NOT_STORED] = RPD_COUNTER("buildcache_not_stored", "",
+                                      "Puts that were refused, failed or were not complete"),
+    [NUMBER_WRITTEN] = RPD_COUNTER("buildcache_written", "bytes",
+                                   "Bytes of objects that were stored"),
+    [NUMBER_REMOVED] = RPD_COUNTER("buildcache_removed", "", "Objects that a client removed"),
+    [NUMBER_EVICTED] = RPD_COUNTER("buildcache_evicted", "", "Objects that made room for others"),
+    [NUMBER_EVICTED_BYTES] = RPD_COUNTER("buildcache_evicted_size", "bytes",
+                                         "Bytes of disk that evictions have freed"),
+    [NUMBER_DAMAGED] = RPD_COUNTER("buildcache_damaged", "",
+                                   "Objects whose checksum was wrong, and that were removed"),
+    [NUMBER_DISK_ERRORS] = RPD_COUNTER("buildcache_disk_errors", "",
+                                       "Reads and writes that failed, a full disk included"),
+    [NUMBER_REFUSED] = RPD_COUNTER("buildcache_refused", "",
+                                   "HTTP requests that were malformed or not allowed"),
+    [NUMBER_OBJECTS] = RPD_GAUGE("buildcache_objects", "", "Objects that are known of"),
+    [NUMBER_OBJECT_BYTES] = RPD_GAUGE("buildcache_size", "bytes",
+                                      "Bytes of disk that the known objects take"),
+    [NUMBER_MEMORY_BYTES] = RPD_GAUGE("buildcache_memory", "bytes",
+                                      "Bytes of the objects in memory"),
+    [NUMBER_RESERVED] = RPD_GAUGE("buildcache_reserved", "bytes",
+                                  "Bytes of disk that puts under way may still take"),
+    [NUMBER_GET_TIME] = RPD_HISTOGRAM_OF(
+        "buildcache_request", "kind=get", "us",
+        "From a request until its answer is handed to the kernel or its file begins"),
+    [NUMBER_PUT_TIME] = RPD_HISTOGRAM_OF(
+        "buildcache_request", "kind=put", "us",
+        "From a request until its answer is handed to the kernel or its file begins"),
+    [NUMBER_REMOVE_TIME] = RPD_HISTOGRAM_OF(
+        "buildcache_request", "kind=remove", "us",
+        "From a request until its answer is handed to the kernel or its file begins"),
+    RPD_METRICS_END,
+};
