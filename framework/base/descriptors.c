@@ -80,7 +80,7 @@ bool descriptors_have(const struct descriptors *list, int fd)
     return find(list, fd) != NULL;
 }
 
-/* /proc lists them in ascending order: to close the one that was listed skips none. */
+/* /proc lists descriptors in ascending order, so closing the current one skips none. */
 static bool close_listed(unsigned first, unsigned last)
 {
     DIR *directory = opendir("/proc/self/fd");
@@ -109,7 +109,7 @@ void descriptors_close(unsigned first, unsigned last)
         close((int)fd);
 }
 
-/* The kernel has no call for it; the table grows for the highest number in use. */
+/* The kernel has no call for this. Its table grows to fit the highest number in use. */
 void descriptors_make_room(unsigned count)
 {
     struct rlimit limit;
@@ -124,7 +124,7 @@ void descriptors_make_room(unsigned count)
         close(highest);
 }
 
-/* Of one that is gone only the kind is known. */
+/* Only the kind of a closed descriptor is known. */
 static const char *kind_of(mode_t mode)
 {
     return S_ISSOCK(mode)   ? "a socket"

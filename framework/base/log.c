@@ -56,7 +56,7 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         const size_t size = safe_text_character(from, &is_control);
 
         is_control |= format == LOG_JSON && size == 1 && byte >= 0x80; /* JSON is UTF-8 */
-        if (is_control) /* of two bytes, the second is its number */
+        if (is_control) /* a two-byte character's number is its second byte */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
                                      (unsigned char)from[size - 1]);
@@ -115,7 +115,7 @@ static enum output_priority priority_of(enum rpd_log_level level)
     return (unsigned)level < 4 ? priorities[level] : OUTPUT_INFO;
 }
 
-/* What does not fit is dropped, and counted. */
+/* A line that does not fit is dropped and counted. */
 static void write_or_drop(enum rpd_log_level level, const char *line, size_t size)
 {
     static atomic_uint dropped;
@@ -144,7 +144,7 @@ static void write_message(enum rpd_log_level level, const char *subject, const c
     write_or_drop(level, line, size);
 }
 
-/* Why the daemon ends must be seen, whatever else was. */
+/* The reason why the daemon ends must be seen, however much else was logged. */
 static bool is_limited(enum rpd_log_level level, const char *subject)
 {
     return log_state.limit.a_second > 0 && (subject || level != RPD_LOG_ERROR);

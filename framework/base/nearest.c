@@ -1,4 +1,4 @@
-/* Edit distance: letters missing, added, changed, or two that changed places. */
+/* Edit distance: letters missing, added or changed, or two that changed places. */
 #include "base/nearest.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Lines to stderr. See output.h.
  *
- * stderr's own descriptor is left as it is: whether it blocks is a property that
- * it shares with the shell that started us. A pipe is opened a second time. */
+ * stderr's own descriptor is not changed: the shell that started rpd shares its O_NONBLOCK flag. A
+ * pipe is opened a second time. */
 #include "base/output.h"
 
 #include <errno.h>
@@ -18,21 +18,22 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A description of the same pipe that does not block; -1: none. */
+/* A second, non-blocking description of the same pipe; -1: none. */
 static atomic_int output_pipe = -1;
 
 /* Set before other threads exist: */
 static bool is_journal; /* lines begin with their priority */
-static bool is_file;    /* and text lines with the time */
+static bool is_file;    /* text lines begin with the time */
 
-/* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
+/* The offset of local time, in seconds east of Greenwich. A signal handler must not call
+ * localtime_r(). */
 static atomic_long zone_offset_s;
 static atomic_bool keeps_zone;
 
 /* ---- where lines go ---------------------------------------------------------- */
 
-/* systemd names the socket that it made stderr: a process that has put something else there since
- * then does not get priorities. */
+/* systemd names the socket that it made stderr. A process that has redirected stderr since then
+ * gets no priorities. */
 static bool is_the_journal(const struct stat *status)
 {
     const char *text = getenv("JOURNAL_STREAM");
@@ -90,7 +91,7 @@ static void put_number(char **at, unsigned number, int digits)
     *at += digits;
 }
 
-/* The calendar's date of a day since 1970, without a library. */
+/* The calendar date of a day since 1970, without a library. */
 static void put_date(char **at, long days)
 {
     const long shifted = days + 719468; /* since 1 March of the year 0 */
