@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 enum {
-    REQUEST_MAX = 4096,      /* bytes of a line */
-    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
-    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read */
+    REQUEST_MAX = 4096,      /* bytes of a request line */
+    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread */
+    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read its
+                              * answers */
 };
 
 struct control_client {
@@ -24,7 +25,7 @@ struct control_client {
     int fd;
     struct event readable, writable, again, deadline;
     bool watches;
-    bool is_leaving; /* what is left to send is sent, and it is closed */
+    bool is_leaving; /* the remaining output is sent, then the client is closed */
     char request[REQUEST_MAX];
     size_t used;
     struct buffer output;
@@ -55,7 +56,7 @@ static void close_client(struct control_client *client)
 
 /* ---- what it is sent ---------------------------------------------------------------------- */
 
-/* The time runs from the last request or answer that was complete. */
+/* The deadline is counted from the last complete request or answer. */
 static int set_deadline(struct control_client *client, bool something_is_complete)
 {
     static const struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -67,7 +68,7 @@ static int set_deadline(struct control_client *client, bool something_is_complet
     return 0;
 }
 
-/* Sends what can be sent. False: it is gone. */
+/* Sends as much as the kernel takes. False: the client is closed. */
 static bool flush(struct control_client *client)
 {
     struct buffer *output = &client->output;
@@ -84,7 +85,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* That it has left shows in send(), too. */
+        /* send() also reports that the client has left. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;
@@ -97,7 +98,7 @@ static bool flush(struct control_client *client)
     return true;
 }
 
-/* Takes the line. False: the client is gone. */
+/* Takes the line. False: the client is closed. */
 static bool send_line(struct control_client *client, char *take_line)
 {
     const bool failed = !take_line ||
@@ -125,9 +126,9 @@ static const char *end_of_request(const struct control_client *client)
     return memchr(client->request, '\n', client->used);
 }
 
-/* What is there already comes in the next turn of the loop: a client that asks much at once
- * shall not be in the way of a service's clients. Nothing is read before the last answer has
- * been taken. */
+/* Requests that are already here are answered in the next turn of the loop: a control client with
+ * many requests must not delay a service's clients. Nothing is read before the last answer has been
+ * sent. */
 static int wait_for_more(struct control_client *client)
 {
     static const struct timeval now;
@@ -140,7 +141,7 @@ static int wait_for_more(struct control_client *client)
     return event_add(&client->again, &now);
 }
 
-/* Answers the first request that is there, if it is whole. */
+/* Answers the first request, if all of it is here. */
 static void answer_requests(struct control_client *client)
 {
     const char *end = end_of_request(client);

@@ -45,7 +45,7 @@ char *control_refusal(const char *why)
     return refuse(NULL, why);
 }
 
-/* A text of a plugin's, which may not be UTF-8. */
+/* A text of a plugin's may not be UTF-8. */
 static json_t *text_of(const char *text)
 {
     json_t *result = json_string(text);
@@ -100,7 +100,7 @@ static json_t *clients_of(const struct rpd_state_page *page)
                      (json_int_t)page->clients_accepted);
 }
 
-/* What its state page shows, but of now. */
+/* What the state page shows, updated now. */
 static json_t *status_of(struct rpd_service *service)
 {
     struct rpd_state_page page;
