@@ -1,6 +1,5 @@
-/* jansson, as librpd uses it: loaded when a configuration file is read, else once
- * the endpoints are up (late_library.h). The names below stand for the entries of
- * the table. */
+/* jansson, as librpd uses it: loaded when a configuration file is read, otherwise once the
+ * endpoints are up (late_library.h). The names below stand for the entries of the table. */
 #ifndef FRAMEWORK_LIBJANSSON_H
 #define FRAMEWORK_LIBJANSSON_H
 
@@ -27,7 +26,7 @@ struct libjansson {
 
 extern struct libjansson libjansson;
 
-/* [start] Before any of them is called. */
+/* [start] Call this before any of the functions. */
 int libjansson_load(struct error *error);
 
 /* [start] late_library_lend(): the library's name, or NULL. */
