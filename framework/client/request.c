@@ -182,7 +182,7 @@ int client_is_not_there(struct client_request *request, int ran)
         return -1;
     }
     client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                "client: %s: is not there once %s runs; has that a service of this name?",
+                "client: %s: is still not there after rpdctl ensure %s; does that file name it?",
                 request->service, request->config);
     errno = ENOENT;
     return -1;
