@@ -403,8 +403,7 @@ void provoke_after_reset(struct stage *stage, const char *variant)
                  process_stderr(stage->rpd));
 }
 
-/* ---- row 37: splits ----------------------------------------------------------------------------
- */
+/* ---- row 37: splits ------------------------------------------------------------------------- */
 
 static const char sentence[] = "split me at every offset\r\nand\n\nagain, and then the end\n";
 static const char echoed[] = "split me at every offset\nand\n\nagain, and then the end\n";

@@ -104,8 +104,7 @@ void provoke_forgery(struct stage *stage, const char *variant)
         unlink(textf("%s/forged.%s", stage->run, *name));
 }
 
-/* ---- row 56: seen from elsewhere --------------------------------------------------------------
- */
+/* ---- row 56: seen from elsewhere ------------------------------------------------------------ */
 
 static const char *const pid_namespace[] = {PID_NAMESPACE, NULL};
 static const char *const time_namespace[] = {TIME_NAMESPACE, NULL};
@@ -181,8 +180,7 @@ void provoke_elsewhere(struct stage *stage, const char *variant)
     unlink(textf("%s/boot_id", stage->dir));
 }
 
-/* ---- row 57: denied calls -----------------------------------------------------------------------
- */
+/* ---- row 57: denied calls ------------------------------------------------------------------- */
 
 /* The daemon is denied it from its start on (setup.denied), and so is rpdctl. */
 void provoke_denied(struct stage *stage, const char *variant)

@@ -318,8 +318,7 @@ static void assert_unharmed(const struct crowd *crowd, const struct scene *scene
     cr_assert_gt(crowd->greeted, 0);
 }
 
-/* ---- the runner is killed again and again ------------------------------------------------------
- */
+/* ---- the runner is killed again and again --------------------------------------------------- */
 
 static int compare_times(const void *a, const void *b)
 {

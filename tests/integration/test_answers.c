@@ -327,8 +327,7 @@ Test(answers, the_numbers_of_a_load_that_is_over_are_its_last)
     temp_dir_remove(dir);
 }
 
-/* ---- check and describe -----------------------------------------------------------------------
- */
+/* ---- check and describe --------------------------------------------------------------------- */
 
 Test(answers, check_shows_why_a_load_fails)
 {
@@ -356,8 +355,7 @@ Test(answers, ranges_are_written_as_people_write_them)
     temp_dir_remove(dir);
 }
 
-/* ---- what is printed ---------------------------------------------------------------------------
- */
+/* ---- what is printed ------------------------------------------------------------------------ */
 
 Test(answers, secrets_are_not_printed)
 {

@@ -481,8 +481,7 @@ Test(control, another_user_is_closed_unheard)
     end_warm(&warm);
 }
 
-/* ---- what else may go wrong ---------------------------------------------------------------------
- */
+/* ---- what else may go wrong ----------------------------------------------------------------- */
 
 /* The answer comes when the loop turns, and not before: that is what it is for. */
 Test(control, a_blocked_loop_is_late)

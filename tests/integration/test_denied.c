@@ -137,8 +137,7 @@ Test(denied, descriptors_of_a_caller_of_ensure)
     temp_dir_remove(dir);
 }
 
-/* ---- close_range ------------------------------------------------------------------------------
- */
+/* ---- close_range ---------------------------------------------------------------------------- */
 
 static bool has_descriptor(const struct process *process, int fd)
 {
@@ -163,8 +162,7 @@ Test(denied, descriptors_are_closed_one_by_one)
     temp_dir_remove(dir);
 }
 
-/* ---- accept4 ------------------------------------------------------------------------------------
- */
+/* ---- accept4 -------------------------------------------------------------------------------- */
 
 /* Of a descriptor of the daemon's that is a socket, and was not there before; -1: there is none. */
 static long flags_of_new_socket(const struct process *process, const bool *was_there, int count)
@@ -206,8 +204,7 @@ Test(denied, accepted_clients_are_as_with_accept4)
     temp_dir_remove(dir);
 }
 
-/* ---- inotify ------------------------------------------------------------------------------------
- */
+/* ---- inotify -------------------------------------------------------------------------------- */
 
 Test(denied, what_is_removed_comes_back_without_inotify)
 {

@@ -833,8 +833,7 @@ Test(ensure, a_differing_configuration_is_warned_of)
     leave(&scene);
 }
 
-/* ---- callers that do not stay ------------------------------------------------------------------
- */
+/* ---- callers that do not stay --------------------------------------------------------------- */
 
 Test(ensure, gives_up_when_told_to)
 {
@@ -867,8 +866,7 @@ Test(ensure, a_killed_caller_stops_nothing)
     leave(&scene);
 }
 
-/* ---- others meanwhile ----------------------------------------------------------------------
- */
+/* ---- others meanwhile ----------------------------------------------------------------------- */
 
 static void write_history(const struct scene *scene, const char *line)
 {
@@ -1056,8 +1054,7 @@ Test(ensure, the_failure_of_another_configuration_is_not_ours)
     leave(&scene);
 }
 
-/* ---- the command line -------------------------------------------------------------------------
- */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 struct usage {
     const char *arguments[6], *says;

@@ -341,8 +341,7 @@ Test(manager, hears_what_a_backend_cannot_do)
     temp_dir_remove(dir);
 }
 
-/* ---- its journal ------------------------------------------------------------------------------
- */
+/* ---- its journal ---------------------------------------------------------------------------- */
 
 /* rpd whose stderr is what JOURNAL_STREAM says: a pipe does as well as systemd's socket. */
 static struct process *start_in_journal(const char *dir, const char *stream, const char *config)
@@ -499,8 +498,7 @@ Test(manager, with_a_file_gets_the_time_of_json_once)
     temp_dir_remove(dir);
 }
 
-/* ---- who sent a signal -------------------------------------------------------------------------
- */
+/* ---- who sent a signal ---------------------------------------------------------------------- */
 
 Test(manager, is_named_when_it_sends_a_signal)
 {

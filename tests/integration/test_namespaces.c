@@ -135,8 +135,7 @@ static void assert_elsewhere(const struct scene *scene, const char *const *place
     assert_serves(scene);
 }
 
-/* ---- pid namespaces ---------------------------------------------------------------------------
- */
+/* ---- pid namespaces ------------------------------------------------------------------------- */
 
 /* What stop says can be done from here: "kill PID". */
 static void do_as_told(const char *said)

@@ -185,8 +185,7 @@ Test(other_users, a_member_of_the_sockets_group_connects)
     temp_dir_remove(place.dir);
 }
 
-/* ---- starting and ending ----------------------------------------------------------------------
- */
+/* ---- starting and ending -------------------------------------------------------------------- */
 
 Test(other_users, root_ends_a_users_service)
 {
@@ -226,8 +225,7 @@ Test(other_users, ensure_finds_a_users_service_and_starts_none)
     temp_dir_remove(place.dir);
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
- */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 Test(other_users, status_of_all_users)
 {

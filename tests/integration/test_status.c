@@ -238,8 +238,7 @@ Test(status, a_page_of_another_boot_is_of_a_dead_one_if_its_lock_is_free)
     assert_has(RPDCTL_ON(run, "status").out, "before this machine was started");
 }
 
-/* ---- what is wrong with it ---------------------------------------------------------------------
- */
+/* ---- what is wrong with it ------------------------------------------------------------------ */
 
 Test(status, a_suspended_process_is_stalled)
 {

@@ -357,8 +357,7 @@ Test(stop, spares_a_process_that_got_the_pid)
     temp_dir_remove(dir);
 }
 
-/* ---- the command line ---------------------------------------------------------------------------
- */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 Test(stop, refuses_a_wrong_command_line)
 {

@@ -329,8 +329,7 @@ Test(bounds, large_values_are_moved_or_go_in_steps)
     finish(&scene);
 }
 
-/* ---- what a client reads, and what it announces ------------------------------------------------
- */
+/* ---- what a client reads, and what it announces --------------------------------------------- */
 
 /* A hundred answers, of which a batch has more than may wait for a client. */
 Test(bounds, a_client_that_reads_gets_all_its_answers)

@@ -97,8 +97,7 @@ static void set(const struct scene *scene, const char *key, long long ttl_ms)
     assert_is(scene_ask(scene->fd, "SET %s value PX %lld", key, ttl_ms), "+OK");
 }
 
-/* ---- tests ------------------------------------------------------------------------------------
- */
+/* ---- tests ---------------------------------------------------------------------------------- */
 
 Test(clock, a_step_changes_no_time_to_live)
 {

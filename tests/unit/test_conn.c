@@ -228,8 +228,7 @@ static void take(size_t bytes)
     cr_assert_eq(room, 0);
 }
 
-/* ---- output that waits ------------------------------------------------------------------------
- */
+/* ---- output that waits ---------------------------------------------------------------------- */
 
 /* A client is read up to high bytes of output, and again below low. */
 static void assert_read_between(size_t high, size_t low)
@@ -328,8 +327,7 @@ Test(conn, output_beyond_its_limit_closes)
     cr_assert_eq(group.cut, 1);
 }
 
-/* ---- input that waits --------------------------------------------------------------------------
- */
+/* ---- input that waits ----------------------------------------------------------------------- */
 
 Test(conn, input_beyond_its_limit_closes)
 {
