@@ -23,8 +23,8 @@ static const struct left_out {
     {"build/tests/bench/", "measures for minutes: tests/run runs it"},
 };
 
-/* Blocks that need something before or behind them, or that run until they are stopped: how they
- * begin. The others need nothing. */
+/* Blocks that need commands before or after them, or that run until they are stopped: how they
+ * begin. The other blocks need nothing. */
 static const struct scene {
     const char *begins, *before, *behind;
     bool is_daemon; /* the last line starts a daemon in the foreground */

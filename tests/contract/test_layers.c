@@ -159,7 +159,7 @@ static void read_source(struct graph *graph, const char *root, const char *path)
     }
 }
 
-/* All sources below root but the texts that others get: rpdctl's templates. */
+/* All sources below root, except rpdctl's templates, which are texts for users. */
 static struct graph *read_graph(const char *root)
 {
     char *paths[] = {(char *)(uintptr_t)root, NULL};

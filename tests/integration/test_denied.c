@@ -242,8 +242,7 @@ Test(denied, a_directory_is_waited_for_without_inotify)
     temp_dir_remove(dir);
 }
 
-/* ---- locks
- * ---------------------------------------------------------------------------------------- */
+/* ---- locks ---------------------------------------------------------------------------------- */
 
 Test(denied, without_locks_one_line_names_the_call)
 {
@@ -264,8 +263,7 @@ Test(denied, without_locks_one_line_names_the_call)
     temp_dir_remove(dir);
 }
 
-/* ---- accept
- * ------------------------------------------------------------------------------------------ */
+/* ---- accept --------------------------------------------------------------------------------- */
 
 /* An error that stays: a pause that grows, one line, and no processor is burnt. */
 Test(denied, an_error_of_accept_that_persists)

@@ -234,8 +234,7 @@ Test(namespaces, a_start_removes_what_a_dead_one_left_elsewhere)
     end_scene(&scene);
 }
 
-/* ---- time, boot id, /proc
- * ------------------------------------------------------------------------ */
+/* ---- time, boot id, /proc ------------------------------------------------------------------- */
 
 Test(namespaces, an_observer_in_another_time_namespace)
 {
@@ -339,8 +338,7 @@ Test(namespaces, an_observer_from_whom_other_users_are_hidden)
     end_scene(&scene);
 }
 
-/* ---- what hides no process
- * -------------------------------------------------------------------------- */
+/* ---- what hides no process ------------------------------------------------------------------ */
 
 static void assert_as_ever(const struct scene *scene, const char *const *place)
 {
@@ -378,8 +376,7 @@ Test(namespaces, a_user_namespace_hides_no_process)
     end_scene(&scene);
 }
 
-/* ---- owners that an id map lacks
- * ------------------------------------------------------------------------ */
+/* ---- owners that an id map lacks ------------------------------------------------------------ */
 
 /* As a user, in a user namespace that has this user alone: root is not in it. */
 #define USER_ALONE                                                                                 \

@@ -311,8 +311,7 @@ Test(other_users, a_directory_that_is_closed_to_us)
     temp_dir_remove(place.dir);
 }
 
-/* ---- rpdctl -d
- * ----------------------------------------------------------------------------------- */
+/* ---- rpdctl -d ------------------------------------------------------------------------------ */
 
 Test(other_users, the_directory_of_one_command)
 {

@@ -332,8 +332,7 @@ Test(status, what_a_record_says_does_not_reach_a_terminal_raw)
     close(lock);
 }
 
-/* ---- on a terminal
- * -------------------------------------------------------------------------------- */
+/* ---- on a terminal -------------------------------------------------------------------------- */
 
 static struct terminal open_terminal(const char *dir, const char *run, const char *arguments)
 {
@@ -413,8 +412,7 @@ Test(watch, follows_the_service_and_the_size_of_the_window)
     temp_dir_remove(dir);
 }
 
-/* ---- the command line
- * -------------------------------------------------------------------------------- */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 Test(status, refuses_a_wrong_command_line)
 {

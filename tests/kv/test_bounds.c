@@ -372,8 +372,7 @@ Test(bounds, a_value_that_may_not_come_is_refused_when_it_is_announced)
     finish(&scene);
 }
 
-/* ---- memory
- * -------------------------------------------------------------------------------------- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 static void send_class(int fd, const char *command, int class, int count, int keeps_each, int size)
 {
