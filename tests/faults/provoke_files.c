@@ -31,8 +31,8 @@ static const char *directory_of(const struct stage *stage, const char *variant)
     return strncmp(variant, "run", 3) == 0 ? stage->run : stage->ep;
 }
 
-/* By one rename, so that the daemon cannot put a file in the way. Who says "removed" does not make
- * it again. */
+/* The directory goes by one rename, so that the daemon cannot create a file in between. Unless the
+ * variant says "removed", the test makes the directory again. */
 void provoke_lost_directory(struct stage *stage, const char *variant)
 {
     const char *path = directory_of(stage, variant), *old = textf("%s.old", path);
