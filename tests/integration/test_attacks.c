@@ -455,7 +455,7 @@ Test(attacks, interrupted_twice_and_nobody_reads)
     close(fd);
 }
 
-/* Only a reader can open it this way: the waiting part of the load. */
+/* Such an open succeeds only if there is a reader: the part of the load that waits there. */
 static bool has_reader(const char *fifo)
 {
     const int fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
@@ -594,7 +594,7 @@ Test(attacks, long_name_of_a_live_foreigner)
     struct stat before = {0}, after = {0};
     stat(path, &before);
     struct process *rpd = RPD_START(runtime_dir, "echo.so", "-l", textf("unix:%s", path));
-    const int bound = process_wait_bound(rpd); /* the notification must not come */
+    const int bound = process_wait_bound(rpd); /* rpd must not bind the path */
     const int code = process_code(bound == 0 ? process_stop(rpd) : process_wait_exit(rpd));
     const bool connectable = is_connectable(textf("unix:%s", path));
     stat(path, &after);

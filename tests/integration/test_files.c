@@ -133,7 +133,7 @@ Test(files, directory_is_locked_after_a_move)
     end_scene(&scene);
 }
 
-/* The real cleaner, which removes everything that is not used. */
+/* The real cleaner, with an age limit of zero. */
 Test(files, systemd_tmpfiles)
 {
     if (geteuid() != 0 || access("/usr/bin/systemd-tmpfiles", X_OK) != 0)
@@ -195,7 +195,7 @@ Test(files, touched_once_an_hour)
             cr_assert_lt(now_ns() - began, 20 * INT64_C(1000000000), "%s is not touched", names[i]);
             process_poll(&scene.rpd, 1, 10000000);
         }
-    /* The file still says since when the lock is held. */
+    /* The file still says since when the lock has been held. */
     cr_assert_eq(fstatat(scene.run_fd, "echo.lock", &signed_at, 0), 0);
     cr_assert_eq(signed_at.st_mtim.tv_sec, long_ago[1].tv_sec);
     end_scene(&scene);
