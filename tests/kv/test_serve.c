@@ -147,8 +147,8 @@ Test(serve, a_client_that_does_not_read_costs_little)
 
 enum { FILLED = 20000, SLOW = 400, BIG = 120000 };
 
-/* How many of A's answers had come when B was answered: each is "*0\r\n". B asks when the
- * first of A's requests, which has a large answer, was answered. */
+/* How many of A's answers had come when B was answered: each is "*0\r\n". B sends its request when
+ * the first of A's, which has a large answer, was answered. */
 static long slow_answers_before(int a, int b)
 {
     static char big[9 + BIG + 2];
