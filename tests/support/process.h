@@ -124,8 +124,8 @@ int process_signal(struct process *process, int signal_number);
 /* Kills the process if it still runs. NULL is allowed. */
 void process_free(struct process *process);
 
-/* For tests with many processes: reads the output of all of them once, and waits for it at most
- * timeout_ns. NULLs are skipped. Returns whether any came. */
+/* For tests with many processes: reads what any of them has written, once, and waits for it at most
+ * timeout_ns. NULLs are skipped. Returns whether there was any output. */
 bool process_poll(struct process *const *list, size_t count, int64_t timeout_ns);
 
 /* The state so far, without waiting and without looking again. */
