@@ -1,25 +1,26 @@
-/* A backend that does what its clients say, of rpd/body.h, rpd/job.h and rpd/service.h. A line is
- * one of
+/* A backend that calls the functions of rpd/body.h, rpd/job.h and rpd/service.h that its clients
+ * name. A line is one of
  *
- *     send NAME OFFSET SIZE   "<", that part of a file in the directory, and ">\n"
+ *     send NAME OFFSET SIZE   answers "<", that part of a file in the directory, and ">\n"
  *     later NAME OFFSET SIZE  likewise, from a timer
- *     leave NAME OFFSET SIZE  likewise, and the connection is aborted before that is over
+ *     leave NAME OFFSET SIZE  likewise, and aborts the connection before that is over
  *     bad HOW                 a call that must fail: its errno
- *     take SIZE HOW           receives a body: to a function that sums it up; HOW: sum, fail, leave
- *                             (it calls pthread_exit()), wait (until the file go is there), finish
- *                             (likewise, and meanwhile the connection is finished; a small body,
- *                             which is taken when all of it has come); or file
- *     job HOW                 answers by a job; HOW: plain, wait, many (ten of them), last
- * (finishes the connection while it runs) queue N                 so many jobs of a serial queue,
- * beside as many of another post N                  a job that posts so often; its done is answered
- * with how many came thread-post N           likewise, by a thread of the plugin's own timer MS
- * "late" by how many ms it came, or "EARLY" cancel                  a timer that is cancelled
- * beside one that is not peer, room, data, part  what rpd_conn_peer() and so on say; what on_part
- * was told stop WHY                rpd_stop(), twice thread                  [loop] functions on a
- * worker: what they return
+ *     take SIZE HOW           receives a body: to a function that sums it up, where HOW is sum,
+ * fail, leave (it calls pthread_exit()), wait (until the file go exists) or finish (likewise, and
+ * meanwhile the connection is finished; a small body, which is taken when all of it has come); or
+ * to a file job HOW                 answers from a job; HOW: plain, wait, many (ten of them), last
+ *                             (finishes the connection while it runs)
+ *     queue N                 N jobs of a serial queue, beside N jobs of another
+ *     post N                  a job that posts N times; its done answers how many arrived
+ *     thread-post N           likewise, from a thread of the plugin's own
+ *     timer MS                answers "late" and by how many ms the timer was late, or "EARLY"
+ *     cancel                  a timer that is cancelled beside one that is not
+ *     peer, room, data, part  the results of rpd_conn_peer() and so on; the last on_part
+ *     stop WHY                calls rpd_stop() twice
+ *     thread                  [loop] functions on a worker: their results
  *
- * What is done without its client is a line on stderr. At the stop it says there whether all that
- * began has ended. */
+ * What happens without a client is a line on stderr. At the stop, a line there says whether all
+ * that began has ended. */
 #include <rpd/backend.h>
 
 #include <errno.h>
@@ -227,7 +228,7 @@ static void take(struct rpd_conn *conn, const char *line)
     }
 }
 
-/* Whether the body of "take SIZE finish" is still to come. */
+/* Whether the body of "take SIZE finish" has not begun yet. */
 static bool lacks_body(const struct rpd_conn *conn)
 {
     const struct rpd_span input = rpd_conn_input(conn);
@@ -434,7 +435,7 @@ static void on_timer(struct rpd_service *service, void *arg)
     const uint64_t passed_ms = now_ms() - op->began_ms;
 
     (void)service;
-    if (passed_ms + 1 < op->size) /* (now_ms() cuts off) */
+    if (passed_ms + 1 < op->size) /* now_ms() truncates */
         rpd_conn_printf(op->conn, "EARLY: %d of %zu\n", (int)passed_ms, op->size);
     else
         rpd_conn_printf(op->conn, "late %d\n", (int)(passed_ms - op->size));

@@ -1,9 +1,9 @@
-/* A state that is loaded in parts whose number is an option. Each part is a
- * number; the state sums them up. Parts end in the reverse of the order in
- * which they were added, so that attach comes in another order.
+/* A state that is loaded in parts; their number is an option. Each part is a number, and the state
+ * adds them up. Parts finish in the reverse of the order in which they were added, so that attach
+ * runs in a different order.
  *
- * on_data answers "COUNT SUM FIRST" to each line; what happens is told on
- * stderr, in lines that begin with "test: ". */
+ * on_data answers "COUNT SUM FIRST" to each line. Events are written to stderr, in lines that begin
+ * with "test: ". */
 #include <rpd/backend.h>
 
 #include <stdatomic.h>
