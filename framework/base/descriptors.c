@@ -71,7 +71,7 @@ size_t descriptors_count(void)
     for (const struct dirent *entry; (entry = readdir(directory));)
         count += entry->d_name[0] != '.';
     closedir(directory);
-    return count > 0 ? count - 1 : 0; /* but for the directory itself */
+    return count > 0 ? count - 1 : 0; /* without the directory itself */
 }
 
 void descriptors_free(struct descriptors *list)

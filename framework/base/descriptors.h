@@ -22,10 +22,10 @@ struct descriptors {
 int descriptors_list(struct descriptors *ret);
 void descriptors_free(struct descriptors *list);
 
-/* [any] How many are open; 0: it cannot be seen. */
+/* [any] How many are open; 0: unknown. */
 size_t descriptors_count(void);
 
-/* [start] Whether this one is in the list, by its number. */
+/* [start] Whether the list has a descriptor with this number. */
 bool descriptors_have(const struct descriptors *list, int fd);
 
 /* [start] Closes all descriptors from first to last: with close_range() or, where a sandbox denies

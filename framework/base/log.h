@@ -25,14 +25,14 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * a_second: how many lines of one cause are written per second in the long run; 0: no limit. */
 void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second);
 
-/* [any] The level of one subject from now on; before that, and where there is no memory for it, it
- * is the level of log_configure(). */
+/* [any] Sets the level of one subject from now on. Until then, or if memory runs out, it has the
+ * level of log_configure(). */
 void log_set_level(const char *subject, enum rpd_log_level level);
 
 /* [any] Whether the subject has a level of its own, and which. */
 bool log_has_level(const char *subject, enum rpd_log_level *ret);
 
-/* From time to time: writes the counts that are due; all: at the end, whatever there is. */
+/* Called from time to time: writes the counts that are due. all: at the end, writes every count. */
 void log_tell_left_out(bool all);
 
 /* Whether there are counts that are not written yet. */
@@ -41,7 +41,7 @@ bool log_owes_left_out(void);
 /* subject: a service's name, or NULL for the daemon itself. */
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)
     RPD_PRINTF(3, 4);
-/* The same of a part of the service's load. */
+/* Likewise, for a part of the service's load. */
 void log_part(enum rpd_log_level level, const char *subject, const char *part, const char *format,
               ...) RPD_PRINTF(4, 5);
 void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)

@@ -25,10 +25,10 @@ static atomic_int output_pipe = -1;
 
 /* Set before other threads exist: */
 static bool is_journal;       /* lines begin with their priority */
-static bool is_file;          /* and text lines with the time */
+static bool is_file;          /* text lines begin with the time */
 static bool is_native;        /* lines are the journal's datagrams */
-static bool has_time;         /* lines have theirs */
-static const char *file_path; /* of our own log; NULL: it is none */
+static bool has_time;         /* the lines already carry their time */
+static const char *file_path; /* of our own log file; NULL: there is none */
 
 /* The offset of local time, in seconds east of Greenwich. A signal handler must not call
  * localtime_r(). */
@@ -96,7 +96,7 @@ void output_reopen(void)
         open_file();
 }
 
-/* (One thread is enough.) */
+/* One thread is enough. */
 void output_look(void)
 {
     enum { EVERY_MS = 200 };
@@ -222,7 +222,7 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX])
 
 /* ---- writing -------------------------------------------------------------------- */
 
-/* (The journal has the time, the priority, and whose line it is.) */
+/* The journal records the time, the priority and the sender itself. */
 static bool write_native(enum output_priority priority, const char *line, size_t size,
                          const struct journal_fields *fields)
 {

@@ -40,7 +40,7 @@ void output_look(void);
 /* [any] The place that lines go to: a path, "journal", or "stderr". */
 const char *output_place(void);
 
-/* [start] Lines already have their time. */
+/* [start] The lines already carry their time. */
 void output_without_time(void);
 
 /* [start] Called before other threads write. Until then a write may block if another process fills
@@ -60,7 +60,7 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX]);
 /* [any] Async-signal-safe. Writes a whole line. Returns false if there was no room. */
 bool output_write(enum output_priority priority, const char *line, size_t size);
 
-/* [any], async-signal-safe. The same, with what is said of it where fields are kept. */
+/* [any] Async-signal-safe. Likewise, with the fields of the line for a log that keeps fields. */
 bool output_write_with(enum output_priority priority, const char *line, size_t size,
                        const struct journal_fields *fields);
 

@@ -25,8 +25,8 @@ struct control_client {
     int fd;
     struct event readable, writable, again, deadline;
     bool watches;
-    bool is_leaving; /* what is left to send is sent, and it is closed */
-    uint64_t asked;  /* the number of its request that a runner answers; 0: there is none */
+    bool is_leaving; /* the remaining output is sent, then the client is closed */
+    uint64_t asked;  /* the number of its request that a runner answers; 0: none */
     char request[REQUEST_MAX];
     size_t used;
     struct buffer output;
@@ -140,9 +140,9 @@ static int wait_for_more(struct control_client *client)
     static const struct timeval now;
 
     if (client->asked > 0)
-        return event_del(&client->readable); /* control_clients_answer() goes on */
+        return event_del(&client->readable); /* control_clients_answer() continues */
     if (client->output.size > 0)
-        return 0; /* on_client_writable() goes on */
+        return 0; /* on_client_writable() continues */
     if (!end_of_request(client))
         return event_add(&client->readable, NULL);
     event_del(&client->readable);

@@ -20,7 +20,7 @@ struct control_clients {
     /* Set by the owner before the first client: */
     struct event_base *base;
     struct control_subject subject;
-    uint64_t asked; /* how many requests a runner was asked */
+    uint64_t asked; /* how many requests were passed to a runner */
 };
 
 void control_clients_init(struct control_clients *clients, struct spares *spares);
@@ -32,13 +32,13 @@ void control_clients_add(struct control_clients *clients, int take_fd);
 void control_clients_tell(struct control_clients *clients, const struct rpd_service *service,
                           enum rpd_phase phase);
 
-/* In a keeper: the runner's answer to the request of this number. */
+/* In a keeper: the runner has answered the request with this number. */
 void control_clients_answer(struct control_clients *clients, uint64_t number, char *take_line);
 
-/* In a keeper: the runner that was asked has ended. */
+/* In a keeper: the runner that had requests to answer has ended. */
 void control_clients_lose_answers(struct control_clients *clients);
 
-/* What is not sent yet is lost, but no client is closed. */
+/* Unsent output is lost, but no client is closed. */
 void control_clients_take_off_loop(struct control_clients *clients);
 
 /* Closes all clients. */

@@ -52,11 +52,11 @@ int control_start(struct control *control, struct event_base *base,
                   const struct control_subject *subject);
 void control_stop(struct control *control);
 
-/* [loop] In a keeper: what its runner answers to a request, a line; and that it has ended. */
+/* [loop] In a keeper: its runner has answered a request, with one line; or has ended. */
 void control_answer(struct control *control, uint64_t number, char *take_line);
 void control_lose_answers(struct control *control);
 
-/* [loop] Tells watchers. */
+/* [loop] Notifies the watchers. */
 void control_tell(struct control *control, const struct rpd_service *service, enum rpd_phase phase);
 
 /* [loop] Call when something happened to a file of this name (NULL: unknown). Makes the socket
