@@ -391,7 +391,7 @@ Test(conformance, failing_owned_bind)
 Test(conformance, failing_bind_for_lack_of_rights)
 {
     if (geteuid() != 0 || is_sanitized() || !others_reach_the_build())
-        cr_skip("needs root, to become somebody else, who can reach the build tree");
+        cr_skip("needs root, and another user that can reach the build tree");
     const char *dir = temp_dir_make(), *run = run_in(dir), *open_dir = textf("%s/ro", dir);
 
     chmod(dir, 0755);

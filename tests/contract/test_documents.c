@@ -4,7 +4,6 @@
 #include "../integration/common.h"
 
 #include <ctype.h>
-#include <fts.h>
 
 TestSuite(documents, .timeout = 110);
 
@@ -301,78 +300,6 @@ Test(documents, readme_lists_the_manual)
     if (stream)
         closedir(stream);
     cr_assert_geq(count, 7);
-}
-
-/* ---- English ---------------------------------------------------------------------------- */
-
-/* Subjects without a name, and words that a native writer would not choose. In the texts that
- * users and programmers read: sources with their log lines, headers, samples, manual pages. */
-static const char *const banned[] = {"somebody", "nobody", "whoever", "anybody",
-                                     "mend",     "mends",  "mended"};
-
-static bool is_word_at(const char *text, const char *at, const char *word)
-{
-    const char after = at[strlen(word)];
-
-    return (at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)after) &&
-           after != '_';
-}
-
-/* Returns "file: word" for each, one per line. */
-static const char *banned_words_of(const char *file, const char *text)
-{
-    const char *found = "";
-
-    for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
-        for (const char *at = text; (at = strcasestr(at, banned[i])); at++)
-            if (is_word_at(text, at, banned[i]))
-                found = textf("%s%s: %s\n", found, file, banned[i]);
-    return found;
-}
-
-static bool is_read_by_people(const char *name)
-{
-    const char *ending = strrchr(name, '.');
-
-    return ending && strchr("chmi123456789", ending[1]) != NULL;
-}
-
-static const char *banned_words_below(const char *relative)
-{
-    const char *root = textf(RPD_SOURCE_DIR "/%s", relative);
-    char *paths[] = {(char *)(uintptr_t)root, NULL};
-    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    const char *found = "";
-    size_t count = 0;
-
-    cr_assert_not_null(tree);
-    for (FTSENT *entry; (entry = fts_read(tree));)
-        if (entry->fts_info == FTS_F && is_read_by_people(entry->fts_name)) {
-            found = textf("%s%s", found,
-                          banned_words_of(entry->fts_path, file_read(entry->fts_path)));
-            count++;
-        }
-    fts_close(tree);
-    cr_assert_gt(count, 5, "%s has %zu files", relative, count);
-    return found;
-}
-
-Test(documents, subjects_have_names)
-{
-    static const char *const places[] = {"framework", "include", "samples"};
-
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *found = banned_words_below(places[i]);
-        cr_expect_str_empty(found, "name the subject instead:\n%s", found);
-    }
-    const char *found = banned_words_of("README.md", source_text("README.md"));
-    cr_expect_str_empty(found, "name the subject instead:\n%s", found);
-}
-
-Test(documents, a_subject_without_a_name_is_found)
-{
-    cr_expect_str_empty(banned_words_of("f", "to recommend an amendment to bodies"));
-    cr_expect_str_eq(banned_words_of("f", "Nobody mends it."), "f: nobody\nf: mends\n");
 }
 
 /* ---- commands ------------------------------------------------------------------------------ */

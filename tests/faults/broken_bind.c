@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 
     const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (probe >= 0 && connect(probe, any, sizeof address) == 0) {
-        fprintf(stderr, "rpd: bind: %s: somebody has it\n", path);
+        fprintf(stderr, "rpd: bind: %s: another process has it\n", path);
         return 75;
     }
     close(probe);

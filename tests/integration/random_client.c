@@ -201,7 +201,7 @@ static void check(struct client *client, const char *data, size_t size)
         const struct owed *owed = &client->owed[client->first];
         const size_t length = client->count > 0 ? whole(owed) : 0;
         if (client->count == 0)
-            fail(client, "%zu bytes that nobody asked for", size - i);
+            fail(client, "%zu bytes without a request", size - i);
         for (; i < size && client->at < length; i++, client->at++)
             if ((client->at < 24 || client->at + 2 > length || client->at % 101 == 0) &&
                 data[i] != byte_at(owed, client->at))

@@ -604,7 +604,7 @@ Test(attacks, long_name_of_a_live_foreigner)
     const bool removed = rmdir(dir) == 0;
     cr_assert_geq(listener, 0);
     cr_assert_eq(code, 75, "exit code %d:\n%s", code, process_stderr(rpd));
-    cr_assert(connectable, "nobody can connect to it any more");
+    cr_assert(connectable, "no client can connect to it any more");
     cr_assert_eq(before.st_ino, after.st_ino);
     cr_assert_str_eq(left, textf("%s\n", path), "%s", left);
     cr_assert(removed);

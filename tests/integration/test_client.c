@@ -390,7 +390,7 @@ Test(client, a_directory_of_root_is_believed_by_others)
     const struct scene scene = make_scene();
     configure(&scene, "plugins/echo.so", "");
     if (geteuid() != 0)
-        cr_skip("only root can become somebody else");
+        cr_skip("only root can become another user");
     const int fd = connected(&scene);
     const pid_t pid = pid_of(fd);
 

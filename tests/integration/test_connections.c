@@ -503,7 +503,7 @@ Test(connections, kept_while_the_client_goes)
         const int fd = client(i % 2 ? server.tcp : server.endpoint);
         const struct linger reset = {.l_onoff = 1, .l_linger = 0};
         assert_text(ask(fd, "echo here"), "here", server.rpd);
-        tell(fd, "job 50 to nobody");
+        tell(fd, "job 50 to no client");
         if (i % 3 == 0)
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);

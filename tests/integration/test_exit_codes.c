@@ -419,7 +419,7 @@ static const struct row rows[] = {
     {"load gives no reason", 69, MISBEHAVE " -o load=null",
      .line = "load: misbehave: ", .cause = "no reason", .advice = ";"},
     {"a part fails", 69, "$T/parts.so -l unix:$D/x.sock -o failing=7",
-     .line = "load: parts: ", .cause = "part-7: part 7 is broken", .advice = "mend it"},
+     .line = "load: parts: ", .cause = "part-7: part 7 is broken", .advice = "fix it"},
 
     {"the constructor exits", 70, MISBEHAVE, .env = "TEST_CONSTRUCTOR=exit",
      .line = "exit: plugin misbehave.so ", .cause = "step code", .advice = "return an error"},

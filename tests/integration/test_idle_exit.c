@@ -278,8 +278,8 @@ Test(idle_exit, loses_nobody)
         begin_visit(&visits[i], i % 2, &seed);
     for (int i = 0; i < ROUNDS; i++)
         end_visit(&visits[i], counts, &called_off);
-    cr_log_info("%d visits: %d answered, of which %d called the exit off; %d found nobody", ROUNDS,
-                counts[ANSWERED], called_off, counts[NOT_THERE]);
+    cr_log_info("%d visits: %d answered, of which %d cancelled the exit; %d found no daemon",
+                ROUNDS, counts[ANSWERED], called_off, counts[NOT_THERE]);
 }
 
 Test(idle_exit, is_called_off_and_the_path_is_back)

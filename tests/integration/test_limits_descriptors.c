@@ -142,7 +142,7 @@ Test(limits, what_accept_lacks_is_waited_for)
 Test(limits, an_abstract_name_is_for_its_user_alone)
 {
     if (geteuid() != 0)
-        cr_skip("only root can be somebody else");
+        cr_skip("only root can become another user");
     const char *dir = temp_dir_make(), *endpoint = textf("unix:@%s/x", dir);
     struct process *rpd = RPD_START(textf("%s/run", dir), test_plugin("talk"), "-l", endpoint);
 

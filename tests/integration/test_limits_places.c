@@ -10,7 +10,7 @@ Test(limits, who_finds_no_place_waits)
 
     assert_answered(first, &server);
     assert_answered(second, &server);
-    cr_assert(!strstr(process_stderr(server.rpd), "limits.clients"), "nobody waits");
+    cr_assert(!strstr(process_stderr(server.rpd), "limits.clients"), "no client waits");
     const int third = client(server.endpoint), fourth = client(server.tcp);
     tell(third, "echo third");
     tell(fourth, "echo fourth");
@@ -172,7 +172,7 @@ Test(limits, clients_per_peer)
 Test(limits, each_user_is_a_peer)
 {
     if (geteuid() != 0)
-        cr_skip("only root can be somebody else");
+        cr_skip("only root can become another user");
     struct server server = serve_talk("\"clients_per_peer\":1");
     const int root = client(server.endpoint);
     cr_assert_eq(chmod(server.dir, 0711), 0);

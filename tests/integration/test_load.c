@@ -154,29 +154,29 @@ static const struct failure {
 } failures[] = {
     /* clang-format off */
     {"retry", "\"failing\":\"load\",\"failures\":2,",
-     {"load failed: load is broken; mend it; trying again in 1 s", "trying again in 2 s"},
+     {"load failed: load is broken; fix it; trying again in 1 s", "trying again in 2 s"},
      "1 a 0", "load", 3, false},
     {"retry", "\"parts\":2,\"failing\":\"part-1\",\"failures\":2,",
-     {"load failed: part-1: part-1 is broken; mend it; trying again in 1 s", "trying again in 2 s"},
+     {"load failed: part-1: part-1 is broken; fix it; trying again in 1 s", "trying again in 2 s"},
      "1 a 2", "part-1", 3, false},
     {"degraded", "\"failing\":\"load\",",
-     {"load failed: load is broken; mend it; going on without it", "ready, degraded: not all"},
+     {"load failed: load is broken; fix it; going on without it", "ready, degraded: not all"},
      "1 a cold", "load", 1, true},
     {"degraded", "\"parts\":2,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; going on", "ready, degraded: not all"},
+     {"load failed: part-1: part-1 is broken; fix it; going on", "ready, degraded: not all"},
      "1 a 1", "part-1", 1, true},
     {"exit", "\"failing\":\"load\",\"fails_at_gate\":true,", /* the waiting clients come first */
-     {"rpd: load: warm: load is broken; mend it", "stopping: a service cannot go on"},
+     {"rpd: load: warm: load is broken; fix it", "stopping: a service cannot go on"},
      NULL, NULL, 0, false},
     {"exit", "\"parts\":2,\"failing\":\"part-1\",",
-     {"rpd: load: warm: part-1: part-1 is broken; mend it", "stopping: a service cannot go on"},
+     {"rpd: load: warm: part-1: part-1 is broken; fix it", "stopping: a service cannot go on"},
      NULL, NULL, 0, false},
     /* For an optional part, whatever the backend declares. */
     {"exit", "\"parts\":2,\"optional\":1,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; going on without it"},
+     {"load failed: part-1: part-1 is broken; fix it; going on without it"},
      "1 a 1", "part-1", 1, true},
     {"retry", "\"parts\":2,\"optional\":1,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; trying again in 1 s"},
+     {"load failed: part-1: part-1 is broken; fix it; trying again in 1 s"},
      NULL, NULL, 0, false}, /* see below */
     /* clang-format on */
 };

@@ -50,7 +50,7 @@ static void *load_part(struct rpd_load *load)
 
     if (number == rpd_option_integer(service, "failing") &&
         atomic_fetch_add(&failed, 1) < rpd_option_integer(service, "failures"))
-        return rpd_load_fail(load, "part %ld is broken; mend it", number);
+        return rpd_load_fail(load, "part %ld is broken; fix it", number);
     if (number == rpd_option_integer(service, "hanging")) {
         tell("a part hangs");
         while (rpd_load_wait(load, 60000))

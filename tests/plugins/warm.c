@@ -194,7 +194,7 @@ static bool perform(struct rpd_load *load, const char *name)
         atomic_fetch_add(&failed, 1) < rpd_option_integer(service, "failures")) {
         if (rpd_option_boolean(service, "fails_at_gate") && !wait_at_gate(load, name))
             return false;
-        rpd_load_fail(load, "%s is broken; mend it", name);
+        rpd_load_fail(load, "%s is broken; fix it", name);
         return false;
     }
     if (is_meant(service, "hanging", name) &&

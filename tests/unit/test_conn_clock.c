@@ -100,7 +100,7 @@ Test(conn_clock, expires_in_order)
     run_for(1000);
     cr_assert_eq(expired_count, 4);
     cr_assert_eq(expired[3], &clock[3]);
-    cr_assert(!clocks.is_ticking, "it ticks for nobody");
+    cr_assert(!clocks.is_ticking, "it ticks for no client");
     conn_clocks_finish(&clocks);
 }
 

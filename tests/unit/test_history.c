@@ -201,12 +201,12 @@ Test(history, an_end_is_told_once)
 {
     const int fd = begin();
 
-    outcome_note("load: s: first; mend it");
-    outcome_note("rpd: load: s: last; mend it");
+    outcome_note("load: s: first; fix it");
+    outcome_note("rpd: load: s: last; fix it");
     outcome_ended(69, NULL);
     outcome_ended(70, "another");
-    cr_assert_str_eq(heard(fd), "ended 69 load: s: last; mend it\nsaid load: s: first; mend it\n");
-    cr_assert_str_eq(noted(), textf(" %d 4711 ended 69 load: s: last; mend it\n", getpid()));
+    cr_assert_str_eq(heard(fd), "ended 69 load: s: last; fix it\nsaid load: s: first; fix it\n");
+    cr_assert_str_eq(noted(), textf(" %d 4711 ended 69 load: s: last; fix it\n", getpid()));
 }
 
 Test(history, who_was_bound_tells_its_end_to_the_history_only)

@@ -88,10 +88,10 @@ Test(peers, unix_clients_are_users)
     cr_assert_not_null(me);
     cr_assert_null(peers_enter(&peers, fds[1], &unnamed, sizeof unnamed.sa_family, 1));
     /* A client that cannot be identified is a peer of its own, and not us. */
-    struct peer *nobody = peers_enter(&peers, -1, &unnamed, sizeof unnamed.sa_family, 1);
-    cr_assert_not_null(nobody);
+    struct peer *unnamed_peer = peers_enter(&peers, -1, &unnamed, sizeof unnamed.sa_family, 1);
+    cr_assert_not_null(unnamed_peer);
     peers_leave(&peers, me);
-    peers_leave(&peers, nobody);
+    peers_leave(&peers, unnamed_peer);
     cr_assert_null(peers.tree);
     close(fds[0]);
     close(fds[1]);
@@ -196,7 +196,7 @@ Test(places, services_share_the_pool)
     cr_assert_eq(calls_of_one, 1);
     cr_assert_eq(calls_of_other, 0, "there is one place");
     places_wait_over(&of_one);
-    cr_assert_eq(calls_of_other, 1, "which nobody took");
+    cr_assert_eq(calls_of_other, 1, "which no client took");
     places_wait_over(&of_other);
     places_close(&other, fds[1]);
     places_finish(&one);

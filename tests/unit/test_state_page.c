@@ -644,7 +644,7 @@ Test(judge, the_lock_is_asked_and_never_taken)
     close(lock_fd);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     fd = open(path_of("demo.lock"), O_RDWR | O_CLOEXEC);
-    cr_expect_eq(fcntl(fd, F_OFD_SETLK, &whole), 0, "somebody has it");
+    cr_expect_eq(fcntl(fd, F_OFD_SETLK, &whole), 0, "another process has it");
     expect_verdict(&living, living.turned_us, STATE_ALIVE);
     /* Looking did not release the lock, as it would release a POSIX lock. */
     expect_verdict(&living, living.turned_us, STATE_ALIVE);
