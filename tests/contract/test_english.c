@@ -137,7 +137,7 @@ static const char *found_below(const char *relative, bool (*is_wanted)(const cha
 
 Test(english, subjects_have_names)
 {
-    static const char *const places[] = {"framework", "include", "samples"};
+    static const char *const places[] = {"framework", "include", "samples", "plugins/kv"};
     static const char *const documents[] = {"README.md", "tests/README.md",
                                             "tests/bench/README.md"};
 
