@@ -117,7 +117,7 @@ static int cannot_open(const char *path, struct error *error)
 }
 
 /* Neither the sticky bit nor our own group is accepted here: a user that can create a file in the
- * directory can create the lock, the page and the record of a service that does not run. */
+ * directory can create the lock, the page and the record of a service that is not running. */
 static int check_writable_by_owner_alone(const struct stat *status, const char *path,
                                          struct error *error)
 {

@@ -47,7 +47,7 @@ static int ensure(struct client_request *request)
     errno = 0;
     if (!request->config)
         return client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                           "client: %s: does not run; start it, or name its configuration",
+                           "client: %s: is not running; start it, or name its configuration",
                            request->service);
     ran = run_and_wait(request);
     is_there = ran >= 0 && client_lives(request, &instance);

@@ -150,7 +150,7 @@ int client_run_rpdctl(struct client_request *request, struct client_child *ret)
     if (getauxval(AT_SECURE))
         return client_fail(
             request, 77,
-            "client: %s: does not run, and a set-uid program does not start it; start it "
+            "client: %s: is not running, and a set-uid program does not start it; start it "
             "first",
             request->service);
     if (request->deadline_us != UINT64_MAX) {

@@ -94,7 +94,7 @@ static int begin_start(struct rpd_connecting *connecting)
 
     if (!request->config)
         return client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                           "client: %s: does not run; start it, or name its configuration",
+                           "client: %s: is not running; start it, or name its configuration",
                            request->service);
     if (client_run_rpdctl(request, &connecting->child) < 0)
         return -1;

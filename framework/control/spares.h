@@ -8,12 +8,12 @@
 enum { SPARES_MAX = 4 };
 
 struct spares {
-    int fds[SPARES_MAX]; /* -1: given away */
+    int fds[SPARES_MAX]; /* -1: closed */
 };
 
 void spares_init(struct spares *spares);
 
-/* Opens the missing spares, as far as there are descriptors. */
+/* Opens the missing spares, as many as the limit of descriptors allows. */
 void spares_refill(struct spares *spares);
 
 /* Closes one. False: there is none left. */

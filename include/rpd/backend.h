@@ -123,11 +123,11 @@ struct rpd_backend {
     /* [loop] Connections. See conn.h. A backend without serve has on_data. */
     void (*on_connect)(struct rpd_conn *conn, void *state);
     void (*on_data)(struct rpd_conn *conn, void *state);
-    void (*on_writable)(struct rpd_conn *conn, void *state); /* 256 KiB waited, now < 64 KiB */
+    void (*on_writable)(struct rpd_conn *conn, void *state); /* output has drained: see conn.h */
     void (*on_close)(struct rpd_conn *conn, void *state);    /* conn can no longer be written */
 
-    /* [loop] No client will come any more. For clients taken by rpd_accept():
-     * finish what is in flight, close what is idle. */
+    /* [loop] No more clients will come. For clients taken by rpd_accept(): finish the requests in
+     * flight, and close idle connections. */
     void (*on_drain)(struct rpd_service *service, void *state);
     /* [loop] Frees what serve made; also called when a later serve failed. */
     void (*stop)(struct rpd_service *service, void *state);
@@ -153,7 +153,8 @@ struct rpd_backend {
     void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     /* services[].idle_exit_s, unless the user sets it; 0: never. */
     uint32_t idle_exit_s;
-    /* Its numbers: metrics.h. Closed by RPD_METRICS_END; lives as long as the plugin. */
+    /* The backend's metrics: see metrics.h. Closed by RPD_METRICS_END; lives as long as the
+     * plugin. */
     const struct rpd_metric *metrics;
 };
 
@@ -169,7 +170,7 @@ struct rpd_backend_bind {
 enum rpd_note_type { RPD_NOTE_BACKEND = 1, RPD_NOTE_OWN_BIND = 2 };
 
 struct rpd_note {
-    uint32_t owner_size, body_size, type; /* as ELF has it */
+    uint32_t owner_size, body_size, type; /* as in ELF */
     char owner[4];                        /* "rpd" */
     uint32_t abi;
     char backend[64]; /* the backend's name, NUL-terminated */

@@ -111,7 +111,7 @@ static double measure_call(void)
 
     for (int i = 0; i < CALLS; i++)
         if (rpd_ensure(NULL, "hello", NULL) < 0)
-            test_die("rpd_ensure: it does not run");
+            test_die("rpd_ensure: it is not running");
     return (double)(now_ns() - began) / 1e3 / CALLS;
 }
 

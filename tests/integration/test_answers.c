@@ -80,7 +80,7 @@ Test(answers, health_has_the_codes_of_pg_isready)
     process_free(rpd);
     const struct outcome dead = RPDCTL_ON(run, "health", "demo");
     assert_code(dead, 2);
-    cr_assert_str_eq(dead.out, "demo: no answer (it does not run)\n");
+    cr_assert_str_eq(dead.out, "demo: no answer (it is not running)\n");
     rpd = START_DEMO(run, hello());
     assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
     const struct outcome serves = RPDCTL_ON(run, "health", "demo");
@@ -184,7 +184,7 @@ Test(answers, restart_starts_it_as_it_was_started)
     const struct outcome absent = RPDCTL_ON(run, "restart", "demo");
 
     assert_code(absent, 1);
-    assert_has(absent.err, "restart: demo: it does not run");
+    assert_has(absent.err, "restart: demo: it is not running");
     write_text(textf("%s/c.json", dir), textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\","
                                               "\"options\":{\"greeting\":\"hi\"}}]}",
                                               hello()));

@@ -120,7 +120,7 @@ Test(client, without_a_configuration_nothing_is_started)
 
     cr_expect_eq(rpd_ensure(NULL, "x", &error), -1);
     cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
-    cr_expect(strstr(error.text, "does not run"), "%s", error.text);
+    cr_expect(strstr(error.text, "is not running"), "%s", error.text);
     cr_expect_eq(rpd_connect(NULL, "x", 1000, &error), -1);
     cr_expect_eq(rpd_connect(NULL, "x", 1000, NULL), -1);
     leave(&scene, 0);

@@ -151,6 +151,6 @@ Test(client_list, of_nobody_says_so)
     const struct outcome outcome = RPDCTL_ON(run, "clients", "demo");
 
     assert_code(outcome, 1);
-    assert_has(outcome.err, "clients: demo: it does not run");
+    assert_has(outcome.err, "clients: demo: it is not running");
     temp_dir_remove(dir);
 }

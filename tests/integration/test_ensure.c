@@ -777,7 +777,7 @@ Test(ensure, leaves_what_runs_elsewhere)
     cr_expect(
         strstr(process_stderr(caller), textf("x runs as pid %lld from %s", pid, scene.config)),
         "%s", process_stderr(caller));
-    cr_expect(strstr(process_stderr(caller), "y does not run"), "%s", process_stderr(caller));
+    cr_expect(strstr(process_stderr(caller), "y is not running"), "%s", process_stderr(caller));
     cr_expect(access(textf("%s/y.history", scene.run), F_OK) != 0, "y was started");
     leave(&scene);
 }
