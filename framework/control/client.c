@@ -32,7 +32,7 @@ struct control_client {
     struct buffer output;
 };
 
-/* ---- its end ------------------------------------------------------------------------------ */
+/* ---- closing ------------------------------------------------------------------------------- */
 
 static void take_off_loop(struct control_client *client)
 {
@@ -55,7 +55,7 @@ static void close_client(struct control_client *client)
     spares_refill(clients->spares);
 }
 
-/* ---- what it is sent ---------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------- */
 
 /* The deadline is counted from the last complete request or answer. */
 static int set_deadline(struct control_client *client, bool something_is_complete)
@@ -111,7 +111,7 @@ static bool send_line(struct control_client *client, char *take_line)
     return !failed && flush(client);
 }
 
-/* ---- what it asks -------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 static bool answer_first_request(struct control_client *client, size_t size)
 {
