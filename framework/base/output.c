@@ -96,7 +96,7 @@ void output_reopen(void)
         open_file();
 }
 
-/* One thread is enough. */
+/* Only one thread looks at a time. */
 void output_look(void)
 {
     enum { EVERY_MS = 200 };
