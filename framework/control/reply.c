@@ -67,7 +67,7 @@ static json_t *text_of(const char *text)
     return result;
 }
 
-/* ---- what is known of a service ------------------------------------------------------- */
+/* ---- the state of a service ----------------------------------------------------------- */
 
 static json_t *phase_of(const struct rpd_service *service, enum rpd_phase phase)
 {

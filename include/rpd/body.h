@@ -11,7 +11,7 @@
  *
  *                             done is called with       and then
  *     ----------------------  ------------------------  ---------------------------------------
- *     all went well           conn, 0                   on_data goes on, behind the body
+ *     all went well           conn, 0                   on_data continues after the body
  *     sink or disk failed     conn, its errno           answer; the connection is closed after it
  *     the body ended early    conn, ENODATA             likewise: less came than was announced
  *     a file could not be     NULL, its errno;          the connection is closed: its client has
@@ -19,10 +19,10 @@
  *     the client has left,    NULL, ECANCELED           -
  *       or was closed
  *
- * If conn is NULL, on_close has been called before, so arg must hold all that done needs. The loop
- * calls done in one of its turns, or in the turn that closes the connection; never within the call
- * that began the work. Calls of done come in the order of the calls that began the work. What done
- * writes goes out in one system call.
+ * If conn is NULL, on_close has been called before, so arg must hold everything that done needs.
+ * The loop calls done in one of its turns, or in the turn that closes the connection; never within
+ * the call that began the work. Calls of done come in the order of the calls that began the work.
+ * What done writes goes out in one system call.
  *
  *     pause      is not counted: one resume ends any number of pauses. The calls of this header
  *                pause on their own, apart from the backend's pauses.

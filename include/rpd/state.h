@@ -76,7 +76,7 @@ enum rpd_part_state {
 };
 
 enum { RPD_PART_OPTIONAL = 1 };      /* of flags of a part */
-enum { RPD_STATE_DEGRADED = 1 };     /* of flags of the page: serves without all it should have */
+enum { RPD_STATE_DEGRADED = 1 };     /* of flags of the page: part of its state is missing */
 #define RPD_STATE_UNKNOWN UINT64_MAX /* of an eta */
 
 /* One part of the load. The run of load() itself is the first, "load". */
@@ -105,7 +105,7 @@ struct rpd_state_page {
     uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, in binary */
     union {
         uint64_t reserved_for_ever; /* the name of both, when they were reserved */
-        uint32_t namespaces[2];     /* inodes of /proc/self/ns/pid and .../time; 0: not known */
+        uint32_t namespaces[2];     /* inodes of /proc/self/ns/pid and .../time; 0: unknown */
     };
 
     /* Layout 1: */
@@ -120,8 +120,8 @@ struct rpd_state_page {
     uint64_t clients_accepted;   /* so far; and of these: */
     uint64_t clients_refused;    /* by warm-up, or as too many of one peer */
     uint64_t clients_left;       /* while they were held */
-    uint64_t clients_cut;        /* closed by a limit, or for want of memory */
-    uint64_t accept_pauses;      /* for want of descriptors or memory */
+    uint64_t clients_cut;        /* closed by a limit, or because memory ran out */
+    uint64_t accept_pauses;      /* because descriptors or memory ran out */
     uint64_t jobs, jobs_refused; /* waiting or running now; refused so far */
     uint64_t errors;             /* so far; the last one: */
     int64_t error_time_s;        /* of CLOCK_REALTIME */
@@ -133,7 +133,7 @@ struct rpd_state_page {
     uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
     uint64_t rests_us;    /* of a loop that rests: its last turn */
     /* With a keeper (generation is not 0) pid is the keeper's, and the loop and the numbers are the
-     * runner's, its child, which starts anew after a crash: */
+     * runner's, its child, which is restarted after a crash: */
     uint32_t runner_pid;  /* 0: none runs now */
     uint32_t generation;  /* of its configuration and plugins, from 1; 0: there is no keeper */
     uint32_t restarts;    /* after crashes, so far */
