@@ -23,8 +23,8 @@ enum output_priority { OUTPUT_ERROR = 3, OUTPUT_WARNING = 4, OUTPUT_INFO = 6, OU
 void output_begin(void);
 
 /* [start] stderr becomes this file, which is opened here (is_open: stderr is that file already).
- * The file is reopened by output_reopen(), and by output_look() after it was renamed or removed. -1
- * and errno. The path stays the caller's. */
+ * The file is reopened by output_reopen(), and by output_look() after it was renamed or removed.
+ * Returns 0, or -1 and errno. The path must stay valid. */
 int output_to_file(const char *path, bool is_open);
 
 /* [start] Lines go to the journal. Returns false if it is not there; then they go to stderr.
@@ -33,7 +33,7 @@ int output_to_file(const char *path, bool is_open);
 bool output_to_journal(bool is_asked);
 
 /* [any] Not for signal handlers. output_reopen() reopens the file, if there is one. output_look()
- * does so only if the path no longer leads to it, and looks a few times a second at most. */
+ * does so only if the path no longer leads to it, and checks that a few times a second at most. */
 void output_reopen(void);
 void output_look(void);
 

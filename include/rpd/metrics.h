@@ -144,15 +144,15 @@ enum { RPD_METRICS_LAYOUT = 1, RPD_METRICS_SIZE_MAX = 4 * 1024 * 1024 };
 struct rpd_metric_entry {
     char name[48]; /* texts end in a NUL */
     char unit[16];
-    char labels[64]; /* as of struct rpd_metric; "": none */
+    char labels[64]; /* as in struct rpd_metric; "": none */
     char meaning[112];
     uint32_t type; /* enum rpd_metric_type */
-    uint32_t at;   /* where its value is in the file: an int64_t, or struct rpd_histogram */
+    uint32_t at;   /* offset of its value in the file: an int64_t, or struct rpd_histogram */
     uint32_t reserved[2];
 };
 
 struct rpd_metrics_page {
-    /* For ever: */
+    /* In every layout: */
     char magic[8];
     uint32_t layout;
     uint32_t size; /* of the file */
@@ -160,8 +160,8 @@ struct rpd_metrics_page {
     uint32_t entry_count; /* only grows */
     uint64_t start_time;  /* of pid: field 22 of /proc/PID/stat */
     uint8_t boot_id[16];  /* /proc/sys/kernel/random/boot_id, in binary */
-    uint32_t entries_at;  /* where the first is in the file */
-    uint32_t entry_size;  /* from one to the next */
+    uint32_t entries_at;  /* offset of the first entry in the file */
+    uint32_t entry_size;  /* from one entry to the next */
     uint64_t reserved_for_ever;
 
     /* Layout 1: */

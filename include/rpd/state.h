@@ -94,7 +94,7 @@ struct rpd_state_part {
 };
 
 struct rpd_state_page {
-    /* For ever: */
+    /* In every layout: */
     char magic[8];
     uint32_t layout;
     uint32_t size; /* of the file */
