@@ -124,7 +124,7 @@ struct rpd_backend {
     void (*on_connect)(struct rpd_conn *conn, void *state);
     void (*on_data)(struct rpd_conn *conn, void *state);
     void (*on_writable)(struct rpd_conn *conn, void *state); /* output has drained: see conn.h */
-    void (*on_close)(struct rpd_conn *conn, void *state);    /* conn can no longer be written */
+    void (*on_close)(struct rpd_conn *conn, void *state);    /* conn cannot be written to now */
 
     /* [loop] No more clients will come. For clients taken by rpd_accept(): finish the requests in
      * flight, and close idle connections. */

@@ -26,8 +26,8 @@
  * pread, and never write it. Each number is valid by itself, but the numbers are not a snapshot of
  * one moment.
  *
- * The layout is frozen. The first 64 bytes stay for ever, in every layout; the rest stays within a
- * layout number, where fields are only taken from what is reserved. */
+ * The layout is frozen. The first 64 bytes never change, in any layout; the rest changes only with
+ * the layout number, except that a new field may take reserved space. */
 #ifndef RPD_METRICS_H
 #define RPD_METRICS_H
 

@@ -12,12 +12,12 @@
  *   dead       no process holds SERVICE.lock (test it with F_OFD_GETLK and F_RDLCK, never take it;
  *              or look for it in /proc/locks)
  *   alive, elsewhere
- *              the lock is held, but pid cannot be looked at from here: its namespaces
- *              or its boot_id are not yours (0 there: not known), or there is no
+ *              the lock is held, but pid is not visible from here: its namespaces
+ *              or its boot_id are not yours (0 there: unknown), or there is no
  *              /proc. The numbers of the page are still valid, but times only in its time namespace
  *   draining   pid is gone, and generation is not 0: the keeper was killed, and its runner is about
  *              to end
- *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
+ *   dead       pid is gone, its start_time is not that of the page (0: unknown), or it is a
  *              zombie: the lock is about to be free, or a new start has it
  *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped. If the loop rests
  *              (turned_us is RPD_STATE_RESTS): pid, or its cgroup, is stopped or frozen
@@ -25,9 +25,9 @@
  *   warming    phase is STARTING or WARMING
  *   alive      otherwise
  *
- * The layout is frozen. The first 64 bytes stay for ever, in every layout; the
- * rest stays within a layout number, where fields are only taken from what is
- * reserved. A reader that finds another layout number reads the first 64 bytes. */
+ * The layout is frozen. The first 64 bytes never change, in any layout; the rest changes only with
+ * the layout number, except that a new field may take reserved space. A reader that finds another
+ * layout number reads the first 64 bytes. */
 #ifndef RPD_STATE_H
 #define RPD_STATE_H
 
