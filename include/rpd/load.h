@@ -22,8 +22,8 @@ RPD_BEGIN
 /* What on_part of the descriptor learns of a part. */
 enum rpd_part_outcome {
     RPD_PART_IS_ATTACHED,
-    RPD_PART_IS_TRIED_AGAIN, /* it failed, and will run anew after a pause */
-    RPD_PART_IS_MISSING      /* it failed: the service goes on without it, or the process ends */
+    RPD_PART_IS_TRIED_AGAIN, /* it failed, and runs again after a pause */
+    RPD_PART_IS_MISSING      /* it failed: the service continues without it, or the process ends */
 };
 
 /* One run of load or of a part. rpd owns it; it is valid until the function
@@ -60,8 +60,8 @@ RPD_API void *rpd_load_arg(const struct rpd_load *load);
 /* [worker] Reports how far this run has come: done of total, in units ("keys", "MB"). total 0: not
  * known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as often as you like.
  * The state page, the log and systemd show it, with a rate and the time that is left. A run whose
- * numbers stand still for no_progress_s (300 s, unless configured) counts as failed; for a run that
- * has never called this, rpd looks at its use of the processor instead. */
+ * numbers do not change for no_progress_s (300 s, unless configured) counts as failed; for a run
+ * that has never called this, rpd looks at its use of the processor instead. */
 RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
                                const char *unit);
 

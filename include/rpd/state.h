@@ -85,7 +85,7 @@ struct rpd_state_part {
     char unit[16];
     uint32_t state; /* enum rpd_part_state */
     uint32_t flags;
-    uint64_t done, total;    /* in units; total 0: not known */
+    uint64_t done, total;    /* in units; total 0: unknown */
     uint64_t rate_per_1000s; /* units in 1000 s, over the last seconds */
     uint64_t eta_ms;         /* milliseconds left, or RPD_STATE_UNKNOWN */
     uint64_t moved_us;       /* when it last made progress */
