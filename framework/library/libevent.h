@@ -30,7 +30,7 @@ extern struct libevent libevent;
 /* [start] Call this before any of the functions. */
 int libevent_load(struct error *error);
 
-/* [start] late_library_lend(): the library's name, or NULL. */
+/* [start] Calls late_library_lend(). Returns the library's name, or NULL. */
 const char *libevent_lend(const char *dlopen_error);
 
 #define event_active(...) libevent.event_active(__VA_ARGS__)

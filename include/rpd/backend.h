@@ -198,7 +198,7 @@ struct rpd_note {
  *     RPD_BACKEND(hello, .summary = "Greets each line", .on_data = on_data);
  *
  * name is an identifier in lower case; it is also the default name of the
- * service. Use it once in a plugin, at file scope. In C++, keep the fields in the
+ * service. Use this macro once in a plugin, at file scope. In C++, keep the fields in the
  * order of the struct. */
 #define RPD_BACKEND(backend_name, ...)                                                             \
     RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \

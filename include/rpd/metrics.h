@@ -13,7 +13,7 @@
  *
  *     RPD_BACKEND(kv, ..., .metrics = metrics);
  *
- * and uses their place in it, on any thread:
+ * and refers to them by their place in it, on any thread:
  *
  *     uint64_t *const *m = rpd_service_metrics(service);
  *     rpd_metric_add(m[HITS], 1);
