@@ -171,10 +171,11 @@ static int check_to_look(int fd, const char *path, struct error *error)
         return cannot_open(path, error);
     if (status.st_uid != 0 && !owner_is_us(status.st_uid) &&
         (owner_is_unmapped(status.st_uid) || (geteuid() != 0 && !was_given_by_root(fd))))
-        return refuse_owner(&status, path,
-                            "what it says is believed only from root, from you, or where root has "
-                            "made it for that user; use another directory",
-                            error);
+        return refuse_owner(
+            &status, path,
+            "it is trusted only if it belongs to root or to you, or if root has made "
+            "it for that user; use another directory",
+            error);
     return check_writable_by_owner_alone(&status, path, error);
 }
 

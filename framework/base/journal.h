@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a line says beside its text. NULL: none. */
+/* The fields of a line besides its text. NULL: none. */
 struct journal_fields {
     const char *service, *part;
     const char *message_id; /* 32 hexadecimal digits: the kind of line */
