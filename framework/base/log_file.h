@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 /* [any] Opens it for appending (close-on-exec, 0600 if it is created), so that a truncated file is
- * continued at its new end. puts_aside: a file larger than 1 MiB is renamed to PATH.old first. -1
- * and errno. */
+ * continued at its new end. puts_aside: a file larger than 1 MiB is renamed to PATH.old first.
+ * Returns the descriptor, or -1 and errno. */
 int log_file_open(const char *path, bool puts_aside);
 
 /* [any] Whether the path still leads to the file of this descriptor. */

@@ -20,7 +20,7 @@ enum {
     BACKLOG = 128,
     CLIENTS_MAX = 64,
     ACCEPTED_A_TURN = 16,
-    PAUSE_US = 100000, /* without descriptors */
+    PAUSE_US = 100000, /* after a failed accept() */
     HEAL_AGAIN_US = 5000000
 };
 
