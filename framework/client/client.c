@@ -121,7 +121,7 @@ static int run(int (*act)(struct client_request *request), struct client_request
     *request.error = (struct rpd_client_error){0};
     request.dirfd = -1;
     result = request.service ? act(&request)
-                             : client_fail(&request, 64, "client: service: its name is needed");
+                             : client_fail(&request, 64, "client: service: no name was given");
     if (request.dirfd >= 0)
         close(request.dirfd);
     return result;

@@ -122,7 +122,8 @@ static int look(struct rpd_connecting *connecting)
     return RPD_CONNECT_AGAIN;
 }
 
-/* rpdctl is about to end. If its parent is unknown, so is its exit code. */
+/* rpdctl has closed its output: it is about to end. If it is gone already, its exit code is lost.
+ */
 static int hear(struct rpd_connecting *connecting)
 {
     int more, pidfd;

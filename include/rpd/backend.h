@@ -98,7 +98,7 @@ struct rpd_probe {
 /* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
  * need. state is what load returned. It is NULL for a backend without load; in
  * on_drain and stop, if the end comes before load has returned; and, with
- * serves_without_state, wherever there is no state yet or never will be. */
+ * serves_without_state, as long as there is no state. */
 struct rpd_backend {
     uint32_t struct_size; /* set by RPD_BACKEND */
     uint32_t abi;         /* set by RPD_BACKEND */
