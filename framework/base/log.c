@@ -30,7 +30,7 @@ static struct {
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Another thread of the parent may have held them. */
+/* Another thread of the parent may have held the locks. */
 static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
@@ -44,7 +44,7 @@ void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_
     if (format == LOG_JSON)
         output_without_time();
     log_state.limit.a_second = a_second;
-    pthread_atfork(NULL, NULL, free_locks_in_child); /* without memory: a child may hang */
+    pthread_atfork(NULL, NULL, free_locks_in_child); /* if memory runs out, a child may hang */
 }
 
 static struct subject_level *find_level(const char *subject)

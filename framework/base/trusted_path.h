@@ -11,8 +11,8 @@
  * which a component is looked up must pass directory_check(), and each link must belong to root or
  * to the user of the process. The target of the path is not checked, unless it is a directory.
  *
- * 0, and the path without links in ret_path. -1: the error says what other users could change (77).
- * Above 0: errno's value; the path cannot be resolved. */
+ * Returns 0, and the path without links in ret_path. -1: the error says what other users could
+ * change (77). Above 0: errno's value; the path cannot be resolved. */
 int trusted_path_resolve(const char *path, char ret_path[PATH_MAX], const char *step,
                          struct error *error);
 
