@@ -15,7 +15,7 @@
 
 enum { MESSAGE_MAX = 1024 };
 
-/* Of subjects that have a level of their own. The list only grows. */
+/* Subjects that have a level of their own. The list only grows. */
 struct subject_level {
     struct subject_level *next;
     char subject[64];
@@ -31,7 +31,7 @@ static struct {
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Another thread of the parent may have held them. */
+/* Another thread of the parent may have held the locks. */
 static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
@@ -114,8 +114,8 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         bool is_control;
         const size_t size = safe_text_character(from, &is_control);
 
-        is_control |= size == 1 && byte >= 0x80; /* it is no UTF-8 */
-        if (is_control)                          /* of two bytes, the second is its number */
+        is_control |= size == 1 && byte >= 0x80; /* it is not UTF-8 */
+        if (is_control) /* a two-byte character's number is its second byte */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
                                      (unsigned char)from[size - 1]);
@@ -174,7 +174,7 @@ static enum output_priority priority_of(enum rpd_log_level level)
     return (unsigned)level < 4 ? priorities[level] : OUTPUT_INFO;
 }
 
-/* What does not fit is dropped, and counted. */
+/* A line that does not fit is dropped and counted. */
 static void write_or_drop(enum rpd_log_level level, const char *line, size_t size,
                           const struct journal_fields *fields)
 {
@@ -207,7 +207,7 @@ static void write_message(enum rpd_log_level level, const char *subject, const c
     write_or_drop(level, line, size, &fields);
 }
 
-/* Why the daemon ends must be seen, whatever else was. */
+/* The reason why the daemon ends must be seen, however much else was logged. */
 static bool is_limited(enum rpd_log_level level, const char *subject)
 {
     return log_state.is_limited && (subject || level != RPD_LOG_ERROR);
@@ -287,7 +287,7 @@ void log_vline(enum rpd_log_level level, const char *subject, const char *format
     write_line(level, subject, NULL, format, arguments);
 }
 
-/* (A part's name is its backend's: it must not end a field of the journal's.) */
+/* A backend chooses the names of its parts: they must not end a field of the journal. */
 void log_part(enum rpd_log_level level, const char *subject, const char *part, const char *format,
               ...)
 {

@@ -1,7 +1,7 @@
 /* Lines to stderr. See output.h.
  *
- * stderr's own descriptor is left as it is: whether it blocks is a property that
- * it shares with the shell that started us. A pipe is opened a second time. */
+ * stderr's own descriptor is not changed: the shell that started rpd shares its O_NONBLOCK flag. A
+ * pipe is opened a second time. */
 #include "base/output.h"
 
 #include "base/log_file.h"
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A description of the same pipe that does not block; -1: none. */
+/* A second, non-blocking description of the same pipe; -1: none. */
 static atomic_int output_pipe = -1;
 
 /* Set before other threads exist: */
@@ -31,14 +31,15 @@ static bool is_native;               /* lines are the journal's datagrams */
 static const char *file_path;        /* of our own log; NULL: it is none */
 static char *own_path;
 
-/* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
+/* The offset of local time, in seconds east of Greenwich. A signal handler must not call
+ * localtime_r(). */
 static atomic_long zone_offset_s;
 static atomic_bool keeps_zone;
 
 /* ---- where lines go ---------------------------------------------------------- */
 
-/* systemd names the socket that it made stderr: a process that has put something else there since
- * then does not get priorities. */
+/* systemd names the socket that it made stderr. A process that has redirected stderr since then
+ * gets no priorities. */
 static bool is_the_journal(const struct stat *status)
 {
     const char *text = getenv("JOURNAL_STREAM");
@@ -102,7 +103,7 @@ void output_reopen(void)
         open_file();
 }
 
-/* (One thread is enough.) */
+/* Only one thread looks at a time. */
 void output_look(void)
 {
     enum { EVERY_MS = 200 };
@@ -159,7 +160,7 @@ static void put_number(char **at, unsigned number, int digits)
     *at += digits;
 }
 
-/* The calendar's date of a day since 1970, without a library. */
+/* The calendar date of a day since 1970, without a library. */
 static void put_date(char **at, long days)
 {
     const long shifted = days + 719468; /* since 1 March of the year 0 */
@@ -223,7 +224,7 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX])
 
 /* ---- writing -------------------------------------------------------------------- */
 
-/* (The journal has the time, the priority, and whose line it is.) */
+/* The journal records the time, the priority and the sender itself. */
 static bool write_native(enum output_priority priority, const char *line, size_t size,
                          const struct journal_fields *fields)
 {

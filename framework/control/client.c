@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 enum {
-    REQUEST_MAX = 4096,      /* bytes of a line */
-    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
-    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read */
+    REQUEST_MAX = 4096,      /* bytes of a request line */
+    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread */
+    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read its
+                              * answers */
 };
 
 struct control_client {
@@ -33,7 +34,7 @@ struct control_client {
     struct buffer output;
 };
 
-/* ---- its end ------------------------------------------------------------------------------ */
+/* ---- closing ------------------------------------------------------------------------------- */
 
 static void take_off_loop(struct control_client *client)
 {
@@ -57,9 +58,9 @@ static void close_client(struct control_client *client)
     spares_refill(clients->spares);
 }
 
-/* ---- what it is sent ---------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------- */
 
-/* The time runs from the last request or answer that was complete. */
+/* The deadline is counted from the last complete request or answer. */
 static int set_deadline(struct control_client *client, bool something_is_complete)
 {
     static const struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -71,7 +72,7 @@ static int set_deadline(struct control_client *client, bool something_is_complet
     return 0;
 }
 
-/* Sends what can be sent. False: it is gone. */
+/* Sends as much as the kernel takes. False: the client is closed. */
 static bool flush(struct control_client *client)
 {
     struct buffer *output = &client->output;
@@ -88,7 +89,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* That it has left shows in send(), too. */
+        /* send() also reports that the client has left. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;
@@ -101,7 +102,7 @@ static bool flush(struct control_client *client)
     return true;
 }
 
-/* Takes the line. False: the client is gone. */
+/* Takes the line. False: the client is closed. */
 static bool send_line(struct control_client *client, char *take_line)
 {
     const bool failed = !take_line ||
@@ -113,7 +114,7 @@ static bool send_line(struct control_client *client, char *take_line)
     return !failed && flush(client);
 }
 
-/* ---- what it asks -------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 /* A client that asks for a reload while it waits for one hears of the later one. */
 static bool take_ticket(struct control_client *client, const struct control_reply *answer)
@@ -145,24 +146,24 @@ static const char *end_of_request(const struct control_client *client)
     return memchr(client->request, '\n', client->used);
 }
 
-/* What is there already comes in the next turn of the loop: a client that asks much at once
- * shall not be in the way of a service's clients. Nothing is read before the last answer has
- * been taken. */
+/* Requests that are already here are answered in the next turn of the loop: a control client with
+ * many requests must not delay a service's clients. Nothing is read before the last answer has been
+ * sent. */
 static int wait_for_more(struct control_client *client)
 {
     static const struct timeval now;
 
     if (client->asked > 0)
-        return event_del(&client->readable); /* control_clients_answer() goes on */
+        return event_del(&client->readable); /* control_clients_answer() continues */
     if (client->output.size > 0)
-        return 0; /* on_client_writable() goes on */
+        return 0; /* on_client_writable() continues */
     if (!end_of_request(client))
         return event_add(&client->readable, NULL);
     event_del(&client->readable);
     return event_add(&client->again, &now);
 }
 
-/* Answers the first request that is there, if it is whole. */
+/* Answers the first request, if all of it is here. */
 static void answer_requests(struct control_client *client)
 {
     const char *end = end_of_request(client);

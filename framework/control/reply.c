@@ -51,7 +51,7 @@ char *control_refusal(const char *why)
     return refuse(NULL, why);
 }
 
-/* A text of a plugin's, which may not be UTF-8. */
+/* A text of a plugin's may not be UTF-8. */
 static json_t *text_of(const char *text)
 {
     json_t *result = json_string(text);
@@ -67,7 +67,7 @@ static json_t *text_of(const char *text)
     return result;
 }
 
-/* ---- what is known of a service ------------------------------------------------------- */
+/* ---- the state of a service ----------------------------------------------------------- */
 
 static json_t *phase_of(const struct rpd_service *service, enum rpd_phase phase)
 {
@@ -106,7 +106,7 @@ static json_t *clients_of(const struct rpd_state_page *page)
                      (json_int_t)page->clients_accepted);
 }
 
-/* What its state page shows, but of now. */
+/* What the state page shows, updated now. */
 static json_t *status_of(struct rpd_service *service)
 {
     struct rpd_state_page page;
@@ -134,7 +134,7 @@ static void add_process(json_t *reply)
     json_object_set_new(reply, "build", json_string(build));
 }
 
-/* A request that is understood. */
+/* A request that was understood. */
 struct question {
     const struct control_subject *subject;
     json_t *request, *id;
@@ -172,7 +172,7 @@ static char *watch(struct question *question)
     return line_of(reply);
 }
 
-/* The service that a request names; NULL: there is none. */
+/* The service that a request names; NULL: there is no such service. */
 static struct rpd_service *service_in(const struct question *question)
 {
     const char *name = json_string_value(json_object_get(question->request, "service"));
@@ -207,7 +207,7 @@ static char *set_log(struct question *question)
 
 enum { CLIENTS_SHOWN = 1000 };
 
-/* Who it is: a process, by the kernel's word of when it connected, or an address. */
+/* Identifies the client: a process, as the kernel knew it at the connect, or an address. */
 static void add_peer(json_t *json, int fd)
 {
     struct sockaddr_storage address = {0};
@@ -373,7 +373,7 @@ static const struct {
 } requests[] = {{"ping", ping},   {"status", status},   {"watch", watch},
                 {"log", set_log}, {"clients", clients}, {"end", end_client}};
 
-/* False: there is no runner to be asked, and what this process knows is the answer. */
+/* False: no runner can answer, so this process answers with what it knows. */
 static bool ask_runner(const struct question *question, uint64_t number)
 {
     const struct control_subject *subject = question->subject;

@@ -106,7 +106,7 @@ static char *ask(const char *command, const struct instance *instance, json_t *t
     text = json_dumps(take_request, JSON_COMPACT);
     json_decref(take_request);
     if (instance->verdict == STATE_DEAD) {
-        rpdctl_say("%s: %s: it does not run", command, instance->service);
+        rpdctl_say("%s: %s: it is not running", command, instance->service);
     } else if (!path || !text) {
         rpdctl_say("%s: %s: it has no record that names its control socket", command,
                    instance->service);

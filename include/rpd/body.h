@@ -11,7 +11,7 @@
  *
  *                             done is called with       and then
  *     ----------------------  ------------------------  ---------------------------------------
- *     all went well           conn, 0                   on_data goes on, behind the body
+ *     all went well           conn, 0                   on_data continues after the body
  *     sink or disk failed     conn, its errno           answer; the connection is closed after it
  *     the body ended early    conn, ENODATA             likewise: less came than was announced
  *     a file could not be     NULL, its errno;          the connection is closed: its client has
@@ -19,10 +19,10 @@
  *     the client has left,    NULL, ECANCELED           -
  *       or was closed
  *
- * If conn is NULL, on_close has been called before, so arg must hold all that done needs. The loop
- * calls done in one of its turns, or in the turn that closes the connection; never within the call
- * that began the work. Calls of done come in the order of the calls that began the work. What done
- * writes goes out in one system call.
+ * If conn is NULL, on_close has been called before, so arg must hold everything that done needs.
+ * The loop calls done in one of its turns, or in the turn that closes the connection; never within
+ * the call that began the work. Calls of done come in the order of the calls that began the work.
+ * What done writes goes out in one system call.
  *
  *     pause      is not counted: one resume ends any number of pauses. The calls of this header
  *                pause on their own, apart from the backend's pauses.
@@ -83,9 +83,9 @@ RPD_API int rpd_conn_send_file(struct rpd_conn *conn, int fd, uint64_t offset, u
 typedef int (*rpd_sink_fn)(void *arg, const void *data, size_t size);
 
 /* [loop] The next size bytes of the input are a body: they go to sink, and on_data sees none of
- * them. Bytes that have come already, and were not consumed, are the first of the body. size may be
- * 0; done follows then, too. EBUSY: a body of this client is being received; ECANCELED: the
- * connection is closing; EAGAIN: the service is stopping; ENOMEM. */
+ * them. The body begins with the input that has arrived and is not consumed. size may be 0; done is
+ * called then, too. EBUSY: a body of this client is being received; ECANCELED: the connection is
+ * closing; EAGAIN: the service is stopping; ENOMEM. */
 RPD_API int rpd_conn_receive(struct rpd_conn *conn, uint64_t size, rpd_sink_fn sink,
                              rpd_conn_done_fn done, void *arg) RPD_MUST_CHECK;
 
@@ -96,8 +96,8 @@ RPD_API int rpd_conn_receive_file(struct rpd_conn *conn, uint64_t size, int fd, 
                                   rpd_conn_done_fn done, void *arg) RPD_MUST_CHECK;
 
 /* [loop] Returns how many bytes the backend can write before too much output waits; from then on
- * rpd does not read from the client until on_writable. 0: too much output waits now. This is for an
- * answer that is made as the client takes it: write that many bytes, and go on in on_writable. */
+ * rpd does not read from the client until on_writable. 0: too much output waits now. For an answer
+ * that is generated as the client reads it: write that many bytes, and continue in on_writable. */
 RPD_API size_t rpd_conn_output_room(const struct rpd_conn *conn);
 
 /* The identity of a client, as the kernel reports it. */

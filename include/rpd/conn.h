@@ -90,8 +90,8 @@ RPD_API bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest
 RPD_API bool rpd_conn_slice_is_over(struct rpd_conn *conn);
 
 /* [loop] Lets other clients go first: on_data is called in a later turn, with the input that is
- * left, whether or not more has come. Call this in on_data to go on with what has not been
- * consumed, or from elsewhere to begin. While the connection is paused, that turn waits. rpd reads
+ * left, whether or not more has come. Call this in on_data to continue with unconsumed input
+ * later, or from elsewhere to begin. While the connection is paused, that turn waits. rpd reads
  * nothing more from the client meanwhile, so this is no way to wait for more. */
 RPD_API void rpd_conn_yield(struct rpd_conn *conn);
 

@@ -1,6 +1,6 @@
-/* Echoes lines, and breaks the contract in one way, which -o breach= names. Each is
- * for one check of `rpdctl check`. What a constructor and a bind break is in the
- * environment: TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c. */
+/* Echoes lines, and breaks the contract in one way, which -o breach= names: one for each check of
+ * `rpdctl check`. Breaches in a constructor or a bind come from the environment:
+ * TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c. */
 #include <rpd/backend.h>
 
 #include <fcntl.h>
@@ -18,16 +18,16 @@ static const struct rpd_option options[] = {
 enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000, LATER_MS = 2000 };
 
 struct client {
-    int opened; /* a descriptor of its own */
+    int opened; /* a descriptor that it opened */
     bool answered;
     struct rpd_timer_handle *timer;
 };
 
 static char the_state;
-static int closed_fd = -1; /* the last client's */
+static int closed_fd = -1; /* the last client's descriptor */
 static char *volatile leaked;
 
-/* The signal that asks a thread where it is ends a sleep. */
+/* The signal that asks a thread where it is interrupts a sleep. */
 static void sleep_ms(long ms)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -79,7 +79,7 @@ static void run_nothing(struct rpd_job *job, void *arg)
     (void)arg;
 }
 
-/* On the loop. */
+/* Runs on the loop. */
 static void block(struct rpd_service *service, void *arg, bool cancelled)
 {
     (void)service;
@@ -108,7 +108,7 @@ static void on_connect(struct rpd_conn *conn, void *state)
     rpd_conn_set_data(conn, client);
 }
 
-/* Without keeping it meanwhile. */
+/* The connection is not kept meanwhile. */
 static void answer_later(struct rpd_service *service, void *conn)
 {
     struct client *client = rpd_conn_data(conn);

@@ -1,5 +1,5 @@
-/* The digest of a configuration: another for each key that says something else,
- * and the same however it is said. */
+/* The digest of a configuration: it differs if any key differs, and does not depend on how the
+ * configuration is written. */
 #include "config/digest.h"
 #include "config/keys.h"
 #include "config/plan.h"
@@ -53,7 +53,7 @@ static const char *digest(const char *text)
     return digest_of(&(struct config_request){.file = "rpd.json"});
 }
 
-/* The text with one more member of the object that begins at "at". */
+/* The text with one more member in the object that begins at "at". */
 static const char *with(const char *text, const char *at, const char *member)
 {
     const char *place = strstr(text, at);
@@ -74,7 +74,7 @@ static const char *with(const char *text, const char *at, const char *member)
 #define LIMITS "\"limits\":{"
 #define LOG "\"log\":{"
 
-/* One change of each key. */
+/* One change for each key. */
 static const struct {
     const char *path, *at, *member;
 } changes[] = {
@@ -126,7 +126,7 @@ static const struct {
     {"services[].options.*[]", "\"options\":{", "\"k\":[\"a\",\"b\"]"},
 };
 
-/* A key that is new must be in the digest, and here. */
+/* A new key must be in the digest, and in this table. */
 Test(config_digest, every_key_is_looked_at)
 {
     for (size_t i = 0; i < config_key_count; i++) {
@@ -312,7 +312,7 @@ Test(config_digest, the_same_said_otherwise)
     }
 }
 
-/* A file, the same on the command line, and both together. */
+/* The same configuration as a file, on the command line, and as both together. */
 Test(config_digest, from_the_command_line)
 {
     const char *listen[] = {"unix:a"}, *options[] = {"k=v", "n=5", "b=true"};
@@ -335,7 +335,8 @@ Test(config_digest, from_the_command_line)
     cr_expect_str_neq(digest_of(&request), of_file);
 }
 
-/* Where a relative name leads, not from where the file was named. */
+/* The digest has the place to which a relative name leads, not the place from which the file was
+ * named. */
 Test(config_digest, names_of_files)
 {
     const char *text = "{\"log\":{\"file\":\"l\"},\"plugin_dirs\":[\"d\"],\"services\":"
@@ -353,7 +354,8 @@ Test(config_digest, names_of_files)
     cr_expect_str_eq(digest_of(&(struct config_request){.file = "sub/rpd.json"}), here);
 }
 
-/* The same file, by another path: so ensure names a plugin to the rpd that it starts. */
+/* The same file, through another path: that is how ensure names a plugin to the rpd that it
+ * starts. */
 Test(config_digest, relative_and_absolute_plugins)
 {
     const char *here = digest_of(&(struct config_request){.plugin = "./a.so"});

@@ -1,4 +1,5 @@
-/* A C++ backend that throws where it is told to: option "in", and lines of clients. */
+/* A C++ backend that throws where it is told to: in the place that the option "in" names, or at a
+ * client's line. */
 #include <rpd/backend.hpp>
 
 #include <pthread.h>
