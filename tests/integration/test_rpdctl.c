@@ -75,6 +75,17 @@ Test(rpdctl, describes_options)
     assert_has(table.out, "load_s  number   5        0 to 86400  how many seconds");
     assert_has(table.out, "state:     it can serve without it");
     assert_has(table.out, "callbacks: load unload on_data on_busy");
+    cr_expect_not(strstr(table.out, "idle:"), "%s", table.out);
+}
+
+Test(rpdctl, describes_the_idle_exit_and_all_callbacks)
+{
+    const struct outcome idles = RPDCTL("describe", test_plugin("idles"));
+    const struct outcome bodies = RPDCTL("describe", test_plugin("bodies"));
+
+    assert_has(idles.out,
+               "idle:      it exits 1 s after the last client, unless idle_exit_s is set");
+    assert_has(bodies.out, "callbacks: load on_ready on_data on_close stop claim on_part");
 }
 
 Test(rpdctl, describe_survives_the_plugin)
