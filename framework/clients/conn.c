@@ -30,6 +30,7 @@
  * nothing but libevent makes a connection's events active. */
 #include "clients/conn.h"
 
+#include "base/rare.h"
 #include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/foreign.h"
@@ -363,9 +364,31 @@ static bool is_owed(const struct rpd_conn *conn)
     return conn_has_output(conn) || (conn->owed && conn_has_dues(conn));
 }
 
+/* Most requests end so: all of it was taken and answered, and libevent watches for the next one.
+ * Then there is nothing to settle but the clock. A connection that holds no memory has neither
+ * input nor output. */
+static bool is_at_rest(const struct rpd_conn *conn)
+{
+    const bool is_restless = conn->input_ended | conn->wants_data | conn->yields | conn->starved |
+                             conn->may_have_input | conn->may_have_room | conn->has_stalled |
+                             conn->group->draining | !conn->has_sent;
+
+    return !is_restless && !conn->takes_none && conn->share.held == 0 &&
+           !(conn->keeps | conn->works) && !conn->owed && event_is_watched(&conn->read_event) &&
+           conn->read_event.ev_events == (EV_READ | EV_PERSIST) &&
+           !event_is_watched(&conn->write_event);
+}
+
+static void rest(struct rpd_conn *conn)
+{
+    conn_clock_set(&conn->group->clocks, &conn->clock, CONN_CLOCK_IDLE, conn->progressed);
+    conn->progressed = false;
+    conn->clocked_size = 0;
+}
+
 /* Does what follows from the state of the connection. Never called from within one of its
  * callbacks. */
-static enum conn_turn_end settle(struct rpd_conn *conn)
+static RARE enum conn_turn_end settle(struct rpd_conn *conn)
 {
     bool more;
 
@@ -398,7 +421,10 @@ static enum conn_turn_end serve(struct conn_turn *turn)
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
         conn_offer_input(conn);
-    return settle(conn);
+    if (!is_at_rest(conn))
+        return settle(conn);
+    rest(conn);
+    return CONN_TURN_DONE;
 }
 
 /* ---- clocks ------------------------------------------------------------------- */
@@ -429,7 +455,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* Has the client left, or ended its side? What a client that reset the connection has sent is not
  * worth its memory. */
-static void look_for_end(struct rpd_conn *conn)
+static RARE void look_for_end(struct rpd_conn *conn)
 {
     struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
 

@@ -39,8 +39,8 @@ struct rpd_conn {
     struct conn_owed *owed; /* NULL: it was never owed anything (conn_owed.h) */
     bool open;              /* on_close has not been called */
     bool in_callback;
-    bool input_ended;
-    bool refused; /* only the busy answer is for it */
+    bool refused;     /* only the busy answer is for it */
+    bool end_offered; /* on_data has seen the end of input */
     union {
         struct {
             bool broken;          /* close at the next settle() */
@@ -50,7 +50,7 @@ struct rpd_conn {
         };
         uint32_t takes_none; /* any of them: each step of a request checks this */
     };
-    bool end_offered;   /* on_data has seen the end of input */
+    bool input_ended;
     bool wants_data;    /* on_data is due: there is something that it has not been offered */
     bool yields;        /* it is due even without input, and after the others */
     bool has_sent;      /* something has come */
