@@ -45,8 +45,9 @@
  * body, count in limits.buffer_bytes.
  *
  * The loop does not wait for a disk to send a file, with one exception: the kernel evicts a page in
- * the moment between the loop's look and the sending. If that happens, workers read all files of
- * the service for a minute, so the loop waits at most once a minute.
+ * the moment between the loop's look and the sending. If the loop then waits for a millisecond or
+ * longer, workers read all files of the service for a minute: so that happens at most once a
+ * minute.
  *
  * While a body is owed, services[].limits apply as follows. The client must send
  * progress_bytes_per_s, as for a request (request_s), except while rpd waits for the sink. The
