@@ -33,6 +33,10 @@
  *                them while they run, and to the loop before and after.
  *     exceptions must not leave any of these functions.
  *
+ * A request that is refused may have a body behind it: answer and call rpd_conn_finish(), or receive
+ * the body with a sink that drops it. To open, rename or remove a file may wait for a disk, too: if
+ * that matters, let a job do it.
+ *
  * Back-pressure is built in. A file that waits to be sent counts as waiting output: from 256 KiB
  * on, rpd does not read from its client. rpd reads a body as fast as its sink takes it, at most 2
  * MiB ahead. Other clients have their turn after each MiB. The loop sends what the kernel has of a
@@ -41,8 +45,9 @@
  * body, count in limits.buffer_bytes.
  *
  * The loop does not wait for a disk to send a file, with one exception: the kernel evicts a page in
- * the moment between the loop's look and the sending. If that happens, workers read all files of
- * the service for a minute, so the loop waits at most once a minute.
+ * the moment between the loop's look and the sending. If the loop then waits for a millisecond or
+ * longer, workers read all files of the service for a minute: so that happens at most once a
+ * minute.
  *
  * While a body is owed, services[].limits apply as follows. The client must send
  * progress_bytes_per_s, as for a request (request_s), except while rpd waits for the sink. The

@@ -7,7 +7,8 @@
  * done is called exactly once for each accepted job, even if the job was cancelled or the daemon
  * stops. All jobs of a service are done before its state is unloaded. arg belongs to run while run
  * runs, and to the loop before and after, so it needs no lock. The state belongs to the loop
- * throughout: pass what run needs of the state in arg.
+ * throughout: pass what run needs of the state in arg. What no callback changes once it is loaded,
+ * run may read in place.
  *
  *                      runs on     order                         at the stop
  *     ---------------  ----------  ----------------------------  -----------------------------

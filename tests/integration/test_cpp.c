@@ -142,6 +142,50 @@ Test(cpp, jobs)
     finish(&scene);
 }
 
+/* With what their functions have captured, which goes when all is over, whatever happened. */
+Test(cpp, bodies_and_posts)
+{
+    SKIP_WITHOUT_CPP();
+    static const char *const asked[][2] = {
+        {"file", "etters sent"},
+        {"take\n12345", "took 12345"},
+        {"take throws\n12345", "caught: in a sink"}, /* and the end */
+        {"take file\n12345", "12345rs"},
+        {"post", "posted"},
+        {"files", "0 files"},
+    };
+    const struct scene scene = start("nowhere");
+    int fd;
+
+    assert_bound(scene.rpd);
+    assert_line(scene.rpd, "test: part is attached");
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        fd = client(scene.endpoint);
+        assert_text(ask(fd, asked[i][0]), asked[i][1], scene.rpd);
+        close(fd);
+    }
+    fd = client(scene.endpoint);
+    tell(fd, "file throws");
+    cr_expect_null(hear_line(fd));
+    assert_line(scene.rpd, "on_data: body: Invalid argument; the connection is closed");
+    close(fd);
+    /* Clients that leave: within a body, and while a job runs, which is cancelled then. */
+    for (int i = 0; i < 20; i++) {
+        fd = client(scene.endpoint);
+        tell(fd, i % 2 ? "take\n123" : "job waits");
+        if (i % 4 == 1)
+            shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    fd = client(scene.endpoint);
+    for (const char *answer = "";
+         strcmp(answer, "0 files") != 0 && (answer = ask(fd, "files")) != NULL;)
+        poll(NULL, 0, 1);
+    close(fd);
+    assert_stops(scene.rpd);
+    finish(&scene);
+}
+
 static const struct place {
     const char *in, *line;
     bool is_answered;
@@ -151,6 +195,7 @@ static const struct place {
     {"on_close", "on_close: thrown in on_close", true},
     {"on_ready", "on_ready: thrown in on_ready", true},
     {"on_drain", "on_drain: thrown in on_drain", true},
+    {"on_part", "on_part: thrown in on_part", true},
     {"stop", "stop: thrown in stop", true},
 };
 

@@ -55,6 +55,44 @@ Test(idle_exit, is_not_early)
     assert_leaves(&warm, 0);
 }
 
+static struct process *start_idles(const char *member, const char **ret_dir)
+{
+    const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
+
+    write_text(config,
+               textf("{\"services\":[{\"plugin\":\"%s\",%s\"listen\":[\"unix:%s/x.sock\"]}]}",
+                     test_plugin("idles"), member, dir));
+    *ret_dir = dir;
+    return RPD_START(textf("%s/run", dir), "-c", config);
+}
+
+/* The backend's own time is the default, and no more than that. */
+Test(idle_exit, as_its_backend_says_unless_the_user_does)
+{
+    const char *dir, *other_dir;
+    struct process *rpd = start_idles("", &dir);
+    struct process *other = start_idles("\"idle_exit_s\":0,", &other_dir);
+
+    assert_bound(rpd);
+    assert_bound(other);
+    const int64_t began = now_ns();
+    const int fd = client(textf("unix:%s/x.sock", dir));
+    assert_text(ask(fd, "here"), "here", rpd);
+    pass_ms(1300);
+    cr_assert(process_alive(rpd), "it left its client: %s", process_stderr(rpd));
+    close(fd);
+    assert_line(rpd, left_line);
+    cr_assert_geq(seconds_since(began), 2.2, "%f s", seconds_since(began));
+    assert_ends(rpd, 0);
+    assert_text(ask_once(textf("unix:%s/x.sock", other_dir), "here"), "here", other);
+    cr_assert_not(strstr(process_stderr(other), left_line), "%s", process_stderr(other));
+    assert_stops(other);
+    process_free(rpd);
+    process_free(other);
+    temp_dir_remove(dir);
+    temp_dir_remove(other_dir);
+}
+
 Test(idle_exit, is_not_early_without_a_load)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", temp_dir_make());

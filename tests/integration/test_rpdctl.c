@@ -75,6 +75,17 @@ Test(rpdctl, describes_options)
     assert_has(table.out, "load_s  number   5        0 to 86400  how many seconds");
     assert_has(table.out, "state:     it can serve without it");
     assert_has(table.out, "callbacks: load unload on_data on_busy");
+    cr_expect_not(strstr(table.out, "idle:"), "%s", table.out);
+}
+
+Test(rpdctl, describes_the_idle_exit_and_all_callbacks)
+{
+    const struct outcome idles = RPDCTL("describe", test_plugin("idles"));
+    const struct outcome bodies = RPDCTL("describe", test_plugin("bodies"));
+
+    assert_has(idles.out,
+               "idle:      it exits 1 s after the last client, unless idle_exit_s is set");
+    assert_has(bodies.out, "callbacks: load on_ready on_data on_close stop claim on_part");
 }
 
 Test(rpdctl, describe_survives_the_plugin)
@@ -350,6 +361,10 @@ static const struct breach {
     {.breach = "writes_late", .id = "client.apart", .text = "late"},
     {.breach = "answers_wrongly", .id = "client.probe", .text = "instead of"},
     {.breach = "dies_of_emfile", .id = "client.emfile", .text = "died of SIGABRT"},
+    {.breach = "answers_one", .id = "answer.many", .text = "take all that the input has"},
+    {.breach = "outlives_clients", .id = "answer.abandoned", .text = "rpd_job_cancelled()"},
+    {.breach = "keeps_clients", .id = "answer.abandoned", .text = "are still there"},
+    {.breach = "writes_on_a_worker", .id = "answer.calls", .text = "called rpd_conn_"},
     {.breach = "leaves_file", .id = "term.ready", .text = "it left left"},
     {.breach = "hangs_at_stop",
      .id = "end.drain",
@@ -404,8 +419,8 @@ Test(check, finds_more_breaches)
 Test(check, finds_nothing_where_nothing_is_broken)
 {
     const struct outcome outcome = RPDCTL("check", test_plugin("breaches"), "--quick", "--only",
-                                          "client.", "--only", "warmup.serve", "--only",
-                                          "load.cancelled", "--only", "term.ready");
+                                          "client.", "--only", "answer.", "--only", "warmup.serve",
+                                          "--only", "load.cancelled", "--only", "term.ready");
 
     assert_code(outcome, 0);
 }

@@ -33,10 +33,43 @@ Test(serve, a_password_may_be_in_a_file_of_its_own)
     cr_assert_eq(chmod(path, 0600), 0);
     rpd = scene_start(dir, "", option, false);
     const int fd = scene_client(dir);
+    scene_await_ready(rpd);
+    cr_assert_str_eq(scene_ask(fd, "GET a"), "-NOAUTH Authentication required.");
+    cr_assert_str_eq(scene_ask(fd, "RESET"), "+RESET");
     cr_assert_str_eq(scene_ask(fd, "GET a"), "-NOAUTH Authentication required.");
     cr_assert_str_eq(scene_ask(fd, "AUTH secret"), "+OK");
+    cr_assert_str_eq(scene_ask(fd, "PING"), "+PONG");
     close(fd);
     process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* As people write them; and mistakes are found before anybody is served. */
+Test(serve, options_have_units)
+{
+    static const char *const mistakes[][2] = {
+        {", \"loading\": \"wait\"", "expected \"error\" or \"hold\""},
+        {", \"maxmemory\": \"much\"", "maxmemory"},
+        {", \"save_interval_s\": \"1.5\"", "save_interval_s"},
+    };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "",
+                                      ", \"maxmemory\": \"64M\", \"save_interval_s\": \"1h30m\", "
+                                      "\"loading\": \"hold\"",
+                                      false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "CONFIG GET maxmemory"), "*2\r\n$9\r\nmaxmemory\r\n$8\r\n67108864");
+    assert_is(scene_ask(fd, "CONFIG GET save"), "*2\r\n$4\r\nsave\r\n$6\r\n5400 1");
+    close(fd);
+    process_free(rpd);
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        rpd = scene_start(dir, "", mistakes[i][0], false);
+        cr_expect_eq(process_code(process_wait_exit(rpd)), 78, "%s", process_stderr(rpd));
+        cr_expect_not_null(strstr(process_stderr(rpd), mistakes[i][1]), "%s", process_stderr(rpd));
+        process_free(rpd);
+    }
     temp_dir_remove(dir);
 }
 

@@ -15,7 +15,14 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
-enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000, LATER_MS = 2000 };
+enum {
+    LEAKED = 65536,
+    IGNORED_MS = 3500,
+    STOP_MS = 9000,
+    BLOCKED_MS = 2000,
+    LATER_MS = 2000,
+    ABANDONED_MS = 8000
+};
 
 struct client {
     int opened; /* a descriptor that it opened */
@@ -118,6 +125,40 @@ static void answer_later(struct rpd_service *service, void *conn)
     rpd_conn_printf(conn, "hello\n");
 }
 
+static void run_long(struct rpd_job *job, void *arg)
+{
+    (void)job;
+    (void)arg;
+    sleep_ms(ABANDONED_MS);
+}
+
+static void run_and_write(struct rpd_job *job, void *conn)
+{
+    (void)job;
+    rpd_conn_printf(conn, "hello\n");
+}
+
+static void greet(struct rpd_conn *conn, void *arg, int error)
+{
+    (void)arg;
+    (void)error;
+    if (conn)
+        rpd_conn_printf(conn, "hello\n");
+}
+
+/* The first request is answered at once. Whether a job answers this one. */
+static bool answers_by_job(struct rpd_conn *conn)
+{
+    static int requests;
+    const struct rpd_service *service = rpd_conn_service(conn);
+
+    if (does(service, "outlives_clients") && ++requests > 1)
+        return rpd_conn_job(conn, run_long, greet, NULL) == 0;
+    if (does(service, "writes_on_a_worker"))
+        return rpd_conn_job(conn, run_and_write, greet, conn) == 0;
+    return false;
+}
+
 static void on_data(struct rpd_conn *conn, void *state)
 {
     const struct rpd_service *service = rpd_conn_service(conn);
@@ -136,8 +177,14 @@ static void on_data(struct rpd_conn *conn, void *state)
             client->timer = rpd_timer(rpd_conn_service(conn), LATER_MS, answer_later, conn);
             return;
         }
+        if (answers_by_job(conn))
+            continue;
+        if (does(service, "keeps_clients"))
+            rpd_conn_keep(conn);
         rpd_conn_printf(conn, "%s%.*s\n", does(service, "answers_wrongly") ? "no " : "",
                         (int)line.size, line.data);
+        if (does(service, "answers_one"))
+            return;
     }
 }
 
