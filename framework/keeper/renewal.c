@@ -329,6 +329,7 @@ bool renewal_roll_back(struct keeper *keeper, const char *how)
 
     if (!keeper->old || keeper->old->stage != KEEPER_SERVING)
         return false;
+    keeper->events->serves(keeper->arg, false); /* what it was asked is not answered any more */
     keeper->current = keeper->old;
     keeper->old = NULL;
     event_del(keeper->trial_end);

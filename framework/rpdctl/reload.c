@@ -4,20 +4,21 @@
 #include "base/clock.h"
 #include "library/libjansson.h"
 #include "observe/instance.h"
+#include "observe/service_names.h"
 #include "rpdctl/ask.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/program.h"
 #include "rpdctl/rpdctl.h"
 #include "rpdctl/service.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const char help[] =
-    "Usage: rpdctl reload NAME [--check | --fresh] [--force] [--timeout S]\n"
+    "Usage: rpdctl reload NAME | --pid PID [--check | --fresh] [--force] [--timeout S]\n"
     "\n"
     "Has the process of a service read its configuration anew. An error in it changes\n"
     "nothing. What can change while the process runs changes at once, all or nothing.\n"
@@ -29,6 +30,7 @@ static const char help[] =
     "      --check      only print what would change, and how\n"
     "      --fresh      a new generation though nothing changed, as for a new plugin file\n"
     "      --force      though the memory may not suffice for two generations\n"
+    "      --pid PID    of the process with this pid, which a service manager knows\n"
     "      --timeout S  give up if the new generation is not ready after so many seconds;\n"
     "                   default: only a load without progress (no_progress_s) ends that\n"
     "\n"
@@ -36,16 +38,28 @@ static const char help[] =
     "error: 78 a mistake in the configuration, or a change that is not possible, 65 to\n"
     "77 as if it were started.\n";
 
-enum { CHECK = 256, FRESH, FORCE, TIMEOUT };
+enum { CHECK = 256, FRESH, FORCE, OF_PID, TIMEOUT };
 
 struct request {
-    const char *service;
+    const char *service; /* NULL: that of the... */
+    pid_t pid;           /* ...process */
     bool check, fresh, force;
     bool is_quiet; /* only errors are printed */
     uint64_t timeout_us;
 };
 
 /* ---- the command line ------------------------------------------------------------------ */
+
+static int take_pid(struct request *request, char **argv)
+{
+    char *end;
+    const unsigned long pid = strtoul(optarg, &end, 10);
+
+    if (*optarg < '1' || *optarg > '9' || *end || pid > INT_MAX)
+        return rpdctl_refuse(argv[0], "--pid %s: expected the number of a process", optarg);
+    request->pid = (pid_t)pid;
+    return 0;
+}
 
 static int take(void *arg, int option, char **argv)
 {
@@ -55,6 +69,7 @@ static int take(void *arg, int option, char **argv)
     case CHECK: request->check = true; return 0;
     case FRESH: request->fresh = true; return 0;
     case FORCE: request->force = true; return 0;
+    case OF_PID: return take_pid(request, argv);
     case TIMEOUT: return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->timeout_us);
     default: return 0; /* getopt returns no other */
     }
@@ -63,11 +78,9 @@ static int take(void *arg, int option, char **argv)
 static int parse(struct request *request, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"check", no_argument, NULL, CHECK},
-        {"fresh", no_argument, NULL, FRESH},
-        {"force", no_argument, NULL, FORCE},
-        {"timeout", required_argument, NULL, TIMEOUT},
-        {NULL, 0, NULL, 0},
+        {"check", no_argument, NULL, CHECK},           {"fresh", no_argument, NULL, FRESH},
+        {"force", no_argument, NULL, FORCE},           {"pid", required_argument, NULL, OF_PID},
+        {"timeout", required_argument, NULL, TIMEOUT}, {NULL, 0, NULL, 0},
     };
     const int code = rpdctl_take_options(argc, argv, ":", options, take, request);
 
@@ -75,6 +88,10 @@ static int parse(struct request *request, int argc, char **argv)
         return code;
     if (request->check && request->fresh)
         return rpdctl_refuse(argv[0], "only one of --check and --fresh");
+    if (request->pid > 0 && optind == argc)
+        return 0;
+    if (request->pid > 0)
+        return rpdctl_refuse(argv[0], "only one of NAME and --pid");
     return rpdctl_take_service(argc, argv, &request->service);
 }
 
@@ -133,7 +150,7 @@ static int report(const struct request *request, const json_t *reply)
 
 static int refuse(const struct request *request, const char *why)
 {
-    rpdctl_say("reload: %s: %s", request->service, why);
+    rpdctl_say("reload: %s: %s", request->service ? request->service : "--pid", why);
     return RPDCTL_NO;
 }
 
@@ -171,10 +188,31 @@ int rpdctl_reload_instance(const struct instance *instance)
     return reload(&request, instance);
 }
 
+/* Any of its services will do: the whole process reloads. False: it has none here. */
+static bool find_service_of(pid_t pid, int runtime_dirfd, char ret_name[64])
+{
+    struct service_names names = {0};
+    struct instance instance;
+    bool found = false;
+
+    if (service_names_read(runtime_dirfd, &names) < 0)
+        return false;
+    for (size_t i = 0; i < names.count && !found; i++) {
+        instance_look(runtime_dirfd, names.names[i], &instance);
+        found = instance.verdict != STATE_DEAD && instance.pid == pid;
+        if (found)
+            snprintf(ret_name, 64, "%s", names.names[i]);
+        instance_finish(&instance);
+    }
+    service_names_finish(&names);
+    return found;
+}
+
 static int run(int argc, char **argv)
 {
     struct request request = {0};
     struct instance instance;
+    char name[64];
     int code = parse(&request, argc, argv), found, runtime_dirfd;
 
     if (code)
@@ -183,6 +221,15 @@ static int run(int argc, char **argv)
     if (found)
         return found < 0 ? RPDCTL_NO
                          : refuse(&request, "it does not run; start it (rpdctl ensure)");
+    if (request.pid > 0) {
+        if (!find_service_of(request.pid, runtime_dirfd, name)) {
+            rpdctl_say("reload: pid %d: it has no service in this run-time directory",
+                       (int)request.pid);
+            close(runtime_dirfd);
+            return RPDCTL_NO;
+        }
+        request.service = name;
+    }
     instance_look(runtime_dirfd, request.service, &instance);
     code = reload(&request, &instance);
     instance_finish(&instance);

@@ -12,13 +12,13 @@
 /* ---- what may fail ------------------------------------------------------------------ */
 
 static int make_options(const struct rpd_service *service, const struct config *config,
-                        struct service_change *change, struct error_list *errors)
+                        const struct service_change *change, struct error_list *errors)
 {
     const struct option_tables tables = {service->plugin.backend.options,
                                          service->plugin.backend.option_details};
     struct error *mistakes = NULL;
     size_t count = 0;
-    const int made = options_make(&change->options, &tables, service->plugin.path, config,
+    const int made = options_make(&change->options->options, &tables, service->plugin.path, config,
                                   change->wanted->config, &mistakes, &count);
 
     for (size_t i = 0; i < count; i++)
@@ -27,17 +27,7 @@ static int make_options(const struct rpd_service *service, const struct config *
     return made;
 }
 
-static bool make_room_for_old(struct rpd_service *service)
-{
-    struct options *old = realloc(service->old_options,
-                                  (service->old_options_count + 1) * sizeof *old);
-
-    if (old)
-        service->old_options = old;
-    return old;
-}
-
-int service_prepare_change(struct rpd_service *service, const struct config *config,
+int service_prepare_change(const struct rpd_service *service, const struct config *config,
                            struct rpd_service *wanted, bool has_options, struct service_change *ret,
                            struct error_list *errors)
 {
@@ -48,19 +38,38 @@ int service_prepare_change(struct rpd_service *service, const struct config *con
         return error_list_push(errors, &error);
     if (!has_options || service->role == SERVICE_OF_KEEPER)
         return 0;
-    if (!make_room_for_old(service))
+    ret->options = calloc(1, sizeof *ret->options);
+    if (!ret->options)
         return error_list_out_of_memory(errors);
-    if (make_options(service, config, ret, errors) < 0)
-        return -1;
-    ret->has_options = true;
-    return 0;
+    if (make_options(service, config, ret, errors) == 0)
+        return 0;
+    free(ret->options);
+    ret->options = NULL;
+    return -1;
+}
+
+static void free_options(struct changed_options *options)
+{
+    options_finish(&options->options);
+    free(options);
 }
 
 void service_change_finish(struct service_change *change)
 {
-    if (change->has_options)
-        options_finish(&change->options);
-    change->has_options = false;
+    if (change->options)
+        free_options(change->options);
+    change->options = NULL;
+}
+
+void service_finish_changed_options(struct rpd_service *service)
+{
+    struct changed_options *next;
+
+    for (struct changed_options *at = atomic_load(&service->changed_options); at; at = next) {
+        next = at->next;
+        free_options(at);
+    }
+    atomic_store(&service->changed_options, NULL);
 }
 
 /* ---- endpoints ------------------------------------------------------------------------ */
@@ -103,13 +112,14 @@ int service_exchange_listeners(struct rpd_service *service, struct rpd_service *
 
 /* ---- what cannot ------------------------------------------------------------------------- */
 
+/* Workers may read the options meanwhile: those of before, or these. */
 static void take_options(struct rpd_service *service, struct service_change *change)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
 
-    service->old_options[service->old_options_count++] = service->options;
-    service->options = change->options;
-    change->has_options = false;
+    change->options->next = atomic_load(&service->changed_options);
+    atomic_store(&service->changed_options, change->options);
+    change->options = NULL;
     foreign_enter(service_owner(service), (foreign_code)backend->on_options);
     backend->on_options(service, service->conns.state);
     foreign_leave();
@@ -155,6 +165,6 @@ void service_apply_change(struct rpd_service *service, struct service_change *ch
     take_limits(service, &service->config->limits);
     service->loading.on_failure = service->config->on_load_failure;
     service->loading.no_progress_s = service->config->no_progress_s;
-    if (change->has_options)
+    if (change->options)
         take_options(service, change);
 }

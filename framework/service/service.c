@@ -447,9 +447,7 @@ void service_finish(struct rpd_service *service)
     metrics_page_finish(&service->metrics);
     service_take_metrics(service, -1);
     options_finish(&service->options);
-    for (size_t i = 0; i < service->old_options_count; i++)
-        options_finish(&service->old_options[i]);
-    free(service->old_options);
+    service_finish_changed_options(service);
     plugin_finish(&service->plugin);
     free(service->attachments);
     service->attachments = NULL;

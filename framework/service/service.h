@@ -80,6 +80,7 @@ _Static_assert(offsetof(struct attachment, listener) == 0,
                "the one is found by a pointer to the other");
 
 struct surroundings;
+struct changed_options;
 
 struct rpd_service {
     const struct config_service *config;
@@ -95,9 +96,10 @@ struct rpd_service {
     struct state_claims state_claims;
     struct attachment *attachments;
     size_t attachment_count;
-    struct options options;
-    struct options *old_options; /* all before: a backend may still use their strings */
-    size_t old_options_count;
+    struct options options; /* that it began with */
+    /* Those that came after them, the newest first: a backend may still use strings of all of them.
+     * NULL: none came. */
+    _Atomic(struct changed_options *) changed_options;
     bool takes_options; /* its backend takes other options while it serves */
     enum rpd_warmup warmup;
     enum config_seal seal; /* of its own bind: as it could be had */
@@ -136,6 +138,19 @@ struct rpd_service {
     struct error *error;          /* for the backend's serve, while it runs */
     struct error *unload_error;   /* a worker's, until it has unloaded; NULL: none */
 };
+
+struct changed_options {
+    struct changed_options *next;
+    struct options options;
+};
+
+/* [any] Those that it has now. */
+static inline const struct options *service_options(const struct rpd_service *service)
+{
+    const struct changed_options *changed = atomic_load(&service->changed_options);
+
+    return changed ? &changed->options : &service->options;
+}
 
 /* service is the name that the loop declares, which takes no parentheses. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
@@ -245,17 +260,19 @@ bool service_is_degraded(const struct rpd_service *service);
 /* What a service needs to live by another configuration: all that can fail of it is done before any
  * of it takes effect. */
 struct service_change {
-    struct rpd_service *wanted; /* inspected and resolved, by the new configuration */
-    bool has_options;
-    struct options options;
+    struct rpd_service *wanted;      /* inspected and resolved, by the new configuration */
+    struct changed_options *options; /* NULL: they have not changed */
 };
 
 /* [loop] Makes the new options, if they differ: service_change_finish() frees what is not applied.
  * Adds all mistakes. */
-int service_prepare_change(struct rpd_service *service, const struct config *config,
+int service_prepare_change(const struct rpd_service *service, const struct config *config,
                            struct rpd_service *wanted, bool has_options, struct service_change *ret,
                            struct error_list *errors);
 void service_change_finish(struct service_change *change);
+
+/* [start] */
+void service_finish_changed_options(struct rpd_service *service);
 
 /* [loop] Exchanges backlog, mode and group of the endpoints that both have: a second call undoes
  * the first. On failure all is as it was. */

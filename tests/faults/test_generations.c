@@ -528,3 +528,97 @@ ParameterizedTest(const size_t *number, generations, killed_at_each_step, .timeo
     process_free(caller);
     process_free(second);
 }
+
+/* ---- what is seen of it
+ * ------------------------------------------------------------------------------ */
+
+/* While the next generation loads, when it serves, and when it was rolled back. */
+Test(generations, what_is_seen, .timeout = 300)
+{
+    struct scene scene = begin(faulty(), "\"drain_s\":1,\"trial_s\":60,", "");
+    struct process *waits = RPDCTL_START(scene.run, "wait", "demo", "--generation", "2");
+    struct process *caller;
+    struct outcome outcome;
+    pid_t runners[4];
+
+    caller = begin_reload(&scene, 2);
+    wait_until(&scene, children_of(process_pid(scene.rpd), runners, 4) == 2);
+    wait_until(&scene, access(textf("%s/demo.next.state", scene.run), F_OK) == 0);
+    wait_until(&scene, strstr(RPDCTL_ON(scene.run, "status", "demo").out,
+                              textf("next:      %d, generation 2, loads", (int)runners[1])));
+    assert_code(RPDCTL_ON(scene.run, "wait", "demo", "--generation", "2", "--timeout", "0"), 1);
+    open_gate(&scene);
+    outcome = outcome_of(caller);
+    assert_code(outcome, 0);
+    assert_has(outcome.out, "workers: 4 -> 2 (generation)\n");
+    assert_has(outcome.out, "demo: generation 2 serves\n");
+    assert_code(outcome_of(waits), 0);
+    cr_assert_eq(access(textf("%s/demo.next.state", scene.run), F_OK), -1);
+    outcome = RPDCTL_ON(scene.run, "status", "demo");
+    assert_has(outcome.out, textf("runner:    %d, generation 2\n", (int)runners[1]));
+    assert_has_not(outcome.out, "next:");
+    /* It crashes: the one before serves again, with its own configuration. */
+    kill(runners[1], SIGSEGV);
+    wait_until(&scene, generation_of(&scene) == 1);
+    await_ready(&scene);
+    outcome = RPDCTL_ON(scene.run, "status", "demo");
+    assert_has(outcome.out, textf("runner:    %d, generation 1\n", (int)runners[0]));
+    assert_has(outcome.out, "reload: rolled back: ");
+    outcome = RPDCTL_ON(scene.run, "reload", "demo", "--check");
+    assert_has(outcome.out, "workers: 4 -> 2 (generation)\n");
+    assert_has(file_read(textf("%s/demo.history", scene.run)), " generation 2 serves\n");
+    assert_has(file_read(textf("%s/demo.history", scene.run)),
+               " generation 1 serves again: rolled back\n");
+    end(&scene);
+}
+
+Test(generations, ensure_current, .timeout = 300)
+{
+    struct scene scene = begin(faulty(), "\"trial_s\":0,", "");
+    struct outcome outcome;
+
+    write_config(&scene, "\"trial_s\":0,\"workers\":2,", "");
+    outcome = RPDCTL_ON(scene.run, "ensure", scene.config);
+    assert_code(outcome, 0);
+    assert_has(outcome.err, "runs with another configuration than this");
+    cr_assert_eq(generation_of(&scene), 1);
+    outcome = RPDCTL_ON(scene.run, "ensure", "--current", scene.config);
+    assert_code(outcome, 0);
+    cr_assert_str_empty(outcome.err, "%s", outcome.err);
+    cr_assert_str_eq(outcome.out, textf("%s\n", scene.endpoint));
+    cr_assert_eq(generation_of(&scene), 2);
+    assert_code(RPDCTL_ON(scene.run, "ensure", "--current", scene.config), 0);
+    cr_assert_eq(generation_of(&scene), 2);
+    write_config(&scene, "\"trial_s\":0,", ",\"options\":{\"load\":\"segv\"}");
+    outcome = RPDCTL_ON(scene.run, "ensure", "--current", scene.config);
+    assert_code(outcome, 70);
+    assert_has(outcome.err, "the one before serves on");
+    cr_assert_eq(generation_of(&scene), 2);
+    end(&scene);
+}
+
+/* Whatever has become of the file: a runner that follows a crash has its generation's. */
+Test(generations, keep_their_configuration, .timeout = 300)
+{
+    struct scene scene = begin(test_plugin("tunes"), "", ",\"options\":{\"word\":\"one\"}");
+    pid_t runners[4];
+    int fd;
+
+    write_text(scene.config, "{");
+    cr_assert_eq(children_of(process_pid(scene.rpd), runners, 4), 1);
+    kill(runners[0], SIGKILL);
+    fd = client(scene.endpoint);
+    cr_assert_str_eq(ask(fd, "?"), "one one 0");
+    close(fd);
+    /* And after a live change, the changed one. */
+    write_config(&scene, "", ",\"options\":{\"word\":\"two\"}");
+    assert_code(RPDCTL_ON(scene.run, "reload", "demo"), 0);
+    cr_assert_eq(unlink(scene.config), 0);
+    cr_assert_eq(children_of(process_pid(scene.rpd), runners, 4), 1);
+    kill(runners[0], SIGKILL);
+    wait_until(&scene, page_of(&scene).restarts == 2);
+    fd = client(scene.endpoint);
+    cr_assert_str_eq(ask(fd, "?"), "two two 0");
+    close(fd);
+    end(&scene);
+}

@@ -362,7 +362,7 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
                      "--help\n--"
                      "version\ncheck\nclients\nconnect\ndescribe\nensure\nforget\nhealth\nlog\n"
-                     "metrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
+                     "metrics\nnew\nreload\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
@@ -404,8 +404,18 @@ Test(distribution, completion_offers_services)
 
 /* ---- systemd units ---------------------------------------------------------- */
 
-/* A directory with the units as the build has made them, except for the program, which may not be
- * installed. */
+/* With the path of a program of the build, which need not be installed. */
+static const char *with_path(const char *text, const char *key, const char *program)
+{
+    const char *at = strstr(text, textf("\n%s=%s ", key, program));
+
+    if (!at)
+        return text;
+    at += strlen(key) + 2;
+    return textf("%.*s%s%s", (int)(at - text), text, build_path(program), at + strlen(program));
+}
+
+/* A directory with the units as the build has made them, but for the programs. */
 static const char *units(void)
 {
     static const char *const names[] = {"rpd@.service", "rpd-tcp@.service", "rpd@.socket",
@@ -416,12 +426,8 @@ static const char *units(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = file_read(textf(RPD_BUILD_DIR "/systemd/%s", names[i]));
         cr_assert_not_null(text, "%s: %s", names[i], strerror(errno));
-        const char *program = strstr(text, "\nExecStart=rpd ");
-        if (program) {
-            program += strlen("\nExecStart=");
-            text = textf("%.*s%s%s", (int)(program - text), text, build_path("rpd"),
-                         program + strlen("rpd"));
-        }
+        text = with_path(text, "ExecStart", "rpd");
+        text = with_path(text, "ExecReload", "rpdctl");
         write_text(textf("%s/%s", dir, names[i]), text);
     }
     return dir;
