@@ -2,7 +2,10 @@
  *
  * The loop reads into one buffer while a worker empties the other, into a function or a file. When
  * both are full, nothing is read, and the client waits. What has come with the request, and was not
- * consumed, is the first part of the body; nothing is read beyond the body. */
+ * consumed, is the first part of the body; nothing is read beyond the body.
+ *
+ * Buffers are large, because each costs the wake-up of a worker, unless many bodies come at once:
+ * then they share what CONN_SINKS_BYTES allows for. */
 #include "base/smaller.h"
 #include "clients/conn_owed.h"
 #include "guard/loop_only.h"
@@ -23,11 +26,19 @@ static void free_buffer(struct conn_sink_buffer *buffer)
     *buffer = (struct conn_sink_buffer){0};
 }
 
+/* The size of a buffer, as many bodies as there are now. */
+static size_t step_of(const struct conn_group *group)
+{
+    const size_t share = CONN_SINKS_BYTES / 2 / (group->bodies > 0 ? group->bodies : 1);
+
+    return share < CONN_SINK_STEP_MIN ? CONN_SINK_STEP_MIN : smaller(share, CONN_SINK_STEP);
+}
+
 /* What may be filled next; 0: nothing. There is a buffer for it. */
 static size_t room_of(struct rpd_conn *conn, struct conn_body *body)
 {
     struct conn_sink_buffer *buffer = &body->filled;
-    const size_t room = smaller(body->left, CONN_SINK_STEP);
+    const size_t room = smaller(body->left, step_of(conn->group));
 
     if (!buffer->data && room > 0) {
         buffer->data = malloc(room);
@@ -88,6 +99,7 @@ static void end_receiving(struct conn_owed *owed, int error)
     free_buffer(&body->filled);
     free_buffer(&body->sunk);
     conn_account(owed->conn);
+    owed->conn->group->bodies -= body->is_owed;
     body->is_owed = false;
     body->is_due = true;
     conn_list_due(owed, &body->due, error);
@@ -103,6 +115,10 @@ static void end_sink(struct rpd_service *service, void *arg, bool cancelled)
     (void)service;
     owed->is_sinking = false;
     owed->body.sunk.size = 0;
+    if (owed->body.sunk.room > step_of(conn->group)) {
+        free_buffer(&owed->body.sunk);
+        conn_account(conn);
+    }
     if (cancelled)
         owed->body.sink_error = ECANCELED;
     if (!conn->open)
@@ -139,6 +155,11 @@ static void start_sink(struct conn_owed *owed)
     owed->conn->works++;
 }
 
+static bool is_full(const struct conn_body *body)
+{
+    return body->filled.data && body->filled.size == body->filled.room;
+}
+
 /* A step costs a worker's wake-up, so the step should be worth that. */
 static void hand_over(struct conn_owed *owed)
 {
@@ -146,7 +167,8 @@ static void hand_over(struct conn_owed *owed)
 
     if (owed->is_sinking)
         return;
-    if (body->filled.size > 0 && (body->left == 0 || body->filled.size >= CONN_SINK_STEP / 2))
+    if (body->filled.size > 0 &&
+        (body->left == 0 || is_full(body) || body->filled.size >= step_of(owed->conn->group) / 2))
         start_sink(owed);
     else if (body->left == 0)
         end_receiving(owed, 0);
@@ -155,11 +177,6 @@ static void hand_over(struct conn_owed *owed)
 }
 
 /* ---- receiving ------------------------------------------------------------------------ */
-
-static bool is_full(const struct conn_body *body)
-{
-    return body->filled.data && body->filled.size == body->filled.room;
-}
 
 bool conn_takes_body(const struct rpd_conn *conn)
 {
@@ -257,6 +274,7 @@ static int begin(struct rpd_conn *conn, struct conn_body body, rpd_conn_done_fn 
     if (errno == EBUSY || conn->group->jobs->closed)
         return -1;
     body.is_owed = true;
+    conn->group->bodies++;
     body.due.done = done;
     body.due.arg = arg;
     owed->body = body;

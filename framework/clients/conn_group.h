@@ -62,6 +62,7 @@ struct conn_group {
     bool awaits_first;  /* while it drains: a client that has sent nothing yet may still do so */
     bool has_no_future; /* its load has failed: a client that waits for the state waits in vain */
     size_t count;
+    size_t bodies; /* that are being received */
     TAILQ_HEAD(conn_list, rpd_conn) conns;
     size_t output_high, output_low; /* from the one on a client is not read, until the other */
     struct conn_memory memory;      /* what they hold in buffers */

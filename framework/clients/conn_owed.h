@@ -15,7 +15,9 @@
 enum {
     CONN_STEP = 1024 * 1024, /* of a file: this much is sent in a turn */
     CONN_SINK_STEP = CONN_STEP,
-    CONN_FILES_HIGH = 16 /* from this many on, a client is not read */
+    CONN_SINK_STEP_MIN = 64 * 1024,
+    CONN_SINKS_BYTES = 32 << 20, /* of all bodies of a service, unless there are very many */
+    CONN_FILES_HIGH = 16         /* from this many on, a client is not read */
 };
 
 /* A done that is to be called. */

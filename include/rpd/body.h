@@ -39,10 +39,11 @@
  *
  * Back-pressure is built in. A file that waits to be sent counts as waiting output: from 256 KiB
  * on, rpd does not read from its client. rpd reads a body as fast as its sink takes it, at most 2
- * MiB ahead. Other clients have their turn after each MiB. The loop sends what the kernel has of a
- * file in memory, and a client that stalls then costs no memory but that of buffers in the kernel.
- * The rest of a file is read by a worker, 256 KiB at a time. These 256 KiB, like the 2 MiB of a
- * body, count in limits.buffer_bytes.
+ * MiB ahead; where a service receives more than 16 bodies, all of them at most 32 MiB ahead, but
+ * 128 KiB each. Other clients have their turn after each MiB. The loop sends what the kernel has of
+ * a file in memory, and a client that stalls then costs no memory but that of buffers in the
+ * kernel. The rest of a file is read by a worker, 256 KiB at a time. These 256 KiB, like the 2 MiB
+ * of a body, count in limits.buffer_bytes.
  *
  * The loop does not wait for a disk to send a file, with one exception: the kernel evicts a page in
  * the moment between the loop's look and the sending. If the loop then waits for a millisecond or

@@ -93,6 +93,8 @@ static void learn(struct store *store, struct get *get)
         rpd_log(store->service, RPD_LOG_WARNING,
                 "%s: an object was damaged: it is removed, and counts as a miss", store->path);
     }
+    if (entry && !get->error) /* it was wanted, whatever has become of it since */
+        store_use(store, entry);
     if (!is_current)
         return;
     if (get->error == ENOENT || get->error == EBADMSG) {
@@ -102,9 +104,7 @@ static void learn(struct store *store, struct get *get)
     }
     if (get->error)
         return;
-    if (entry)
-        store_use(store, entry);
-    else
+    if (!entry)
         store_add(store, &get->key, get->id, get->file.size);
     entry = index_find(&store->index, get->id);
     if (entry && get->wants_body && !get->body)

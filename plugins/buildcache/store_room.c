@@ -8,17 +8,32 @@
  * the index is complete, because the oldest is not known before. */
 #include "store.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BATCH = 256, EVICTIONS_MAX = 2 };
 
 struct eviction {
     struct store *store;
+    struct timespec chosen; /* when they were */
     size_t count;
     uint64_t bytes;
     struct object_id ids[BATCH];
 };
+
+/* [worker] Whether a put has replaced it since it was chosen: then it is not the one to go. */
+static bool is_newer(const struct eviction *eviction, const char *path)
+{
+    struct stat status;
+
+    return fstatat(eviction->store->directory, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (status.st_mtim.tv_sec > eviction->chosen.tv_sec ||
+            (status.st_mtim.tv_sec == eviction->chosen.tv_sec &&
+             status.st_mtim.tv_nsec >= eviction->chosen.tv_nsec));
+}
 
 static void run_eviction(struct rpd_job *job, void *arg)
 {
@@ -28,7 +43,8 @@ static void run_eviction(struct rpd_job *job, void *arg)
     (void)job;
     for (size_t i = 0; i < eviction->count; i++) {
         object_path(eviction->ids[i], path);
-        unlinkat(eviction->store->directory, path, 0);
+        if (!is_newer(eviction, path))
+            unlinkat(eviction->store->directory, path, 0);
     }
 }
 
@@ -71,6 +87,7 @@ static struct eviction *take_batch(struct store *store, uint64_t extra)
     if (eviction || !(eviction = calloc(1, sizeof *eviction)))
         return eviction;
     eviction->store = store;
+    clock_gettime(CLOCK_REALTIME_COARSE, &eviction->chosen); /* as the kernel has it for files */
     while (eviction->count < BATCH &&
            store->index.bytes + store->reserved + extra > share_of(store, 95) &&
            (entry = index_oldest(&store->index)))

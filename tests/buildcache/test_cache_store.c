@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -205,6 +207,44 @@ Test(cache_store, its_size_holds_while_many_write)
     while (disk_bytes(dir) > CAP / 2 && now_ns() < until)
         poll(NULL, 0, 10);
     cr_assert_leq(disk_bytes(dir), CAP / 2);
+    stop(rpd);
+    temp_dir_remove(dir);
+}
+
+static void await_taken(int fd)
+{
+    const int64_t until = now_ns() + 20000000000;
+    int left = 1;
+
+    while (ioctl(fd, SIOCOUTQ, &left) == 0 && left > 0) {
+        cr_assert_lt(now_ns(), until, "%d bytes are not read", left);
+        poll(NULL, 0, 2);
+    }
+}
+
+/* A hundred clients in the middle of a body: memory does not grow with their number. */
+Test(cache_store, memory_does_not_grow_with_bodies)
+{
+    enum { WRITERS = 100, SENT = 1500000, AT_MOST_KIB = 64 * 1024 };
+    const char *dir = temp_dir_make(), *body = scene_bytes(1, SENT);
+    const char *head = "PUT /large HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n";
+    struct process *rpd = start(dir, ", \"max_size\": 0");
+    int fds[WRITERS];
+    long memory;
+
+    for (unsigned i = 0; i < WRITERS; i++) {
+        fds[i] = scene_connect(scene_http(dir));
+        cr_assert_eq(send_all(fds[i], head, strlen(head)), 0);
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        cr_assert_eq(send_all(fds[i], body, SENT), 0);
+    for (unsigned i = 0; i < WRITERS; i++)
+        await_taken(fds[i]);
+    memory = rss_kib(process_pid(rpd));
+    printf("%ld KiB\n", memory);
+    cr_assert(is_sanitized() || memory < AT_MOST_KIB, "%ld KiB", memory);
+    for (unsigned i = 0; i < WRITERS; i++)
+        close(fds[i]);
     stop(rpd);
     temp_dir_remove(dir);
 }

@@ -14,9 +14,9 @@
  * beside as many of another post N                  a job that posts so often; its done is answered
  * with how many came thread-post N           likewise, by a thread of the plugin's own timer MS
  * "late" by how many ms it came, or "EARLY" cancel                  a timer that is cancelled
- * beside one that is not peer, listener, room, data, part  what rpd_conn_peer() and so on say; what on_part
- * was told stop WHY                rpd_stop(), twice thread                  [loop] functions on a
- * worker: what they return
+ * beside one that is not peer, listener, room, data, part  what rpd_conn_peer() and so on say; what
+ * on_part was told stop WHY                rpd_stop(), twice thread                  [loop]
+ * functions on a worker: what they return
  *
  * What happens without a client is a line on stderr. At the stop, a line there says whether all
  * that began has ended. */
