@@ -46,8 +46,9 @@ int directory_open_at(const char *path, struct error *error);
 
 /* Opens the directory at this path to see what runs, if it exists. 1: it does not exist, so nothing
  * runs. -1: 77 if it is not trusted. Only its owner may be able to write to it, sticky or not. The
- * owner must be root or our user. For root, any owner will do. For other users, so will any owner
- * if root created the directory: in a place where only root can write, such as /run. */
+ * owner must be root or our user. If the caller is root, any user may be the owner. For other
+ * callers another user may be the owner only if root created the directory: it then lies in a place
+ * where only root can write, such as /run. */
 int directory_look(const char *path, int *ret_fd, struct error *error);
 
 /* Likewise, at the path that directory_runtime_path() returns. */

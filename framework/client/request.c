@@ -181,9 +181,10 @@ int client_is_not_there(struct client_request *request, int ran)
         errno = 0;
         return -1;
     }
-    client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                "client: %s: is still not there after rpdctl ensure %s; does that file name it?",
-                request->service, request->config);
+    client_fail(
+        request, RPD_CLIENT_NOT_RUNNING,
+        "client: %s: is still not there after rpdctl ensure %s; does that file have this service?",
+        request->service, request->config);
     errno = ENOENT;
     return -1;
 }

@@ -49,23 +49,22 @@ struct rpd_load_part {
  * state and the loop has it; each is attached as soon as it is loaded. The service is READY when
  * all parts that are not optional are attached. If a part fails, and on_load_failure says so, rpd
  * tries that part alone again: its load runs again, the other parts stay. An optional part never
- * ends the process. Returns 0, or -1 if there is no memory or this is not the run of load
- * itself. */
+ * ends the process. Returns 0, or -1 if out of memory, or if this is not the run of load itself. */
 RPD_API int rpd_load_add_part(struct rpd_load *load,
                               const struct rpd_load_part *part) RPD_MUST_CHECK;
 
 /* [worker] The part's arg; NULL in load itself. */
 RPD_API void *rpd_load_arg(const struct rpd_load *load);
 
-/* [worker] Reports how far this run has come: done of total, in units ("keys", "MB"). total 0: not
- * known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as often as you like.
- * The state page, the log and systemd show it, with a rate and the time that is left. A run whose
- * numbers do not change for no_progress_s (300 s, unless configured) counts as failed; for a run
- * that has never called this, rpd looks at its use of the processor instead. */
+/* [worker] Reports how far this run has come: done of total, in units ("keys", "MB"). total 0:
+ * unknown so far. unit: at most 15 bytes are shown. Costs a few stores; call it as often as you
+ * like. The state page, the log and systemd show it, with a rate and the time that is left. A run
+ * whose numbers do not change for no_progress_s (300 s, unless configured) counts as failed; for a
+ * run that has never called this, rpd looks at its use of the processor instead. */
 RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
                                const char *unit);
 
-/* [worker] The daemon stops, or has given this run up: return NULL soon. A load that looks at this
+/* [worker] The daemon stops, or has given this run up: return NULL soon. A load that checks this
  * every few milliseconds lets the daemon stop at once. */
 RPD_API bool rpd_load_cancelled(const struct rpd_load *load);
 

@@ -165,7 +165,7 @@ Test(client, a_service_that_the_configuration_does_not_have)
 
     cr_expect_eq(rpd_ensure(scene.config, "y", &error), -1);
     cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
-    cr_expect(strstr(error.text, "has that a service of this name?"), "%s", error.text);
+    cr_expect(strstr(error.text, "does that file have this service?"), "%s", error.text);
     const int fd = connected(&scene);
     const pid_t pid = pid_of(fd);
     close(fd);
