@@ -33,9 +33,9 @@
  *                them while they run, and to the loop before and after.
  *     exceptions must not leave any of these functions.
  *
- * A request that is refused may have a body behind it: answer and call rpd_conn_finish(), or receive
- * the body with a sink that drops it. To open, rename or remove a file may wait for a disk, too: if
- * that matters, let a job do it.
+ * A request that is refused may have a body behind it: answer and call rpd_conn_finish(), or
+ * receive the body with a sink that drops it. To open, rename or remove a file may wait for a disk,
+ * too: if that matters, let a job do it.
  *
  * Back-pressure is built in. A file that waits to be sent counts as waiting output: from 256 KiB
  * on, rpd does not read from its client. rpd reads a body as fast as its sink takes it, at most 2

@@ -142,7 +142,7 @@ static enum verdict check_many(struct kit *kit)
     return kit_passed(kit, "%zu of them", count);
 }
 
-/* ---- answers that nobody waits for ----------------------------------------------------------- */
+/* ---- answers without a client ---------------------------------------------------------------- */
 
 /* Some leave, with their request seen or not; some end their input first. */
 static bool leave_unanswered(struct stage *stage)
