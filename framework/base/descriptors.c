@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -119,6 +120,21 @@ void descriptors_close(unsigned first, unsigned last)
     getrlimit(RLIMIT_NOFILE, &limit);
     for (unsigned fd = first; fd <= last && fd < limit.rlim_max; fd++)
         close((int)fd);
+}
+
+/* The kernel has no call for it; the table grows for the highest number in use. */
+void descriptors_make_room(unsigned count)
+{
+    struct rlimit limit;
+    int highest;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    if (count > limit.rlim_cur)
+        count = (unsigned)limit.rlim_cur;
+    highest = count > 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, (int)count - 1) : -1;
+    if (highest >= 0)
+        close(highest);
 }
 
 /* Of one that is gone only the kind is known. */

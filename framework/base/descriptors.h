@@ -32,6 +32,12 @@ bool descriptors_have(const struct descriptors *list, int fd);
  * by one. */
 void descriptors_close(unsigned first, unsigned last);
 
+/* [start] Makes the kernel's table of this process large enough for `count` descriptors, or for as
+ * many as the limit allows. A process with threads must not leave that to accept(): to enlarge a
+ * table that threads share, the kernel waits until no processor looks at the old one, 10 to 20 ms
+ * for each doubling. Before the first thread it takes microseconds. */
+void descriptors_make_room(unsigned count);
+
 /* [any] What it is: "descriptor 7, socket:[4711]"; its number alone if that is not
  * known. */
 void descriptors_describe(int fd, char *ret_text, size_t size);

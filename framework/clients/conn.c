@@ -31,6 +31,8 @@
 #include "clients/conn.h"
 
 #include "base/clock.h"
+#include "base/rare.h"
+#include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/foreign.h"
 
@@ -94,11 +96,6 @@ static void init_cut_logs(struct conn_group *group)
                        "closed: %s %s limits.%s (%d%s)", causes[i].what,
                        causes[i].unit[0] ? "within" : "beyond", causes[i].key, causes[i].value,
                        causes[i].unit);
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 void conn_group_init(struct conn_group *group, struct conn_loop *loop)
@@ -363,7 +360,7 @@ static void watch_input(struct rpd_conn *conn, bool more)
 static void watch(struct rpd_conn *conn, bool more)
 {
     const struct timeval stall = {.tv_sec = conn->group->limits->write_stall_s};
-    const bool sends = conn_has_output(conn) && !conn_is_paging(conn);
+    const bool sends = conn_has_output(conn) && !conn_is_reading_file(conn);
 
     if (!sends)
         disarm(&conn->write_event);
@@ -407,9 +404,31 @@ static bool is_owed(const struct rpd_conn *conn)
     return conn_has_output(conn) || (conn->owed && conn_has_dues(conn));
 }
 
+/* Most requests end so: all of it was taken and answered, and libevent watches for the next one.
+ * Then there is nothing to settle but the clock. A connection that holds no memory has neither
+ * input nor output. */
+static bool is_at_rest(const struct rpd_conn *conn)
+{
+    const bool is_restless = conn->input_ended | conn->wants_data | conn->yields | conn->starved |
+                             conn->may_have_input | conn->may_have_room | conn->has_stalled |
+                             conn->group->draining | !conn->has_sent;
+
+    return !is_restless && !conn->takes_none && conn->share.held == 0 &&
+           !(conn->keeps | conn->works) && !conn->owed && event_is_watched(&conn->read_event) &&
+           conn->read_event.ev_events == (EV_READ | EV_PERSIST) &&
+           !event_is_watched(&conn->write_event);
+}
+
+static void rest(struct rpd_conn *conn)
+{
+    conn_clock_set(&conn->group->clocks, &conn->clock, CONN_CLOCK_IDLE, conn->progressed);
+    conn->progressed = false;
+    conn->clocked_size = 0;
+}
+
 /* Does what follows from the state of the connection. Never called from within one of its
  * callbacks. */
-static enum conn_turn_end settle(struct rpd_conn *conn)
+static RARE enum conn_turn_end settle(struct rpd_conn *conn)
 {
     bool more;
 
@@ -442,7 +461,10 @@ static enum conn_turn_end serve(struct conn_turn *turn)
         conn_take_input(conn);
     if (conn->wants_data && conn_takes_input(conn))
         conn_offer_input(conn);
-    return settle(conn);
+    if (!is_at_rest(conn))
+        return settle(conn);
+    rest(conn);
+    return CONN_TURN_DONE;
 }
 
 /* ---- clocks ------------------------------------------------------------------- */
@@ -473,7 +495,7 @@ static void on_clock_expired(struct conn_clock *clock, enum conn_clock_kind kind
 
 /* Has the client left, or ended its side? What a client that reset the connection has sent is not
  * worth its memory. */
-static void look_for_end(struct rpd_conn *conn)
+static RARE void look_for_end(struct rpd_conn *conn)
 {
     struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
 

@@ -3,6 +3,7 @@
  * The loop reads into one buffer while a worker empties the other, into a function or a file. When
  * both are full, nothing is read, and the client waits. What has come with the request, and was not
  * consumed, is the first part of the body; nothing is read beyond the body. */
+#include "base/smaller.h"
 #include "clients/conn_owed.h"
 #include "guard/loop_only.h"
 
@@ -26,10 +27,8 @@ static void free_buffer(struct conn_sink_buffer *buffer)
 static size_t room_of(struct rpd_conn *conn, struct conn_body *body)
 {
     struct conn_sink_buffer *buffer = &body->filled;
-    size_t room = CONN_SINK_STEP;
+    const size_t room = smaller(body->left, CONN_SINK_STEP);
 
-    if (body->left < room)
-        room = (size_t)body->left;
     if (!buffer->data && room > 0) {
         buffer->data = malloc(room);
         if (!buffer->data) {
@@ -39,7 +38,7 @@ static size_t room_of(struct rpd_conn *conn, struct conn_body *body)
         buffer->room = room;
         conn_account(conn);
     }
-    return buffer->room - buffer->size < room ? buffer->room - buffer->size : room;
+    return smaller(buffer->room - buffer->size, room);
 }
 
 static void count_received(struct conn_body *body, size_t size)
@@ -201,7 +200,7 @@ static void take_from_input(struct rpd_conn *conn)
     size_t room;
 
     while (conn->view_size > 0 && !conn->broken && (room = room_of(conn, body)) > 0) {
-        const size_t size = conn->view_size < room ? conn->view_size : room;
+        const size_t size = smaller(conn->view_size, room);
 
         memcpy(body->filled.data + body->filled.size, conn->view, size);
         count_received(body, size);

@@ -170,7 +170,7 @@ static void keep_to_bounds(struct rpd_conn *conn)
 
 void conn_account_changed(struct rpd_conn *conn)
 {
-    const size_t held = conn->broken ? 0 : conn_memory_of(conn);
+    const size_t held = conn->broken || !conn->open ? 0 : conn_memory_of(conn);
     const bool grows = held > conn->share.held;
 
     set_shares(conn, held);
@@ -178,10 +178,13 @@ void conn_account_changed(struct rpd_conn *conn)
         keep_to_bounds(conn);
 }
 
+/* What a worker is busy with stays until that is over, but leaves the sums now: to close the
+ * connection again would free nothing. */
 void conn_free_buffers(struct rpd_conn *conn)
 {
     feed(conn);
     free_input(conn);
     buffer_finish(&conn->out);
-    conn_account(conn);
+    conn_account_changed(conn);
+    conn->peer = NULL; /* the place has it, and is about to be given up */
 }

@@ -68,7 +68,8 @@ struct conn_group {
     size_t starved_count, unwoken; /* how many there are; how many of them to look at again */
     size_t request_progress;       /* as many more bytes of a request start its clock anew */
     struct conn_clocks clocks;
-    uint64_t cut; /* closed by a limit so far */
+    uint64_t file_waited_us; /* when a file last made the loop wait; 0: never (conn_disk.c) */
+    uint64_t cut;            /* closed by a limit so far */
     /* For the metrics, which show them with each pulse: a request would take 1 % more instructions
      * if it added to them. */
     uint64_t received, sent; /* bytes */

@@ -4,6 +4,8 @@
  * it, for a slice (conn_turns.h). When the slice is used up, on_data is shown nothing more, and is
  * due again. */
 #include "base/plain_io.h"
+#include "base/rare.h"
+#include "base/smaller.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -11,11 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- what the backend sees -------------------------------------------------- */
 
@@ -137,11 +134,9 @@ static bool was_shown_all(const struct rpd_conn *conn)
 /* The view may be the loop's block, which the next connection will use; and consumed bytes are
  * dropped only here, because lines that a callback was given must stay where they are until it
  * returns. */
-void conn_keep_leftover(struct rpd_conn *conn)
+static RARE void keep_leftover(struct rpd_conn *conn)
 {
-    const bool in_own = conn->in.size > 0;
-
-    if (in_own)
+    if (conn->in.size > 0)
         buffer_drop(&conn->in, conn->in.size - conn->view_size);
     else if (conn->view_size > 0 && conn_append(conn, &conn->in, conn->view, conn->view_size) < 0)
         conn_cut(conn, CONN_LIMIT_MEMORY);
@@ -152,9 +147,17 @@ void conn_keep_leftover(struct rpd_conn *conn)
         conn_cut(conn, CONN_LIMIT_INPUT);
 }
 
+void conn_keep_leftover(struct rpd_conn *conn)
+{
+    if (conn->view_size > 0 || conn->in.size > 0)
+        keep_leftover(conn);
+    else
+        conn->view = NULL;
+}
+
 /* Reads behind the leftover, and what has no room there into the loop's block: a client that drips
  * must not cost a large buffer. */
-static ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
+static RARE ssize_t read_behind_leftover(struct rpd_conn *conn, size_t *ret_room)
 {
     char *block = conn->group->loop->input;
     char *end = conn_reserve(conn, &conn->in, smaller(conn->in.size, CONN_BLOCK / 4));
@@ -191,7 +194,7 @@ static ssize_t read_into_block(struct rpd_conn *conn)
     return size;
 }
 
-static void take_error(struct rpd_conn *conn, int error_number)
+static RARE void take_error(struct rpd_conn *conn, int error_number)
 {
     if (error_number == ENOMEM)
         conn_cut(conn, CONN_LIMIT_MEMORY);

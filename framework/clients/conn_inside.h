@@ -40,8 +40,8 @@ struct rpd_conn {
     struct conn_owed *owed; /* NULL: it was never owed anything (conn_owed.h) */
     bool open;              /* on_close has not been called */
     bool in_callback;
-    bool input_ended;
-    bool refused; /* only the busy answer is for it */
+    bool refused;     /* only the busy answer is for it */
+    bool end_offered; /* on_data has seen the end of input */
     union {
         struct {
             bool broken;          /* close at the next settle() */
@@ -51,7 +51,7 @@ struct rpd_conn {
         };
         uint32_t takes_none; /* any of them: each step of a request checks this */
     };
-    bool end_offered;   /* on_data has seen the end of input */
+    bool input_ended;
     bool wants_data;    /* on_data is due: there is something that it has not been offered */
     bool yields;        /* it is due even without input, and after the others */
     bool has_sent;      /* something has come */
@@ -154,7 +154,7 @@ bool conn_takes_body(const struct rpd_conn *conn);
 uint64_t conn_body_received(const struct rpd_conn *conn);
 
 /* Whether a worker works on the first file. */
-bool conn_is_paging(const struct rpd_conn *conn);
+bool conn_is_reading_file(const struct rpd_conn *conn);
 bool conn_files_are_few(const struct rpd_conn *conn);
 
 static inline bool conn_has_files(const struct rpd_conn *conn)

@@ -4,6 +4,7 @@
  * when it returns. What the kernel does not take waits in conn->out, and goes in the connection's
  * turns as the client makes room. */
 #include "base/plain_io.h"
+#include "base/rare.h"
 #include "clients/conn_inside.h"
 #include "guard/loop_only.h"
 
@@ -59,7 +60,7 @@ static size_t send_pieces(struct rpd_conn *conn, const void *first, size_t first
     return take_result(conn, sent);
 }
 
-static void queue_output(struct rpd_conn *conn, const char *data, size_t size)
+static RARE void queue_output(struct rpd_conn *conn, const char *data, size_t size)
 {
     if (size == 0 || conn->broken)
         return;
@@ -90,8 +91,8 @@ static void send_or_queue(struct rpd_conn *conn, const char *data, size_t size)
 }
 
 /* Two pieces, in order. */
-static void send_or_queue_both(struct rpd_conn *conn, const char *first, size_t first_size,
-                               const char *second, size_t second_size)
+static RARE void send_or_queue_both(struct rpd_conn *conn, const char *first, size_t first_size,
+                                    const char *second, size_t second_size)
 {
     size_t sent = 0;
 
@@ -274,7 +275,8 @@ static void send_some(struct rpd_conn *conn)
      * from each turn in which there was room. */
     if (sent == 0 && conn->has_stalled)
         conn_cut(conn, CONN_LIMIT_WRITE_STALL);
-    else if (conn_has_output(conn) && !conn_is_paging(conn))
+    else if (conn_has_output(conn) && !conn_is_reading_file(conn) &&
+             event_is_watched(&conn->write_event)) /* which began the pace */
         judge_pace(conn, sent);
 }
 

@@ -68,7 +68,7 @@ void conn_call_done(struct rpd_conn *conn, rpd_conn_done_fn done, void *arg, int
     corks = conn_begin_call(conn);
     call = callback_enter(conn->group->metrics, METRIC_DONE, conn->group->owner,
                           (foreign_code)done);
-    done(is_there ? conn : NULL, arg, error);
+    done(is_there ? conn : NULL, arg, is_there || error ? error : ECANCELED);
     callback_leave(&call);
     conn_end_call(conn, corks);
 }
@@ -141,7 +141,9 @@ bool conn_has_dues(const struct rpd_conn *conn)
 
 size_t conn_owed_memory(const struct rpd_conn *conn)
 {
-    return conn->owed->body.filled.room + conn->owed->body.sunk.room;
+    const struct conn_owed *owed = conn->owed;
+
+    return owed->body.filled.room + owed->body.sunk.room + owed->piece.size;
 }
 
 void conn_free_owed(struct rpd_conn *conn)

@@ -1,6 +1,6 @@
 /* What a service owes its client, or a client its service, across turns of the loop: files that are
  * sent, a body that is received, jobs that answer. See rpd/body.h for the promises; conn_files.c,
- * conn_body.c and conn_jobs.c for the parts.
+ * conn_disk.c, conn_body.c and conn_jobs.c for the parts.
  *
  * A connection has none of this until its backend first asks for it. Output is one queue: the bytes
  * of conn->out, and files between them, each of which knows how many of those bytes lie between it
@@ -13,7 +13,7 @@
 #include "work/jobs.h"
 
 enum {
-    CONN_STEP = 1024 * 1024, /* of a file: this much is made ready at once, and sent in a turn */
+    CONN_STEP = 1024 * 1024, /* of a file: this much is sent in a turn */
     CONN_SINK_STEP = CONN_STEP,
     CONN_FILES_HIGH = 16 /* from this many on, a client is not read */
 };
@@ -33,7 +33,14 @@ struct conn_file {
     size_t behind; /* bytes of output between it and the file before it */
     int fd;
     uint64_t at, left; /* what of it has not been sent */
-    uint64_t ready;    /* of those, in memory */
+    uint64_t ready;    /* of those, seen in memory; that holds until ready_until_us */
+    uint64_t ready_until_us;
+};
+
+/* What a worker has read of the first file, and how much of that is sent. data NULL: nothing. */
+struct conn_piece {
+    char *data;
+    size_t size, sent;
 };
 
 /* A body that is received. */
@@ -64,10 +71,12 @@ struct conn_owed {
     size_t file_count;
     uint64_t file_bytes;
     size_t marked; /* bytes of output ahead of the last file */
-    struct rpd_job paging;
-    bool is_paging; /* the first file, which is paged */
-    struct conn_file *paged;
-    int paging_error;
+    /* conn_disk.c */
+    struct rpd_job reading;
+    bool is_reading;        /* the piece, of read: the first file */
+    struct conn_file *read; /* it stays until the piece is sent */
+    struct conn_piece piece;
+    int reading_error; /* the worker's, until it is done */
     /* conn_body.c */
     struct conn_body body;
     struct rpd_job sinking;
@@ -101,6 +110,22 @@ void conn_call_done(struct rpd_conn *conn, rpd_conn_done_fn done, void *arg, int
 /* The connection has closed: the files that no worker works on are due. */
 void conn_drop_files(struct conn_owed *owed);
 void conn_free_file(struct conn_due *due);
+void conn_fail_file(struct conn_owed *owed, struct conn_file *file, int error);
+
+/* ---- conn_disk.c ----------------------------------------------------------------- */
+
+/* Like preadv2() with RWF_NOWAIT. */
+ssize_t conn_read_now(int fd, void *bytes, size_t size, uint64_t at);
+
+/* Whether the loop may send the next bytes of the file, file->ready, from the file's own pages. */
+bool conn_look_at_file(const struct conn_owed *owed, struct conn_file *file);
+
+/* Like sendfile(), of those. */
+ssize_t conn_send_from_file(struct rpd_conn *conn, const struct conn_file *file);
+
+/* A worker reads the piece; the connection's turn follows. */
+void conn_start_reading(struct conn_owed *owed, struct conn_file *file);
+void conn_free_piece(struct conn_owed *owed);
 
 /* ---- conn_body.c ------------------------------------------------------------------- */
 

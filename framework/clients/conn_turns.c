@@ -2,6 +2,7 @@
 #include "clients/conn_turns.h"
 
 #include "base/clock.h"
+#include "base/rare.h"
 #include "guard/foreign.h"
 
 enum {
@@ -34,7 +35,7 @@ static unsigned adapt(unsigned stride, unsigned most, uint64_t passed_us)
 }
 
 /* Returns how long ago the clock was last read. */
-static uint64_t read_clock(struct conn_turns *turns)
+static RARE uint64_t read_clock(struct conn_turns *turns)
 {
     const uint64_t last_us = turns->read_us;
 
@@ -43,7 +44,7 @@ static uint64_t read_clock(struct conn_turns *turns)
     return turns->read_us - last_us;
 }
 
-static void begin_turn(struct conn_turns *turns)
+static RARE void begin_turn(struct conn_turns *turns)
 {
     turns->is_in_turn = true;
     turns->is_over = false;
@@ -77,21 +78,26 @@ static void begin_slice(struct conn_turns *turns, bool is_light)
     turns->slice_stride = 1;
 }
 
+static RARE void measure_slice(struct conn_turns *turns)
+{
+    const uint64_t passed_us = read_clock(turns);
+
+    turns->slices = 0;
+    turns->stride = adapt(turns->stride, STRIDE_MAX,
+                          turns->entered_us ? turns->read_us - turns->entered_us : passed_us);
+}
+
 /* Returns how long the slice took, as far as is known, or 0: once a slice took long, each is
  * measured. */
 static uint64_t end_slice(struct conn_turns *turns, bool is_light)
 {
-    if (++turns->slices >= turns->stride || !is_light) {
-        const uint64_t passed_us = read_clock(turns);
-        turns->slices = 0;
-        turns->stride = adapt(turns->stride, STRIDE_MAX,
-                              turns->entered_us ? turns->read_us - turns->entered_us : passed_us);
-    }
+    if (++turns->slices >= turns->stride || !is_light)
+        measure_slice(turns);
     return turns->entered_us ? turns->read_us - turns->entered_us : 0;
 }
 
 /* took_us: 0 if the time is not known. The last slice of several is as long as what was left. */
-static void weigh(struct conn_turn *turn, uint64_t took_us, bool is_used_up)
+static RARE void weigh(struct conn_turn *turn, uint64_t took_us, bool is_used_up)
 {
     const bool was_long = is_used_up || took_us > CONN_LIGHT_SLICE_US;
 
@@ -206,7 +212,8 @@ static void serve_slice(struct conn_turns *turns, struct conn_turn *turn)
     took_us = end_slice(turns, is_light);
     if (end == CONN_TURN_GONE)
         return;
-    weigh(turn, took_us, turns->is_slice_over);
+    if (took_us > 0 || turns->is_slice_over)
+        weigh(turn, took_us, turns->is_slice_over);
     turn->goes_on = end != CONN_TURN_DONE;
     turn->place = CONN_TURN_NONE;
     if (end != CONN_TURN_DONE)
@@ -217,9 +224,10 @@ void conn_turn_take(struct conn_turns *turns, struct conn_turn *turn)
 {
     if (turn->place != CONN_TURN_NONE)
         return;
-    run_soon(turns);
-    if (!turns->is_in_turn)
+    if (!turns->is_in_turn) {
+        run_soon(turns);
         begin_turn(turns);
+    }
     if (any_waits(turns) || turns->is_over || is_heavy(turn)) {
         append(turns, turn, place_of(turn));
         return;

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/directory.h"
 #include "base/fork_guard.h"
 #include "base/output.h"
@@ -170,7 +171,10 @@ static void clean_up_for_exit(void)
  * first process. */
 static int arm_guards(struct daemon *daemon, struct error *error)
 {
+    enum { ROOM_FOR_DESCRIPTORS = 16384 }; /* 128 KiB of the kernel's memory */
+
     (void)daemon;
+    descriptors_make_room(ROOM_FOR_DESCRIPTORS);
     if (watchdog_create(error) < 0)
         return -1;
     output_open();

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/probe.h"
+#include "base/smaller.h"
 #include "guard/foreign.h"
 #include "guard/outcome.h"
 #include "guard/residue.h"
@@ -213,11 +214,6 @@ static void end_process(int limit_s)
     log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
     outcome_ended(EXIT_INTERNAL, error.text);
     _exit(EXIT_INTERNAL);
-}
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Returns how much of that time was in this turn. */

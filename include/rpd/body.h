@@ -35,10 +35,14 @@
  *
  * Back-pressure is built in. A file that waits to be sent counts as waiting output: from 256 KiB
  * on, rpd does not read from its client. rpd reads a body as fast as its sink takes it, at most 2
- * MiB ahead; these 2 MiB count in limits.buffer_bytes. Neither a file that is sent nor a client
- * that stalls uses memory, other than that of buffers in the kernel. Other clients have their turn
- * after each MiB. A worker reads a file's pages from the disk, 1 MiB at a time, and the loop sends
- * them. The loop waits for the disk only if the kernel evicts such a page in between.
+ * MiB ahead. Other clients have their turn after each MiB. The loop sends what the kernel has of a
+ * file in memory, and a client that stalls then costs no memory but that of buffers in the kernel.
+ * The rest of a file is read by a worker, 256 KiB at a time. These 256 KiB, like the 2 MiB of a
+ * body, count in limits.buffer_bytes.
+ *
+ * The loop does not wait for a disk to send a file, with one exception: the kernel evicts a page in
+ * the moment between the loop's look and the sending. If that happens, workers read all files of
+ * the service for a minute, so the loop waits at most once a minute.
  *
  * While a body is owed, services[].limits apply as follows. The client must send
  * progress_bytes_per_s, as for a request (request_s), except while rpd waits for the sink. The

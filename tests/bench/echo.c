@@ -1,13 +1,16 @@
 /* What rpd costs on small messages: CPU time a request of `rpd echo.so`, side
  * by side with a good echo server written by hand (epoll_echo).
  *
- *     echo [--pairs N] [--requests N] [--check] [--json FILE]
+ *     echo [--pairs N] [--requests N] [--threads] [--check] [--json FILE]
  *
  * 50 connections on a unix socket, one 64-byte message outstanding on each.
  * CPU time is the server's, user and system, all its threads, by its CPU
  * clock. Load and servers have a processor each where there are two. A pair is
  * one start of both; they take turns in slices of its requests, and the median
  * slice counts, so that what else the machine does weighs on both alike.
+ * --threads: the hand-written server has a second thread, which only waits. The
+ * kernel then counts its references to a descriptor at each system call, as it
+ * must for any daemon with workers; without it, rpd alone pays for that.
  * --check: exit 1 if the median of the pairs' ratios is above 1.15. */
 #include "../support/process.h"
 #include "json_figures.h"
@@ -177,6 +180,8 @@ struct result {
     double cpu_ns, wall_ns, instructions; /* a request; instructions 0: not counted */
 };
 
+static bool has_threads;
+
 static void subject_start(struct subject *subject, enum server which)
 {
     subject->dir = temp_dir_make();
@@ -185,7 +190,8 @@ static void subject_start(struct subject *subject, enum server which)
 
     processors_use_servers();
     subject->server = process_start(&(struct process_options){
-        .argv = ARGS(program, build_path("plugins/echo.so"), "-l", endpoint),
+        .argv = ARGS(program, build_path("plugins/echo.so"), "-l", endpoint,
+                     which == EPOLL && has_threads ? "--thread" : NULL),
         .runtime_dir = subject->dir,
         .notify = true,
     });
@@ -247,8 +253,9 @@ static double measure(long pairs, long requests)
     const long slice_requests = (requests + SLICES - 1) / SLICES;
 
     printf("echo: %d connections, %d bytes, %ld requests to each in a pair; server CPU us a "
-           "request\n",
-           CONNECTIONS, MESSAGE, slice_requests * SLICES);
+           "request%s\n",
+           CONNECTIONS, MESSAGE, slice_requests * SLICES,
+           has_threads ? "; epoll has a second thread" : "");
     printf("%6s %10s %10s %10s %14s %14s\n", "pair", "epoll", "rpd", "ratio", "epoll req/s",
            "rpd req/s");
     for (long pair = 0; pair < pairs; pair++) {
@@ -281,11 +288,10 @@ static double measure(long pairs, long requests)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"pairs", required_argument, NULL, 'p'},
-                                            {"requests", required_argument, NULL, 'r'},
-                                            {"check", no_argument, NULL, 'c'},
-                                            {"json", required_argument, NULL, 'j'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"pairs", required_argument, NULL, 'p'}, {"requests", required_argument, NULL, 'r'},
+        {"threads", no_argument, NULL, 't'},     {"check", no_argument, NULL, 'c'},
+        {"json", required_argument, NULL, 'j'},  {NULL, 0, NULL, 0}};
     long pairs = 9, requests = 200000;
     bool strict = false;
 
@@ -293,13 +299,15 @@ int main(int argc, char **argv)
         switch (option) {
         case 'p': pairs = strtol(optarg, NULL, 10); break;
         case 'r': requests = strtol(optarg, NULL, 10); break;
+        case 't': has_threads = true; break;
         case 'c': strict = true; break;
         case 'j': json_figures_to(optarg); break;
         default: return 64;
         }
     }
     if (optind != argc || pairs < 1 || pairs > MAX_PAIRS || requests < 1) {
-        fputs("usage: echo [--pairs N] [--requests N] [--check] [--json FILE]\n", stderr);
+        fputs("usage: echo [--pairs N] [--requests N] [--threads] [--check] [--json FILE]\n",
+              stderr);
         return 64;
     }
     const double ratio = measure(pairs, requests);

@@ -2,6 +2,7 @@
  * written at once. What tests/bench/echo measures rpd against; it takes the
  * same arguments: epoll_echo [anything] -l unix:PATH [--notify-fd N] */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -107,6 +108,21 @@ static void on_accept(int listener)
         fail("accept");
 }
 
+static void *wait_for_ever(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
+static void begin_waiting_thread(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
+        fail("pthread_create");
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -118,6 +134,8 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--notify-fd") == 0)
             notify_fd = atoi(argv[++i]);
     }
+    if (strcmp(argv[argc - 1], "--thread") == 0)
+        begin_waiting_thread();
     if (!path || strlen(path) >= sizeof address.sun_path)
         return 64;
     memcpy(address.sun_path, path, strlen(path) + 1);

@@ -15,13 +15,12 @@ static const struct {
     const char *what, *unit;
     double limit;
 } aims[] = {
-    {"bound", "ms", 0.1},
-    {"ready", "ms", 0.3},
-    {"memory", "KB", 20},
-    {"stopped", "ms", 0.3},
+    {"bound", "ms", 0.1},      /* clients can connect: the daemon's own figure */
+    {"announced", "ms", 0.15}, /* pages and records are there, and the notification */
+    {"ready", "ms", 0.3},      {"memory", "KB", 20}, {"stopped", "ms", 0.3},
 };
 
-enum { BOUND, READY, MEMORY, STOPPED, FIGURES };
+enum { BOUND, ANNOUNCED, READY, MEMORY, STOPPED, FIGURES };
 
 enum { ROUNDS = 5 }; /* at most: times are missed where others use the machine */
 
@@ -69,6 +68,19 @@ static double files_kb(const char *dir)
     return kb;
 }
 
+/* From its log line "NAME: bound ENDPOINT (pid N, 1.2 ms)": from the start of the process until all
+ * its endpoints were bound. */
+static double bound_ms(const struct process *process)
+{
+    const char *line = strstr(process_stderr(process), ": bound ");
+    const char *pid = line ? strstr(line, "(pid ") : NULL;
+    const char *time = pid ? strchr(pid, ',') : NULL;
+
+    if (!time)
+        test_die("rpd did not log when it was bound: %s", process_stderr(process));
+    return strtod(time + 1, NULL);
+}
+
 /* Of the time that passed and the processor's time: where others use the machine, the first is
  * much longer; where several threads work, the second is. */
 static double least(int64_t passed_ns, int64_t cpu_ns)
@@ -85,7 +97,7 @@ static double run(long services, double memory_of_one, double ret_figures[FIGURE
     struct process *rpd = RPD_START(textf("%s/run", dir), "-c", path);
 
     const int failed = process_wait_bound(rpd);
-    const int64_t bound_cpu = cpu_time_ns(process_pid(rpd));
+    const int64_t announced_cpu = cpu_time_ns(process_pid(rpd));
     if (failed != 0 || process_wait_lines(rpd, ": ready (", (size_t)services) != 0)
         test_die("rpd did not start: %s", process_stderr(rpd));
     const int64_t ready = now_ns(), ready_cpu = cpu_time_ns(process_pid(rpd));
@@ -93,7 +105,8 @@ static double run(long services, double memory_of_one, double ret_figures[FIGURE
     const int64_t told = now_ns();
     process_stop(rpd);
     const double each = 1e6 * (double)services;
-    ret_figures[BOUND] = least(process_bound_ns(rpd) - began, bound_cpu) / each;
+    ret_figures[BOUND] = bound_ms(rpd) / (double)services;
+    ret_figures[ANNOUNCED] = least(process_bound_ns(rpd) - began, announced_cpu) / each;
     ret_figures[READY] = least(ready - began, ready_cpu) / each;
     ret_figures[MEMORY] = (memory - memory_of_one) / (double)services;
     ret_figures[STOPPED] = (double)(now_ns() - told) / each;

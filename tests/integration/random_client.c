@@ -1,25 +1,32 @@
-/* Random clients of a random backend (plugins/chance.c), against a model of the data path.
+/* Random clients of a random backend (plugins/chance.c), against a model of the data path. Requests
+ * may have bodies.
  *
  *     random_client [--seed N] [--seconds N] [--clients N]
  *
  * Each client sends requests in pieces that are cut anywhere, reads or does not read for a
- * while, ends its input, also in the middle of a line, asks to be finished or aborted, or
- * leaves. The model: each whole request is answered, byte by byte and in order; after
- * the end of input, and after "finish", comes the end of the stream and nothing else; a
- * connection that owes something gets on. At the end no connection and no descriptor is
- * left in the daemon. */
+ * while, ends its input, also in the middle of a line or of a body, asks to be finished or aborted,
+ * or leaves. The model: each whole request is answered, byte by byte and in order; after the end of
+ * input, and after "finish", comes the end of the stream and nothing else; a connection that owes
+ * something gets on. At the end no connection and no descriptor is left in the daemon. */
 #include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 200, OWED_MAX = 64, OUT_MAX = 4096, STUCK_S = 40 };
+enum {
+    CLIENTS_MAX = 200,
+    OWED_MAX = 64,
+    OUT_MAX = 4096, /* without bodies */
+    BODY_MAX = 400000,
+    STUCK_S = 40
+};
 
 struct owed {
     unsigned number, size;
@@ -27,7 +34,7 @@ struct owed {
 
 struct client {
     int fd; /* -1: none */
-    char out[OUT_MAX];
+    char out[OUT_MAX + 1000 + BODY_MAX];
     size_t out_size;
     struct owed owed[OWED_MAX]; /* a ring */
     size_t first, count, at;    /* at: bytes of the first that have come */
@@ -44,7 +51,7 @@ static unsigned last_number;
 static struct process *rpd;
 static const char *endpoint;
 static struct {
-    long connections, requests, bytes, finished, aborted, ended, left;
+    long connections, requests, bodies, bytes, finished, aborted, ended, left;
 } seen;
 
 static unsigned chance(unsigned below)
@@ -81,6 +88,24 @@ static void arrive(struct client *client)
 
 /* ---- sending ---- */
 
+static void say(struct client *client, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct client *client, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    client->out_size += (size_t)vsnprintf(client->out + client->out_size, 64, format, arguments);
+    va_end(arguments);
+}
+
+static void say_letters(struct client *client, unsigned number, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        client->out[client->out_size++] = (char)('a' + (number + i) % 26);
+}
+
 static void request(struct client *client)
 {
     const unsigned size = chance(60) == 0 ? chance(400000) : chance(100);
@@ -92,25 +117,45 @@ static void request(struct client *client)
     client->said_all = client->is_aborted = verb == 0;
     client->said_all |= verb == 1;
     seen.requests++;
-    client->out_size += (size_t)snprintf(client->out + client->out_size, 64, "%u %u%s\n",
-                                         last_number, size,
-                                         verb == 0   ? " abort"
-                                         : verb == 1 ? " finish"
-                                                     : "");
+    say(client, "%u %u%s", last_number, size,
+        verb == 0   ? " abort\n"
+        : verb == 1 ? " finish\n"
+                    : "");
+    if (verb >= 2 && verb < 12) {
+        const unsigned body = chance(20) == 0 ? chance(BODY_MAX - OUT_MAX) : chance(1000);
+
+        seen.bodies++;
+        say(client, " take %u\n", body);
+        say_letters(client, last_number, body);
+    } else if (verb >= 12) {
+        say(client, "\n");
+    }
+}
+
+static bool may_say_more(const struct client *client)
+{
+    return !client->said_all && client->count < OWED_MAX && client->out_size < OUT_MAX - 64;
+}
+
+/* No answer follows. */
+static void say_half_a_request(struct client *client)
+{
+    say(client, "%u 5", last_number + 1);
+    if (chance(2)) {
+        say(client, " take 1000\n");
+        say_letters(client, last_number + 1, chance(1000));
+    }
 }
 
 static void say_more(struct client *client)
 {
-    for (unsigned i = chance(12);
-         i > 0 && !client->said_all && client->count < OWED_MAX && client->out_size < OUT_MAX - 64;
-         i--)
+    for (unsigned i = chance(12); i > 0 && may_say_more(client); i--)
         request(client);
     if (client->said_all || chance(60) != 0)
         return;
     client->said_all = client->ends_input = true;
-    if (chance(2)) /* half a request: no answer */
-        client->out_size += (size_t)snprintf(client->out + client->out_size, 64, "%u 5",
-                                             last_number + 1);
+    if (client->out_size < OUT_MAX - 64 && chance(2))
+        say_half_a_request(client);
 }
 
 static void send_some(struct client *client)
@@ -314,9 +359,10 @@ int main(int argc, char **argv)
     while (poll_all(true) > 0)
         continue;
     check_daemon(fds);
-    printf("%ld connections, %ld requests, %ld MB; %ld ended in order, %ld aborted, %ld left\n",
-           seen.connections, seen.requests, seen.bytes / 1000000, seen.finished, seen.aborted,
-           seen.left);
+    printf("%ld connections, %ld requests, %ld bodies, %ld MB; %ld ended in order, %ld aborted, "
+           "%ld left\n",
+           seen.connections, seen.requests, seen.bodies, seen.bytes / 1000000, seen.finished,
+           seen.aborted, seen.left);
     process_free(rpd);
     temp_dir_remove(dir);
     return 0;

@@ -302,6 +302,11 @@ Test(connections, who_reads_again_is_read_again)
     cr_assert_eq(send_all(fd, "more", 4), 0);
     cr_assert_eq(read_exactly(fd, block, 4), 4);
     cr_assert_eq(memcmp(block, "more", 4), 0);
+    /* Nothing waits any more: the daemon no longer asks whether it may send. */
+    const int64_t cpu = cpu_time_ns(process_pid(server.rpd));
+    poll(NULL, 0, 300);
+    const int64_t burnt = cpu_time_ns(process_pid(server.rpd)) - cpu;
+    cr_assert_lt(burnt, 100000000, "%ld ms", (long)(burnt / 1000000));
     free(block);
     close(fd);
     end_server(&server);

@@ -51,6 +51,53 @@ Test(limits, no_descriptors)
     end_server(&server);
 }
 
+/* ---- the kernel's table ---- */
+
+static long table_size(struct process *rpd)
+{
+    static const char key[] = "\nFDSize:";
+    const char *found = strstr(file_read(textf("/proc/%d/status", (int)process_pid(rpd))), key);
+
+    cr_assert_not_null(found);
+    return strtol(found + sizeof key - 1, NULL, 10);
+}
+
+/* accept() that enlarges it would stop the loop for 10 to 20 ms each time: the daemon has threads.
+ * While it starts with the room that its limit allows, thousands of clients find it large enough.
+ */
+Test(limits, clients_do_not_enlarge_the_table_of_descriptors)
+{
+    struct server server = serve_talk("");
+    const int fd = client(server.endpoint);
+    struct rlimit limit;
+
+    assert_answered(fd, &server);
+    cr_assert_eq(prlimit(process_pid(server.rpd), RLIMIT_NOFILE, NULL, &limit), 0);
+    cr_assert_geq(table_size(server.rpd), limit.rlim_cur < 16384 ? (long)limit.rlim_cur : 16384);
+    close(fd);
+    end_server(&server);
+}
+
+Test(limits, the_table_of_descriptors_is_no_larger_than_the_limit)
+{
+    enum { FEW = 256 };
+    struct server server = {.dir = temp_dir_make()};
+    int fd;
+
+    server.endpoint = textf("unix:%s/x.sock", server.dir);
+    server.rpd = process_start(&(struct process_options){
+        .argv = ARGS("/bin/sh", "-c", textf("ulimit -n %d; exec \"$0\" \"$@\"", FEW),
+                     build_path("rpd"), test_plugin("talk"), "-l", server.endpoint),
+        .runtime_dir = textf("%s/run", server.dir),
+        .notify = true});
+    assert_bound(server.rpd);
+    fd = client(server.endpoint);
+    assert_answered(fd, &server);
+    cr_assert_leq(table_size(server.rpd), FEW);
+    close(fd);
+    end_server(&server);
+}
+
 /* rpd whose accept4() fails so, where `file` is there or every second time. */
 static struct server serve_with_accept_error(int error, const char *file)
 {

@@ -2,16 +2,21 @@
  * one of
  *
  *     send NAME OFFSET SIZE   "<", that part of a file in the directory, and ">\n"
+ *     later NAME OFFSET SIZE  likewise, from a timer
+ *     leave NAME OFFSET SIZE  likewise, and the connection is aborted before that is over
  *     bad HOW                 a call that must fail: its errno
  *     take SIZE HOW           receives a body: to a function that sums it up; HOW: sum, fail, leave
- *                             (it calls pthread_exit()), wait (until the file go is there); or file
+ *                             (it calls pthread_exit()), wait (until the file go is there), finish
+ *                             (likewise, and meanwhile the connection is finished; a small body,
+ *                             which is taken when all of it has come); or file
  *     job HOW                 answers by a job; HOW: plain, wait, many (ten of them), last
  * (finishes the connection while it runs) queue N                 so many jobs of a serial queue,
  * beside as many of another post N                  a job that posts so often; its done is answered
- * with how many came timer MS                "late" by how many ms it came, or "EARLY" cancel a
- * timer that is cancelled beside one that is not peer, room, data, part  what rpd_conn_peer() and
- * so on say; what on_part was told stop WHY                rpd_stop(), twice thread [loop]
- * functions on a worker: what they return
+ * with how many came thread-post N           likewise, by a thread of the plugin's own timer MS
+ * "late" by how many ms it came, or "EARLY" cancel                  a timer that is cancelled
+ * beside one that is not peer, room, data, part  what rpd_conn_peer() and so on say; what on_part
+ * was told stop WHY                rpd_stop(), twice thread                  [loop] functions on a
+ * worker: what they return
  *
  * What is done without its client is a line on stderr. At the stop it says there whether all that
  * began has ended. */
@@ -127,6 +132,48 @@ static void send_part(struct rpd_conn *conn, const char *line)
     rpd_conn_write(conn, ">\n", 2);
 }
 
+static void send_and_leave(struct rpd_conn *conn, const char *line)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, "send %s", line + strlen("leave "));
+    send_part(conn, text);
+    rpd_conn_abort(conn);
+}
+
+static void on_send_later(struct rpd_service *service, void *arg)
+{
+    struct op *op = arg;
+
+    (void)service;
+    if (rpd_conn_is_open(op->conn))
+        send_part(op->conn, op->how);
+    rpd_conn_release(op->conn);
+    end(op);
+}
+
+static void send_later(struct rpd_conn *conn, const char *line)
+{
+    struct op *op = begin(conn);
+
+    snprintf(op->how, sizeof op->how, "send %s", line + strlen("later "));
+    rpd_conn_keep(conn);
+    if (!rpd_timer(op->service, 0, on_send_later, op))
+        abort();
+}
+
+static bool waits_for_go(const struct op *op)
+{
+    return (strcmp(op->how, "wait") == 0 || strcmp(op->how, "finish") == 0) &&
+           access(path_of(op->directory, "go"), F_OK) != 0;
+}
+
+static void on_post_finish(struct rpd_service *service, void *arg)
+{
+    (void)service;
+    rpd_conn_finish(((struct op *)arg)->conn);
+}
+
 static int sink(void *arg, const void *data, size_t size)
 {
     struct op *op = arg;
@@ -134,7 +181,9 @@ static int sink(void *arg, const void *data, size_t size)
     for (size_t i = 0; i < size; i++)
         op->sum = op->sum * 31 + ((const unsigned char *)data)[i];
     op->size += size;
-    while (strcmp(op->how, "wait") == 0 && access(path_of(op->directory, "go"), F_OK) != 0)
+    if (strcmp(op->how, "finish") == 0 && rpd_post(op->service, on_post_finish, op) < 0)
+        say("WRONG: a sink cannot post", "");
+    while (waits_for_go(op))
         usleep(1000);
     if (strcmp(op->how, "leave") == 0)
         pthread_exit(NULL);
@@ -176,6 +225,19 @@ static void take(struct rpd_conn *conn, const char *line)
     } else if (rpd_conn_input(conn).size > 0) {
         say("WRONG: it is shown the body", "");
     }
+}
+
+/* Whether the body of "take SIZE finish" is still to come. */
+static bool lacks_body(const struct rpd_conn *conn)
+{
+    const struct rpd_span input = rpd_conn_input(conn);
+    char text[64];
+    size_t size;
+    int length = 0;
+
+    snprintf(text, sizeof text, "%.*s", (int)(input.size < 60 ? input.size : 60), input.data);
+    return sscanf(text, "take %zu finish\n%n", &size, &length) == 1 && length > 0 &&
+           input.size < (size_t)length + size;
 }
 
 static void call_badly(struct rpd_conn *conn, const char *how)
@@ -332,6 +394,40 @@ static void on_posts(struct rpd_conn *conn, void *arg, int error)
     end(op);
 }
 
+static void on_last_post(struct rpd_service *service, void *arg)
+{
+    struct op *op = arg;
+
+    (void)service;
+    rpd_conn_printf(op->conn, "came %d\n", op->count);
+    rpd_conn_release(op->conn);
+    end(op);
+}
+
+static void *post_on_own_thread(void *arg)
+{
+    struct op *op = arg;
+
+    for (int i = 0; i < op->number; i++)
+        if (rpd_post(op->service, on_post, op) < 0)
+            say("WRONG: a thread cannot post", "");
+    if (rpd_post(op->service, on_last_post, op) < 0)
+        say("WRONG: a thread cannot post", "");
+    return NULL;
+}
+
+static void post_by_thread(struct rpd_conn *conn, int count)
+{
+    struct op *op = begin(conn);
+    pthread_t thread;
+
+    op->number = count;
+    rpd_conn_keep(conn);
+    if (pthread_create(&thread, NULL, post_on_own_thread, op) != 0)
+        abort();
+    pthread_detach(thread);
+}
+
 static void on_timer(struct rpd_service *service, void *arg)
 {
     struct op *op = arg;
@@ -441,6 +537,8 @@ static void do_as_told(struct rpd_conn *conn, const char *line)
 
     if (strncmp(line, "queue ", 6) == 0) {
         use_queues(conn, atoi(line + 6));
+    } else if (strncmp(line, "thread-post ", 12) == 0) {
+        post_by_thread(conn, atoi(line + 12));
     } else if (strncmp(line, "post ", 5) == 0 || strcmp(line, "thread") == 0) {
         op = begin(conn);
         op->number = atoi(line + 4);
@@ -473,12 +571,16 @@ static void on_data(struct rpd_conn *conn, void *state)
     struct rpd_span line;
 
     (void)state;
-    while (rpd_conn_read_line(conn, &line)) {
+    while (!lacks_body(conn) && rpd_conn_read_line(conn, &line)) {
         char text[256];
 
         snprintf(text, sizeof text, "%.*s", (int)line.size, line.data);
         if (strncmp(text, "send ", 5) == 0)
             send_part(conn, text);
+        else if (strncmp(text, "later ", 6) == 0)
+            send_later(conn, text);
+        else if (strncmp(text, "leave ", 6) == 0)
+            send_and_leave(conn, text);
         else if (strncmp(text, "take ", 5) == 0)
             take(conn, text);
         else if (strncmp(text, "bad ", 4) == 0)
@@ -488,6 +590,16 @@ static void on_data(struct rpd_conn *conn, void *state)
         else
             do_as_told(conn, text);
     }
+}
+
+static void on_close(struct rpd_conn *conn, void *state)
+{
+    static char mark;
+
+    (void)state;
+    if (rpd_conn_data(conn))
+        say("WRONG: closed twice", "");
+    rpd_conn_set_data(conn, &mark);
 }
 
 static void on_ready(struct rpd_service *service, void *state)
@@ -507,4 +619,5 @@ static void stop(struct rpd_service *service, void *state)
 }
 
 RPD_BACKEND(bodies, .options = options, .load = load, .on_ready = on_ready, .on_data = on_data,
-            .stop = stop, .claim = claim, .on_part = on_part, .idle_exit_s = 3600);
+            .on_close = on_close, .stop = stop, .claim = claim, .on_part = on_part,
+            .idle_exit_s = 3600);
