@@ -17,6 +17,10 @@
  *     uint64_t *const *m = rpd_service_metrics(service);
  *     rpd_metric_add(m[HITS], 1);
  *
+ * Two names have a meaning for `rpdctl doctor`, which warns of old snapshots: NAME_last_save, a
+ * gauge of when the last one was made, in seconds since 1970 (0: none is kept), and
+ * NAME_unsaved_changes, a gauge of what is not in it.
+ *
  * Adding is one plain atomic instruction on memory that is mapped all the time: it takes no lock,
  * calls nothing and cannot fail.
  *
