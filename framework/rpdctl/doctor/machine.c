@@ -227,7 +227,7 @@ void doctor_runtime(struct doctor *doctor)
         return;
     }
     doctor_find(doctor, DOCTOR_PASS, doctor->runtime_dir, "rights", NULL,
-                "nobody else can write to it");
+                "only its owner can write to it");
     look_at_space(doctor);
     look_at_length(doctor);
     look_at_private_files(doctor);
