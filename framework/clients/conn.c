@@ -225,12 +225,10 @@ void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback c
 void conn_call_on_data(struct rpd_conn *conn)
 {
     struct conn_group *group = conn->group;
-    uint64_t *const calls = group->metrics[METRIC_CALLBACKS + METRIC_ON_DATA];
 
     if (!group->backend->on_data)
         return;
-    rpd_metric_add_alone(calls, 1);
-    if (*calls % MEASURED == 1)
+    if (group->on_data_calls++ % MEASURED == 0)
         call_and_measure(conn, METRIC_ON_DATA, group->backend->on_data);
     else
         call(conn, group->backend->on_data);

@@ -72,6 +72,10 @@ struct conn_group {
     struct conn_clocks clocks;
     uint64_t file_waited_us; /* when a file last made the loop wait; 0: never (conn_disk.c) */
     uint64_t cut;            /* closed by a limit so far */
+    /* For the metrics, which show them with each pulse: a request would take 1 % more instructions
+     * if it added to them. */
+    uint64_t received, sent; /* bytes */
+    uint64_t on_data_calls;
     struct log_count cuts[CONN_LIMITS];
     void (*emptied)(struct rpd_service *service); /* the last one has closed */
 };

@@ -18,6 +18,10 @@
  *     uint64_t *const *m = rpd_service_metrics(service);
  *     rpd_metric_add(m[HITS], 1);
  *
+ * Two names have a meaning for `rpdctl doctor`, which warns of old snapshots: NAME_last_save, a
+ * gauge with the time of the last snapshot, in seconds since 1970 (0: none is kept), and
+ * NAME_unsaved_changes, a gauge with the number of changes since then.
+ *
  * Adding is one atomic instruction on memory that is always mapped: it takes no lock, makes no call
  * and cannot fail.
  *

@@ -317,23 +317,30 @@ Test(log_places, rpdctl_shows_the_file)
     end_scene(&scene);
 }
 
+static void await_line(struct process *process, const char *part, int64_t deadline)
+{
+    while (!strstr(process_stdout(process), part)) {
+        cr_assert_lt(now_ns(), deadline, "no \"%s\" in: %s%s", part, process_stdout(process),
+                     process_stderr(process));
+        poll(NULL, 0, 5);
+    }
+}
+
 Test(log_places, rpdctl_follows_the_file_when_it_is_rotated)
 {
     struct scene scene = start_with(TO_FILE, NULL);
     const int fd = connected(&scene);
-    struct process *follows = RPDCTL_START(scene.run, "log", "demo", "-f");
+    const int64_t deadline = now_ns() + INT64_C(60000000000);
 
-    ask_ok(fd, "log before");
+    ask_ok(fd, "log before"); /* (It serves: its record is there.) */
+    struct process *follows = RPDCTL_START(scene.run, "log", "demo", "-f");
+    await_line(follows, "said: before", deadline);
     cr_assert_eq(rename(scene.log, textf("%s.1", scene.log)), 0);
     process_signal(scene.rpd, SIGUSR1);
-    const int64_t deadline = now_ns() + INT64_C(60000000000);
     while (access(scene.log, F_OK) != 0 && now_ns() < deadline)
         poll(NULL, 0, 2);
     ask_ok(fd, "log after");
-    while (!strstr(process_stdout(follows), "said: after")) {
-        cr_assert_lt(now_ns(), deadline, "%s", process_stdout(follows));
-        poll(NULL, 0, 5);
-    }
+    await_line(follows, "said: after", deadline);
     cr_expect_eq(lines_with(process_stdout(follows), "said: after"), 1);
     process_signal(follows, SIGTERM);
     process_wait_exit(follows);
