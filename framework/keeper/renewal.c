@@ -305,6 +305,15 @@ static void on_next_ended(struct keeper *keeper, const struct runner_end *end, p
     fail_next(keeper, EXIT_INTERNAL, text, end->earlier);
 }
 
+/* What the current runner has said of being idle was left alone while others were there. */
+static void ask_if_idle(struct keeper *keeper)
+{
+    if (!keeper->stopping && keeper_may_rest(keeper) &&
+        generation_send(keeper->current, CHANNEL_ASK_IDLE, 0) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        generation_kill_unreachable(keeper->current);
+}
+
 void renewal_on_other_ended(struct generation *generation, const struct runner_end *end, pid_t pid)
 {
     struct keeper *keeper = generation->keeper;
@@ -321,6 +330,7 @@ void renewal_on_other_ended(struct generation *generation, const struct runner_e
         generation_free(generation);
     }
     keeper_leave_if_over(keeper);
+    ask_if_idle(keeper);
 }
 
 bool renewal_roll_back(struct keeper *keeper, const char *how)
