@@ -47,6 +47,7 @@ static void add_value(void *arg, const struct config_key *key, const char *path,
     }
     if (!value.path || (text && !value.text)) {
         free(value.path);
+        free(value.text);
         values->failed = true;
         return;
     }

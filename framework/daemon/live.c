@@ -9,6 +9,7 @@
 #include "daemon/keeping.h"
 #include "daemon/publishing.h"
 #include "daemon/running_inside.h"
+#include "guard/watchdog.h"
 #include "library/libjansson.h"
 
 #include <stdlib.h>
@@ -172,7 +173,7 @@ static void apply_process(struct daemon *daemon)
     struct running *running = &daemon->running;
 
     log_change(config->log_level, config->log_format, (unsigned)config->log_limit);
-    running_watch_loop(running);
+    watchdog_change_limits(config->stall_s, config->slow_ms);
     running_limit_stop(running, EXIT_STOPPED);
     if (daemon->role == SERVICE_OF_KEEPER)
         daemon_configure_keeper(daemon);

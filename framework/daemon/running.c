@@ -536,16 +536,11 @@ static void serve_services(struct running *running, struct error *error)
         }
 }
 
-void running_watch_loop(struct running *running)
-{
-    watchdog_watch_loop(running->config->stall_s, running->config->slow_ms, on_slow, running);
-}
-
 int running_serve(struct running *running, struct error *error)
 {
     running_limit_stop(running, EXIT_STOPPED);
     /* A backend's serve must not block either. */
-    running_watch_loop(running);
+    watchdog_watch_loop(running->config->stall_s, running->config->slow_ms, on_slow, running);
     forked_leaves_loop(leave_loop, running->base);
     begin_intact(running);
     place_pool_init(&running->place_pool, running->base);

@@ -9,9 +9,6 @@
 /* Stops with this error, because a service or the daemon itself cannot go on. */
 void running_on_failed(void *arg, struct rpd_service *service, const struct error *error);
 
-/* Watches for callbacks that take long, by the limits of the configuration. */
-void running_watch_loop(struct running *running);
-
 /* ---- stopping.c ------------------------------------------------------------ */
 
 /* Starts the drain, its deadline, and the watchdog that forces the end after it. Only the first

@@ -35,6 +35,11 @@ void slow_begin(int slow_ms, slow_report_fn report, void *arg)
     atomic_store(&slow.slow_ms, slow_ms);
 }
 
+void slow_change(int slow_ms)
+{
+    atomic_store(&slow.slow_ms, slow_ms);
+}
+
 void slow_end(void)
 {
     atomic_store(&slow.slow_ms, 0);

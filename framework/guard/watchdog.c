@@ -235,6 +235,13 @@ void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *
     sem_post(&watchdog.wake);
 }
 
+void watchdog_change_limits(int stall_s, int slow_ms)
+{
+    stall_change(stall_s);
+    slow_change(slow_ms);
+    sem_post(&watchdog.wake);
+}
+
 void watchdog_leave_loop(void)
 {
     stall_end();

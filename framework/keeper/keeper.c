@@ -19,7 +19,7 @@
 
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
-enum { GONE_MS = 2000, LOOK_MS = 100 };
+enum { GONE_MS = 2000, LOOK_MS = 100, THREE = 3 };
 
 /* ---- the first runner ----------------------------------------------------------------------- */
 
@@ -196,9 +196,9 @@ static void check_sent(struct generation *generation, int sent)
 /* A runner that starts opens its log itself. */
 void keeper_reopen_logs(struct keeper *keeper)
 {
-    struct generation *all[] = {keeper->current, keeper->next, keeper->old}, *generation;
+    struct generation *all[THREE] = {keeper->current, keeper->next, keeper->old}, *generation;
 
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < THREE; i++)
         if (can_hear(all[i]))
             check_sent(all[i], generation_send(all[i], CHANNEL_REOPEN, 0));
     TAILQ_FOREACH(generation, &keeper->draining, link)
@@ -208,9 +208,9 @@ void keeper_reopen_logs(struct keeper *keeper)
 void keeper_set_level(struct keeper *keeper, const struct rpd_service *service,
                       enum rpd_log_level level)
 {
-    struct generation *all[] = {keeper->current, keeper->next, keeper->old};
+    struct generation *all[THREE] = {keeper->current, keeper->next, keeper->old};
 
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < THREE; i++)
         if (can_hear(all[i]))
             check_sent(all[i], generation_send_level(all[i], service, level));
 }

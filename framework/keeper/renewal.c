@@ -24,7 +24,8 @@ enum {
     STALL_S = 10, /* where stall_s says never */
     AGAIN_US = 5000,
     DRAINING_MAX = 8,
-    ERRORS_MAX = 64 * 1024
+    ERRORS_MAX = 64 * 1024,
+    TEN = 10
 };
 
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
@@ -305,6 +306,15 @@ static void on_next_ended(struct keeper *keeper, const struct runner_end *end, p
     fail_next(keeper, EXIT_INTERNAL, text, end->earlier);
 }
 
+/* What the current runner has said of being idle was left alone while others were there. */
+static void ask_if_idle(struct keeper *keeper)
+{
+    if (!keeper->stopping && keeper_may_rest(keeper) &&
+        generation_send(keeper->current, CHANNEL_ASK_IDLE, 0) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        generation_kill_unreachable(keeper->current);
+}
+
 void renewal_on_other_ended(struct generation *generation, const struct runner_end *end, pid_t pid)
 {
     struct keeper *keeper = generation->keeper;
@@ -321,6 +331,7 @@ void renewal_on_other_ended(struct generation *generation, const struct runner_e
         generation_free(generation);
     }
     keeper_leave_if_over(keeper);
+    ask_if_idle(keeper);
 }
 
 bool renewal_roll_back(struct keeper *keeper, const char *how)
@@ -463,15 +474,16 @@ void renewal_on_changed(struct generation *generation, int code, int errors_fd)
 uint64_t keeper_runner_memory(const struct keeper *keeper)
 {
     char path[48], text[128] = "";
-    unsigned long long size, resident = 0;
+    char *second;
+    uint64_t resident = 0;
     int fd;
 
     snprintf(path, sizeof path, "/proc/%d/statm", (int)keeper->current->runner.pid);
     fd = keeper->current->runner.pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return 0;
-    if (read(fd, text, sizeof text - 1) < 0 || sscanf(text, "%llu %llu", &size, &resident) != 2)
-        resident = 0;
+    if (read(fd, text, sizeof text - 1) > 0 && (second = strchr(text, ' ')))
+        resident = strtoull(second, NULL, TEN);
     close(fd);
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }

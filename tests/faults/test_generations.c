@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { THREADS = 3 };
+enum { THREADS = 3, PAUSE_US = 500 };
 
 static bool is_long(void)
 {
@@ -170,8 +170,10 @@ static void *be_clients(void *arg)
 {
     struct crowd *crowd = arg;
 
-    while (!atomic_load(&crowd->stop))
+    while (!atomic_load(&crowd->stop)) {
         be_client(crowd);
+        usleep(PAUSE_US);
+    }
     return NULL;
 }
 
@@ -408,12 +410,12 @@ static const struct row rows[] = {
     {"the old one does not stop accepting", CEASING, OLD, SIGSTOP, .cuts = true, .serves = 2},
     {"the new one, in the trial", TRIAL, NEW, SIGKILL, .cuts = true, .serves = 1},
     {"the new one crashes, in the trial", TRIAL, NEW, SIGSEGV, .cuts = true, .serves = 1},
-    {"the old one, in the trial", TRIAL, OLD, SIGKILL, .serves = 2},
+    {"the old one, in the trial", TRIAL, OLD, SIGKILL, .cuts = true, .serves = 2},
     {"the keeper, in the trial", TRIAL, KEEPER, SIGKILL, .cuts = true},
     {"a stop, in the trial", TRIAL, KEEPER, 0, .stops = true},
     {"a second reload, in the trial", TRIAL, NOBODY, 0, .again = true, .serves = 3},
     {"the new one, while the old one drains", DRAINING, NEW, SIGKILL, .cuts = true, .serves = 2},
-    {"the old one, while it drains", DRAINING, OLD, SIGKILL, .serves = 3},
+    {"the old one, while it drains", DRAINING, OLD, SIGKILL, .cuts = true, .serves = 3},
     {"a stop, while the old one drains", DRAINING, KEEPER, 0, .stops = true},
 };
 
@@ -621,4 +623,18 @@ Test(generations, keep_their_configuration, .timeout = 300)
     cr_assert_str_eq(ask(fd, "?"), "two two 0");
     close(fd);
     end(&scene);
+}
+
+/* The idle exit waits for the trial, and comes after it. */
+Test(generations, an_idle_exit_comes_after_the_trial, .timeout = 300)
+{
+    struct scene scene = begin(build_path("samples/hello.so"), "\"trial_s\":2,",
+                               ",\"idle_exit_s\":1");
+
+    renew(&scene);
+    close(scene.control);
+    cr_assert_eq(process_code(process_wait_exit(scene.rpd)), 0, "%s", process_stderr(scene.rpd));
+    assert_has(process_stderr(scene.rpd), "no client came for idle_exit_s");
+    process_free(scene.rpd);
+    temp_dir_remove(scene.dir);
 }
