@@ -61,6 +61,19 @@ int descriptors_list(struct descriptors *ret)
     return 0;
 }
 
+size_t descriptors_count(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    if (!directory)
+        return 0;
+    for (const struct dirent *entry; (entry = readdir(directory));)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count > 0 ? count - 1 : 0; /* but for the directory itself */
+}
+
 void descriptors_free(struct descriptors *list)
 {
     free(list->list);

@@ -22,6 +22,9 @@ struct descriptors {
 int descriptors_list(struct descriptors *ret);
 void descriptors_free(struct descriptors *list);
 
+/* [any] How many are open; 0: it cannot be seen. */
+size_t descriptors_count(void);
+
 /* [start] Whether this one is in the list, by its number. */
 bool descriptors_have(const struct descriptors *list, int fd);
 

@@ -9,13 +9,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum { MESSAGE_MAX = 1024 };
 
+/* Of subjects that have a level of their own. The list only grows. */
+struct subject_level {
+    struct subject_level *next;
+    char subject[64];
+    atomic_int level;
+};
+
 static struct {
     enum rpd_log_level level;
+    _Atomic(struct subject_level *) levels;
     enum log_format format;
     pthread_mutex_t mutex; /* for the limit */
     struct log_limit limit;
@@ -38,6 +47,48 @@ void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_
     pthread_atfork(NULL, NULL, free_locks_in_child); /* without memory: a child may hang */
 }
 
+static struct subject_level *find_level(const char *subject)
+{
+    struct subject_level *at = subject ? atomic_load(&log_state.levels) : NULL;
+
+    while (at && strcmp(at->subject, subject) != 0)
+        at = at->next;
+    return at;
+}
+
+void log_set_level(const char *subject, enum rpd_log_level level)
+{
+    struct subject_level *own = find_level(subject);
+
+    if (own) {
+        atomic_store(&own->level, (int)level);
+        return;
+    }
+    own = calloc(1, sizeof *own);
+    if (!own)
+        return;
+    snprintf(own->subject, sizeof own->subject, "%s", subject);
+    atomic_init(&own->level, (int)level);
+    own->next = atomic_load(&log_state.levels);
+    atomic_store(&log_state.levels, own);
+}
+
+bool log_has_level(const char *subject, enum rpd_log_level *ret)
+{
+    struct subject_level *own = find_level(subject);
+
+    if (own)
+        *ret = (enum rpd_log_level)atomic_load(&own->level);
+    return own != NULL;
+}
+
+static bool is_written(enum rpd_log_level level, const char *subject)
+{
+    struct subject_level *own = find_level(subject);
+
+    return (int)level <= (own ? atomic_load(&own->level) : (int)log_state.level);
+}
+
 static const char *level_name(enum rpd_log_level level)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -55,8 +106,8 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         bool is_control;
         const size_t size = safe_text_character(from, &is_control);
 
-        is_control |= format == LOG_JSON && size == 1 && byte >= 0x80; /* JSON is UTF-8 */
-        if (is_control) /* of two bytes, the second is its number */
+        is_control |= size == 1 && byte >= 0x80; /* it is no UTF-8 */
+        if (is_control)                          /* of two bytes, the second is its number */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
                                      (unsigned char)from[size - 1]);
@@ -116,7 +167,8 @@ static enum output_priority priority_of(enum rpd_log_level level)
 }
 
 /* What does not fit is dropped, and counted. */
-static void write_or_drop(enum rpd_log_level level, const char *line, size_t size)
+static void write_or_drop(enum rpd_log_level level, const char *line, size_t size,
+                          const struct journal_fields *fields)
 {
     static atomic_uint dropped;
     const unsigned count = atomic_exchange(&dropped, 0);
@@ -126,12 +178,14 @@ static void write_or_drop(enum rpd_log_level level, const char *line, size_t siz
         !output_write(OUTPUT_WARNING, note,
                       (size_t)snprintf(note, sizeof note, "rpd: %u lines were lost\n", count)))
         atomic_fetch_add(&dropped, count);
-    if (!output_write(priority_of(level), line, size))
+    if (!output_write_with(priority_of(level), line, size, fields))
         atomic_fetch_add(&dropped, 1);
 }
 
-static void write_message(enum rpd_log_level level, const char *subject, const char *message)
+static void write_message(enum rpd_log_level level, const char *subject, const char *part,
+                          const char *message)
 {
+    const struct journal_fields fields = {subject, part, journal_message_id(message)};
     char line[OUTPUT_LINE_MAX];
     size_t size;
 
@@ -141,7 +195,8 @@ static void write_message(enum rpd_log_level level, const char *subject, const c
         size = format_text(line, sizeof line, level, subject, message);
     line[size++] = '\n';
     output_note_zone();
-    write_or_drop(level, line, size);
+    output_look();
+    write_or_drop(level, line, size, &fields);
 }
 
 /* Why the daemon ends must be seen, whatever else was. */
@@ -185,7 +240,7 @@ void log_tell_left_out(bool all)
     while (take_left_out(all, &cause)) {
         snprintf(message, sizeof message, "%llu more such lines were left out (log.limit): %s",
                  (unsigned long long)cause.left_out, cause.sample);
-        write_message((enum rpd_log_level)cause.level, *cause.subject ? cause.subject : NULL,
+        write_message((enum rpd_log_level)cause.level, *cause.subject ? cause.subject : NULL, NULL,
                       message);
     }
 }
@@ -200,13 +255,14 @@ bool log_owes_left_out(void)
     return owes;
 }
 
-void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
+static RPD_PRINTF(4, 0) void write_line(enum rpd_log_level level, const char *subject,
+                                        const char *part, const char *format, va_list arguments)
 {
     char message[MESSAGE_MAX + 1];
     va_list sample;
     bool left_out = false;
 
-    if (level > log_state.level)
+    if (!is_written(level, subject))
         return;
     va_copy(sample, arguments);
     if (is_limited(level, subject))
@@ -215,7 +271,26 @@ void log_vline(enum rpd_log_level level, const char *subject, const char *format
     if (left_out)
         return;
     vsnprintf(message, sizeof message, format, arguments);
-    write_message(level, subject, message);
+    write_message(level, subject, part, message);
+}
+
+void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
+{
+    write_line(level, subject, NULL, format, arguments);
+}
+
+/* (A part's name is its backend's: it must not end a field of the journal's.) */
+void log_part(enum rpd_log_level level, const char *subject, const char *part, const char *format,
+              ...)
+{
+    char name[64];
+    va_list arguments;
+
+    snprintf(name, sizeof name, "%s", part);
+    safe_text(name);
+    va_start(arguments, format);
+    write_line(level, subject, name, format, arguments);
+    va_end(arguments);
 }
 
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)

@@ -26,6 +26,13 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * the long run; 0: no limit. */
 void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second);
 
+/* [any] The level of one subject from now on; before that, and where there is no memory for it, it
+ * is the level of log_configure(). */
+void log_set_level(const char *subject, enum rpd_log_level level);
+
+/* [any] Whether the subject has a level of its own, and which. */
+bool log_has_level(const char *subject, enum rpd_log_level *ret);
+
 /* From time to time: writes the counts that are due; all: at the end, whatever there is. */
 void log_tell_left_out(bool all);
 
@@ -35,6 +42,9 @@ bool log_owes_left_out(void);
 /* subject: a service's name, or NULL for the daemon itself. */
 void log_line(enum rpd_log_level level, const char *subject, const char *format, ...)
     RPD_PRINTF(3, 4);
+/* The same of a part of the service's load. */
+void log_part(enum rpd_log_level level, const char *subject, const char *part, const char *format,
+              ...) RPD_PRINTF(4, 5);
 void log_vline(enum rpd_log_level level, const char *subject, const char *format, va_list arguments)
     RPD_PRINTF(3, 0);
 

@@ -4,6 +4,8 @@
  * it shares with the shell that started us. A pipe is opened a second time. */
 #include "base/output.h"
 
+#include "base/log_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,8 +24,11 @@
 static atomic_int output_pipe = -1;
 
 /* Set before other threads exist: */
-static bool is_journal; /* lines begin with their priority */
-static bool is_file;    /* and text lines with the time */
+static bool is_journal;       /* lines begin with their priority */
+static bool is_file;          /* and text lines with the time */
+static bool is_native;        /* lines are the journal's datagrams */
+static bool has_time;         /* lines have theirs */
+static const char *file_path; /* of our own log; NULL: it is none */
 
 /* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
 static atomic_long zone_offset_s;
@@ -53,9 +58,71 @@ void output_begin(void)
     is_journal = is_the_journal(&status);
 }
 
+/* ---- other places ------------------------------------------------------------ */
+
+static int open_file(void)
+{
+    const int fd = log_file_open(file_path, false);
+    const int put = fd < 0 ? -1 : dup2(fd, STDERR_FILENO);
+    const int cause = errno;
+
+    if (fd >= 0)
+        close(fd);
+    errno = cause;
+    return put < 0 ? -1 : 0;
+}
+
+int output_to_file(const char *path, bool is_open)
+{
+    file_path = path;
+    is_journal = false;
+    is_file = !has_time;
+    if (is_open || open_file() == 0)
+        return 0;
+    file_path = NULL;
+    return -1;
+}
+
+bool output_to_journal(bool is_asked)
+{
+    is_native = (is_asked || is_journal) && journal_open();
+    return is_native;
+}
+
+void output_reopen(void)
+{
+    if (file_path)
+        open_file();
+}
+
+/* (One thread is enough.) */
+void output_look(void)
+{
+    enum { EVERY_MS = 200 };
+    static _Atomic uint64_t looked_ms;
+    struct timespec now;
+    uint64_t before, now_ms;
+
+    if (!file_path)
+        return;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    before = atomic_load(&looked_ms);
+    if (now_ms - before < EVERY_MS || !atomic_compare_exchange_strong(&looked_ms, &before, now_ms))
+        return;
+    if (!log_file_is_at(STDERR_FILENO, file_path))
+        open_file();
+}
+
+const char *output_place(void)
+{
+    return is_native ? "journal" : file_path ? file_path : "stderr";
+}
+
 void output_without_time(void)
 {
     is_file = false;
+    has_time = true;
 }
 
 void output_open(void)
@@ -154,7 +221,29 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX])
 
 /* ---- writing -------------------------------------------------------------------- */
 
+/* (The journal has the time, the priority, and whose line it is.) */
+static bool write_native(enum output_priority priority, const char *line, size_t size,
+                         const struct journal_fields *fields)
+{
+    static const char name[] = "rpd: ";
+    const size_t skipped = size > sizeof name && memcmp(line, name, sizeof name - 1) == 0
+                               ? sizeof name - 1
+                               : 0;
+    const int saved = errno;
+    const bool sent = journal_send((int)priority, line + skipped,
+                                   size - skipped - (size > 0 && line[size - 1] == '\n'), fields);
+
+    errno = saved;
+    return sent;
+}
+
 bool output_write(enum output_priority priority, const char *line, size_t size)
+{
+    return output_write_with(priority, line, size, NULL);
+}
+
+bool output_write_with(enum output_priority priority, const char *line, size_t size,
+                       const struct journal_fields *fields)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     char head[OUTPUT_HEAD_MAX];
@@ -164,6 +253,8 @@ bool output_write(enum output_priority priority, const char *line, size_t size)
     const int saved = errno;
     ssize_t written;
 
+    if (is_native && write_native(priority, line, size, fields))
+        return true;
     parts[0].iov_len = output_head(priority, head);
     parts[1].iov_len = size;
     if (pipe >= 0) {

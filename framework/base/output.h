@@ -7,6 +7,8 @@
 #ifndef FRAMEWORK_OUTPUT_H
 #define FRAMEWORK_OUTPUT_H
 
+#include "base/journal.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,6 +20,24 @@ enum output_priority { OUTPUT_ERROR = 3, OUTPUT_WARNING = 4, OUTPUT_INFO = 6, OU
 
 /* [start] Looks where stderr goes. Before the first line; without it lines have no heads. */
 void output_begin(void);
+
+/* [start] stderr becomes this file, which is opened here (is_open: stderr is that file already).
+ * The file is reopened by output_reopen(), and by output_look() after it was renamed or removed. -1
+ * and errno. The path stays the caller's. */
+int output_to_file(const char *path, bool is_open);
+
+/* [start] Lines go to the journal. Returns false if it is not there; then they go to stderr.
+ * is_asked: the user configured it; otherwise the journal is used only if stderr is the journal's.
+ */
+bool output_to_journal(bool is_asked);
+
+/* [any] Not for signal handlers. output_reopen() reopens the file, if there is one. output_look()
+ * does so only if the path no longer leads to it, and looks a few times a second at most. */
+void output_reopen(void);
+void output_look(void);
+
+/* [any] The place that lines go to: a path, "journal", or "stderr". */
+const char *output_place(void);
 
 /* [start] Lines already have their time. */
 void output_without_time(void);
@@ -38,5 +58,9 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX]);
 
 /* [any], async-signal-safe. Writes a whole line, or returns false: there was no room. */
 bool output_write(enum output_priority priority, const char *line, size_t size);
+
+/* [any], async-signal-safe. The same, with what is said of it where fields are kept. */
+bool output_write_with(enum output_priority priority, const char *line, size_t size,
+                       const struct journal_fields *fields);
 
 #endif

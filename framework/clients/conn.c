@@ -30,6 +30,7 @@
  * nothing but libevent makes a connection's events active. */
 #include "clients/conn.h"
 
+#include "base/clock.h"
 #include "base/rare.h"
 #include "base/smaller.h"
 #include "clients/conn_inside.h"
@@ -44,7 +45,8 @@
 enum {
     OUTPUT_HIGH = 256 * 1024, /* unless the limit of output is low, too */
     OUTPUT_LOW = 64 * 1024,
-    REPORTS_MAX = 3
+    REPORTS_MAX = 3,
+    MEASURED = 64
 };
 
 static enum conn_turn_end serve(struct conn_turn *turn);
@@ -101,6 +103,8 @@ void conn_group_init(struct conn_group *group, struct conn_loop *loop)
     const size_t output_max = (size_t)group->limits->output_bytes;
 
     group->loop = loop;
+    if (!group->metrics)
+        group->metrics = metrics_unread;
     group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
     group->output_low = smaller(OUTPUT_LOW, output_max / 8);
     group->request_progress = (size_t)group->limits->progress_bytes_per_s *
@@ -125,6 +129,9 @@ void conn_settle_later(struct rpd_conn *conn)
         conn_turn_add(&conn->group->loop->turns, &conn->turn);
 }
 
+_Static_assert((int)CONN_LIMIT_MEMORY == METRIC_CLIENTS_CUT_LAST - METRIC_CLIENTS_CUT,
+               "a metric for each limit");
+
 static void count_cut(struct conn_group *group, enum conn_limit limit)
 {
     if (limit == CONN_LIMIT_MEMORY) {
@@ -132,6 +139,7 @@ static void count_cut(struct conn_group *group, enum conn_limit limit)
         return;
     }
     group->cut++;
+    rpd_metric_add(group->metrics[METRIC_CLIENTS_CUT + (int)limit], 1);
     log_count_add(&group->cuts[limit]);
 }
 
@@ -145,18 +153,14 @@ void conn_cut(struct rpd_conn *conn, enum conn_limit limit)
 
 /* ---- callbacks -------------------------------------------------------------- */
 
-bool conn_begin_call(struct rpd_conn *conn, foreign_code code)
+bool conn_begin_call(struct rpd_conn *conn)
 {
-    const bool corks = conn_cork(conn);
-
     conn->in_callback = true;
-    foreign_enter(conn->group->owner, code);
-    return corks;
+    return conn_cork(conn);
 }
 
 void conn_end_call(struct rpd_conn *conn, bool corks)
 {
-    foreign_leave();
     if (corks)
         conn_uncork(conn);
     conn->in_callback = false;
@@ -164,15 +168,52 @@ void conn_end_call(struct rpd_conn *conn, bool corks)
         conn_keep_leftover(conn);
 }
 
-void conn_call(struct rpd_conn *conn, conn_callback callback)
+/* (A call less in each request.) */
+static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
+                                                       conn_callback callback)
 {
-    bool corks;
+    const bool corks = conn_begin_call(conn);
 
+    foreign_enter(conn->group->owner, (foreign_code)callback);
+    callback(conn, conn->group->state);
+    foreign_leave();
+    conn_end_call(conn, corks);
+}
+
+static __attribute__((noinline)) void
+call_and_measure(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
+{
+    uint64_t *const time = conn->group->metrics[METRIC_CALLBACK_TIME + (int)kind];
+    const uint64_t outer_us = foreign_began_us(), began_us = clock_us();
+
+    foreign_set_began_us(began_us);
+    call(conn, callback);
+    foreign_set_began_us(outer_us);
+    rpd_metric_observe(time, clock_us() - began_us);
+}
+
+void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback)
+{
     if (!callback)
         return;
-    corks = conn_begin_call(conn, (foreign_code)callback);
-    callback(conn, conn->group->state);
-    conn_end_call(conn, corks);
+    rpd_metric_add_alone(conn->group->metrics[METRIC_CALLBACKS + (int)kind], 1);
+    call_and_measure(conn, kind, callback);
+}
+
+/* The clock is dear: one call in MEASURED is measured. (Of the others the slice has said when they
+ * began.) */
+void conn_call_on_data(struct rpd_conn *conn)
+{
+    struct conn_group *group = conn->group;
+    uint64_t *const calls = group->metrics[METRIC_CALLBACKS + METRIC_ON_DATA];
+
+    if (!group->backend->on_data)
+        return;
+    rpd_metric_add_alone(calls, 1);
+    if (*calls % MEASURED == 1)
+        call_and_measure(conn, METRIC_ON_DATA, group->backend->on_data);
+    else
+        call(conn, group->backend->on_data);
 }
 
 /* ---- the end ---------------------------------------------------------------- */
@@ -199,7 +240,7 @@ void conn_close(struct rpd_conn *conn, bool politely)
     if (conn->owed)
         conn_unwatch_owed(conn);
     if (!conn->refused)
-        conn_call(conn, group->backend->on_close);
+        conn_call(conn, METRIC_ON_CLOSE, group->backend->on_close);
     conn_free_buffers(conn);
     if (politely && !conn->input_ended)
         linger_close(&group->loop->lingerers, group->loop->base, group->places, conn->fd);
@@ -210,6 +251,7 @@ void conn_close(struct rpd_conn *conn, bool politely)
         conn_end_owed(conn);
     TAILQ_REMOVE(&group->conns, conn, link);
     group->count--;
+    rpd_metric_add(group->metrics[METRIC_CLIENTS_CLOSED], 1);
     if (group->count == 0 && group->emptied)
         group->emptied(group->service);
     conn_free_if_unused(conn);
@@ -519,7 +561,7 @@ void conn_open(struct conn_group *group, int take_fd)
 
     if (!conn)
         return;
-    conn_call(conn, group->backend->on_connect);
+    conn_call(conn, METRIC_ON_CONNECT, group->backend->on_connect);
     conn_settle_later(conn);
 }
 
@@ -532,6 +574,11 @@ static void answer_busy(struct rpd_conn *conn, void *state)
         conn->group->backend->on_busy(conn);
 }
 
+bool conn_is_busy_answer(conn_code code)
+{
+    return code == (conn_code)answer_busy;
+}
+
 void conn_refuse(struct conn_group *group, int take_fd)
 {
     struct rpd_conn *conn = make_conn(group, take_fd);
@@ -539,7 +586,7 @@ void conn_refuse(struct conn_group *group, int take_fd)
     if (!conn)
         return;
     conn->refused = true;
-    conn_call(conn, answer_busy);
+    conn_call(conn, METRIC_ON_BUSY, answer_busy);
     conn->finishing = true;
     conn_settle_later(conn);
 }

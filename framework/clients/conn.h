@@ -24,11 +24,30 @@ void conn_open(struct conn_group *group, int take_fd);
 /* [loop] Takes in a client only to give it the busy answer. */
 void conn_refuse(struct conn_group *group, int take_fd);
 
+/* [loop] Whether this is the callback that gives the busy answer. */
+typedef void (*conn_code)(void);
+bool conn_is_busy_answer(conn_code code);
+
 /* [loop] Requests that have come are still answered; idle connections are closed now, the others as
  * soon as they are idle. */
 void conn_group_drain(struct conn_group *group);
 
 /* [loop] Closes all. */
 void conn_group_abort(struct conn_group *group);
+
+/* What is said of one of them. */
+struct conn_view {
+    uint64_t received, sent;
+    size_t input, output; /* that waits, in bytes */
+    bool is_closing;
+    const char *waits_for;
+};
+
+/* [loop] All of them; what one is about; and the end of the one with this descriptor: false: there
+ * is none. */
+void conn_group_visit(const struct conn_group *group,
+                      void (*visit)(void *arg, int fd, const struct rpd_conn *conn), void *arg);
+void conn_look(const struct rpd_conn *conn, struct conn_view *ret);
+bool conn_group_end(struct conn_group *group, int fd);
 
 #endif

@@ -188,6 +188,7 @@ static void take_from_socket(struct rpd_conn *conn)
     }
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
+    conn_count_received(conn, (size_t)size);
     count_received(body, (size_t)size);
     hand_over(owed);
 }

@@ -85,6 +85,7 @@ static void send_bytes(struct conn_owed *owed, struct conn_file *next, struct pr
         conn->broken |= errno != EAGAIN;
         return;
     }
+    conn_count_sent(conn, (size_t)sent);
     buffer_drop(&conn->out, (size_t)sent);
     if (next) {
         next->behind -= (size_t)sent;
@@ -110,6 +111,7 @@ static ssize_t send_piece(struct conn_owed *owed)
 
 static void count_part(struct conn_owed *owed, struct conn_file *file, size_t sent)
 {
+    conn_count_sent(owed->conn, sent);
     file->at += sent;
     file->left -= sent;
     file->ready -= smaller(file->ready, sent);

@@ -55,6 +55,7 @@ struct conn_group {
     struct jobs *jobs;
     struct rpd_service *service;
     const struct rpd_backend *backend;
+    uint64_t *const *metrics;
     struct foreign_owner owner;
     void *state; /* what callbacks are given */
     bool draining;

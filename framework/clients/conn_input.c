@@ -214,6 +214,7 @@ void conn_take_input(struct rpd_conn *conn)
         take_error(conn, errno);
         return;
     }
+    conn_count_received(conn, (size_t)size);
     conn->input_ended = size == 0;
     conn->has_sent |= size > 0;
     conn->wants_data = true;
@@ -236,7 +237,7 @@ void conn_offer_input(struct rpd_conn *conn)
     loop->offered = conn;
     loop->offered_size = offered;
     loop->withheld = loop->shown = false;
-    conn_call(conn, conn->group->backend->on_data);
+    conn_call_on_data(conn);
     loop->offered = NULL;
     if (conn->view_size < offered)
         conn->progressed = true;

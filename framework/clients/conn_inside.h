@@ -8,6 +8,7 @@
 #include "clients/peers.h"
 #include "guard/foreign.h"
 #include "library/libevent.h"
+#include "publish/metrics_page.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -66,8 +67,9 @@ struct rpd_conn {
     /* The input that a callback sees: the loop's block, or what in holds. */
     const char *view;
     size_t view_size;
-    size_t scanned;      /* bytes of the view known to hold no newline */
-    size_t clocked_size; /* size of in when its clock was started */
+    size_t scanned;          /* bytes of the view known to hold no newline */
+    uint64_t received, sent; /* bytes, so far */
+    size_t clocked_size;     /* size of in when its clock was started */
     void *data;
     TAILQ_ENTRY(rpd_conn) link, starved_link;
     struct conn_pace pace;
@@ -85,15 +87,29 @@ typedef void (*conn_callback)(struct rpd_conn *conn, void *state);
  * be done. The caller does not expect on_close now. */
 void conn_settle_later(struct rpd_conn *conn);
 
+/* Counts bytes that were read from the client, and bytes that were sent to it. */
+static inline void conn_count_received(struct rpd_conn *conn, size_t size)
+{
+    rpd_metric_add_alone(conn->group->metrics[METRIC_RECEIVED], (int64_t)size);
+    conn->received += size;
+}
+
+static inline void conn_count_sent(struct rpd_conn *conn, size_t size)
+{
+    rpd_metric_add_alone(conn->group->metrics[METRIC_SENT], (int64_t)size);
+    conn->sent += size;
+}
+
 /* The client has exceeded a limit: the next settle() closes the connection. */
 void conn_cut(struct rpd_conn *conn, enum conn_limit limit);
 
 /* callback NULL: the backend has none. */
-void conn_call(struct rpd_conn *conn, conn_callback callback);
+void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback callback);
+void conn_call_on_data(struct rpd_conn *conn);
 
-/* Enclose any other callback of a connection: conn_end_call() takes what conn_begin_call()
- * returns. */
-bool conn_begin_call(struct rpd_conn *conn, foreign_code code);
+/* Enclose any other callback of a connection, together with callback_enter() and callback_leave():
+ * conn_end_call() takes what conn_begin_call() returns. */
+bool conn_begin_call(struct rpd_conn *conn);
 void conn_end_call(struct rpd_conn *conn, bool corks);
 
 /* Clears this bit of paused. */

@@ -88,7 +88,6 @@ int rpd_conn_job(struct rpd_conn *conn, rpd_job_run_fn run, rpd_conn_done_fn don
     job->job.done = end_job;
     job->job.arg = job;
     job->job.run_code = (foreign_code)run;
-    job->job.done_code = (foreign_code)done;
     if (jobs_start(conn->group->jobs, &job->job, &owed->job_queue, JOB_REQUEST) < 0) {
         free(job);
         errno = EAGAIN;

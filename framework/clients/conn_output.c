@@ -23,8 +23,10 @@ enum {
 /* The connection is broken if no more can ever be sent. */
 static size_t take_result(struct rpd_conn *conn, ssize_t sent)
 {
-    if (sent >= 0)
+    if (sent >= 0) {
+        conn_count_sent(conn, (size_t)sent);
         return (size_t)sent;
+    }
     if (errno != EAGAIN)
         conn->broken = true;
     return 0;
@@ -287,5 +289,5 @@ void conn_send_waiting(struct rpd_conn *conn)
         return;
     conn->choked = false;
     if (!conn->refused)
-        conn_call(conn, conn->group->backend->on_writable);
+        conn_call(conn, METRIC_ON_WRITABLE, conn->group->backend->on_writable);
 }

@@ -1,6 +1,7 @@
 /* What files, bodies and jobs have in common. See conn_owed.h. */
 #include "clients/conn_owed.h"
 #include "guard/loop_only.h"
+#include "publish/callback.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -59,12 +60,16 @@ void conn_owed_end_work(struct rpd_conn *conn)
 void conn_call_done(struct rpd_conn *conn, rpd_conn_done_fn done, void *arg, int error)
 {
     const bool is_there = conn->open && !conn->broken;
+    struct callback call;
     bool corks;
 
     if (!done)
         return;
-    corks = conn_begin_call(conn, (foreign_code)done);
+    corks = conn_begin_call(conn);
+    call = callback_enter(conn->group->metrics, METRIC_DONE, conn->group->owner,
+                          (foreign_code)done);
     done(is_there ? conn : NULL, arg, is_there || error ? error : ECANCELED);
+    callback_leave(&call);
     conn_end_call(conn, corks);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/rare.h"
+#include "guard/foreign.h"
 
 enum {
     STRIDE_FIRST = 2,
@@ -71,6 +72,7 @@ static void begin_slice(struct conn_turns *turns, bool is_light)
     turns->slice_us = is_light ? CONN_LIGHT_SLICE_US : CONN_SLICE_US;
     turns->is_slice_over = false;
     turns->entered_us = turns->slices == 0 ? turns->read_us : 0;
+    foreign_set_began_us(turns->read_us); /* of what it calls, unless that is measured */
     turns->slice_began_us = 0;
     turns->asked = 0;
     turns->slice_stride = 1;

@@ -1,6 +1,8 @@
 /* Places. See places.h. */
 #include "clients/places.h"
 
+#include "base/clock.h"
+
 #include "base/descriptors.h"
 
 #include <errno.h>
@@ -18,6 +20,7 @@ enum {
 struct place {
     struct places *owner; /* NULL: no client */
     struct peer *peer;    /* NULL: peers are not counted */
+    uint64_t id, since_us;
     bool is_given;
 };
 
@@ -48,7 +51,7 @@ static size_t descriptors_for_clients(void)
 
 void place_pool_init(struct place_pool *pool, struct event_base *base)
 {
-    *pool = (struct place_pool){.limit = descriptors_for_clients()};
+    *pool = (struct place_pool){.limit = descriptors_for_clients(), .id_step = 1};
     TAILQ_INIT(&pool->waiters);
     log_state_init(&pool->full, base, NULL, "no client waits for a descriptor any more");
 }
@@ -210,7 +213,9 @@ int places_take(struct places *places, int take_fd, const struct sockaddr *addre
     }
     if (most > 0 && !(peer = peers_enter(&places->peers, take_fd, address, length, most)))
         return refuse(places, take_fd, errno == ENOMEM);
-    *place = (struct place){.owner = places, .peer = peer};
+    pool->last_id += pool->id_step;
+    *place = (struct place){
+        .owner = places, .peer = peer, .id = pool->last_id, .since_us = clock_us()};
     places->taken++;
     pool->taken++;
     return 0;
@@ -250,6 +255,28 @@ bool places_take_back(struct places *places, int fd)
     }
     give_back(pool, place);
     return true;
+}
+
+/* ---- looking ---------------------------------------------------------------------- */
+
+bool places_next(const struct places *places, struct place_view *view)
+{
+    const struct place_pool *pool = places->pool;
+
+    for (size_t fd = (size_t)view->fd + 1; fd < pool->room; fd++) {
+        const struct place *place = &pool->by_fd[fd];
+
+        if (place->owner != places)
+            continue;
+        *view = (struct place_view){(int)fd, place->id, place->since_us, place->is_given};
+        return true;
+    }
+    return false;
+}
+
+size_t places_room(const struct places *places)
+{
+    return places->pool->room;
 }
 
 /* ---- life --------------------------------------------------------------------------- */

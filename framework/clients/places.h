@@ -16,6 +16,7 @@
 
 #include <rpd/base.h>
 
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct place;
@@ -24,7 +25,8 @@ struct place;
 struct place_pool {
     size_t limit, taken;
     struct place *by_fd;
-    size_t room; /* of by_fd */
+    size_t room;               /* of by_fd */
+    uint64_t last_id, id_step; /* of clients */
     TAILQ_HEAD(place_waiters, place_waiter) waiters;
     struct log_state full;
 };
@@ -92,5 +94,19 @@ void places_count_shortage(struct places *places);
  * and logged: the backend has no such client. */
 void places_give(struct places *places, int fd);
 bool places_take_back(struct places *places, int fd);
+
+/* One that has a place. */
+struct place_view {
+    int fd;      /* -1: before the first */
+    uint64_t id; /* counted by the process, from 1 */
+    uint64_t since_us;
+    bool is_given;
+};
+
+/* The next of this service's by its descriptor; false: there is none. */
+bool places_next(const struct places *places, struct place_view *view);
+
+/* No descriptor of a client is as high. */
+size_t places_room(const struct places *places);
 
 #endif

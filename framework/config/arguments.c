@@ -34,6 +34,7 @@ const char arguments_help[] =
     "      --print-schema       print a JSON Schema of the configuration\n"
     "      --notify-fd N        write a line to this descriptor when bound\n"
     "      --start-fd N         write to this descriptor how the start went\n"
+    "      --log-file FILE      stderr is this file, which is opened anew on SIGUSR1\n"
     "      --help               print this\n"
     "      --version            print the version\n"
     "\n"
@@ -52,6 +53,7 @@ enum {
     NOTIFY_FD,
     START_FD,
     RUNNER_FD,
+    LOG_FILE,
     RELATIVE_TO,
     KEEPER,
     HELP,
@@ -71,6 +73,7 @@ static const struct option long_options[] = {
     {"start-fd", required_argument, NULL, START_FD},
     {"runner-fd", required_argument, NULL, RUNNER_FD},
     {"keeper", no_argument, NULL, KEEPER},
+    {"log-file", required_argument, NULL, LOG_FILE},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
@@ -199,6 +202,7 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     case NOTIFY_FD: return take_channel(arguments, &arguments->notify_fd, "--notify-fd", error);
     case START_FD: return take_channel(arguments, &arguments->start_fd, "--start-fd", error);
     case RUNNER_FD: return take_descriptor(&arguments->runner_fd, "--runner-fd", optarg, error);
+    case LOG_FILE: return take_once(&arguments->log_file, optarg, "--log-file", error);
     case KEEPER: arguments->is_kept = true; return 0;
     case ':': return refuse_missing(argv, error);
     default: return refuse_unknown(argv, error);

@@ -21,6 +21,7 @@ struct arguments {
     int runner_fd;                 /* of the keeper that started this process; -1: no keeper did */
     bool is_kept;                  /* --keeper */
     char **argv;                   /* all of it, the caller's */
+    const char *log_file;          /* that stderr is; NULL: none */
 };
 
 /* Returns 0, or -1 with an error (64). argv is not changed. Finish the arguments in

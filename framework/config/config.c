@@ -82,6 +82,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
     config->drain_s = take_integer(tree, "drain_s");
     config->stall_s = take_integer(tree, "stall_s");
+    config->slow_ms = take_integer(tree, "slow_ms");
     config->keeper = json_is_true(find(tree, "keeper"));
     config->on_crash_loop = (enum config_crash_loop)take_choice(tree, "on_crash_loop");
 }
@@ -113,6 +114,25 @@ static int build_log_file(struct config *config, const struct config_source *sou
         json_object_set_new(log, "file", absolute(source, json_string_value(file))) < 0)
         return -1;
     config->log_file = json_string_value(json_object_get(log, "file"));
+    return 0;
+}
+
+static bool is_a_word(const char *place)
+{
+    return strcmp(place, "stderr") == 0 || strcmp(place, "journal") == 0;
+}
+
+static int build_log_to(struct config *config, const struct config_source *source)
+{
+    json_t *log = source->tree ? json_object_get(source->tree, "log") : NULL;
+    const json_t *to = log ? json_object_get(log, "to") : NULL;
+
+    if (!to)
+        return 0;
+    if (!is_a_word(json_string_value(to)) &&
+        json_object_set_new(log, "to", absolute(source, json_string_value(to))) < 0)
+        return -1;
+    config->log_to = json_string_value(json_object_get(log, "to"));
     return 0;
 }
 
@@ -296,6 +316,9 @@ static struct config_limits build_limits(const json_t *limits)
 /* What a service does while it loads, and when that fails or no client comes. */
 static void build_phases(struct config_service *service, const json_t *object)
 {
+    service->log_level = find(object, "services[].log_level")
+                             ? take_choice(object, "services[].log_level")
+                             : LOG_LEVEL_OF_PROCESS;
     service->warmup = find(object, "services[].warmup") ? take_choice(object, "services[].warmup")
                                                         : WARMUP_OF_BACKEND;
     service->on_load_failure = (enum config_load_failure)take_choice(object,
@@ -368,8 +391,8 @@ static int build(struct config *config, const struct config_request *request,
     build_process(config, source->tree);
     if (source->file.path && !(config->path = strdup(source->file.path)))
         return error_list_out_of_memory(errors);
-    if (build_log_file(config, source) < 0 || build_plugin_dirs(config, source) < 0 ||
-        build_services(config, source, request) < 0)
+    if (build_log_file(config, source) < 0 || build_log_to(config, source) < 0 ||
+        build_plugin_dirs(config, source) < 0 || build_services(config, source, request) < 0)
         return error_list_out_of_memory(errors);
     return 0;
 }

@@ -39,7 +39,11 @@ enum config_load_failure { LOAD_FAILURE_EXIT, LOAD_FAILURE_RETRY, LOAD_FAILURE_D
 /* How a call that a backend's own bind must not make is handled. */
 enum config_seal { SEAL_ENFORCE, SEAL_LOG, SEAL_OFF };
 
-enum { WARMUP_OF_BACKEND = -1, IDLE_EXIT_OF_BACKEND = -1 }; /* not configured */
+enum {
+    WARMUP_OF_BACKEND = -1,
+    IDLE_EXIT_OF_BACKEND = -1,
+    LOG_LEVEL_OF_PROCESS = -1
+}; /* not configured */
 
 /* The resources that a client may use; 0: no limit. */
 struct config_limits {
@@ -55,7 +59,8 @@ struct config_service {
     char *plugin_base;            /* the directory that a relative plugin path is relative to */
     struct config_listen *listen; /* empty: unix:NAME.sock */
     size_t listen_count;
-    int warmup; /* enum rpd_warmup, or WARMUP_OF_BACKEND */
+    int log_level; /* enum rpd_log_level, or LOG_LEVEL_OF_PROCESS */
+    int warmup;    /* enum rpd_warmup, or WARMUP_OF_BACKEND */
     enum config_load_failure on_load_failure;
     enum config_seal seal;
     int no_progress_s; /* 0: never */
@@ -82,11 +87,13 @@ struct config {
     enum log_format log_format;
     int log_limit;        /* lines of a cause a second; 0: any */
     const char *log_file; /* rpdctl's: absolute, "none", or NULL: the default */
+    const char *log_to;   /* "stderr", "journal", an absolute path, or NULL: by $JOURNAL_STREAM */
     enum config_notify notify;
     int endpoint_deadline_ms;
     int code_deadline_ms;
     int drain_s;
     int stall_s; /* 0: never */
+    int slow_ms; /* 0: no callback is */
     bool keeper; /* also set by --keeper, which is not recorded here */
     enum config_crash_loop on_crash_loop;
     struct config_service *services; /* at least one */

@@ -145,6 +145,7 @@ static void add_service(uint64_t *digest, const struct config_service *service)
     add_plugin(digest, service);
     for (size_t i = 0; i < service->listen_count; i++)
         add_listen(digest, &service->listen[i]);
+    add_number(digest, "log_level", service->log_level);
     add_number(digest, "warmup", service->warmup);
     add_number(digest, "on_load_failure", (int)service->on_load_failure);
     add_number(digest, "seal", (int)service->seal);
@@ -165,11 +166,13 @@ static void add_process(uint64_t *digest, const struct config *config)
     add_number(digest, "log.format", (int)config->log_format);
     add_number(digest, "log.limit", config->log_limit);
     add_text(digest, "log.file", config->log_file);
+    add_text(digest, "log.to", config->log_to);
     add_number(digest, "notify", (int)config->notify);
     add_number(digest, "endpoint_deadline_ms", config->endpoint_deadline_ms);
     add_number(digest, "code_deadline_ms", config->code_deadline_ms);
     add_number(digest, "drain_s", config->drain_s);
     add_number(digest, "stall_s", config->stall_s);
+    add_number(digest, "slow_ms", config->slow_ms);
     if (config->keeper)
         add_text(digest, "keeper", "true");
     add_number(digest, "on_crash_loop", (int)config->on_crash_loop);

@@ -66,6 +66,11 @@ const struct config_key config_keys[] = {
                 "that it starts, relative to this file; none: they go nowhere. Only ensure uses "
                 "it; an rpd in the foreground writes to its own. Default: "
                 "$XDG_STATE_HOME/rpd/NAME.log, else ~/.local/state/rpd/NAME.log."},
+    {.path = "log.to", .types = CONFIG_STRING, .min_size = 1,
+     .meaning = "Where the log goes: \"stderr\"; \"journal\", by its native protocol; or a file, "
+                "relative to this one, which is opened anew on SIGUSR1 and when it was renamed. "
+                "Default: the journal where stderr is the journal's ($JOURNAL_STREAM), else "
+                "stderr."},
     {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
      .meaning = "When the service manager is notified that the start is complete: once clients can "
                 "connect, or once all state is loaded."},
@@ -80,6 +85,9 @@ const struct config_key config_keys[] = {
     {.path = "stall_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},
+    {.path = "slow_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "100", .min = 0, .max = 600000,
+     .meaning = "Milliseconds from which on a callback on the event loop is reported as slow, in the "
+                "log, the metrics and the status, with the code that it was in. 0: none is."},
     {.path = "keeper", .types = CONFIG_BOOLEAN, .preset = "false",
      .meaning = "Whether a process that runs no plugin's code stays when that code crashes: it has "
                 "the endpoints, holds clients meanwhile and starts the code again."},
@@ -126,6 +134,9 @@ const struct config_key config_keys[] = {
     {.path = "services[].on_load_failure", .types = CONFIG_STRING, .preset = "\"exit\"",
      .choices = load_failures,
      .meaning = "When the state cannot be loaded: end the process, try again, or serve without it."},
+    {.path = "services[].log_level", .types = CONFIG_STRING, .choices = log_levels,
+     .meaning = "What of the service's log is written; rpdctl log NAME --level changes it while it "
+                "runs. Default: log.level."},
     {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "300",
      .min = 0, .max = 86400,
      .meaning = "Seconds without progress after which a load counts as failed. 0: never."},

@@ -25,6 +25,7 @@ struct control_client {
     struct event readable, writable, again, deadline;
     bool watches;
     bool is_leaving; /* what is left to send is sent, and it is closed */
+    uint64_t asked;  /* the number of its request that a runner answers; 0: there is none */
     char request[REQUEST_MAX];
     size_t used;
     struct buffer output;
@@ -60,7 +61,7 @@ static int set_deadline(struct control_client *client, bool something_is_complet
 {
     static const struct timeval patience = {.tv_sec = PATIENCE_S};
 
-    if (client->used == 0 && client->output.size == 0)
+    if (client->used == 0 && client->output.size == 0 && client->asked == 0)
         return event_del(&client->deadline);
     if (something_is_complete || !event_pending(&client->deadline, EV_TIMEOUT, NULL))
         return event_add(&client->deadline, &patience);
@@ -113,11 +114,16 @@ static bool send_line(struct control_client *client, char *take_line)
 
 static bool answer_first_request(struct control_client *client, size_t size)
 {
-    char *line = control_reply(&client->all->subject, client->request, size, &client->watches);
+    struct control_reply reply = {.watches = client->watches, .number = client->all->asked + 1};
 
+    control_reply(&client->all->subject, client->request, size, &reply);
+    client->watches = reply.watches;
     client->used -= size + 1;
     memmove(client->request, client->request + size + 1, client->used);
-    return send_line(client, line);
+    if (!reply.is_asked)
+        return send_line(client, reply.line);
+    client->asked = client->all->asked = reply.number;
+    return true;
 }
 
 static const char *end_of_request(const struct control_client *client)
@@ -132,6 +138,8 @@ static int wait_for_more(struct control_client *client)
 {
     static const struct timeval now;
 
+    if (client->asked > 0)
+        return event_del(&client->readable); /* control_clients_answer() goes on */
     if (client->output.size > 0)
         return 0; /* on_client_writable() goes on */
     if (!end_of_request(client))
@@ -195,7 +203,8 @@ static void on_client_writable(evutil_socket_t fd, short what, void *arg)
     if (!flush(client) || client->output.size > 0)
         return;
     event_del(&client->writable);
-    answer_requests(client);
+    if (client->asked == 0)
+        answer_requests(client);
 }
 
 static void on_client_deadline(evutil_socket_t fd, short what, void *arg)
@@ -259,6 +268,38 @@ void control_clients_tell(struct control_clients *clients, const struct rpd_serv
             close_client(client);
         else
             send_line(client, control_event(service, phase));
+    }
+}
+
+static void answer(struct control_client *client, char *take_line)
+{
+    client->asked = 0;
+    if (send_line(client, take_line) &&
+        (wait_for_more(client) < 0 || set_deadline(client, true) < 0))
+        close_client(client);
+}
+
+void control_clients_answer(struct control_clients *clients, uint64_t number, char *take_line)
+{
+    struct control_client *client;
+
+    TAILQ_FOREACH(client, &clients->list, link) {
+        if (client->asked != number)
+            continue;
+        answer(client, take_line);
+        return;
+    }
+    free(take_line); /* the client has gone */
+}
+
+void control_clients_lose_answers(struct control_clients *clients)
+{
+    struct control_client *client, *next;
+
+    for (client = TAILQ_FIRST(&clients->list); client; client = next) {
+        next = TAILQ_NEXT(client, link);
+        if (client->asked > 0)
+            answer(client, control_refusal("the runner that was asked has ended; ask again"));
     }
 }
 

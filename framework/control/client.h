@@ -20,6 +20,7 @@ struct control_clients {
     /* Set by the owner before the first client: */
     struct event_base *base;
     struct control_subject subject;
+    uint64_t asked; /* how many requests a runner was asked */
 };
 
 void control_clients_init(struct control_clients *clients, struct spares *spares);
@@ -30,6 +31,12 @@ void control_clients_add(struct control_clients *clients, int take_fd);
 /* Tells those that watch. */
 void control_clients_tell(struct control_clients *clients, const struct rpd_service *service,
                           enum rpd_phase phase);
+
+/* In a keeper: the runner's answer to the request of this number. */
+void control_clients_answer(struct control_clients *clients, uint64_t number, char *take_line);
+
+/* In a keeper: the runner that was asked has ended. */
+void control_clients_lose_answers(struct control_clients *clients);
 
 /* What is not sent yet is lost, but no client is closed. */
 void control_clients_take_off_loop(struct control_clients *clients);

@@ -220,6 +220,16 @@ void control_stop(struct control *control)
 
 /* ---- what happens ------------------------------------------------------------------------ */
 
+void control_answer(struct control *control, uint64_t number, char *take_line)
+{
+    control_clients_answer(&control->clients, number, take_line);
+}
+
+void control_lose_answers(struct control *control)
+{
+    control_clients_lose_answers(&control->clients);
+}
+
 void control_tell(struct control *control, const struct rpd_service *service, enum rpd_phase phase)
 {
     control_clients_tell(&control->clients, service, phase);

@@ -53,6 +53,10 @@ int control_start(struct control *control, struct event_base *base,
                   const struct control_subject *subject);
 void control_stop(struct control *control);
 
+/* [loop] In a keeper: what its runner answers to a request, a line; and that it has ended. */
+void control_answer(struct control *control, uint64_t number, char *take_line);
+void control_lose_answers(struct control *control);
+
 /* [loop] Tells watchers. */
 void control_tell(struct control *control, const struct rpd_service *service, enum rpd_phase phase);
 

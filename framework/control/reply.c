@@ -2,12 +2,18 @@
 #include "control/reply.h"
 
 #include "base/build.h"
+#include "base/log.h"
 #include "base/words.h"
+#include "config/keys.h"
 #include "library/libjansson.h"
+#include "service/clients_view.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { VERSION = 1 };
@@ -128,71 +134,216 @@ static void add_process(json_t *reply)
     json_object_set_new(reply, "build", json_string(build));
 }
 
-static char *ping(const struct control_subject *subject, json_t *id)
-{
-    json_t *reply = answer(id, true);
+/* A request that is understood. */
+struct question {
+    const struct control_subject *subject;
+    json_t *request, *id;
+    bool needs_runner; /* in a keeper: its runner knows the answer, or the rest of it */
+};
 
-    (void)subject;
+static char *ping(struct question *question)
+{
+    json_t *reply = answer(question->id, true);
+
     add_process(reply);
     return line_of(reply);
 }
 
-static char *status(const struct control_subject *subject, json_t *id)
+static char *status(struct question *question)
 {
-    json_t *reply = answer(id, true);
+    json_t *reply = answer(question->id, true);
     json_t *services = json_array();
 
     add_process(reply);
-    FOR_EACH_SERVICE(subject, service)
+    FOR_EACH_SERVICE(question->subject, service)
         json_array_append_new(services, status_of(service));
     json_object_set_new(reply, "services", services);
     return line_of(reply);
 }
 
-static char *watch(const struct control_subject *subject, json_t *id)
+static char *watch(struct question *question)
 {
-    json_t *reply = answer(id, true);
+    json_t *reply = answer(question->id, true);
     json_t *services = json_array();
 
-    FOR_EACH_SERVICE(subject, service)
+    FOR_EACH_SERVICE(question->subject, service)
         json_array_append_new(services, phase_of(service, state_page_phase(&service->state_page)));
     json_object_set_new(reply, "services", services);
     return line_of(reply);
 }
 
+/* The service that a request names; NULL: there is none. */
+static struct rpd_service *service_in(const struct question *question)
+{
+    const char *name = json_string_value(json_object_get(question->request, "service"));
+
+    FOR_EACH_SERVICE(question->subject, service)
+        if (name && strcmp(name, service->name) == 0)
+            return service;
+    return NULL;
+}
+
+/* Sets the level of a service's log. */
+static char *set_log(struct question *question)
+{
+    const struct control_subject *subject = question->subject;
+    const char *const *levels = config_key_at("log.level")->choices;
+    const char *level = json_string_value(json_object_get(question->request, "level"));
+    const struct rpd_service *service = service_in(question);
+
+    if (!service)
+        return refuse(question->id, "no such \"service\" here");
+    for (int i = 0; level && levels[i]; i++)
+        if (strcmp(level, levels[i]) == 0) {
+            log_set_level(service->name, (enum rpd_log_level)i);
+            log_line(RPD_LOG_INFO, service->name, "log: its level is %s now", level);
+            if (subject->relay)
+                subject->relay->level(subject->relay_arg, service, (enum rpd_log_level)i);
+            return line_of(answer(question->id, true));
+        }
+    return refuse(question->id,
+                  "expected \"level\": \"error\", \"warning\", \"info\" or \"debug\"");
+}
+
+enum { CLIENTS_SHOWN = 1000 };
+
+/* Who it is: a process, by the kernel's word of when it connected, or an address. */
+static void add_peer(json_t *json, int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address, size = sizeof(struct ucred);
+    char host[INET6_ADDRSTRLEN] = "";
+    struct ucred peer;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&address;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &length) < 0)
+        return;
+    if (address.ss_family == AF_UNIX &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
+        json_object_set_new(json, "pid", json_integer(peer.pid));
+        json_object_set_new(json, "uid", json_integer(peer.uid));
+    } else if (address.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        json_object_set_new(json, "port", json_integer(ntohs(in->sin_port)));
+    } else if (address.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        json_object_set_new(json, "port", json_integer(ntohs(in6->sin6_port)));
+    }
+    if (*host)
+        json_object_set_new(json, "address", json_string(host));
+}
+
+static void add_client(void *arg, const struct client_view *client)
+{
+    json_t *json = json_pack("{s:I, s:I, s:s, s:s}", "id", (json_int_t)client->id, "age_ms",
+                             (json_int_t)(client->age_us / 1000), "state", client->state,
+                             "waits_for", client->waits_for);
+
+    if (json && client->knows_bytes) {
+        json_object_set_new(json, "received", json_integer((json_int_t)client->received));
+        json_object_set_new(json, "sent", json_integer((json_int_t)client->sent));
+        json_object_set_new(json, "input_waits", json_integer((json_int_t)client->input_waits));
+        json_object_set_new(json, "output_waits", json_integer((json_int_t)client->output_waits));
+    }
+    if (json)
+        add_peer(json, client->fd);
+    json_array_append_new(arg, json);
+}
+
+/* A keeper lists the clients that wait in it, and its runner completes the list. */
+static char *clients(struct question *question)
+{
+    const struct rpd_service *service = service_in(question);
+    json_t *reply, *list = NULL;
+    json_int_t count = 0;
+
+    if (!service)
+        return refuse(question->id, "no such \"service\" here");
+    if (question->subject->completes) {
+        list = json_incref(json_object_get(question->request, "clients"));
+        count = json_integer_value(json_object_get(question->request, "count"));
+    }
+    if (!list)
+        list = json_array();
+    count += (json_int_t)service_visit_clients(service, CLIENTS_SHOWN, add_client, list);
+    json_object_set_new(question->request, "clients", json_incref(list));
+    json_object_set_new(question->request, "count", json_integer(count));
+    question->needs_runner = true;
+    reply = answer(question->id, true);
+    json_object_set_new(reply, "count", json_integer(count));
+    json_object_set_new(reply, "clients", list);
+    return line_of(reply);
+}
+
+static char *end_client(struct question *question)
+{
+    struct rpd_service *service = service_in(question);
+    const json_int_t client = json_integer_value(json_object_get(question->request, "client"));
+
+    if (!service)
+        return refuse(question->id, "no such \"service\" here");
+    if (client > 0 && service_end_client(service, (uint64_t)client))
+        return line_of(answer(question->id, true));
+    question->needs_runner = true;
+    return refuse(question->id, "no such \"client\" there");
+}
+
 static const struct {
     const char *name;
-    char *(*reply)(const struct control_subject *subject, json_t *id);
-} requests[] = {{"ping", ping}, {"status", status}, {"watch", watch}};
+    char *(*reply)(struct question *question);
+} requests[] = {{"ping", ping},   {"status", status},   {"watch", watch},
+                {"log", set_log}, {"clients", clients}, {"end", end_client}};
 
-static char *reply_to(const struct control_subject *subject, const json_t *request,
-                      bool *ret_watches)
+/* False: there is no runner to be asked, and what this process knows is the answer. */
+static bool ask_runner(const struct question *question, uint64_t number)
 {
-    const json_t *version = json_object_get(request, "v");
-    const char *what = json_string_value(json_object_get(request, "do"));
-    json_t *id = json_object_get(request, "id");
+    const struct control_subject *subject = question->subject;
+    char *text = subject->relay && question->needs_runner
+                     ? json_dumps(question->request, JSON_COMPACT)
+                     : NULL;
+    const bool is_asked = text &&
+                          subject->relay->ask(subject->relay_arg, number, text, strlen(text));
 
-    if (!json_is_object(request))
+    free(text);
+    return is_asked;
+}
+
+static char *reply_to(struct question *question, struct control_reply *reply)
+{
+    const json_t *version = json_object_get(question->request, "v");
+    const char *what = json_string_value(json_object_get(question->request, "do"));
+
+    question->id = json_object_get(question->request, "id");
+    if (!json_is_object(question->request))
         return refuse(NULL, "expected a JSON object in a line");
     if (!json_is_integer(version) || json_integer_value(version) != VERSION)
-        return refuse(id, "expected \"v\": 1");
+        return refuse(question->id, "expected \"v\": 1");
     for (size_t i = 0; what && i < sizeof requests / sizeof *requests; i++) {
         if (strcmp(what, requests[i].name) != 0)
             continue;
-        *ret_watches |= requests[i].reply == watch;
-        return requests[i].reply(subject, id);
+        reply->watches |= requests[i].reply == watch;
+        return requests[i].reply(question);
     }
-    return refuse(id, "expected \"do\": \"ping\", \"status\" or \"watch\"");
+    return refuse(question->id, "expected \"do\": \"ping\", \"status\", \"watch\", \"log\", "
+                                "\"clients\" or \"end\"");
 }
 
-char *control_reply(const struct control_subject *subject, const char *request, size_t size,
-                    bool *ret_watches)
+void control_reply(const struct control_subject *subject, const char *request, size_t size,
+                   struct control_reply *reply)
 {
-    json_t *json = json_loadb(request, size, JSON_REJECT_DUPLICATES, NULL);
-    char *reply = reply_to(subject, json, ret_watches);
+    struct question question = {
+        .subject = subject,
+        .request = json_loadb(request, size, JSON_REJECT_DUPLICATES, NULL),
+    };
 
-    json_decref(json);
-    return reply;
+    reply->line = reply_to(&question, reply);
+    reply->is_asked = ask_runner(&question, reply->number);
+    if (reply->is_asked) {
+        free(reply->line);
+        reply->line = NULL;
+    }
+    json_decref(question.request);
 }
 
 char *control_event(const struct rpd_service *service, enum rpd_phase phase)

@@ -12,10 +12,12 @@
 #include "base/directory.h"
 #include "base/fork_guard.h"
 #include "base/output.h"
+#include "base/probe.h"
 #include "daemon/as_runner.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/keeping.h"
+#include "daemon/log_place.h"
 #include "daemon/own_process.h"
 #include "daemon/publishing.h"
 #include "guard/crash.h"
@@ -30,6 +32,7 @@
 #include "library/libjansson.h"
 #include "plugin/seal.h"
 #include "publish/history.h"
+#include "publish/mapping.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,7 +182,7 @@ static int arm_guards(struct daemon *daemon, struct error *error)
     crash_thread_begin("loop");
     crash_install();
     crash_prepare_backtrace();
-    crash_except_sigbus(state_page_take_signal);
+    crash_except_sigbus(mapping_take_signal);
     exit_guard_install(clean_up_for_exit);
     return 0;
 }
@@ -261,10 +264,12 @@ static int make_loop(struct daemon *daemon, struct error *error)
         .control = &daemon->control,
         .runtime_dir = daemon->runtime_dir,
         .runtime_dirfd = daemon->runtime_dirfd,
+        .started_us = daemon->link.started_us > 0 ? daemon->link.started_us : daemon->started_us,
     };
     if (daemon->role == SERVICE_OF_KEEPER)
         daemon->running.keeper = &daemon->keeper;
-    daemon->running.make_pages = daemon_publish_next_pages;
+    daemon->running.make_state_pages = daemon_publish_next_pages;
+    daemon->running.make_metrics_pages = daemon_publish_next_metrics;
     daemon->running.daemon = daemon;
     if (daemon->role == SERVICE_OF_RUNNER)
         daemon->running.link = &daemon->link;
@@ -298,6 +303,7 @@ static void announce_service(const struct daemon *daemon, const struct rpd_servi
     for (size_t i = 0; i < service->attachment_count && used < sizeof endpoints; i++)
         used += (size_t)snprintf(endpoints + used, sizeof endpoints - used, " %s",
                                  service->attachments[i].listener.text);
+    PROBE2(bound, service->name, daemon->bound_us - daemon->started_us);
     log_line(RPD_LOG_INFO, service->name, "bound%s (pid %d, %.3f ms)", endpoints, getpid(),
              (double)(daemon->bound_us - daemon->started_us) / 1e3);
 }
@@ -335,68 +341,71 @@ static int serve(struct daemon *daemon, struct error *error)
 
 /* The names are those of the table in rpd/backend.h; several rows may be of one step. What is
  * claimed by "state" is unclaimed, and what a backend has bound is unbound, with the rest; serve
- * returns when all services have stopped. In -t: what needs neither a lock nor a bind. */
+ * returns when all services have stopped. metric: what the time of the row counts as. In -t: what
+ * needs neither a lock nor a bind. */
 /* clang-format off */
 struct step {
     const char *name;
+    enum metric_step metric;
     bool is_in_test;
     int (*start)(struct daemon *daemon, struct error *error);
     void (*stop)(struct daemon *daemon);
 };
 
 static const struct step steps[] = {
-    {"inspect", true,  inspect,         forget},
-    {"claim",   true,  daemon_resolve,  NULL},
-    {"claim",   false, daemon_claim,    daemon_unclaim},
-    {"bind",    false, bind_owned,      unbind},
-    {"code",    false, daemon_recall,   NULL},
-    {"code",    true,  arm_guards,      NULL},
-    {"code",    true,  arm_code_guards, NULL},
-    {"code",    true,  load_code,       NULL},
-    {"state",   false, claim_state,     NULL},
-    {"bind",    false, bind_own,        NULL},
-    {"code",    true,  load_libraries,  NULL},
-    {"publish", false, open_control,    close_control},
-    {"publish", false, daemon_publish,  daemon_unpublish},
-    {"serve",   false, make_loop,       end_loop},
-    {"serve",   false, announce,        NULL},
-    {"serve",   false, serve,           NULL},
-    {NULL,      false, NULL,            NULL},
+    {"inspect", METRIC_INSPECT,   true,  inspect,         forget},
+    {"claim",   METRIC_RESOLVE,   true,  daemon_resolve,  NULL},
+    {"claim",   METRIC_CLAIM,     false, daemon_claim,    daemon_unclaim},
+    {"bind",    METRIC_BIND,      false, bind_owned,      unbind},
+    {"code",    METRIC_RECALL,    false, daemon_recall,   NULL},
+    {"code",    METRIC_GUARDS,    true,  arm_guards,      NULL},
+    {"code",    METRIC_GUARDS,    true,  arm_code_guards, NULL},
+    {"code",    METRIC_CODE,      true,  load_code,       NULL},
+    {"state",   METRIC_STATE,     false, claim_state,     NULL},
+    {"bind",    METRIC_OWN_BIND,  false, bind_own,        NULL},
+    {"code",    METRIC_LIBRARIES, true,  load_libraries,  NULL},
+    {"publish", METRIC_CONTROL,   false, open_control,    close_control},
+    {"publish", METRIC_PUBLISH,   false, daemon_publish,  daemon_unpublish},
+    {"serve",   METRIC_LOOP,      false, make_loop,       end_loop},
+    {"serve",   METRIC_ANNOUNCE,  false, announce,        NULL},
+    {"serve",   METRIC_NO_STEP,   false, serve,           NULL},
+    {NULL,      METRIC_NO_STEP,   false, NULL,            NULL},
 };
 
 /* With a keeper the same steps are taken by two processes. All of the runner's, up to "publish",
  * are within the keeper's step "runner". (A test of the configuration has neither.) */
 static const struct step keeper_steps[] = {
-    {"inspect", false, inspect,             forget},
-    {"claim",   false, daemon_resolve,      NULL},
-    {"claim",   false, daemon_claim,        daemon_unclaim},
-    {"bind",    false, bind_owned,          unbind},
-    {"code",    false, daemon_recall,       NULL},
-    {"code",    false, arm_guards,          NULL}, /* it forks, and loads no foreign code */
-    {"code",    false, load_libraries,      NULL},
-    {"runner",  false, daemon_start_runner, daemon_end_runner},
-    {"publish", false, open_control,        close_control},
-    {"publish", false, daemon_publish,      daemon_unpublish},
-    {"serve",   false, make_loop,           end_loop},
-    {"serve",   false, announce,            NULL},
-    {"serve",   false, serve,               NULL},
-    {NULL,      false, NULL,                NULL},
+    {"inspect", METRIC_INSPECT,   false, inspect,             forget},
+    {"claim",   METRIC_RESOLVE,   false, daemon_resolve,      NULL},
+    {"claim",   METRIC_CLAIM,     false, daemon_claim,        daemon_unclaim},
+    {"bind",    METRIC_BIND,      false, bind_owned,          unbind},
+    {"code",    METRIC_RECALL,    false, daemon_recall,       NULL},
+    {"code",    METRIC_GUARDS,    false, arm_guards,          NULL}, /* it forks, and loads no foreign code */
+    {"code",    METRIC_LIBRARIES, false, load_libraries,      NULL},
+    {"runner",  METRIC_RUNNER,    false, daemon_start_runner, daemon_end_runner},
+    {"publish", METRIC_CONTROL,   false, open_control,        close_control},
+    {"publish", METRIC_PUBLISH,   false, daemon_publish,      daemon_unpublish},
+    {"serve",   METRIC_LOOP,      false, make_loop,           end_loop},
+    {"serve",   METRIC_ANNOUNCE,  false, announce,            NULL},
+    {"serve",   METRIC_NO_STEP,   false, serve,               NULL},
+    {NULL,      METRIC_NO_STEP,   false, NULL,                NULL},
 };
 
+/* Its page has the times of its keeper's steps, and of the steps that the keeper does not take. */
 static const struct step runner_steps[] = {
-    {"inspect", false, inspect,           forget},
-    {"claim",   false, daemon_resolve,    NULL},
-    {"claim",   false, runner_take_setup, runner_forget_setup},
-    {"code",    false, arm_guards,        NULL},
-    {"code",    false, arm_code_guards,   NULL},
-    {"code",    false, load_code,         NULL},
-    {"state",   false, claim_state,       NULL},
-    {"bind",    false, bind_own,          unbind},
-    {"code",    false, load_libraries,    NULL},
-    {"publish", false, runner_report,     NULL},
-    {"serve",   false, make_loop,         end_loop},
-    {"serve",   false, serve,             NULL},
-    {NULL,      false, NULL,              NULL},
+    {"inspect", METRIC_NO_STEP,  false, inspect,           forget},
+    {"claim",   METRIC_NO_STEP,  false, daemon_resolve,    NULL},
+    {"claim",   METRIC_NO_STEP,  false, runner_take_setup, runner_forget_setup},
+    {"code",    METRIC_NO_STEP,  false, arm_guards,        NULL},
+    {"code",    METRIC_NO_STEP,  false, arm_code_guards,   NULL},
+    {"code",    METRIC_CODE,     false, load_code,         NULL},
+    {"state",   METRIC_STATE,    false, claim_state,       NULL},
+    {"bind",    METRIC_OWN_BIND, false, bind_own,          unbind},
+    {"code",    METRIC_NO_STEP,  false, load_libraries,    NULL},
+    {"publish", METRIC_NO_STEP,  false, runner_report,     NULL},
+    {"serve",   METRIC_NO_STEP,  false, make_loop,         end_loop},
+    {"serve",   METRIC_NO_STEP,  false, serve,             NULL},
+    {NULL,      METRIC_NO_STEP,  false, NULL,              NULL},
 };
 /* clang-format on */
 
@@ -417,6 +426,20 @@ static bool is_due(const struct daemon *daemon, const struct step *step)
     return step->is_in_test || !is_test(daemon);
 }
 
+/* (A step that was taken before there was a page is shown with the next one.) */
+static void note_time(struct daemon *daemon, const struct step *step, uint64_t took_us)
+{
+    PROBE2(step, step->name, took_us);
+    if (step->metric == METRIC_NO_STEP)
+        return;
+    daemon->step_us[step->metric] += took_us;
+    FOR_EACH_SERVICE(daemon, service)
+        for (size_t i = 0; i < METRIC_STEPS; i++)
+            if (daemon->step_us[i] > 0)
+                rpd_metric_set(service->metrics.metrics[METRIC_START_STEP + i],
+                               (int64_t)daemon->step_us[i]);
+}
+
 /* Takes the steps in order. Returns how many were begun. */
 static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
 {
@@ -426,11 +449,13 @@ static size_t start(struct daemon *daemon, struct error *error, int *ret_result)
     *ret_result = 0;
     while (all[begun].name && *ret_result == 0 && (is_test(daemon) || !signals_stop_requested())) {
         const struct step *step = &all[begun++];
+        const uint64_t began_us = clock_us();
 
         if (!is_due(daemon, step))
             continue;
         last_line_set_step(step->name);
         *ret_result = step->start(daemon, error);
+        note_time(daemon, step, clock_us() - began_us);
     }
     return begun;
 }
@@ -530,6 +555,8 @@ int daemon_run(const struct arguments *arguments, const struct config *config, u
     if (!failed)
         failed = own_process_prepare((int)daemon.adoption.count, &notify_fd, &start_fd, &error);
     outcome_set_start_fd(start_fd);
+    if (!failed)
+        failed = log_place_open(arguments, config, &error);
     if (failed) {
         outcome_report(&error);
         adoption_turn_all_away(&daemon.adoption);

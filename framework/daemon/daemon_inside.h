@@ -18,6 +18,7 @@ struct daemon {
     const struct config *config;
     const struct arguments *arguments;
     uint64_t started_us, bound_us;
+    uint64_t step_us[METRIC_STEPS]; /* how long each step took */
     struct rpd_service *services;
     size_t service_count;
     struct adoption adoption;

@@ -62,6 +62,7 @@ int daemon_start_runner(struct daemon *daemon, struct error *error)
     keeper->claims = daemon->claims;
     keeper->claim_count = daemon->claim_count;
     keeper->runtime_dirfd = daemon->runtime_dirfd;
+    keeper->started_us = daemon->started_us;
     keeper->bound_us = daemon->bound_us;
     keeper->watchdog_us = daemon->notify.watchdog_us;
     FOR_EACH_SERVICE(daemon, service)

@@ -37,14 +37,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     watch->changed(watch->arg, NULL);
 }
 
-/* A program may have cut off a state page, which the pulse sees. What its owner stores in it is no
+/* A program may have cut off a page, which the pulse sees. What its owner stores in it is no
  * such event. */
 static bool is_written_page(const struct inotify_event *event)
 {
     const char *dot = (event->mask & IN_MODIFY) && event->len > 0 ? strrchr(event->name, '.')
                                                                   : NULL;
 
-    return dot && strcmp(dot, ".state") == 0;
+    return dot && (strcmp(dot, ".state") == 0 || strcmp(dot, ".metrics") == 0);
 }
 
 /* A directory of ours may also be the one that holds another. */

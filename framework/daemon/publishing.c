@@ -2,15 +2,18 @@
 #include "daemon/publishing.h"
 
 #include "base/clock.h"
+#include "base/output.h"
 #include "config/digest.h"
 #include "daemon/daemon_inside.h"
 #include "daemon/own_process.h"
 #include "daemon/restart.h"
 #include "guard/outcome.h"
 #include "guard/watchdog.h"
+#include "observe/history_view.h"
 #include "publish/history.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- recall ---- */
@@ -59,7 +62,7 @@ int daemon_recall(struct daemon *daemon, struct error *error)
         /* It has no name here: a history that is moved or made again is not this one. */
         const int kept = restart_recall(daemon->runtime_dirfd, service->name);
 
-        if (kept >= 0 && outcome_add_history(kept, "", start_time) < 0)
+        if (kept >= 0 && outcome_add_kept_history(kept, service->name, start_time) < 0)
             log_line(RPD_LOG_WARNING, service->name, "out of memory: its end will not be kept");
     }
     open_histories(daemon, start_time);
@@ -72,6 +75,30 @@ int daemon_recall(struct daemon *daemon, struct error *error)
 
 /* ---- publish ---- */
 
+/* What the history knows of earlier starts. */
+static void show_past(const struct daemon *daemon)
+{
+    enum { LOOKED_AT = 1000 };
+    struct history_entry *entries = calloc(LOOKED_AT, sizeof *entries);
+
+    FOR_EACH_SERVICE(daemon, service) {
+        uint64_t *const *metrics = service->metrics.metrics;
+        const int count = entries ? history_view_read(daemon->runtime_dirfd, service->name, entries,
+                                                      LOOKED_AT)
+                                  : 0;
+        int64_t starts = 1, failed = 0;
+
+        for (int i = 0; i < count; i++) {
+            starts += !entries[i].ended;
+            failed += entries[i].ended && entries[i].code != 0;
+        }
+        rpd_metric_set(metrics[METRIC_STARTS], starts);
+        rpd_metric_set(metrics[METRIC_FAILED_ENDS], failed);
+        rpd_metric_set(metrics[METRIC_GENERATION], 1);
+    }
+    free(entries);
+}
+
 int daemon_publish(struct daemon *daemon, struct error *error)
 {
     char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
@@ -79,6 +106,7 @@ int daemon_publish(struct daemon *daemon, struct error *error)
         .config = daemon->config->path,
         .config_digest = digest,
         .control = daemon->control.path,
+        .log = output_place(),
         .boot_id = boot_id,
     };
     struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
@@ -86,9 +114,12 @@ int daemon_publish(struct daemon *daemon, struct error *error)
     config_digest(daemon->config, digest);
     own_process_identity(boot_id, &common.start_time);
     state.start_time = common.start_time;
+    show_past(daemon);
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
                                   error) < 0 ||
+            service_publish_metrics(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
+                                    error) < 0 ||
             service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
                                    error) < 0)
             return -1;
@@ -113,6 +144,20 @@ static void publish_next_page(struct daemon *daemon, struct rpd_service *service
     }
     state_page_set_phase(&service->state_page, service->phase, clock_us());
     state_page_remove(&old);
+}
+
+void daemon_publish_next_metrics(void *arg)
+{
+    struct daemon *daemon = arg;
+    char boot_id[BOOT_ID_SIZE];
+    struct state_page_identity identity = {.boot_id = boot_id};
+    struct error error;
+
+    own_process_identity(boot_id, &identity.start_time);
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_metrics(service, daemon->runtime_dirfd, daemon->runtime_dir, &identity,
+                                    &error) < 0)
+            log_line(RPD_LOG_ERROR, service->name, "%s", error.text);
 }
 
 void daemon_publish_next_pages(void *arg)

@@ -1,5 +1,6 @@
 /* The beginning of the daemon's step "code", and its step "publish". The daemon reads the histories
- * of earlier starts, and publishes what others can read about it: state page, record, history. */
+ * of earlier starts, and publishes what others can read about it: state page, metrics, record,
+ * history. */
 #ifndef FRAMEWORK_PUBLISHING_H
 #define FRAMEWORK_PUBLISHING_H
 
@@ -16,6 +17,9 @@ int daemon_publish(struct daemon *daemon, struct error *error);
 /* [loop] Replaces the state pages with new ones for the next runner. If a page cannot be created,
  * the previous one stays in use. */
 void daemon_publish_next_pages(void *daemon);
+
+/* [loop] Replaces the pages of metrics with those that the next runner has laid out. */
+void daemon_publish_next_metrics(void *daemon);
 void daemon_unpublish(struct daemon *daemon);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "guard/foreign.h"
 #include "guard/forked.h"
 #include "guard/outcome.h"
@@ -62,10 +63,30 @@ static void tell_manager(struct running *running, uint64_t now_us)
 
 /* ---- what services and signals say ------------------------------------------------------ */
 
+/* A runner's history is its keeper's, which is told of this next. */
+static void show_ready_time(const struct running *running, const struct rpd_service *service)
+{
+    uint64_t *after = service->metrics.metrics[METRIC_READY_AFTER];
+
+    if (!running->keeper && __atomic_load_n(after, __ATOMIC_RELAXED) == 0)
+        rpd_metric_set(after, (int64_t)(clock_us() - running->started_us));
+}
+
+static void note_times(struct rpd_service *service)
+{
+    if (!service->is_timed)
+        service_note_times(service);
+    service->is_timed = true;
+}
+
 static void on_phase(void *arg, struct rpd_service *service, enum rpd_phase phase)
 {
     const struct running *running = arg;
 
+    if (phase == RPD_PHASE_READY)
+        show_ready_time(running, service);
+    if (phase == RPD_PHASE_READY && running->keeper && running->keeper->restarts == 0)
+        note_times(service);
     if (running->link)
         link_tell_phase(running->link, service, phase, running->exit_code);
     else
@@ -123,7 +144,8 @@ static void on_ready(void *arg, struct rpd_service *ready)
 {
     const struct running *running = arg;
 
-    (void)ready;
+    if (!running->link)
+        note_times(ready);
     if (!all_are_ready(running))
         return;
     tell_ready(running);
@@ -195,6 +217,14 @@ static void stop_as_asked(evutil_socket_t fd, short what, void *arg)
     running_stop(running, EXIT_STOPPED, running->stop_reason);
 }
 
+/* Each process that writes to the file has a descriptor of its own. */
+static void reopen_logs(const struct running *running)
+{
+    output_reopen();
+    if (running->keeper)
+        keeper_reopen_logs(running->keeper);
+}
+
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
     enum { A_SECOND_US = 1000000 };
@@ -211,8 +241,19 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
         log_line(RPD_LOG_WARNING, NULL,
                  "%s is ignored: the configuration cannot be reloaded; restart instead", sender);
     }
+    if (signals_take_reopen())
+        reopen_logs(running);
     if (signals_stop_requested())
         stop_by_signal(running);
+}
+
+static void on_slow(void *arg, const struct slow_callback *slow)
+{
+    const struct running *running = arg;
+
+    FOR_EACH_SERVICE(running, service)
+        if (slow->place.service == service->name)
+            service_note_slow(service, slow);
 }
 
 /* ---- files and directories ------------------------------------------------------------ */
@@ -271,6 +312,7 @@ static void on_beat(void *arg, uint64_t now_us, uint64_t late_us)
     intact_look(&running->intact, now_us, running->stopping || running->hidden || running->keeper);
     running_touch_files(running, now_us);
     orphans_reap(&running->orphans, now_us);
+    census_look(&running->census, now_us, running->place_pool.taken > 0);
     if (running->stopping || running->hidden)
         return;
     tell_manager(running, now_us);
@@ -361,7 +403,12 @@ static int make_events(struct running *running)
 
 int running_open(struct running *running, struct error *error)
 {
-    const struct control_subject subject = {running->services, running->service_count};
+    const struct control_subject subject = {
+        .services = running->services,
+        .service_count = running->service_count,
+        .relay = running->keeper ? running_relay() : NULL,
+        .relay_arg = running,
+    };
     const struct pool_size size = {
         .workers = running->config->workers,
         .loads = running->config->loads,
@@ -461,6 +508,16 @@ static void begin_intact(struct running *running)
     intact_begin(&running->intact);
 }
 
+/* The numbers by which the clients of a process are ended; those of a runner and those that wait in
+ * its keeper must differ. */
+static void number_clients(struct running *running)
+{
+    if (running->keeper || running->link)
+        running->place_pool.id_step = 2;
+    if (running->link)
+        running->place_pool.last_id--;
+}
+
 static void leave_loop(void *base)
 {
     event_base_loopbreak(base);
@@ -494,11 +551,14 @@ static void serve_services(struct running *running, struct error *error)
 int running_serve(struct running *running, struct error *error)
 {
     running_limit_stop(running, EXIT_STOPPED);
-    watchdog_watch_loop(running->config->stall_s); /* a backend's serve must not block either */
+    /* A backend's serve must not block either. */
+    watchdog_watch_loop(running->config->stall_s, running->config->slow_ms, on_slow, running);
     forked_leaves_loop(leave_loop, running->base);
     begin_intact(running);
     place_pool_init(&running->place_pool, running->base);
+    number_clients(running);
     begin_resting(running);
+    census_begin(&running->census, running->services, running->service_count, running->pool);
     serve_services(running, error);
     if (signals_stop_requested())
         stop_by_signal(running);

@@ -5,6 +5,7 @@
 #define FRAMEWORK_RUNNING_H
 
 #include "control/control.h"
+#include "daemon/census.h"
 #include "daemon/intact.h"
 #include "daemon/moving.h"
 #include "daemon/notify.h"
@@ -27,10 +28,13 @@ struct running {
     struct control *control;
     const char *runtime_dir;
     int runtime_dirfd;
-    struct keeper *keeper;            /* NULL: this is no keeper */
-    void (*make_pages)(void *daemon); /* for the next runner */
+    struct keeper *keeper; /* NULL: this is no keeper */
+    /* For the next runner: */
+    void (*make_state_pages)(void *daemon);
+    void (*make_metrics_pages)(void *daemon);
     void *daemon;
-    struct link *link; /* NULL: this is no runner */
+    struct link *link;   /* NULL: this is no runner */
+    uint64_t started_us; /* the process; in its first runner: the keeper */
 
     struct event_base *base;
     struct event *signal_event, *drain_deadline, *hidden_long_enough, *stop_asked;
@@ -44,6 +48,7 @@ struct running {
     struct intact intact;
     struct orphans orphans;
     struct resting resting;
+    struct census census;
     uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the last report */

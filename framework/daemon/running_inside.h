@@ -50,4 +50,7 @@ void running_tell_idle(struct running *running, bool is_idle);
 /* In a keeper: lets its runner serve clients. 0, or -1 without memory. */
 int running_keep(struct running *running);
 
+/* In a keeper: what the control socket asks of its runner; the argument is the running. */
+const struct control_relay *running_relay(void);
+
 #endif

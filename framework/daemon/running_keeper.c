@@ -21,11 +21,18 @@ void running_note_words(const struct runner_end *end)
         outcome_note(end->text);
 }
 
-static void on_make_pages(void *arg)
+static void on_make_state_pages(void *arg)
 {
     const struct running *running = arg;
 
-    running->make_pages(running->daemon);
+    running->make_state_pages(running->daemon);
+}
+
+static void on_make_metrics_pages(void *arg)
+{
+    const struct running *running = arg;
+
+    running->make_metrics_pages(running->daemon);
 }
 
 static void on_notice(void *arg, const char *text)
@@ -48,6 +55,8 @@ static void on_serves(void *arg, bool serves)
     struct running *running = arg;
 
     running->notify->relays = serves;
+    if (!serves)
+        control_lose_answers(running->control);
     if (!serves && running->hidden)
         call_idle_exit_off(running);
 }
@@ -85,6 +94,13 @@ static void on_ending(void *arg, int code)
 }
 
 /* A requested stop keeps the code of its reason. */
+static void on_answered(void *arg, uint64_t number, char *take_line)
+{
+    const struct running *running = arg;
+
+    control_answer(running->control, number, take_line);
+}
+
 static void on_ended(void *arg, const struct runner_end *end)
 {
     struct running *running = arg;
@@ -99,8 +115,30 @@ static void on_ended(void *arg, const struct runner_end *end)
     running_leave_when_stopped(running);
 }
 
-static const struct keeper_events events = {on_make_pages, on_notice, on_serves,
-                                            on_idle,       on_ending, on_ended};
+static const struct keeper_events events = {
+    on_make_state_pages, on_make_metrics_pages, on_notice, on_serves, on_idle,
+    on_ending,           on_answered,           on_ended};
+
+static void on_level(void *arg, const struct rpd_service *service, enum rpd_log_level level)
+{
+    const struct running *running = arg;
+
+    keeper_set_level(running->keeper, service, level);
+}
+
+static bool on_ask(void *arg, uint64_t number, const char *request, size_t size)
+{
+    const struct running *running = arg;
+
+    return keeper_ask(running->keeper, number, request, size);
+}
+
+const struct control_relay *running_relay(void)
+{
+    static const struct control_relay relay = {on_level, on_ask};
+
+    return &relay;
+}
 
 int running_keep(struct running *running)
 {

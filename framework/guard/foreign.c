@@ -35,6 +35,7 @@ void foreign_thread_is_loop(void)
 void foreign_thread_is_forked(void)
 {
     foreign_context_.is_forked = true;
+    atomic_store(&foreign_context_.attention, FOREIGN_ATTENTION_FORKED);
     foreign_context_.is_loop = false; /* so that nothing is sent to the daemon's clients */
 }
 

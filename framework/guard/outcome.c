@@ -24,8 +24,9 @@ enum {
 /* The list only grows at its head; readers follow it without a lock. */
 struct history {
     struct history *next;
-    const char *service;
-    atomic_int fd; /* -1: its end is noted */
+    const char *service; /* "": that is kept elsewhere */
+    const char *of;      /* whose that is */
+    atomic_int fd;       /* -1: its end is noted */
 };
 
 static struct {
@@ -139,10 +140,18 @@ int outcome_add_history(int take_fd, const char *service, unsigned long long sta
     outcome.process = getpid();
     outcome.start_time = start_time;
     atomic_init(&history->fd, take_fd);
-    history->service = service;
+    history->service = history->of = service;
     history->next = atomic_load(&outcome.histories);
     atomic_store(&outcome.histories, history);
     fork_guard_add(take_fd);
+    return 0;
+}
+
+int outcome_add_kept_history(int take_fd, const char *service, unsigned long long start_time)
+{
+    if (outcome_add_history(take_fd, "", start_time) < 0)
+        return -1;
+    atomic_load(&outcome.histories)->of = service;
     return 0;
 }
 
@@ -196,6 +205,24 @@ void outcome_bound(void)
     text_add(&line, "bound");
     start_fd = tell_launcher(&line);
     fork_guard_close(start_fd);
+}
+
+void outcome_timed(const char *service, const char *text)
+{
+    char bytes[LINE_SIZE];
+    struct text_builder line;
+
+    text_init(&line, bytes, sizeof bytes);
+    add_who(&line);
+    text_add(&line, "timed 0 ");
+    add_text(&line, text);
+    for (struct history *history = atomic_load(&outcome.histories); history;
+         history = history->next) {
+        const int fd = atomic_load(&history->fd);
+
+        if (fd >= 0 && strcmp(history->of, service) == 0)
+            write_line(fd, &line);
+    }
 }
 
 /* The note before is no longer the last. One that does not fit is left out: it is on

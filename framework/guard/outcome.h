@@ -5,6 +5,7 @@
  *              end-of-file without a line: it ended without a report;
  *              after "ended", "said TEXT\n" for each error before the last
  *   history:   "TIME_MS PID START_TIME bound 0 -\n"
+ *              "TIME_MS PID START_TIME timed 0 TEXT\n": how long that took (service/times.c)
  *              "TIME_MS PID START_TIME ended CODE TEXT\n"
  *
  * CODE is the exit code, or 128 plus the signal. TEXT is the line on stderr that
@@ -34,6 +35,10 @@ void outcome_keep_start_fd(void);
  * caller's. */
 int outcome_add_history(int take_fd, const char *service, unsigned long long start_time);
 
+/* [start] The same for a history that is kept elsewhere for the next start: it is never replaced.
+ */
+int outcome_add_kept_history(int take_fd, const char *service, unsigned long long start_time);
+
 /* [loop] Returns that history, or -1 if there is none. outcome_replace_history() replaces it with
  * another, and takes ownership of that. */
 int outcome_history(const char *service);
@@ -41,6 +46,10 @@ void outcome_replace_history(const char *service, int take_fd);
 
 /* [start] All endpoints of all services are announced. The start fd is closed. */
 void outcome_bound(void);
+
+/* [loop] Writes to the history of a service how long its start took:
+ * "TIME_MS PID START_TIME timed 0 TEXT". */
+void outcome_timed(const char *service, const char *text);
 
 /* [start][loop], and [any] when the process is about to end. Notes the reason for
  * the end that was written to stderr. */

@@ -32,7 +32,7 @@ struct sender {
 };
 
 static struct {
-    atomic_int stops, interrupts, hangups;
+    atomic_int stops, interrupts, hangups, reopens;
     atomic_int stop_limit_ms;
     atomic_int fd;
     struct sender stop, hangup; /* whose signal it was */
@@ -103,7 +103,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
     const int saved = errno;
 
     (void)context;
-    if (number == SIGHUP) {
+    if (number == SIGUSR1) {
+        atomic_fetch_add(&signals.reopens, 1);
+    } else if (number == SIGHUP) {
         note_sender(&signals.hangup, info);
         atomic_fetch_add(&signals.hangups, 1);
     } else {
@@ -124,8 +126,8 @@ static void on_nothing(int number)
 
 void signals_tolerate_others(void)
 {
-    static const int harmless[] = {SIGUSR1, SIGUSR2, SIGIO,     SIGALRM, SIGVTALRM,
-                                   SIGPROF, SIGPWR,  SIGSTKFLT, SIGXFSZ};
+    static const int harmless[] = {SIGUSR2, SIGIO,  SIGALRM,   SIGVTALRM,
+                                   SIGPROF, SIGPWR, SIGSTKFLT, SIGXFSZ};
     const struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART};
 
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
@@ -136,7 +138,7 @@ void signals_tolerate_others(void)
 
 void signals_install(void)
 {
-    static const int handled[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     struct sigaction action = {.sa_flags = SA_RESTART | SA_SIGINFO};
     sigset_t all;
 
@@ -185,6 +187,11 @@ bool signals_stop_requested(void)
 int signals_take_hangups(void)
 {
     return atomic_exchange(&signals.hangups, 0);
+}
+
+bool signals_take_reopen(void)
+{
+    return atomic_exchange(&signals.reopens, 0) > 0;
 }
 
 static void describe(struct sender *sender, char ret_text[SIGNALS_TEXT_MAX])
@@ -241,7 +248,7 @@ void signals_limit_stop(int milliseconds)
 
 void signals_finish(void)
 {
-    static const int handled[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
         signal(handled[i], SIG_IGN);

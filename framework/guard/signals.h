@@ -1,5 +1,5 @@
 /* Signals: SIGTERM and SIGINT ask for a stop, at any time from the first step
- * on; SIGHUP is noted; SIGPIPE cannot happen. The handlers only count and wake
+ * on; SIGHUP and SIGUSR1 are noted; SIGPIPE cannot happen. The handlers only count and wake
  * the loop, but a second SIGINT ends the process at once (70). */
 #ifndef FRAMEWORK_SIGNALS_H
 #define FRAMEWORK_SIGNALS_H
@@ -27,6 +27,9 @@ bool signals_stop_requested(void);
 
 /* [loop] The SIGHUPs since the last call. */
 int signals_take_hangups(void);
+
+/* [loop] Whether SIGUSR1 has come since the last call. */
+bool signals_take_reopen(void);
 
 enum { SIGNALS_TEXT_MAX = 96 };
 

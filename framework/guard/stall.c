@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "base/smaller.h"
 #include "guard/foreign.h"
 #include "guard/outcome.h"
@@ -13,7 +14,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -108,8 +108,7 @@ void stall_loop_rests(uint64_t until_us)
 
 /* ---- the watchdog's side ---- */
 
-/* No code of a plugin has run since the rest began, and the loop is not overdue. */
-static bool loop_rests(void)
+bool stall_loop_is_resting(void)
 {
     const uint64_t until_us = atomic_load_explicit(&stall.rests_until_us, memory_order_relaxed);
 
@@ -172,6 +171,7 @@ static void warn(void)
     stall.told = true;
     if (!find_out(&finding))
         return;
+    PROBE2(stall, finding.who, stall.still_us);
     log_line(RPD_LOG_WARNING, NULL, "loop: %s: has been standing still for %llu s in %s%s",
              finding.who, (unsigned long long)(stall.still_us / 1000000), where(&finding),
              advice(&finding));
@@ -265,7 +265,7 @@ int stall_look_ms(uint64_t counted_us)
 
     if (limit_s == 0)
         return 0;
-    if (loop_rests())
+    if (stall_loop_is_resting())
         return REST_WAIT_MS;
     count(counted_us);
     if (stall.still_us >= limit_us)

@@ -17,6 +17,7 @@
 #ifndef FRAMEWORK_STALL_H
 #define FRAMEWORK_STALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* [loop] The calling thread is the loop's, from now on until stall_end(). */
@@ -29,6 +30,9 @@ void stall_loop_turned(uint64_t now_us);
 /* [loop] No operation is in progress. The loop will turn at until_us, or earlier if it is woken;
  * the watchdog must then be notified. Until then, the watchdog checks only once in a while. */
 void stall_loop_rests(uint64_t until_us);
+
+/* [watchdog] No code of a plugin has run since the rest began, and the loop is not overdue. */
+bool stall_loop_is_resting(void);
 
 /* [watchdog] counted_us: the time since the last call that counts. Returns how long
  * to wait until the next call; 0 if there is nothing to watch. Does not return at

@@ -132,13 +132,22 @@ static void end_if_asked(void)
     _exit(code);
 }
 
+/* (While the loop rests no callback runs.) */
+static int look_at_loop_ms(uint64_t waited_us)
+{
+    const int stall_ms = stall_look_ms(waited_us);
+    const int slow_ms = stall_loop_is_resting() ? 0 : slow_look_ms();
+
+    return slow_ms > 0 && (stall_ms == 0 || slow_ms < stall_ms) ? slow_ms : stall_ms;
+}
+
 static void watch(void *unused)
 {
     uint64_t waited_us = 0;
 
     (void)unused;
     while (!atomic_load(&watchdog.ending)) {
-        const int look_ms = stall_look_ms(waited_us);
+        const int look_ms = look_at_loop_ms(waited_us);
 
         end_if_asked();
         waited_us = 0;
@@ -219,15 +228,17 @@ uint64_t watchdog_lost_us(void)
     return lost_us;
 }
 
-void watchdog_watch_loop(int stall_s)
+void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *arg)
 {
     stall_begin(stall_s);
+    slow_begin(slow_ms, report, arg);
     sem_post(&watchdog.wake);
 }
 
 void watchdog_leave_loop(void)
 {
     stall_end();
+    slow_end();
 }
 
 void watchdog_loop_goes_on(void)

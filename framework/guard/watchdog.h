@@ -9,6 +9,7 @@
 #define FRAMEWORK_WATCHDOG_H
 
 #include "base/error.h"
+#include "guard/slow.h"
 
 #include <stdint.h>
 
@@ -42,9 +43,9 @@ _Noreturn void watchdog_end_process(enum exit_code code);
  * was stopped by SIGSTOP, suspended, or starved. Measured while the watchdog counts. */
 uint64_t watchdog_lost_us(void);
 
-/* [loop] Call while the loop runs and no stop is in progress. After that time in one
- * callback, the process ends with 70. 0: never. */
-void watchdog_watch_loop(int stall_s);
+/* [loop] Call while the loop runs and no stop is in progress. After stall_s in one callback, the
+ * process ends with 70; a callback that takes slow_ms is reported. 0: never. */
+void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *arg);
 void watchdog_leave_loop(void);
 
 /* [loop] The rest of the loop is over (stall_loop_rests()). */

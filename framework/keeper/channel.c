@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -101,4 +104,56 @@ int channel_await(int fd, struct channel_message *ret, int *ret_fds, size_t *ret
             return got;
         poll(&message, 1, -1);
     }
+}
+
+/* ---- texts ------------------------------------------------------------------------------- */
+
+enum { TEXT_MAX = 16 * 1024 * 1024 };
+
+static int write_all(int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        const ssize_t wrote = write(fd, text, size);
+
+        if (wrote < 0)
+            return -1;
+        text += wrote;
+        size -= (size_t)wrote;
+    }
+    return 0;
+}
+
+int channel_send_text(int fd, const struct channel_message *message, const char *text, size_t size)
+{
+    const int file = memfd_create("rpd-text", MFD_CLOEXEC);
+    int sent = -1, cause;
+
+    if (file < 0)
+        return -1;
+    if (write_all(file, text, size) == 0)
+        sent = channel_send(fd, message, &file, 1, 0);
+    cause = errno;
+    close(file);
+    errno = cause;
+    return sent;
+}
+
+char *channel_read_text(int take_fd)
+{
+    struct stat status;
+    char *text = NULL;
+    size_t used = 0;
+
+    errno = EPROTO;
+    if (fstat(take_fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= TEXT_MAX)
+        text = calloc(1, (size_t)status.st_size + 1);
+    while (text && used < (size_t)status.st_size) {
+        const ssize_t got = pread(take_fd, text + used, (size_t)status.st_size - used, (off_t)used);
+
+        if (got <= 0)
+            break;
+        used += (size_t)got;
+    }
+    close(take_fd);
+    return text;
 }

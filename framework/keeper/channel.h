@@ -4,12 +4,14 @@
  *   keeper                                   runner
  *     SETUP, LOCKS, PLACE..., LISTENER..., READ ───►  takes what it is given, loads its code
  *              ◄─── LISTENER..., WARMUP..., PREPARED   (listeners of its backends' own bind)
- *     PAGE..., GO ───►                         serves
+ *     PAGE..., METRICS..., GO ───►             serves
  *              ◄─── PHASE                      a service enters a phase
  *     CLIENTS ───►   ◄─── TOOK, ADMITTED       clients of the waiting room
  *     ACCEPT ───►                              the runner accepts by itself
- *     PAGE, LISTENER ───►                      made again, or somewhere else
+ *     PAGE, METRICS, LISTENER ───►             made again, or somewhere else
  *     ASK_IDLE ───►   ◄─── IDLE
+ *     REOPEN, LEVEL ───►                       the log
+ *     ASK ───►   ◄─── ANSWER                   what a client of the control socket wants to know
  *     STOP ───►                                drains, and ends
  *
  * Both ends run the same program, so no other version has to understand a message. */
@@ -28,9 +30,10 @@ enum channel_kind {
     CHANNEL_PLACE,     /* of an endpoint that the runner binds: directory, lock */
     CHANNEL_LISTENER,  /* count: enum listener_way; text: the private name of a path */
     CHANNEL_READ,      /* the setup is complete */
-    CHANNEL_WARMUP,    /* count: enum rpd_warmup */
+    CHANNEL_WARMUP,    /* count: enum rpd_warmup; a copy of the page of metrics */
     CHANNEL_PREPARED,
     CHANNEL_PAGE,
+    CHANNEL_METRICS,
     CHANNEL_GO,
     CHANNEL_PHASE,   /* count: enum rpd_phase; numbers[0]: degraded; [1]: code of the stop */
     CHANNEL_CLIENTS, /* count: how many descriptors were sent */
@@ -38,12 +41,22 @@ enum channel_kind {
     CHANNEL_ADMITTED,
     CHANNEL_ACCEPT,
     CHANNEL_ASK_IDLE,
-    CHANNEL_IDLE, /* count: whether it is */
+    CHANNEL_IDLE,   /* count: whether it is */
+    CHANNEL_REOPEN, /* the log */
+    CHANNEL_LEVEL,  /* of the log of a service; count: enum rpd_log_level */
+    CHANNEL_ASK,    /* numbers[0]: of the request of a client of the control socket; a text */
+    CHANNEL_ANSWER, /* numbers[0]: the same; a text */
     CHANNEL_STOP
 };
 
 /* What numbers[] of CHANNEL_SETUP mean. */
-enum channel_setup { SETUP_BOUND_US, SETUP_WATCHDOG_US, SETUP_GENERATION, SETUP_NUMBERS };
+enum channel_setup {
+    SETUP_STARTED_US, /* the keeper; 0: that is not when this runner's start began */
+    SETUP_BOUND_US,
+    SETUP_WATCHDOG_US,
+    SETUP_GENERATION,
+    SETUP_NUMBERS
+};
 
 /* SCM_RIGHTS takes no more than this (SCM_MAX_FD). */
 enum { CHANNEL_FDS_MAX = 253 };
@@ -66,6 +79,12 @@ int channel_send(int fd, const struct channel_message *message, const int *fds, 
  * is closed; -1 and errno, EAGAIN if there is no message. Descriptors for which there was no room
  * are lost, as the count shows. */
 int channel_receive(int fd, struct channel_message *ret, int *ret_fds, size_t *ret_count);
+
+/* [loop] Sends a message with a text of any size, in a file of memory. 0, or -1 and errno. */
+int channel_send_text(int fd, const struct channel_message *message, const char *text, size_t size);
+
+/* [loop] That text, to be freed; NULL and errno. */
+char *channel_read_text(int take_fd);
 
 /* [any] Waits for a message. */
 int channel_await(int fd, struct channel_message *ret, int *ret_fds, size_t *ret_count);

@@ -71,6 +71,7 @@ static int send_setup(const struct keeper *keeper, const int far[2])
     struct channel_message message = {.kind = CHANNEL_SETUP};
     const int fds[] = {keeper->runtime_dirfd, far[0], far[1]};
 
+    message.numbers[SETUP_STARTED_US] = keeper->restarts == 0 ? keeper->started_us : 0;
     message.numbers[SETUP_BOUND_US] = keeper->bound_us;
     message.numbers[SETUP_WATCHDOG_US] = keeper->watchdog_us;
     message.numbers[SETUP_GENERATION] = keeper->generation;
@@ -142,6 +143,8 @@ static int take_preparing(struct keeper *keeper, const struct channel_message *m
 
     if (message->kind == CHANNEL_LISTENER && service && count == 1)
         return take_listener(service, message, fds[0], error);
+    if (message->kind == CHANNEL_WARMUP && service && count == 1)
+        service_take_metrics(service, fds[--count]);
     while (count > 0)
         close(fds[--count]);
     if (message->kind == CHANNEL_WARMUP && service)
@@ -237,15 +240,28 @@ static void show_runner(const struct keeper *keeper)
         STORE(page->crash_time_s, keeper->crash_time_s);
         STORE(page->runner_start_time, serves ? keeper->runner.start_time : 0);
         STORE(page->runner_pid, serves ? (uint32_t)keeper->runner.pid : 0);
+        rpd_metric_set(service->metrics.metrics[METRIC_GENERATION], (int64_t)keeper->generation);
+        rpd_metric_set(service->metrics.metrics[METRIC_RESTARTS], (int64_t)keeper->restarts);
+        metrics_page_show_kept(&service->metrics);
     }
 }
 
-static int send_page(const struct keeper *keeper, const struct rpd_service *service)
+/* A page of metrics that could not be made has no descriptor: the runner counts for itself. */
+static int send_page(const struct keeper *keeper, const struct rpd_service *service,
+                     enum channel_kind kind, int fd)
 {
-    const struct channel_message message = {.kind = CHANNEL_PAGE,
+    const struct channel_message message = {.kind = kind,
                                             .service = (uint32_t)(service - keeper->services)};
 
-    return channel_send(keeper->runner.channel, &message, &service->state_page.fd, 1, 0);
+    return fd < 0 ? 0 : channel_send(keeper->runner.channel, &message, &fd, 1, 0);
+}
+
+static int send_pages(const struct keeper *keeper, const struct rpd_service *service)
+{
+    return send_page(keeper, service, CHANNEL_PAGE, service->state_page.fd) < 0 ||
+                   send_page(keeper, service, CHANNEL_METRICS, service->metrics.fd) < 0
+               ? -1
+               : 0;
 }
 
 static void kill_unreachable(struct keeper *keeper)
@@ -269,8 +285,47 @@ void keeper_locks_made(struct keeper *keeper)
 
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service)
 {
-    if (keeper->stage == KEEPER_SERVING && send_page(keeper, service) < 0 && errno != EPIPE)
+    if (keeper->stage == KEEPER_SERVING && send_pages(keeper, service) < 0 && errno != EPIPE)
         kill_unreachable(keeper);
+}
+
+static bool can_hear(const struct keeper *keeper)
+{
+    return keeper->stage != KEEPER_NONE && keeper->stage != KEEPER_STARTING;
+}
+
+/* A runner that starts opens its log itself. */
+void keeper_reopen_logs(struct keeper *keeper)
+{
+    if (can_hear(keeper) && send_number(keeper, CHANNEL_REOPEN, 0) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        kill_unreachable(keeper);
+}
+
+static int send_level(const struct keeper *keeper, const struct rpd_service *service,
+                      enum rpd_log_level level)
+{
+    const struct channel_message message = {.kind = CHANNEL_LEVEL,
+                                            .service = (uint32_t)(service - keeper->services),
+                                            .count = (uint32_t)level};
+
+    return channel_send(keeper->runner.channel, &message, NULL, 0, PATIENCE_MS);
+}
+
+void keeper_set_level(struct keeper *keeper, const struct rpd_service *service,
+                      enum rpd_log_level level)
+{
+    if (can_hear(keeper) && send_level(keeper, service, level) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        kill_unreachable(keeper);
+}
+
+bool keeper_ask(struct keeper *keeper, uint64_t number, const char *request, size_t size)
+{
+    const struct channel_message message = {.kind = CHANNEL_ASK, .numbers = {number}};
+
+    return can_hear(keeper) &&
+           channel_send_text(keeper->runner.channel, &message, request, size) == 0;
 }
 
 void keeper_listener_made(struct keeper *keeper, const struct rpd_service *service,
@@ -294,8 +349,13 @@ static void go(struct keeper *keeper)
     int sent = 0;
 
     keeper->stage = KEEPER_SERVING;
-    FOR_EACH_SERVICE(keeper, service)
-        sent |= send_page(keeper, service);
+    FOR_EACH_SERVICE(keeper, service) {
+        enum rpd_log_level level;
+
+        sent |= send_pages(keeper, service);
+        if (log_has_level(service->name, &level))
+            sent |= send_level(keeper, service, level);
+    }
     sent |= send_number(keeper, CHANNEL_GO, 0);
     if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
         kill_unreachable(keeper);
@@ -356,6 +416,16 @@ static void on_phase(struct keeper *keeper, const struct channel_message *messag
         passing_begin(&keeper->rooms[message->service], &keeper->runner);
 }
 
+/* 1 if it had the answer's descriptor. */
+static size_t take_answer(struct keeper *keeper, const struct channel_message *message,
+                          const int *fds, size_t count)
+{
+    if (message->kind != CHANNEL_ANSWER || count != 1)
+        return 0;
+    keeper->events->answered(keeper->arg, message->numbers[0], channel_read_text(fds[0]));
+    return 1;
+}
+
 static void take(struct keeper *keeper, const struct channel_message *message)
 {
     struct passing *room = message->service < keeper->service_count
@@ -387,6 +457,7 @@ static bool hear(struct keeper *keeper)
 
     while ((got = channel_receive(keeper->runner.channel, &message, fds, &count)) > 0) {
         if (keeper->stage != KEEPER_STARTING) {
+            count -= take_answer(keeper, &message, fds, count);
             while (count > 0)
                 close(fds[--count]);
             take(keeper, &message);
@@ -396,8 +467,10 @@ static bool hear(struct keeper *keeper)
             log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
             runner_signal(&keeper->runner, SIGKILL);
         }
-        if (keeper->stage == KEEPER_PREPARED)
+        if (keeper->stage == KEEPER_PREPARED) {
+            keeper->events->make_metrics_pages(keeper->arg);
             go(keeper);
+        }
     }
     return got < 0 && errno == EAGAIN;
 }
@@ -500,9 +573,14 @@ static void on_crash(struct keeper *keeper, const struct runner_end *end, pid_t 
     await_next(keeper, how);
     if (keeper->stopping)
         return;
-    keeper->events->make_pages(keeper->arg);
+    keeper->events->make_state_pages(keeper->arg);
     show_runner(keeper);
 }
+
+static char nothing[] = "";
+
+/* Of a runner that was not there, or was not to end. */
+static const struct runner_end no_end = {.was_told = true, .text = nothing, .earlier = nothing};
 
 static void all_is_over(struct keeper *keeper, const struct runner_end *end)
 {
@@ -526,7 +604,7 @@ static void on_ended(struct keeper *keeper)
         passing_lost_runner(&keeper->rooms[i]);
     if (keeper->stopping || !crash_rules_is_crash(end.code, end.signal_number != 0, end.was_told)) {
         keeper->stopping = true;
-        all_is_over(keeper, &end);
+        all_is_over(keeper, keeper->is_killed_for_stop ? &no_end : &end);
         return;
     }
     keeper->restarts++;
@@ -665,11 +743,15 @@ static void close_listeners(const struct keeper *keeper)
             listener_close(&service->attachments[i].listener);
 }
 
+/* It has no clients, and does not hear of the stop before it is prepared. */
+static void end_starting(struct keeper *keeper)
+{
+    keeper->is_killed_for_stop = true;
+    runner_signal(&keeper->runner, SIGKILL);
+}
+
 void keeper_drain(struct keeper *keeper)
 {
-    static char none[] = "";
-    const struct runner_end nothing = {.was_told = true, .text = none, .earlier = none};
-
     if (keeper->stage == KEEPER_SERVING)
         hear(keeper); /* it may be ready for the clients that wait */
     keeper->stopping = true;
@@ -681,9 +763,9 @@ void keeper_drain(struct keeper *keeper)
         passing_drain(&keeper->rooms[i]);
     close_listeners(keeper);
     if (keeper->stage == KEEPER_NONE)
-        all_is_over(keeper, &nothing);
+        all_is_over(keeper, &no_end);
     else if (keeper->stage == KEEPER_STARTING)
-        runner_signal(&keeper->runner, SIGKILL);
+        end_starting(keeper);
     else
         on_emptied(keeper, NULL);
 }

@@ -25,8 +25,10 @@ struct event_base;
 
 /* [loop] */
 struct keeper_events {
-    /* The next runner needs state pages of its own. */
-    void (*make_pages)(void *arg);
+    /* The next runner needs state pages of its own, and when it has laid them out, pages of
+     * metrics. */
+    void (*make_state_pages)(void *arg);
+    void (*make_metrics_pages)(void *arg);
     /* The runner has a notice for the service manager, in the format of sd_notify. */
     void (*notice)(void *arg, const char *text);
     /* The runner serves, or it no longer serves. */
@@ -36,6 +38,8 @@ struct keeper_events {
     void (*idle)(void *arg, bool is_idle);
     /* The runner ends by itself, and the keeper ends with it: no client shall come any more. */
     void (*ending)(void *arg, int code);
+    /* The runner has answered a request that it was asked; NULL: the answer is lost. */
+    void (*answered)(void *arg, uint64_t number, char *take_line);
     /* All is over: a stop is complete, or a runner has ended in a way that ends the keeper, too. */
     void (*ended)(void *arg, const struct runner_end *end);
 };
@@ -50,7 +54,7 @@ struct keeper {
     struct claim **claims;
     size_t claim_count;
     int runtime_dirfd;
-    uint64_t bound_us, watchdog_us;
+    uint64_t started_us, bound_us, watchdog_us;
     bool waits_in_crash_loop;
     const struct keeper_events *events;
     void *arg;
@@ -61,7 +65,7 @@ struct keeper {
     struct event_base *base;
     struct event *channel, *end, *notices, *next;
     struct crash_rules rules;
-    bool was_ready, stopping, stop_is_sent, is_asking;
+    bool was_ready, stopping, stop_is_sent, is_asking, is_killed_for_stop;
     unsigned restarts, generation;
     int crash_code;
     int64_t crash_time_s;
@@ -83,10 +87,20 @@ void keeper_drain(struct keeper *keeper);
 /* [loop] Asks the runner again whether it is idle; its answer calls idle(). */
 void keeper_ask_idle(struct keeper *keeper);
 
+/* [loop] Has the runner reopen its log, and changes the level of a service's; later runners get
+ * that level, too. */
+void keeper_reopen_logs(struct keeper *keeper);
+void keeper_set_level(struct keeper *keeper, const struct rpd_service *service,
+                      enum rpd_log_level level);
+
+/* [loop] Passes on a request of the control socket; answered() follows, or serves() with false.
+ * False: no runner serves. */
+bool keeper_ask(struct keeper *keeper, uint64_t number, const char *request, size_t size);
+
 /* [loop] The run-time directory or the locks may have changed. */
 void keeper_locks_made(struct keeper *keeper);
 
-/* [loop] The page is another file now; the listener is another socket now. */
+/* [loop] A page is another file now; the listener is another socket now. */
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service);
 void keeper_listener_made(struct keeper *keeper, const struct rpd_service *service,
                           const struct attachment *attachment);

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/fork_guard.h"
 #include "base/log.h"
+#include "base/output.h"
+#include "control/reply.h"
 #include "guard/rest.h"
 #include "library/libevent.h"
 
@@ -81,6 +83,7 @@ static int take_setup(struct link *link, const struct channel_message *message, 
 
     if (count != SETUP_FDS || link->board)
         return -1;
+    link->started_us = message->numbers[SETUP_STARTED_US];
     link->bound_us = message->numbers[SETUP_BOUND_US];
     link->watchdog_us = message->numbers[SETUP_WATCHDOG_US];
     link->generation = (unsigned)message->numbers[SETUP_GENERATION];
@@ -188,7 +191,12 @@ static int say_prepared(const struct link *link)
         const struct channel_message warmup = {.kind = CHANNEL_WARMUP,
                                                .service = (uint32_t)(service - link->services),
                                                .count = service->warmup};
-        if (channel_send(link->fd, &warmup, NULL, 0, PATIENCE_MS) < 0)
+        const int metrics = metrics_page_copy_out(&service->metrics);
+        const int sent = channel_send(link->fd, &warmup, &metrics, metrics >= 0, PATIENCE_MS);
+
+        if (metrics >= 0)
+            close(metrics);
+        if (sent < 0)
             return -1;
     }
     return channel_send(link->fd, &message, NULL, 0, PATIENCE_MS);
@@ -216,6 +224,26 @@ static int take_page(const struct link *link, const struct channel_message *mess
     return followed;
 }
 
+/* Without it the runner goes on: nothing but its numbers is missing outside. */
+static void take_metrics(const struct link *link, const struct channel_message *message,
+                         const int *fds, size_t count)
+{
+    struct rpd_service *service = service_of(link, message);
+
+    if (service && count == 1 && metrics_page_follow(&service->metrics, fds[0]) < 0)
+        log_line(RPD_LOG_ERROR, service->name, "runner: the page of metrics cannot be mapped: %s",
+                 strerror(errno));
+    close_all(fds, 0, count);
+}
+
+static void take_level(const struct link *link, const struct channel_message *message)
+{
+    const struct rpd_service *service = service_of(link, message);
+
+    if (service)
+        log_set_level(service->name, (enum rpd_log_level)message->count);
+}
+
 int link_prepared(struct link *link, bool *ret_stop, struct error *error)
 {
     int fds[CHANNEL_FDS_MAX];
@@ -241,6 +269,14 @@ int link_prepared(struct link *link, bool *ret_stop, struct error *error)
                 return refuse_silence(errno, error);
             continue;
         }
+        if (message.kind == CHANNEL_METRICS) {
+            take_metrics(link, &message, fds, count);
+            continue;
+        }
+        if (message.kind == CHANNEL_REOPEN)
+            output_reopen();
+        if (message.kind == CHANNEL_LEVEL)
+            take_level(link, &message);
         close_all(fds, 0, count);
     }
 }
@@ -274,6 +310,26 @@ static void take_clients(struct link *link, const struct channel_message *messag
         service_take_passed(service, message->attachment, fds[i]);
 }
 
+static void answer_question(const struct link *link, const struct channel_message *message,
+                            int take_fd)
+{
+    const struct control_subject subject = {
+        .services = link->services, .service_count = link->service_count, .completes = true};
+    const struct channel_message reply_message = {.kind = CHANNEL_ANSWER,
+                                                  .numbers = {message->numbers[0]}};
+    char *request = channel_read_text(take_fd);
+    struct control_reply reply = {0};
+
+    if (request)
+        control_reply(&subject, request, strlen(request), &reply);
+    if (reply.line &&
+        channel_send_text(link->fd, &reply_message, reply.line, strlen(reply.line)) < 0)
+        log_line(RPD_LOG_WARNING, NULL, "runner: an answer for the control socket is lost: %s",
+                 strerror(errno));
+    free(reply.line);
+    free(request);
+}
+
 static void take(struct link *link, const struct channel_message *message, const int *fds,
                  size_t count)
 {
@@ -282,6 +338,7 @@ static void take(struct link *link, const struct channel_message *message, const
     switch (message->kind) {
     case CHANNEL_CLIENTS: take_clients(link, message, fds, count); return;
     case CHANNEL_PAGE: take_page(link, message, fds, count); return;
+    case CHANNEL_METRICS: take_metrics(link, message, fds, count); return;
     case CHANNEL_LOCKS:
         if (take_locks(link, fds, count, message->count == 1) < 0)
             break;
@@ -300,6 +357,13 @@ static void take(struct link *link, const struct channel_message *message, const
             service_accept(service);
         break;
     case CHANNEL_ASK_IDLE: link->events->ask_idle(link->arg); break;
+    case CHANNEL_ASK:
+        if (count != 1)
+            break;
+        answer_question(link, message, fds[0]);
+        return;
+    case CHANNEL_REOPEN: output_reopen(); break;
+    case CHANNEL_LEVEL: take_level(link, message); break;
     case CHANNEL_STOP: link->events->stop(link->arg); break;
     default: break;
     }

@@ -18,7 +18,7 @@ struct link {
     int fd; /* -1: there is no keeper */
     struct rpd_service *services;
     size_t service_count;
-    uint64_t bound_us, watchdog_us;
+    uint64_t started_us, bound_us, watchdog_us;
     unsigned generation;
     int runtime_dirfd, notices_fd; /* -1: taken, or not given */
     struct runner_board *board;

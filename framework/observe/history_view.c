@@ -1,6 +1,6 @@
 /* Reading histories. See history_view.h.
  *
- * A line is "TIME_MS PID START_TIME EVENT CODE TEXT", the event one of "bound" and
+ * A line is "TIME_MS PID START_TIME EVENT CODE TEXT", the event one of "bound", "timed" and
  * "ended". It is written by one write(): one without its newline was cut short. */
 #include "observe/history_view.h"
 
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { CODE_MAX = 255 }; /* as of any process */
-enum { TAIL_SIZE = 16 * 1024, ENTRIES_MAX = TAIL_SIZE / (int)sizeof "1 1 1 bound 0 -" };
+enum { TAIL_SIZE = 32 * 1024, ENTRIES_MAX = TAIL_SIZE / (int)sizeof "1 1 1 bound 0 -" };
 
 /* ---- a line ---------------------------------------------------------------------- */
 
@@ -45,7 +45,7 @@ static bool take_word(const char **at, const char *word)
     return true;
 }
 
-static bool parse_line(const char *line, struct history_entry *ret)
+static bool parse_line(const char *line, bool of_times, struct history_entry *ret)
 {
     unsigned long long time_ms, pid, code;
 
@@ -53,8 +53,9 @@ static bool parse_line(const char *line, struct history_entry *ret)
     if (!take_number(&line, UINT64_MAX, &time_ms) || !take_number(&line, INT_MAX, &pid) ||
         !take_number(&line, ULLONG_MAX, &ret->start_time))
         return false;
-    ret->ended = take_word(&line, "ended");
-    if ((!ret->ended && !take_word(&line, "bound")) || !take_number(&line, CODE_MAX, &code))
+    ret->ended = !of_times && take_word(&line, "ended");
+    if ((!ret->ended && !take_word(&line, of_times ? "timed" : "bound")) ||
+        !take_number(&line, CODE_MAX, &code))
         return false;
     ret->time_ms = time_ms;
     ret->pid = (pid_t)pid;
@@ -88,7 +89,7 @@ static void read_tail(int fd, char ret[TAIL_SIZE + 1])
 }
 
 /* From the last line to the first, into the end of the array. */
-static size_t parse_lines(char *text, struct history_entry *entries, size_t room)
+static size_t parse_lines(char *text, bool of_times, struct history_entry *entries, size_t room)
 {
     size_t free_entries = room;
     char *newline = strrchr(text, '\n');
@@ -98,15 +99,15 @@ static size_t parse_lines(char *text, struct history_entry *entries, size_t room
 
         *newline = '\0';
         before = strrchr(text, '\n');
-        if (parse_line(before ? before + 1 : text, &entries[free_entries - 1]))
+        if (parse_line(before ? before + 1 : text, of_times, &entries[free_entries - 1]))
             free_entries--;
         newline = before;
     }
     return room - free_entries;
 }
 
-int history_view_read(int runtime_dirfd, const char *service, struct history_entry *ret,
-                      size_t room)
+static int read_entries(int runtime_dirfd, const char *service, bool of_times,
+                        struct history_entry *ret, size_t room)
 {
     const int fd = state_view_open(runtime_dirfd, service, ".history");
     char *text = fd < 0 ? NULL : malloc(TAIL_SIZE + 1);
@@ -116,13 +117,25 @@ int history_view_read(int runtime_dirfd, const char *service, struct history_ent
         room = ENTRIES_MAX;
     if (text) {
         read_tail(fd, text);
-        count = parse_lines(text, ret, room);
+        count = parse_lines(text, of_times, ret, room);
         memmove(ret, ret + room - count, count * sizeof *ret);
     }
     free(text);
     if (fd >= 0)
         close(fd);
     return (int)count;
+}
+
+int history_view_read(int runtime_dirfd, const char *service, struct history_entry *ret,
+                      size_t room)
+{
+    return read_entries(runtime_dirfd, service, false, ret, room);
+}
+
+int history_view_times(int runtime_dirfd, const char *service, struct history_entry *ret,
+                       size_t room)
+{
+    return read_entries(runtime_dirfd, service, true, ret, room);
 }
 
 bool history_view_end(int runtime_dirfd, const char *service, pid_t pid,

@@ -20,9 +20,14 @@ struct history_entry {
 
 /* [any] The newest entries, the oldest of them first. How many there are: 0 also if
  * there is no history, or if it cannot be read. Lines that are none are skipped;
- * of a long file only the last 16 KiB are read. */
+ * of a long file only the last 32 KiB are read. */
 int history_view_read(int runtime_dirfd, const char *service, struct history_entry *ret,
                       size_t room);
+
+/* [any] The same of what is said of how long starts took: text is "step bind=120;part load=7;", in
+ * microseconds. A start may have several lines, one behind the other. */
+int history_view_times(int runtime_dirfd, const char *service, struct history_entry *ret,
+                       size_t room);
 
 /* [any] The newest end of this process, or of any if pid is 0; *ret is all zero if
  * there is none. */

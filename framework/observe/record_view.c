@@ -197,6 +197,7 @@ static const char **text_of(struct record_view *view, const char *key)
         {"service", &view->service}, {"boot_id", &view->boot_id},
         {"plugin", &view->plugin},   {"config", &view->config},
         {"control", &view->control}, {"config_digest", &view->config_digest},
+        {"log", &view->log},
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

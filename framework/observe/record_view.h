@@ -13,7 +13,7 @@ enum { RECORD_VIEW_ENDPOINTS = 64 };
 struct record_view {
     long long pid;
     unsigned long long start_time;
-    const char *service, *boot_id, *plugin, *config, *config_digest, *control;
+    const char *service, *boot_id, *plugin, *config, *config_digest, *control, *log;
     const char *endpoints[RECORD_VIEW_ENDPOINTS]; /* the first ones */
     size_t endpoint_count;
     char *text; /* what they point to */

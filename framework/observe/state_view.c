@@ -88,6 +88,7 @@ static void make_all_safe(struct rpd_state_page *page)
     make_safe(page->service, sizeof page->service);
     make_safe(page->build, sizeof page->build);
     make_safe(page->error, sizeof page->error);
+    make_safe(page->slow, sizeof page->slow);
     for (size_t i = 0; i < RPD_STATE_PARTS; i++) {
         make_safe(page->parts[i].name, sizeof page->parts[i].name);
         make_safe(page->parts[i].unit, sizeof page->parts[i].unit);

@@ -5,6 +5,7 @@
 #include "base/trusted_path.h"
 #include "library/libevent.h"
 #include "library/libjansson.h"
+#include "publish/metrics_page.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -274,6 +275,18 @@ static int check_same_path(const struct plugin *plugin, struct error *error)
     return refuse_replaced(plugin, error);
 }
 
+static int check_metrics(const struct plugin *plugin, struct error *error)
+{
+    size_t row;
+    const char *mistake = metrics_table_mistake(plugin->backend.metrics, &row);
+
+    if (!mistake)
+        return 0;
+    return error_set(error, EXIT_PLUGIN, "code", plugin->path,
+                     "its table of metrics, row %zu (%.60s): %s; correct it", row,
+                     plugin->backend.metrics[row].name, mistake);
+}
+
 static int check_backend(struct plugin *plugin, struct error *error)
 {
     const struct rpd_backend *backend = dlsym(plugin->handle, "rpd_backend_v1");
@@ -297,6 +310,8 @@ static int check_backend(struct plugin *plugin, struct error *error)
                          "its descriptor declares a warm-up policy that this rpd does not know "
                          "(%d); use one of enum rpd_warmup",
                          (int)plugin->backend.warmup);
+    if (check_metrics(plugin, error) < 0)
+        return -1;
     if (!backend->on_data && !backend->serve)
         return error_set(error, EXIT_PLUGIN, "code", plugin->path,
                          "it has neither on_data nor serve, so no client could be answered; give "

@@ -115,6 +115,20 @@ static const char *last_line(const char *text, size_t size)
     return at;
 }
 
+/* The last line that says that a process was bound, and what follows it; or the last line. */
+static const char *last_start(const char *text, size_t size)
+{
+    static const char bound[] = " bound 0 -\n";
+    const char *at = last_line(text, size);
+
+    for (const char *line = at;; line = last_line(text, (size_t)(line - text))) {
+        if (memmem(line, strcspn(line, "\n") + 1, bound, sizeof bound - 1))
+            return line;
+        if (line == text)
+            return at;
+    }
+}
+
 static bool ends_with(int fd, const char *line, size_t size)
 {
     char last[HISTORY_KEPT + 1];
@@ -137,10 +151,10 @@ static void carry(int from_fd, off_t from_size, int to_fd, bool whole)
         size = (size_t)(room > 0 ? pread(from_fd, text, room, 0) : 0);
     else
         lines = last_lines(from_fd, from_size, text, room, &size);
-    if (!lines || size == 0 || size > room)
+    if (!lines || size == 0 || size > room || lines[size - 1] != '\n')
         return;
     if (!whole) {
-        const char *const last = last_line(lines, size);
+        const char *const last = last_start(lines, size);
 
         size -= (size_t)(last - lines);
         lines = last;

@@ -9,7 +9,7 @@
 
 enum {
     HISTORY_MAX = 64 * 1024, /* one that is larger is cut when it is opened... */
-    HISTORY_KEPT = 16 * 1024 /* ...to the whole lines within its last bytes */
+    HISTORY_KEPT = 32 * 1024 /* ...to the whole lines within its last bytes */
 };
 
 /* [start] Open for appending, made if it is not there (0644), and its last line

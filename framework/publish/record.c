@@ -21,11 +21,12 @@ static json_t *make_json(const struct record_content *content)
 
     for (size_t i = 0; i < content->endpoint_count; i++)
         json_array_append_new(endpoints, json_string(content->endpoints[i]));
-    return json_pack("{s:i, s:s, s:i, s:I, s:s, s:o, s:s, s:s?, s:s, s:s}", "version",
+    return json_pack("{s:i, s:s, s:i, s:I, s:s, s:o, s:s, s:s?, s:s, s:s, s:s}", "version",
                      RECORD_VERSION, "service", content->service, "pid", getpid(), "start_time",
                      (json_int_t)content->start_time, "boot_id", content->boot_id, "endpoints",
                      endpoints, "plugin", content->plugin, "config", content->config,
-                     "config_digest", content->config_digest, "control", content->control);
+                     "config_digest", content->config_digest, "control", content->control, "log",
+                     content->log);
 }
 
 static bool is_ascii(const char *text)
@@ -65,7 +66,7 @@ static int write_whole(struct whole_file *file, int dirfd, const char *name, con
 /* JSON has no other text. NULL: all is. */
 static const char *find_not_utf8(const struct record_content *content)
 {
-    const char *texts[] = {content->control, content->plugin, content->config};
+    const char *texts[] = {content->control, content->plugin, content->config, content->log};
     const char *found = NULL;
 
     for (size_t i = 0; !found && i < sizeof texts / sizeof *texts + content->endpoint_count; i++) {

@@ -18,6 +18,7 @@ struct record_content {
     const char *service, *plugin;
     const char *config; /* absolute path, or NULL */
     const char *config_digest;
+    const char *log;     /* output_place() */
     const char *control; /* absolute path of the control socket */
     const char **endpoints;
     size_t endpoint_count;

@@ -4,10 +4,10 @@
 #include "base/build.h"
 #include "base/clock.h"
 #include "base/proc.h"
+#include "publish/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,55 +30,6 @@ void state_page_init(struct state_page *page)
     *page = (struct state_page){.map = &unread_page, .fd = -1};
 }
 
-/* ---- files that are cut off --------------------------------------------------------- */
-
-/* Where pages are mapped. The list only grows, so that a signal handler can walk it. */
-struct mapping {
-    struct mapping *next;
-    _Atomic(struct rpd_state_page *) map; /* NULL: it is mapped no more */
-};
-
-static _Atomic(struct mapping *) mappings;
-
-static void note_mapping(struct rpd_state_page *map)
-{
-    struct mapping *mapping = malloc(sizeof *mapping);
-
-    if (!mapping)
-        return; /* then a file that is cut off is a crash */
-    atomic_init(&mapping->map, map);
-    mapping->next = atomic_load(&mappings);
-    atomic_store(&mappings, mapping);
-}
-
-static void forget_mapping(const struct rpd_state_page *map)
-{
-    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next)
-        if (atomic_load(&mapping->map) == map)
-            atomic_store(&mapping->map, NULL);
-}
-
-/* Of its own, all zero. */
-static bool put_memory_at(struct rpd_state_page *map)
-{
-    return mmap(map, RPD_STATE_SIZE, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)map;
-}
-
-bool state_page_take_signal(siginfo_t *info, void *context)
-{
-    const uintptr_t at = (uintptr_t)info->si_addr;
-
-    (void)context;
-    for (struct mapping *mapping = atomic_load(&mappings); mapping; mapping = mapping->next) {
-        struct rpd_state_page *map = atomic_load(&mapping->map);
-
-        if (map && at >= (uintptr_t)map && at < (uintptr_t)map + RPD_STATE_SIZE)
-            return put_memory_at(map);
-    }
-    return false;
-}
-
 /* ---- copies of what is used ----------------------------------------------------------- */
 
 /* A load without parts leaves 15 of the 16 KiB untouched. They stay untouched here, too: with whole
@@ -89,15 +40,6 @@ static size_t used_size(const struct rpd_state_page *map)
 
     return offsetof(struct rpd_state_page, parts) +
            (parts < RPD_STATE_PARTS ? parts : RPD_STATE_PARTS) * sizeof *map->parts;
-}
-
-/* Word by word, as other threads write to it. */
-static void copy(struct rpd_state_page *to, const struct rpd_state_page *from, size_t size)
-{
-    typedef uint64_t __attribute__((may_alias)) word;
-
-    for (size_t i = 0; i < size / sizeof(word); i++)
-        STORE(((word *)(void *)to)[i], LOAD(((const word *)(const void *)from)[i]));
 }
 
 /* False: there is no memory for it, and the copy is as it was. */
@@ -113,7 +55,7 @@ static bool take_copy(struct state_copy *to, const struct rpd_state_page *from)
         to->page = larger;
         to->room = size;
     }
-    copy(to->page, from, size);
+    mapping_copy(to->page, from, size);
     to->size = size;
     return true;
 }
@@ -149,20 +91,6 @@ static void fill(struct rpd_state_page *map, const struct state_page_identity *i
     map->load_eta_ms = RPD_STATE_UNKNOWN;
 }
 
-/* NULL and errno. */
-static struct rpd_state_page *allocate_and_map(int fd)
-{
-    void *map;
-
-    do
-        errno = posix_fallocate(fd, 0, RPD_STATE_SIZE);
-    while (errno == EINTR);
-    if (errno != 0)
-        return NULL;
-    map = mmap(NULL, RPD_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return map == MAP_FAILED ? NULL : map;
-}
-
 /* Takes it: it stays open, or is closed. */
 static void keep_descriptor(struct state_page *page, int take_fd)
 {
@@ -178,7 +106,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
                      const struct state_page_identity *identity)
 {
     int fd = whole_file_create(&page->file, dirfd, name);
-    struct rpd_state_page *map = fd < 0 ? NULL : allocate_and_map(fd);
+    struct rpd_state_page *map = fd < 0 ? NULL : mapping_make(fd, RPD_STATE_SIZE);
     const int cause = errno;
 
     keep_descriptor(page, fd);
@@ -186,7 +114,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
     if (!map)
         return -1;
     page->map = map;
-    note_mapping(map);
+    mapping_note(map, RPD_STATE_SIZE);
     fill(map, identity);
     take_copy(&page->shadow, map);
     return whole_file_show(&page->file);
@@ -195,7 +123,7 @@ static int make_file(struct state_page *page, int dirfd, const char *name,
 static void take_back(struct state_page *page)
 {
     whole_file_remove(&page->file);
-    forget_mapping(page->map);
+    mapping_forget(page->map);
     if (page->map != &unread_page)
         munmap(page->map, RPD_STATE_SIZE);
     page->map = &unread_page;
@@ -218,21 +146,6 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
                                                "RPD_RUNTIME_DIR"));
     take_back(page);
     return -1;
-}
-
-/* To the place of the old one, to which other threads have pointers. */
-static bool move_to(struct state_page *page, int fd)
-{
-    struct rpd_state_page *fresh = allocate_and_map(fd);
-
-    if (!fresh)
-        return false;
-    copy(fresh, page->map, used_size(page->map));
-    if (mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page->map) !=
-        MAP_FAILED)
-        return true;
-    munmap(fresh, RPD_STATE_SIZE);
-    return false;
 }
 
 static bool has_magic(const struct rpd_state_page *map)
@@ -282,11 +195,12 @@ int state_page_heal(struct state_page *page)
 
     if (whole_file_is_there(&page->file) && is_whole(page))
         return 0;
-    if (page->shadow.page && is_damaged(page) && put_memory_at(page->map))
-        copy(page->map, page->shadow.page, page->shadow.size);
+    if (page->shadow.page && is_damaged(page) && mapping_put_memory_at(page->map, RPD_STATE_SIZE))
+        mapping_copy(page->map, page->shadow.page, page->shadow.size);
     STORE(page->map->turned_us, clock_us());
     fd = whole_file_create(&fresh, page->file.dirfd, page->file.name);
-    moved = fd >= 0 && move_to(page, fd) && whole_file_show(&fresh) == 0;
+    moved = fd >= 0 && mapping_move_to(page->map, RPD_STATE_SIZE, fd) &&
+            whole_file_show(&fresh) == 0;
     keep_descriptor(page, fd);
     if (!moved) {
         whole_file_remove(&fresh);
@@ -304,7 +218,7 @@ int state_page_follow(struct state_page *page, int fd)
         return -1;
     if (page->map == &unread_page) {
         page->map = fresh;
-        note_mapping(fresh);
+        mapping_note(fresh, RPD_STATE_SIZE);
         return 0;
     }
     if (mremap(fresh, RPD_STATE_SIZE, RPD_STATE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page->map) !=
@@ -337,7 +251,7 @@ void state_page_copy(const struct state_page *page, struct rpd_state_page *ret)
 {
     const size_t size = used_size(page->map);
 
-    copy(ret, page->map, size);
+    mapping_copy(ret, page->map, size);
     memset((char *)ret + size, 0, RPD_STATE_SIZE - size);
 }
 
@@ -379,17 +293,28 @@ void state_page_wake(struct state_page *page, uint64_t now_us)
     STORE(page->map->turned_us, now_us);
 }
 
-/* Two threads may do this at once: the text may become a mixture, as a reader's
- * may, but the last byte of the field is never written, and stays its end. */
-void state_page_error(struct state_page *page, const char *text)
+static void store_text(char *to, size_t room, const char *text)
 {
-    char *to = page->map->error;
-
-    for (size_t i = 0; i < sizeof page->map->error - 1; i++) {
+    for (size_t i = 0; i < room - 1; i++) {
         STORE(to[i], text[i]);
         if (!text[i])
             break;
     }
+}
+
+void state_page_slow(struct state_page *page, uint64_t took_us, const char *where)
+{
+    store_text(page->map->slow, sizeof page->map->slow, where);
+    STORE(page->map->slow_us, took_us);
+    STORE(page->map->slow_time_s, (int64_t)time(NULL));
+    STORE(page->map->slow_callbacks, LOAD(page->map->slow_callbacks) + 1);
+}
+
+/* Two threads may do this at once: the text may become a mixture, as a reader's
+ * may, but the last byte of the field is never written, and stays its end. */
+void state_page_error(struct state_page *page, const char *text)
+{
+    store_text(page->map->error, sizeof page->map->error, text);
     STORE(page->map->error_time_s, (int64_t)time(NULL));
     __atomic_fetch_add(&page->map->errors, 1, __ATOMIC_RELAXED);
 }

@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "publish/whole_file.h"
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -62,10 +61,6 @@ void state_page_remove(struct state_page *page);
  * program has cut it off or emptied it, and it must be healed. */
 bool state_page_keep(struct state_page *page);
 
-/* [any], async-signal-safe. A SIGBUS is that of a page whose file was cut off: from now on there is
- * memory in its place, which is all zero until it is healed. */
-bool state_page_take_signal(siginfo_t *info, void *context);
-
 /* [loop] Makes the file again if it was removed or damaged. 1: that was so; -1: and it
  * cannot be. map stays where it is; what other threads store in it at that very
  * moment may be lost. */
@@ -87,6 +82,9 @@ void state_page_turn(struct state_page *page, uint64_t now_us, uint64_t late_us)
 /* [start][loop] The loop rests from now on; and it goes on. */
 void state_page_rest(struct state_page *page, uint64_t now_us);
 void state_page_wake(struct state_page *page, uint64_t now_us);
+
+/* [loop] One more slow callback, and where it was. What does not fit is cut off. */
+void state_page_slow(struct state_page *page, uint64_t took_us, const char *where);
 
 /* [any] One more error, and what it is. What does not fit is cut off. */
 void state_page_error(struct state_page *page, const char *text);

@@ -6,6 +6,7 @@
 #include "plugin/option_table.h"
 #include "rpdctl/descriptor.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -101,9 +101,11 @@ static int take_arguments(char *text, size_t size, char *ret_argv[ARGUMENTS_MAX]
 
     for (char *word = text; word < text + size && count < ARGUMENTS_MAX - 1;
          word += strlen(word) + 1) {
-        if (strcmp(word, "--start-fd") == 0 || strcmp(word, "--notify-fd") == 0)
+        if (strcmp(word, "--start-fd") == 0 || strcmp(word, "--notify-fd") == 0 ||
+            strcmp(word, "--log-file") == 0)
             word += strlen(word) + 1; /* and its value */
-        else if (strncmp(word, "--start-fd=", 11) != 0 && strncmp(word, "--notify-fd=", 12) != 0)
+        else if (strncmp(word, "--start-fd=", 11) != 0 && strncmp(word, "--notify-fd=", 12) != 0 &&
+                 strncmp(word, "--log-file=", 11) != 0)
             ret_argv[count++] = word;
     }
     ret_argv[count] = NULL;

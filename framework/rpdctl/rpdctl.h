@@ -15,8 +15,9 @@ struct rpdctl_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; the exit code */
 };
 
-extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_connect,
-    rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_new, rpdctl_restart,
-    rpdctl_status, rpdctl_stop, rpdctl_wait;
+extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_clients,
+    rpdctl_connect, rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_log,
+    rpdctl_metrics, rpdctl_new, rpdctl_restart, rpdctl_status, rpdctl_stop, rpdctl_timeline,
+    rpdctl_wait;
 
 #endif

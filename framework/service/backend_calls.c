@@ -10,6 +10,11 @@
 #include <stdint.h>
 #include <unistd.h>
 
+uint64_t *const *rpd_service_metrics(const struct rpd_service *service)
+{
+    return service->metrics.metrics + METRICS;
+}
+
 const char *rpd_service_name(const struct rpd_service *service)
 {
     return service->name;

@@ -102,6 +102,15 @@ static void heal_page(struct rpd_service *service)
         service->events->page_made(service->daemon, service);
 }
 
+static void heal_metrics(struct rpd_service *service)
+{
+    const int healed = metrics_page_heal(&service->metrics);
+
+    heal_file(service, &service->metrics.file, healed);
+    if (healed > 0 && service->role == SERVICE_OF_KEEPER)
+        service->events->page_made(service->daemon, service);
+}
+
 /* What others read of the service. */
 static void heal_files(struct rpd_service *service, const char *file_name)
 {
@@ -112,6 +121,8 @@ static void heal_files(struct rpd_service *service, const char *file_name)
         heal_file(service, &record->file, record_heal(record));
     if (!file_name || strcmp(file_name, page->file.name) == 0)
         heal_page(service);
+    if (!file_name || strcmp(file_name, service->metrics.file.name) == 0)
+        heal_metrics(service);
 }
 
 void service_heal(struct rpd_service *service, const char *file_name)
@@ -132,11 +143,16 @@ void service_heal(struct rpd_service *service, const char *file_name)
 }
 
 /* What cannot be recreated is retried when the retry is due. */
-void service_keep_page(struct rpd_service *service)
+void service_keep_pages(struct rpd_service *service)
 {
-    if (state_page_keep(&service->state_page) || service->heal_due_us > 0 || residue_is_ending())
+    const bool is_kept = state_page_keep(&service->state_page);
+
+    if (service->heal_due_us > 0 || residue_is_ending())
         return;
-    heal_page(service);
+    if (!is_kept)
+        heal_page(service);
+    if (!metrics_page_is_whole(&service->metrics))
+        heal_metrics(service);
 }
 
 void service_touch(const struct rpd_service *service)
@@ -146,6 +162,7 @@ void service_touch(const struct rpd_service *service)
     lock_touch(&service->name_claim.lock);
     whole_file_touch(&service->record.file);
     whole_file_touch(&service->state_page.file);
+    whole_file_touch(&service->metrics.file);
     if (history >= 0)
         futimens(history, NULL);
     for (size_t i = 0; i < service->attachment_count; i++)

@@ -30,7 +30,7 @@ static uint64_t accept_pauses(const struct rpd_service *service)
 
 /* In a keeper: the rest of the page is the runner's. A keeper that rests shows nothing, and
  * no client waits in it. */
-static void show_room(const struct rpd_service *service)
+static void show_room(struct rpd_service *service)
 {
     struct rpd_state_page *page = service->state_page.map;
     const uint64_t held = service->hold.count, left = service->hold.left;
@@ -47,6 +47,29 @@ static void show_room(const struct rpd_service *service)
     STORE(page->keeper_accepted, accepted);
     STORE(page->keeper_refused, refused);
     STORE(page->keeper_left, left);
+    metrics_page_show_kept(&service->metrics);
+}
+
+static void show_metrics(struct rpd_service *service)
+{
+    uint64_t *const *metrics = service->metrics.metrics;
+    const struct places *places = &service->places;
+    const struct rpd_state_page *page = service->state_page.map;
+
+    rpd_metric_set(metrics[METRIC_CLIENTS_ACCEPTED], (int64_t)LOAD(page->clients_accepted));
+    rpd_metric_set(metrics[METRIC_CLIENTS_HELD], (int64_t)LOAD(page->clients_held));
+    rpd_metric_set(metrics[METRIC_CLIENTS_ACTIVE], (int64_t)clients_in(service));
+    rpd_metric_set(metrics[METRIC_CLIENTS_LEFT], (int64_t)LOAD(page->clients_left));
+    rpd_metric_set(metrics[METRIC_CLIENTS_REFUSED_WARMUP], (int64_t)service->refused);
+    rpd_metric_set(metrics[METRIC_CLIENTS_REFUSED_PEER],
+                   (int64_t)(places->refused + LOAD(page->keeper_refused)));
+    rpd_metric_set(metrics[METRIC_CLIENTS_CUT + (int)CONN_LIMIT_MEMORY],
+                   (int64_t)places->short_of_memory);
+    rpd_metric_set(metrics[METRIC_ACCEPT_PAUSES], (int64_t)accept_pauses(service));
+    rpd_metric_set(metrics[METRIC_BUFFERS], (int64_t)service->conns.memory.held);
+    rpd_metric_set(metrics[METRIC_JOBS], (int64_t)service->jobs.count);
+    rpd_metric_set(metrics[METRIC_JOBS_REFUSED], (int64_t)service->jobs.refused);
+    rpd_metric_set(metrics[METRIC_ERRORS], (int64_t)LOAD(page->errors));
 }
 
 void service_show(struct rpd_service *service)
@@ -68,6 +91,7 @@ void service_show(struct rpd_service *service)
     STORE(page->accept_pauses, accept_pauses(service));
     STORE(page->jobs, service->jobs.count);
     STORE(page->jobs_refused, service->jobs.refused);
+    show_metrics(service);
 }
 
 /* Clients may be queued, and cannot be accepted now. */
@@ -121,7 +145,7 @@ static void pulse_of_keeper(struct rpd_service *service, uint64_t now_us, uint64
 {
     if (LOAD(service->state_page.map->runner_pid) == 0)
         state_page_turn(&service->state_page, now_us, late_us);
-    service_keep_page(service);
+    service_keep_pages(service);
     service_heal_again(service, now_us);
     service_show(service);
 }
@@ -136,7 +160,9 @@ void service_pulse(struct rpd_service *service, uint64_t now_us, uint64_t passed
         return;
     }
     state_page_turn(&service->state_page, now_us, late_us);
-    service_keep_page(service);
+    rpd_metric_add(service->metrics.metrics[METRIC_LOOP_TURNS], 1);
+    rpd_metric_observe(service->metrics.metrics[METRIC_LOOP_LAG], late_us);
+    service_keep_pages(service);
     loading_pulse(&service->loading, passed_us);
     jobs_name_long(&service->jobs, now_us);
     log_progress(service, now_us);

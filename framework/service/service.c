@@ -33,6 +33,10 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
     const struct plugin_search here = {.base = service->config->plugin_base, .dirs = search->dirs};
 
     state_page_init(&service->state_page);
+    metrics_page_init(&service->metrics);
+    service->metrics_fd = -1;
+    if (service->role == SERVICE_OF_KEEPER && metrics_page_keep(&service->metrics) < 0)
+        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory");
     state_claims_init(&service->state_claims);
     service->plugin.fd = -1;
     service->name_claim.dirfd = service->name_claim.lock.fd = -1;
@@ -42,6 +46,8 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
         return -1;
     snprintf(service->name, sizeof service->name, "%s",
              service->config->name ? service->config->name : service->plugin.note.backend);
+    if (service->config->log_level != LOG_LEVEL_OF_PROCESS)
+        log_set_level(service->name, (enum rpd_log_level)service->config->log_level);
     return 0;
 }
 
@@ -51,7 +57,8 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
 static int refuse_runtime_file(const struct rpd_endpoint *endpoint, const char *runtime_dir,
                                struct error *error)
 {
-    static const char *const taken[] = {".json", ".lock", ".state", ".history", ".control"};
+    static const char *const taken[] = {".json",    ".lock",    ".state",
+                                        ".metrics", ".history", ".control"};
     const char *dot = strrchr(endpoint->name, '.');
 
     if (endpoint->kind != ENDPOINT_PATH || !dot || strcmp(endpoint->directory, runtime_dir) != 0)
@@ -239,6 +246,9 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
+    if (loaded == 0 &&
+        metrics_page_make(&service->metrics, service->name, service->plugin.backend.metrics) < 0)
+        return error_set(error, EXIT_SYSTEM, "code", service->name, "out of memory; free some");
     return loaded;
 }
 
@@ -317,6 +327,35 @@ int service_publish_state(struct rpd_service *service, int runtime_dirfd, const 
     return state_page_create(&service->state_page, runtime_dirfd, runtime_dir, &identity, error);
 }
 
+int service_publish_metrics(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                            const struct state_page_identity *common, struct error *error)
+{
+    struct whole_file old = {0};
+    int published, taken;
+
+    if (service->role == SERVICE_OF_KEEPER) {
+        if (service->metrics_fd < 0)
+            return 0; /* its runner has no memory for it */
+        taken = metrics_page_take_over(&service->metrics, service->name, service->metrics_fd, &old);
+        service_take_metrics(service, -1);
+        if (taken < 0)
+            return error_set(error, EXIT_SYSTEM, "publish", service->name,
+                             "cannot make the page of metrics: %s; free memory", strerror(errno));
+    }
+    metrics_page_show_kept(&service->metrics);
+    published = metrics_page_publish(&service->metrics, runtime_dirfd, runtime_dir, common->boot_id,
+                                     common->start_time, error);
+    whole_file_remove(&old);
+    return published;
+}
+
+void service_take_metrics(struct rpd_service *service, int take_fd)
+{
+    if (service->metrics_fd >= 0)
+        close(service->metrics_fd);
+    service->metrics_fd = take_fd;
+}
+
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                            const struct record_content *common, struct error *error)
 {
@@ -368,7 +407,7 @@ void service_warn_of_backlogs(const struct rpd_service *service)
 
 void service_clear_remains(const struct rpd_service *service, int runtime_dirfd)
 {
-    static const char *const suffixes[] = {"state", "json"};
+    static const char *const suffixes[] = {"state", "metrics", "json"};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         char name[NAME_MAX + 1];
@@ -384,16 +423,20 @@ void service_sweep(const struct rpd_service *service)
         listener_sweep(&service->attachments[i].listener);
     record_sweep(&service->record);
     state_page_sweep(&service->state_page);
+    metrics_page_sweep(&service->metrics);
 }
 
 void service_unpublish(struct rpd_service *service)
 {
     record_remove(&service->record);
+    metrics_page_remove(&service->metrics);
     state_page_remove(&service->state_page);
 }
 
 void service_finish(struct rpd_service *service)
 {
+    metrics_page_finish(&service->metrics);
+    service_take_metrics(service, -1);
     options_finish(&service->options);
     plugin_finish(&service->plugin);
     free(service->attachments);

@@ -21,8 +21,10 @@
 #include "endpoint/claim.h"
 #include "endpoint/listener.h"
 #include "guard/foreign.h"
+#include "guard/slow.h"
 #include "plugin/options.h"
 #include "plugin/plugin.h"
+#include "publish/metrics_page.h"
 #include "publish/record.h"
 #include "publish/state_page.h"
 #include "service/state_claims.h"
@@ -57,7 +59,7 @@ struct service_events {
     void (*stopped)(void *daemon, struct rpd_service *service, const struct error *error);
     /* In a runner: it is about to admit a client that the keeper has passed. */
     void (*admits)(void *daemon, struct rpd_service *service);
-    /* In a keeper: its page, or the listener of an attachment, has been replaced. */
+    /* In a keeper: a page of it, or the listener of an attachment, has been replaced. */
     void (*page_made)(void *daemon, struct rpd_service *service);
     void (*listener_made)(void *daemon, struct rpd_service *service,
                           const struct attachment *attachment);
@@ -96,6 +98,9 @@ struct rpd_service {
     enum config_seal seal; /* of its own bind: as it could be had */
     struct record record;
     struct state_page state_page;
+    struct metrics_page metrics;
+    int metrics_fd; /* in a keeper: what its runner has made of it, until that is published; -1 */
+    bool is_timed;  /* how long its start took is in its history */
     /* From serve on: */
     struct event_base *base;
     struct event *look;            /* checks whether the drain, then the stop, is complete */
@@ -180,6 +185,12 @@ void service_prepare_bind(struct rpd_service *service);
 int service_bind_own(struct rpd_service *service, struct surroundings *surroundings,
                      int runtime_dirfd, struct error *error);
 int service_publish_paths(struct rpd_service *service, struct error *error);
+int service_publish_metrics(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
+                            const struct state_page_identity *common, struct error *error);
+
+/* [start][loop] In a keeper: the page of metrics that its runner has laid out, for the next
+ * service_publish_metrics(). */
+void service_take_metrics(struct rpd_service *service, int take_fd);
 int service_publish_state(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
                           const struct state_page_identity *common, struct error *error);
 int service_publish_record(struct rpd_service *service, int runtime_dirfd, const char *runtime_dir,
@@ -237,7 +248,13 @@ void service_wake(struct rpd_service *service, uint64_t now_us);
 /* When service_is_idle() becomes true if no client comes; UINT64_MAX: never. */
 uint64_t service_idle_due_us(const struct rpd_service *service);
 
-/* Writes the counters to the state page. */
+/* One of its callbacks was slow: reports that in the log, the metrics and the state page. */
+void service_note_slow(struct rpd_service *service, const struct slow_callback *slow);
+
+/* Writes to its history how long its start took. */
+void service_note_times(const struct rpd_service *service);
+
+/* Writes the counters to the state page and to the page of metrics. */
 void service_show(struct rpd_service *service);
 
 /* "42 %, about 12 s left" */
@@ -261,8 +278,9 @@ void service_cut_off(struct rpd_service *service);
  * unknown. */
 void service_heal(struct rpd_service *service, const char *file_name);
 
-/* Keeps the content of its state page, and recreates the page if its file was damaged. */
-void service_keep_page(struct rpd_service *service);
+/* Keeps the content of its state page, and recreates that page, and the page of metrics, if its
+ * file was damaged. */
+void service_keep_pages(struct rpd_service *service);
 
 /* Protects its files from cleaners of unused files. */
 void service_touch(const struct rpd_service *service);

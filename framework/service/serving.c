@@ -10,10 +10,12 @@
 #include "base/clock.h"
 #include "base/fork_guard.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/loop_only.h"
 #include "guard/outcome.h"
 #include "guard/rest.h"
 #include "library/libevent.h"
+#include "publish/callback.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +27,10 @@ static void look_later(struct rpd_service *service)
     event_active(service->look, 0, 0);
 }
 
-static void enter(const struct rpd_service *service, foreign_code callback)
+static struct callback enter(const struct rpd_service *service, enum metric_callback kind,
+                             foreign_code code)
 {
-    foreign_enter(service_owner(service), callback);
+    return callback_enter(service->metrics.metrics, kind, service_owner(service), code);
 }
 
 /* To observers. */
@@ -58,15 +61,17 @@ static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t
 {
     struct attachment *attachment = arg;
     struct rpd_service *service = attachment->service;
+    struct callback call;
 
+    PROBE2(admitted, service->name, take_fd);
     if (!attachment->accept) {
         conn_open(&service->conns, take_fd);
         return;
     }
     places_give(&service->places, take_fd);
-    enter(service, (foreign_code)attachment->accept);
+    call = enter(service, METRIC_ACCEPT, (foreign_code)attachment->accept);
     attachment->accept(service, take_fd, peer, peer_length, attachment->accept_arg);
-    foreign_leave();
+    callback_leave(&call);
 }
 
 /* [loop] Accepted. Held clients are let in at READY; the hold of a service that
@@ -76,11 +81,14 @@ static void on_client(void *arg, int take_fd, const struct sockaddr *peer, sockl
     struct attachment *attachment = arg;
     struct rpd_service *service = attachment->service;
 
+    PROBE2(accepted, service->name, take_fd);
     if (service->phase == RPD_PHASE_WARMING && service->warmup == RPD_WARMUP_REFUSE) {
         service->refused++;
         conn_refuse(&service->conns, take_fd);
         return;
     }
+    if (!service->hold.open)
+        PROBE2(held, service->name, take_fd);
     hold_add(&service->hold, take_fd, peer, peer_length, attachment);
 }
 
@@ -126,8 +134,10 @@ void rpd_client_gone(struct rpd_service *service, int fd)
 {
     if (loop_only_refuses())
         return;
-    if (places_take_back(&service->places, fd))
-        look_later(service);
+    if (!places_take_back(&service->places, fd))
+        return;
+    rpd_metric_add(service->metrics.metrics[METRIC_CLIENTS_CLOSED], 1);
+    look_later(service);
 }
 
 int rpd_serve_fail(struct rpd_service *service, const char *format, ...)
@@ -330,10 +340,13 @@ static void on_ready(struct rpd_service *service)
     enter_phase(service, RPD_PHASE_READY);
     service->busy_us = clock_us(); /* until now it was */
     if (backend->on_ready) {
-        enter(service, (foreign_code)backend->on_ready);
+        const struct callback call = enter(service, METRIC_ON_READY,
+                                           (foreign_code)backend->on_ready);
+
         backend->on_ready(service, service->conns.state);
-        foreign_leave();
+        callback_leave(&call);
     }
+    PROBE2(ready, service->name, clock_us() - service->warming_since_us);
     log_line(RPD_LOG_INFO, service->name, "ready%s (%.3f s)",
              service->loading.degraded ? ", degraded: not all of its state could be loaded" : "",
              (double)(clock_us() - service->warming_since_us) / 1e6);
@@ -366,12 +379,13 @@ static void on_load_failed(struct rpd_service *service, const char *why)
 static void on_part(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
+    struct callback call;
 
     if (!backend->on_part)
         return;
-    enter(service, (foreign_code)backend->on_part);
+    call = enter(service, METRIC_ON_PART, (foreign_code)backend->on_part);
     backend->on_part(service, name, outcome);
-    foreign_leave();
+    callback_leave(&call);
 }
 
 /* ---- the end, step by step --------------------------------------------------------- */
@@ -389,9 +403,10 @@ static void stop_backend(struct rpd_service *service)
     service->load_is_cancelled = false; /* once */
     timers_close(&service->timers);
     if (service->backend_serves && backend->stop) {
-        enter(service, (foreign_code)backend->stop);
+        const struct callback call = enter(service, METRIC_STOP, (foreign_code)backend->stop);
+
         backend->stop(service, service->conns.state);
-        foreign_leave();
+        callback_leave(&call);
     }
     service->conns.state = NULL;
     loading_unload(&service->loading);
@@ -453,9 +468,11 @@ void service_drain(struct rpd_service *service)
     service->conns.has_no_future = service->loading.over;
     conn_group_drain(&service->conns);
     if (service->backend_serves && backend->on_drain) {
-        enter(service, (foreign_code)backend->on_drain);
+        const struct callback call = enter(service, METRIC_ON_DRAIN,
+                                           (foreign_code)backend->on_drain);
+
         backend->on_drain(service, service->conns.state);
-        foreign_leave();
+        callback_leave(&call);
     }
     look_later(service);
 }
@@ -499,6 +516,7 @@ static int attach_all(struct rpd_service *service, struct error *error)
     service->backend_serves = true;
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct attachment *attachment = &service->attachments[i];
+        struct callback call;
         int served;
 
         service->error = error;
@@ -506,10 +524,10 @@ static int attach_all(struct rpd_service *service, struct error *error)
                   "the backend's serve() failed on %s without a reason; it should call "
                   "rpd_serve_fail()",
                   attachment->listener.text);
-        enter(service, (foreign_code)backend->serve);
+        call = enter(service, METRIC_SERVE, (foreign_code)backend->serve);
         served = backend->serve ? backend->serve(service, &attachment->listener)
                                 : rpd_serve_connections(service, &attachment->listener);
-        foreign_leave();
+        callback_leave(&call);
         service->error = NULL;
         if (served < 0)
             return -1;
@@ -540,6 +558,8 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->conns.backend = service->loading.backend = &service->plugin.backend;
     service->conns.owner = service->loading.owner = service_owner(service);
     service->conns.emptied = look_later;
+    service->conns.metrics = service->loading.metrics = service->metrics.metrics;
+    service->loading.metrics_page = &service->metrics;
     service->conns.limits = &service->config->limits;
     service->conns.places = &service->places;
     places_init(&service->places, service->place_pool, loop->base, &service->config->limits,
@@ -553,11 +573,16 @@ static int prepare(struct rpd_service *service, struct conn_loop *loop, struct p
     service->loading.on_failure = service->config->on_load_failure;
     service->loading.no_progress_s = service->config->no_progress_s;
     service->loading.page = service->state_page.map;
-    service->jobs = (struct jobs){
-        .pool = pool, .service = service, .owner = service_owner(service), .emptied = look_later};
+    service->jobs = (struct jobs){.pool = pool,
+                                  .service = service,
+                                  .owner = service_owner(service),
+                                  .metrics = service->metrics.metrics,
+                                  .emptied = look_later};
     service->conns.jobs = &service->jobs;
-    service->timers = (struct timers){
-        .base = loop->base, .service = service, .owner = service_owner(service)};
+    service->timers = (struct timers){.base = loop->base,
+                                      .service = service,
+                                      .owner = service_owner(service),
+                                      .metrics = service->metrics.metrics};
     service->look = event_new(loop->base, -1, 0, look, service);
     return service->look && hold_init(&service->hold, loop->base, &service->places, admit) == 0 &&
                    loading_init(&service->loading, loop->base) == 0

@@ -3,9 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/foreign.h"
 #include "guard/rest.h"
 #include "guard/stack.h"
+#include "publish/callback.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -26,14 +28,30 @@ _Static_assert(offsetof(struct rpd_job, job) == 0, "the one is found by a pointe
 static void run(struct job *pool_job)
 {
     struct rpd_job *job = (struct rpd_job *)pool_job;
+    uint64_t *const *metrics = job->jobs->metrics;
+    const uint64_t began_us = clock_us();
 
-    atomic_store_explicit(&job->began_us, clock_us(), memory_order_relaxed);
+    atomic_store_explicit(&job->began_us, began_us, memory_order_relaxed);
+    rpd_metric_observe(metrics[METRIC_JOB_WAIT], began_us - job->submitted_us);
+    PROBE3(job, job->jobs->owner.service, job->run_code, began_us - job->submitted_us);
     foreign_enter(job->jobs->owner, job->run_code);
     job->run(job, job->arg);
     foreign_leave();
+    rpd_metric_observe(metrics[METRIC_JOB_RUN], clock_us() - began_us);
+    PROBE3(job_done, job->jobs->owner.service, job->run_code, clock_us() - began_us);
 }
 
 static void leave_queue(struct rpd_queue *queue);
+
+/* The backend's; other owners call what is of the backend themselves. */
+static void call_done(struct jobs *jobs, const struct rpd_job *job, bool cancelled)
+{
+    const struct callback call = callback_enter(jobs->metrics, METRIC_DONE, jobs->owner,
+                                                (foreign_code)job->done);
+
+    job->done(jobs->service, job->arg, cancelled);
+    callback_leave(&call);
+}
 
 static void done(struct job *pool_job, bool cancelled)
 {
@@ -43,11 +61,12 @@ static void done(struct job *pool_job, bool cancelled)
     struct rpd_queue *queue = is_freed ? (struct rpd_queue *)job->job.queue : NULL;
 
     LIST_REMOVE(job, link);
-    foreign_enter(jobs->owner, job->done_code);
-    job->done(jobs->service, job->arg, cancelled); /* it may start an embedded one again */
-    foreign_leave();
-    if (is_freed)
+    if (is_freed) {
+        call_done(jobs, job, cancelled);
         free(job);
+    } else {
+        job->done(jobs->service, job->arg, cancelled); /* it may start it again */
+    }
     if (queue)
         leave_queue(queue);
     if (--jobs->count == 0)
@@ -63,6 +82,7 @@ int jobs_start(struct jobs *jobs, struct rpd_job *job, struct job_queue *queue, 
     job->job.done = done;
     job->job.queue = queue;
     job->jobs = jobs;
+    job->submitted_us = clock_us();
     job->is_named = false;
     atomic_store_explicit(&job->began_us, 0, memory_order_relaxed);
     if (pool_submit(jobs->pool, &job->job, kind) < 0) {
@@ -71,6 +91,7 @@ int jobs_start(struct jobs *jobs, struct rpd_job *job, struct job_queue *queue, 
     }
     LIST_INSERT_HEAD(&jobs->list, job, link);
     jobs->count++;
+    rpd_metric_add(jobs->metrics[METRIC_JOBS_SUBMITTED], 1);
     return 0;
 }
 
@@ -87,7 +108,6 @@ int jobs_submit(struct jobs *jobs, struct rpd_queue *queue, rpd_job_run_fn run_f
     job->done = done_fn;
     job->arg = arg;
     job->run_code = (foreign_code)run_fn;
-    job->done_code = (foreign_code)done_fn;
     job->is_freed = true;
     if (jobs_start(jobs, job, queue ? &queue->queue : NULL, JOB_REQUEST) == 0) {
         if (queue)
@@ -171,11 +191,14 @@ static void call_post(struct job *pool_job, bool cancelled)
 {
     struct post *post = (struct post *)pool_job;
     struct jobs *jobs = post->jobs;
+    struct callback call;
 
     (void)cancelled;
-    foreign_enter(jobs->owner, (foreign_code)post->fn);
+    jobs->is_in_post = true;
+    call = callback_enter(jobs->metrics, METRIC_POST, jobs->owner, (foreign_code)post->fn);
     post->fn(jobs->service, post->arg);
-    foreign_leave();
+    callback_leave(&call);
+    jobs->is_in_post = false;
     free(post);
     end_post(jobs);
 }

@@ -13,8 +13,9 @@
 struct jobs {
     struct pool *pool;
     struct rpd_service *service;
+    uint64_t *const *metrics;
     struct foreign_owner owner;
-    bool closed;
+    bool closed, is_in_post; /* a posted function is being called */
     size_t count;
     size_t refused; /* the queue was full, or there was no memory */
     uint64_t looked_us;
@@ -32,9 +33,9 @@ struct rpd_job {
     rpd_job_run_fn run;
     rpd_job_done_fn done;
     void *arg;
-    /* The plugin's code that runs in it, for the crash line; NULL: there is none. */
-    foreign_code run_code, done_code;
-    bool is_freed;             /* after its done */
+    foreign_code run_code; /* the plugin's code that runs in it, for the crash line; NULL: none */
+    bool is_freed;         /* after its done, which is the backend's */
+    uint64_t submitted_us;
     _Atomic uint64_t began_us; /* 0: it has not */
     bool is_named;
     LIST_ENTRY(rpd_job) link;
@@ -44,7 +45,7 @@ struct rpd_job {
 int jobs_submit(struct jobs *jobs, struct rpd_queue *queue, rpd_job_run_fn run,
                 rpd_job_done_fn done, void *arg);
 
-/* [loop] Likewise, for a job that its owner has filled in, from run to done_code; the other fields
+/* [loop] Likewise, for a job that its owner has filled in, from run to run_code; the other fields
  * are 0 or as the last use left them. queue: NULL for none. A JOB_STEP is never refused, however
  * many jobs wait. */
 int jobs_start(struct jobs *jobs, struct rpd_job *job, struct job_queue *queue, enum job_kind kind);

@@ -6,9 +6,12 @@
 #include "work/loading.h"
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "guard/foreign.h"
 #include "library/libevent.h"
+#include "publish/callback.h"
 #include "work/loading_run.h"
 
 #include <stddef.h>
@@ -78,9 +81,12 @@ static void run_load(struct job *job)
     struct rpd_load *run = (struct rpd_load *)job;
 
     set_state(run, RPD_PART_LOADING);
+    run->began_us = clock_us();
     foreign_enter(run->loading->owner, (foreign_code)run->load);
     run->result = run->load(run);
     foreign_leave();
+    rpd_metric_set(run->took, (int64_t)(clock_us() - run->began_us));
+    PROBE3(part, run->loading->owner.service, run->part->name, clock_us() - run->began_us);
 }
 
 static void run_done(struct job *job, bool cancelled);
@@ -122,6 +128,9 @@ static void show(struct rpd_load *run)
     if (!loading->unfinished)
         loading->unfinished = run;
     loading->run_count++;
+    run->took = metrics_page_add(loading->metrics_page, METRICS_LOAD_PART, "us",
+                                 "How long a part of the load took, when it was last tried", "part",
+                                 run->part->name);
     __atomic_store_n(&page->part_count, (uint32_t)loading->run_count, __ATOMIC_RELEASE);
     evtimer_assign(&run->retry, loading->base, on_retry, run);
 }
@@ -179,8 +188,8 @@ static void log_end(const struct rpd_load *run)
     char unit[16];
 
     load_progress_unit(run->part, unit);
-    log_line(RPD_LOG_DEBUG, run->loading->owner.service, "%s ended at %llu of %llu %s",
-             run->part->name,
+    log_part(RPD_LOG_DEBUG, run->loading->owner.service, run->part->name,
+             "%s ended at %llu of %llu %s", run->part->name,
              (unsigned long long)__atomic_load_n(&run->part->done, __ATOMIC_RELAXED),
              (unsigned long long)__atomic_load_n(&run->part->total, __ATOMIC_RELAXED), unit);
 }
@@ -195,6 +204,7 @@ static void tell_part(const struct rpd_load *run, enum rpd_part_outcome outcome)
 static void take_result(struct rpd_load *run)
 {
     struct loading *loading = run->loading;
+    struct callback call;
 
     set_state(run, RPD_PART_LOADED);
     if (run->is_root) {
@@ -203,10 +213,12 @@ static void take_result(struct rpd_load *run)
         start_parts(run);
         return;
     }
-    foreign_enter(loading->owner, (foreign_code)run->attach);
-    if (run->attach)
+    if (run->attach) {
+        call = callback_enter(loading->metrics, METRIC_ATTACH, loading->owner,
+                              (foreign_code)run->attach);
         run->attach(loading->state, run->result);
-    foreign_leave();
+        callback_leave(&call);
+    }
     tell_part(run, RPD_PART_IS_ATTACHED);
 }
 
@@ -227,9 +239,10 @@ static void retry_later(struct rpd_load *run, const char *why)
     struct timeval pause;
 
     run->retry_s = backoff_s(run->retry_s);
+    rpd_metric_add(loading->metrics[METRIC_LOAD_RETRIES], 1);
     set_state(run, RPD_PART_PAUSED);
-    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; trying again in %u s", why,
-             run->retry_s);
+    log_part(RPD_LOG_WARNING, loading->owner.service, run->part->name,
+             "load failed: %s; trying again in %u s", why, run->retry_s);
     pause = (struct timeval){.tv_sec = run->retry_s};
     event_add(&run->retry, &pause);
     tell_part(run, RPD_PART_IS_TRIED_AGAIN);
@@ -241,7 +254,8 @@ static void give_up(struct rpd_load *run, const char *why)
 
     set_state(run, RPD_PART_FAILED);
     loading->degraded = true;
-    log_line(RPD_LOG_WARNING, loading->owner.service, "load failed: %s; going on without it", why);
+    log_part(RPD_LOG_WARNING, loading->owner.service, run->part->name,
+             "load failed: %s; going on without it", why);
     tell_part(run, RPD_PART_IS_MISSING);
 }
 
@@ -422,6 +436,16 @@ void loading_unload(struct loading *loading)
     loading->state = NULL;
     dispose_on_worker(loading, loading->backend->unload, state);
     look_later(loading);
+}
+
+bool loading_attaches(const struct loading *loading, loading_code code)
+{
+    const struct rpd_load *run;
+
+    TAILQ_FOREACH(run, &loading->runs, link)
+        if ((loading_code)run->attach == code)
+            return true;
+    return false;
 }
 
 void loading_finish(struct loading *loading)

@@ -18,6 +18,7 @@
 
 #include "config/config.h"
 #include "guard/foreign.h"
+#include "publish/metrics_page.h"
 #include "work/pool.h"
 
 #include <rpd/backend.h>
@@ -50,6 +51,8 @@ struct loading {
     enum config_load_failure on_failure;
     int no_progress_s;           /* 0: no limit */
     struct rpd_state_page *page; /* shows the runs */
+    struct metrics_page *metrics_page;
+    uint64_t *const *metrics;
 
     struct event_base *base;
     enum loading_phase phase;
@@ -91,6 +94,10 @@ void loading_cancel(struct loading *loading);
 
 /* [loop] After cancelled: frees the state on a worker; events->unloaded follows. */
 void loading_unload(struct loading *loading);
+
+/* [loop] Whether that is what attaches a part of it. */
+typedef void (*loading_code)(void);
+bool loading_attaches(const struct loading *loading, loading_code code);
 
 void loading_finish(struct loading *loading);
 

@@ -25,6 +25,8 @@ struct rpd_load {
     struct rpd_state_part *part; /* its place in the state page, or own_part */
     struct rpd_state_part own_part;
     struct load_meter meter;
+    uint64_t *took; /* the metric */
+    uint64_t began_us;
     uint64_t cpu_us;     /* its worker's, when last looked at */
     uint64_t stalled_us; /* since it was cancelled for want of progress */
     unsigned retry_s;

@@ -8,6 +8,7 @@
 #include "guard/foreign.h"
 #include "guard/rest.h"
 #include "library/libevent.h"
+#include "publish/callback.h"
 
 #include <stdlib.h>
 
@@ -37,10 +38,11 @@ void timers_cancel(struct rpd_timer_handle *timer)
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
     struct rpd_timer_handle *timer = arg;
-    const struct timers *timers = timer->timers;
+    struct timers *timers = timer->timers;
     const uint64_t now_us = clock_us();
     const rpd_timer_fn fn = timer->fn;
     void *fn_arg = timer->arg;
+    struct callback call;
 
     (void)fd;
     (void)what;
@@ -48,9 +50,11 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
         return;
     rest_end();
     timers_cancel(timer);
-    foreign_enter(timers->owner, (foreign_code)fn);
+    timers->is_in_call = true;
+    call = callback_enter(timers->metrics, METRIC_TIMER, timers->owner, (foreign_code)fn);
     fn(timers->service, fn_arg);
-    foreign_leave();
+    callback_leave(&call);
+    timers->is_in_call = false;
 }
 
 struct rpd_timer_handle *timers_start(struct timers *timers, unsigned milliseconds, rpd_timer_fn fn,

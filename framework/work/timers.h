@@ -7,6 +7,7 @@
 #include <rpd/job.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct event_base;
@@ -14,8 +15,9 @@ struct event_base;
 struct timers {
     struct event_base *base;
     struct rpd_service *service;
+    uint64_t *const *metrics;
     struct foreign_owner owner;
-    bool closed;
+    bool closed, is_in_call;
     LIST_HEAD(timer_list, rpd_timer_handle) list;
 };
 

@@ -62,6 +62,7 @@
 #include <rpd/frame.h>
 #include <rpd/job.h>
 #include <rpd/load.h>
+#include <rpd/metrics.h>
 #include <rpd/option.h>
 #include <rpd/service.h>
 #include <rpd/state.h>
@@ -152,6 +153,8 @@ struct rpd_backend {
     void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     /* services[].idle_exit_s, unless the user sets it; 0: never. */
     uint32_t idle_exit_s;
+    /* Its numbers: metrics.h. Closed by RPD_METRICS_END; lives as long as the plugin. */
+    const struct rpd_metric *metrics;
 };
 
 /* The second descriptor, for RPD_BACKEND_BIND(). */

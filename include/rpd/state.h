@@ -142,7 +142,11 @@ struct rpd_state_page {
     uint64_t runner_start_time;
     /* The share of clients_held, _left, _accepted and _refused that is in the keeper. */
     uint64_t keeper_held, keeper_left, keeper_accepted, keeper_refused;
-    uint64_t reserved[42];
+    uint64_t slow_callbacks; /* that took slow_ms or longer, so far; the last one: */
+    uint64_t slow_us;        /* how long it took */
+    int64_t slow_time_s;     /* of CLOCK_REALTIME */
+    char slow[136];          /* "on_data: " and where it was; may change while it is read */
+    uint64_t reserved[22];
     struct rpd_state_part parts[RPD_STATE_PARTS];
 };
 

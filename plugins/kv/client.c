@@ -316,6 +316,21 @@ static void mute(struct call *call)
     call->reply->is_muted = is_muted;
 }
 
+/* (Of one that takes several turns, the first is measured.) */
+static void run_and_count(struct call *call)
+{
+    struct kv *kv = call->kv;
+    const struct metrics *metrics = &kv->metrics;
+    const size_t at = call->command ? (size_t)(call->command - metrics->first) : 0;
+    const bool is_measured = kv->commands_done++ % METRICS_MEASURED == 0 && call->command;
+    const int64_t began_us = is_measured ? kv_clock_monotonic_us() : 0;
+
+    rpd_metric_add_alone(call->command ? metrics->commands[at] : metrics->values[KV_COMMANDS], 1);
+    command_run(call);
+    if (is_measured)
+        rpd_metric_observe(metrics->times[at], (uint64_t)(kv_clock_monotonic_us() - began_us));
+}
+
 /* Runs a request. Whether the next one may follow. */
 static bool run(struct call *call)
 {
@@ -323,9 +338,10 @@ static bool run(struct call *call)
     call->step_ends = 0;
     call->progress = (struct progress){0};
     mute(call);
-    command_run(call);
     if (call->kv)
-        call->kv->commands_done++;
+        run_and_count(call);
+    else
+        command_run(call);
     if (call->command)
         call->session->last_command = call->command->name;
     return call->end == CALL_DONE;

@@ -231,6 +231,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         save_tick(kv);
     }
     kv_unmap_discarded(kv);
+    metrics_show(kv);
     kv_note_step(kv, began_us);
     event_add(kv->timer, &next);
 }
@@ -280,8 +281,9 @@ static void on_stop(struct rpd_service *service, void *state)
 }
 
 RPD_BACKEND(kv, .summary = "A cache with Redis's protocol, which serves while it loads",
-            .version = "1", .options = options, .claim = owner_claim, .load = load_begin,
-            .unload = load_unload, .on_ready = on_ready, .on_connect = client_connect,
-            .on_data = client_data, .on_close = client_close, .on_drain = on_drain, .stop = on_stop,
-            .warmup = RPD_WARMUP_SERVE, .serves_without_state = true, .on_busy = on_busy,
+            .version = "1", .options = options, .metrics = kv_metrics, .claim = owner_claim,
+            .load = load_begin, .unload = load_unload, .on_ready = on_ready,
+            .on_connect = client_connect, .on_data = client_data, .on_close = client_close,
+            .on_drain = on_drain, .stop = on_stop, .warmup = RPD_WARMUP_SERVE,
+            .serves_without_state = true, .on_busy = on_busy,
             .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"), .option_details = details);

@@ -3,6 +3,7 @@
 #define KV_KV_H
 
 #include "command.h"
+#include "metrics.h"
 #include "owner.h"
 #include "resp.h"
 #include "store.h"
@@ -60,6 +61,7 @@ struct kv {
     struct rpd_service *service; /* NULL until the first callback on the loop */
     struct store store;
     struct command_index commands;
+    struct metrics metrics;
     TAILQ_HEAD(held_sessions, session) held;
     TAILQ_HEAD(all_sessions, session) all;
     struct watch_table *watch_table;

@@ -259,6 +259,7 @@ static struct kv *make_state(const struct rpd_load *load, struct sip_key seed)
     heap_init(&kv->copies);
     kv->started_us = kv->last_try_us = kv_clock_monotonic_us();
     kv->last_save_s = kv_clock_wall_ms() / 1000;
+    metrics_init(&kv->metrics, rpd_load_service(load));
     return kv;
 }
 

@@ -184,6 +184,18 @@ static void log_end(const struct save *save, const char *failure)
                 (double)save->longest_us / 1000);
 }
 
+static void note_end(const struct save *save, const char *failure)
+{
+    uint64_t *const *values = save->kv->metrics.values;
+
+    rpd_metric_add(values[save->is_called_off ? KV_CALLED_OFF
+                          : failure           ? KV_NOT_SAVED
+                                              : KV_SAVED],
+                   1);
+    rpd_metric_observe(values[KV_SAVE_TIME],
+                       (uint64_t)(kv_clock_monotonic_us() - save->began_us) / 1000);
+}
+
 static void end(struct save *save)
 {
     struct kv *kv = save->kv;
@@ -204,6 +216,7 @@ static void end(struct save *save)
         kv->last_save_s = kv_clock_wall_ms() / 1000;
         kv->saved_changes = save->changes;
     }
+    note_end(save, failure);
     answer_waiters(save, failure);
     for (unsigned i = 0; i < TABLE_PARTS; i++)
         segment_copies_free(&save->copies[i]);

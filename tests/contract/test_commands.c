@@ -21,6 +21,10 @@ static const struct left_out {
     {"RPDCTL=build/rpdctl", "documents/the_command_of_the_readme_runs runs it"},
     {"systemctl", "needs systemd as process 1: tests/systemd runs it"},
     {"build/tests/bench/", "measures for minutes: tests/run runs it"},
+    {"bpftrace -p PID", "traces as root: contract/test_probes looks for the probes"},
+    {"usdt:/usr/bin/rpd:rpd:", "traces as root: contract/test_probes looks for the probes"},
+    {"    @us = hist(", "traces as root: contract/test_probes looks for the probes"},
+    {"perf ", "traces as root: contract/test_probes looks for the probes"},
 };
 
 /* Blocks that need something before or behind them, or that run until they are stopped: how they

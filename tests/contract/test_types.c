@@ -133,9 +133,9 @@ static const struct breach {
 };
 enum { BREACHES = sizeof breaches / sizeof *breaches };
 
-static const char *const headers[] = {"backend.h", "base.h",   "body.h", "conn.h", "endpoint.h",
-                                      "job.h",     "client.h", "load.h", "main.h", "option.h",
-                                      "service.h", "state.h",  "frame.h"};
+static const char *const headers[] = {"backend.h", "base.h",    "body.h",  "conn.h", "endpoint.h",
+                                      "job.h",     "client.h",  "load.h",  "main.h", "metrics.h",
+                                      "option.h",  "service.h", "state.h", "frame.h"};
 enum { HEADERS = sizeof headers / sizeof *headers };
 
 /* ---- helpers ---- */

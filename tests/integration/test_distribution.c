@@ -361,8 +361,8 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
 
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
                      "--help\n--"
-                     "version\ncheck\nconnect\ndescribe\nensure\nforget\nhealth\nnew\nrestart\nstat"
-                     "us\nstop\nwait\n");
+                     "version\ncheck\nclients\nconnect\ndescribe\nensure\nforget\nhealth\nlog\n"
+                     "metrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),

@@ -123,7 +123,7 @@ static const char *history(const struct run *run, const char *service, pid_t pid
                      "%s", text);
         cr_assert_gt(time_ms, 1600000000000ULL);
         cr_assert_gt(start_time, 0);
-        if (found_pid == pid)
+        if (found_pid == pid && strncmp(text + at, "timed ", 6) != 0)
             result = textf("%s%.*s", result, (int)(size - (size_t)at), text + at);
         text += size;
     }

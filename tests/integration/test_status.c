@@ -143,11 +143,11 @@ Test(status, all_of_one)
 Test(status, keys_are_there_in_every_state)
 {
     static const char *const keys[] = {
-        "service",   "state",     "pid",         "start_time", "uptime_ms",
-        "build",     "old_build", "plugin",      "config",     "config_digest",
-        "control",   "endpoints", "unreachable", "last_end",   "runtime_dir",
-        "elsewhere", "phase",     "degraded",    "warmup",     "clients",
-        "load",      "loop",      "errors",      "last_error", "keeper"};
+        "service",     "state",         "pid",         "start_time",    "uptime_ms", "build",
+        "old_build",   "plugin",        "config",      "config_digest", "control",   "endpoints",
+        "unreachable", "last_end",      "runtime_dir", "elsewhere",     "phase",     "degraded",
+        "warmup",      "clients",       "load",        "loop",          "errors",    "last_error",
+        "keeper",      "slow_callbacks"};
     const char *run = make_run(temp_dir_make());
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
 

@@ -3,7 +3,7 @@
 
 #include "../integration/common.h"
 
-static struct history_entry entries[1000];
+static struct history_entry entries[2000];
 
 /* How many of `room` entries are read of a history with this text. */
 static int read_text(const char *text, size_t size, size_t room)
@@ -104,10 +104,10 @@ Test(history_view, the_end_of_a_long_file_is_enough)
     for (int i = 0; i < 30000; i++)
         fprintf(to, "%d 5 6 bound 0 -\n", 100000 + i);
     fclose(to);
-    const int count = read_text(text, size, 1000);
-    cr_expect_eq(count, 16384 / 21);
+    const int count = read_text(text, size, 2000);
+    cr_expect_eq(count, 32768 / 21);
     cr_expect_eq(entries[count - 1].time_ms, 129999u);
-    cr_expect_eq(entries[0].time_ms, 130000u - 16384 / 21);
+    cr_expect_eq(entries[0].time_ms, 130000u - 32768 / 21);
     free(text);
 }
 

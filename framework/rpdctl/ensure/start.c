@@ -103,8 +103,8 @@ static int write_command_line(const struct ensure_request *request, const char *
                               struct command_line *ret)
 {
     enum {
-        FIXED = 12
-    }; /* rpd -c FILE PLUGIN -n NAME --relative-to DIR --start-fd N NULL, and one */
+        FIXED = 14
+    }; /* rpd -c FILE PLUGIN -n NAME --relative-to DIR --start-fd N --log-file F NULL, and one */
     const struct config_request *given = &request->arguments->request;
     const size_t room = FIXED + 2 * (given->listen_count + given->option_count);
 
@@ -144,7 +144,7 @@ static void finish_command_line(struct command_line *line)
 int ensure_start(const struct ensure_request *request, struct lock *take_lock,
                  struct launch_result *ret, struct error *error)
 {
-    char program[PATH_MAX];
+    char program[PATH_MAX], log[PATH_MAX];
     struct command_line line = {0};
     struct launch launch = {.program = program,
                             .log_fd = -1,
@@ -157,10 +157,12 @@ int ensure_start(const struct ensure_request *request, struct lock *take_lock,
     if (!failed && write_command_line(request, program, &line) < 0)
         failed = error_set(error, EXIT_SYSTEM, "ensure", "rpd", "out of memory");
     if (!failed)
-        failed = (launch.log_fd = daemon_log_open(request->config->log_file, request->names[0],
+        failed = (launch.log_fd = daemon_log_open(request->config->log_file, request->names[0], log,
                                                   error)) < 0
                      ? -1
                      : 0;
+    if (!failed && *log)
+        add(&line, "--log-file", log);
     launch.arguments = line.arguments;
     if (!failed)
         failed = launch_daemon(&launch, request->deadline_us, ret, error);

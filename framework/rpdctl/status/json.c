@@ -84,6 +84,14 @@ static json_t *last_error(const struct rpd_state_page *page)
                      text(page->error));
 }
 
+static json_t *slow_callbacks(const struct rpd_state_page *page)
+{
+    return json_pack("{so so so so}", "count", number(page->slow_callbacks), "last_us",
+                     number_or_null(page->slow_callbacks > 0, page->slow_us), "time_s",
+                     number_or_null(page->slow_callbacks > 0, (uint64_t)page->slow_time_s), "text",
+                     text(*page->slow ? page->slow : NULL));
+}
+
 static json_t *last_end(const struct history_entry *end)
 {
     if (!end->ended)
@@ -119,13 +127,15 @@ static json_t *page_of(const struct status *status, const struct status_row *row
     const struct rpd_state_page *page = &row->instance.page;
 
     if (row->instance.verdict == STATE_DEAD || !row->instance.has_page)
-        return json_pack("{sn sn sn sn sn sn sn sn sn}", "phase", "degraded", "warmup", "clients",
-                         "load", "loop", "errors", "last_error", "keeper");
-    return json_pack("{ss sb ss so so so so so so}", "phase", word_of_phase(page->phase),
+        return json_pack("{sn sn sn sn sn sn sn sn sn sn}", "phase", "degraded", "warmup",
+                         "clients", "load", "loop", "errors", "last_error", "keeper",
+                         "slow_callbacks");
+    return json_pack("{ss sb ss so so so so so so so}", "phase", word_of_phase(page->phase),
                      "degraded", (page->flags & RPD_STATE_DEGRADED) != 0, "warmup",
                      word_of_warmup(page->warmup), "clients", clients(page), "load", load(page),
                      "loop", loop(status, &row->instance), "errors", number(page->errors),
-                     "last_error", last_error(page), "keeper", keeper(page));
+                     "last_error", last_error(page), "keeper", keeper(page), "slow_callbacks",
+                     slow_callbacks(page));
 }
 
 static json_t *service(const struct status *status, const struct status_row *row)

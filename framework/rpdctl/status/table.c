@@ -422,6 +422,10 @@ void status_print_detail(const struct status *status, const struct status_row *r
     if (is_live(instance)) {
         if (instance->page.errors > 0)
             fprintf(to, "errors:    %llu\n", (unsigned long long)instance->page.errors);
+        if (instance->page.slow_callbacks > 0)
+            fprintf(to, "slow callbacks: %llu; the last one %.3f s in %s\n",
+                    (unsigned long long)instance->page.slow_callbacks,
+                    (double)instance->page.slow_us / 1e6, instance->page.slow);
         print_note(status, row, to);
         return;
     }
