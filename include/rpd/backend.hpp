@@ -18,7 +18,7 @@
  * The object is the state. A class has those of these members that it needs:
  *
  *     static constexpr   summary, version, options, option_details, warmup, probe,
- *                        idle_exit_s, serves_without_state
+ *                        idle_exit_s, metrics, serves_without_state
  *     [start] static     int claim(rpd::service)
  *     [loop] static      int serve(rpd::service, rpd_listener *)
  *                        void on_busy(rpd::conn)
@@ -673,6 +673,7 @@ RPD_HAS_(options)
 RPD_HAS_(option_details)
 RPD_HAS_(warmup)
 RPD_HAS_(idle_exit_s)
+RPD_HAS_(metrics)
 RPD_HAS_(on_part)
 RPD_HAS_(probe)
 RPD_HAS_(serves_without_state)
@@ -862,6 +863,8 @@ template <class T> constexpr struct rpd_backend descriptor(const char *name)
         it.warmup = T::warmup;
     if constexpr (inside::has_idle_exit_s<T>::value)
         it.idle_exit_s = T::idle_exit_s;
+    if constexpr (inside::has_metrics<T>::value)
+        it.metrics = T::metrics;
     if constexpr (inside::has_on_part<T>::value)
         it.on_part = glue::on_part;
     if constexpr (inside::has_probe<T>::value)
