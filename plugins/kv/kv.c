@@ -232,6 +232,8 @@ static void on_ready(struct rpd_service *service, void *state)
     const struct timeval tick = {.tv_usec = TICK_US};
     struct kv *kv = state;
 
+    if (!kv) /* degraded: its load has failed, and each request gets -LOADING */
+        return;
     kv->service = service;
     load_finished(kv);
     kv->is_ready = true;
