@@ -24,6 +24,13 @@ install(TARGETS librpd-client EXPORT rpdTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS echo kv LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
+# (A package of its own: it needs a library that rpd does not.)
+if(TARGET dashboard)
+  install(TARGETS dashboard LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT dashboard)
+  install(FILES plugins/dashboard/README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dashboard COMPONENT dashboard)
+  install(FILES plugins/dashboard/dashboard.json DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dashboard/examples
+          COMPONENT dashboard)
+endif()
 install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h PATTERN *.hpp)
 
 # ---- for find_package(rpd) and pkg-config ------------------------------------------
