@@ -108,8 +108,10 @@ set(CPACK_DEBIAN_DASHBOARD_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_DASHBOARD_PACKAGE_DEPENDS "rpd (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_DASHBOARD_DESCRIPTION
 "A plugin for rpd that shows the services of its user in a browser: their state,
-how far they are loaded, clients, latencies, starts and errors. It serves their
-metrics to Prometheus, too. It reads what services publish, and changes nothing.")
+how far they are loaded, clients, latencies, starts and errors. It serves
+metrics to Prometheus, too. It reads what services publish, and changes
+nothing.")
+set(CPACK_DEBIAN_DASHBOARD_DEBUGINFO_PACKAGE ON)
 set(CPACK_DEBIAN_DASHBOARD_PACKAGE_SHLIBDEPS ${CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS})
 if(NOT DPKG_SHLIBDEPS_PROGRAM)
   string(APPEND CPACK_DEBIAN_DASHBOARD_PACKAGE_DEPENDS ", libmicrohttpd12, ${event_package}, ${jansson_package}")
