@@ -382,16 +382,20 @@ static void on_request_end(void *arg, struct MHD_Connection *connection, void **
 
 static struct local_end local_end_of(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } address = {.room = {0}};
     socklen_t size = sizeof address;
 
-    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0 || address.ss_family == AF_UNIX)
+    if (getsockname(fd, &address.any, &size) < 0 || address.any.sa_family == AF_UNIX)
         return (struct local_end){0};
-    return (struct local_end){
-        .is_tcp = true,
-        .port = ntohs(address.ss_family == AF_INET6
-                          ? ((const struct sockaddr_in6 *)(const void *)&address)->sin6_port
-                          : ((const struct sockaddr_in *)(const void *)&address)->sin_port)};
+    return (struct local_end){.is_tcp = true,
+                              .port = ntohs(address.any.sa_family == AF_INET6
+                                                ? address.v6.sin6_port
+                                                : address.v4.sin_port)};
 }
 
 static void client_begins(struct site *site, struct MHD_Connection *connection, void **slot)

@@ -377,7 +377,7 @@ static void put_hostile_metrics(const char *run)
                           : "callback=x\ncallback=y");
         snprintf(entry->meaning, sizeof entry->meaning, "%s", HOSTILE);
         entry->type = RPD_METRIC_COUNTER;
-        entry->at = (uint32_t)((const char *)&file.values[i] - (const char *)&file);
+        entry->at = (uint32_t)(sizeof file.page + sizeof file.entries + i * sizeof *file.values);
         file.values[i] = 7;
     }
     put_file(run, "evil.metrics", &file, sizeof file);
