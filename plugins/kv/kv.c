@@ -241,6 +241,8 @@ static void on_ready(struct rpd_service *service, void *state)
     const struct timeval tick = {.tv_usec = TICK_US};
     struct kv *kv = state;
 
+    if (!kv) /* degraded: the header of its snapshot is damaged, and requests get -MISCONF */
+        return;
     kv->service = service;
     load_finished(kv);
     kv->is_ready = true;

@@ -474,9 +474,9 @@ Test(layers, librpd_and_rpd_export_nothing_else)
 Test(layers, plugins_export_their_descriptors)
 {
     static const char *const plugins[] = {
-        "plugins/echo.so",           "samples/hello.so", "samples/index.so",
-        "samples/slow_start.so",     "samples/web.so",   "tests/plugins/own_bind.so",
-        "tests/plugins/misbehave.so"};
+        "plugins/echo.so",           "plugins/dashboard.so",      "samples/hello.so",
+        "samples/index.so",          "samples/slow_start.so",     "samples/web.so",
+        "tests/plugins/own_bind.so", "tests/plugins/misbehave.so"};
 
     for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++) {
         if (access(build_path(plugins[i]), F_OK) != 0)

@@ -312,6 +312,18 @@ Test(check, passes_web)
     assert_good(ARGS("rpdctl", "check", build_path("samples/web.so"), "--quick", "--json"));
 }
 
+/* Its bind refuses what is not on the loopback: a bind that fails may end with 78. */
+Test(check, passes_dashboard)
+{
+    if (access(build_path("plugins/dashboard.so"), F_OK) != 0)
+        cr_skip("libmicrohttpd is not installed");
+    const struct outcome outcome = RPDCTL("check", build_path("plugins/dashboard.so"), "--quick",
+                                          "--only", "bind.", "--only", "client.", "--only",
+                                          "end.drain");
+    assert_code(outcome, 0);
+    assert_has(outcome.out, "passed   bind.failure");
+}
+
 Test(check, passes_what_new_writes)
 {
     if (is_sanitized())

@@ -371,6 +371,24 @@ Test(warm, clients_that_came_first_are_served_when_the_load_succeeds_at_last)
     temp_dir_remove(dir);
 }
 
+Test(warm, a_damaged_header_may_be_lived_with)
+{
+    const char *dir = temp_dir_make();
+
+    file_write(textf("%s/snap", dir), "rubbish", 7);
+    struct process *rpd = scene_start(dir, ", \"on_load_failure\": \"degraded\"", "", false);
+    const int fd = scene_client(dir);
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "PING"), "+PONG");
+    assert_begins(scene_ask(fd, "GET a"), "-MISCONF ");
+    assert_begins(scene_ask(fd, "SET a 1"), "-MISCONF ");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0, "%s", process_stderr(rpd));
+    cr_assert_str_eq(file_read(textf("%s/snap", dir)), "rubbish");
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
 Test(warm, a_damaged_header_is_no_empty_start)
 {
     const char *dir = temp_dir_make();
