@@ -66,7 +66,7 @@ size_t service_visit_clients(const struct rpd_service *service, size_t most, cli
     struct place_view place = {.fd = -1};
     size_t count = 0;
 
-    by_fd.conns = calloc(by_fd.room ? by_fd.room : 1, sizeof *by_fd.conns);
+    by_fd.conns = calloc(by_fd.room ? by_fd.room : 1, sizeof(const struct rpd_conn *));
     if (!by_fd.conns)
         return 0;
     conn_group_visit(&service->conns, note_conn, &by_fd);

@@ -99,6 +99,7 @@ Test(cache_warm, eviction_begins_when_all_is_known)
     int fd;
 
     fill(dir);
+    usleep(200000); /* the order of uses is known to a tenth of a second */
     rpd = scene_start_gated(dir, ", \"max_size\": 1048576, \"memory\": 0");
     fd = scene_connect(scene_http(dir));
     scene_open_gate(dir, 200);

@@ -1,5 +1,5 @@
 /* The dashboard from outside: each route, what it refuses, and what it shows of services that come
- * and go, stand still, or have written what nobody should. */
+ * and go, stand still, or have written what no service should. */
 #include "http.h"
 #include "rpdctl_run.h"
 

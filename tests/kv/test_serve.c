@@ -44,7 +44,7 @@ Test(serve, a_password_may_be_in_a_file_of_its_own)
     temp_dir_remove(dir);
 }
 
-/* As people write them; and mistakes are found before anybody is served. */
+/* As people write them; and mistakes are found before any client is served. */
 Test(serve, options_have_units)
 {
     static const char *const mistakes[][2] = {

@@ -3,6 +3,7 @@
  * bytes are real: preadv2() with RWF_NOWAIT finds the pages in this cache, pread() and
  * posix_fadvise() on a worker put pages there, and a sendfile() that misses a page waits, and is
  * counted if the loop called it. */
+#undef _FORTIFY_SOURCE /* its pread() is inline */
 #include "cold_files.h"
 
 #include <dlfcn.h>
