@@ -188,7 +188,7 @@ void conn_end_call(struct rpd_conn *conn, bool corks)
         conn_keep_leftover(conn);
 }
 
-/* (A call less in each request.) */
+/* This saves a call in each request. */
 static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
                                                        conn_callback callback)
 {

@@ -414,7 +414,7 @@ static bool is_due(const struct daemon *daemon, const struct step *step)
     return step->is_in_test || !is_test(daemon);
 }
 
-/* (A step that was taken before there was a page is shown with the next one.) */
+/* A step that was taken before the page existed is shown with the next one. */
 static void note_time(struct daemon *daemon, const struct step *step, uint64_t took_us)
 {
     PROBE2(step, step->name, took_us);

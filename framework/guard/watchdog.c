@@ -132,7 +132,7 @@ static void end_if_asked(void)
     _exit(code);
 }
 
-/* (While the loop rests no callback runs.) */
+/* While the loop rests, no callback runs. */
 static int look_at_loop_ms(uint64_t waited_us)
 {
     const int stall_ms = stall_look_ms(waited_us);

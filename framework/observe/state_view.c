@@ -312,7 +312,7 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
     if (!is_here)
         return STATE_ELSEWHERE;
     process = process_of(page);
-    /* (Of a keeper that was killed the runner, which is being killed, holds the lock.) */
+    /* After a keeper was killed, its runner, which is being killed, still holds the lock. */
     if (process == PROCESS_GONE)
         return page->generation != 0 && state_view_is_locked(runtime_dirfd, service)
                    ? STATE_DRAINING

@@ -82,8 +82,7 @@ size_t service_visit_clients(const struct rpd_service *service, size_t most, cli
     return count;
 }
 
-/* (A connection that is aborted is closed at once; of the others the end is seen as the client's.)
- */
+/* A connection is aborted, and so closed at once; the other clients look as if they had left. */
 bool service_end_client(struct rpd_service *service, uint64_t id)
 {
     struct place_view place = {.fd = -1};

@@ -492,7 +492,7 @@ struct site *site_start(struct rpd_service *service)
     return NULL;
 }
 
-/* (An end that reads no more is, to the library, a client that has said all.) */
+/* To the library, an end that reads no more is a client that has sent everything. */
 void site_drain(struct site *site)
 {
     site->drains = true;

@@ -359,10 +359,11 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
 {
     const char *dir = directory_to_complete_in();
 
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
-                     "--help\n--"
-                     "version\ncheck\nclients\nconnect\ndescribe\nensure\nforget\nhealth\nlog\n"
-                     "metrics\nnew\nreload\nrestart\nstatus\nstop\ntimeline\nwait\n");
+    cr_assert_str_eq(
+        completed(dir, ARGS("rpdctl", "")),
+        "--help\n--"
+        "version\ncheck\nclients\nconnect\ndescribe\ndoctor\nensure\nforget\nhealth\nlog\n"
+        "metrics\nnew\nreload\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
