@@ -163,7 +163,7 @@ static void put(struct rpd_conn *conn, const struct http_request *request)
     struct session *session = session_of(conn);
     const struct object_key key = key_of(request);
     const bool is_too_large = request->body_size > session->store->max_object;
-    uint8_t sha256[OBJECT_SHA256_SIZE];
+    uint8_t sha256[OBJECT_SHA256_SIZE] = {0};
     const int cas = read_cas_name(request->path, sha256);
     struct store_put what = {.size = request->body_size,
                              .sha256 = cas > 0 ? sha256 : NULL,

@@ -68,30 +68,28 @@ struct scan_part {
 };
 
 struct store {
-    atomic_uint holders;
     struct rpd_service *service;
     const char *path;
-    int directory;
     uint64_t max_size, max_object; /* max_size 0: no limit */
-    bool is_read_only, allows_anonymous_reads, helper_may_stop;
     struct credentials credentials;
+    uint64_t *const *numbers; /* by enum number */
 
     struct index index;
     struct hot hot;
-    bool is_ready;
-    uint64_t reserved; /* bytes that puts under way may still write */
-    uint64_t leaving;  /* bytes of objects that are being evicted */
-    unsigned evictions;
+    uint64_t reserved;              /* bytes that puts under way may still write */
+    uint64_t leaving;               /* bytes of objects that are being evicted */
     struct eviction *held_eviction; /* that could not be submitted */
     TAILQ_HEAD(sessions, session) waiting;
-
     uint64_t tick_0_us; /* of the wall clock; set at the beginning, for workers too */
-    uint32_t tick;
     struct rpd_timer_handle *note_timer;
-    bool is_noting, is_stopping;
-    bool is_degraded;
-    uint64_t *const *numbers; /* by enum number */
     struct scan_part parts[STORE_PARTS];
+
+    atomic_uint holders;
+    int directory;
+    unsigned evictions; /* under way */
+    uint32_t tick;
+    bool is_read_only, allows_anonymous_reads, helper_may_stop;
+    bool is_ready, is_noting, is_stopping, is_degraded;
 };
 
 /* [start] NULL: no memory, or errno of the directory. */

@@ -22,30 +22,43 @@ struct eviction {
     size_t count;
     uint64_t bytes;
     struct object_id ids[BATCH];
+    uint64_t spared[BATCH]; /* bytes of disk; 0: it is gone */
 };
 
-/* [worker] Whether a put has replaced it since it was chosen: then it is not the one to go. */
-static bool is_newer(const struct eviction *eviction, const char *path)
+/* [worker] The bytes of disk of a file that was written since the objects were chosen: it may be
+ * another than the one that was to go. Otherwise 0. */
+static uint64_t newer_bytes(const struct eviction *eviction, const char *path)
 {
+    const struct timespec *chosen = &eviction->chosen;
     struct stat status;
 
-    return fstatat(eviction->store->directory, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           (status.st_mtim.tv_sec > eviction->chosen.tv_sec ||
-            (status.st_mtim.tv_sec == eviction->chosen.tv_sec &&
-             status.st_mtim.tv_nsec >= eviction->chosen.tv_nsec));
+    if (fstatat(eviction->store->directory, path, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        status.st_mtim.tv_sec < chosen->tv_sec ||
+        (status.st_mtim.tv_sec == chosen->tv_sec && status.st_mtim.tv_nsec < chosen->tv_nsec))
+        return 0;
+    return object_disk_bytes((uint64_t)status.st_size);
 }
 
 static void run_eviction(struct rpd_job *job, void *arg)
 {
-    const struct eviction *eviction = arg;
+    struct eviction *eviction = arg;
     char path[OBJECT_PATH_SIZE];
 
     (void)job;
     for (size_t i = 0; i < eviction->count; i++) {
         object_path(eviction->ids[i], path);
-        if (!is_newer(eviction, path))
+        eviction->spared[i] = newer_bytes(eviction, path);
+        if (eviction->spared[i] == 0)
             unlinkat(eviction->store->directory, path, 0);
     }
+}
+
+/* What was spared is on disk, so it is in the index: its put has added it, or it is added again. */
+static void add_spared(struct store *store, const struct eviction *eviction)
+{
+    for (size_t i = 0; i < eviction->count; i++)
+        if (eviction->spared[i] > 0 && !index_find(&store->index, eviction->ids[i]))
+            index_put(&store->index, eviction->ids[i], eviction->spared[i], store_tick(store));
 }
 
 static void evicted(struct rpd_service *service, void *arg, bool cancelled)
@@ -56,6 +69,7 @@ static void evicted(struct rpd_service *service, void *arg, bool cancelled)
     (void)service, (void)cancelled;
     store->leaving -= eviction->bytes;
     store->evictions--;
+    add_spared(store, eviction);
     free(eviction);
     store_make_room(store, 0);
     store_show(store);

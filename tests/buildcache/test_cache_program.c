@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -190,7 +191,7 @@ Test(cache_program, what_was_at_the_endpoint_makes_way)
     const int left = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int fd;
 
-    strcpy(address.sun_path, endpoint_of(dir));
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", endpoint_of(dir));
     cr_assert_eq(bind(left, (struct sockaddr *)&address, sizeof address), 0);
     close(left);
     cr_assert_eq(run_program(dir, url_of(dir), config), 0);

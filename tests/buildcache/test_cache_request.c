@@ -189,10 +189,10 @@ Test(http_request, its_size_is_bounded)
     cr_assert_eq(http_request_read((struct rpd_span){text, HTTP_HEAD_MAX}, &request), 431);
     memcpy(text + 505, " HTTP/1.1\r\n", 11);
     cr_assert_eq(http_request_read((struct rpd_span){text, 600}, &request), 414);
-    size = (size_t)sprintf(text, "GET /k HTTP/1.1\r\nHost: x\r\n");
+    size = (size_t)snprintf(text, HTTP_HEAD_MAX, "GET /k HTTP/1.1\r\nHost: x\r\n");
     for (int i = 0; i < HTTP_HEADERS_MAX; i++)
-        size += (size_t)sprintf(text + size, "a: b\r\n");
-    size += (size_t)sprintf(text + size, "\r\n");
+        size += (size_t)snprintf(text + size, HTTP_HEAD_MAX - size, "a: b\r\n");
+    size += (size_t)snprintf(text + size, HTTP_HEAD_MAX - size, "\r\n");
     cr_assert_eq(http_request_read((struct rpd_span){text, size}, &request), 431);
     free(text);
 }

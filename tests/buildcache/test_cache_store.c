@@ -176,20 +176,37 @@ static uint64_t disk_bytes(const char *dir)
     return bytes;
 }
 
+/* While the daemon is stopped, because objects come and go during the walk. */
+static uint64_t exact_disk_bytes(const char *dir, struct process *rpd)
+{
+    const char *stat_path = textf("/proc/%d/stat", (int)process_pid(rpd));
+    uint64_t bytes;
+
+    process_signal(rpd, SIGSTOP);
+    while (!strstr(file_read(stat_path), ") T"))
+        poll(NULL, 0, 1);
+    bytes = disk_bytes(dir);
+    process_signal(rpd, SIGCONT);
+    return bytes;
+}
+
 /* Objects and what is being written, looked at all the time while eight clients write. */
 Test(cache_store, its_size_holds_while_many_write)
 {
     enum { WRITERS = 8, OBJECTS = 100, CAP = 16 << 20 };
     const char *dir = temp_dir_make();
-    struct process *rpd = start(dir, textf(", \"max_size\": %d", CAP));
+    struct process *rpd;
     int running = WRITERS, status;
     uint64_t most = 0, last;
 
+    if (with_keeper())
+        cr_skip("the runner is another process");
+    rpd = start(dir, textf(", \"max_size\": %d", CAP));
     for (unsigned i = 0; i < WRITERS; i++)
         if (fork() == 0)
             write_many(dir, i, OBJECTS);
     while (running > 0) {
-        const uint64_t bytes = disk_bytes(dir);
+        const uint64_t bytes = exact_disk_bytes(dir, rpd);
         most = bytes > most ? bytes : most;
         while (running > 0 && waitpid(-1, &status, WNOHANG) > 0) {
             cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", status);
