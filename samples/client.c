@@ -1,5 +1,5 @@
 /* client: a command that needs a warm helper. It asks the service "index" (samples/index.c)
- * for names that begin like its arguments; where it does not run yet, the first call starts it.
+ * for names that begin like its arguments; if it is not running yet, the first call starts it.
  *
  *     cc -o client client.c $(pkg-config --cflags --libs rpd-client)
  *     cc -shared -fPIC -o index.so index.c $(pkg-config --cflags --libs rpd)

@@ -1,7 +1,7 @@
 """client.py: a command that needs a warm helper, in Python's standard library alone.
 
 It asks the service "index" (samples/index.c) for names that begin like its arguments;
-where it does not run yet, the first call starts it.
+if it is not running yet, the first call starts it.
 
     python3 client.py client.json ls gre
 

@@ -10,13 +10,13 @@
 enum {
     SMALLEST = 1024,
     PAGE = 4096,
-    MAPPED = 4 * 1024 * 1024, /* malloc() maps such blocks: see daemon/own_process.c */
+    MAPPED = 4 * 1024 * 1024, /* malloc() maps blocks of this size: see daemon/own_process.c */
     LITTLE_MAPPED = 256 * 1024
 };
 
-/* The bytes, at the beginning of a block of so much room. A block that is mapped for
- * itself grows where it is, and is not there twice meanwhile. A smaller one that grew
- * so would keep what lies below it in the heap. */
+/* Moves the bytes to the beginning of a block with this much room. A block that has a mapping of
+ * its own is resized in place, so its bytes never exist twice. Resizing a smaller block would pin
+ * the heap below it. */
 static char *move(struct buffer *buffer, size_t room)
 {
     char *block;
@@ -32,9 +32,9 @@ static char *move(struct buffer *buffer, size_t room)
     return block;
 }
 
-/* As move(). Blocks that grow page by page each have a size of their own: in the heap they would
- * leave gaps that fit none of the others, and what is free there stays where anything small lies
- * behind it. */
+/* Like move(), for buffers that grow page by page. Each has a size of its own: in the heap they
+ * would leave gaps that fit no other block, and the heap could not shrink below any small block
+ * behind them. */
 static char *move_pages(struct buffer *buffer, size_t room)
 {
     void *block;
@@ -60,7 +60,7 @@ static bool fits(const struct buffer *buffer, size_t bytes)
     return buffer->room - buffer->start - buffer->size >= bytes;
 }
 
-/* Moving down costs no more than was dropped since the last time. */
+/* Moving the bytes down costs no more than was dropped since the last move. */
 static bool fits_moved_down(const struct buffer *buffer, size_t wanted)
 {
     return wanted <= buffer->room && buffer->start >= buffer->size;

@@ -8,27 +8,28 @@
 struct buffer {
     char *block; /* NULL while empty: an idle connection has none */
     size_t start, size, room;
-    bool mapped; /* pages of its own, that are no part of the heap */
+    bool mapped; /* the block is a mapping, not part of the heap */
 };
 
-/* Where to put the next bytes: at least that many fit. NULL: no memory. */
+/* Returns where the next bytes go, with room for at least this many. NULL: out of memory. */
 char *buffer_reserve(struct buffer *buffer, size_t bytes);
 
-/* Likewise, with next to no room beyond them: for where memory is short. A block that is not small
- * becomes pages of its own: it grows without copying, and goes back to the kernel when it ends. */
+/* Like buffer_reserve(), with almost no spare room: for times when memory is short. A block that is
+ * not small becomes a mapping: it grows without copying, and returns to the kernel when it is
+ * freed. */
 char *buffer_reserve_little(struct buffer *buffer, size_t bytes);
 
-/* By how much buffer_reserve() would make it larger. */
+/* The number of bytes by which buffer_reserve() would enlarge the block. */
 size_t buffer_growth(const struct buffer *buffer, size_t bytes);
 
-/* That many have been put there. */
+/* The caller has written this many bytes there. */
 void buffer_added(struct buffer *buffer, size_t bytes);
 
 int buffer_append(struct buffer *buffer, const void *data, size_t size);
 const char *buffer_data(const struct buffer *buffer);
 size_t buffer_free_space(const struct buffer *buffer);
 
-/* Drops the first bytes; an empty buffer gives its memory back. */
+/* Drops the first bytes. An empty buffer frees its memory. */
 void buffer_drop(struct buffer *buffer, size_t bytes);
 void buffer_finish(struct buffer *buffer);
 

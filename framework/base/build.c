@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where the object that this is linked into begins; the linker knows. */
+/* The start of the object that this file is linked into; the linker defines it. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden")));
 
 enum { ID_BYTES = 4, NOTE_ALIGNMENT = 4 };
@@ -16,7 +16,7 @@ static size_t padded(size_t size)
     return (size + NOTE_ALIGNMENT - 1) / NOTE_ALIGNMENT * NOTE_ALIGNMENT;
 }
 
-/* The notes are those of our own, loaded object: they are trusted. */
+/* The notes belong to our own loaded object, so they are trusted. */
 static const unsigned char *id_in_notes(const unsigned char *at, size_t size)
 {
     while (size > sizeof(ElfW(Nhdr))) {

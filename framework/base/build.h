@@ -1,5 +1,5 @@
-/* Which rpd this is: its version, and the first digits of librpd's build id if
- * it was linked with one: "0.1.0 df4ed464". */
+/* Which rpd this is: its version and, if it was linked with a build id, the first digits of
+ * librpd's: "0.1.0 df4ed464". */
 #ifndef FRAMEWORK_BUILD_H
 #define FRAMEWORK_BUILD_H
 

@@ -1,4 +1,4 @@
-/* Time that only goes forward, and the wall clock for times that other processes read. */
+/* The monotonic clock, and the wall clock for times that other processes read. */
 #ifndef FRAMEWORK_CLOCK_H
 #define FRAMEWORK_CLOCK_H
 
@@ -14,7 +14,7 @@ static inline uint64_t clock_us(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-/* Of CLOCK_REALTIME. */
+/* The time of CLOCK_REALTIME. */
 static inline uint64_t clock_wall_ms(void)
 {
     struct timespec now;
@@ -23,8 +23,8 @@ static inline uint64_t clock_wall_ms(void)
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-/* For poll(): rounded up, so that the deadline has passed when it returns, unless it is more than
- * INT_MAX milliseconds ahead. UINT64_MAX is no deadline. */
+/* The time-out for poll(). It is rounded up: when poll() returns, the deadline has passed, unless
+ * it is more than INT_MAX milliseconds ahead. UINT64_MAX means no deadline. */
 static inline int clock_ms_until(uint64_t deadline_us)
 {
     const uint64_t now_us = clock_us();

@@ -71,7 +71,7 @@ size_t descriptors_count(void)
     for (const struct dirent *entry; (entry = readdir(directory));)
         count += entry->d_name[0] != '.';
     closedir(directory);
-    return count > 0 ? count - 1 : 0; /* but for the directory itself */
+    return count > 0 ? count - 1 : 0; /* without the directory itself */
 }
 
 void descriptors_free(struct descriptors *list)
@@ -93,7 +93,7 @@ bool descriptors_have(const struct descriptors *list, int fd)
     return find(list, fd) != NULL;
 }
 
-/* /proc lists them in ascending order: to close the one that was listed skips none. */
+/* /proc lists descriptors in ascending order, so closing the current one skips none. */
 static bool close_listed(unsigned first, unsigned last)
 {
     DIR *directory = opendir("/proc/self/fd");
@@ -122,7 +122,7 @@ void descriptors_close(unsigned first, unsigned last)
         close((int)fd);
 }
 
-/* The kernel has no call for it; the table grows for the highest number in use. */
+/* The kernel has no call for this. Its table grows to fit the highest number in use. */
 void descriptors_make_room(unsigned count)
 {
     struct rlimit limit;
@@ -137,7 +137,7 @@ void descriptors_make_room(unsigned count)
         close(highest);
 }
 
-/* Of one that is gone only the kind is known. */
+/* Only the kind of a closed descriptor is known. */
 static const char *kind_of(mode_t mode)
 {
     return S_ISSOCK(mode)   ? "a socket"

@@ -12,7 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* 0: the owner is root or we. */
+/* 0: root or our user is the owner. */
 static int check_owner(uid_t owner, const char *path, const char *step, struct error *error)
 {
     if (owner == 0 || owner_is_us(owner))
@@ -116,8 +116,8 @@ static int cannot_open(const char *path, struct error *error)
                      error_remedy(errno, "set RPD_RUNTIME_DIR"));
 }
 
-/* Sticky does not do here, nor our own group: a user that can make a file in it can make the lock,
- * the page and the record of a service that does not run. */
+/* Neither the sticky bit nor our own group is accepted here: a user that can create a file in the
+ * directory can create the lock, the page and the record of a service that is not running. */
 static int check_writable_by_owner_alone(const struct stat *status, const char *path,
                                          struct error *error)
 {
@@ -139,7 +139,8 @@ static int refuse_owner(const struct stat *status, const char *path, const char 
                      "the run-time directory belongs to user %u; %s", status->st_uid, advice);
 }
 
-/* From the directory up to "/": only root could have put it there, and given it away. */
+/* Whether root put the directory there and gave it to its owner: no other user can write to any
+ * directory above it. */
 static bool was_given_by_root(int dirfd)
 {
     struct stat below, above;
@@ -170,10 +171,11 @@ static int check_to_look(int fd, const char *path, struct error *error)
         return cannot_open(path, error);
     if (status.st_uid != 0 && !owner_is_us(status.st_uid) &&
         (owner_is_unmapped(status.st_uid) || (geteuid() != 0 && !was_given_by_root(fd))))
-        return refuse_owner(&status, path,
-                            "what it says is believed only from root, from you, or where root has "
-                            "made it for that user; use another directory",
-                            error);
+        return refuse_owner(
+            &status, path,
+            "it is trusted only if it belongs to root or to you, or if root has made "
+            "it for that user; use another directory",
+            error);
     return check_writable_by_owner_alone(&status, path, error);
 }
 
@@ -191,7 +193,8 @@ int directory_check_to_start(int fd, const char *path, struct error *error)
     return check_writable_by_owner_alone(&status, path, error);
 }
 
-/* Others' may be closed to us; and a link may lead elsewhere in a moment. */
+/* We may be denied access to another user's directory, and a symbolic link may lead elsewhere a
+ * moment later. */
 static int refuse_to_open(const char *path, struct error *error)
 {
     const int cause = errno;
@@ -207,7 +210,7 @@ static int refuse_to_open(const char *path, struct error *error)
     return cannot_open(path, error);
 }
 
-/* 0, 1: it is not there, -1. */
+/* Returns 0, 1 if the directory does not exist, or -1. */
 static int open_runtime(const char *path, int *ret_fd,
                         int (*check)(int fd, const char *path, struct error *error),
                         struct error *error)
@@ -246,7 +249,7 @@ int directory_find_at(const char *path, int *ret_fd, struct error *error)
     return open_runtime(path, ret_fd, directory_check_to_start, error);
 }
 
-/* Whether another could be made is not asked where a sandbox lets none be made. */
+/* A sandbox may deny mkdir() although the directory already exists. */
 static bool is_there(const char *path)
 {
     const int cause = errno;
@@ -262,7 +265,7 @@ int directory_open_at(const char *path, struct error *error)
 
     const int made = mkdir(path, 0700);
 
-    /* The mode is ours, and not what the umask of the first process has left of it. */
+    /* The directory gets exactly this mode, whatever the umask of the process that creates it. */
     if (made == 0 && chmod(path, 0700) < 0)
         return cannot_open(path, error);
     if (made < 0 && errno != EEXIST && !is_there(path))

@@ -1,16 +1,16 @@
-/* Errors: one line that a person can act on, and the exit code that it ends in.
+/* Errors: one line that a person can act on, and the exit code that it leads to.
  *
- * The convention of this directory: a function returns 0, or a negative number
- * after it has filled the error; a caller that gets the negative number forwards it
- * and adds nothing. Only the top (daemon.c, rpd_main.c) prints, by outcome_report(). A positive
- * result is that function's own documented outcome, which its caller must handle. */
+ * The convention of framework/: a function returns 0, or fills the error and returns a negative
+ * number. Its caller forwards the negative number and adds nothing. Only the top (daemon.c,
+ * rpd_main.c) prints, by outcome_report(). A positive result is that function's own documented
+ * outcome, which its caller must handle. */
 #ifndef FRAMEWORK_ERROR_H
 #define FRAMEWORK_ERROR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* One exit code a reason, after sysexits.h. */
+/* One exit code for each reason, after sysexits.h. */
 enum exit_code {
     EXIT_STOPPED = 0,
     EXIT_COMMAND_LINE = 64,
@@ -30,25 +30,25 @@ enum { ERROR_TEXT_MAX = 1024 };
 
 struct error {
     enum exit_code code;
-    char text[ERROR_TEXT_MAX]; /* "step: object: cause; what to do", without newline */
+    char text[ERROR_TEXT_MAX]; /* "step: object: cause; what to do", without a newline */
 };
 
-/* Fills the error with "step: object: <formatted>". Returns -1. Control bytes
- * in the result become '?', so that it stays one line. */
+/* Fills the error with "step: object: <formatted>". Returns -1. Control bytes in the result become
+ * '?', so that it stays on one line. */
 int error_set(struct error *error, enum exit_code code, const char *step, const char *object,
               const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Without memory or descriptors nothing is wrong with what was being looked at:
- * such an errno ends in 71. */
+/* Whether this errno says that memory or descriptors ran out. Then nothing is wrong with the object
+ * at hand, and the exit code is 71. */
 bool error_is_shortage(int error_number);
 
-/* The errno of the shortage that a message of the loader's (dlerror) ends with; else 0. */
+/* The errno of the shortage that a message of dlerror() ends with, or 0. */
 int error_shortage_in(const char *message);
 
-/* What to do about that errno: about the shortage, if it is one, else otherwise. */
+/* What to do about this errno: advice on the shortage if it is one, the caller's otherwise. */
 const char *error_remedy(int error_number, const char *otherwise);
 
-/* The same, of a file that cannot be made in a directory that was there a moment ago. */
+/* Likewise, for a file that cannot be created in a directory that existed a moment ago. */
 const char *error_remedy_in_directory(int error_number, const char *otherwise);
 
 #endif

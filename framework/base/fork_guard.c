@@ -1,7 +1,7 @@
 /* Closing descriptors in forked children. See fork_guard.h.
  *
- * A bit for each descriptor. The child's handler may run while another thread of
- * the parent was changing some, so they are changed atomically. */
+ * A bit for each descriptor. Another thread of the parent may be changing some when the child's
+ * handler runs, so they are changed atomically. */
 #include "base/fork_guard.h"
 
 #include <pthread.h>
@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <unistd.h>
 
-/* Pages of bits that no descriptor has needed are never touched. A descriptor beyond
- * these is not guarded. */
+/* Pages of bits that no descriptor has needed are never touched. Descriptors beyond the last bit
+ * are not guarded. */
 enum { GUARDED_MAX = 1 << 20, BITS = 8 * sizeof(unsigned long) };
 
 static atomic_ulong guarded[GUARDED_MAX / BITS];

@@ -17,7 +17,8 @@
 static atomic_int journal_fd = -1;
 static struct sockaddr_un journal_address = {.sun_family = AF_UNIX};
 
-/* What lines begin with, and their ids, which are for ever: `journalctl -t rpd MESSAGE_ID=...`. */
+/* The beginnings of lines, and their message ids, which never change: `journalctl -t rpd
+ * MESSAGE_ID=...`. */
 static const struct {
     const char *begins, *id;
 } kinds[] = {
@@ -39,8 +40,7 @@ const char *journal_message_id(const char *message)
     return NULL;
 }
 
-/* (A datagram is sent to the address each time: a journal that was restarted has another socket
- * there.) */
+/* Each datagram is sent to the address, because a restarted journal has a new socket there. */
 bool journal_open(void)
 {
     const char *own = getenv("RPD_JOURNAL_SOCKET");

@@ -1,5 +1,4 @@
-/* Lock files. See lock.h; the protocol and its measurements are the project's
- * "exactly one daemon per endpoint". */
+/* Lock files. See lock.h. */
 #include "base/lock.h"
 
 #include "base/fork_guard.h"
@@ -15,8 +14,8 @@
 
 static const char STEP[] = "claim";
 
-/* With the mode 0600, whatever the umask of the process that makes it. Of one that cannot be
- * looked at the status is that of no file. */
+/* The file has mode 0600, whatever the umask of the process that creates it. If fstat() fails, the
+ * status is all zero. */
 static int open_for_us(int dirfd, const char *name, struct stat *ret_status)
 {
     enum { MODE = 0600, FLAGS = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
@@ -32,7 +31,7 @@ static int open_for_us(int dirfd, const char *name, struct stat *ret_status)
         *ret_status = (struct stat){0};
     if (S_ISREG(ret_status->st_mode) && (ret_status->st_mode & 07777) != MODE &&
         ret_status->st_uid == geteuid() && fchmod(fd, MODE) < 0) {
-        /* then it is as it is, and we have it */
+        /* it keeps its mode; the lock itself works */
     }
     return fd;
 }
@@ -70,8 +69,8 @@ static bool is_plain_text(const char *text)
     return true;
 }
 
-/* What the holder wrote, and when. Others cannot write the file, but it may be
- * torn, or be no text at all. */
+/* What the holder wrote, and when. Other users cannot write to the file, but its text may be torn,
+ * or may not be text at all. */
 static void read_holder(int fd, char holder[LOCK_HOLDER_MAX])
 {
     char words[LOCK_HOLDER_MAX / 2], since[64] = "";
@@ -94,7 +93,7 @@ void lock_sign(const struct lock *lock, const char *identity)
     char line[LOCK_HOLDER_MAX];
     int size = snprintf(line, sizeof line, "%s\n", identity);
 
-    /* Only a courtesy to readers: a full disk must not stop a start. */
+    /* Only information for readers: a full disk must not prevent a start. */
     if (pwrite(lock->fd, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1, 0) <
             0 ||
         ftruncate(lock->fd, size) < 0)
@@ -145,9 +144,9 @@ static int take(struct lock *lock, int command, int dirfd, const char *directory
     lock->dirfd = dirfd;
     snprintf(lock->name, sizeof lock->name, "%s", name);
 
-    /* The file may be removed between open and lock: then the lock is on a file
-     * that no other process can find, and it is taken again. A process that removes it for
-     * ever is not waited for. */
+    /* The file may be removed between open and lock: then the lock is on a file that no other
+     * process can find, and is taken again. If the file is removed again and again, this gives
+     * up. */
     for (int round = 0; round < 100; round++) {
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         struct stat held = {0};

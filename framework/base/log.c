@@ -15,7 +15,7 @@
 
 enum { MESSAGE_MAX = 1024 };
 
-/* Of subjects that have a level of their own. The list only grows. */
+/* Subjects that have a level of their own. The list only grows. */
 struct subject_level {
     struct subject_level *next;
     char subject[64];
@@ -23,27 +23,35 @@ struct subject_level {
 };
 
 static struct {
-    enum rpd_log_level level;
+    _Atomic(enum rpd_log_level) level;
     _Atomic(struct subject_level *) levels;
-    enum log_format format;
+    _Atomic(enum log_format) format;
+    atomic_bool is_limited;
     pthread_mutex_t mutex; /* for the limit */
     struct log_limit limit;
 } log_state = {.level = RPD_LOG_INFO, .format = LOG_TEXT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Another thread of the parent may have held them. */
+/* Another thread of the parent may have held the locks. */
 static void free_locks_in_child(void)
 {
     pthread_mutex_init(&log_state.mutex, NULL);
     output_keep_zone();
 }
 
-void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
+void log_change(enum rpd_log_level level, enum log_format format, unsigned a_second)
 {
     log_state.level = level;
     log_state.format = format;
-    if (format == LOG_JSON)
-        output_without_time();
+    output_put_time(format == LOG_TEXT);
+    pthread_mutex_lock(&log_state.mutex);
     log_state.limit.a_second = a_second;
+    pthread_mutex_unlock(&log_state.mutex);
+    log_state.is_limited = a_second > 0;
+}
+
+void log_configure(enum rpd_log_level level, enum log_format format, unsigned a_second)
+{
+    log_change(level, format, a_second);
     pthread_atfork(NULL, NULL, free_locks_in_child); /* without memory: a child may hang */
 }
 
@@ -106,8 +114,8 @@ static size_t escape(char *to, size_t room, const char *from, enum log_format fo
         bool is_control;
         const size_t size = safe_text_character(from, &is_control);
 
-        is_control |= size == 1 && byte >= 0x80; /* it is no UTF-8 */
-        if (is_control)                          /* of two bytes, the second is its number */
+        is_control |= size == 1 && byte >= 0x80; /* it is not UTF-8 */
+        if (is_control) /* a two-byte character's number is its second byte */
             used += (size_t)snprintf(to + used, room - used,
                                      format == LOG_JSON ? "\\u%04x" : "\\x%02x",
                                      (unsigned char)from[size - 1]);
@@ -166,7 +174,7 @@ static enum output_priority priority_of(enum rpd_log_level level)
     return (unsigned)level < 4 ? priorities[level] : OUTPUT_INFO;
 }
 
-/* What does not fit is dropped, and counted. */
+/* A line that does not fit is dropped and counted. */
 static void write_or_drop(enum rpd_log_level level, const char *line, size_t size,
                           const struct journal_fields *fields)
 {
@@ -199,10 +207,10 @@ static void write_message(enum rpd_log_level level, const char *subject, const c
     write_or_drop(level, line, size, &fields);
 }
 
-/* Why the daemon ends must be seen, whatever else was. */
+/* The reason why the daemon ends must be seen, however much else was logged. */
 static bool is_limited(enum rpd_log_level level, const char *subject)
 {
-    return log_state.limit.a_second > 0 && (subject || level != RPD_LOG_ERROR);
+    return log_state.is_limited && (subject || level != RPD_LOG_ERROR);
 }
 
 RPD_PRINTF(3, 0)
@@ -279,7 +287,7 @@ void log_vline(enum rpd_log_level level, const char *subject, const char *format
     write_line(level, subject, NULL, format, arguments);
 }
 
-/* (A part's name is its backend's: it must not end a field of the journal's.) */
+/* A backend chooses the names of its parts: they must not end a field of the journal. */
 void log_part(enum rpd_log_level level, const char *subject, const char *part, const char *format,
               ...)
 {

@@ -19,7 +19,7 @@ static void put_aside_if_long(const char *path)
         rename(path, aside);
 }
 
-/* (Not blocking: a pipe without a reader would hold us up.) */
+/* Non-blocking, because a pipe without a reader would block us. */
 int log_file_open(const char *path, bool puts_aside)
 {
     if (puts_aside)

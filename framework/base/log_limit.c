@@ -26,7 +26,7 @@ static bool is_better_victim(const struct log_cause *cause, const struct log_cau
     return cause->left_out == 0 && (!than || cause->seen_us < than->seen_us);
 }
 
-/* Its entry, or a new one in place of the one that was used longest ago. NULL: no room. */
+/* The entry of this cause, or a new one in place of the least recently used. NULL: no room. */
 static struct log_cause *find(struct log_limit *limit, uint64_t key, uint64_t now_us)
 {
     struct log_cause *victim = NULL;

@@ -1,4 +1,4 @@
-/* Edit distance: letters missing, added, changed, or two that changed places. */
+/* Edit distance: letters missing, added or changed, or two that changed places. */
 #include "base/nearest.h"
 
 #include <stdio.h>
@@ -68,7 +68,7 @@ void nearest_try(struct nearest *nearest, const char *known)
     if (wanted_length > NAME_MAX_LENGTH || known_length > NAME_MAX_LENGTH)
         return;
     found = distance(nearest->wanted, wanted_length, known, known_length);
-    /* "drain" for "drain_s" is nearer than its letters say. */
+    /* A prefix is always near: "drain" for "drain_s". */
     if (wanted_length > 2 && strncmp(nearest->wanted, known, wanted_length) == 0)
         found = 1;
     if (found < nearest->distance && found < known_length) {

@@ -1,7 +1,7 @@
 /* Lines to stderr. See output.h.
  *
- * stderr's own descriptor is left as it is: whether it blocks is a property that
- * it shares with the shell that started us. A pipe is opened a second time. */
+ * stderr's own descriptor is not changed: the shell that started rpd shares its O_NONBLOCK flag. A
+ * pipe is opened a second time. */
 #include "base/output.h"
 
 #include "base/log_file.h"
@@ -20,24 +20,26 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A description of the same pipe that does not block; -1: none. */
+/* A second, non-blocking description of the same pipe; -1: none. */
 static atomic_int output_pipe = -1;
 
 /* Set before other threads exist: */
-static bool is_journal;       /* lines begin with their priority */
-static bool is_file;          /* and text lines with the time */
-static bool is_native;        /* lines are the journal's datagrams */
-static bool has_time;         /* lines have theirs */
-static const char *file_path; /* of our own log; NULL: it is none */
+static bool is_journal;              /* lines begin with their priority */
+static atomic_bool is_file;          /* and text lines with the time, if... */
+static atomic_bool puts_time = true; /* ...this is so */
+static bool is_native;               /* lines are the journal's datagrams */
+static const char *file_path;        /* of our own log; NULL: it is none */
+static char *own_path;
 
-/* Of local time, in seconds east of Greenwich. (localtime_r() is nothing for a signal handler.) */
+/* The offset of local time, in seconds east of Greenwich. A signal handler must not call
+ * localtime_r(). */
 static atomic_long zone_offset_s;
 static atomic_bool keeps_zone;
 
 /* ---- where lines go ---------------------------------------------------------- */
 
-/* systemd names the socket that it made stderr: a process that has put something else there since
- * then does not get priorities. */
+/* systemd names the socket that it made stderr. A process that has redirected stderr since then
+ * gets no priorities. */
 static bool is_the_journal(const struct stat *status)
 {
     const char *text = getenv("JOURNAL_STREAM");
@@ -58,6 +60,11 @@ void output_begin(void)
     is_journal = is_the_journal(&status);
 }
 
+void output_put_time(bool puts)
+{
+    atomic_store(&puts_time, puts);
+}
+
 /* ---- other places ------------------------------------------------------------ */
 
 static int open_file(void)
@@ -74,9 +81,10 @@ static int open_file(void)
 
 int output_to_file(const char *path, bool is_open)
 {
-    file_path = path;
+    free(own_path);
+    file_path = own_path = strdup(path); /* the configuration may change */
     is_journal = false;
-    is_file = !has_time;
+    atomic_store(&is_file, true);
     if (is_open || open_file() == 0)
         return 0;
     file_path = NULL;
@@ -95,7 +103,7 @@ void output_reopen(void)
         open_file();
 }
 
-/* (One thread is enough.) */
+/* Only one thread looks at a time. */
 void output_look(void)
 {
     enum { EVERY_MS = 200 };
@@ -119,12 +127,6 @@ const char *output_place(void)
     return is_native ? "journal" : file_path ? file_path : "stderr";
 }
 
-void output_without_time(void)
-{
-    is_file = false;
-    has_time = true;
-}
-
 void output_open(void)
 {
     struct stat status;
@@ -141,7 +143,8 @@ void output_note_zone(void)
     const time_t now = time(NULL);
     struct tm local;
 
-    if (is_file && !atomic_load(&keeps_zone) && localtime_r(&now, &local))
+    if (atomic_load(&is_file) && atomic_load(&puts_time) && !atomic_load(&keeps_zone) &&
+        localtime_r(&now, &local))
         atomic_store(&zone_offset_s, local.tm_gmtoff);
 }
 
@@ -157,7 +160,7 @@ static void put_number(char **at, unsigned number, int digits)
     *at += digits;
 }
 
-/* The calendar's date of a day since 1970, without a library. */
+/* The calendar date of a day since 1970, without a library. */
 static void put_date(char **at, long days)
 {
     const long shifted = days + 719468; /* since 1 March of the year 0 */
@@ -216,12 +219,12 @@ size_t output_head(enum output_priority priority, char head[OUTPUT_HEAD_MAX])
         head[2] = '>';
         return 3;
     }
-    return is_file ? time_head(head) : 0;
+    return atomic_load(&is_file) && atomic_load(&puts_time) ? time_head(head) : 0;
 }
 
 /* ---- writing -------------------------------------------------------------------- */
 
-/* (The journal has the time, the priority, and whose line it is.) */
+/* The journal records the time, the priority and the sender itself. */
 static bool write_native(enum output_priority priority, const char *line, size_t size,
                          const struct journal_fields *fields)
 {

@@ -8,7 +8,7 @@
 
 enum { OVERFLOW_ID = 65534 }; /* the kernel's default; no other value is known to be used */
 
-/* A line is "first-here first-outside count". */
+/* A line of the map is "first-here first-outside count". */
 static bool map_lacks_overflow_id(const char *map)
 {
     unsigned long first, outside, count;

@@ -1,4 +1,4 @@
-/* recv() and send() without a point of cancellation. See plain_io.h. */
+/* recv() and send() without cancellation points. See plain_io.h. */
 #include "base/plain_io.h"
 
 #include <sys/socket.h>

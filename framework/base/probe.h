@@ -1,6 +1,6 @@
-/* Static probes (USDT) of provider "rpd", for perf, bpftrace and their kin: rpd(8), TRACING, has
- * the list and what they are given. Each is a nop and a note in the file where <sys/sdt.h> is there
- * (systemtap-sdt-dev), and nothing where it is not. */
+/* Static probes (USDT) of provider "rpd", for perf, bpftrace and similar tools: rpd(8), TRACING,
+ * lists them and their arguments. Each is a nop and a note in the file if <sys/sdt.h> is installed
+ * (systemtap-sdt-dev), and nothing otherwise. */
 #ifndef FRAMEWORK_PROBE_H
 #define FRAMEWORK_PROBE_H
 

@@ -66,7 +66,7 @@ int proc_read_stat(const char *pid, struct proc_stat *ret)
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
     if (read_file(path, text, sizeof text) < 0)
         return -1;
-    /* The name, in brackets, may itself hold spaces and brackets. */
+    /* The name, in brackets, may contain spaces and brackets. */
     at = strrchr(text, ')');
     if (at && at[1] == ' ') {
         ret->state = at[2];
@@ -90,7 +90,7 @@ int proc_read_user(const char *pid, uid_t *ret)
     snprintf(path, sizeof path, "/proc/%.20s/status", pid);
     if (read_file(path, text, sizeof text) < 0)
         return -1;
-    /* Real, effective, saved, of the file system. */
+    /* The real, effective, saved and file-system user. */
     at = strstr(text, "\nUid:");
     /* The kernel wrote these numbers. NOLINTNEXTLINE(cert-err34-c) */
     if (!at || sscanf(at, "\nUid: %*u %u", &user) != 1) {
@@ -101,8 +101,8 @@ int proc_read_user(const char *pid, uid_t *ret)
     return 0;
 }
 
-/* "1: OFDLCK ADVISORY  WRITE -1 00:1a:42 0 EOF"; those that wait for one have "->" before its kind.
- * Whose it is the kernel says of POSIX locks alone: it is -1 here. */
+/* "1: OFDLCK ADVISORY  WRITE -1 00:1a:42 0 EOF". A waiting process has "->" before the kind. The
+ * kernel names the owner of POSIX locks only: here the pid is -1. */
 static bool is_lock_on(const char *line, dev_t device, ino_t inode)
 {
     unsigned device_major, device_minor;
@@ -159,7 +159,7 @@ bool proc_is_ours(void)
     return strtol(pid, NULL, 10) == (long)getpid();
 }
 
-/* The last number of "NSpid:\t4711\t7": what it has in the innermost namespace that it is in. */
+/* The last number of "NSpid:\t4711\t7" is the pid in the innermost namespace of the process. */
 static pid_t innermost_pid(const char *pid)
 {
     char path[64], text[4096];

@@ -52,7 +52,7 @@ static size_t unit_length(const char *text)
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 }
 
-/* The unit that a text begins with, up to the next number; 0: none of that name. */
+/* The size of the unit that the text begins with; 0: no such unit. */
 static int64_t find_unit(enum quantity_kind kind, const char *text, size_t length)
 {
     for (const struct unit *unit = units_of(kind); unit->name; unit++)
@@ -61,8 +61,8 @@ static int64_t find_unit(enum quantity_kind kind, const char *text, size_t lengt
     return 0;
 }
 
-/* Digits, of which decimals are behind a point. Returns what is behind them; NULL: there are none,
- * or too many. */
+/* Reads digits, some of them behind a decimal point. Returns the text after them. NULL: there are
+ * none, or too many. */
 static const char *read_number(const char *text, int64_t *ret_number, int64_t *ret_scale)
 {
     size_t decimals = 0;
@@ -84,12 +84,12 @@ static const char *read_number(const char *text, int64_t *ret_number, int64_t *r
     return text[-1] == '.' ? NULL : text;
 }
 
-/* number / scale units, where that is whole. */
+/* Computes number / scale units. False if the result is not whole. */
 static bool multiply(int64_t number, int64_t scale, int64_t unit, int64_t *ret)
 {
     const int64_t whole = number / scale, part = number % scale;
 
-    /* (part < 10^6, and unit < 2^41) */
+    /* part < 10^6 and unit < 2^41 */
     return part * unit % scale == 0 && !__builtin_mul_overflow(whole, unit, ret) &&
            !__builtin_add_overflow(*ret, part * unit / scale, ret);
 }
@@ -109,7 +109,7 @@ bool quantity_read(enum quantity_kind kind, const char *text, int64_t *ret)
         if (unit == 0 || unit >= before || !multiply(number, scale, unit, &value) ||
             __builtin_add_overflow(sum, value, &sum))
             return false;
-        before = kind == QUANTITY_BYTES ? 0 : unit; /* of a size there is one number */
+        before = kind == QUANTITY_BYTES ? 0 : unit; /* a size has only one number */
     } while (*text);
     *ret = sum;
     return true;
@@ -128,7 +128,7 @@ const char *quantity_expected(enum quantity_kind kind)
 
 const char *quantity_text(enum quantity_kind kind, int64_t value, char text[QUANTITY_TEXT_MAX])
 {
-    /* Of a size the largest that divides it, of a time all of them. */
+    /* A size is written with the largest unit that divides it, a time with all units. */
     const bool is_size = kind == QUANTITY_BYTES;
     int used = snprintf(text, QUANTITY_TEXT_MAX, "%s", value == 0 ? "0" : "");
 

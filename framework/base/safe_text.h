@@ -1,14 +1,14 @@
-/* Text of others, that is printed: to terminals, too. */
+/* Printing text from others, to terminals too. */
 #ifndef FRAMEWORK_SAFE_TEXT_H
 #define FRAMEWORK_SAFE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The size of the character that a text begins with, and whether that is a control
- * character: of ASCII, or one of U+0080 to U+009F (U+009B begins a terminal's commands as
- * ESC [ does), in UTF-8 or as the byte of an older encoding. text[0] is not the end.
- * Async-signal-safe. Always inline: for callers that no sanitizer may look at. */
+/* Returns the size of the character that a text begins with, and whether it is a control character:
+ * an ASCII one, or one of U+0080 to U+009F, in UTF-8 or as the byte of an older encoding. (U+009B
+ * begins a terminal command just as ESC [ does.) text[0] is not the terminating zero.
+ * Async-signal-safe. Always inline, for callers that no sanitizer may instrument. */
 static inline __attribute__((always_inline)) size_t safe_text_character(const char *text,
                                                                         bool *ret_is_control)
 {
@@ -17,8 +17,8 @@ static inline __attribute__((always_inline)) size_t safe_text_character(const ch
 
     for (size_t i = 1; i < size; i++)
         if (((unsigned char)text[i] & 0xc0) != 0x80)
-            size = 1; /* no UTF-8 */
-    /* Nor is what has a shorter form, a half of UTF-16, or beyond U+10FFFF. */
+            size = 1; /* not UTF-8 */
+    /* Overlong forms, surrogates and numbers beyond U+10FFFF are not UTF-8 either. */
     if (size > 2 && ((first == 0xe0 && (unsigned char)text[1] < 0xa0) ||
                      (first == 0xed && (unsigned char)text[1] >= 0xa0) ||
                      (first == 0xf0 && (unsigned char)text[1] < 0x90) ||
@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) size_t safe_text_character(const ch
     return size;
 }
 
-/* Control characters become '?'. */
+/* Replaces control characters by '?'. */
 static inline void safe_text(char *text)
 {
     while (*text) {

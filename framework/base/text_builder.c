@@ -25,7 +25,7 @@ static void add_byte(struct text_builder *text, char byte)
     text->used++;
 }
 
-/* The sanitizers would object to looking at what is not ours. */
+/* The sanitizers would object to reads outside our own objects. */
 __attribute__((no_sanitize("address", "thread", "alignment"))) size_t
 text_add(struct text_builder *text, const char *string)
 {

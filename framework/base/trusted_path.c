@@ -1,7 +1,7 @@
 /* Trusted paths. See trusted_path.h.
  *
- * The way is walked as the kernel would: what is resolved so far has no links any
- * more, and was looked at; what is left may begin anew with each link. */
+ * The path is walked as the kernel walks it. The part that is done has no links left, and was
+ * checked; the part that is left may start again with each link. */
 #include "base/trusted_path.h"
 
 #include "base/directory.h"
@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINKS_MAX = 40 }; /* as the kernel has it */
+enum { LINKS_MAX = 40 }; /* as many as the kernel follows */
 
 struct walk {
     char *done; /* PATH_MAX; "" is "/" */
@@ -46,8 +46,8 @@ static void go_up(struct walk *walk)
         *slash = '\0';
 }
 
-/* Moves the next component from what is left to what is done. 1: there was one; 0: the end, or a
- * component that leads nowhere else; -1: too long. */
+/* Moves the next component from the left part to the done part. 1: moved; 0: the end, or a
+ * component that leads nowhere, such as "."; -1: too long. */
 static int take_component(struct walk *walk)
 {
     const char *name = walk->left + strspn(walk->left, "/");
@@ -68,7 +68,7 @@ static int take_component(struct walk *walk)
     return taken;
 }
 
-/* What it points to comes before what is left. */
+/* The target of the link goes before the rest of the path. */
 static __attribute__((noinline)) int follow_link(struct walk *walk, uid_t owner)
 {
     char target[PATH_MAX];
@@ -106,8 +106,8 @@ static int look(struct walk *walk)
     return *walk->left ? ENOTDIR : 0;
 }
 
-/* A relative path is walked from "/", too: a user that can turn the working directory can turn it.
- */
+/* A relative path is walked from "/" too: a user that can redirect the working directory can
+ * redirect the path. */
 static int begin(struct walk *walk, const char *path)
 {
     size_t used = 0;

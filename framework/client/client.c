@@ -1,5 +1,6 @@
-/* librpd-client. See rpd/client.h. It is built from this, the files beside it, and what observers
- * know of a service: libc and nothing else. This is the form that waits; start.c is the other. */
+/* librpd-client. See rpd/client.h. The library is built from the files of this directory and from
+ * framework/observe/, with nothing but libc. This file has the calls that wait; start.c has those
+ * that do not. */
 #include <rpd/client.h>
 
 #include "base/clock.h"
@@ -14,7 +15,8 @@
 
 /* ---- making sure ------------------------------------------------------------------------- */
 
-/* -1; errno is ENOENT if it was made sure, and still is not there: it may come back. */
+/* Returns -1 on errors. errno is ENOENT if rpdctl ensure succeeded and the service is still not
+ * there: it may come back. */
 static int run_and_wait(struct client_request *request)
 {
     struct client_words words = {request->error->text, sizeof request->error->text, 0};
@@ -45,7 +47,7 @@ static int ensure(struct client_request *request)
     errno = 0;
     if (!request->config)
         return client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                           "client: %s: does not run; start it, or name its configuration",
+                           "client: %s: is not running; start it, or name its configuration",
                            request->service);
     ran = run_and_wait(request);
     is_there = ran >= 0 && client_lives(request, &instance);
@@ -56,7 +58,7 @@ static int ensure(struct client_request *request)
 
 /* ---- connecting --------------------------------------------------------------------------- */
 
-/* Unix ones first: they are rights-checked, and cheaper. */
+/* Unix endpoints first: they check rights, and cost less. */
 static int connect_to_any(struct client_request *request, const struct record_view *record)
 {
     int fd = -1;
@@ -69,7 +71,7 @@ static int connect_to_any(struct client_request *request, const struct record_vi
     return fd;
 }
 
-/* It may go between our look and our connect, and come again. */
+/* The daemon may end between our look and our connect, and be started again. */
 static int connect_once(struct client_request *request)
 {
     struct instance instance;
@@ -119,7 +121,7 @@ static int run(int (*act)(struct client_request *request), struct client_request
     *request.error = (struct rpd_client_error){0};
     request.dirfd = -1;
     result = request.service ? act(&request)
-                             : client_fail(&request, 64, "client: service: its name is needed");
+                             : client_fail(&request, 64, "client: service: no name was given");
     if (request.dirfd >= 0)
         close(request.dirfd);
     return result;

@@ -39,7 +39,7 @@ static socklen_t read_unix(const char *name, union address *ret)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
 }
 
-/* A listener on any address is reached on this machine. */
+/* A listener on any address can be reached on this machine. */
 static void leave_wildcard(union address *address)
 {
     if (address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->ipv6.sin6_addr))
@@ -87,7 +87,8 @@ static socklen_t read_address(const char *endpoint, union address *ret)
 
 /* ---- connecting ------------------------------------------------------------------- */
 
-/* connect() heeds the limit, and returns EAGAIN or EINPROGRESS. Zero would mean no limit. */
+/* SO_SNDTIMEO limits connect(), which then returns EAGAIN or EINPROGRESS. Zero would mean no
+ * limit. */
 static void limit_connect(int fd, uint64_t deadline_us)
 {
     const uint64_t now_us = clock_us();
@@ -103,7 +104,7 @@ static int connect_until(int fd, const union address *address, socklen_t size, u
 {
     static const struct timeval none;
 
-    /* On TCP an interrupted connect goes on, and cannot be called again. */
+    /* On TCP an interrupted connect() continues, and cannot be called again. */
     do {
         limit_connect(fd, deadline_us);
         if (connect(fd, &address->any, size) == 0 || errno == EISCONN) {

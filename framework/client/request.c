@@ -46,7 +46,7 @@ int client_open_directory(struct client_request *request)
 
     if (request->dirfd >= 0 &&
         (directory_runtime_path(path, &error) < 0 || !directory_is_at(path, request->dirfd))) {
-        close(request->dirfd); /* it was replaced meanwhile */
+        close(request->dirfd); /* another directory has taken its place */
         request->dirfd = -1;
     }
     if (request->dirfd >= 0 || directory_find_runtime(path, &request->dirfd, &error) >= 0)
@@ -54,7 +54,7 @@ int client_open_directory(struct client_request *request)
     return client_fail(request, (int)error.code, "%s", error.text);
 }
 
-/* Bound, and not on its way out. instance_finish() is due. */
+/* Whether the service is bound and not about to end. Call instance_finish() in either case. */
 bool client_lives(struct client_request *request, struct instance *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -67,7 +67,7 @@ bool client_lives(struct client_request *request, struct instance *ret)
 
 /* ---- rpdctl ensure ---------------------------------------------------------------------- */
 
-/* As from a shell: with no signal blocked or ignored, and no stream of ours. */
+/* As from a shell: no signal is blocked or ignored, and rpdctl gets none of our streams. */
 static int spawn(const char *program, char *const *arguments, struct client_child *ret)
 {
     posix_spawn_file_actions_t files;
@@ -84,7 +84,7 @@ static int spawn(const char *program, char *const *arguments, struct client_chil
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_init(&files);
-    /* First this one: where a caller has no standard streams the pipe is one of them. */
+    /* This one first: if the caller has no standard streams, the pipe has the number of one. */
     posix_spawn_file_actions_adddup2(&files, pipe_fds[1], STDERR_FILENO);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -102,7 +102,7 @@ int client_words_read(struct client_words *words, int fd)
 {
     ssize_t got;
 
-    if (words->used == words->room - 1) { /* of a very long text the first half goes */
+    if (words->used == words->room - 1) { /* the first half of a very long text is dropped */
         memmove(words->text, words->text + words->room / 2, words->used - words->room / 2);
         words->used -= words->room / 2;
     }
@@ -125,7 +125,8 @@ void client_words_end(struct client_words *words)
         memmove(words->text, last + 1, strlen(last));
 }
 
-/* Its exit code; -1 if that cannot be had: the caller ignores SIGCHLD, or waits for all. */
+/* The exit code; -1 if there is none to read: the caller ignores SIGCHLD, or waits for all
+ * children. */
 int client_wait_for(pid_t pid)
 {
     int status;
@@ -149,7 +150,7 @@ int client_run_rpdctl(struct client_request *request, struct client_child *ret)
     if (getauxval(AT_SECURE))
         return client_fail(
             request, 77,
-            "client: %s: does not run, and a set-uid program does not start it; start it "
+            "client: %s: is not running, and a set-uid program does not start it; start it "
             "first",
             request->service);
     if (request->deadline_us != UINT64_MAX) {
@@ -180,9 +181,10 @@ int client_is_not_there(struct client_request *request, int ran)
         errno = 0;
         return -1;
     }
-    client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                "client: %s: is not there once %s runs; has that a service of this name?",
-                request->service, request->config);
+    client_fail(
+        request, RPD_CLIENT_NOT_RUNNING,
+        "client: %s: is still not there after rpdctl ensure %s; does that file have this service?",
+        request->service, request->config);
     errno = ENOENT;
     return -1;
 }

@@ -1,5 +1,5 @@
-/* A client's request to librpd-client, and its steps, which both forms of it take: the one
- * that waits (client.c), and the one that does not (start.c). */
+/* A client's request to librpd-client, and its steps. The calls that wait (client.c) and those that
+ * do not (start.c) both use them. */
 #ifndef FRAMEWORK_CLIENT_REQUEST_H
 #define FRAMEWORK_CLIENT_REQUEST_H
 
@@ -14,55 +14,56 @@
 struct client_request {
     const char *config, *service;
     uint64_t deadline_us; /* of CLOCK_MONOTONIC; UINT64_MAX: none */
-    int dirfd;            /* the run-time directory; -1: it is not there yet */
+    int dirfd;            /* the run-time directory; -1: it does not exist yet */
     struct rpd_client_error *error;
 };
 
-/* Fills the error; -1. */
+/* Fills the error. Returns -1. */
 RPD_PRINTF(3, 4) int client_fail(struct client_request *request, int code, const char *format, ...);
 int client_time_out(struct client_request *request, const char *what);
 
-/* Opens the run-time directory, if it is there. -1: it is one that is not to be believed: in it
- * any process could say that the service lives, and where. */
+/* Opens the run-time directory, if it exists. -1: it is not trusted, because any process could
+ * write a false record there. */
 int client_open_directory(struct client_request *request);
 
-/* Bound, and not on its way out. instance_finish() is due. */
+/* Whether the service is bound and not about to end. Call instance_finish() in either case. */
 bool client_lives(struct client_request *request, struct instance *ret);
 
 /* ---- rpdctl ensure ---- */
 
 struct client_child {
     pid_t pid;
-    int errors; /* what it says on stderr */
+    int errors; /* its stderr */
 };
 
-/* Runs it: 0, or -1. */
+/* Runs rpdctl ensure. Returns 0, or -1. */
 int client_run_rpdctl(struct client_request *request, struct client_child *ret);
 
-/* What it says: in the end the last line, as warnings come before it. */
+/* The last line of its stderr, because warnings come before it. */
 struct client_words {
     char *text;
     size_t room, used;
 };
 
-/* 1: there may be more; 0: that was all; -1: not now. */
+/* 1: there may be more; 0: that was all; -1: nothing to read now. */
 int client_words_read(struct client_words *words, int fd);
 void client_words_end(struct client_words *words);
 
 enum { CLIENT_CODE_UNKNOWN = 1 };
 
-/* Its exit code; -1 if that cannot be had: the caller ignores SIGCHLD, or waits for all. */
+/* The exit code; -1 if there is none to read: the caller ignores SIGCHLD, or waits for all
+ * children. */
 int client_wait_for(pid_t pid);
 
-/* By its code: 0, -1, or CLIENT_CODE_UNKNOWN. */
+/* Judges the exit code: 0, -1, or CLIENT_CODE_UNKNOWN. */
 int client_judge(struct client_request *request, int code);
 
-/* It was made sure (ran: client_judge()'s) and is not there: -1. errno is ENOENT if it may come
- * back. */
+/* rpdctl ensure has run (ran: the result of client_judge()), and the service is not there. Returns
+ * -1; errno is ENOENT if the service may come back. */
 int client_is_not_there(struct client_request *request, int ran);
 
-/* Whether a failed connect may succeed in a moment: it goes between a look and a connect,
- * and comes again. */
+/* Whether a failed connect may succeed in a moment: a daemon that ended between look and connect
+ * may be started again. */
 bool client_is_worth_another_try(int cause);
 enum { CLIENT_PAUSE_US = 20000, CLIENT_TRIES_MAX = 10 };
 

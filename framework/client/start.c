@@ -1,9 +1,9 @@
-/* rpd_connect() for callers that must not wait: a loop of events waits for a descriptor, and
- * takes the next step when it is readable. See rpd/client.h.
+/* rpd_connect() for callers that must not wait: an event loop waits for a descriptor, and the next
+ * step is taken when it is readable. See rpd/client.h.
  *
  *     look ──lives──► connect ──► a socket
  *      ▲ └─not there─► rpdctl ensure ──► its end ──► look, connect
- *      └──────── a pause ◄── it went between look and connect
+ *      └──────── a pause ◄── it ended between look and connect
  *
  * The descriptor is an epoll set. Depending on the state, it holds rpdctl's output, its pidfd, or
  * the socket; and it holds a timer, for pauses and the deadline. */
@@ -31,13 +31,13 @@ struct rpd_connecting {
     char *config, *service;
     enum state state;
     int epoll, timer;
-    int watched; /* in the epoll set, beside the timer; closed by this file; -1: none */
+    int watched; /* in the epoll set, beside the timer; this file closes it; -1: none */
     struct client_child child; /* pid 0: none */
     struct client_words words;
     bool was_ensured;
-    struct instance instance; /* whose endpoints are tried, in two rounds: unix ones first */
+    struct instance instance; /* its endpoints are tried in two rounds, unix ones first */
     size_t tried;
-    int cause; /* of the last endpoint that could not be connected to */
+    int cause; /* the errno of the last endpoint that could not be connected to */
     int tries;
 };
 
@@ -94,7 +94,7 @@ static int begin_start(struct rpd_connecting *connecting)
 
     if (!request->config)
         return client_fail(request, RPD_CLIENT_NOT_RUNNING,
-                           "client: %s: does not run; start it, or name its configuration",
+                           "client: %s: is not running; start it, or name its configuration",
                            request->service);
     if (client_run_rpdctl(request, &connecting->child) < 0)
         return -1;
@@ -114,7 +114,7 @@ static int look(struct rpd_connecting *connecting)
         return begin_connect(connecting);
     if (!connecting->was_ensured)
         return begin_start(connecting);
-    /* The daemon may have gone again. */
+    /* The daemon may have ended again. */
     if (++connecting->tries == CLIENT_TRIES_MAX)
         return client_is_not_there(&connecting->request, 0);
     connecting->was_ensured = false;
@@ -122,7 +122,8 @@ static int look(struct rpd_connecting *connecting)
     return RPD_CONNECT_AGAIN;
 }
 
-/* rpdctl's end is near. If its parent is unknown, so is its code. */
+/* rpdctl has closed its output: it is about to end. If it is gone already, its exit code is lost.
+ */
 static int hear(struct rpd_connecting *connecting)
 {
     int more, pidfd;
@@ -173,7 +174,7 @@ static const char *next_endpoint(struct rpd_connecting *connecting)
     return NULL;
 }
 
-/* A moment later all may be well. */
+/* A moment later the connect may succeed. */
 static int begin_again(struct rpd_connecting *connecting)
 {
     if (!client_is_worth_another_try(connecting->cause) || ++connecting->tries == CLIENT_TRIES_MAX)
@@ -220,7 +221,7 @@ static int end_connect(struct rpd_connecting *connecting)
 {
     struct epoll_event event;
 
-    /* The timer may have woken the caller; a socket that is still connecting is no error. */
+    /* The timer may have woken the caller. A socket that is still connecting is no error. */
     if (epoll_wait(connecting->epoll, &event, 1, 0) == 0)
         return RPD_CONNECT_AGAIN;
     connecting->cause = client_connect_cause(connecting->watched);
@@ -304,8 +305,7 @@ int rpd_connect_step(struct rpd_connecting *connecting, struct rpd_client_error 
     return result;
 }
 
-/* A start that is on its way goes on. If its rpdctl has not ended, it is no longer waited for, and
- * is asked to end. */
+/* A start that has begun continues. If rpdctl still runs, it is killed instead of waited for. */
 void rpd_connect_free(struct rpd_connecting *connecting)
 {
     if (!connecting)

@@ -98,22 +98,42 @@ static void init_cut_logs(struct conn_group *group)
                        causes[i].unit);
 }
 
-void conn_group_init(struct conn_group *group, struct conn_loop *loop)
+static void set_bounds(struct conn_group *group)
 {
     const size_t output_max = (size_t)group->limits->output_bytes;
 
-    group->loop = loop;
-    if (!group->metrics)
-        group->metrics = metrics_unread;
     group->output_high = smaller(OUTPUT_HIGH, output_max / 2);
     group->output_low = smaller(OUTPUT_LOW, output_max / 8);
     group->request_progress = (size_t)group->limits->progress_bytes_per_s *
                               (size_t)group->limits->request_s;
+}
+
+void conn_group_init(struct conn_group *group, struct conn_loop *loop)
+{
+    group->loop = loop;
+    if (!group->metrics)
+        group->metrics = metrics_unread;
+    set_bounds(group);
     TAILQ_INIT(&group->conns);
     TAILQ_INIT(&group->starved);
     conn_memory_init(&group->memory, (size_t)group->limits->buffer_bytes);
     conn_clocks_init(&group->clocks, loop->base, group->limits, on_clock_expired);
     init_cut_logs(group);
+}
+
+void conn_group_change_limits(struct conn_group *group, const struct config_limits *limits)
+{
+    struct rpd_conn *conn;
+
+    for (size_t i = 0; i < sizeof group->cuts / sizeof *group->cuts; i++)
+        log_count_finish(&group->cuts[i]);
+    group->limits = limits;
+    set_bounds(group);
+    init_cut_logs(group);
+    group->memory.most = (size_t)limits->buffer_bytes;
+    conn_clocks_change(&group->clocks, limits);
+    TAILQ_FOREACH(conn, &group->conns, link)
+        conn_settle_later(conn);
 }
 
 void conn_group_finish(struct conn_group *group)
@@ -168,7 +188,7 @@ void conn_end_call(struct rpd_conn *conn, bool corks)
         conn_keep_leftover(conn);
 }
 
-/* (A call less in each request.) */
+/* This saves a call in each request. */
 static inline __attribute__((always_inline)) void call(struct rpd_conn *conn,
                                                        conn_callback callback)
 {
@@ -205,12 +225,10 @@ void conn_call(struct rpd_conn *conn, enum metric_callback kind, conn_callback c
 void conn_call_on_data(struct rpd_conn *conn)
 {
     struct conn_group *group = conn->group;
-    uint64_t *const calls = group->metrics[METRIC_CALLBACKS + METRIC_ON_DATA];
 
     if (!group->backend->on_data)
         return;
-    rpd_metric_add_alone(calls, 1);
-    if (*calls % MEASURED == 1)
+    if (group->on_data_calls++ % MEASURED == 0)
         call_and_measure(conn, METRIC_ON_DATA, group->backend->on_data);
     else
         call(conn, group->backend->on_data);
@@ -285,6 +303,8 @@ static bool is_over(const struct rpd_conn *conn)
         return false;
     if (conn->input_ended)
         return true;
+    if (group->awaits_first && !conn->has_sent && !group->has_no_future)
+        return false;
     return group->draining && (is_idle(conn) || group->has_no_future) && !has_arrived(conn->fd);
 }
 

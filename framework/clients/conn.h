@@ -14,6 +14,10 @@ void conn_loop_finish(struct conn_loop *loop);
 /* The owner sets the fields above state before the call. */
 void conn_group_init(struct conn_group *group, struct conn_loop *loop);
 
+/* [loop] Other limits hold from now on, for the clients that are there, too. limits stays the
+ * caller's. */
+void conn_group_change_limits(struct conn_group *group, const struct config_limits *limits);
+
 /* The caller has closed all connections. */
 void conn_group_finish(struct conn_group *group);
 

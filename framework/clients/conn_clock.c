@@ -27,7 +27,9 @@ static struct conn_clock *find_expired(struct conn_clocks *clocks, uint64_t now)
     for (int kind = CONN_CLOCK_FIRST_BYTE; kind < CONN_CLOCK_KINDS; kind++) {
         struct conn_clock *first = TAILQ_FIRST(&clocks->running[kind]);
 
-        if (first && now - first->started_ms >= clocks->timeout_ms[kind])
+        /* 0: the limit was taken away while this clock ran. */
+        if (first && clocks->timeout_ms[kind] > 0 &&
+            now - first->started_ms >= clocks->timeout_ms[kind])
             return first;
     }
     return NULL;
@@ -62,8 +64,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         tick_in(clocks, expired == EXPIRED_A_TURN ? 0 : 1); /* others first */
 }
 
-void conn_clocks_init(struct conn_clocks *clocks, struct event_base *base,
-                      const struct config_limits *limits, conn_clock_expired_fn expired)
+void conn_clocks_change(struct conn_clocks *clocks, const struct config_limits *limits)
 {
     const int seconds[CONN_CLOCK_KINDS] = {
         [CONN_CLOCK_FIRST_BYTE] = limits->first_byte_s,
@@ -71,13 +72,19 @@ void conn_clocks_init(struct conn_clocks *clocks, struct event_base *base,
         [CONN_CLOCK_IDLE] = limits->idle_s,
     };
 
+    for (int kind = 0; kind < CONN_CLOCK_KINDS; kind++)
+        clocks->timeout_ms[kind] = (uint64_t)seconds[kind] * 1000u;
+}
+
+void conn_clocks_init(struct conn_clocks *clocks, struct event_base *base,
+                      const struct config_limits *limits, conn_clock_expired_fn expired)
+{
     clocks->expired = expired;
     clocks->is_ticking = false;
     evtimer_assign(&clocks->tick, base, on_tick, clocks);
-    for (int kind = 0; kind < CONN_CLOCK_KINDS; kind++) {
-        clocks->timeout_ms[kind] = (uint64_t)seconds[kind] * 1000u;
+    for (int kind = 0; kind < CONN_CLOCK_KINDS; kind++)
         TAILQ_INIT(&clocks->running[kind]);
-    }
+    conn_clocks_change(clocks, limits);
 }
 
 void conn_clocks_finish(struct conn_clocks *clocks)

@@ -43,6 +43,9 @@ struct conn_clocks {
 
 void conn_clocks_init(struct conn_clocks *clocks, struct event_base *base,
                       const struct config_limits *limits, conn_clock_expired_fn expired);
+
+/* Clocks that run count with the new limits from their own start. */
+void conn_clocks_change(struct conn_clocks *clocks, const struct config_limits *limits);
 void conn_clocks_finish(struct conn_clocks *clocks);
 
 /* The time, to some milliseconds. */

@@ -91,13 +91,13 @@ void conn_settle_later(struct rpd_conn *conn);
 /* Counts bytes that were read from the client, and bytes that were sent to it. */
 static inline void conn_count_received(struct rpd_conn *conn, size_t size)
 {
-    rpd_metric_add_alone(conn->group->metrics[METRIC_RECEIVED], (int64_t)size);
+    conn->group->received += size;
     conn->received += size;
 }
 
 static inline void conn_count_sent(struct rpd_conn *conn, size_t size)
 {
-    rpd_metric_add_alone(conn->group->metrics[METRIC_SENT], (int64_t)size);
+    conn->group->sent += size;
     conn->sent += size;
 }
 

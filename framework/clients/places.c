@@ -281,15 +281,20 @@ size_t places_room(const struct places *places)
 
 /* ---- life --------------------------------------------------------------------------- */
 
+static void init_refusals(struct places *places, struct event_base *base, const char *service_name)
+{
+    log_count_init(&places->refusals, base, service_name, "client",
+                   "refused: more of one peer than limits.clients_per_peer (%d)",
+                   places->limits->clients_per_peer);
+}
+
 void places_init(struct places *places, struct place_pool *pool, struct event_base *base,
                  const struct config_limits *limits, const char *service_name)
 {
     *places = (struct places){.pool = pool, .limits = limits};
     places->peers.memory_most = (size_t)limits->buffer_bytes_per_peer;
     log_state_init(&places->full, base, service_name, "no client waits for a place any more");
-    log_count_init(&places->refusals, base, service_name, "client",
-                   "refused: more of one peer than limits.clients_per_peer (%d)",
-                   limits->clients_per_peer);
+    init_refusals(places, base, service_name);
     log_count_init(&places->strangers, base, service_name, "call",
                    "of rpd_client_gone() with a descriptor that is no client of the backend: a "
                    "mistake in the plugin");
@@ -297,6 +302,16 @@ void places_init(struct places *places, struct place_pool *pool, struct event_ba
                    "closed by the backend without rpd_client_gone(): a mistake in the plugin");
     log_count_init(&places->shortages, base, service_name, "client",
                    "closed: there was no memory for it; lower limits.buffer_bytes");
+}
+
+void places_change_limits(struct places *places, struct event_base *base,
+                          const struct config_limits *limits, const char *service_name)
+{
+    places->limits = limits;
+    places->peers.memory_most = (size_t)limits->buffer_bytes_per_peer;
+    log_count_finish(&places->refusals);
+    init_refusals(places, base, service_name);
+    call_waiter(places->pool);
 }
 
 void places_finish(struct places *places)

@@ -62,6 +62,10 @@ void place_pool_finish(struct place_pool *pool);
 void places_init(struct places *places, struct place_pool *pool, struct event_base *base,
                  const struct config_limits *limits, const char *service_name);
 
+/* [loop] Other limits hold for clients that come from now on. */
+void places_change_limits(struct places *places, struct event_base *base,
+                          const struct config_limits *limits, const char *service_name);
+
 /* All clients must have left, except those that a backend did not give back. */
 void places_finish(struct places *places);
 

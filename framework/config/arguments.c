@@ -53,6 +53,7 @@ enum {
     NOTIFY_FD,
     START_FD,
     RUNNER_FD,
+    CONFIG_FD,
     LOG_FILE,
     RELATIVE_TO,
     KEEPER,
@@ -72,6 +73,7 @@ static const struct option long_options[] = {
     {"notify-fd", required_argument, NULL, NOTIFY_FD},
     {"start-fd", required_argument, NULL, START_FD},
     {"runner-fd", required_argument, NULL, RUNNER_FD},
+    {"config-fd", required_argument, NULL, CONFIG_FD},
     {"keeper", no_argument, NULL, KEEPER},
     {"log-file", required_argument, NULL, LOG_FILE},
     {"help", no_argument, NULL, HELP},
@@ -139,6 +141,17 @@ static int take_descriptor(int *descriptor, const char *option, const char *text
     return 0;
 }
 
+/* 0: none, so that a request that names nothing has none. */
+static int take_copy(int *copy_fd, const char *text, struct error *error)
+{
+    int descriptor = *copy_fd > 0 ? *copy_fd : -1;
+
+    if (take_descriptor(&descriptor, "--config-fd", text, error) < 0)
+        return -1;
+    *copy_fd = descriptor;
+    return 0;
+}
+
 const char *arguments_culprit(char **argv, char letter[3])
 {
     if (optopt <= 0 || optopt > UCHAR_MAX || strncmp(argv[optind - 1], "--", 2) == 0)
@@ -202,6 +215,7 @@ static int take(struct arguments *arguments, int option, char **argv, struct err
     case NOTIFY_FD: return take_channel(arguments, &arguments->notify_fd, "--notify-fd", error);
     case START_FD: return take_channel(arguments, &arguments->start_fd, "--start-fd", error);
     case RUNNER_FD: return take_descriptor(&arguments->runner_fd, "--runner-fd", optarg, error);
+    case CONFIG_FD: return take_copy(&request->copy_fd, optarg, error);
     case LOG_FILE: return take_once(&arguments->log_file, optarg, "--log-file", error);
     case KEEPER: arguments->is_kept = true; return 0;
     case ':': return refuse_missing(argv, error);

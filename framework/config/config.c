@@ -82,6 +82,7 @@ static void build_process(struct config *config, const json_t *tree)
     config->code_deadline_ms = take_integer(tree, "code_deadline_ms");
     config->drain_s = take_integer(tree, "drain_s");
     config->stall_s = take_integer(tree, "stall_s");
+    config->trial_s = take_integer(tree, "trial_s");
     config->slow_ms = take_integer(tree, "slow_ms");
     config->keeper = json_is_true(find(tree, "keeper"));
     config->on_crash_loop = (enum config_crash_loop)take_choice(tree, "on_crash_loop");
@@ -408,7 +409,7 @@ static int read_file(struct config_source *source, const struct config_request *
         source->tree = json_object();
         return source->tree ? 0 : error_list_out_of_memory(errors);
     }
-    if (config_file_read(&source->file, request->file, errors) < 0)
+    if (config_file_read(&source->file, request->file, request->copy_fd, errors) < 0)
         return -1;
     config_check(&source->file, errors);
     config_rules(&source->file, !request->plugin, errors);
@@ -529,6 +530,11 @@ const char *config_option_base(const struct config *config, const struct config_
     if (option ? !option->text : is_of_file(config, service))
         return config->source->file.directory;
     return config->source->working_directory;
+}
+
+int config_copy(const struct config *config)
+{
+    return config->source->file.text ? config_file_copy(&config->source->file) : 0;
 }
 
 bool config_is_seen_by_others(const struct config *config)

@@ -93,6 +93,7 @@ struct config {
     int code_deadline_ms;
     int drain_s;
     int stall_s; /* 0: never */
+    int trial_s; /* 0: none */
     int slow_ms; /* 0: no callback is */
     bool keeper; /* also set by --keeper, which is not recorded here */
     enum config_crash_loop on_crash_loop;
@@ -128,6 +129,10 @@ int config_option_missing(const struct config *config, const struct config_servi
  * default. Returns NULL if there is no such directory. */
 const char *config_option_base(const struct config *config, const struct config_service *service,
                                const struct config_option *option);
+
+/* A copy of the file as it was read, for config_request.copy_fd of another process: a descriptor
+ * (close-on-exec); 0: there is no file; -1 and errno. */
+int config_copy(const struct config *config);
 
 /* Whether other users can read the file. */
 bool config_is_seen_by_others(const struct config *config);

@@ -5,6 +5,7 @@
 #include "config/digest.h"
 
 #include "config/keys.h"
+#include "config/values.h"
 #include "library/libjansson.h"
 
 #include <inttypes.h>
@@ -67,44 +68,13 @@ static void add_limits(uint64_t *digest, const struct config_limits *limits)
     add_number(digest, "progress_bytes_per_s", limits->progress_bytes_per_s);
 }
 
-/* Items with commas between them, as -o has them. */
-static void add_list(uint64_t *digest, const char *name, const json_t *array)
-{
-    const size_t count = json_array_size(array);
-    size_t size = 1, used = 0;
-    char *text;
-
-    for (size_t i = 0; i < count; i++)
-        size += strlen(json_string_value(json_array_get(array, i))) + 1;
-    text = calloc(1, size);
-    for (size_t i = 0; text && i < count; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "," : "",
-                                 json_string_value(json_array_get(array, i)));
-    add_text(digest, name, text);
-    free(text);
-}
-
 /* The text that -o would have for it: which of them it was makes no difference. */
 static void add_option(uint64_t *digest, const struct config_option *option)
 {
-    const json_t *value = option->value;
-    char digits[64];
+    char *text = config_option_text(option);
 
-    if (!value)
-        add_text(digest, option->name, option->text);
-    else if (json_is_string(value))
-        add_text(digest, option->name, json_string_value(value));
-    else if (json_is_array(value))
-        add_list(digest, option->name, value);
-    else if (json_is_boolean(value))
-        add_text(digest, option->name, json_is_true(value) ? "true" : "false");
-    else {
-        if (json_is_integer(value))
-            snprintf(digits, sizeof digits, "%lld", (long long)json_integer_value(value));
-        else
-            snprintf(digits, sizeof digits, "%.17g", json_number_value(value));
-        add_text(digest, option->name, digits);
-    }
+    add_text(digest, option->name, text);
+    free(text);
 }
 
 static uint64_t basis(void)
@@ -172,6 +142,7 @@ static void add_process(uint64_t *digest, const struct config *config)
     add_number(digest, "code_deadline_ms", config->code_deadline_ms);
     add_number(digest, "drain_s", config->drain_s);
     add_number(digest, "stall_s", config->stall_s);
+    add_number(digest, "trial_s", config->trial_s);
     add_number(digest, "slow_ms", config->slow_ms);
     if (config->keeper)
         add_text(digest, "keeper", "true");

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -236,7 +237,41 @@ static int parse(struct config_file *file, struct error_list *errors)
                       error.column > 0 ? (size_t)error.column : 1, text);
 }
 
-int config_file_read(struct config_file *file, const char *path, struct error_list *errors)
+/* The mode of the copy says whether other users can read the file. */
+int config_file_copy(const struct config_file *file)
+{
+    const int fd = memfd_create("rpd-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    size_t written = 0;
+
+    if (fd < 0 || fchmod(fd, file->is_seen_by_others ? 0644 : 0600) < 0)
+        goto failed;
+    while (written < file->size) {
+        const ssize_t wrote = pwrite(fd, file->text + written, file->size - written,
+                                     (off_t)written);
+
+        if (wrote <= 0)
+            goto failed;
+        written += (size_t)wrote;
+    }
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+        return fd;
+failed:
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* The copies of a descriptor share their place in the file. */
+static int open_copy(int copy_fd)
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", copy_fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int config_file_read(struct config_file *file, const char *path, int copy_fd,
+                     struct error_list *errors)
 {
     struct stat status;
     int fd;
@@ -245,7 +280,10 @@ int config_file_read(struct config_file *file, const char *path, struct error_li
     file->name = shown_name(path);
     if (!file->name)
         return error_list_out_of_memory(errors);
-    fd = open_checked(path, file->name, errors);
+    fd = copy_fd > 0 ? open_copy(copy_fd) : open_checked(path, file->name, errors);
+    if (fd < 0 && copy_fd > 0)
+        return error_list_add(errors, EXIT_SYSTEM, step_name, file->name,
+                              "cannot read the copy of it: %s; mount /proc", strerror(errno));
     if (fd < 0)
         return -1;
     file->is_seen_by_others = fstat(fd, &status) < 0 || owner_others_can_read(&status);

@@ -21,8 +21,14 @@ struct config_file {
     bool is_seen_by_others; /* other users can read it */
 };
 
-/* Fills the file, or adds its mistakes. Finish it in both cases. */
-int config_file_read(struct config_file *file, const char *path, struct error_list *errors);
+/* Fills the file, or adds its mistakes. Finish it in both cases. copy_fd: what the file was when
+ * it was copied is read in its place; 0: there is no copy. */
+int config_file_read(struct config_file *file, const char *path, int copy_fd,
+                     struct error_list *errors);
+
+/* A copy in memory, for another process: it stays as it is whatever becomes of the file. A
+ * descriptor (close-on-exec), or -1 and errno. */
+int config_file_copy(const struct config_file *file);
 void config_file_finish(struct config_file *file);
 
 /* Adds a mistake in the file: "config: FILE:LINE:COLUMN: $.path: what". The place is

@@ -51,27 +51,27 @@ const struct config_key config_keys[] = {
                 "Relative ones are relative to this file."},
     {.path = "plugin_dirs[]", .types = CONFIG_STRING, .min_size = 1,
      .meaning = "A directory."},
-    {.path = "log", .types = CONFIG_OBJECT,
+    {.path = "log", .effect = EFFECT_LIVE, .types = CONFIG_OBJECT,
      .meaning = "What is written to standard error, and how."},
-    {.path = "log.level", .types = CONFIG_STRING, .preset = "\"info\"", .choices = log_levels,
+    {.path = "log.level", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .preset = "\"info\"", .choices = log_levels,
      .meaning = "The least important lines that are still written."},
-    {.path = "log.format", .types = CONFIG_STRING, .preset = "\"text\"", .choices = log_formats,
+    {.path = "log.format", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .preset = "\"text\"", .choices = log_formats,
      .meaning = "Plain lines, or one JSON object a line."},
-    {.path = "log.limit", .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 1000000,
+    {.path = "log.limit", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .preset = "10", .min = 0, .max = 1000000,
      .meaning = "Lines of one cause a second, after as many at once as come in five: a cause is a "
                 "service and what its line says, without what is filled in. What is beyond is "
                 "counted, and the count is written. 0: no limit."},
-    {.path = "log.file", .types = CONFIG_STRING, .min_size = 1,
+    {.path = "log.file", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .min_size = 1,
      .meaning = "The file to which rpdctl ensure appends standard output and error of the daemon "
                 "that it starts, relative to this file; none: they go nowhere. Only ensure uses "
                 "it; an rpd in the foreground writes to its own. Default: "
                 "$XDG_STATE_HOME/rpd/NAME.log, else ~/.local/state/rpd/NAME.log."},
-    {.path = "log.to", .types = CONFIG_STRING, .min_size = 1,
+    {.path = "log.to", .effect = EFFECT_RESTART, .types = CONFIG_STRING, .min_size = 1,
      .meaning = "Where the log goes: \"stderr\"; \"journal\", by its native protocol; or a file, "
                 "relative to this one, which is opened anew on SIGUSR1 and when it was renamed. "
                 "Default: the journal where stderr is the journal's ($JOURNAL_STREAM), else "
                 "stderr."},
-    {.path = "notify", .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
+    {.path = "notify", .effect = EFFECT_RESTART, .types = CONFIG_STRING, .preset = "\"bound\"", .choices = notify_moments,
      .meaning = "When the service manager is notified that the start is complete: once clients can "
                 "connect, or once all state is loaded."},
     {.path = "endpoint_deadline_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "500",
@@ -80,18 +80,21 @@ const struct config_key config_keys[] = {
     {.path = "code_deadline_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "5000",
      .min = 10, .max = 600000,
      .meaning = "Milliseconds in which the code of a plugin must be loaded."},
-    {.path = "drain_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
+    {.path = "drain_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that requests in flight have to finish when rpd is asked to stop."},
-    {.path = "stall_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
+    {.path = "stall_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
      .meaning = "Seconds that the event loop may stand still in one callback. Then the process is "
                 "ended, with a line that names the service and the code. 0: never."},
-    {.path = "slow_ms", .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "100", .min = 0, .max = 600000,
+    {.path = "slow_ms", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_MILLISECONDS, .preset = "100", .min = 0, .max = 600000,
      .meaning = "Milliseconds from which on a callback on the event loop is reported as slow, in the "
                 "log, the metrics and the status, with the code that it was in. 0: none is."},
-    {.path = "keeper", .types = CONFIG_BOOLEAN, .preset = "false",
+    {.path = "trial_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10", .min = 0, .max = 86400,
+     .meaning = "With a keeper, seconds after a reload for which the generation before stays as it "
+                "is, and accepts again at once if the new one crashes. 0: not."},
+    {.path = "keeper", .effect = EFFECT_RESTART, .types = CONFIG_BOOLEAN, .preset = "false",
      .meaning = "Whether a process that runs no plugin's code stays when that code crashes: it has "
                 "the endpoints, holds clients meanwhile and starts the code again."},
-    {.path = "on_crash_loop", .types = CONFIG_STRING, .preset = "\"exit\"",
+    {.path = "on_crash_loop", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .preset = "\"exit\"",
      .choices = crash_loops,
      .meaning = "With a keeper, what it does when crashes in a row before the state is loaded have "
                 "brought the pause between two starts to 60 s: it ends (70), or waits and goes on."},
@@ -113,14 +116,14 @@ const struct config_key config_keys[] = {
      .min_size = 1,
      .meaning = "unix:/path, unix:name (in the run-time directory), unix:@abstract or "
                 "tcp:host:port (localhost: 127.0.0.1 and, where the machine has it, ::1)."},
-    {.path = "services[].listen[].backlog", .types = CONFIG_INTEGER, .preset = "4096",
+    {.path = "services[].listen[].backlog", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .preset = "4096",
      .min = 1, .max = 65535,
      .meaning = "Connections that may wait to be accepted."},
-    {.path = "services[].listen[].mode", .types = CONFIG_STRING, .preset = "\"0600\"",
+    {.path = "services[].listen[].mode", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .preset = "\"0600\"",
      .of = OF_UNIX_PATH, .fits = is_mode, .pattern = "^0?[0-7]{3}$",
      .expected = "permission bits in octal such as \"0660\"",
      .meaning = "Permission bits of the socket file, in octal. Only for a unix path."},
-    {.path = "services[].listen[].group", .types = CONFIG_STRING, .of = OF_UNIX_PATH,
+    {.path = "services[].listen[].group", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .of = OF_UNIX_PATH,
      .min_size = 1,
      .meaning = "Group of the socket file. Only for a unix path. Default: the process's."},
     {.path = "services[].listen[].freebind", .types = CONFIG_BOOLEAN, .preset = "false",
@@ -131,70 +134,70 @@ const struct config_key config_keys[] = {
      .meaning = "What clients get until the state is loaded: held and answered then, served without "
                 "it, refused with the backend's busy answer, or left in the kernel's queue. "
                 "Default: what the backend declares, else hold."},
-    {.path = "services[].on_load_failure", .types = CONFIG_STRING, .preset = "\"exit\"",
+    {.path = "services[].on_load_failure", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .preset = "\"exit\"",
      .choices = load_failures,
      .meaning = "When the state cannot be loaded: end the process, try again, or serve without it."},
-    {.path = "services[].log_level", .types = CONFIG_STRING, .choices = log_levels,
+    {.path = "services[].log_level", .effect = EFFECT_LIVE, .types = CONFIG_STRING, .choices = log_levels,
      .meaning = "What of the service's log is written; rpdctl log NAME --level changes it while it "
                 "runs. Default: log.level."},
-    {.path = "services[].no_progress_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "300",
+    {.path = "services[].no_progress_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "300",
      .min = 0, .max = 86400,
      .meaning = "Seconds without progress after which a load counts as failed. 0: never."},
-    {.path = "services[].idle_exit_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .min = 0,
+    {.path = "services[].idle_exit_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .min = 0,
      .max = 31536000,
      .meaning = "Seconds without a client after which rpd stops; once that is so for all its "
                 "services. 0: never. Default: what the backend declares, else 0."},
     {.path = "services[].seal", .types = CONFIG_STRING, .preset = "\"enforce\"", .choices = seals,
      .meaning = "Whether the kernel keeps a backend's own bind from anything but making sockets: a "
                 "call beyond that ends the start, is only logged, or is not looked for."},
-    {.path = "services[].limits", .types = CONFIG_OBJECT,
+    {.path = "services[].limits", .effect = EFFECT_LIVE, .types = CONFIG_OBJECT,
      .meaning = "What clients may take."},
-    {.path = "services[].limits.clients", .types = CONFIG_INTEGER, .preset = "0",
+    {.path = "services[].limits.clients", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .preset = "0",
      .min = 0, .max = 1000000,
      .meaning = "Clients at a time. More wait in the kernel's queue until one leaves. 0: as many as "
                 "there are descriptors."},
-    {.path = "services[].limits.clients_per_peer", .types = CONFIG_INTEGER, .preset = "0",
+    {.path = "services[].limits.clients_per_peer", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .preset = "0",
      .min = 0, .max = 1000000,
      .meaning = "Clients at a time of one user (unix) or one address (tcp). More are refused. 0: no "
                 "limit."},
-    {.path = "services[].limits.first_byte_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
+    {.path = "services[].limits.first_byte_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
      .min = 0, .max = 86400,
      .meaning = "Seconds that a client may be connected, and served, before it sends anything. 0: "
                 "for ever."},
-    {.path = "services[].limits.request_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10",
+    {.path = "services[].limits.request_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "10",
      .min = 0, .max = 86400,
      .meaning = "Seconds in which a request that has begun must be complete, or as much more of it "
                 "must come as progress_bytes_per_s asks of that time. 0: for ever."},
-    {.path = "services[].limits.idle_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
+    {.path = "services[].limits.idle_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "0",
      .min = 0, .max = 31536000,
      .meaning = "Seconds that a client may be silent between requests. 0: for ever."},
-    {.path = "services[].limits.write_stall_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "60",
+    {.path = "services[].limits.write_stall_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "60",
      .min = 1, .max = 86400,
      .meaning = "Seconds in which a client must take at least a byte of what waits for it, and "
                 "after the first ten as much as progress_bytes_per_s asks of that time."},
-    {.path = "services[].limits.progress_bytes_per_s", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "1024",
+    {.path = "services[].limits.progress_bytes_per_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "1024",
      .min = 1, .max = 1073741824,
      .meaning = "Bytes a second that count as progress: a client that sends a request or takes "
                 "output more slowly is closed by request_s or write_stall_s."},
-    {.path = "services[].limits.keepalive_s", .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "60",
+    {.path = "services[].limits.keepalive_s", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_SECONDS, .preset = "60",
      .min = 0, .max = 32767,
      .meaning = "Seconds of silence after which the kernel asks a TCP client whether it is still "
                 "there: four times, a quarter of that time apart. A client that does not answer, "
                 "or does not acknowledge output for as long as all of that takes, is gone. 0: "
                 "never asks."},
-    {.path = "services[].limits.output_bytes", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "16777216",
+    {.path = "services[].limits.output_bytes", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "16777216",
      .min = 65536, .max = 1073741824,
      .meaning = "Bytes that may wait for one client to read them; with more it is closed."},
-    {.path = "services[].limits.input_bytes", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "67108864",
+    {.path = "services[].limits.input_bytes", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "67108864",
      .min = 1024, .max = 1073741824,
      .meaning = "Bytes of a request that is not complete; with more the client is closed."},
-    {.path = "services[].limits.buffer_bytes", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "268435456",
+    {.path = "services[].limits.buffer_bytes", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "268435456",
      .min = 0, .max = 2147483647,
      .meaning = "Bytes of memory that all clients together may take for requests that are not "
                 "complete and for output that waits. In the last eighth of it clients with more "
                 "than their share are not read; with more the client that holds most is closed. "
                 "0: no limit."},
-    {.path = "services[].limits.buffer_bytes_per_peer", .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "0",
+    {.path = "services[].limits.buffer_bytes_per_peer", .effect = EFFECT_LIVE, .types = CONFIG_INTEGER, .unit = UNIT_BYTES, .preset = "0",
      .min = 0, .max = 2147483647,
      .meaning = "Likewise for all clients of one user (unix) or one address (tcp). 0: no limit."},
     {.path = "services[].options", .types = CONFIG_OBJECT, .preset = "{}",
@@ -248,6 +251,14 @@ const struct config_key *config_key_element(const struct config_key *array)
             strcmp(config_keys[i].path + length, "[]") == 0)
             return &config_keys[i];
     return NULL;
+}
+
+const char *config_effect_word(enum config_effect effect)
+{
+    static const char *const words[] = {
+        [EFFECT_GENERATION] = "generation", [EFFECT_LIVE] = "live", [EFFECT_RESTART] = "restart"};
+
+    return words[effect];
 }
 
 json_t *config_key_preset(const struct config_key *key)

@@ -24,12 +24,20 @@ enum config_key_of { OF_ANY_ENDPOINT, OF_UNIX_PATH, OF_TCP };
 /* The unit of an integer that may also be written with one: "64M", "1h30m". */
 enum config_unit { UNIT_NONE, UNIT_BYTES, UNIT_SECONDS, UNIT_MILLISECONDS };
 
+/* How a change of the value takes effect. */
+enum config_effect {
+    EFFECT_GENERATION, /* by a new generation of the process that runs the backends' code */
+    EFFECT_LIVE,       /* at once, in the processes that run */
+    EFFECT_RESTART     /* only by a restart */
+};
+
 struct config_key {
     const char *path; /* "services[].listen[].backlog"; "" is the document */
     unsigned types;   /* of enum config_type */
     bool required;
     enum config_key_of of;      /* only with such an endpoint beside it */
     enum config_unit unit;      /* of an integer */
+    enum config_effect effect;  /* options: if the backend has on_options they are live */
     const char *preset;         /* the default as JSON text, or NULL */
     json_int_t min, max;        /* of an integer */
     size_t min_size;            /* of a string or array */
@@ -62,6 +70,9 @@ json_t *config_key_preset(const struct config_key *key);
 /* Converts a text with a unit to an integer. False: it does not represent one. */
 bool config_key_quantity(const struct config_key *key, const char *text, json_int_t *ret);
 enum quantity_kind config_key_kind(const struct config_key *key);
+
+/* "live", "generation" or "restart" */
+const char *config_effect_word(enum config_effect effect);
 
 /* Keys that start with "x-" belong to the user, and are ignored. */
 bool config_key_is_users(const char *name);

@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "config/keys.h"
+#include "config/secret_name.h"
 #include "config/source.h"
 #include "library/libjansson.h"
 
@@ -43,22 +44,15 @@ static char *string_text(const char *string)
     return text;
 }
 
-/* The output may end up in logs, or be seen by others. rpd does not know which of a
- * backend's options are secrets, so it decides by their names. */
 static bool is_secret(const struct item *item)
 {
-    static const char *const words[] = {"pass",        "secret",  "token",  "credential",
-                                        "private_key", "api_key", "apikey", "access_key"};
     const bool is_item = item->key == config_key_at("services[].options.*[]");
     const struct json_path *path = is_item ? item->path->up : item->path;
     const char *name = path ? path->key : NULL;
 
     if (!name || (item->key != config_key_at("services[].options.*") && !is_item) || !item->value)
         return false;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasestr(name, words[i]))
-            return true;
-    return false;
+    return config_name_is_secret(name);
 }
 
 static char *value_text(const struct item *item)

@@ -16,6 +16,7 @@ struct config_request {
     size_t option_count;
     const char *base; /* --relative-to, or NULL */
     bool is_printed;  /* --print-config: its JSON is requested, also without a file */
+    int copy_fd;      /* of the file, as it was when another process read it; 0: none */
 };
 
 #endif

@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 enum {
-    REQUEST_MAX = 4096,      /* bytes of a line */
-    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread here */
-    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read */
+    REQUEST_MAX = 4096,      /* bytes of a request line */
+    PENDING_MAX = 64 * 1024, /* bytes that a watcher may leave unread */
+    PATIENCE_S = 10          /* for the rest of a request, and for a client that does not read its
+                              * answers */
 };
 
 struct control_client {
@@ -24,6 +25,8 @@ struct control_client {
     int fd;
     struct event readable, writable, again, deadline;
     bool watches;
+    unsigned long ticket; /* of the reload that it waits for; 0: it waits for none */
+    char *reload_id;
     bool is_leaving; /* what is left to send is sent, and it is closed */
     uint64_t asked;  /* the number of its request that a runner answers; 0: there is none */
     char request[REQUEST_MAX];
@@ -31,7 +34,7 @@ struct control_client {
     struct buffer output;
 };
 
-/* ---- its end ------------------------------------------------------------------------------ */
+/* ---- closing ------------------------------------------------------------------------------- */
 
 static void take_off_loop(struct control_client *client)
 {
@@ -50,13 +53,14 @@ static void close_client(struct control_client *client)
     clients->count--;
     buffer_finish(&client->output);
     fork_guard_close(client->fd);
+    free(client->reload_id);
     free(client);
     spares_refill(clients->spares);
 }
 
-/* ---- what it is sent ---------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------- */
 
-/* The time runs from the last request or answer that was complete. */
+/* The deadline is counted from the last complete request or answer. */
 static int set_deadline(struct control_client *client, bool something_is_complete)
 {
     static const struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -68,7 +72,7 @@ static int set_deadline(struct control_client *client, bool something_is_complet
     return 0;
 }
 
-/* Sends what can be sent. False: it is gone. */
+/* Sends as much as the kernel takes. False: the client is closed. */
 static bool flush(struct control_client *client)
 {
     struct buffer *output = &client->output;
@@ -85,7 +89,7 @@ static bool flush(struct control_client *client)
             continue;
         if (errno != EAGAIN)
             break;
-        /* That it has left shows in send(), too. */
+        /* send() also reports that the client has left. */
         event_del(&client->readable);
         if (event_add(&client->writable, NULL) == 0 && set_deadline(client, false) == 0)
             return true;
@@ -98,7 +102,7 @@ static bool flush(struct control_client *client)
     return true;
 }
 
-/* Takes the line. False: the client is gone. */
+/* Takes the line. False: the client is closed. */
 static bool send_line(struct control_client *client, char *take_line)
 {
     const bool failed = !take_line ||
@@ -110,7 +114,16 @@ static bool send_line(struct control_client *client, char *take_line)
     return !failed && flush(client);
 }
 
-/* ---- what it asks -------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
+
+/* A client that asks for a reload while it waits for one hears of the later one. */
+static bool take_ticket(struct control_client *client, const struct control_reply *answer)
+{
+    free(client->reload_id);
+    client->ticket = answer->ticket;
+    client->reload_id = answer->id;
+    return true;
+}
 
 static bool answer_first_request(struct control_client *client, size_t size)
 {
@@ -120,6 +133,8 @@ static bool answer_first_request(struct control_client *client, size_t size)
     client->watches = reply.watches;
     client->used -= size + 1;
     memmove(client->request, client->request + size + 1, client->used);
+    if (reply.ticket)
+        return take_ticket(client, &reply);
     if (!reply.is_asked)
         return send_line(client, reply.line);
     client->asked = client->all->asked = reply.number;
@@ -131,24 +146,24 @@ static const char *end_of_request(const struct control_client *client)
     return memchr(client->request, '\n', client->used);
 }
 
-/* What is there already comes in the next turn of the loop: a client that asks much at once
- * shall not be in the way of a service's clients. Nothing is read before the last answer has
- * been taken. */
+/* Requests that are already here are answered in the next turn of the loop: a control client with
+ * many requests must not delay a service's clients. Nothing is read before the last answer has been
+ * sent. */
 static int wait_for_more(struct control_client *client)
 {
     static const struct timeval now;
 
     if (client->asked > 0)
-        return event_del(&client->readable); /* control_clients_answer() goes on */
+        return event_del(&client->readable); /* control_clients_answer() continues */
     if (client->output.size > 0)
-        return 0; /* on_client_writable() goes on */
+        return 0; /* on_client_writable() continues */
     if (!end_of_request(client))
         return event_add(&client->readable, NULL);
     event_del(&client->readable);
     return event_add(&client->again, &now);
 }
 
-/* Answers the first request that is there, if it is whole. */
+/* Answers the first request, if all of it is here. */
 static void answer_requests(struct control_client *client)
 {
     const char *end = end_of_request(client);
@@ -303,6 +318,23 @@ void control_clients_lose_answers(struct control_clients *clients)
     }
 }
 
+void control_clients_reloaded(struct control_clients *clients, unsigned long ticket,
+                              const struct control_reload_end *end)
+{
+    struct control_client *client, *next;
+
+    for (client = TAILQ_FIRST(&clients->list); client; client = next) {
+        char *line;
+
+        next = TAILQ_NEXT(client, link);
+        if (client->ticket != ticket)
+            continue;
+        line = control_reload_reply(client->reload_id, end);
+        client->ticket = 0;
+        send_line(client, line);
+    }
+}
+
 void control_clients_take_off_loop(struct control_clients *clients)
 {
     struct control_client *client;
@@ -319,6 +351,7 @@ void control_clients_finish(struct control_clients *clients)
         TAILQ_REMOVE(&clients->list, client, link);
         buffer_finish(&client->output);
         fork_guard_close(client->fd);
+        free(client->reload_id);
         free(client);
     }
     clients->count = 0;

@@ -20,7 +20,7 @@ enum {
     BACKLOG = 128,
     CLIENTS_MAX = 64,
     ACCEPTED_A_TURN = 16,
-    PAUSE_US = 100000, /* without descriptors */
+    PAUSE_US = 100000, /* after a failed accept() */
     HEAL_AGAIN_US = 5000000
 };
 
@@ -31,8 +31,8 @@ static void private_prefix(const struct control *control, char ret_prefix[NAME_M
     snprintf(ret_prefix, NAME_MAX + 1, ".%.80s.", control->name);
 }
 
-/* It appears under its name already listening, over what a killed process may
- * have left there: the service's lock is ours. 0, or an errno. */
+/* The socket listens before it appears under its name. It replaces any socket that a killed process
+ * left there: we hold the service's lock. Returns 0, or an errno. */
 static int publish(const struct control *control, struct residue *residue, const char *name,
                    int *ret_fd)
 {
@@ -51,7 +51,7 @@ static int publish(const struct control *control, struct residue *residue, const
     return residue_rename(residue, control->name, 0) < 0 ? errno : 0;
 }
 
-/* A socket that listens, and its residue; -1 and errno. */
+/* Returns a listening socket and its residue; or -1 and errno. */
 static int make_socket(const struct control *control, struct residue **ret_residue)
 {
     char prefix[NAME_MAX + 1], name[NAME_MAX + 1];
@@ -118,7 +118,7 @@ static void turn_away(int take_fd)
     char *line = control_refusal("too many clients; come back later");
 
     if (line && send(take_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-        /* then without a word */
+        /* then it is closed without an answer */
     }
     free(line);
     close(take_fd);
@@ -139,7 +139,7 @@ static int accept_one(struct control *control, int fd)
     return 0;
 }
 
-/* 0: there may be more. Else errno; EAGAIN: there is none. */
+/* 0: there may be more. Otherwise an errno; EAGAIN: there are no more. */
 static int accept_some(struct control *control, int fd, int most)
 {
     for (int i = 0; i < most; i++) {
@@ -160,21 +160,21 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     rest_end();
     ended = accept_some(control, fd, ACCEPTED_A_TURN);
-    /* Without a descriptor accept() does not say that there is none: one was given for
-     * nothing, and a service's clients would have it next. */
+    /* Without a free descriptor, accept() fails even if no client waits: a spare may have been
+     * given up for nothing, and a service's client would take it next. */
     spares_refill(&control->spares);
     if (ended == 0 || ended == EAGAIN) {
         control->is_refused = false;
         return;
     }
-    /* Of a shortage the services say so. */
+    /* The services report a shortage. */
     if (!control->is_refused && !error_is_shortage(ended))
         log_line(RPD_LOG_WARNING, control->name,
                  "cannot accept clients of the control socket (accept: %s); they wait until it is "
                  "possible again",
                  strerror(ended));
     control->is_refused = true;
-    /* They wait in the queue; to look again and again is of no use. */
+    /* The clients wait in the queue; polling the socket meanwhile is of no use. */
     event_del(&control->readable);
     event_add(&control->resume, &pause);
 }
@@ -235,6 +235,12 @@ void control_tell(struct control *control, const struct rpd_service *service, en
     control_clients_tell(&control->clients, service, phase);
 }
 
+void control_reloaded(struct control *control, unsigned long ticket,
+                      const struct control_reload_end *end)
+{
+    control_clients_reloaded(&control->clients, ticket, end);
+}
+
 /* Clients that are queued at the old socket are accepted there. */
 static int make_again(struct control *control)
 {
@@ -253,7 +259,7 @@ static int make_again(struct control *control)
     return listen_on_loop(control);
 }
 
-/* Whether it had to be made, and is there. */
+/* Whether the socket was missing and has been made again. */
 static bool make_if_missing(struct control *control)
 {
     if (!control->base || residue_is_ending() ||

@@ -51,7 +51,7 @@ char *control_refusal(const char *why)
     return refuse(NULL, why);
 }
 
-/* A text of a plugin's, which may not be UTF-8. */
+/* A text of a plugin's may not be UTF-8. */
 static json_t *text_of(const char *text)
 {
     json_t *result = json_string(text);
@@ -67,7 +67,7 @@ static json_t *text_of(const char *text)
     return result;
 }
 
-/* ---- what is known of a service ------------------------------------------------------- */
+/* ---- the state of a service ----------------------------------------------------------- */
 
 static json_t *phase_of(const struct rpd_service *service, enum rpd_phase phase)
 {
@@ -106,7 +106,7 @@ static json_t *clients_of(const struct rpd_state_page *page)
                      (json_int_t)page->clients_accepted);
 }
 
-/* What its state page shows, but of now. */
+/* What the state page shows, updated now. */
 static json_t *status_of(struct rpd_service *service)
 {
     struct rpd_state_page page;
@@ -134,7 +134,7 @@ static void add_process(json_t *reply)
     json_object_set_new(reply, "build", json_string(build));
 }
 
-/* A request that is understood. */
+/* A request that was understood. */
 struct question {
     const struct control_subject *subject;
     json_t *request, *id;
@@ -172,7 +172,7 @@ static char *watch(struct question *question)
     return line_of(reply);
 }
 
-/* The service that a request names; NULL: there is none. */
+/* The service that a request names; NULL: there is no such service. */
 static struct rpd_service *service_in(const struct question *question)
 {
     const char *name = json_string_value(json_object_get(question->request, "service"));
@@ -207,7 +207,7 @@ static char *set_log(struct question *question)
 
 enum { CLIENTS_SHOWN = 1000 };
 
-/* Who it is: a process, by the kernel's word of when it connected, or an address. */
+/* Identifies the client: a process, as the kernel knew it at the connect, or an address. */
 static void add_peer(json_t *json, int fd)
 {
     struct sockaddr_storage address = {0};
@@ -289,13 +289,91 @@ static char *end_client(struct question *question)
     return refuse(question->id, "no such \"client\" there");
 }
 
+/* ---- reload ------------------------------------------------------------------------------ */
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? text_of(text) : NULL;
+}
+
+static json_t *changes_of(const struct plan *plan)
+{
+    json_t *changes = json_array();
+
+    for (size_t i = 0; plan && i < plan->count; i++) {
+        const struct plan_change *change = &plan->changes[i];
+
+        json_array_append_new(changes,
+                              json_pack("{s:o, s:o?, s:o?, s:s}", "key", text_of(change->path),
+                                        "old", text_or_null(change->old_text), "new",
+                                        text_or_null(change->new_text), "how",
+                                        config_effect_word(change->effect)));
+    }
+    return changes;
+}
+
+static json_t *errors_of(const struct control_reload_end *end)
+{
+    json_t *errors = json_array();
+
+    for (size_t i = 0; i < end->error_count; i++)
+        json_array_append_new(errors, text_of(end->errors[i].text));
+    return errors;
+}
+
+char *control_reload_reply(const char *id, const struct control_reload_end *end)
+{
+    json_t *number = id ? json_loads(id, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *reply = answer(number, end->code == 0);
+
+    json_decref(number);
+    if (end->code != 0) {
+        json_object_set_new(reply, "code", json_integer(end->code));
+        json_object_set_new(reply, "error",
+                            text_of(end->error_count > 0 ? end->errors[0].text : "out of memory"));
+        json_object_set_new(reply, "errors", errors_of(end));
+    }
+    json_object_set_new(reply, "changes", changes_of(end->plan));
+    json_object_set_new(reply, "generation", json_integer(end->generation));
+    json_object_set_new(reply, "text", text_of(end->text));
+    return line_of(reply);
+}
+
+static char *dump(const json_t *id)
+{
+    return id ? json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+}
+
+/* "do": "reload", and "check", "fresh", "force", "timeout_ms". */
+static char *reload(struct question *question, struct control_reply *reply)
+{
+    const struct control_subject *subject = question->subject;
+    const json_t *request = question->request;
+    const json_int_t timeout_ms = json_integer_value(json_object_get(request, "timeout_ms"));
+    const struct control_reload asked = {
+        .fresh = json_is_true(json_object_get(request, "fresh")),
+        .force = json_is_true(json_object_get(request, "force")),
+        .timeout_us = timeout_ms > 0 ? (uint64_t)timeout_ms * 1000 : 0,
+    };
+    char *id = dump(question->id), *line;
+
+    if (!json_is_true(json_object_get(request, "check"))) {
+        reply->ticket = subject->reload(subject->reload_arg, &asked);
+        reply->id = id;
+        return NULL;
+    }
+    line = control_reload_reply(id, subject->check(subject->reload_arg));
+    free(id);
+    return line;
+}
+
 static const struct {
     const char *name;
     char *(*reply)(struct question *question);
 } requests[] = {{"ping", ping},   {"status", status},   {"watch", watch},
                 {"log", set_log}, {"clients", clients}, {"end", end_client}};
 
-/* False: there is no runner to be asked, and what this process knows is the answer. */
+/* False: no runner can answer, so this process answers with what it knows. */
 static bool ask_runner(const struct question *question, uint64_t number)
 {
     const struct control_subject *subject = question->subject;
@@ -325,8 +403,10 @@ static char *reply_to(struct question *question, struct control_reply *reply)
         reply->watches |= requests[i].reply == watch;
         return requests[i].reply(question);
     }
+    if (what && strcmp(what, "reload") == 0 && question->subject->reload)
+        return reload(question, reply);
     return refuse(question->id, "expected \"do\": \"ping\", \"status\", \"watch\", \"log\", "
-                                "\"clients\" or \"end\"");
+                                "\"clients\", \"end\" or \"reload\"");
 }
 
 void control_reply(const struct control_subject *subject, const char *request, size_t size,

@@ -1,5 +1,5 @@
-/* Spare descriptors: a few that are kept open, to be closed where descriptors have run out
- * and one is needed. One thread's. */
+/* Spare descriptors: a few that are kept open, and closed when descriptors have run out and one is
+ * needed. They belong to one thread. */
 #ifndef FRAMEWORK_SPARES_H
 #define FRAMEWORK_SPARES_H
 
@@ -8,12 +8,12 @@
 enum { SPARES_MAX = 4 };
 
 struct spares {
-    int fds[SPARES_MAX]; /* -1: given away */
+    int fds[SPARES_MAX]; /* -1: closed */
 };
 
 void spares_init(struct spares *spares);
 
-/* As far as there are descriptors. */
+/* Opens the missing spares, as many as the limit of descriptors allows. */
 void spares_refill(struct spares *spares);
 
 /* Closes one. False: there is none left. */

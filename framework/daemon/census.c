@@ -49,6 +49,6 @@ void census_look(struct census *census, uint64_t now_us, bool has_clients)
         (census->due_us > 0 && !has_clients))
         return;
     census->due_us = now_us + EVERY_US;
-    /* (It takes no place in the queue of clients' jobs.) */
+    /* It takes no place in the queue of clients' jobs. */
     census->runs = pool_submit(census->pool, &census->job, JOB_LOAD) == 0;
 }

@@ -16,10 +16,13 @@
 #include "daemon/as_runner.h"
 #include "daemon/claiming.h"
 #include "daemon/daemon_inside.h"
+#include "daemon/inspecting.h"
 #include "daemon/keeping.h"
 #include "daemon/log_place.h"
 #include "daemon/own_process.h"
 #include "daemon/publishing.h"
+#include "daemon/reload.h"
+#include "daemon/running_inside.h"
 #include "guard/crash.h"
 #include "guard/exit_guard.h"
 #include "guard/forked.h"
@@ -39,48 +42,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- inspect ---- */
-
-static int refuse_same_name(const struct daemon *daemon, const struct rpd_service *service,
-                            struct error *error)
-{
-    FOR_EACH_SERVICE(daemon, other) {
-        if (other == service)
-            break;
-        if (strcmp(other->name, service->name) == 0)
-            return error_set(error, EXIT_CONFIG, "config", service->config->origin,
-                             "two services are named \"%s\"; give one a \"name\" of its own",
-                             service->name);
-    }
-    return 0;
-}
-
-static int inspect(struct daemon *daemon, struct error *error)
-{
-    const struct plugin_search search = {.dirs = daemon->config->plugin_dirs};
-
-    daemon->services = calloc(daemon->config->service_count, sizeof *daemon->services);
-    if (!daemon->services)
-        return error_set(error, EXIT_SYSTEM, "inspect", "services", "out of memory");
-    for (size_t i = 0; i < daemon->config->service_count; i++) {
-        struct rpd_service *service = &daemon->services[daemon->service_count++];
-        const struct rpd_service *before = i > 0 ? service - 1 : NULL;
-
-        service->config = &daemon->config->services[i];
-        service->role = daemon->role;
-        if (service_inspect(service, &search, before, error) < 0 ||
-            refuse_same_name(daemon, service, error) < 0)
-            return -1;
-    }
-    return 0;
-}
+/* ---- the way back of inspect ---- */
 
 static void forget(struct daemon *daemon)
 {
-    FOR_EACH_SERVICE(daemon, service)
-        service_finish(service);
+    daemon_forget_services(daemon);
     surroundings_finish(&daemon->surroundings);
-    free(daemon->services);
     control_finish(&daemon->control); /* watching clients are notified of the end last */
 }
 
@@ -268,16 +235,37 @@ static int make_loop(struct daemon *daemon, struct error *error)
     };
     if (daemon->role == SERVICE_OF_KEEPER)
         daemon->running.keeper = &daemon->keeper;
+    daemon->running.subject = (struct control_subject){
+        .services = daemon->services,
+        .service_count = daemon->service_count,
+        .relay = daemon->role == SERVICE_OF_KEEPER ? running_relay() : NULL,
+        .relay_arg = &daemon->running,
+    };
+    if (daemon->role != SERVICE_OF_RUNNER) { /* its keeper reloads */
+        daemon->reload = reload_new(daemon);
+        if (!daemon->reload)
+            return error_set(error, EXIT_SYSTEM, "loop", "reload", "out of memory; free some");
+        daemon->running.subject.reload = reload_ask;
+        daemon->running.subject.check = reload_check;
+        daemon->running.subject.reload_arg = daemon->reload;
+        daemon->running.hang_up = reload_by_signal;
+        daemon->running.leave_reload = reload_leave;
+    }
     daemon->running.make_state_pages = daemon_publish_next_pages;
     daemon->running.make_metrics_pages = daemon_publish_next_metrics;
     daemon->running.daemon = daemon;
     if (daemon->role == SERVICE_OF_RUNNER)
         daemon->running.link = &daemon->link;
-    return running_open(&daemon->running, error);
+    if (running_open(&daemon->running, error) < 0)
+        return -1;
+    if (daemon->reload && reload_start(daemon->reload, daemon->running.base) < 0)
+        return error_set(error, EXIT_SYSTEM, "loop", "reload", "out of memory; free some");
+    return 0;
 }
 
 static void end_loop(struct daemon *daemon)
 {
+    reload_free(daemon->reload);
     running_close(&daemon->running);
 }
 
@@ -353,7 +341,7 @@ struct step {
 };
 
 static const struct step steps[] = {
-    {"inspect", METRIC_INSPECT,   true,  inspect,         forget},
+    {"inspect", METRIC_INSPECT,   true,  daemon_inspect,  forget},
     {"claim",   METRIC_RESOLVE,   true,  daemon_resolve,  NULL},
     {"claim",   METRIC_CLAIM,     false, daemon_claim,    daemon_unclaim},
     {"bind",    METRIC_BIND,      false, bind_owned,      unbind},
@@ -375,7 +363,7 @@ static const struct step steps[] = {
 /* With a keeper the same steps are taken by two processes. All of the runner's, up to "publish",
  * are within the keeper's step "runner". (A test of the configuration has neither.) */
 static const struct step keeper_steps[] = {
-    {"inspect", METRIC_INSPECT,   false, inspect,             forget},
+    {"inspect", METRIC_INSPECT,   false, daemon_inspect,      forget},
     {"claim",   METRIC_RESOLVE,   false, daemon_resolve,      NULL},
     {"claim",   METRIC_CLAIM,     false, daemon_claim,        daemon_unclaim},
     {"bind",    METRIC_BIND,      false, bind_owned,          unbind},
@@ -393,7 +381,7 @@ static const struct step keeper_steps[] = {
 
 /* Its page has the times of its keeper's steps, and of the steps that the keeper does not take. */
 static const struct step runner_steps[] = {
-    {"inspect", METRIC_NO_STEP,  false, inspect,           forget},
+    {"inspect", METRIC_NO_STEP,  false, daemon_inspect,    forget},
     {"claim",   METRIC_NO_STEP,  false, daemon_resolve,    NULL},
     {"claim",   METRIC_NO_STEP,  false, runner_take_setup, runner_forget_setup},
     {"code",    METRIC_NO_STEP,  false, arm_guards,        NULL},
@@ -426,7 +414,7 @@ static bool is_due(const struct daemon *daemon, const struct step *step)
     return step->is_in_test || !is_test(daemon);
 }
 
-/* (A step that was taken before there was a page is shown with the next one.) */
+/* A step that was taken before the page existed is shown with the next one. */
 static void note_time(struct daemon *daemon, const struct step *step, uint64_t took_us)
 {
     PROBE2(step, step->name, took_us);
@@ -535,7 +523,7 @@ static enum service_role role_of(const struct arguments *arguments, const struct
     return config->keeper || arguments->is_kept ? SERVICE_OF_KEEPER : SERVICE_WHOLE;
 }
 
-int daemon_run(const struct arguments *arguments, const struct config *config, uint64_t started_us)
+int daemon_run(const struct arguments *arguments, struct config *config, uint64_t started_us)
 {
     /* 20 KB, most of which bind does not touch: on the stack it was five more page faults. */
     static struct daemon daemon;

@@ -15,7 +15,7 @@
 #include "service/service.h"
 
 struct daemon {
-    const struct config *config;
+    struct config *config; /* changed by live_apply() alone */
     const struct arguments *arguments;
     uint64_t started_us, bound_us;
     uint64_t step_us[METRIC_STEPS]; /* how long each step took */
@@ -30,8 +30,9 @@ struct daemon {
     struct notify notify;
     struct control control;
     struct running running;
-    struct keeper keeper; /* used if the services belong to a keeper */
-    struct link link;     /* used if they belong to a runner */
+    struct keeper keeper;  /* used if the services belong to a keeper */
+    struct link link;      /* used if they belong to a runner */
+    struct reload *reload; /* NULL in a runner */
     enum service_role role;
     int exit_code;
     bool is_error_told; /* the runner has reported it */

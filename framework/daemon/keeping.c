@@ -14,11 +14,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+void daemon_configure_keeper(struct daemon *daemon)
+{
+    daemon->keeper.waits_in_crash_loop = daemon->config->on_crash_loop == CRASH_LOOP_WAIT;
+    daemon->keeper.stall_s = daemon->config->stall_s;
+    daemon->keeper.trial_s = daemon->config->trial_s;
+}
+
 void daemon_init_keeper(struct daemon *daemon)
 {
     daemon->keeper.argv = daemon->arguments->argv;
-    daemon->keeper.waits_in_crash_loop = daemon->config->on_crash_loop == CRASH_LOOP_WAIT;
-    runner_init(&daemon->keeper.runner);
+    daemon_configure_keeper(daemon);
 }
 
 /* ---- how it ends -------------------------------------------------------------------------- */
@@ -53,8 +59,14 @@ _Noreturn void daemon_end_by_signal(int number)
 int daemon_start_runner(struct daemon *daemon, struct error *error)
 {
     struct keeper *keeper = &daemon->keeper;
+    const int copy = config_copy(daemon->config);
     struct runner_end end;
     int started;
+
+    if (copy < 0)
+        return error_set(error, EXIT_SYSTEM, "start", "runner",
+                         "cannot copy the configuration: %s; free memory or descriptors",
+                         strerror(errno));
 
     watchdog_disarm(WATCHDOG_START); /* the runner has its own deadlines */
     keeper->services = daemon->services;
@@ -67,7 +79,7 @@ int daemon_start_runner(struct daemon *daemon, struct error *error)
     keeper->watchdog_us = daemon->notify.watchdog_us;
     FOR_EACH_SERVICE(daemon, service)
         service->state_page.keeps_fd = true;
-    started = keeper_start(keeper, &end, error);
+    started = keeper_start(keeper, copy, &end, error);
     if (started < 0 && end.code >= 0)
         return take_first_end(daemon, &end, error);
     return started < 0 ? -1 : 0; /* a stop that was asked for is looked for behind each step */

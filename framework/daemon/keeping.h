@@ -10,6 +10,9 @@ struct daemon;
 /* [start] */
 void daemon_init_keeper(struct daemon *daemon);
 
+/* [start][loop] Gives it what the configuration says of keepers. */
+void daemon_configure_keeper(struct daemon *daemon);
+
 /* [start] The step "runner", and its reversal. Starts the first runner, which could then serve. */
 int daemon_start_runner(struct daemon *daemon, struct error *error);
 void daemon_end_runner(struct daemon *daemon);

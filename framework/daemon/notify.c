@@ -97,14 +97,14 @@ static bool send_message(const struct notify *notify, const char *message)
 
 static bool owes_anything(const struct notify *notify)
 {
-    return notify->owes_ready || notify->owes_stopping || notify->owes_status ||
-           notify->extend_us > 0;
+    return notify->reloading_us > 0 || notify->owes_ready || notify->owes_stopping ||
+           notify->owes_status || notify->extend_us > 0;
 }
 
 /* Sends all in one message, so that the notices arrive in the order in which they arose. */
 static void send_owed(struct notify *notify)
 {
-    char message[MESSAGE_MAX], extend[64] = "";
+    char message[MESSAGE_MAX], extend[64] = "", reloading[64] = "";
     size_t length;
 
     if (notify->socket < 0 || !owes_anything(notify))
@@ -112,16 +112,20 @@ static void send_owed(struct notify *notify)
     if (notify->extend_us > 0)
         snprintf(extend, sizeof extend, "EXTEND_TIMEOUT_USEC=%llu\n",
                  (unsigned long long)notify->extend_us);
-    snprintf(message, sizeof message, "%s%s%s%s%s", notify->owes_ready ? "READY=1\n" : "",
-             notify->owes_stopping ? "STOPPING=1\n" : "", extend,
-             notify->owes_status ? "STATUS=" : "", notify->owes_status ? notify->status : "");
+    if (notify->reloading_us > 0)
+        snprintf(reloading, sizeof reloading, "RELOADING=1\nMONOTONIC_USEC=%llu\n",
+                 (unsigned long long)notify->reloading_us);
+    snprintf(message, sizeof message, "%s%s%s%s%s%s", reloading,
+             notify->owes_ready ? "READY=1\n" : "", notify->owes_stopping ? "STOPPING=1\n" : "",
+             extend, notify->owes_status ? "STATUS=" : "",
+             notify->owes_status ? notify->status : "");
     length = strlen(message);
     if (message[length - 1] == '\n')
         message[length - 1] = '\0';
     if (!send_message(notify, message))
         return;
     notify->owes_ready = notify->owes_stopping = notify->owes_status = false;
-    notify->extend_us = 0;
+    notify->extend_us = notify->reloading_us = 0;
 }
 
 static void write_ready_fd(struct notify *notify)
@@ -185,6 +189,27 @@ void notify_extend(struct notify *notify, uint64_t patience_us)
 void notify_stopping(struct notify *notify)
 {
     notify->owes_stopping = true;
+    send_owed(notify);
+}
+
+/* READY=1 ends it, and comes only if the start was complete. */
+void notify_reloading(struct notify *notify)
+{
+    if (!notify->told || notify->owes_ready)
+        return;
+    notify->reloading_us = clock_us();
+    send_owed(notify);
+}
+
+void notify_reloaded(struct notify *notify)
+{
+    if (!notify->told)
+        return;
+    if (notify->reloading_us > 0) { /* the manager has not heard of it: it need not hear the end */
+        notify->reloading_us = 0;
+        return;
+    }
+    notify->owes_ready = true;
     send_owed(notify);
 }
 

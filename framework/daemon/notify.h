@@ -23,7 +23,8 @@ struct notify {
     bool told;    /* READY=1 has been sent, or will be */
     /* What is still to be sent: */
     bool owes_ready, owes_stopping, owes_status;
-    uint64_t extend_us; /* 0: nothing */
+    uint64_t reloading_us; /* 0: nothing */
+    uint64_t extend_us;    /* 0: nothing */
     char status[NOTIFY_STATUS_MAX];
     /* The manager's watchdog: */
     uint64_t watchdog_us, pinged_us; /* 0: it has none */
@@ -49,6 +50,10 @@ void notify_status(struct notify *notify, const char *format, ...)
 /* Restarts the manager's time-out for the current operation, with this length. */
 void notify_extend(struct notify *notify, uint64_t patience_us);
 void notify_stopping(struct notify *notify);
+
+/* [loop] Another configuration, or generation, takes over now; and it has. */
+void notify_reloading(struct notify *notify);
+void notify_reloaded(struct notify *notify);
 
 /* [loop] Call when the loop turns. Sends pending messages if there is room now, and notifies the
  * watchdog three times in its period. */

@@ -99,33 +99,75 @@ static void show_past(const struct daemon *daemon)
     free(entries);
 }
 
-int daemon_publish(struct daemon *daemon, struct error *error)
+static int publish_records(const struct daemon *daemon, const char *boot_id,
+                           unsigned long long start_time, struct error *error)
 {
-    char boot_id[BOOT_ID_SIZE], digest[CONFIG_DIGEST_SIZE];
-    struct record_content common = {
+    char digest[CONFIG_DIGEST_SIZE];
+    const struct record_content common = {
         .config = daemon->config->path,
         .config_digest = digest,
         .control = daemon->control.path,
         .log = output_place(),
         .boot_id = boot_id,
+        .start_time = start_time,
     };
-    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
 
     config_digest(daemon->config, digest);
-    own_process_identity(boot_id, &common.start_time);
-    state.start_time = common.start_time;
+    FOR_EACH_SERVICE(daemon, service)
+        if (service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
+                                   error) < 0)
+            return -1;
+    return 0;
+}
+
+int daemon_publish(struct daemon *daemon, struct error *error)
+{
+    char boot_id[BOOT_ID_SIZE];
+    struct state_page_identity state = {.boot_id = boot_id, .bound_us = daemon->bound_us};
+
+    own_process_identity(boot_id, &state.start_time);
     show_past(daemon);
     FOR_EACH_SERVICE(daemon, service)
         if (service_publish_state(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
                                   error) < 0 ||
             service_publish_metrics(service, daemon->runtime_dirfd, daemon->runtime_dir, &state,
-                                    error) < 0 ||
-            service_publish_record(service, daemon->runtime_dirfd, daemon->runtime_dir, &common,
-                                   error) < 0)
+                                    error) < 0)
             return -1;
+    if (publish_records(daemon, boot_id, state.start_time, error) < 0)
+        return -1;
     if (!is_managed(daemon))
-        open_histories(daemon, common.start_time);
+        open_histories(daemon, state.start_time);
     return 0;
+}
+
+void daemon_publish_records(const struct daemon *daemon)
+{
+    char boot_id[BOOT_ID_SIZE];
+    unsigned long long start_time;
+    struct error error;
+
+    own_process_identity(boot_id, &start_time);
+    if (publish_records(daemon, boot_id, start_time, &error) < 0)
+        log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
+}
+
+bool daemon_publish_pages_of_next(const struct daemon *daemon, struct state_page *pages)
+{
+    char boot_id[BOOT_ID_SIZE];
+    struct state_page_identity identity = {
+        .boot_id = boot_id, .bound_us = daemon->bound_us, .is_next = true};
+    struct error error;
+
+    own_process_identity(boot_id, &identity.start_time);
+    for (size_t i = 0; i < daemon->service_count; i++) {
+        identity.service = daemon->services[i].name;
+        if (state_page_create(&pages[i], daemon->runtime_dirfd, daemon->runtime_dir, &identity,
+                              &error) == 0)
+            continue;
+        log_line(RPD_LOG_ERROR, identity.service, "%s", error.text);
+        return false;
+    }
+    return true;
 }
 
 static void publish_next_page(struct daemon *daemon, struct rpd_service *service,

@@ -227,20 +227,14 @@ static void reopen_logs(const struct running *running)
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
-    enum { A_SECOND_US = 1000000 };
     struct running *running = arg;
-    char sender[SIGNALS_TEXT_MAX];
 
     (void)fd;
     (void)what;
     rest_end();
     signals_clear();
-    if (signals_take_hangups() > 0 && clock_us() - running->last_hangup_us > A_SECOND_US) {
-        running->last_hangup_us = clock_us();
-        signals_describe_hangup(sender);
-        log_line(RPD_LOG_WARNING, NULL,
-                 "%s is ignored: the configuration cannot be reloaded; restart instead", sender);
-    }
+    if (signals_take_hangups() > 0 && running->hang_up && !running->stopping)
+        running->hang_up(running->subject.reload_arg);
     if (signals_take_reopen())
         reopen_logs(running);
     if (signals_stop_requested())
@@ -403,12 +397,6 @@ static int make_events(struct running *running)
 
 int running_open(struct running *running, struct error *error)
 {
-    const struct control_subject subject = {
-        .services = running->services,
-        .service_count = running->service_count,
-        .relay = running->keeper ? running_relay() : NULL,
-        .relay_arg = running,
-    };
     const struct pool_size size = {
         .workers = running->config->workers,
         .loads = running->config->loads,
@@ -424,7 +412,7 @@ int running_open(struct running *running, struct error *error)
         conn_loop_init(&running->conn_loop, running->base) < 0 ||
         running_watch_paths(running) < 0 || running_start_moving(running) < 0 ||
         (running->link ? running_listen(running)
-                       : control_start(running->control, running->base, &subject)) < 0)
+                       : control_start(running->control, running->base, &running->subject)) < 0)
         return error_set(error, EXIT_SYSTEM, "loop", "event loop",
                          "cannot make it: out of memory or descriptors; raise the limits");
     if (running->keeper)

@@ -33,6 +33,10 @@ struct running {
     void (*make_state_pages)(void *daemon);
     void (*make_metrics_pages)(void *daemon);
     void *daemon;
+    struct control_subject subject;
+    /* SIGHUP has come; a stop has begun. With the reload_arg of the subject; NULL in a runner: */
+    void (*hang_up)(void *arg);
+    void (*leave_reload)(void *arg);
     struct link *link;   /* NULL: this is no runner */
     uint64_t started_us; /* the process; in its first runner: the keeper */
 
@@ -49,7 +53,7 @@ struct running {
     struct orphans orphans;
     struct resting resting;
     struct census census;
-    uint64_t beat_us, last_hangup_us, last_told_us, touched_us;
+    uint64_t beat_us, last_told_us, touched_us;
     uint64_t drain_due_us, drain_lost_us; /* when to cut off; what that takes into account */
     bool moved;                           /* a load made progress since the last report */
     bool hidden;                          /* an idle exit is being tried */

@@ -2,6 +2,9 @@
 #include "daemon/running_inside.h"
 
 #include "base/log.h"
+#include "daemon/daemon_inside.h"
+#include "daemon/publishing.h"
+#include "daemon/reload.h"
 #include "guard/outcome.h"
 
 #include <stdlib.h>
@@ -83,7 +86,7 @@ static void on_idle(void *arg, bool is_idle)
         return;
     }
     call_idle_exit_off(running);
-    log_line(RPD_LOG_INFO, NULL, "an idle exit is called off: a client came");
+    log_line(RPD_LOG_INFO, NULL, "idle exit cancelled: a client came");
 }
 
 static void on_ending(void *arg, int code)
@@ -93,7 +96,6 @@ static void on_ending(void *arg, int code)
     running_stop(running, code, "a service cannot go on");
 }
 
-/* A requested stop keeps the code of its reason. */
 static void on_answered(void *arg, uint64_t number, char *take_line)
 {
     const struct running *running = arg;
@@ -101,6 +103,7 @@ static void on_answered(void *arg, uint64_t number, char *take_line)
     control_answer(running->control, number, take_line);
 }
 
+/* A requested stop keeps the code of its reason. */
 static void on_ended(void *arg, const struct runner_end *end)
 {
     struct running *running = arg;
@@ -115,9 +118,65 @@ static void on_ended(void *arg, const struct runner_end *end)
     running_leave_when_stopped(running);
 }
 
+/* ---- reloads ------------------------------------------------------------------------- */
+
+static struct daemon *daemon_of(void *arg)
+{
+    return ((struct running *)arg)->daemon;
+}
+
+static bool on_make_next_pages(void *arg, struct state_page *pages)
+{
+    return daemon_publish_pages_of_next(daemon_of(arg), pages);
+}
+
+static bool on_switching(void *arg)
+{
+    return reload_switching(daemon_of(arg)->reload);
+}
+
+static void on_took_over(void *arg, struct state_page *pages)
+{
+    reload_took_over(daemon_of(arg)->reload, pages);
+}
+
+static void on_renewed(void *arg, const struct keeper_renewed *how)
+{
+    reload_renewed(daemon_of(arg)->reload, how);
+}
+
+static void on_changed(void *arg, int code, const char *errors)
+{
+    reload_changed(daemon_of(arg)->reload, code, errors);
+}
+
+static void on_rolled_back(void *arg, const char *how)
+{
+    reload_rolled_back(daemon_of(arg)->reload, how);
+}
+
+static void on_settled(void *arg)
+{
+    reload_settled(daemon_of(arg)->reload);
+}
+
 static const struct keeper_events events = {
-    on_make_state_pages, on_make_metrics_pages, on_notice, on_serves, on_idle,
-    on_ending,           on_answered,           on_ended};
+    .make_state_pages = on_make_state_pages,
+    .make_metrics_pages = on_make_metrics_pages,
+    .notice = on_notice,
+    .serves = on_serves,
+    .idle = on_idle,
+    .ending = on_ending,
+    .answered = on_answered,
+    .ended = on_ended,
+    .make_next_pages = on_make_next_pages,
+    .switching = on_switching,
+    .took_over = on_took_over,
+    .renewed = on_renewed,
+    .changed = on_changed,
+    .rolled_back = on_rolled_back,
+    .settled = on_settled,
+};
 
 static void on_level(void *arg, const struct rpd_service *service, enum rpd_log_level level)
 {

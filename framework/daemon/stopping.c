@@ -63,6 +63,8 @@ void running_stop(struct running *running, int exit_code, const char *why)
         return;
     running->stopping = true;
     running->exit_code = exit_code;
+    if (running->leave_reload)
+        running->leave_reload(running->subject.reload_arg);
     notify_stopping(running->notify);
     notify_extend(running->notify, (uint64_t)stop_limit_ms(running) * 1000);
     notify_status(running->notify, "draining");

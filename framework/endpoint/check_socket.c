@@ -67,15 +67,18 @@ int listener_check_socket(struct rpd_listener *listener, const struct rpd_endpoi
 /* The kernel asks a client that has been silent for so long whether it is still there,
  * and takes output that is not acknowledged for as long as the asking lasts for its end.
  * Accepted sockets inherit it. */
-static void set_keepalive(int fd, int silent_s)
+static void set_keepalive(int fd, int silent_s, bool was_set)
 {
     enum { PROBES = 4 };
-    const int on = 1, probes = PROBES;
+    const int on = 1, off = 0, probes = PROBES;
     const int interval_s = silent_s / PROBES > 0 ? silent_s / PROBES : 1;
     const int patience_ms = (silent_s + PROBES * interval_s) * 1000;
 
-    if (silent_s == 0)
+    if (silent_s == 0) {
+        if (was_set)
+            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof off);
         return;
+    }
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &silent_s, sizeof silent_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
@@ -96,7 +99,16 @@ int listener_make_usable(const struct rpd_listener *listener, struct error *erro
                          "cannot make it non-blocking: %s; report this", strerror(errno));
     if (listener->endpoint.kind == ENDPOINT_TCP) {
         setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        set_keepalive(listener->fd, listener->keepalive_s);
+        set_keepalive(listener->fd, listener->keepalive_s, false);
     }
     return 0;
+}
+
+void listener_change_keepalive(struct rpd_listener *listener, int keepalive_s)
+{
+    const bool was_set = listener->keepalive_s > 0;
+
+    listener->keepalive_s = keepalive_s;
+    if (listener->endpoint.kind == ENDPOINT_TCP && listener->fd >= 0)
+        set_keepalive(listener->fd, keepalive_s, was_set);
 }

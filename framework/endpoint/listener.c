@@ -206,6 +206,58 @@ static int set_access(struct rpd_listener *listener, mode_t has_mode, struct err
     return 0;
 }
 
+/* The socket's file, under the name that clients use. group (gid_t)-1: stays. */
+static int change_access(const struct rpd_listener *listener, mode_t mode, gid_t group,
+                         struct error *error)
+{
+    const struct rpd_endpoint *endpoint = &listener->endpoint;
+    const int dirfd = listener->claim.dirfd;
+
+    if (group != (gid_t)-1 &&
+        fchownat(dirfd, endpoint->name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(error, EXIT_SYSTEM, "reload", endpoint->text,
+                         "cannot give the socket to group %u: %s; use a group that you are in",
+                         group, strerror(errno));
+    if (fchmodat(dirfd, endpoint->name, mode, 0) < 0)
+        return error_set(error, EXIT_SYSTEM, "reload", endpoint->text,
+                         "cannot set the mode: %s; look at its directory", strerror(errno));
+    return 0;
+}
+
+static void exchange(struct rpd_endpoint *a, struct rpd_endpoint *b)
+{
+    const struct rpd_endpoint old = *a;
+
+    a->mode = b->mode;
+    a->group = b->group;
+    a->backlog = b->backlog;
+    b->mode = old.mode;
+    b->group = old.group;
+    b->backlog = old.backlog;
+}
+
+int listener_exchange(struct rpd_listener *listener, struct rpd_endpoint *wanted,
+                      struct error *error)
+{
+    const struct rpd_endpoint *endpoint = &listener->endpoint;
+    const bool is_own_path = endpoint->kind == ENDPOINT_PATH && listener->way != LISTENER_ADOPTED &&
+                             listener->state == LISTENER_PUBLIC;
+    const bool loses_group = wanted->group == (gid_t)-1 && endpoint->group != (gid_t)-1;
+    struct error ignored;
+
+    if (is_own_path &&
+        change_access(listener, wanted->mode, loses_group ? getegid() : wanted->group, error) < 0) {
+        change_access(listener, endpoint->mode, endpoint->group, &ignored);
+        return -1;
+    }
+    if (listener->fd >= 0 && wanted->backlog != endpoint->backlog &&
+        listen(listener->fd, wanted->backlog) < 0)
+        return error_set(error, EXIT_SYSTEM, "reload", endpoint->text,
+                         "cannot set its backlog: %s; report this", strerror(errno));
+    exchange(&listener->endpoint, wanted);
+    return 0;
+}
+
 static int remember_file(struct rpd_listener *listener, mode_t *ret_mode, struct error *error)
 {
     struct stat status;

@@ -97,6 +97,15 @@ void listener_restore(struct rpd_listener *listener);
  * process has the path, or the listener cannot be recreated; error is set. */
 int listener_heal(struct rpd_listener *listener, int *ret_old_fd, struct error *error);
 
+/* [loop] Exchanges its backlog, and mode and group of a unix path, with those of the endpoint,
+ * which must name the same address; so a second call undoes the first. Of an adopted socket, only
+ * the backlog: the path is its maker's. On failure all is as it was. */
+int listener_exchange(struct rpd_listener *listener, struct rpd_endpoint *wanted,
+                      struct error *error);
+
+/* [loop] Of clients that come from now on. */
+void listener_change_keepalive(struct rpd_listener *listener, int keepalive_s);
+
 /* [loop] Protects its files from cleaners of unused files. */
 void listener_touch(const struct rpd_listener *listener);
 

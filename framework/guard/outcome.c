@@ -187,6 +187,27 @@ void outcome_replace_history(const char *service, int take_fd)
 
 /* ---- what happens -------------------------------------------------------------- */
 
+static void write_histories(struct text_builder *line)
+{
+    for (struct history *history = atomic_load(&outcome.histories); history;
+         history = history->next)
+        write_line(atomic_load(&history->fd), line);
+}
+
+void outcome_generation(unsigned number, const char *what)
+{
+    char bytes[LINE_SIZE];
+    struct text_builder line;
+
+    text_init(&line, bytes, sizeof bytes);
+    add_who(&line);
+    text_add(&line, "generation ");
+    text_add_decimal(&line, number);
+    text_add(&line, " ");
+    text_add(&line, what);
+    write_histories(&line);
+}
+
 void outcome_bound(void)
 {
     char bytes[LINE_SIZE];
@@ -196,9 +217,7 @@ void outcome_bound(void)
     text_init(&line, bytes, sizeof bytes);
     add_who(&line);
     text_add(&line, "bound 0 -");
-    for (struct history *history = atomic_load(&outcome.histories); history;
-         history = history->next)
-        write_line(atomic_load(&history->fd), &line);
+    write_histories(&line);
     if (outcome.keeps_start_fd)
         return;
     text_init(&line, bytes, sizeof bytes);

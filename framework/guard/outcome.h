@@ -47,6 +47,8 @@ void outcome_replace_history(const char *service, int take_fd);
 /* [start] All endpoints of all services are announced. The start fd is closed. */
 void outcome_bound(void);
 
+/* [loop] Notes in the histories what has become of a generation, in one line. */
+void outcome_generation(unsigned number, const char *what);
 /* [loop] Writes to the history of a service how long its start took:
  * "TIME_MS PID START_TIME timed 0 TEXT". */
 void outcome_timed(const char *service, const char *text);

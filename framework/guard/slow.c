@@ -35,6 +35,11 @@ void slow_begin(int slow_ms, slow_report_fn report, void *arg)
     atomic_store(&slow.slow_ms, slow_ms);
 }
 
+void slow_change(int slow_ms)
+{
+    atomic_store(&slow.slow_ms, slow_ms);
+}
+
 void slow_end(void)
 {
     atomic_store(&slow.slow_ms, 0);
@@ -116,7 +121,7 @@ static bool is_found(uint64_t began_us)
     return is_found;
 }
 
-/* (A question interrupts a sleep: what is not slow, or nearly so, is not asked.) */
+/* A question interrupts a sleep, so only a callback that is slow, or nearly so, is asked. */
 int slow_look_ms(void)
 {
     const uint64_t slow_us = (uint64_t)atomic_load(&slow.slow_ms) * 1000;

@@ -22,6 +22,7 @@ typedef void (*slow_report_fn)(void *arg, const struct slow_callback *slow);
 
 /* [loop] The thread that calls is the loop's, from now on and until the end. 0: none is slow. */
 void slow_begin(int slow_ms, slow_report_fn report, void *arg);
+void slow_change(int slow_ms); /* [loop] another limit, from now on */
 void slow_end(void);
 
 /* [watchdog] Returns how long to wait until the next look; 0: nothing is to be watched. */

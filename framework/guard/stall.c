@@ -80,6 +80,11 @@ void stall_begin(int limit_s)
     atomic_store(&stall.limit_s, limit_s);
 }
 
+void stall_change(int limit_s)
+{
+    atomic_store(&stall.limit_s, limit_s);
+}
+
 void stall_end(void)
 {
     atomic_store(&stall.limit_s, 0);

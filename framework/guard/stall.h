@@ -22,6 +22,7 @@
 
 /* [loop] The calling thread is the loop's, from now on until stall_end(). */
 void stall_begin(int limit_s);
+void stall_change(int limit_s); /* [loop] another limit, from now on */
 void stall_end(void);
 
 /* [loop] Call much more often than once a second, except while the loop rests. */

@@ -132,7 +132,7 @@ static void end_if_asked(void)
     _exit(code);
 }
 
-/* (While the loop rests no callback runs.) */
+/* While the loop rests, no callback runs. */
 static int look_at_loop_ms(uint64_t waited_us)
 {
     const int stall_ms = stall_look_ms(waited_us);
@@ -232,6 +232,13 @@ void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *
 {
     stall_begin(stall_s);
     slow_begin(slow_ms, report, arg);
+    sem_post(&watchdog.wake);
+}
+
+void watchdog_change_limits(int stall_s, int slow_ms)
+{
+    stall_change(stall_s);
+    slow_change(slow_ms);
     sem_post(&watchdog.wake);
 }
 

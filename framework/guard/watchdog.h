@@ -48,6 +48,9 @@ uint64_t watchdog_lost_us(void);
 void watchdog_watch_loop(int stall_s, int slow_ms, slow_report_fn report, void *arg);
 void watchdog_leave_loop(void);
 
+/* [loop] Other limits hold from now on. */
+void watchdog_change_limits(int stall_s, int slow_ms);
+
 /* [loop] The rest of the loop is over (stall_loop_rests()). */
 void watchdog_loop_goes_on(void);
 

@@ -2,12 +2,13 @@
  * message arrives whole and in order, and may carry descriptors.
  *
  *   keeper                                   runner
- *     SETUP, LOCKS, PLACE..., LISTENER..., READ ───►  takes what it is given, loads its code
- *              ◄─── LISTENER..., WARMUP..., PREPARED   (listeners of its backends' own bind)
- *     PAGE..., METRICS..., GO ───►             serves
- *              ◄─── PHASE                      a service enters a phase
+ *     SETUP, LOCKS, SERVICE..., PLACE..., LISTENER..., READ ───►  takes what it is given, loads its
+ * code ◄─── LISTENER..., WARMUP..., PREPARED   (listeners of its backends' own bind) PAGE...,
+ * METRICS..., GO ───►             serves ◄─── PHASE                      a service enters a phase
  *     CLIENTS ───►   ◄─── TOOK, ADMITTED       clients of the waiting room
  *     ACCEPT ───►                              the runner accepts by itself
+ *     CEASE ───►   ◄─── CEASED                 the next generation will
+ *     CHANGE ───►   ◄─── CHANGED               live changes of the configuration
  *     PAGE, METRICS, LISTENER ───►             made again, or somewhere else
  *     ASK_IDLE ───►   ◄─── IDLE
  *     REOPEN, LEVEL ───►                       the log
@@ -29,8 +30,10 @@ enum channel_kind {
     CHANNEL_LOCKS,     /* copies; count: 1 if the copies sent before are of no more use */
     CHANNEL_PLACE,     /* of an endpoint that the runner binds: directory, lock */
     CHANNEL_LISTENER,  /* count: enum listener_way; text: the private name of a path */
+    CHANNEL_SERVICE,   /* text: the name of the service that has this number */
     CHANNEL_READ,      /* the setup is complete */
-    CHANNEL_WARMUP,    /* count: enum rpd_warmup; a copy of the page of metrics */
+    CHANNEL_WARMUP,    /* count: enum rpd_warmup; numbers[0]: it takes other options; a copy of the
+                          page of metrics */
     CHANNEL_PREPARED,
     CHANNEL_PAGE,
     CHANNEL_METRICS,
@@ -40,13 +43,17 @@ enum channel_kind {
     CHANNEL_TOOK,    /* count: how many of them arrived */
     CHANNEL_ADMITTED,
     CHANNEL_ACCEPT,
+    CHANNEL_CEASE,   /* accepts no more, until the next ACCEPT */
+    CHANNEL_CEASED,  /* it does not */
+    CHANNEL_CHANGE,  /* another configuration, all of it live: a copy of it, or none */
+    CHANNEL_CHANGED, /* count: 0, or the exit code; then the text of the errors in a file */
     CHANNEL_ASK_IDLE,
     CHANNEL_IDLE,   /* count: whether it is */
     CHANNEL_REOPEN, /* the log */
     CHANNEL_LEVEL,  /* of the log of a service; count: enum rpd_log_level */
     CHANNEL_ASK,    /* numbers[0]: of the request of a client of the control socket; a text */
     CHANNEL_ANSWER, /* numbers[0]: the same; a text */
-    CHANNEL_STOP
+    CHANNEL_STOP    /* count: whether another generation serves */
 };
 
 /* What numbers[] of CHANNEL_SETUP mean. */

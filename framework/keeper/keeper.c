@@ -1,10 +1,11 @@
-/* The keeper. See keeper.h. */
+/* The keeper: the current generation, from the first start to the stop. See keeper.h. */
 #include "keeper/keeper.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "guard/rest.h"
 #include "guard/signals.h"
+#include "keeper/keeper_inside.h"
 #include "library/libevent.h"
 
 #include <errno.h>
@@ -18,156 +19,22 @@
 
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
-enum { PATIENCE_MS = 5000, GONE_MS = 2000, LOOK_MS = 100, NOTICE_MAX = 1024 };
+enum { GONE_MS = 2000, LOOK_MS = 100, THREE = 3 };
 
-/* ---- starting a runner ---------------------------------------------------------------- */
-
-static int send_number(const struct keeper *keeper, enum channel_kind kind, uint32_t count)
-{
-    const struct channel_message message = {.kind = kind, .count = count};
-
-    return channel_send(keeper->runner.channel, &message, NULL, 0, PATIENCE_MS);
-}
-
-static int send_locks(const struct keeper *keeper)
-{
-    struct channel_message message = {.kind = CHANNEL_LOCKS, .count = 1};
-    int fds[CHANNEL_FDS_MAX];
-    size_t count = 0;
-
-    for (size_t i = 0; i < keeper->claim_count; i++) {
-        fds[count++] = keeper->claims[i]->lock.fd;
-        if (count < CHANNEL_FDS_MAX && i + 1 < keeper->claim_count)
-            continue;
-        if (channel_send(keeper->runner.channel, &message, fds, count, PATIENCE_MS) < 0)
-            return -1;
-        message.count = 0;
-        count = 0;
-    }
-    return 0;
-}
-
-/* Sends a listener, or the place where the runner's backend is to bind one. */
-static int send_attachment(const struct keeper *keeper, uint32_t service,
-                           const struct attachment *attachment)
-{
-    const struct rpd_listener *listener = &attachment->listener;
-    struct channel_message message = {
-        .kind = CHANNEL_LISTENER, .service = service, .attachment = attachment->number};
-    const int place[] = {listener->claim.dirfd, listener->claim.lock.fd};
-
-    if (listener->fd >= 0) {
-        message.count = listener->way == LISTENER_ADOPTED ? LISTENER_ADOPTED : LISTENER_KEPT;
-        return channel_send(keeper->runner.channel, &message, &listener->fd, 1, PATIENCE_MS);
-    }
-    if (!listener_needs_claim(listener))
-        return 0;
-    message.kind = CHANNEL_PLACE;
-    return channel_send(keeper->runner.channel, &message, place, 2, PATIENCE_MS);
-}
-
-static int send_setup(const struct keeper *keeper, const int far[2])
-{
-    struct channel_message message = {.kind = CHANNEL_SETUP};
-    const int fds[] = {keeper->runtime_dirfd, far[0], far[1]};
-
-    message.numbers[SETUP_STARTED_US] = keeper->restarts == 0 ? keeper->started_us : 0;
-    message.numbers[SETUP_BOUND_US] = keeper->bound_us;
-    message.numbers[SETUP_WATCHDOG_US] = keeper->watchdog_us;
-    message.numbers[SETUP_GENERATION] = keeper->generation;
-    if (channel_send(keeper->runner.channel, &message, fds, sizeof fds / sizeof *fds, PATIENCE_MS) <
-            0 ||
-        send_locks(keeper) < 0)
-        return -1;
-    FOR_EACH_SERVICE(keeper, service)
-        for (size_t i = 0; i < service->attachment_count; i++)
-            if (send_attachment(keeper, (uint32_t)(service - keeper->services),
-                                &service->attachments[i]) < 0)
-                return -1;
-    return send_number(keeper, CHANNEL_READ, 0);
-}
-
-/* If the runner ends during its setup, the keeper finds that it has ended. */
-static int start_runner(struct keeper *keeper)
-{
-    int far[2], sent, cause;
-
-    if (runner_start(&keeper->runner, keeper->argv, far) < 0)
-        return -1;
-    keeper->stage = KEEPER_STARTING;
-    keeper->was_ready = false;
-    sent = send_setup(keeper, far);
-    cause = errno;
-    close(far[0]);
-    close(far[1]);
-    if (sent == 0 || cause == EPIPE || cause == ECONNRESET)
-        return 0;
-    runner_close(&keeper->runner);
-    keeper->stage = KEEPER_NONE;
-    errno = cause;
-    return -1;
-}
-
-/* ---- what the runner says, until it is prepared ------------------------------------------ */
-
-static struct rpd_service *service_of(const struct keeper *keeper,
-                                      const struct channel_message *message)
-{
-    return message->service < keeper->service_count ? &keeper->services[message->service] : NULL;
-}
-
-/* Gives a listener that a backend has bound its public name. Only the first runner is asked for
- * it. */
-static int take_listener(struct rpd_service *service, const struct channel_message *message,
-                         int take_fd, struct error *error)
-{
-    struct attachment *attachment = service_attachment(service, message->attachment);
-    struct rpd_listener *listener = attachment ? &attachment->listener : NULL;
-
-    if (!listener || listener->state != LISTENER_NEW) {
-        close(take_fd);
-        return error_set(error, EXIT_INTERNAL, "bind", service->name,
-                         "the runner has bound what was not asked for; report this");
-    }
-    if (listener_take_own(listener, take_fd,
-                          listener->endpoint.kind == ENDPOINT_PATH ? message->text : NULL,
-                          error) < 0)
-        return -1;
-    return listener_publish(listener, error);
-}
-
-static int take_preparing(struct keeper *keeper, const struct channel_message *message,
-                          const int *fds, size_t count, struct error *error)
-{
-    struct rpd_service *service = service_of(keeper, message);
-
-    if (message->kind == CHANNEL_LISTENER && service && count == 1)
-        return take_listener(service, message, fds[0], error);
-    if (message->kind == CHANNEL_WARMUP && service && count == 1)
-        service_take_metrics(service, fds[--count]);
-    while (count > 0)
-        close(fds[--count]);
-    if (message->kind == CHANNEL_WARMUP && service)
-        service->warmup = (enum rpd_warmup)message->count;
-    if (message->kind == CHANNEL_PREPARED)
-        keeper->stage = KEEPER_PREPARED;
-    return 0;
-}
+/* ---- the first runner ----------------------------------------------------------------------- */
 
 /* 1: there may be more; 0: there is none now; -1: the channel is closed, or the error is set. */
-static int hear_preparing(struct keeper *keeper, struct error *error)
+static int hear_preparing(struct generation *generation, struct error *error)
 {
     int fds[CHANNEL_FDS_MAX];
     struct channel_message message;
     size_t count;
-    const int got = channel_receive(keeper->runner.channel, &message, fds, &count);
+    const int got = channel_receive(generation->runner.channel, &message, fds, &count);
 
     if (got > 0)
-        return take_preparing(keeper, &message, fds, count, error) < 0 ? -1 : 1;
+        return generation_take_preparing(generation, &message, fds, count, error) < 0 ? -1 : 1;
     return got < 0 && errno == EAGAIN ? 0 : -1;
 }
-
-/* ---- the first runner ----------------------------------------------------------------------- */
 
 static int refuse_start(struct error *error)
 {
@@ -177,59 +44,91 @@ static int refuse_start(struct error *error)
 }
 
 /* The runner may end a moment after its channel. A runner that only lost the channel is ended. */
-static void await_end(struct keeper *keeper)
+static void await_end(const struct runner *runner)
 {
-    struct pollfd end = {.fd = keeper->runner.pidfd, .events = POLLIN};
+    struct pollfd end = {.fd = runner->pidfd, .events = POLLIN};
 
-    if (keeper->runner.pidfd >= 0 && poll(&end, 1, GONE_MS) > 0)
+    if (runner->pidfd >= 0 && poll(&end, 1, GONE_MS) > 0)
         return;
-    runner_signal(&keeper->runner, SIGKILL);
-    if (keeper->runner.pidfd >= 0)
+    runner_signal(runner, SIGKILL);
+    if (runner->pidfd >= 0)
         poll(&end, 1, -1);
 }
 
-static int judge_first_end(struct keeper *keeper, struct runner_end *ret_end)
+static int judge_first_end(struct generation *generation, struct runner_end *ret_end)
 {
-    await_end(keeper);
-    while (!runner_has_ended(&keeper->runner, ret_end))
+    await_end(&generation->runner);
+    while (!runner_has_ended(&generation->runner, ret_end))
         poll(NULL, 0, 1);
-    keeper->stage = KEEPER_NONE;
+    generation->stage = KEEPER_NONE;
     return -1;
 }
 
-int keeper_start(struct keeper *keeper, struct runner_end *ret_end, struct error *error)
+static int await_prepared(struct generation *generation, struct runner_end *ret_end,
+                          struct error *error)
 {
-    *ret_end = (struct runner_end){.code = -1};
-    error->code = EXIT_STOPPED;
-    keeper->generation = 1;
-    if (keeper->service_count > RUNNER_BOARD_MAX)
-        return error_set(error, EXIT_CONFIG, "config", "services",
-                         "a keeper takes no more than %d; split them", RUNNER_BOARD_MAX);
-    if (start_runner(keeper) < 0)
-        return refuse_start(error);
-    while (keeper->stage != KEEPER_PREPARED) {
-        struct pollfd wait[] = {{.fd = keeper->runner.channel, .events = POLLIN},
-                                {.fd = keeper->runner.pidfd, .events = POLLIN}};
-        const int heard = hear_preparing(keeper, error);
+    while (generation->stage != KEEPER_PREPARED) {
+        struct pollfd wait[] = {{.fd = generation->runner.channel, .events = POLLIN},
+                                {.fd = generation->runner.pidfd, .events = POLLIN}};
+        const int heard = hear_preparing(generation, error);
 
         if (signals_stop_requested())
             return 1;
         if (heard < 0 && error->code != EXIT_STOPPED)
             return -1;
         if (heard < 0)
-            return judge_first_end(keeper, ret_end);
+            return judge_first_end(generation, ret_end);
         if (heard == 0)
             poll(wait, 2, LOOK_MS);
     }
     return 0;
 }
 
+static void take_warmups(struct keeper *keeper)
+{
+    for (size_t i = 0; i < keeper->service_count; i++) {
+        keeper->services[i].warmup = keeper->current->services[i].warmup;
+        keeper->services[i].takes_options = keeper->current->services[i].takes_options;
+    }
+}
+
+static void number_services(struct keeper *keeper)
+{
+    for (size_t i = 0; i < keeper->service_count; i++)
+        keeper->services[i].number = (unsigned)i;
+}
+
+int keeper_start(struct keeper *keeper, int take_config_fd, struct runner_end *ret_end,
+                 struct error *error)
+{
+    int result;
+
+    *ret_end = (struct runner_end){.code = -1};
+    error->code = EXIT_STOPPED;
+    TAILQ_INIT(&keeper->draining);
+    number_services(keeper);
+    keeper->current = generation_new(keeper, take_config_fd);
+    if (keeper->service_count > RUNNER_BOARD_MAX)
+        return error_set(error, EXIT_CONFIG, "config", "services",
+                         "a keeper takes no more than %d; split them", RUNNER_BOARD_MAX);
+    if (!keeper->current || generation_start(keeper->current) < 0)
+        return refuse_start(error);
+    keeper->generation = keeper->current->number;
+    result = await_prepared(keeper->current, ret_end, error);
+    if (result == 0) {
+        take_warmups(keeper);
+        generation_give_metrics(keeper->current);
+    }
+    return result;
+}
+
 /* ---- pages -------------------------------------------------------------------------------------
  */
 
-static void show_runner(const struct keeper *keeper)
+void keeper_show_runner(const struct keeper *keeper)
 {
-    const bool serves = keeper->stage == KEEPER_SERVING;
+    const struct generation *current = keeper->current;
+    const bool serves = current->stage == KEEPER_SERVING;
 
     FOR_EACH_SERVICE(keeper, service) {
         struct rpd_state_page *page = service->state_page.map;
@@ -238,136 +137,114 @@ static void show_runner(const struct keeper *keeper)
         STORE(page->restarts, keeper->restarts);
         STORE(page->crash_code, (uint32_t)keeper->crash_code);
         STORE(page->crash_time_s, keeper->crash_time_s);
-        STORE(page->runner_start_time, serves ? keeper->runner.start_time : 0);
-        STORE(page->runner_pid, serves ? (uint32_t)keeper->runner.pid : 0);
+        STORE(page->runner_start_time, serves ? current->runner.start_time : 0);
+        STORE(page->runner_pid, serves ? (uint32_t)current->runner.pid : 0);
         rpd_metric_set(service->metrics.metrics[METRIC_GENERATION], (int64_t)keeper->generation);
         rpd_metric_set(service->metrics.metrics[METRIC_RESTARTS], (int64_t)keeper->restarts);
         metrics_page_show_kept(&service->metrics);
     }
 }
 
-/* A page of metrics that could not be made has no descriptor: the runner counts for itself. */
-static int send_page(const struct keeper *keeper, const struct rpd_service *service,
-                     enum channel_kind kind, int fd)
+static bool is_gone(void)
 {
-    const struct channel_message message = {.kind = kind,
-                                            .service = (uint32_t)(service - keeper->services)};
-
-    return fd < 0 ? 0 : channel_send(keeper->runner.channel, &message, &fd, 1, 0);
+    return errno == EPIPE || errno == ECONNRESET;
 }
 
-static int send_pages(const struct keeper *keeper, const struct rpd_service *service)
+static void send_locks_to(const struct keeper *keeper, struct generation *generation)
 {
-    return send_page(keeper, service, CHANNEL_PAGE, service->state_page.fd) < 0 ||
-                   send_page(keeper, service, CHANNEL_METRICS, service->metrics.fd) < 0
-               ? -1
-               : 0;
-}
+    const struct channel_message message = {.kind = CHANNEL_RUNTIME};
 
-static void kill_unreachable(struct keeper *keeper)
-{
-    log_line(RPD_LOG_ERROR, NULL, "keeper: runner %d cannot be reached: %s; it is ended",
-             (int)keeper->runner.pid, strerror(errno));
-    runner_signal(&keeper->runner, SIGKILL);
+    if (!generation || generation->stage != KEEPER_SERVING)
+        return;
+    if ((channel_send(generation->runner.channel, &message, &keeper->runtime_dirfd, 1, 0) < 0 ||
+         generation_send_locks(generation) < 0) &&
+        !is_gone())
+        generation_kill_unreachable(generation);
 }
 
 void keeper_locks_made(struct keeper *keeper)
 {
-    const struct channel_message message = {.kind = CHANNEL_RUNTIME};
+    struct generation *generation;
 
-    if (keeper->stage != KEEPER_SERVING)
-        return;
-    if ((channel_send(keeper->runner.channel, &message, &keeper->runtime_dirfd, 1, 0) < 0 ||
-         send_locks(keeper) < 0) &&
-        errno != EPIPE && errno != ECONNRESET)
-        kill_unreachable(keeper);
+    send_locks_to(keeper, keeper->current);
+    send_locks_to(keeper, keeper->next);
+    send_locks_to(keeper, keeper->old);
+    TAILQ_FOREACH(generation, &keeper->draining, link)
+        send_locks_to(keeper, generation);
 }
 
 void keeper_page_made(struct keeper *keeper, const struct rpd_service *service)
 {
-    if (keeper->stage == KEEPER_SERVING && send_pages(keeper, service) < 0 && errno != EPIPE)
-        kill_unreachable(keeper);
+    struct generation *current = keeper->current;
+
+    if (current->stage == KEEPER_SERVING && generation_send_pages(current, service) < 0 &&
+        errno != EPIPE)
+        generation_kill_unreachable(current);
 }
 
-static bool can_hear(const struct keeper *keeper)
+static bool can_hear(const struct generation *generation)
 {
-    return keeper->stage != KEEPER_NONE && keeper->stage != KEEPER_STARTING;
+    return generation && generation->stage != KEEPER_NONE && generation->stage != KEEPER_STARTING;
+}
+
+static void check_sent(struct generation *generation, int sent)
+{
+    if (sent < 0 && !is_gone())
+        generation_kill_unreachable(generation);
 }
 
 /* A runner that starts opens its log itself. */
 void keeper_reopen_logs(struct keeper *keeper)
 {
-    if (can_hear(keeper) && send_number(keeper, CHANNEL_REOPEN, 0) < 0 && errno != EPIPE &&
-        errno != ECONNRESET)
-        kill_unreachable(keeper);
-}
+    struct generation *all[THREE] = {keeper->current, keeper->next, keeper->old}, *generation;
 
-static int send_level(const struct keeper *keeper, const struct rpd_service *service,
-                      enum rpd_log_level level)
-{
-    const struct channel_message message = {.kind = CHANNEL_LEVEL,
-                                            .service = (uint32_t)(service - keeper->services),
-                                            .count = (uint32_t)level};
-
-    return channel_send(keeper->runner.channel, &message, NULL, 0, PATIENCE_MS);
+    for (size_t i = 0; i < THREE; i++)
+        if (can_hear(all[i]))
+            check_sent(all[i], generation_send(all[i], CHANNEL_REOPEN, 0));
+    TAILQ_FOREACH(generation, &keeper->draining, link)
+        check_sent(generation, generation_send(generation, CHANNEL_REOPEN, 0));
 }
 
 void keeper_set_level(struct keeper *keeper, const struct rpd_service *service,
                       enum rpd_log_level level)
 {
-    if (can_hear(keeper) && send_level(keeper, service, level) < 0 && errno != EPIPE &&
-        errno != ECONNRESET)
-        kill_unreachable(keeper);
+    struct generation *all[THREE] = {keeper->current, keeper->next, keeper->old};
+
+    for (size_t i = 0; i < THREE; i++)
+        if (can_hear(all[i]))
+            check_sent(all[i], generation_send_level(all[i], service, level));
 }
 
 bool keeper_ask(struct keeper *keeper, uint64_t number, const char *request, size_t size)
 {
     const struct channel_message message = {.kind = CHANNEL_ASK, .numbers = {number}};
 
-    return can_hear(keeper) &&
-           channel_send_text(keeper->runner.channel, &message, request, size) == 0;
+    return can_hear(keeper->current) &&
+           channel_send_text(keeper->current->runner.channel, &message, request, size) == 0;
+}
+
+static void send_listener_to(struct generation *generation, const struct rpd_service *service,
+                             const struct attachment *attachment)
+{
+    if (!generation || generation->stage == KEEPER_NONE || generation->stage == KEEPER_ENDING)
+        return;
+    if (generation->stage == KEEPER_STARTING) { /* it has been given the old one */
+        runner_signal(&generation->runner, SIGKILL);
+        return;
+    }
+    if (generation_send_attachment(generation, service, attachment) < 0 && errno != EPIPE)
+        generation_kill_unreachable(generation);
 }
 
 void keeper_listener_made(struct keeper *keeper, const struct rpd_service *service,
                           const struct attachment *attachment)
 {
-    if (keeper->stage == KEEPER_NONE || keeper->stage == KEEPER_ENDING)
-        return;
-    if (keeper->stage == KEEPER_STARTING) { /* it has been given the old one */
-        runner_signal(&keeper->runner, SIGKILL);
-        return;
-    }
-    if (send_attachment(keeper, (uint32_t)(service - keeper->services), attachment) < 0 &&
-        errno != EPIPE)
-        kill_unreachable(keeper);
+    send_listener_to(keeper->current, service, attachment);
+    send_listener_to(keeper->next, service, attachment);
+    send_listener_to(keeper->old, service, attachment);
 }
 
 /* ---- serving ------------------------------------------------------------------------------ */
-
-static void go(struct keeper *keeper)
-{
-    int sent = 0;
-
-    keeper->stage = KEEPER_SERVING;
-    FOR_EACH_SERVICE(keeper, service) {
-        enum rpd_log_level level;
-
-        sent |= send_pages(keeper, service);
-        if (log_has_level(service->name, &level))
-            sent |= send_level(keeper, service, level);
-    }
-    sent |= send_number(keeper, CHANNEL_GO, 0);
-    if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
-        kill_unreachable(keeper);
-}
-
-static bool all_are_ready(const struct keeper *keeper)
-{
-    FOR_EACH_SERVICE(keeper, service)
-        if (service->phase != RPD_PHASE_READY)
-            return false;
-    return true;
-}
 
 /* Whether a runner can take clients in this phase. */
 static bool can_take_clients(const struct rpd_service *service, enum rpd_phase phase)
@@ -381,9 +258,9 @@ static bool can_take_clients(const struct rpd_service *service, enum rpd_phase p
  * case the runner accepts no more clients. */
 static void on_ending(struct keeper *keeper, int code)
 {
-    if (keeper->stage == KEEPER_ENDING || keeper->stopping)
+    if (keeper->current->stage == KEEPER_ENDING || keeper->stopping)
         return;
-    keeper->stage = KEEPER_ENDING;
+    keeper->current->stage = KEEPER_ENDING;
     if (!crash_rules_is_crash(code, false, true)) {
         keeper->events->ending(keeper->arg, code);
         return;
@@ -392,48 +269,62 @@ static void on_ending(struct keeper *keeper, int code)
         passing_lost_runner(&keeper->rooms[i]);
 }
 
-static void on_phase(struct keeper *keeper, const struct channel_message *message)
+static void on_current_phase(struct generation *current, const struct channel_message *message)
 {
-    struct rpd_service *service = service_of(keeper, message);
+    struct keeper *keeper = current->keeper;
+    struct rpd_service *service = &keeper->services[message->service];
     const enum rpd_phase phase = (enum rpd_phase)message->count;
 
-    if (service && keeper->stopping && phase > service->phase && phase < RPD_PHASE_STOPPED)
+    if (keeper->stopping && phase > service->phase && phase < RPD_PHASE_STOPPED)
         service_mirror_phase(service, phase, message->numbers[0] != 0);
-    if (!service || keeper->stopping)
+    if (keeper->stopping)
         return;
-    show_runner(keeper);
+    keeper_show_runner(keeper);
     keeper->events->serves(keeper->arg, true);
     if (phase >= RPD_PHASE_DRAINING) {
         on_ending(keeper, (int)message->numbers[1]);
         return;
     }
     service_mirror_phase(service, phase, message->numbers[0] != 0);
-    if (all_are_ready(keeper) && !keeper->was_ready) {
-        keeper->was_ready = true;
+    if (generation_is_ready(current) && !current->was_ready) {
+        current->was_ready = true;
         keeper->rules.in_a_row = keeper->rules.pause_s = 0;
     }
     if (can_take_clients(service, phase))
-        passing_begin(&keeper->rooms[message->service], &keeper->runner);
+        passing_begin(&keeper->rooms[message->service], &current->runner);
 }
 
-/* 1 if it had the answer's descriptor. */
-static size_t take_answer(struct keeper *keeper, const struct channel_message *message,
-                          const int *fds, size_t count)
+static void on_phase(struct generation *generation, const struct channel_message *message)
 {
-    if (message->kind != CHANNEL_ANSWER || count != 1)
-        return 0;
-    keeper->events->answered(keeper->arg, message->numbers[0], channel_read_text(fds[0]));
-    return 1;
+    struct keeper *keeper = generation->keeper;
+    struct generation_service *service = &generation->services[message->service];
+
+    service->phase = (enum rpd_phase)message->count;
+    service->is_degraded = message->numbers[0] != 0;
+    if (generation == keeper->current)
+        on_current_phase(generation, message);
+    else if (generation == keeper->next)
+        renewal_on_phase(generation, (int)message->numbers[1]);
 }
 
-static void take(struct keeper *keeper, const struct channel_message *message)
+static struct passing *room_of(const struct generation *generation,
+                               const struct channel_message *message)
 {
-    struct passing *room = message->service < keeper->service_count
-                               ? &keeper->rooms[message->service]
-                               : NULL;
+    struct passing *room = &generation->keeper->rooms[message->service];
 
+    return room->runner == &generation->runner ? room : NULL;
+}
+
+static void take(struct generation *generation, const struct channel_message *message, int fd)
+{
+    struct keeper *keeper = generation->keeper;
+    struct passing *room;
+
+    if (message->service >= keeper->service_count)
+        return;
+    room = room_of(generation, message);
     switch (message->kind) {
-    case CHANNEL_PHASE: on_phase(keeper, message); break;
+    case CHANNEL_PHASE: on_phase(generation, message); break;
     case CHANNEL_TOOK:
         if (room)
             passing_took(room, message->count);
@@ -442,74 +333,72 @@ static void take(struct keeper *keeper, const struct channel_message *message)
         if (room)
             passing_admitted(room);
         break;
-    case CHANNEL_IDLE: keeper->events->idle(keeper->arg, message->count != 0); break;
+    case CHANNEL_CEASED:
+        if (generation == keeper->current && keeper->is_ceasing)
+            renewal_on_ceased(keeper);
+        break;
+    case CHANNEL_CHANGED: renewal_on_changed(generation, (int)message->count, fd); break;
+    case CHANNEL_IDLE:
+        if (generation == keeper->current)
+            keeper->events->idle(keeper->arg, message->count != 0);
+        break;
     default: break;
     }
 }
 
-/* False: the channel is closed. */
-static bool hear(struct keeper *keeper)
+/* The metrics of the next generation are published when it takes over. */
+static void take_prepared(struct generation *generation)
+{
+    struct keeper *keeper = generation->keeper;
+
+    if (generation == keeper->current) {
+        take_warmups(keeper);
+        generation_give_metrics(generation);
+        keeper->events->make_metrics_pages(keeper->arg);
+    }
+    generation_go(generation);
+}
+
+/* 1 if it had the answer's descriptor. */
+static size_t take_answer(const struct keeper *keeper, const struct channel_message *message,
+                          const int *fds, size_t count)
+{
+    if (message->kind != CHANNEL_ANSWER || count != 1)
+        return 0;
+    keeper->events->answered(keeper->arg, message->numbers[0], channel_read_text(fds[0]));
+    return 1;
+}
+
+bool keeper_hear(struct generation *generation)
 {
     int fds[CHANNEL_FDS_MAX], got;
     struct channel_message message;
     struct error error;
     size_t count;
 
-    while ((got = channel_receive(keeper->runner.channel, &message, fds, &count)) > 0) {
-        if (keeper->stage != KEEPER_STARTING) {
-            count -= take_answer(keeper, &message, fds, count);
+    while ((got = channel_receive(generation->runner.channel, &message, fds, &count)) > 0) {
+        if (generation->stage != KEEPER_STARTING) {
+            count -= take_answer(generation->keeper, &message, fds, count);
+            take(generation, &message, count > 0 ? fds[0] : -1);
             while (count > 0)
                 close(fds[--count]);
-            take(keeper, &message);
             continue;
         }
-        if (take_preparing(keeper, &message, fds, count, &error) < 0) {
+        if (generation_take_preparing(generation, &message, fds, count, &error) < 0) {
             log_line(RPD_LOG_ERROR, NULL, "%s", error.text);
-            runner_signal(&keeper->runner, SIGKILL);
+            runner_signal(&generation->runner, SIGKILL);
         }
-        if (keeper->stage == KEEPER_PREPARED) {
-            keeper->events->make_metrics_pages(keeper->arg);
-            go(keeper);
-        }
+        if (generation->stage == KEEPER_PREPARED)
+            take_prepared(generation);
     }
     return got < 0 && errno == EAGAIN;
 }
 
 /* ---- the end of a runner ------------------------------------------------------------------ */
 
-static void free_event(struct event **event)
-{
-    if (*event)
-        event_free(*event);
-    *event = NULL;
-}
-
-static void forget_runner(struct keeper *keeper)
-{
-    free_event(&keeper->channel);
-    free_event(&keeper->end);
-    free_event(&keeper->notices);
-    keeper->stage = KEEPER_NONE;
-}
-
-static int watch_runner(struct keeper *keeper);
 static void start_next(struct keeper *keeper);
 
-static void describe_end(const struct keeper *keeper, const struct runner_end *end, pid_t pid,
-                         char *ret, size_t size)
-{
-    (void)keeper;
-    if (end->signal_number)
-        snprintf(ret, size, "runner %d was ended by signal %d (%s)", (int)pid, end->signal_number,
-                 strsignal(end->signal_number));
-    else if (!end->was_told)
-        snprintf(ret, size, "runner %d ended with code %d, and not by rpd: a plugin called _exit()",
-                 (int)pid, end->code);
-    else
-        snprintf(ret, size, "runner %d ended with code %d", (int)pid, end->code);
-}
-
-static void on_next(evutil_socket_t fd, short what, void *arg)
+static void on_start_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
@@ -537,7 +426,7 @@ static void await_next(struct keeper *keeper, const char *how)
 {
     const uint64_t now_us = clock_us();
     bool is_loop;
-    const uint64_t due_us = crash_rules_next_us(&keeper->rules, keeper->was_ready, now_us,
+    const uint64_t due_us = crash_rules_next_us(&keeper->rules, keeper->current->was_ready, now_us,
                                                 &is_loop);
     const uint64_t left_us = due_us > now_us ? due_us - now_us : 0;
     const struct timeval left = {.tv_sec = (time_t)(left_us / 1000000),
@@ -555,18 +444,26 @@ static void await_next(struct keeper *keeper, const char *how)
     if (left_us == 0)
         start_next(keeper);
     else
-        event_add(keeper->next, &left);
+        event_add(keeper->start_again, &left);
 }
 
 static void on_crash(struct keeper *keeper, const struct runner_end *end, pid_t pid)
 {
+    struct generation *current = keeper->current;
     char how[256];
 
-    describe_end(keeper, end, pid, how, sizeof how);
+    generation_describe_end(end, pid, how, sizeof how);
+    keeper->restarts++;
     keeper->crash_code = end->code;
     keeper->crash_time_s = (int64_t)time(NULL);
-    forget_runner(keeper);
-    runner_close(&keeper->runner);
+    generation_forget_runner(current);
+    if (renewal_roll_back(keeper, how))
+        return;
+    runner_close(&current->runner);
+    if (keeper->is_ceasing) {
+        renewal_on_ceased(keeper);
+        return;
+    }
     FOR_EACH_SERVICE(keeper, service)
         service_mirror_phase(service, RPD_PHASE_WARMING, false);
     keeper->events->serves(keeper->arg, false);
@@ -574,7 +471,14 @@ static void on_crash(struct keeper *keeper, const struct runner_end *end, pid_t 
     if (keeper->stopping)
         return;
     keeper->events->make_state_pages(keeper->arg);
-    show_runner(keeper);
+    keeper_show_runner(keeper);
+}
+
+static void all_is_over(struct keeper *keeper, const struct runner_end *end)
+{
+    FOR_EACH_SERVICE(keeper, service)
+        service->phase = RPD_PHASE_STOPPED;
+    keeper->events->ended(keeper->arg, end);
 }
 
 static char nothing[] = "";
@@ -582,127 +486,73 @@ static char nothing[] = "";
 /* Of a runner that was not there, or was not to end. */
 static const struct runner_end no_end = {.was_told = true, .text = nothing, .earlier = nothing};
 
-static void all_is_over(struct keeper *keeper, const struct runner_end *end)
+/* The runners of other generations may still drain. */
+void keeper_leave_if_over(struct keeper *keeper)
 {
-    forget_runner(keeper);
-    show_runner(keeper);
-    FOR_EACH_SERVICE(keeper, service)
-        service->phase = RPD_PHASE_STOPPED;
-    keeper->events->ended(keeper->arg, end);
+    if (!keeper->stopping || keeper->current->stage != KEEPER_NONE || keeper->next || keeper->old ||
+        !TAILQ_EMPTY(&keeper->draining))
+        return;
+    all_is_over(keeper, &no_end);
 }
 
-static void on_ended(struct keeper *keeper)
+static void on_last_end(struct keeper *keeper, const struct runner_end *end)
 {
-    const pid_t pid = keeper->runner.pid;
-    struct runner_end end;
+    const bool is_killed = keeper->is_killed_for_stop;
+    const bool others = keeper->next || keeper->old || !TAILQ_EMPTY(&keeper->draining);
 
-    if (!runner_has_ended(&keeper->runner, &end))
-        return;
-    rest_end();
-    hear(keeper); /* its last messages */
+    keeper->stopping = true;
+    generation_forget_runner(keeper->current);
+    keeper_show_runner(keeper);
+    if (others && (end->code == 0 || is_killed))
+        return; /* keeper_leave_if_over() comes when they have ended */
+    all_is_over(keeper, is_killed ? &no_end : end);
+}
+
+static void on_current_ended(struct keeper *keeper, const struct runner_end *end, pid_t pid)
+{
     for (size_t i = 0; i < keeper->service_count; i++)
         passing_lost_runner(&keeper->rooms[i]);
-    if (keeper->stopping || !crash_rules_is_crash(end.code, end.signal_number != 0, end.was_told)) {
-        keeper->stopping = true;
-        all_is_over(keeper, keeper->is_killed_for_stop ? &no_end : &end);
-        return;
-    }
-    keeper->restarts++;
-    on_crash(keeper, &end, pid);
+    if (keeper->stopping ||
+        !crash_rules_is_crash(end->code, end->signal_number != 0, end->was_told))
+        on_last_end(keeper, end);
+    else
+        on_crash(keeper, end, pid);
 }
 
-static void on_end(evutil_socket_t fd, short what, void *arg)
+bool keeper_on_ended(struct generation *generation)
 {
-    (void)fd;
-    (void)what;
-    on_ended(arg);
-}
+    struct keeper *keeper = generation->keeper;
+    const pid_t pid = generation->runner.pid;
+    struct runner_end end;
 
-static bool is_readable(int fd)
-{
-    struct pollfd end = {.fd = fd, .events = POLLIN};
-
-    return poll(&end, 1, 0) > 0;
-}
-
-/* Where there is no pidfd, the end of the channel counts as the runner's end. */
-static void on_channel(evutil_socket_t fd, short what, void *arg)
-{
-    struct keeper *keeper = arg;
-
-    (void)fd;
-    (void)what;
+    if (!runner_has_ended(&generation->runner, &end))
+        return false;
     rest_end();
-    if (hear(keeper) || !keeper->channel)
-        return;
-    event_del(keeper->channel);
-    if (keeper->runner.pidfd >= 0 && is_readable(keeper->runner.pidfd)) {
-        on_ended(keeper);
-        return;
-    }
-    runner_signal(&keeper->runner, SIGKILL); /* this does no harm to one that is ending */
-    if (keeper->runner.pidfd < 0)
-        while (keeper->runner.pid > 0)
-            on_ended(keeper);
-}
-
-static void on_notices(evutil_socket_t fd, short what, void *arg)
-{
-    const struct keeper *keeper = arg;
-    char text[NOTICE_MAX];
-    ssize_t got;
-
-    (void)what;
-    while ((got = read((int)fd, text, sizeof text - 1)) > 0) {
-        text[got] = '\0';
-        keeper->events->notice(keeper->arg, text);
-    }
-    if (got == 0)
-        event_del(keeper->notices);
-}
-
-static struct event *watch(struct keeper *keeper, int fd, event_callback_fn callback)
-{
-    struct event *event = event_new(keeper->base, fd, EV_READ | EV_PERSIST, callback, keeper);
-
-    if (event && event_add(event, NULL) == 0)
-        return event;
-    free_event(&event);
-    return NULL;
-}
-
-static int watch_runner(struct keeper *keeper)
-{
-    keeper->channel = watch(keeper, keeper->runner.channel, on_channel);
-    keeper->notices = watch(keeper, keeper->runner.notices_fd, on_notices);
-    if (keeper->runner.pidfd >= 0)
-        keeper->end = watch(keeper, keeper->runner.pidfd, on_end);
-    return keeper->channel && keeper->notices && (keeper->end || keeper->runner.pidfd < 0) ? 0 : -1;
+    keeper_hear(generation); /* its last messages */
+    renewal_on_changed(generation, end.code ? end.code : EXIT_INTERNAL, -1);
+    if (generation == keeper->current)
+        on_current_ended(keeper, &end, pid);
+    else
+        renewal_on_other_ended(generation, &end, pid);
+    return true;
 }
 
 static void start_next(struct keeper *keeper)
 {
+    struct generation *current = keeper->current;
+
     if (keeper->stopping)
         return;
-    if (start_runner(keeper) == 0 && watch_runner(keeper) == 0)
+    if (generation_start(current) == 0 && generation_watch(current) == 0)
         return;
     log_line(RPD_LOG_ERROR, NULL, "keeper: cannot start a runner: %s", strerror(errno));
-    forget_runner(keeper);
-    runner_close(&keeper->runner);
-    keeper->was_ready = false;
+    generation_forget_runner(current);
+    runner_close(&current->runner);
+    current->was_ready = false;
     await_next(keeper, "no runner could be started");
 }
 
 /* ---- the stop ----------------------------------------------------------------------------- */
-
-static void send_stop(struct keeper *keeper)
-{
-    if (keeper->stop_is_sent)
-        return;
-    keeper->stop_is_sent = true;
-    if (send_number(keeper, CHANNEL_STOP, 0) < 0 && errno != EPIPE && errno != ECONNRESET)
-        kill_unreachable(keeper);
-}
 
 static void on_emptied(void *arg, struct passing *room)
 {
@@ -714,7 +564,7 @@ static void on_emptied(void *arg, struct passing *room)
     for (size_t i = 0; i < keeper->service_count; i++)
         if (!passing_is_empty(&keeper->rooms[i]))
             return;
-    send_stop(keeper);
+    generation_send_stop(keeper->current, false);
 }
 
 static void on_broken(void *arg)
@@ -722,7 +572,7 @@ static void on_broken(void *arg)
     struct keeper *keeper = arg;
 
     if (errno != EPIPE && errno != ECONNRESET)
-        kill_unreachable(keeper);
+        generation_kill_unreachable(keeper->current);
 }
 
 static void withdraw(struct rpd_service *service)
@@ -747,24 +597,25 @@ static void close_listeners(const struct keeper *keeper)
 static void end_starting(struct keeper *keeper)
 {
     keeper->is_killed_for_stop = true;
-    runner_signal(&keeper->runner, SIGKILL);
+    runner_signal(&keeper->current->runner, SIGKILL);
 }
 
 void keeper_drain(struct keeper *keeper)
 {
-    if (keeper->stage == KEEPER_SERVING)
-        hear(keeper); /* it may be ready for the clients that wait */
+    if (keeper->current->stage == KEEPER_SERVING)
+        keeper_hear(keeper->current); /* it may be ready for the clients that wait */
     keeper->stopping = true;
-    if (keeper->next)
-        event_del(keeper->next);
+    if (keeper->start_again)
+        event_del(keeper->start_again);
     FOR_EACH_SERVICE(keeper, service)
         withdraw(service);
     for (size_t i = 0; i < keeper->service_count; i++)
         passing_drain(&keeper->rooms[i]);
     close_listeners(keeper);
-    if (keeper->stage == KEEPER_NONE)
-        all_is_over(keeper, &no_end);
-    else if (keeper->stage == KEEPER_STARTING)
+    renewal_stop(keeper);
+    if (keeper->current->stage == KEEPER_NONE)
+        keeper_leave_if_over(keeper);
+    else if (keeper->current->stage == KEEPER_STARTING)
         end_starting(keeper);
     else
         on_emptied(keeper, NULL);
@@ -772,18 +623,23 @@ void keeper_drain(struct keeper *keeper)
 
 void keeper_ask_idle(struct keeper *keeper)
 {
-    if (keeper->stage != KEEPER_SERVING || send_number(keeper, CHANNEL_ASK_IDLE, 0) < 0)
+    if (keeper->current->stage != KEEPER_SERVING || keeper->next ||
+        generation_send(keeper->current, CHANNEL_ASK_IDLE, 0) < 0)
         keeper->events->idle(keeper->arg, false);
 }
 
-bool keeper_may_rest(const struct keeper *keeper)
+static bool all_rooms_are_the_runners(const struct keeper *keeper)
 {
-    if (keeper->stage != KEEPER_SERVING)
-        return false;
     for (size_t i = 0; i < keeper->service_count; i++)
         if (keeper->rooms[i].state != PASSING_RUNNER_ACCEPTS)
             return false;
     return true;
+}
+
+bool keeper_may_rest(const struct keeper *keeper)
+{
+    return keeper->current->stage == KEEPER_SERVING && !keeper->next && !keeper->old &&
+           TAILQ_EMPTY(&keeper->draining) && all_rooms_are_the_runners(keeper);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -792,8 +648,8 @@ int keeper_serve(struct keeper *keeper, struct event_base *base, struct place_po
 {
     keeper->base = base;
     keeper->rooms = calloc(keeper->service_count, sizeof *keeper->rooms);
-    keeper->next = event_new(base, -1, 0, on_next, keeper);
-    if (!keeper->rooms || !keeper->next)
+    keeper->start_again = event_new(base, -1, 0, on_start_again, keeper);
+    if (!keeper->rooms || !keeper->start_again || renewal_open(keeper) < 0)
         return -1;
     for (size_t i = 0; i < keeper->service_count; i++) {
         struct passing *room = &keeper->rooms[i];
@@ -806,20 +662,31 @@ int keeper_serve(struct keeper *keeper, struct event_base *base, struct place_po
         if (passing_start(room, base, pool) < 0)
             return -1;
     }
-    if (watch_runner(keeper) < 0)
+    if (generation_watch(keeper->current) < 0)
         return -1;
-    show_runner(keeper);
-    go(keeper);
+    keeper_show_runner(keeper);
+    generation_go(keeper->current);
     return 0;
 }
 
 void keeper_finish(struct keeper *keeper)
 {
+    struct generation *generation;
+
     for (size_t i = 0; keeper->rooms && i < keeper->service_count; i++)
         passing_finish(&keeper->rooms[i]);
     free(keeper->rooms);
     keeper->rooms = NULL;
-    forget_runner(keeper);
-    free_event(&keeper->next);
-    runner_close(&keeper->runner);
+    renewal_close(keeper);
+    if (keeper->start_again)
+        event_free(keeper->start_again);
+    keeper->start_again = NULL;
+    while (keeper->current && (generation = TAILQ_FIRST(&keeper->draining))) {
+        TAILQ_REMOVE(&keeper->draining, generation, link);
+        generation_free(generation);
+    }
+    generation_free(keeper->next);
+    generation_free(keeper->old);
+    generation_free(keeper->current);
+    keeper->current = keeper->next = keeper->old = NULL;
 }

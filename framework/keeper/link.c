@@ -33,7 +33,10 @@ static int refuse_silence(int cause, struct error *error)
 static struct rpd_service *service_of(const struct link *link,
                                       const struct channel_message *message)
 {
-    return message->service < link->service_count ? &link->services[message->service] : NULL;
+    FOR_EACH_SERVICE(link, service)
+        if (service->number == message->service)
+            return service;
+    return NULL;
 }
 
 static void close_all(const int *fds, size_t from, size_t count)
@@ -103,6 +106,8 @@ static int take_setup(struct link *link, const struct channel_message *message, 
 /* Takes the directory of an endpoint that this runner's backend binds, and a copy of its lock. */
 static int take_place(struct attachment *attachment, const int *fds, size_t count)
 {
+    if (count == 0)
+        return 0; /* a name that no file has */
     if (count != 2)
         return -1;
     attachment->listener.claim.directory = attachment->listener.endpoint.directory;
@@ -113,17 +118,68 @@ static int take_place(struct attachment *attachment, const int *fds, size_t coun
     return 0;
 }
 
+enum { NOT_NUMBERED = 0x10000 };
+
+static void forget_numbers(const struct link *link)
+{
+    FOR_EACH_SERVICE(link, service) {
+        service->number = NOT_NUMBERED;
+        for (size_t i = 0; i < service->attachment_count; i++)
+            service->attachments[i].number |= NOT_NUMBERED;
+    }
+}
+
+static bool are_numbered(const struct link *link)
+{
+    FOR_EACH_SERVICE(link, service)
+        if (service->number == NOT_NUMBERED)
+            return false;
+    return true;
+}
+
+/* The endpoint that the keeper means, which may have another place here. Of several that read alike
+ * (port 0), the first. */
+static struct attachment *number_attachment(const struct rpd_service *service,
+                                            const struct channel_message *message)
+{
+    for (int by_text = 1; by_text >= 0; by_text--)
+        for (size_t i = 0; i < service->attachment_count; i++) {
+            struct attachment *attachment = &service->attachments[i];
+
+            if (!(attachment->number & NOT_NUMBERED) ||
+                (by_text ? strcmp(attachment->listener.endpoint.text, message->text) != 0
+                         : attachment->number != (message->attachment | NOT_NUMBERED)))
+                continue;
+            attachment->number = message->attachment;
+            return attachment;
+        }
+    return NULL;
+}
+
+/* The keeper numbers services, whatever their order here. */
+static int take_number(const struct link *link, const struct channel_message *message)
+{
+    FOR_EACH_SERVICE(link, service)
+        if (strcmp(service->name, message->text) == 0) {
+            service->number = message->service;
+            return message->service < RUNNER_BOARD_MAX ? 0 : -1;
+        }
+    return -1;
+}
+
 static int take_given(struct link *link, const struct channel_message *message, const int *fds,
                       size_t count)
 {
     struct rpd_service *service = service_of(link, message);
-    struct attachment *attachment = service ? service_attachment(service, message->attachment)
-                                            : NULL;
+    struct attachment *attachment;
 
     if (message->kind == CHANNEL_SETUP)
         return take_setup(link, message, fds, count);
     if (message->kind == CHANNEL_LOCKS)
         return take_locks(link, fds, count, message->count == 1);
+    if (message->kind == CHANNEL_SERVICE)
+        return take_number(link, message);
+    attachment = service ? number_attachment(service, message) : NULL;
     if (!attachment || attachment->listener.state != LISTENER_NEW)
         return -1;
     if (message->kind == CHANNEL_PLACE)
@@ -140,6 +196,7 @@ int link_take_setup(struct link *link, struct error *error)
     struct channel_message message;
     size_t count;
 
+    forget_numbers(link);
     for (;;) {
         const int got = channel_await(link->fd, &message, fds, &count);
 
@@ -153,7 +210,7 @@ int link_take_setup(struct link *link, struct error *error)
         }
     }
     fork_guard_add(link->fd);
-    return link->board ? 0 : refuse_silence(EPROTO, error);
+    return link->board && are_numbered(link) ? 0 : refuse_silence(EPROTO, error);
 }
 
 /* ---- prepared ------------------------------------------------------------------------------ */
@@ -161,9 +218,8 @@ int link_take_setup(struct link *link, struct error *error)
 static int give(const struct link *link, struct rpd_service *service, struct attachment *attachment)
 {
     struct rpd_listener *listener = &attachment->listener;
-    struct channel_message message = {.kind = CHANNEL_LISTENER,
-                                      .service = (uint32_t)(service - link->services),
-                                      .attachment = attachment->number};
+    struct channel_message message = {
+        .kind = CHANNEL_LISTENER, .service = service->number, .attachment = attachment->number};
 
     if (listener->endpoint.kind == ENDPOINT_PATH)
         memcpy(message.text, listener->private_name, sizeof message.text);
@@ -189,8 +245,9 @@ static int say_prepared(const struct link *link)
 
     FOR_EACH_SERVICE(link, service) {
         const struct channel_message warmup = {.kind = CHANNEL_WARMUP,
-                                               .service = (uint32_t)(service - link->services),
-                                               .count = service->warmup};
+                                               .service = service->number,
+                                               .count = service->warmup,
+                                               .numbers = {service->takes_options}};
         const int metrics = metrics_page_copy_out(&service->metrics);
         const int sent = channel_send(link->fd, &warmup, &metrics, metrics >= 0, PATIENCE_MS);
 
@@ -310,6 +367,34 @@ static void take_clients(struct link *link, const struct channel_message *messag
         service_take_passed(service, message->attachment, fds[i]);
 }
 
+static void cease(const struct link *link)
+{
+    FOR_EACH_SERVICE(link, service)
+        service_cease(service);
+    answer(link, CHANNEL_CEASED, 0, 0);
+}
+
+static void change(const struct link *link, int copy_fd)
+{
+    struct channel_message message = {.kind = CHANNEL_CHANGED, .count = EXIT_SYSTEM};
+    const int errors = memfd_create("rpd-errors", MFD_CLOEXEC);
+
+    if (errors >= 0)
+        message.count = (uint32_t)link->events->change(link->arg, copy_fd, errors);
+    channel_send(link->fd, &message, &errors, errors >= 0, PATIENCE_MS);
+    if (errors >= 0)
+        close(errors);
+}
+
+/* A client that the runner has accepted before the next generation did is its own, even if the
+ * client has not sent its request yet. */
+static void stop(const struct link *link, bool has_successor)
+{
+    FOR_EACH_SERVICE(link, service)
+        service->conns.awaits_first = has_successor;
+    link->events->stop(link->arg);
+}
+
 static void answer_question(const struct link *link, const struct channel_message *message,
                             int take_fd)
 {
@@ -356,6 +441,8 @@ static void take(struct link *link, const struct channel_message *message, const
         if (service)
             service_accept(service);
         break;
+    case CHANNEL_CEASE: cease(link); break;
+    case CHANNEL_CHANGE: change(link, count == 1 ? fds[0] : -1); break;
     case CHANNEL_ASK_IDLE: link->events->ask_idle(link->arg); break;
     case CHANNEL_ASK:
         if (count != 1)
@@ -364,7 +451,7 @@ static void take(struct link *link, const struct channel_message *message, const
         return;
     case CHANNEL_REOPEN: output_reopen(); break;
     case CHANNEL_LEVEL: take_level(link, message); break;
-    case CHANNEL_STOP: link->events->stop(link->arg); break;
+    case CHANNEL_STOP: stop(link, message->count != 0); break;
     default: break;
     }
     close_all(fds, 0, count);
@@ -415,7 +502,7 @@ void link_tell_phase(const struct link *link, const struct rpd_service *service,
 {
     const struct channel_message message = {
         .kind = CHANNEL_PHASE,
-        .service = (uint32_t)(service - link->services),
+        .service = service->number,
         .count = phase,
         .numbers = {service_is_degraded(service), (uint64_t)stop_code},
     };
@@ -430,7 +517,7 @@ void link_tell_idle(const struct link *link, bool is_idle)
 
 void link_admits(struct link *link, const struct rpd_service *service)
 {
-    const size_t index = (size_t)(service - link->services);
+    const size_t index = service->number;
     uint64_t *board = &link->board->admitted[index];
     const uint64_t admitted = __atomic_load_n(board, __ATOMIC_RELAXED) + 1;
 

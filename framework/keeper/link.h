@@ -12,6 +12,9 @@ struct link_events {
     void (*stop)(void *arg);
     void (*ask_idle)(void *arg);
     void (*lost)(void *arg); /* the keeper is gone; this process soon will be */
+    /* Another configuration; copy_fd: its file, -1: none. 0, or the exit code after the errors were
+     * written to errors_fd, a line each. */
+    int (*change)(void *arg, int copy_fd, int errors_fd);
 };
 
 struct link {

@@ -146,10 +146,11 @@ void passing_begin(struct passing *passing, struct runner *runner)
     if (passing->runner)
         return;
     passing->runner = runner;
-    passing->admitted = 0;
+    /* Those that it was passed before the next generation took over were all admitted. */
+    passing->admitted = __atomic_load_n(&runner->board->admitted[passing->index], __ATOMIC_ACQUIRE);
     passing->pause_ms = 0;
     if (passing->state == PASSING_HOLDS)
-        passing->state = has_room(passing) ? PASSING_PASSES : PASSING_RUNNER_ACCEPTS;
+        passing->state = PASSING_PASSES;
     if (passing->state != PASSING_PASSES)
         return;
     hold_divide(&passing->service->hold);
@@ -265,8 +266,7 @@ void passing_drain(struct passing *passing)
     for (size_t i = 0; i < service->attachment_count && accepts_here; i++) {
         struct attachment *attachment = &service->attachments[i];
 
-        if (has_room(passing) && attachment->listener.way != LISTENER_ADOPTED &&
-            attachment->listener.fd >= 0)
+        if (attachment->listener.way != LISTENER_ADOPTED && attachment->listener.fd >= 0)
             acceptor_take_queued(&attachment->acceptor, attachment->listener.fd);
     }
     stop_accepting(passing);

@@ -30,6 +30,7 @@ void runner_init(struct runner *runner)
 /* What the child gets; -1 where there is none (yet). */
 struct far_ends {
     int channel, words, notices, board;
+    int config; /* the caller's; 0: none */
 };
 
 static int make_board(struct runner *runner)
@@ -55,7 +56,7 @@ static int make_ends(struct runner *runner, struct far_ends *ret)
 {
     int pair[2];
 
-    *ret = (struct far_ends){-1, -1, -1, -1};
+    *ret = (struct far_ends){-1, -1, -1, -1, 0};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -1;
     runner->channel = pair[0];
@@ -83,15 +84,15 @@ static void close_far(const struct far_ends *far)
 }
 
 /* The arguments of the runner: options of its own first, then the keeper's. */
-static char **make_arguments(char **argv, char *channel, char *words)
+static char **make_arguments(char **argv, char *channel, char *words, char *config)
 {
-    static char runner_fd[] = "--runner-fd", start_fd[] = "--start-fd";
-    size_t count = 0;
+    static char runner_fd[] = "--runner-fd", start_fd[] = "--start-fd", config_fd[] = "--config-fd";
+    size_t count = 0, used = 5;
     char **made;
 
     while (argv[count])
         count++;
-    made = calloc(count + 5, sizeof *made);
+    made = calloc(count + 7, sizeof *made);
     if (!made)
         return NULL;
     made[0] = argv[0];
@@ -99,8 +100,12 @@ static char **make_arguments(char **argv, char *channel, char *words)
     made[2] = channel;
     made[3] = start_fd;
     made[4] = words;
+    if (*config) {
+        made[used++] = config_fd;
+        made[used++] = config;
+    }
     for (size_t i = 1; i < count; i++)
-        made[4 + i] = argv[i];
+        made[used++] = argv[i];
     return made;
 }
 
@@ -133,6 +138,8 @@ static _Noreturn void become_runner(pid_t keeper, const struct far_ends *far, ch
     offer_to_oom();
     fcntl(far->channel, F_SETFD, 0);
     fcntl(far->words, F_SETFD, 0);
+    if (far->config > 0)
+        fcntl(far->config, F_SETFD, 0);
     execv("/proc/self/exe", argv);
     dprintf(far->words, "ended 71 start: /proc/self/exe: cannot be run: %s; mount /proc\n",
             strerror(errno));
@@ -152,9 +159,13 @@ static unsigned long long start_time_of(pid_t pid)
 
 static int start(struct runner *runner, char **argv, const struct far_ends *far)
 {
-    char channel[16], words[16];
+    char channel[16], words[16], config[16] = "";
     const pid_t keeper = getpid();
-    char **arguments = make_arguments(argv, channel, words);
+    char **arguments;
+
+    if (far->config > 0)
+        snprintf(config, sizeof config, "%d", far->config);
+    arguments = make_arguments(argv, channel, words, config);
 
     if (!arguments)
         return -1;
@@ -173,13 +184,14 @@ static int start(struct runner *runner, char **argv, const struct far_ends *far)
     return 0;
 }
 
-int runner_start(struct runner *runner, char **argv, int ret_child_fds[2])
+int runner_start(struct runner *runner, char **argv, int config_fd, int ret_child_fds[2])
 {
     struct far_ends far;
     int started, cause;
 
     runner_init(runner);
     started = make_ends(runner, &far);
+    far.config = config_fd;
     if (started == 0)
         started = start(runner, argv, &far);
     cause = errno;

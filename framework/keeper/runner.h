@@ -1,8 +1,9 @@
 /* One runner, as its keeper sees it: the process, what it reports, and how it ended.
  *
- * The keeper starts it with /proc/self/exe --runner-fd N --start-fd M and the keeper's own
- * arguments: by an exec, so that each runner has an address layout of its own. The runner dies with
- * its keeper (PR_SET_PDEATHSIG), and the kernel ends it first when memory runs out. */
+ * The keeper starts it with /proc/self/exe --runner-fd N --start-fd M [--config-fd K] and the
+ * keeper's own arguments: by an exec, so that each runner has an address layout of its own. The
+ * runner dies with its keeper (PR_SET_PDEATHSIG), and the kernel ends it first when memory runs
+ * out. */
 #ifndef FRAMEWORK_RUNNER_H
 #define FRAMEWORK_RUNNER_H
 
@@ -42,9 +43,10 @@ struct runner_end {
 
 void runner_init(struct runner *runner);
 
-/* [start][loop] argv: the keeper's own. ret_child_fds: the far ends that the setup passes on: the
+/* [start][loop] argv: the keeper's own. config_fd: the copy of its configuration, which stays the
+ * caller's; 0: there is none. ret_child_fds: the far ends that the setup passes on: the
  * notices' socket and the board; the caller closes them. 0, or -1 and errno. */
-int runner_start(struct runner *runner, char **argv, int ret_child_fds[2]);
+int runner_start(struct runner *runner, char **argv, int config_fd, int ret_child_fds[2]);
 
 /* [start][loop] Reads what the runner has reported. Legal at any time. */
 void runner_hear(struct runner *runner);

@@ -37,7 +37,7 @@ int late_library_load(struct late_library *library, struct error *error)
     return 0;
 }
 
-/* dlsym finds the functions of the libraries below it, too. */
+/* dlsym() also finds the functions of the libraries that this one needs. */
 static bool has_function(const struct late_library *library, const char *name)
 {
     const void *function = dlsym(library->handle, name);
@@ -48,8 +48,8 @@ static bool has_function(const struct late_library *library, const char *name)
            of_function.dli_fbase == of_own.dli_fbase;
 }
 
-/* In which words dlopen() says what it lacks is a matter of locale. So each word of
- * them is looked up; that of a symbol is found in its library alone. */
+/* The words of dlopen()'s message depend on the locale. So each word is looked up; only the name of
+ * a symbol is found in the library. */
 static bool names_function(const struct late_library *library, const char *text)
 {
     static const char separators[] = " :;,()'\"\t\n";

@@ -27,10 +27,10 @@ struct libevent {
 
 extern struct libevent libevent;
 
-/* [start] Before any of them is called. */
+/* [start] Call this before any of the functions. */
 int libevent_load(struct error *error);
 
-/* [start] late_library_lend(): the library's name, or NULL. */
+/* [start] Calls late_library_lend(). Returns the library's name, or NULL. */
 const char *libevent_lend(const char *dlopen_error);
 
 #define event_active(...) libevent.event_active(__VA_ARGS__)
@@ -52,8 +52,8 @@ const char *libevent_lend(const char *dlopen_error);
 #define event_set_log_callback(...) libevent.event_set_log_callback(__VA_ARGS__)
 #define libevent_global_shutdown(...) libevent.libevent_global_shutdown(__VA_ARGS__)
 
-/* What libevent has of an event, without a call: it is watched for input or output; it waits
- * for a time-out, or its callback is due. */
+/* The state of an event in libevent, read without a call. It is watched: for input or output. It is
+ * due: it waits for a time-out, or its callback is about to run. */
 static inline bool event_is_watched(const struct event *event)
 {
     return event->ev_evcallback.evcb_flags & EVLIST_INSERTED;

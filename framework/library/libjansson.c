@@ -15,21 +15,21 @@ static struct late_library library = {
     .table = &libjansson,
 };
 
-/* json_decref() is inline in jansson.h and names this one. Hidden: it is ours
- * alone. */
+/* json_decref() is inline in jansson.h and calls this function. It is hidden: only librpd uses
+ * it. */
 void json_delete(json_t *json)
 {
     libjansson.json_delete(json);
 }
 
-/* jansson would open /dev/urandom at its first object, which costs more than
- * all the rest here. */
+/* jansson would open /dev/urandom for its first object, which costs more than everything else
+ * here. */
 static void seed_objects(void)
 {
     size_t seed = 0;
 
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed || seed == 0)
-        seed = 1 + (size_t)&seed; /* an early boot: the address is what there is */
+        seed = 1 + (size_t)&seed; /* early in the boot only the address varies */
     json_object_seed(seed);
 }
 

@@ -1,6 +1,5 @@
-/* jansson, as librpd uses it: loaded when a configuration file is read, else once
- * the endpoints are up (late_library.h). The names below stand for the entries of
- * the table. */
+/* jansson, as librpd uses it: loaded when a configuration file is read, otherwise once the
+ * endpoints are up (late_library.h). The names below stand for the entries of the table. */
 #ifndef FRAMEWORK_LIBJANSSON_H
 #define FRAMEWORK_LIBJANSSON_H
 
@@ -27,13 +26,13 @@ struct libjansson {
 
 extern struct libjansson libjansson;
 
-/* [start] Before any of them is called. */
+/* [start] Call this before any of the functions. */
 int libjansson_load(struct error *error);
 
-/* [start] late_library_lend(): the library's name, or NULL. */
+/* [start] Calls late_library_lend(). Returns the library's name, or NULL. */
 const char *libjansson_lend(const char *dlopen_error);
 
-/* json_delete() is called by jansson.h itself, and is a function: libjansson.c. */
+/* jansson.h itself calls json_delete(), so that is a function: see libjansson.c. */
 #define json_array(...) libjansson.json_array(__VA_ARGS__)
 #define json_array_append_new(...) libjansson.json_array_append_new(__VA_ARGS__)
 #define json_array_get(...) libjansson.json_array_get(__VA_ARGS__)

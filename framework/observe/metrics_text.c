@@ -94,7 +94,7 @@ static const char *const types[] = {
     [RPD_METRIC_HISTOGRAM] = "histogram",
 };
 
-/* (Of the text of a meaning quotes would be escaped in one format, and not in the other.) */
+/* One format escapes quotes in the text of a meaning, the other does not. */
 static void print_meaning(FILE *to, const char *text)
 {
     for (; *text; text++)

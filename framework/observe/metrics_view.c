@@ -195,7 +195,7 @@ uint64_t metrics_histogram_count(const struct rpd_histogram *histogram)
     return count;
 }
 
-/* (The highest value that the bucket has.) */
+/* The highest value that belongs to the bucket. */
 uint64_t metrics_histogram_quantile(const struct rpd_histogram *histogram, double part)
 {
     const double wanted = part * (double)metrics_histogram_count(histogram);

@@ -132,12 +132,13 @@ static int read_page(int fd, struct rpd_state_page *ret)
     return -1;
 }
 
-int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret)
+static int read_file(int runtime_dirfd, const char *service, const char *suffix,
+                     struct rpd_state_page *ret)
 {
     int fd, failed, cause;
 
     memset(ret, 0, sizeof *ret);
-    fd = state_view_open(runtime_dirfd, service, ".state");
+    fd = state_view_open(runtime_dirfd, service, suffix);
     if (fd < 0) {
         if (errno == ELOOP || errno == ENXIO) /* a symbolic link; a socket */
             errno = EPROTO;
@@ -150,6 +151,16 @@ int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_pag
         memset(ret, 0, sizeof *ret);
     errno = cause;
     return failed;
+}
+
+int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret)
+{
+    return read_file(runtime_dirfd, service, ".state", ret);
+}
+
+int state_view_read_next(int runtime_dirfd, const char *service, struct rpd_state_page *ret)
+{
+    return read_file(runtime_dirfd, service, ".next.state", ret);
 }
 
 /* ---- judging ---------------------------------------------------------------------- */
@@ -301,7 +312,7 @@ enum state_verdict state_view_judge(int runtime_dirfd, const char *service,
     if (!is_here)
         return STATE_ELSEWHERE;
     process = process_of(page);
-    /* (Of a keeper that was killed the runner, which is being killed, holds the lock.) */
+    /* After a keeper was killed, its runner, which is being killed, still holds the lock. */
     if (process == PROCESS_GONE)
         return page->generation != 0 && state_view_is_locked(runtime_dirfd, service)
                    ? STATE_DRAINING

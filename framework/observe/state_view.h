@@ -36,6 +36,9 @@ enum state_place {
  * or what open() and pread() say; *ret is all zero. */
 int state_view_read(int runtime_dirfd, const char *service, struct rpd_state_page *ret);
 
+/* [any] The page of the generation that loads beside the one that serves; likewise. */
+int state_view_read_next(int runtime_dirfd, const char *service, struct rpd_state_page *ret);
+
 /* [any] Whether a service can have that name. */
 bool state_view_is_name(const char *name);
 

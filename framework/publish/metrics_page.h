@@ -68,8 +68,8 @@ enum metric {
     METRIC_CLIENTS_CUT, /* and one for each limit, in the order of enum conn_limit */
     METRIC_CLIENTS_CUT_LAST = METRIC_CLIENTS_CUT + 8,
     METRIC_ACCEPT_PAUSES,
-    METRIC_RECEIVED, /* the loop's alone */
-    METRIC_SENT,     /* the loop's alone */
+    METRIC_RECEIVED,
+    METRIC_SENT,
     METRIC_BUFFERS,
     METRIC_LOOP_TURNS,
     METRIC_LOOP_LAG,

@@ -97,6 +97,7 @@ int record_write(struct record *record, int dirfd, const char *directory,
     char name[NAME_MAX + 1], path[PATH_MAX];
     json_t *json = make_json(content);
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    struct whole_file fresh = {0};
     int failed;
 
     snprintf(name, sizeof name, "%s.json", content->service);
@@ -105,15 +106,17 @@ int record_write(struct record *record, int dirfd, const char *directory,
         json_decref(json);
         return refuse_not_utf8(path, find_not_utf8(content), error);
     }
-    failed = !text || write_whole(&record->file, dirfd, name, text) < 0;
+    failed = !text || write_whole(&fresh, dirfd, name, text) < 0;
     if (failed) {
         error_set(error, !text || error_is_shortage(errno) ? EXIT_SYSTEM : EXIT_RECORD, "publish",
                   path, "cannot write the record: %s; %s", text ? strerror(errno) : "out of memory",
                   error_remedy_in_directory(text ? errno : ENOMEM,
                                             "free space in the run-time directory, or set "
                                             "RPD_RUNTIME_DIR"));
-        record_remove(record);
+        whole_file_remove(&fresh);
     } else {
+        whole_file_replace(&record->file, &fresh);
+        free(record->text);
         record->text = strdup(text); /* without it, it is not healed */
     }
     free(text);

@@ -26,7 +26,7 @@ struct record_content {
     unsigned long long start_time;
 };
 
-/* [start] Appears whole, or not at all (73). */
+/* [start][loop] Appears whole, or not at all (73): then one that was written before stays. */
 int record_write(struct record *record, int dirfd, const char *directory,
                  const struct record_content *content, struct error *error);
 void record_remove(struct record *record);

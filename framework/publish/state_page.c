@@ -136,7 +136,7 @@ int state_page_create(struct state_page *page, int dirfd, const char *directory,
 {
     char name[NAME_MAX + 1], path[PATH_MAX];
 
-    snprintf(name, sizeof name, "%s.state", identity->service);
+    snprintf(name, sizeof name, "%s%s.state", identity->service, identity->is_next ? ".next" : "");
     if (make_file(page, dirfd, name, identity) == 0)
         return 0;
     snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -234,6 +234,22 @@ void state_page_remove(struct state_page *page)
         return;
     STORE(page->map->phase, RPD_PHASE_STOPPED);
     take_back(page);
+}
+
+/* The name of the old page is the new one's before the old page is removed: who looks finds one. */
+void state_page_take_over(struct state_page *page, struct state_page *next)
+{
+    struct state_page old = *page;
+    char name[sizeof old.file.name];
+
+    if (!next->file.residue)
+        return;
+    snprintf(name, sizeof name, "%s", old.file.name);
+    *page = *next;
+    state_page_init(next);
+    if (old.file.residue && residue_rename(page->file.residue, name, 0) == 0)
+        snprintf(page->file.name, sizeof page->file.name, "%s", name);
+    state_page_remove(&old);
 }
 
 void state_page_sweep(const struct state_page *page)

@@ -37,6 +37,7 @@ struct state_page_identity {
     unsigned long long start_time;
     uint64_t bound_us;
     enum rpd_warmup warmup;
+    bool is_next; /* of a generation that loads beside this one: SERVICE.next.state */
 };
 
 /* [start] */
@@ -65,6 +66,10 @@ bool state_page_keep(struct state_page *page);
  * cannot be. map stays where it is; what other threads store in it at that very
  * moment may be lost. */
 int state_page_heal(struct state_page *page);
+
+/* [loop] The page of the next generation becomes the service's own, in the place of the one that it
+ * has: next is empty then, and so is a page that could not be renamed. */
+void state_page_take_over(struct state_page *page, struct state_page *next);
 
 /* [start] Removes what killed starts of this service left beside its page. */
 void state_page_sweep(const struct state_page *page);

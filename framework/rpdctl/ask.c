@@ -30,7 +30,7 @@ static int open_socket(const char *path)
 }
 
 /* Its first line; NULL and errno. */
-static char *hear(int fd)
+static char *hear(int fd, bool is_long)
 {
     const uint64_t deadline_us = clock_us() + PATIENCE_US;
     struct pollfd answer = {.fd = fd, .events = POLLIN};
@@ -41,7 +41,7 @@ static char *hear(int fd)
         ssize_t got;
         char *grown;
 
-        if (poll(&answer, 1, clock_ms_until(deadline_us)) == 0) {
+        if (poll(&answer, 1, is_long ? -1 : clock_ms_until(deadline_us)) == 0) {
             errno = ETIMEDOUT;
             break;
         }
@@ -66,7 +66,7 @@ static char *hear(int fd)
     return NULL;
 }
 
-static char *exchange(const char *path, const char *request)
+static char *exchange(const char *path, const char *request, bool is_long)
 {
     const int fd = open_socket(path);
     char *answer = NULL;
@@ -75,7 +75,7 @@ static char *exchange(const char *path, const char *request)
         return NULL;
     if (send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request) &&
         send(fd, "\n", 1, MSG_NOSIGNAL) == 1)
-        answer = hear(fd);
+        answer = hear(fd, is_long);
     close(fd);
     return answer;
 }
@@ -95,7 +95,8 @@ static json_t *judge(const char *command, const char *service, char *take_answer
     return NULL;
 }
 
-json_t *rpdctl_ask(const char *command, const struct instance *instance, json_t *take_request)
+static char *ask(const char *command, const struct instance *instance, json_t *take_request,
+                 bool is_long)
 {
     const char *path = instance->has_record ? instance->record.control : NULL;
     char *text, *answer = NULL;
@@ -105,16 +106,35 @@ json_t *rpdctl_ask(const char *command, const struct instance *instance, json_t 
     text = json_dumps(take_request, JSON_COMPACT);
     json_decref(take_request);
     if (instance->verdict == STATE_DEAD) {
-        rpdctl_say("%s: %s: it does not run", command, instance->service);
+        rpdctl_say("%s: %s: it is not running", command, instance->service);
     } else if (!path || !text) {
         rpdctl_say("%s: %s: it has no record that names its control socket", command,
                    instance->service);
     } else {
-        answer = exchange(path, text);
+        answer = exchange(path, text, is_long);
         if (!answer)
             rpdctl_say("%s: %s: no answer by %s: %s", command, instance->service, path,
                        strerror(errno));
     }
     free(text);
+    return answer;
+}
+
+json_t *rpdctl_ask(const char *command, const struct instance *instance, json_t *take_request)
+{
+    char *answer = ask(command, instance, take_request, false);
+
     return answer ? judge(command, instance->service, answer) : NULL;
+}
+
+json_t *rpdctl_ask_for_long(const char *command, const struct instance *instance,
+                            json_t *take_request)
+{
+    char *text = ask(command, instance, take_request, true);
+    json_t *answer = text ? json_loads(text, 0, NULL) : NULL;
+
+    free(text);
+    if (text && !answer)
+        rpdctl_say("%s: %s: its answer is no JSON", command, instance->service);
+    return answer;
 }

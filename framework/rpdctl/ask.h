@@ -10,4 +10,8 @@
  * also where the daemon refuses. */
 json_t *rpdctl_ask(const char *command, const struct instance *instance, json_t *take_request);
 
+/* The same for what takes long: waits as long as the daemon lives. A refusal is an answer, too. */
+json_t *rpdctl_ask_for_long(const char *command, const struct instance *instance,
+                            json_t *take_request);
+
 #endif

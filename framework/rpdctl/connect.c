@@ -28,7 +28,7 @@ static const char help[] =
     "\n"
     "Joins standard input and output to a service, for editors and other programs that\n"
     "speak to a helper in this way: however many of them there are, they share one daemon.\n"
-    "If the service does not run it is started first, from a configuration that has it:\n"
+    "If the service is not running, it is started first, from its configuration:\n"
     "FILE, else SERVICE.json in $XDG_CONFIG_HOME/rpd (or ~/.config/rpd) or in /etc/rpd.\n"
     "\n"
     "When standard input ends, the service sees the end; its remaining answers are still printed.\n"
@@ -37,7 +37,7 @@ static const char help[] =
     "      --timeout S    give up if it cannot be connected to in so many seconds\n"
     "\n"
     "Exit codes: 0 the service has ended the connection, 1 it broke, or timed out; 2 the\n"
-    "service does not run and there is no configuration; else what ensure would end with.\n";
+    "service is not running and has no configuration; else the exit code of ensure.\n";
 
 enum { BLOCK = 64 * 1024, TIMEOUT = 256 };
 

@@ -78,6 +78,15 @@ static void print_names(const json_t *plugin)
         printf("lacks:     it calls %s and is not linked with it; link it\n", borrowed);
 }
 
+static void print_idle_exit(const json_t *plugin)
+{
+    const json_int_t seconds = json_integer_value(json_object_get(plugin, "idle_exit_s"));
+
+    if (seconds > 0)
+        printf("idle:      it exits %lld s after the last client, unless idle_exit_s is set\n",
+               (long long)seconds);
+}
+
 static void print_table(const json_t *plugin)
 {
     const json_t *callbacks = json_object_get(plugin, "callbacks");
@@ -94,6 +103,7 @@ static void print_table(const json_t *plugin)
     for (size_t i = 0; i < json_array_size(callbacks); i++)
         printf(" %s", json_string_value(json_array_get(callbacks, i)));
     putchar('\n');
+    print_idle_exit(plugin);
     print_names(plugin);
     option_view_print(json_object_get(plugin, "options"));
 }

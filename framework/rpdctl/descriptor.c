@@ -146,6 +146,7 @@ static json_t *callbacks_array(const struct plugin *plugin)
         {"on_data", backend->on_data},   {"on_writable", backend->on_writable},
         {"on_close", backend->on_close}, {"on_drain", backend->on_drain},
         {"stop", backend->stop},         {"on_busy", backend->on_busy},
+        {"claim", backend->claim},       {"on_part", backend->on_part},
     };
     json_t *array = json_array();
 
@@ -187,13 +188,14 @@ static json_t *plugin_object(const struct plugin *plugin, uint64_t opened_us)
     const struct rpd_backend *backend = &plugin->backend;
     const struct option_tables tables = {backend->options, backend->option_details};
 
-    return json_pack("{so so so so si sb ss sb so so so sI}", "file", text(plugin->path), "name",
+    return json_pack("{so so so so si sb ss sb so so so sI sI}", "file", text(plugin->path), "name",
                      text(backend->name), "summary", text(backend->summary), "version",
                      text(backend->version), "abi", (int)backend->abi, "own_bind",
                      plugin->bind != NULL, "warmup", word_of_warmup(backend->warmup),
                      "serves_without_state", backend->serves_without_state, "callbacks",
                      callbacks_array(plugin), "options", options_array(&tables), "probe",
-                     probe_object(&backend->probe), "opened_us", (json_int_t)opened_us);
+                     probe_object(&backend->probe), "opened_us", (json_int_t)opened_us,
+                     "idle_exit_s", (json_int_t)backend->idle_exit_s);
 }
 
 static json_t *read_plugin(const char *name, struct error *error)

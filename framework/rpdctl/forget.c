@@ -17,11 +17,11 @@
 static const char help[] =
     "Usage: rpdctl forget NAME\n"
     "\n"
-    "Clears what a service has left that does not run: the record and the state page of\n"
-    "one that crashed, so that rpdctl status no longer shows it, and its history, with\n"
-    "the failures for which rpdctl ensure would pause.\n"
+    "Removes what a service that is not running has left: the record and the state page\n"
+    "of a crash, so that rpdctl status no longer shows it, and its history, with the\n"
+    "failures for which rpdctl ensure would pause.\n"
     "\n"
-    "Exit codes: 0 done, or there was nothing, 1 it runs, or a file cannot be removed, 64\n"
+    "Exit codes: 0 done, or nothing to do, 1 it is running, or a file cannot be removed, 64\n"
     "bad command line.\n";
 
 /* Returns which of them were there; -1 after it has reported the error. */

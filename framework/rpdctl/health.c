@@ -21,7 +21,7 @@ static const char help[] =
     "      --quiet  print nothing\n"
     "\n"
     "Exit codes, as of pg_isready: 0 it serves (perhaps degraded), 1 it starts: clients\n"
-    "can connect, and wait, 2 no answer: it does not run, drains or stands still, or an\n"
+    "can connect, and wait, 2 no answer: it is not running, drains or stalls, or an\n"
     "endpoint's path is gone, 3 not tried: a bad command line, or no run-time directory that\n"
     "can be trusted.\n";
 
@@ -53,7 +53,7 @@ static enum health judge(const struct status_row *row, const char **ret_why)
         return *ret_why                                  ? HEALTH_NO_ANSWER
                : instance->page.phase == RPD_PHASE_READY ? HEALTH_SERVES
                                                          : HEALTH_STARTS;
-    case STATE_DEAD: *ret_why = "it does not run"; return HEALTH_NO_ANSWER;
+    case STATE_DEAD: *ret_why = "it is not running"; return HEALTH_NO_ANSWER;
     case STATE_STALLED: *ret_why = "its loop stands still"; return HEALTH_NO_ANSWER;
     default: break;
     }

@@ -122,6 +122,9 @@ bool stage_stays(struct stage *stage, int ms);
 /* The last line that the daemon wrote. */
 const char *stage_last_line(const struct stage *stage, char room[256]);
 
+/* The beginning of all that it wrote; to be freed. NULL: no memory. */
+char *stage_log(const struct stage *stage);
+
 /* -1: not known. highest: the number of the highest descriptor. */
 int stage_descriptors(const struct stage *stage, int *ret_highest);
 long stage_memory_kib(const struct stage *stage);

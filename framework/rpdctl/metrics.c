@@ -122,7 +122,7 @@ static int print_json(const struct metrics_services *services)
 static int print(const struct request *request, const struct metrics_services *services)
 {
     if (request->service && services->count == 0) {
-        rpdctl_say("metrics: %s: nothing is known of it: it does not run", request->service);
+        rpdctl_say("metrics: %s: nothing is known of it: it is not running", request->service);
         return RPDCTL_NO;
     }
     if (request->service && !services->list->has_view) {

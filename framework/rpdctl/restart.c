@@ -32,7 +32,7 @@ static const char help[] =
     "      --timeout S  for the stop: so many seconds; default: the configuration's\n"
     "                   drain_s, and 2 more\n"
     "\n"
-    "Exit codes: 0 it runs again, 1 it does not run, or was not stopped; else those of\n"
+    "Exit codes: 0 it runs again, 1 it is not running, or was not stopped; else those of\n"
     "rpdctl ensure.\n";
 
 enum { ALL = 256, FORCE, READY, TIMEOUT, ARGUMENTS_MAX = 256 };
@@ -167,7 +167,7 @@ static int restart(struct request *request, const struct instance *instance)
     int code;
 
     if (instance->verdict == STATE_DEAD || instance->pid <= 0) {
-        code = refuse(request, "it does not run; start it (rpdctl ensure)");
+        code = refuse(request, "it is not running; start it (rpdctl ensure)");
     } else if (instance->verdict == STATE_ELSEWHERE) {
         code = refuse(request, "it is alive, elsewhere: restart it from there");
     } else if (!arguments || !environment || size == 0 || !is_rpd(instance)) {
@@ -196,7 +196,7 @@ static int run(int argc, char **argv)
     found = rpdctl_find_runtime(&request.runtime_dirfd);
     if (found)
         return found < 0 ? RPDCTL_NO
-                         : refuse(&request, "it does not run; start it (rpdctl ensure)");
+                         : refuse(&request, "it is not running; start it (rpdctl ensure)");
     instance_look(request.runtime_dirfd, request.stop.service, &instance);
     code = restart(&request, &instance);
     instance_finish(&instance);

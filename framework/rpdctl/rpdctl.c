@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 static const struct rpdctl_command *const commands[] = {
-    &rpdctl_ensure,  &rpdctl_status,       &rpdctl_health,   &rpdctl_wait,
-    &rpdctl_stop,    &rpdctl_restart,      &rpdctl_forget,   &rpdctl_connect,
-    &rpdctl_check,   &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,
-    &rpdctl_metrics, &rpdctl_log,          &rpdctl_timeline, &rpdctl_clients,
+    &rpdctl_ensure,       &rpdctl_status,   &rpdctl_health, &rpdctl_wait,    &rpdctl_stop,
+    &rpdctl_reload,       &rpdctl_restart,  &rpdctl_forget, &rpdctl_connect, &rpdctl_check,
+    &rpdctl_check_daemon, &rpdctl_describe, &rpdctl_new,    &rpdctl_metrics, &rpdctl_log,
+    &rpdctl_timeline,     &rpdctl_clients,  &rpdctl_doctor,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -16,8 +16,8 @@ struct rpdctl_command {
 };
 
 extern const struct rpdctl_command rpdctl_check, rpdctl_check_daemon, rpdctl_clients,
-    rpdctl_connect, rpdctl_describe, rpdctl_ensure, rpdctl_forget, rpdctl_health, rpdctl_log,
-    rpdctl_metrics, rpdctl_new, rpdctl_restart, rpdctl_status, rpdctl_stop, rpdctl_timeline,
-    rpdctl_wait;
+    rpdctl_connect, rpdctl_describe, rpdctl_doctor, rpdctl_ensure, rpdctl_forget, rpdctl_health,
+    rpdctl_log, rpdctl_metrics, rpdctl_new, rpdctl_reload, rpdctl_restart, rpdctl_status,
+    rpdctl_stop, rpdctl_timeline, rpdctl_wait;
 
 #endif

@@ -70,23 +70,30 @@ const char *stage_last_line(const struct stage *stage, char room[256])
     return room;
 }
 
-/* The last line that reports why a load failed, from its subject on; "": there is none. */
-static const char *load_failure(const struct stage *stage, char room[256])
+char *stage_log(const struct stage *stage)
 {
-    enum { LOG_MAX = 65536 };
-    char *log = malloc(LOG_MAX), *found = NULL;
+    enum { LOG_MAX = 256 * 1024 };
+    char *log = malloc(LOG_MAX);
     const int fd = log ? openat(stage->dirfd, "log", O_RDONLY | O_CLOEXEC) : -1;
     const ssize_t size = fd < 0 ? -1 : read(fd, log, LOG_MAX - 1);
 
-    room[0] = '\0';
     if (log)
         log[size > 0 ? size : 0] = '\0';
+    if (fd >= 0)
+        close(fd);
+    return log;
+}
+
+/* The last line that reports why a load failed, from its subject on; "": there is none. */
+static const char *load_failure(const struct stage *stage, char room[256])
+{
+    char *log = stage_log(stage), *found = NULL;
+
+    room[0] = '\0';
     for (char *at = log; at && (at = strstr(at, "load failed: ")); at++)
         found = at;
     if (found)
         snprintf(room, 256, "%.*s", (int)strcspn(found, "\n"), found);
-    if (fd >= 0)
-        close(fd);
     free(log);
     return room;
 }

@@ -25,9 +25,9 @@
 static const char help[] =
     "Usage: rpdctl stop NAME [--all] [--force] [--timeout S]\n"
     "\n"
-    "Ends a service: no new clients, those that are there may finish, then its process\n"
-    "ends. Waits for that. If the process has other services, they are named, and\n"
-    "nothing is ended without --all. What does not run is stopped already.\n"
+    "Ends a service: it takes no new clients, its present clients may finish, and then its\n"
+    "process ends. Waits for that. If the process has other services, they are named, and\n"
+    "no process is ended without --all. A service that is not running counts as stopped.\n"
     "\n"
     "      --all        end the other services of its process, too\n"
     "      --force      kill it (SIGKILL) if it has not ended in time\n"

@@ -1,6 +1,6 @@
 /* rpdctl timeline: how long the last starts of a service took, and what of the last one was slower
  * than it used to be. All of it is read from the history. */
-#include "observe/history_view.h"
+#include "observe/starts_view.h"
 #include "rpdctl/command_line.h"
 #include "rpdctl/draw.h"
 #include "rpdctl/program.h"
@@ -26,105 +26,16 @@ static const char help[] =
     "Exit codes: 0 done; with --diff: nothing is slower, 1 something is, or nothing is known, 64\n"
     "bad command line.\n";
 
-enum { DIFF = 256, STARTS = 50, ITEMS = 160, NAME_ROOM = 72, LINES = 1000, BAR = 30, FEWEST = 3 };
-
-struct item {
-    char name[NAME_ROOM]; /* "step bind" */
-    uint64_t us;
-};
-
-struct start {
-    uint64_t time_ms;
-    pid_t pid;
-    unsigned long long start_time;
-    struct item items[ITEMS];
-    size_t count;
-};
-
-struct starts {
-    struct start *list; /* oldest first */
-    size_t count;
-};
-
-/* ---- reading ---------------------------------------------------------------------------- */
-
-/* The start that a line belongs to; one may have several lines. */
-static struct start *start_of(struct starts *starts, const struct history_entry *entry)
-{
-    struct start *last = starts->count > 0 ? &starts->list[starts->count - 1] : NULL;
-
-    if (last && last->pid == entry->pid && last->start_time == entry->start_time)
-        return last;
-    if (starts->count == STARTS) {
-        memmove(starts->list, starts->list + 1, (STARTS - 1) * sizeof *starts->list);
-        starts->count--;
-    }
-    last = &starts->list[starts->count++];
-    memset(last, 0, sizeof *last);
-    last->time_ms = entry->time_ms;
-    last->pid = entry->pid;
-    last->start_time = entry->start_time;
-    return last;
-}
-
-/* "step bind=120;part load=7;" */
-static void take_items(struct start *start, char *text)
-{
-    char *save, *word;
-
-    for (word = strtok_r(text, ";", &save); word; word = strtok_r(NULL, ";", &save)) {
-        char *equals = strrchr(word, '=');
-        struct item *item = &start->items[start->count];
-
-        if (!equals || start->count == ITEMS)
-            continue;
-        *equals = '\0';
-        snprintf(item->name, sizeof item->name, "%s", word);
-        item->us = strtoull(equals + 1, NULL, 10);
-        start->count++;
-    }
-}
-
-static int read_starts(int runtime_dirfd, const char *service, struct starts *ret)
-{
-    struct history_entry *entries = calloc(LINES, sizeof *entries);
-    int count;
-
-    *ret = (struct starts){.list = calloc(STARTS, sizeof *ret->list)};
-    if (!entries || !ret->list) {
-        free(entries);
-        return -1;
-    }
-    count = history_view_times(runtime_dirfd, service, entries, LINES);
-    for (int i = 0; i < count; i++)
-        take_items(start_of(ret, &entries[i]), entries[i].text);
-    free(entries);
-    return 0;
-}
+enum { DIFF = 256, BAR = 30, FEWEST = 3 };
 
 /* ---- showing ----------------------------------------------------------------------------- */
-
-static const struct item *find(const struct start *start, const char *name)
-{
-    for (size_t i = 0; i < start->count; i++)
-        if (strcmp(start->items[i].name, name) == 0)
-            return &start->items[i];
-    return NULL;
-}
-
-static uint64_t whole(const struct start *start)
-{
-    const struct item *all = find(start, "all ready");
-
-    return all ? all->us : 0;
-}
 
 static unsigned permille(uint64_t part, uint64_t all)
 {
     return all == 0 ? 0 : part >= all ? 1000 : (unsigned)(part * 1000 / all);
 }
 
-static void print_start(const struct start *start, uint64_t longest_us)
+static void print_start(const struct start_view *start, uint64_t longest_us)
 {
     const time_t at = (time_t)(start->time_ms / 1000);
     char bar[DRAW_BAR_MAX], when[32] = "";
@@ -133,25 +44,26 @@ static void print_start(const struct start *start, uint64_t longest_us)
     if (localtime_r(&at, &local))
         strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
     printf("%-19s  pid %-8d %s %12.3f ms\n", when, (int)start->pid,
-           draw_bar(permille(whole(start), longest_us), BAR, bar), (double)whole(start) / 1e3);
+           draw_bar(permille(start_view_whole(start), longest_us), BAR, bar),
+           (double)start_view_whole(start) / 1e3);
 }
 
-static void print_starts(const struct starts *starts)
+static void print_starts(const struct starts_view *starts)
 {
-    const struct start *last = &starts->list[starts->count - 1];
+    const struct start_view *last = &starts->list[starts->count - 1];
     uint64_t longest_us = 0;
     char bar[DRAW_BAR_MAX];
 
     for (size_t i = 0; i < starts->count; i++)
-        if (whole(&starts->list[i]) > longest_us)
-            longest_us = whole(&starts->list[i]);
+        if (start_view_whole(&starts->list[i]) > longest_us)
+            longest_us = start_view_whole(&starts->list[i]);
     for (size_t i = 0; i < starts->count; i++)
         print_start(&starts->list[i], longest_us);
     printf("\nthe last one:\n");
     for (size_t i = 0; i < last->count; i++)
         if (strcmp(last->items[i].name, "all ready") != 0)
             printf("  %-32s %s %12.3f ms\n", last->items[i].name,
-                   draw_bar(permille(last->items[i].us, whole(last)), BAR, bar),
+                   draw_bar(permille(last->items[i].us, start_view_whole(last)), BAR, bar),
                    (double)last->items[i].us / 1e3);
 }
 
@@ -171,13 +83,13 @@ static uint64_t median(uint64_t *values, size_t count)
 }
 
 /* Whether it was slower than in the starts before: then it is said. */
-static bool is_slower(const struct starts *starts, const struct item *item)
+static bool is_slower(const struct starts_view *starts, const struct start_item *item)
 {
-    uint64_t values[STARTS], median_us, spread_us;
+    uint64_t values[STARTS_VIEW_MOST], median_us, spread_us;
     size_t count = 0;
 
     for (size_t i = 0; i + 1 < starts->count; i++) {
-        const struct item *before = find(&starts->list[i], item->name);
+        const struct start_item *before = start_view_find(&starts->list[i], item->name);
 
         if (before)
             values[count++] = before->us;
@@ -199,9 +111,9 @@ static bool is_slower(const struct starts *starts, const struct item *item)
     return true;
 }
 
-static int print_diff(const struct starts *starts)
+static int print_diff(const struct starts_view *starts)
 {
-    const struct start *last = &starts->list[starts->count - 1];
+    const struct start_view *last = &starts->list[starts->count - 1];
     bool any = false;
 
     if (starts->count <= FEWEST) {
@@ -230,7 +142,7 @@ static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"diff", no_argument, NULL, DIFF}, {NULL, 0, NULL, 0}};
     const char *service;
-    struct starts starts = {0};
+    struct starts_view starts = {0};
     bool diff = false;
     int code = rpdctl_take_options(argc, argv, ":", options, take, &diff), runtime_dirfd, found;
 
@@ -241,7 +153,7 @@ static int run(int argc, char **argv)
     found = rpdctl_find_runtime(&runtime_dirfd);
     if (found < 0)
         return RPDCTL_NO;
-    if (found == 0 && read_starts(runtime_dirfd, service, &starts) < 0) {
+    if (found == 0 && starts_view_read(runtime_dirfd, service, &starts) < 0) {
         rpdctl_say("timeline: out of memory");
         code = RPDCTL_NO;
     } else if (starts.count == 0) {
@@ -252,7 +164,7 @@ static int run(int argc, char **argv)
     } else {
         print_starts(&starts);
     }
-    free(starts.list);
+    starts_view_finish(&starts);
     if (found == 0)
         close(runtime_dirfd);
     return code;

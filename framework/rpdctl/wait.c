@@ -10,11 +10,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const char help[] =
-    "Usage: rpdctl wait NAME --bound | --ready | --stopped [--timeout S]\n"
+    "Usage: rpdctl wait NAME --bound | --ready | --generation N | --stopped [--timeout S]\n"
     "\n"
     "Waits for a service, which may not be there yet. If it dies meanwhile, that is\n"
     "reported at once. A draining service does not count: the next one is waited for.\n"
@@ -22,34 +23,55 @@ static const char help[] =
     "\n"
     "      --bound      until clients can connect\n"
     "      --ready      until its state is loaded\n"
+    "      --generation N\n"
+    "                   until this generation, or a later one, serves (with a keeper)\n"
     "      --stopped    until its process has ended, and its lock is free\n"
     "      --timeout S  for so many seconds, such as 2 or 0.5; default: for ever\n"
     "\n"
     "Exit codes: 0 yes, 1 no: it died, or the time is over, 64 bad command line.\n";
 
-enum { TIMEOUT = 256 };
+enum { TIMEOUT = 256, GENERATION };
 
 struct request {
     const char *service;
     bool has_goal;
     enum instance_goal goal;
+    unsigned generation; /* 0: any */
     uint64_t timeout_us; /* INSTANCE_FOR_EVER: none */
     uint64_t deadline_us;
 };
 
 /* ---- the command line ---------------------------------------------------------------- */
 
+static int take_generation(struct request *request, char **argv)
+{
+    char *end;
+    const unsigned long number = strtoul(optarg, &end, 10);
+
+    if (*optarg < '1' || *optarg > '9' || *end || number > UINT32_MAX)
+        return rpdctl_refuse(argv[0], "--generation %s: expected a number, from 1 on", optarg);
+    if (request->has_goal && (request->goal != INSTANCE_READY || request->generation > 0))
+        return rpdctl_refuse(argv[0], "%s: only one of --bound, --ready, --generation, --stopped",
+                             "--generation");
+    request->generation = (unsigned)number;
+    request->goal = INSTANCE_READY;
+    request->has_goal = true;
+    return 0;
+}
+
 static int take(void *arg, int option, char **argv)
 {
     struct request *request = arg;
 
     switch (option) {
+    case GENERATION: return take_generation(request, argv);
     case TIMEOUT: return rpdctl_take_seconds(argv[0], "--timeout", optarg, &request->timeout_us);
     case INSTANCE_BOUND:
     case INSTANCE_READY:
     case INSTANCE_ENDED:
         if (request->has_goal && (int)request->goal != option)
-            return rpdctl_refuse(argv[0], "%s: only one of --bound, --ready, --stopped",
+            return rpdctl_refuse(argv[0],
+                                 "%s: only one of --bound, --ready, --generation, --stopped",
                                  argv[optind - 1]);
         request->goal = (enum instance_goal)option;
         request->has_goal = true;
@@ -64,6 +86,7 @@ static int parse(struct request *request, int argc, char **argv)
         {"bound", no_argument, NULL, INSTANCE_BOUND},
         {"ready", no_argument, NULL, INSTANCE_READY},
         {"stopped", no_argument, NULL, INSTANCE_ENDED},
+        {"generation", required_argument, NULL, GENERATION},
         {"timeout", required_argument, NULL, TIMEOUT},
         {NULL, 0, NULL, 0},
     };
@@ -72,7 +95,7 @@ static int parse(struct request *request, int argc, char **argv)
     if (code)
         return code;
     if (!request->has_goal)
-        return rpdctl_refuse(argv[0], "one of --bound, --ready, --stopped is needed");
+        return rpdctl_refuse(argv[0], "one of --bound, --ready, --generation, --stopped is needed");
     return rpdctl_take_service(argc, argv, &request->service);
 }
 
@@ -172,6 +195,12 @@ static void look_and_say(const struct request *request, int runtime_dirfd)
     instance_finish(&instance);
 }
 
+/* Without a keeper there are no generations: a page that has none is refused before. */
+static bool is_earlier(const struct request *request, const struct instance *instance)
+{
+    return instance->page.generation > 0 && instance->page.generation < request->generation;
+}
+
 /* One that is loaded, and suspended or stalled, serves no client. It is looked at again: no
  * event says that it goes on. */
 static bool must_wait_on(const struct request *request, const struct instance *instance,
@@ -180,7 +209,8 @@ static bool must_wait_on(const struct request *request, const struct instance *i
     enum { AGAIN_MS = 50 };
 
     if (outcome != INSTANCE_REACHED || request->goal != INSTANCE_READY ||
-        instance->verdict != STATE_STALLED || clock_us() >= request->deadline_us)
+        (instance->verdict != STATE_STALLED && !is_earlier(request, instance)) ||
+        clock_us() >= request->deadline_us)
         return false;
     poll(NULL, 0, AGAIN_MS);
     return true;
@@ -201,8 +231,14 @@ static int wait_in(const struct request *request, int runtime_dirfd)
         if (!failed && outcome == INSTANCE_REACHED)
             instance_ask(&instance);
     } while (!failed && must_wait_on(request, &instance, outcome));
+    if (outcome == INSTANCE_REACHED && request->generation > 0 && instance.page.generation == 0) {
+        rpdctl_say("wait: %s: it has no generations, as there is no keeper; wait for --ready",
+                   request->service);
+        instance_finish(&instance);
+        return RPDCTL_NO;
+    }
     if (outcome == INSTANCE_REACHED && request->goal == INSTANCE_READY &&
-        instance.verdict == STATE_STALLED)
+        (instance.verdict == STATE_STALLED || is_earlier(request, &instance)))
         outcome = INSTANCE_TIMED_OUT;
     if (failed)
         rpdctl_say("wait: %s: cannot wait: %s", request->service, strerror(errno));

@@ -46,7 +46,7 @@ static _Noreturn void refuse_option(const struct rpd_service *service, const cha
 static const struct option_value *option(const struct rpd_service *service, const char *name,
                                          enum rpd_option_type type)
 {
-    const struct option_value *value = options_find(&service->options, name, type);
+    const struct option_value *value = options_find(service_options(service), name, type);
 
     if (value)
         return value;

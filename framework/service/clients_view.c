@@ -66,7 +66,7 @@ size_t service_visit_clients(const struct rpd_service *service, size_t most, cli
     struct place_view place = {.fd = -1};
     size_t count = 0;
 
-    by_fd.conns = calloc(by_fd.room ? by_fd.room : 1, sizeof *by_fd.conns);
+    by_fd.conns = calloc(by_fd.room ? by_fd.room : 1, sizeof(const struct rpd_conn *));
     if (!by_fd.conns)
         return 0;
     conn_group_visit(&service->conns, note_conn, &by_fd);
@@ -82,8 +82,7 @@ size_t service_visit_clients(const struct rpd_service *service, size_t most, cli
     return count;
 }
 
-/* (A connection that is aborted is closed at once; of the others the end is seen as the client's.)
- */
+/* A connection is aborted, and so closed at once; the other clients look as if they had left. */
 bool service_end_client(struct rpd_service *service, uint64_t id)
 {
     struct place_view place = {.fd = -1};

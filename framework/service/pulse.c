@@ -66,6 +66,10 @@ static void show_metrics(struct rpd_service *service)
     rpd_metric_set(metrics[METRIC_CLIENTS_CUT + (int)CONN_LIMIT_MEMORY],
                    (int64_t)places->short_of_memory);
     rpd_metric_set(metrics[METRIC_ACCEPT_PAUSES], (int64_t)accept_pauses(service));
+    rpd_metric_set(metrics[METRIC_RECEIVED], (int64_t)service->conns.received);
+    rpd_metric_set(metrics[METRIC_SENT], (int64_t)service->conns.sent);
+    rpd_metric_set(metrics[METRIC_CALLBACKS + METRIC_ON_DATA],
+                   (int64_t)service->conns.on_data_calls);
     rpd_metric_set(metrics[METRIC_BUFFERS], (int64_t)service->conns.memory.held);
     rpd_metric_set(metrics[METRIC_JOBS], (int64_t)service->jobs.count);
     rpd_metric_set(metrics[METRIC_JOBS_REFUSED], (int64_t)service->jobs.refused);

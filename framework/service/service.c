@@ -46,8 +46,6 @@ int service_inspect(struct rpd_service *service, const struct plugin_search *sea
         return -1;
     snprintf(service->name, sizeof service->name, "%s",
              service->config->name ? service->config->name : service->plugin.note.backend);
-    if (service->config->log_level != LOG_LEVEL_OF_PROCESS)
-        log_set_level(service->name, (enum rpd_log_level)service->config->log_level);
     return 0;
 }
 
@@ -246,6 +244,7 @@ int service_load_code(struct rpd_service *service, struct surroundings *surround
     if (runs_code)
         surroundings_put_back(surroundings, service->name, service->plugin.path, "constructors");
     warn_of_borrowing(service);
+    service->takes_options = service->plugin.backend.on_options != NULL;
     if (loaded == 0 &&
         metrics_page_make(&service->metrics, service->name, service->plugin.backend.metrics) < 0)
         return error_set(error, EXIT_SYSTEM, "code", service->name, "out of memory; free some");
@@ -291,23 +290,33 @@ int service_claim_state(struct rpd_service *service, struct surroundings *surrou
     return -1;
 }
 
+int service_check_policies(const struct rpd_service *service, const struct config_service *config,
+                           struct error *error)
+{
+    const struct rpd_backend *backend = &service->plugin.backend;
+    const bool degraded = config->on_load_failure == LOAD_FAILURE_DEGRADED;
+
+    if (!backend->load || backend->serves_without_state ||
+        (service->warmup != RPD_WARMUP_SERVE && !degraded))
+        return 0;
+    return error_set(error, EXIT_CONFIG, "config", config->origin,
+                     "service %s: %s \"%s\" needs a backend that can serve without its state, "
+                     "and %s cannot; use another",
+                     service->name, degraded ? "on_load_failure" : "warmup",
+                     degraded ? "degraded" : word_of_warmup(service->warmup), service->plugin.path);
+}
+
 int service_settle_warmup(struct rpd_service *service, struct error *error)
 {
     const struct rpd_backend *backend = &service->plugin.backend;
     const struct config_service *config = service->config;
-    const bool degraded = config->on_load_failure == LOAD_FAILURE_DEGRADED;
 
     service->warmup = config->warmup == WARMUP_OF_BACKEND ? backend->warmup
                                                           : (enum rpd_warmup)config->warmup;
     if (!backend->load)
         return 0;
-    if (!backend->serves_without_state && (service->warmup == RPD_WARMUP_SERVE || degraded))
-        return error_set(error, EXIT_CONFIG, "config", config->origin,
-                         "service %s: %s \"%s\" needs a backend that can serve without its state, "
-                         "and %s cannot; use another",
-                         service->name, degraded ? "on_load_failure" : "warmup",
-                         degraded ? "degraded" : word_of_warmup(service->warmup),
-                         service->plugin.path);
+    if (service_check_policies(service, config, error) < 0)
+        return -1;
     if (service->warmup == RPD_WARMUP_REFUSE && !backend->on_busy)
         log_line(RPD_LOG_WARNING, service->name,
                  "warmup \"refuse\": its backend has no busy answer; clients are closed without "
@@ -407,7 +416,7 @@ void service_warn_of_backlogs(const struct rpd_service *service)
 
 void service_clear_remains(const struct rpd_service *service, int runtime_dirfd)
 {
-    static const char *const suffixes[] = {"state", "metrics", "json"};
+    static const char *const suffixes[] = {"state", "next.state", "metrics", "json"};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         char name[NAME_MAX + 1];
@@ -438,6 +447,7 @@ void service_finish(struct rpd_service *service)
     metrics_page_finish(&service->metrics);
     service_take_metrics(service, -1);
     options_finish(&service->options);
+    service_finish_changed_options(service);
     plugin_finish(&service->plugin);
     free(service->attachments);
     service->attachments = NULL;

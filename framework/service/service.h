@@ -80,12 +80,15 @@ _Static_assert(offsetof(struct attachment, listener) == 0,
                "the one is found by a pointer to the other");
 
 struct surroundings;
+struct changed_options;
 
 struct rpd_service {
     const struct config_service *config;
     const struct service_events *events;
     void *daemon;
     char name[64];
+    unsigned number; /* with a keeper: by which both its processes know it */
+    bool accepts;    /* in a runner: it was told to; else another process accepts there */
     enum service_role role;
     enum rpd_phase phase;
     struct plugin plugin;
@@ -93,7 +96,11 @@ struct rpd_service {
     struct state_claims state_claims;
     struct attachment *attachments;
     size_t attachment_count;
-    struct options options;
+    struct options options; /* that it began with */
+    /* Those that came after them, the newest first: a backend may still use strings of all of them.
+     * NULL: none came. */
+    _Atomic(struct changed_options *) changed_options;
+    bool takes_options; /* its backend takes other options while it serves */
     enum rpd_warmup warmup;
     enum config_seal seal; /* of its own bind: as it could be had */
     struct record record;
@@ -131,6 +138,19 @@ struct rpd_service {
     struct error *error;          /* for the backend's serve, while it runs */
     struct error *unload_error;   /* a worker's, until it has unloaded; NULL: none */
 };
+
+struct changed_options {
+    struct changed_options *next;
+    struct options options;
+};
+
+/* [any] Those that it has now. */
+static inline const struct options *service_options(const struct rpd_service *service)
+{
+    const struct changed_options *changed = atomic_load(&service->changed_options);
+
+    return changed ? &changed->options : &service->options;
+}
 
 /* service is the name that the loop declares, which takes no parentheses. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
@@ -179,6 +199,10 @@ int service_check_options(struct rpd_service *service, const struct config *conf
                           struct error **ret_errors, size_t *ret_count);
 /* Determines what clients get until READY, and whether its backend can do what is configured. */
 int service_settle_warmup(struct rpd_service *service, struct error *error);
+/* [start][loop] Whether its backend can do what its policies ask for, which may be those of another
+ * configuration. Without its code any will do. */
+int service_check_policies(const struct rpd_service *service, const struct config_service *config,
+                           struct error *error);
 /* [start] Prepares what its own bind needs, so that the time does not count against the bind's
  * deadline. */
 void service_prepare_bind(struct rpd_service *service);
@@ -217,9 +241,10 @@ void service_sweep(const struct rpd_service *service);
 int service_serve(struct rpd_service *service, struct conn_loop *loop, struct pool *pool,
                   struct error *error);
 
-/* In a runner: starts to accept; takes a client that the keeper has accepted; takes ownership of a
- * listener that the keeper has recreated. */
+/* In a runner: starts to accept; stops, for the next generation; takes a client that the keeper has
+ * accepted; takes ownership of a listener that the keeper has recreated. */
 void service_accept(struct rpd_service *service);
+void service_cease(struct rpd_service *service);
 void service_take_passed(struct rpd_service *service, unsigned attachment_number, int take_fd);
 void service_follow_listener(struct rpd_service *service, unsigned attachment_number, int take_fd);
 
@@ -231,6 +256,32 @@ void service_mirror_phase(struct rpd_service *service, enum rpd_phase phase, boo
 
 /* Whether its backend or its load has reported that not all of it works. */
 bool service_is_degraded(const struct rpd_service *service);
+
+/* What a service needs to live by another configuration: all that can fail of it is done before any
+ * of it takes effect. */
+struct service_change {
+    struct rpd_service *wanted;      /* inspected and resolved, by the new configuration */
+    struct changed_options *options; /* NULL: they have not changed */
+};
+
+/* [loop] Makes the new options, if they differ: service_change_finish() frees what is not applied.
+ * Adds all mistakes. */
+int service_prepare_change(const struct rpd_service *service, const struct config *config,
+                           struct rpd_service *wanted, bool has_options, struct service_change *ret,
+                           struct error_list *errors);
+void service_change_finish(struct service_change *change);
+
+/* [start] */
+void service_finish_changed_options(struct rpd_service *service);
+
+/* [loop] Exchanges backlog, mode and group of the endpoints that both have: a second call undoes
+ * the first. On failure all is as it was. */
+int service_exchange_listeners(struct rpd_service *service, struct rpd_service *wanted,
+                               struct error *error);
+
+/* [loop] From now on it lives by the new configuration. Cannot fail. In a keeper a second call
+ * undoes the first. */
+void service_apply_change(struct rpd_service *service, struct service_change *change);
 
 /* Takes no new clients and lets those in flight finish; then stops. */
 void service_drain(struct rpd_service *service);

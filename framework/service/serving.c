@@ -270,8 +270,16 @@ void service_take_passed(struct rpd_service *service, unsigned attachment_number
         admit_passed(attachment, take_fd, (struct sockaddr *)&peer, length);
 }
 
+void service_cease(struct rpd_service *service)
+{
+    service->accepts = false;
+    for (size_t i = 0; i < service->attachment_count; i++)
+        acceptor_stop(&service->attachments[i].acceptor);
+}
+
 void service_accept(struct rpd_service *service)
 {
+    service->accepts = true;
     for (size_t i = 0; i < service->attachment_count; i++) {
         struct attachment *attachment = &service->attachments[i];
 
@@ -293,8 +301,7 @@ void service_follow_listener(struct rpd_service *service, unsigned attachment_nu
         return;
     }
     listener_keep(&attachment->listener, take_fd, attachment->listener.way);
-    if (attachment->attached &&
-        (attachment->acceptor.started || service->warmup == RPD_WARMUP_BACKLOG))
+    if (attachment->attached && service->accepts)
         acceptor_take_queued(&attachment->acceptor, old_fd);
     if (attachment->acceptor.started)
         acceptor_switch(&attachment->acceptor, take_fd);
@@ -323,7 +330,7 @@ static void on_state(struct rpd_service *service, void *state)
 static void let_in(struct rpd_service *service)
 {
     hold_open(&service->hold);
-    if (service->warmup != RPD_WARMUP_BACKLOG)
+    if (service->warmup != RPD_WARMUP_BACKLOG || service->role == SERVICE_OF_RUNNER)
         return;
     for (size_t i = 0; i < service->attachment_count; i++)
         if (start_accepting(&service->attachments[i]) < 0)
@@ -449,7 +456,8 @@ static void withdraw(struct rpd_service *service)
         /* Queued clients found us before we withdrew. An adopted listener's
          * queue is not ours: its maker may start another of us. Without a
          * state they are accepted for an end of file in place of a reset. */
-        if (attachment->attached && listener->way != LISTENER_ADOPTED)
+        if (attachment->attached && listener->way != LISTENER_ADOPTED &&
+            (service->accepts || service->role != SERVICE_OF_RUNNER))
             acceptor_take_queued(&attachment->acceptor, listener->fd);
         acceptor_stop(&attachment->acceptor);
         listener_close(listener);

@@ -14,7 +14,7 @@ static bool is_accept(const struct rpd_service *service, foreign_code code)
     return false;
 }
 
-/* (Those of jobs, timers, posts, and of parts that are attached are not in the descriptor.) */
+/* The descriptor does not have those of jobs, timers, posts, and of parts that are attached. */
 static enum metric_callback kind_of(const struct rpd_service *service, foreign_code code)
 {
     const struct rpd_backend *backend = &service->plugin.backend;

@@ -98,7 +98,7 @@ struct rpd_probe {
 /* The descriptor. Fill it through RPD_BACKEND(); leave out what you do not
  * need. state is what load returned. It is NULL for a backend without load; in
  * on_drain and stop, if the end comes before load has returned; and, with
- * serves_without_state, wherever there is no state yet or never will be. */
+ * serves_without_state, as long as there is no state. */
 struct rpd_backend {
     uint32_t struct_size; /* set by RPD_BACKEND */
     uint32_t abi;         /* set by RPD_BACKEND */
@@ -123,11 +123,11 @@ struct rpd_backend {
     /* [loop] Connections. See conn.h. A backend without serve has on_data. */
     void (*on_connect)(struct rpd_conn *conn, void *state);
     void (*on_data)(struct rpd_conn *conn, void *state);
-    void (*on_writable)(struct rpd_conn *conn, void *state); /* 256 KiB waited, now < 64 KiB */
-    void (*on_close)(struct rpd_conn *conn, void *state);    /* conn can no longer be written */
+    void (*on_writable)(struct rpd_conn *conn, void *state); /* output has drained: see conn.h */
+    void (*on_close)(struct rpd_conn *conn, void *state);    /* conn cannot be written to now */
 
-    /* [loop] No client will come any more. For clients taken by rpd_accept():
-     * finish what is in flight, close what is idle. */
+    /* [loop] No more clients will come. For clients taken by rpd_accept(): finish the requests in
+     * flight, and close idle connections. */
     void (*on_drain)(struct rpd_service *service, void *state);
     /* [loop] Frees what serve made; also called when a later serve failed. */
     void (*stop)(struct rpd_service *service, void *state);
@@ -153,8 +153,15 @@ struct rpd_backend {
     void (*on_part)(struct rpd_service *service, const char *name, enum rpd_part_outcome outcome);
     /* services[].idle_exit_s, unless the user sets it; 0: never. */
     uint32_t idle_exit_s;
-    /* Its numbers: metrics.h. Closed by RPD_METRICS_END; lives as long as the plugin. */
+    /* The backend's metrics: see metrics.h. Closed by RPD_METRICS_END; lives as long as the
+     * plugin. */
     const struct rpd_metric *metrics;
+
+    /* [loop] The options have changed while it serves: rpd_option_...() returns the new values from
+     * now on. Strings that were returned before stay valid as long as the service. state is NULL
+     * while there is none. A backend without on_options gets other options only with a new
+     * generation, or a restart. */
+    void (*on_options)(struct rpd_service *service, void *state);
 };
 
 /* The second descriptor, for RPD_BACKEND_BIND(). */
@@ -169,7 +176,7 @@ struct rpd_backend_bind {
 enum rpd_note_type { RPD_NOTE_BACKEND = 1, RPD_NOTE_OWN_BIND = 2 };
 
 struct rpd_note {
-    uint32_t owner_size, body_size, type; /* as ELF has it */
+    uint32_t owner_size, body_size, type; /* as in ELF */
     char owner[4];                        /* "rpd" */
     uint32_t abi;
     char backend[64]; /* the backend's name, NUL-terminated */
@@ -197,7 +204,7 @@ struct rpd_note {
  *     RPD_BACKEND(hello, .summary = "Greets each line", .on_data = on_data);
  *
  * name is an identifier in lower case; it is also the default name of the
- * service. Use it once in a plugin, at file scope. In C++, keep the fields in the
+ * service. Use this macro once in a plugin, at file scope. In C++, keep the fields in the
  * order of the struct. */
 #define RPD_BACKEND(backend_name, ...)                                                             \
     RPD_NOTE_(rpd_note_backend_, RPD_NOTE_BACKEND, #backend_name);                                 \

@@ -1,3 +1,4 @@
+/* clang-format off */
 /* A backend as a C++17 class. Everything here is inline: a plugin that includes it calls the same
  * functions of librpd as one in C. Read backend.h first; what runs when, and on which thread, is
  * as it says there.
@@ -14,34 +15,47 @@
  *
  *     RPD_BACKEND_CLASS(hello, hello);
  *
- * The object is the state. Of these members a class has what it needs:
+ * The object is the state. A class has those of these members that it needs:
  *
- *     static constexpr    summary, version, options, option_details, warmup, probe
- *     [loop]              on_connect(rpd::conn), on_data, on_writable, on_close;
- * on_ready(rpd::service), on_drain, stop; static on_busy(rpd::conn); static serve(rpd::service,
- * rpd_listener *) [start]             static claim(rpd::service) a type session      one for each
- * client, made before on_connect as session(hello &, rpd::conn), session(rpd::conn) or session(),
- * and destroyed after on_close: conn.session<hello::session>()
+ *     static constexpr   summary, version, options, option_details, warmup, probe,
+ *                        idle_exit_s, metrics, serves_without_state
+ *     [start] static     int claim(rpd::service)
+ *     [loop] static      int serve(rpd::service, rpd_listener *)
+ *                        void on_busy(rpd::conn)
+ *                        void on_part(rpd::service, const char *name, rpd_part_outcome)
+ *     [loop]             void on_ready(rpd::service), on_drain(rpd::service), stop(rpd::service)
+ *                        void on_connect(rpd::conn), on_data(rpd::conn), on_writable(rpd::conn),
+ *                        on_close(rpd::conn)
+ *     type session       one for each client, conn.session<hello::session>(): made before
+ *                        on_connect, as session(hello &, rpd::conn), session(rpd::conn) or
+ *                        session(), and destroyed after on_close
  *
- * A backend that serves without its state has static serves_without_state = true; its callbacks
- * are static and get the state as a pointer behind their other argument: on_data(rpd::conn, hello
- * *). (It has no sessions that are given the state.)
+ * In a backend that serves without its state, static constexpr bool serves_without_state is true.
+ * All callbacks are then static, and get the state as a pointer behind their other argument:
+ * on_data(rpd::conn, hello *). Its sessions are not given the state.
  *
  * No exception leaves the class:
  *
- *     thrown by                         becomes
- *     --------------------------------  ----------------------------------------------------------
- *     the constructor, a part           a load that failed, with what(): on_load_failure has its
- * say. rpd::cancelled: one that gave up because it was to session's constructor,            a line
- * of the log, and the end of this connection: on_connect, on_data, on_writable  rpd_conn_abort().
- * Other clients are served on on_close, on_busy, on_drain,      a line of the log stop on_ready a
- * line of the log, and the service is degraded serve                             a serve that
- * failed: 71 claim                             a line of the log, and a start that fails a job's
- * run                       what result::get() throws in its done a job's done a line of the log,
- * and the end of its connection a destructor                      std::terminate(): the process
- * dies of SIGABRT
+ *     thrown by                      becomes
+ *     -----------------------------  ------------------------------------------------------------
+ *     the constructor, a part        a load that failed, with what(): see on_load_failure.
+ *                                    rpd::cancelled: a load that gave up because it was cancelled
+ *     session's constructor,         a line of the log, and the end of this connection:
+ *       on_connect, on_data,         rpd_conn_abort(). Other clients are served on
+ *       on_writable
+ *     on_close, on_busy, on_part,    a line of the log
+ *       on_drain, stop, a post
+ *     on_ready                       a line of the log, and the service is degraded
+ *     serve                          a serve that failed: 71
+ *     claim                          a line of the log, and a start that fails
+ *     a job's run, a sink            what result::get() throws in its done
+ *     a done                         a line of the log, and the end of its connection
+ *     a destructor                   std::terminate(): the process dies of SIGABRT
  *
- * pthread_exit() and pthread_cancel(), which unwind a thread, pass through. */
+ * What has no member here is called as in C, with conn.get(), service.get() or load.get(): serial
+ * queues, timers, and the rest of service.h. pthread_exit() and pthread_cancel(), which unwind a
+ * thread, pass through. */
+/* clang-format on */
 #ifndef RPD_BACKEND_HPP
 #define RPD_BACKEND_HPP
 
@@ -118,7 +132,7 @@ template <class Call, class Failed> void guarded(Call &&call, Failed &&failed)
     }
 }
 
-template <class T> struct job_of;
+template <class T> struct work_of;
 
 } // namespace inside
 
@@ -175,6 +189,17 @@ class service
     const char *item(const char *option, std::size_t at) const
     {
         return rpd_option_item(it_, option, at);
+    }
+
+    /* [any] Has call(rpd::service) called on the loop, soon. False: that is not possible any more,
+     * because the service stops. What call has captured is then destroyed here, otherwise on the
+     * loop. */
+    template <class Call> bool post(Call call) const;
+
+    /* [loop] rpd_stop(). */
+    void stop_daemon(const char *why) const
+    {
+        rpd_stop(it_, why);
     }
 
   private:
@@ -308,10 +333,35 @@ class conn
         return *static_cast<Session *>(rpd_conn_data(it_));
     }
 
-    /* Answers by a job: run() [worker] returns what done(rpd::conn, rpd::result<R>) [loop] is
-     * given. The client is kept, and not read, until then. Where it has left done is not called.
-     * What both have captured is destroyed on the loop. Throws rpd::busy. */
+    /* rpd_conn_output_room(), rpd_conn_peer(). */
+    std::size_t output_room() const
+    {
+        return rpd_conn_output_room(it_);
+    }
+    struct rpd_peer peer() const
+    {
+        return rpd_conn_peer(it_);
+    }
+
+    /* The calls of body.h. Each has a done [loop], which is called unless the client has left.
+     * What the functions have captured is destroyed on the loop, after done would have been called:
+     * capture what must live as long, such as the owner of a descriptor. Each call throws rpd::busy
+     * if nothing more can wait or the service stops, and std::system_error for what errno says. If
+     * the connection is closing, nothing is begun, and nothing thrown.
+     *
+     * job            run() or run(rpd::running) [worker] returns what done(rpd::conn,
+     *                rpd::result<R>) is given
+     * send_file      done(rpd::conn): all of it is sent
+     * receive        sink(std::string_view) [worker] takes the bytes of the body, in order;
+     *                done(rpd::conn, rpd::result<void>): get() throws what the sink has thrown, or
+     *                std::system_error
+     * receive_file   likewise, without a sink */
     template <class Run, class Done> void job(Run run, Done done) const;
+    template <class Done>
+    void send_file(int fd, std::uint64_t offset, std::uint64_t size, Done done) const;
+    template <class Sink, class Done> void receive(std::uint64_t size, Sink sink, Done done) const;
+    template <class Done>
+    void receive_file(std::uint64_t size, int fd, std::uint64_t offset, Done done) const;
 
   private:
     struct rpd_conn *it_;
@@ -356,13 +406,31 @@ inline kept conn::keep() const
     return kept(*this);
 }
 
-/* ---- jobs ---------------------------------------------------------------------------------- */
+/* ---- jobs, bodies and posts ------------------------------------------------------------------ */
 
-/* What a job's run has returned, or thrown. */
+/* [worker] The job that runs. */
+class running
+{
+  public:
+    explicit running(struct rpd_job *it) : it_(it)
+    {
+    }
+
+    /* The daemon stops, or the client has left: return, or throw rpd::cancelled, soon. */
+    bool is_cancelled() const
+    {
+        return rpd_job_cancelled(it_);
+    }
+
+  private:
+    struct rpd_job *it_;
+};
+
+/* What a job's run, or a body's sink, has returned or thrown. */
 template <class R> class result
 {
   public:
-    /* Throws what run has thrown; rpd::cancelled where it has not run. */
+    /* Throws what was thrown; rpd::cancelled where run has not run. */
     R get()
     {
         if (exception_)
@@ -374,7 +442,7 @@ template <class R> class result
     }
 
   private:
-    template <class> friend struct inside::job_of;
+    template <class> friend struct inside::work_of;
 
     std::optional<std::conditional_t<std::is_void_v<R>, char, R>> value_;
     std::exception_ptr exception_;
@@ -392,60 +460,169 @@ inline void fail(struct rpd_conn *conn, const char *callback, const char *what)
     rpd_conn_abort(conn);
 }
 
-template <class Run, class Done> struct job {
-    using value = std::invoke_result_t<Run &>;
+template <class Run> constexpr bool takes_running = std::is_invocable_v<Run &, running>;
 
-    Run run;
-    Done done;
-    kept client;
-    rpd::result<value> result;
+template <class Run, bool = takes_running<Run>> struct value_of {
+    using type = std::invoke_result_t<Run &>;
+};
+template <class Run> struct value_of<Run, true> {
+    using type = std::invoke_result_t<Run &, running>;
 };
 
-template <class Job> struct job_of;
+/* What is under way for a connection: work is a job's run, or a body's sink. */
+template <class Work, class Done, class Value> struct conn_work {
+    using value = Value;
 
-template <class Run, class Done> struct job_of<job<Run, Done>> {
-    using state = job<Run, Done>;
+    Work work;
+    Done done;
+    rpd::result<Value> result;
+};
 
-    static void run(struct rpd_job *, void *arg)
+struct no_work {
+};
+
+template <class State> struct work_of {
+    using value = typename State::value;
+
+    template <class Call> static void keep_result(State &state, Call call)
     {
-        auto &job = *static_cast<state *>(arg);
+        if constexpr (std::is_void_v<value>)
+            call();
+        else
+            state.result.value_.emplace(call());
+    }
+
+    static void run(struct rpd_job *it, void *arg)
+    {
+        auto &state = *static_cast<State *>(arg);
         try {
-            if constexpr (std::is_void_v<typename state::value>)
-                job.run();
-            else
-                job.result.value_.emplace(job.run());
-            job.result.has_run_ = true;
+            keep_result(state, [&]() -> value {
+                if constexpr (takes_running<decltype(state.work)>)
+                    return state.work(running(it));
+                else
+                    return state.work();
+            });
+            state.result.has_run_ = true;
             RPD_PASS_UNWINDING_
         } catch (...) {
-            job.result.exception_ = std::current_exception();
+            state.result.exception_ = std::current_exception();
         }
     }
 
-    static void done(struct rpd_service *, void *arg, bool)
+    static int sink(void *arg, const void *data, std::size_t size)
     {
-        const std::unique_ptr<state> job(static_cast<state *>(arg));
-        struct rpd_conn *conn = job->client.get().get();
-        if (!rpd_conn_is_open(conn))
-            return;
-        guarded([&] { job->done(rpd::conn(conn), std::move(job->result)); },
-                [&](const char *what) { fail(conn, "done", what); });
-        if (rpd_conn_is_open(conn))
-            rpd_conn_resume(conn);
+        auto &state = *static_cast<State *>(arg);
+        try {
+            state.work(std::string_view(static_cast<const char *>(data), size));
+            return 0;
+            RPD_PASS_UNWINDING_
+        } catch (...) {
+            state.result.exception_ = std::current_exception();
+            return EIO;
+        }
+    }
+
+    template <class Call> static void call_done(struct rpd_conn *conn, Call call)
+    {
+        if (conn)
+            guarded(call, [&](const char *what) { fail(conn, "done", what); });
+    }
+
+    static void end_job(struct rpd_conn *conn, void *arg, int)
+    {
+        const std::unique_ptr<State> state(static_cast<State *>(arg));
+        call_done(conn, [&] { state->done(rpd::conn(conn), std::move(state->result)); });
+    }
+
+    static void end_body(struct rpd_conn *conn, void *arg, int error)
+    {
+        const std::unique_ptr<State> state(static_cast<State *>(arg));
+        if (error && !state->result.exception_)
+            state->result.exception_ = std::make_exception_ptr(
+                std::system_error(error, std::generic_category(), "body"));
+        state->result.has_run_ = error == 0;
+        call_done(conn, [&] { state->done(rpd::conn(conn), std::move(state->result)); });
+    }
+
+    static void end_file(struct rpd_conn *conn, void *arg, int)
+    {
+        const std::unique_ptr<State> state(static_cast<State *>(arg));
+        call_done(conn, [&] { state->done(rpd::conn(conn)); });
     }
 };
 
+/* Hands the state over to what has begun; the result of the call that began it is 0 then. */
+template <class State> void hand_over(std::unique_ptr<State> state, int result)
+{
+    if (result == 0)
+        static_cast<void>(state.release()); // it is the loop's now
+    else if (errno == EAGAIN)
+        throw busy();
+    else if (errno == ENOMEM)
+        throw std::bad_alloc();
+    else if (errno != ECANCELED)
+        throw std::system_error(errno, std::generic_category(), "body");
+}
+
+template <class Call> void call_post(struct rpd_service *service, void *arg)
+{
+    const std::unique_ptr<Call> call(static_cast<Call *>(arg));
+    guarded([&] { (*call)(rpd::service(service)); },
+            [&](const char *what) { rpd_log(service, RPD_LOG_ERROR, "post: %s", what); });
+}
+
 } // namespace inside
+
+template <class Call> bool service::post(Call call) const
+{
+    auto moved = std::make_unique<Call>(std::move(call));
+
+    if (rpd_post(it_, inside::call_post<Call>, moved.get()) < 0)
+        return false;
+    static_cast<void>(moved.release());
+    return true;
+}
 
 template <class Run, class Done> void conn::job(Run run, Done done) const
 {
-    using state = inside::job<Run, Done>;
-    using glue = inside::job_of<state>;
-    auto job = std::unique_ptr<state>(new state{std::move(run), std::move(done), keep(), {}});
+    using state = inside::conn_work<Run, Done, typename inside::value_of<Run>::type>;
+    using glue = inside::work_of<state>;
+    auto job = std::unique_ptr<state>(new state{std::move(run), std::move(done), {}});
+    const int result = rpd_conn_job(it_, glue::run, glue::end_job, job.get());
 
-    if (rpd_job_submit(rpd_conn_service(it_), glue::run, glue::done, job.get()) < 0)
-        throw busy();
-    static_cast<void>(job.release()); // it is the loop's now
-    pause();
+    inside::hand_over(std::move(job), result);
+}
+
+template <class Done>
+void conn::send_file(int fd, std::uint64_t offset, std::uint64_t size, Done done) const
+{
+    using state = inside::conn_work<inside::no_work, Done, void>;
+    auto file = std::unique_ptr<state>(new state{{}, std::move(done), {}});
+    const int result = rpd_conn_send_file(it_, fd, offset, size, inside::work_of<state>::end_file,
+                                          file.get());
+
+    inside::hand_over(std::move(file), result);
+}
+
+template <class Sink, class Done> void conn::receive(std::uint64_t size, Sink sink, Done done) const
+{
+    using state = inside::conn_work<Sink, Done, void>;
+    using glue = inside::work_of<state>;
+    auto body = std::unique_ptr<state>(new state{std::move(sink), std::move(done), {}});
+    const int result = rpd_conn_receive(it_, size, glue::sink, glue::end_body, body.get());
+
+    inside::hand_over(std::move(body), result);
+}
+
+template <class Done>
+void conn::receive_file(std::uint64_t size, int fd, std::uint64_t offset, Done done) const
+{
+    using state = inside::conn_work<inside::no_work, Done, void>;
+    auto body = std::unique_ptr<state>(new state{{}, std::move(done), {}});
+    const int result = rpd_conn_receive_file(it_, size, fd, offset,
+                                             inside::work_of<state>::end_body, body.get());
+
+    inside::hand_over(std::move(body), result);
 }
 
 /* ---- from a class to a descriptor ---------------------------------------------------------- */
@@ -495,6 +672,9 @@ RPD_HAS_(version)
 RPD_HAS_(options)
 RPD_HAS_(option_details)
 RPD_HAS_(warmup)
+RPD_HAS_(idle_exit_s)
+RPD_HAS_(metrics)
+RPD_HAS_(on_part)
 RPD_HAS_(probe)
 RPD_HAS_(serves_without_state)
 RPD_HAS_(serve)
@@ -619,6 +799,12 @@ template <class T> struct glue {
                 });
     }
 
+    static void on_part(struct rpd_service *it, const char *name, enum rpd_part_outcome outcome)
+    {
+        guarded([&] { T::on_part(rpd::service(it), name, outcome); },
+                [&](const char *what) { rpd_log(it, RPD_LOG_ERROR, "on_part: %s", what); });
+    }
+
     static int serve(struct rpd_service *it, struct rpd_listener *listener)
     {
         int result = -1;
@@ -675,6 +861,12 @@ template <class T> constexpr struct rpd_backend descriptor(const char *name)
         it.option_details = T::option_details;
     if constexpr (inside::has_warmup<T>::value)
         it.warmup = T::warmup;
+    if constexpr (inside::has_idle_exit_s<T>::value)
+        it.idle_exit_s = T::idle_exit_s;
+    if constexpr (inside::has_metrics<T>::value)
+        it.metrics = T::metrics;
+    if constexpr (inside::has_on_part<T>::value)
+        it.on_part = glue::on_part;
     if constexpr (inside::has_probe<T>::value)
         it.probe = T::probe;
     if constexpr (inside::has_serves_without_state<T>::value)

@@ -11,7 +11,7 @@
  *
  *                             done is called with       and then
  *     ----------------------  ------------------------  ---------------------------------------
- *     all went well           conn, 0                   on_data goes on, behind the body
+ *     all went well           conn, 0                   on_data continues after the body
  *     sink or disk failed     conn, its errno           answer; the connection is closed after it
  *     the body ended early    conn, ENODATA             likewise: less came than was announced
  *     a file could not be     NULL, its errno;          the connection is closed: its client has
@@ -19,10 +19,10 @@
  *     the client has left,    NULL, ECANCELED           -
  *       or was closed
  *
- * If conn is NULL, on_close has been called before, so arg must hold all that done needs. The loop
- * calls done in one of its turns, or in the turn that closes the connection; never within the call
- * that began the work. Calls of done come in the order of the calls that began the work. What done
- * writes goes out in one system call.
+ * If conn is NULL, on_close has been called before, so arg must hold everything that done needs.
+ * The loop calls done in one of its turns, or in the turn that closes the connection; never within
+ * the call that began the work. Calls of done come in the order of the calls that began the work.
+ * What done writes goes out in one system call.
  *
  *     pause      is not counted: one resume ends any number of pauses. The calls of this header
  *                pause on their own, apart from the backend's pauses.
@@ -33,6 +33,10 @@
  *                them while they run, and to the loop before and after.
  *     exceptions must not leave any of these functions.
  *
+ * A request that is refused may have a body behind it: answer and call rpd_conn_finish(), or
+ * receive the body with a sink that drops it. To open, rename or remove a file may wait for a disk,
+ * too: if that matters, let a job do it.
+ *
  * Back-pressure is built in. A file that waits to be sent counts as waiting output: from 256 KiB
  * on, rpd does not read from its client. rpd reads a body as fast as its sink takes it, at most 2
  * MiB ahead; where a service receives more than 16 bodies, all of them at most 32 MiB ahead, but
@@ -42,8 +46,9 @@
  * of a body, count in limits.buffer_bytes.
  *
  * The loop does not wait for a disk to send a file, with one exception: the kernel evicts a page in
- * the moment between the loop's look and the sending. If that happens, workers read all files of
- * the service for a minute, so the loop waits at most once a minute.
+ * the moment between the loop's look and the sending. If the loop then waits for a millisecond or
+ * longer, workers read all files of the service for a minute: so that happens at most once a
+ * minute.
  *
  * While a body is owed, services[].limits apply as follows. The client must send
  * progress_bytes_per_s, as for a request (request_s), except while rpd waits for the sink. The
@@ -84,9 +89,9 @@ RPD_API int rpd_conn_send_file(struct rpd_conn *conn, int fd, uint64_t offset, u
 typedef int (*rpd_sink_fn)(void *arg, const void *data, size_t size);
 
 /* [loop] The next size bytes of the input are a body: they go to sink, and on_data sees none of
- * them. Bytes that have come already, and were not consumed, are the first of the body. size may be
- * 0; done follows then, too. EBUSY: a body of this client is being received; ECANCELED: the
- * connection is closing; EAGAIN: the service is stopping; ENOMEM. */
+ * them. The body begins with the input that has arrived and is not consumed. size may be 0; done is
+ * called then, too. EBUSY: a body of this client is being received; ECANCELED: the connection is
+ * closing; EAGAIN: the service is stopping; ENOMEM. */
 RPD_API int rpd_conn_receive(struct rpd_conn *conn, uint64_t size, rpd_sink_fn sink,
                              rpd_conn_done_fn done, void *arg) RPD_MUST_CHECK;
 
@@ -97,8 +102,8 @@ RPD_API int rpd_conn_receive_file(struct rpd_conn *conn, uint64_t size, int fd, 
                                   rpd_conn_done_fn done, void *arg) RPD_MUST_CHECK;
 
 /* [loop] Returns how many bytes the backend can write before too much output waits; from then on
- * rpd does not read from the client until on_writable. 0: too much output waits now. This is for an
- * answer that is made as the client takes it: write that many bytes, and go on in on_writable. */
+ * rpd does not read from the client until on_writable. 0: too much output waits now. For an answer
+ * that is generated as the client reads it: write that many bytes, and continue in on_writable. */
 RPD_API size_t rpd_conn_output_room(const struct rpd_conn *conn);
 
 /* The identity of a client, as the kernel reports it. */

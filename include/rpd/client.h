@@ -27,8 +27,8 @@ enum {
 };
 
 struct rpd_client_error {
-    int code;        /* one of the above, or what rpd ended with (rpd --help has the list) */
-    char text[1024]; /* one line, as rpd said it; without newline */
+    int code;        /* one of the above, or the exit code of rpd (rpd --help has the list) */
+    char text[1024]; /* one line, as rpd reported it; without a newline */
 };
 
 /* Ensures that the service lives and is bound: then it takes connections, though its state may
@@ -44,14 +44,14 @@ RPD_API RPD_MUST_CHECK int rpd_ensure(const char *config, const char *service,
  * connection, unix endpoints first. If a backlog is full, the call waits. timeout_ms: for the whole
  * call; -1: none.
  *
- * Returns a blocking, close-on-exec stream socket, which is the caller's; or -1. */
+ * Returns a blocking, close-on-exec stream socket, which belongs to the caller; or -1. */
 RPD_API RPD_MUST_CHECK int rpd_connect(const char *config, const char *service, int timeout_ms,
                                        struct rpd_client_error *ret_error);
 
 /* ---- without waiting -------------------------------------------------------------------
  *
- * For a program with a loop of events. It waits for one descriptor to be readable, and takes
- * a step each time:
+ * For a program with an event loop. It waits until one descriptor is readable, and takes a step
+ * each time:
  *
  *     struct rpd_connecting *connecting = rpd_connect_start(config, "index", 5000);
  *
@@ -63,27 +63,28 @@ RPD_API RPD_MUST_CHECK int rpd_connect(const char *config, const char *service, 
  *         rpd_connect_free(connecting), and fd is a socket, or -1
  *
  * No step waits for the service, for a start or for a backlog. A step reads files of the run-time
- * directory and, if a start is needed, makes a process. Only one thread at a time may use a struct
+ * directory and, if a start is needed, starts a process. Only one thread at a time may use a struct
  * rpd_connecting. */
 struct rpd_connecting;
 
 enum { RPD_CONNECT_AGAIN = -2 };
 
-/* Like rpd_connect(); the texts are copied. NULL and errno: no memory or descriptors, or (EINVAL)
- * no service. */
+/* Like rpd_connect(); the texts are copied. Returns NULL and errno if memory or descriptors have
+ * run out, or (EINVAL) if service is NULL. */
 RPD_API RPD_MUST_CHECK struct rpd_connecting *
 rpd_connect_start(const char *config, const char *service, int timeout_ms);
 
 /* The descriptor is readable when a step can be taken: at once for the first step, and when the
- * time is over. It belongs to rpd_connecting. */
+ * time-out has passed. It belongs to rpd_connecting. */
 RPD_API int rpd_connect_fd(const struct rpd_connecting *connecting);
 
-/* A blocking, close-on-exec stream socket, which is the caller's; RPD_CONNECT_AGAIN; or -1,
- * with the error: then, as with a socket, there is no further step. ret_error may be NULL. */
+/* Returns a blocking, close-on-exec stream socket, which belongs to the caller; RPD_CONNECT_AGAIN;
+ * or -1, with the error: then, as with a socket, there is no further step. ret_error may be
+ * NULL. */
 RPD_API RPD_MUST_CHECK int rpd_connect_step(struct rpd_connecting *connecting,
                                             struct rpd_client_error *ret_error);
 
-/* Legal at any time; a start that is on its way goes on. NULL is legal. */
+/* May be called at any time; a start that has begun continues. NULL is allowed. */
 RPD_API void rpd_connect_free(struct rpd_connecting *connecting);
 
 RPD_END

@@ -1,5 +1,5 @@
-/* Connections, for backends that only speak a protocol. rpd accepts, reads,
- * writes and closes; the backend sees bytes.
+/* Connections, for backends that only speak a protocol. rpd accepts, reads, writes and closes; the
+ * backend sees bytes.
  *
  *     on_connect ──► on_data ⇄ on_writable ──► on_close
  *
@@ -8,28 +8,28 @@
  *
  * Clients take turns. on_data has a slice of 0.05 to 0.25 ms. When the slice is used up,
  * rpd_conn_input() is empty and rpd_conn_read_line() false, however much has come, and on_data is
- * called again once the other clients have had their turn. A backend that takes what these two
- * calls give until there is no more needs nothing else. A backend that works long on what it has
- * taken calls rpd_conn_slice_is_over() meanwhile, and may call rpd_conn_yield().
+ * called again once the other clients have had their turn. A backend that calls these two until
+ * they return nothing more needs nothing else. A backend that works on one request for a long time
+ * checks rpd_conn_slice_is_over() meanwhile, and may call rpd_conn_yield().
  *
- * Nothing here is unbounded. A client that does not read its answers is no longer read: from 256
- * KiB of waiting output on, rpd_conn_input() is empty, and on_data is called again once the output
- * is below 64 KiB. These bounds are at most half and an eighth of limits.output_bytes. rpd closes a
- * connection, with on_close as usual, when it passes one of the service's limits:
+ * Nothing here is unbounded. rpd stops reading from a client that does not read its answers: from
+ * 256 KiB of waiting output on, rpd_conn_input() is empty, and on_data is called again once the
+ * output is below 64 KiB. These bounds are at most half and an eighth of limits.output_bytes. rpd
+ * closes a connection, with on_close as usual, when it passes one of the service's limits:
  *
  *     services[].limits.   by default  bounds
  *     output_bytes         16 MiB      the output that waits for the client
- *     write_stall_s        60 s        how long none of it is taken, or, after the first 10 s,
- *                                      less than progress_bytes_per_s asks of that time
+ *     write_stall_s        60 s        how long the client takes none of it, or, after the first
+ *                                      10 s, less than progress_bytes_per_s requires
  *     input_bytes          64 MiB      the input that on_data has not consumed
  *     request_s            10 s        from when on_data leaves input unconsumed until it
  *                                      consumes some, or as much more has come as
- *                                      progress_bytes_per_s asks of that time
+ *                                      progress_bytes_per_s requires
  *     progress_bytes_per_s 1 KiB/s     what counts as progress for these two
  *     first_byte_s         off         from on_connect until the client sends anything
  *     idle_s               off         from the last bytes, in or out, to the next request
  *     keepalive_s          60 s        TCP: from a client's last sign of life until the kernel
- *                                      asks for another; without an answer it is gone
+ *                                      asks for another; without an answer it counts as gone
  *     buffer_bytes         256 MiB     the memory of all such input and output of the
  *                                      service's clients together
  *     buffer_bytes_per_peer  off       likewise of one user (unix) or one address (tcp)
@@ -76,7 +76,7 @@ RPD_API void rpd_conn_consume(struct rpd_conn *conn, size_t bytes);
 RPD_API size_t rpd_conn_input_limit(const struct rpd_conn *conn);
 
 /* [loop] Takes one line from the input, without its "\n" or "\r\n". False if there is no whole line
- * yet, or if rpd_conn_input() is empty. Part of a line from a client that was cut off is no line:
+ * yet, or if rpd_conn_input() is empty. An incomplete line at the end of the input is not a line:
  * see rpd_conn_read_rest(). The line is valid until the callback returns. */
 RPD_API bool rpd_conn_read_line(struct rpd_conn *conn, struct rpd_span *ret_line);
 
@@ -90,21 +90,21 @@ RPD_API bool rpd_conn_read_rest(struct rpd_conn *conn, struct rpd_span *ret_rest
 RPD_API bool rpd_conn_slice_is_over(struct rpd_conn *conn);
 
 /* [loop] Lets other clients go first: on_data is called in a later turn, with the input that is
- * left, whether or not more has come. Call this in on_data to go on with what has not been
- * consumed, or from elsewhere to begin. While the connection is paused, that turn waits. rpd reads
- * nothing more from the client meanwhile, so this is no way to wait for more. */
+ * left, whether or not more has come. Call this in on_data to continue with unconsumed input later,
+ * or from elsewhere to begin. While the connection is paused, that turn waits. rpd reads nothing
+ * more from the client meanwhile, so do not use this to wait for more. */
 RPD_API void rpd_conn_yield(struct rpd_conn *conn);
 
-/* [loop] Stops reading from this client, and calls no on_data for it, until resume: for answers
- * that must come in order while a job works on one. The on_data that follows the resume sees what
- * has come already. While rpd does not read from a client, it notices that the client has left only
- * when something is written to it. */
+/* [loop] Stops reading from this client, and does not call on_data for it, until resume: for
+ * answers that must come in order while a job works on one. The on_data that follows the resume
+ * sees the input that has already come. While rpd does not read from a client, it notices that the
+ * client has left only when something is written to it. */
 RPD_API void rpd_conn_pause(struct rpd_conn *conn);
 RPD_API void rpd_conn_resume(struct rpd_conn *conn);
 
-/* [loop] Whether the client has sent all that it will send (it may still read), and
- * rpd_conn_input() shows all that is left of that. rpd calls on_data once more for it, then closes
- * the connection when all output is sent and the connection is not kept. */
+/* [loop] Whether the client has ended its input (it may still read), and rpd_conn_input() shows all
+ * that is left of it. rpd calls on_data once more for it, then closes the connection when all
+ * output is sent and the connection is not kept. */
 RPD_API bool rpd_conn_input_ended(const struct rpd_conn *conn);
 
 /* [loop] Sends bytes; they are copied if they cannot be sent at once. 0, or -1

@@ -22,7 +22,7 @@
  *                             significant first, bit 7 set in all
  *                             bytes but the last (Protocol Buffers)
  *     RPD_FRAME_HEADERS       "Content-Length: SIZE\r\n\r\n", the      4096 at most
- *                             body, as LSP and DAP have it
+ *                             body, as in LSP and DAP
  *     RPD_FRAME_NETSTRING     "SIZE:", the body, ","                   2 to 21
  *
  * The size is that of the body alone. A body may be empty. The names of headers are compared
@@ -57,15 +57,15 @@ enum { RPD_FRAME_HEADERS_MAX = 4096, RPD_FRAME_HEAD_MAX = 64 };
  * nothing is taken, so the next call returns the same. Answer, if the protocol has an answer for
  * that, and call rpd_conn_finish().
  *
- *     EBADMSG   what came does not begin a frame
+ *     EBADMSG   the input does not begin with a frame
  *     EMSGSIZE  the body is larger than max_size, or the frame than rpd_conn_input_limit(): the
  *               call reports this as soon as the size has come, and does not wait for the body
  *     EINVAL    no such framing (a mistake in the plugin)
  *
- * max_size is the largest size of a body, in bytes; 0: what rpd_conn_input_limit() leaves room for.
- * A frame that has begun is a request whose time runs (limits.request_s). If the client's end cuts
- * a frame off, it is no frame: rpd_conn_read_rest() gives what came of it. On another thread the
- * call returns -1, EPERM. */
+ * max_size is the largest size of a body, in bytes; 0: as much as rpd_conn_input_limit() allows.
+ * An incomplete frame counts as an unfinished request (limits.request_s). If the client ends its
+ * input in the middle of a frame, rpd_conn_read_rest() returns what has arrived of it. On another
+ * thread the call returns -1, EPERM. */
 RPD_API int rpd_conn_read_frame(struct rpd_conn *conn, enum rpd_framing framing, size_t max_size,
                                 struct rpd_span *ret_body) RPD_MUST_CHECK;
 

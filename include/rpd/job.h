@@ -7,11 +7,12 @@
  * done is called exactly once for each accepted job, even if the job was cancelled or the daemon
  * stops. All jobs of a service are done before its state is unloaded. arg belongs to run while run
  * runs, and to the loop before and after, so it needs no lock. The state belongs to the loop
- * throughout: pass what run needs of the state in arg.
+ * throughout: pass what run needs of the state in arg. What no callback changes once it is loaded,
+ * run may read in place.
  *
  *                      runs on     order                         at the stop
  *     ---------------  ----------  ----------------------------  -----------------------------
- *     run of a job     [worker]    none; beside each other       told to give up (cancelled)
+ *     run of a job     [worker]    none; in parallel             told to give up (cancelled)
  *       of a queue     [worker]    as submitted, one at a time   likewise
  *     done             [loop]      as their runs have ended      called, with cancelled
  *     rpd_post()       [loop]      as posted; a job's before     called, before stop()
@@ -57,8 +58,8 @@ RPD_API bool rpd_job_cancelled(const struct rpd_job *job);
 
 struct rpd_queue;
 
-/* [loop] Makes a queue; NULL: no memory. The queue is freed with the service at the latest, after
- * stop(). */
+/* [loop] Makes a queue; NULL: out of memory. The queue is freed with the service at the latest,
+ * after stop(). */
 RPD_API struct rpd_queue *rpd_queue_create(struct rpd_service *service);
 
 /* [loop] Like rpd_job_submit(), but the job runs when the jobs before it in the queue have ended.
@@ -74,10 +75,10 @@ RPD_API void rpd_queue_free(struct rpd_queue *queue);
 /* [loop] */
 typedef void (*rpd_post_fn)(struct rpd_service *service, void *arg);
 
-/* [any] Has fn called on the loop, soon and exactly once. This is for a job or a load that has
- * something to report before it ends, and for a thread of the plugin's own. Returns 0, or -1 if
- * there is no memory, or if stop() has been called or is about to be. After -1 fn is not called. A
- * thread of the plugin's own ends by the time unload returns, and posts nothing after that. */
+/* [any] Calls fn on the loop, soon and exactly once. This is for a job or a load that has something
+ * to report before it ends, and for a thread of the plugin's own. Returns 0, or -1 if out of
+ * memory, or if stop() has been called or is about to be. After -1 fn is not called. A thread of
+ * the plugin's own must have ended when unload returns, and may post nothing after that. */
 RPD_API int rpd_post(struct rpd_service *service, rpd_post_fn fn, void *arg) RPD_MUST_CHECK;
 
 /* ---- timers ----------------------------------------------------------------------------- */
@@ -87,16 +88,17 @@ struct rpd_timer_handle;
 /* [loop] */
 typedef void (*rpd_timer_fn)(struct rpd_service *service, void *arg);
 
-/* [loop] Has fn called once, after that many milliseconds: never sooner, and up to 10 ms later, or
- * as much later as callbacks keep the loop busy. 0: fn is called in a later turn of the loop, after
+/* [loop] Calls fn once, after that many milliseconds: never sooner, and up to 10 ms later, or as
+ * much later as callbacks keep the loop busy. 0: fn is called in a later turn of the loop, after
  * clients. Timers use the monotonic clock. To repeat a timer, start it again in fn. Returns a
- * handle that cancels the timer until fn is called; NULL: no memory, or stop() has been called. A
- * timer makes a daemon neither busy nor idle: an idle exit does not wait for timers; a timer that
+ * handle that cancels the timer until fn is called; NULL: out of memory, or stop() has been called.
+ * A timer makes a daemon neither busy nor idle: an idle exit does not wait for timers; a timer that
  * is due ends the daemon's rest. */
 RPD_API struct rpd_timer_handle *rpd_timer(struct rpd_service *service, unsigned milliseconds,
                                            rpd_timer_fn fn, void *arg);
 
-/* [loop] Cancels a timer: fn is not called. Not legal once fn has been called. NULL is legal. */
+/* [loop] Cancels a timer: fn is not called. Do not call this once fn has been called. NULL is
+ * allowed. */
 RPD_API void rpd_timer_cancel(struct rpd_timer_handle *timer);
 
 RPD_END

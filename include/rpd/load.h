@@ -1,5 +1,5 @@
-/* The third part of the contract: load. The state comes into being here, on
- * worker threads, while clients are connected already.
+/* The third part of the contract: load. It creates the state on worker
+ * threads, while clients are already connected.
  *
  * A small backend's load does everything and returns the state. A larger one
  * may find out how much there is to do, return an empty state, and leave the
@@ -10,7 +10,7 @@
  *                                      └─ part ─► attach ─┘
  *                                       [worker]   [loop]
  *
- * What a load or part makes belongs to it alone until it returns; then it
+ * What a load or part creates belongs to it alone until it returns; then it
  * belongs to the loop. Nothing is shared in between, so nothing needs a lock. */
 #ifndef RPD_LOAD_H
 #define RPD_LOAD_H
@@ -19,11 +19,11 @@
 
 RPD_BEGIN
 
-/* What on_part of the descriptor learns of a part. */
+/* The outcome of a part, for on_part of the descriptor. */
 enum rpd_part_outcome {
     RPD_PART_IS_ATTACHED,
-    RPD_PART_IS_TRIED_AGAIN, /* it failed, and will run anew after a pause */
-    RPD_PART_IS_MISSING      /* it failed: the service goes on without it, or the process ends */
+    RPD_PART_IS_TRIED_AGAIN, /* it failed, and runs again after a pause */
+    RPD_PART_IS_MISSING      /* it failed: the service continues without it, or the process ends */
 };
 
 /* One run of load or of a part. rpd owns it; it is valid until the function
@@ -48,24 +48,23 @@ struct rpd_load_part {
 /* [worker] Adds a part, from within load. Parts start in this order when load has returned its
  * state and the loop has it; each is attached as soon as it is loaded. The service is READY when
  * all parts that are not optional are attached. If a part fails, and on_load_failure says so, rpd
- * tries that part alone again: its load runs anew, the other parts stay. An optional part never
- * ends the process. Returns 0, or -1 if there is no memory or this is not the run of load
- * itself. */
+ * tries that part alone again: its load runs again, the other parts stay. An optional part never
+ * ends the process. Returns 0, or -1 if out of memory, or if this is not the run of load itself. */
 RPD_API int rpd_load_add_part(struct rpd_load *load,
                               const struct rpd_load_part *part) RPD_MUST_CHECK;
 
 /* [worker] The part's arg; NULL in load itself. */
 RPD_API void *rpd_load_arg(const struct rpd_load *load);
 
-/* [worker] Reports how far this run has come: done of total, in units ("keys", "MB"). total 0: not
- * known yet. unit: at most 15 bytes are shown. Costs a few stores; call it as often as you like.
- * The state page, the log and systemd show it, with a rate and the time that is left. A run whose
- * numbers stand still for no_progress_s (300 s, unless configured) counts as failed; for a run that
- * has never called this, rpd looks at its use of the processor instead. */
+/* [worker] Reports how far this run has come: done of total, in units ("keys", "MB"). total 0:
+ * unknown so far. unit: at most 15 bytes are shown. Costs a few stores; call it as often as you
+ * like. The state page, the log and systemd show it, with a rate and the time that is left. A run
+ * whose numbers do not change for no_progress_s (300 s, unless configured) counts as failed; for a
+ * run that has never called this, rpd looks at its use of the processor instead. */
 RPD_API void rpd_load_progress(struct rpd_load *load, uint64_t done, uint64_t total,
                                const char *unit);
 
-/* [worker] The daemon stops, or has given this run up: return NULL soon. A load that looks at this
+/* [worker] The daemon stops, or has given this run up: return NULL soon. A load that checks this
  * every few milliseconds lets the daemon stop at once. */
 RPD_API bool rpd_load_cancelled(const struct rpd_load *load);
 

@@ -1,31 +1,37 @@
-/* Metrics: SERVICE.metrics in the run-time directory, the numbers of one service, which rpd and its
- * backend add to in memory that others can read. `rpdctl metrics` prints them as OpenMetrics text.
+/* Metrics: SERVICE.metrics in the run-time directory. It is shared memory in which rpd and the
+ * backend of one service count, and which others can read. `rpdctl metrics` prints it as
+ * OpenMetrics text.
  *
- * A backend declares its own in a table:
+ * A backend declares its metrics in a table:
  *
  *     enum { HITS, KEYS, SAVE_TIME };
  *     static const struct rpd_metric metrics[] = {
- *         [HITS] = RPD_COUNTER("kv_hits", "", "Keys that were looked for and found"),
- *         [KEYS] = RPD_GAUGE("kv_keys", "", "Keys that there are"),
- *         [SAVE_TIME] = RPD_HISTOGRAM("kv_save", "us", "How long a snapshot took"),
+ *         [HITS] = RPD_COUNTER("kv_hits", "", "Lookups that found their key"),
+ *         [KEYS] = RPD_GAUGE("kv_keys", "", "Keys in the store"),
+ *         [SAVE_TIME] = RPD_HISTOGRAM("kv_save", "us", "Duration of a snapshot"),
  *         RPD_METRICS_END};
  *
  *     RPD_BACKEND(kv, ..., .metrics = metrics);
  *
- * and adds by their place in it, on any thread:
+ * and refers to them by their place in it, on any thread:
  *
  *     uint64_t *const *m = rpd_service_metrics(service);
  *     rpd_metric_add(m[HITS], 1);
  *
- * Adding is one plain atomic instruction on memory that is mapped all the time: it takes no lock,
- * calls nothing and cannot fail.
+ * Two names have a meaning for `rpdctl doctor`, which warns of old snapshots: NAME_last_save, a
+ * gauge with the time of the last snapshot, in seconds since 1970 (0: none is kept), and
+ * NAME_unsaved_changes, a gauge with the number of changes since then.
  *
- * The file needs no socket and no loop, as the state page (state.h): the numbers of a service that
- * is stuck, or whose process is stopped, can still be read. Read it whole (one pread), never write
- * it. Each number is valid by itself; numbers are not a snapshot of one moment.
+ * Adding is one atomic instruction on memory that is always mapped: it takes no lock, makes no call
+ * and cannot fail.
  *
- * The layout is frozen. The first 64 bytes stay for ever, in every layout; the rest stays within a
- * layout number, where fields are only taken from what is reserved. */
+ * Like the state page (state.h), the file needs no socket and no loop: the numbers of a service
+ * that is stuck, or whose process is stopped, can still be read. Read the whole file with one
+ * pread, and never write it. Each number is valid by itself, but the numbers are not a snapshot of
+ * one moment.
+ *
+ * The layout is frozen. The first 64 bytes never change, in any layout; the rest changes only with
+ * the layout number, except that a new field may take reserved space. */
 #ifndef RPD_METRICS_H
 #define RPD_METRICS_H
 
@@ -38,20 +44,20 @@ RPD_BEGIN
 enum rpd_metric_type {
     RPD_METRIC_NONE = 0,
     RPD_METRIC_COUNTER = 1,  /* only grows */
-    RPD_METRIC_GAUGE = 2,    /* is set; grows and shrinks */
+    RPD_METRIC_GAUGE = 2,    /* is set, grows and shrinks */
     RPD_METRIC_HISTOGRAM = 3 /* of whole numbers, such as microseconds */
 };
 
-/* name: small letters, digits and _, at most 47; not "rpd_...", and without the unit or
- * "_total", which readers add. unit: "us" and "ms" (read as seconds), "bytes", or any other word of
- * at most 15; "": none. labels: "key=value", further ones after a newline each; NULL: none. Rows of
- * one name stand together, have one type and unit, and differ in their labels. */
+/* name: at most 47 lower-case letters, digits and _; not "rpd_...", and without the unit or
+ * "_total", which readers add. unit: "us" or "ms" (shown in seconds), "bytes", or any other word of
+ * at most 15 characters; "": none. labels: "key=value", separated by newlines; NULL: none. Rows
+ * with the same name stand together, have the same type and unit, and differ in their labels. */
 struct rpd_metric {
     const char *name, *unit, *meaning, *labels;
     enum rpd_metric_type type;
 };
 
-enum { RPD_METRICS_MAX = 1000 }; /* rows of a backend, at most */
+enum { RPD_METRICS_MAX = 1000 }; /* how many rows a backend may have */
 
 /* clang-format off */
 #define RPD_COUNTER(name, unit, meaning) {name, unit, meaning, NULL, RPD_METRIC_COUNTER}
@@ -65,36 +71,37 @@ enum { RPD_METRICS_MAX = 1000 }; /* rows of a backend, at most */
 
 struct rpd_service;
 
-/* [any] One pointer for each row of the backend's table, in its order, to be added to with the
- * functions below. They stay the same, and valid, from claim() on until the service has stopped. */
+/* [any] Returns one pointer for each row of the backend's table, in the order of the table, for the
+ * functions below. The pointers are valid, and do not change, from claim() on until the service has
+ * stopped. */
 RPD_API uint64_t *const *rpd_service_metrics(const struct rpd_service *service);
 
 /* ---- adding --------------------------------------------------------------------------- */
 
-/* [any] A counter grows; a gauge changes (by a negative amount, too). */
+/* [any] Adds to a counter or a gauge; for a gauge, amount may be negative. */
 static inline void rpd_metric_add(uint64_t *metric, int64_t amount)
 {
     __atomic_fetch_add(metric, (uint64_t)amount, __ATOMIC_RELAXED);
 }
 
-/* The same, cheaper, of a metric that only one thread ever adds to: the loop's, say. */
+/* Likewise, but cheaper: for a metric to which only one thread ever adds, such as the loop's. */
 static inline void rpd_metric_add_alone(uint64_t *metric, int64_t amount)
 {
     __atomic_store_n(metric, __atomic_load_n(metric, __ATOMIC_RELAXED) + (uint64_t)amount,
                      __ATOMIC_RELAXED);
 }
 
-/* [any] A gauge is this now. */
+/* [any] Sets a gauge. */
 static inline void rpd_metric_set(uint64_t *metric, int64_t value)
 {
     __atomic_store_n(metric, (uint64_t)value, __ATOMIC_RELAXED);
 }
 
 /* A histogram is log-linear: values below 4 have a bucket each, and each power of two above has
- * four. So what is read of it is at most a quarter too high. */
+ * four. So a value read from it is at most a quarter too high. */
 enum {
     RPD_HISTOGRAM_STEPS = 4,
-    RPD_HISTOGRAM_BUCKETS = 149 /* the last one: 2^38 and above; of microseconds that is 3 days */
+    RPD_HISTOGRAM_BUCKETS = 149 /* the last one: 2^38 and above, which is 3 days in microseconds */
 };
 
 struct rpd_histogram {
@@ -124,7 +131,7 @@ static inline uint64_t rpd_histogram_from(unsigned bucket)
                      << (bucket / RPD_HISTOGRAM_STEPS - 1);
 }
 
-/* [any] A histogram gets one more value. */
+/* [any] Adds one value to a histogram. */
 static inline void rpd_metric_observe(uint64_t *metric, uint64_t value)
 {
     __atomic_fetch_add(metric, value, __ATOMIC_RELAXED);
@@ -136,20 +143,20 @@ static inline void rpd_metric_observe(uint64_t *metric, uint64_t value)
 #define RPD_METRICS_MAGIC "rpdmtrcs" /* 8 bytes, no NUL */
 enum { RPD_METRICS_LAYOUT = 1, RPD_METRICS_SIZE_MAX = 4 * 1024 * 1024 };
 
-/* One row: what rpd's own come first, then the backend's, then those that appear while it runs,
- * with the parts of its load. */
+/* One row. rpd's own come first, then the backend's, then those that appear at run time with the
+ * parts of the load. */
 struct rpd_metric_entry {
     char name[48]; /* texts end in a NUL */
     char unit[16];
-    char labels[64]; /* as of struct rpd_metric; "": none */
+    char labels[64]; /* as in struct rpd_metric; "": none */
     char meaning[112];
     uint32_t type; /* enum rpd_metric_type */
-    uint32_t at;   /* where its value is in the file: an int64_t, or struct rpd_histogram */
+    uint32_t at;   /* offset of its value in the file: an int64_t, or struct rpd_histogram */
     uint32_t reserved[2];
 };
 
 struct rpd_metrics_page {
-    /* For ever: */
+    /* In every layout: */
     char magic[8];
     uint32_t layout;
     uint32_t size; /* of the file */
@@ -157,8 +164,8 @@ struct rpd_metrics_page {
     uint32_t entry_count; /* only grows */
     uint64_t start_time;  /* of pid: field 22 of /proc/PID/stat */
     uint8_t boot_id[16];  /* /proc/sys/kernel/random/boot_id, in binary */
-    uint32_t entries_at;  /* where the first is in the file */
-    uint32_t entry_size;  /* from one to the next */
+    uint32_t entries_at;  /* offset of the first entry in the file */
+    uint32_t entry_size;  /* from one entry to the next */
     uint64_t reserved_for_ever;
 
     /* Layout 1: */

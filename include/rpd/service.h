@@ -16,9 +16,9 @@ RPD_API const char *rpd_service_name(const struct rpd_service *service);
  * over before READY. */
 RPD_API void *rpd_service_state(const struct rpd_service *service);
 
-/* A pointer of the backend that exists before the load: what claim() or serve() have found out, or
+/* A pointer of the backend that exists before the load: what claim() or serve() has found out, or
  * what callbacks share while there is no state. Set it on [start] or [loop]; get it on [any]. rpd
- * does not guard what it points to. Free that in stop(), or in unload. NULL until it is set. */
+ * does not guard what it points to. Free it in stop(), or in unload. NULL until it is set. */
 RPD_API void rpd_service_set_data(struct rpd_service *service, void *data);
 RPD_API void *rpd_service_data(const struct rpd_service *service);
 
@@ -37,8 +37,8 @@ RPD_API struct event_base *rpd_service_event_base(const struct rpd_service *serv
 struct rpd_progress {
     bool ready;
     double fraction; /* 0 to 1 */
-    int64_t eta_ms;  /* until READY; -1: not known */
-    uint32_t parts;  /* so far known, the run of load() itself included */
+    int64_t eta_ms;  /* until READY; -1: unknown */
+    uint32_t parts;  /* known so far, including the run of load() itself */
     uint32_t loaded; /* of them */
 };
 
@@ -49,8 +49,8 @@ RPD_API struct rpd_progress rpd_service_progress(const struct rpd_service *servi
  * overwrite each other's data: claim the state before you read it, and call
  * rpd_owns_state() before you replace it.
  *
- * [start] in claim(), or [worker] in load: claims a file, which need not be there, or a
- * directory, which must be, for the service's life, by a lock that the kernel
+ * [start] in claim(), or [worker] in load: claims a file, which need not exist, or a
+ * directory, which must, for the service's life, by a lock that the kernel
  * holds: .NAME.lock beside the file, .rpd.lock in the directory. The path belongs to
  * the caller, and is copied. Waits a second at most for an owner that is leaving.
  * Claiming it again is legal. 0: it belongs to the service. -1: it does not, and rpd

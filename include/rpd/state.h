@@ -12,12 +12,12 @@
  *   dead       no process holds SERVICE.lock (test it with F_OFD_GETLK and F_RDLCK, never take it;
  *              or look for it in /proc/locks)
  *   alive, elsewhere
- *              the lock is held, but pid cannot be looked at from here: its namespaces
- *              or its boot_id are not yours (0 there: not known), or there is no
+ *              the lock is held, but pid is not visible from here: its namespaces
+ *              or its boot_id are not yours (0 there: unknown), or there is no
  *              /proc. The numbers of the page are still valid, but times only in its time namespace
  *   draining   pid is gone, and generation is not 0: the keeper was killed, and its runner is about
  *              to end
- *   dead       pid is gone, its start_time is not that of the page (0: not known), or it is a
+ *   dead       pid is gone, its start_time is not that of the page (0: unknown), or it is a
  *              zombie: the lock is about to be free, or a new start has it
  *   stalled    turned_us is more than RPD_STATE_STALL_US ago, or pid is stopped. If the loop rests
  *              (turned_us is RPD_STATE_RESTS): pid, or its cgroup, is stopped or frozen
@@ -25,9 +25,9 @@
  *   warming    phase is STARTING or WARMING
  *   alive      otherwise
  *
- * The layout is frozen. The first 64 bytes stay for ever, in every layout; the
- * rest stays within a layout number, where fields are only taken from what is
- * reserved. A reader that finds another layout number reads the first 64 bytes. */
+ * The layout is frozen. The first 64 bytes never change, in any layout; the rest changes only with
+ * the layout number, except that a new field may take reserved space. A reader that finds another
+ * layout number reads the first 64 bytes. */
 #ifndef RPD_STATE_H
 #define RPD_STATE_H
 
@@ -76,7 +76,7 @@ enum rpd_part_state {
 };
 
 enum { RPD_PART_OPTIONAL = 1 };      /* of flags of a part */
-enum { RPD_STATE_DEGRADED = 1 };     /* of flags of the page: serves without all it should have */
+enum { RPD_STATE_DEGRADED = 1 };     /* of flags of the page: part of its state is missing */
 #define RPD_STATE_UNKNOWN UINT64_MAX /* of an eta */
 
 /* One part of the load. The run of load() itself is the first, "load". */
@@ -85,7 +85,7 @@ struct rpd_state_part {
     char unit[16];
     uint32_t state; /* enum rpd_part_state */
     uint32_t flags;
-    uint64_t done, total;    /* in units; total 0: not known */
+    uint64_t done, total;    /* in units; total 0: unknown */
     uint64_t rate_per_1000s; /* units in 1000 s, over the last seconds */
     uint64_t eta_ms;         /* milliseconds left, or RPD_STATE_UNKNOWN */
     uint64_t moved_us;       /* when it last made progress */
@@ -94,7 +94,7 @@ struct rpd_state_part {
 };
 
 struct rpd_state_page {
-    /* For ever: */
+    /* In every layout: */
     char magic[8];
     uint32_t layout;
     uint32_t size; /* of the file */
@@ -105,7 +105,7 @@ struct rpd_state_page {
     uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, in binary */
     union {
         uint64_t reserved_for_ever; /* the name of both, when they were reserved */
-        uint32_t namespaces[2];     /* inodes of /proc/self/ns/pid and .../time; 0: not known */
+        uint32_t namespaces[2];     /* inodes of /proc/self/ns/pid and .../time; 0: unknown */
     };
 
     /* Layout 1: */
@@ -120,8 +120,8 @@ struct rpd_state_page {
     uint64_t clients_accepted;   /* so far; and of these: */
     uint64_t clients_refused;    /* by warm-up, or as too many of one peer */
     uint64_t clients_left;       /* while they were held */
-    uint64_t clients_cut;        /* closed by a limit, or for want of memory */
-    uint64_t accept_pauses;      /* for want of descriptors or memory */
+    uint64_t clients_cut;        /* closed by a limit, or because memory ran out */
+    uint64_t accept_pauses;      /* because descriptors or memory ran out */
     uint64_t jobs, jobs_refused; /* waiting or running now; refused so far */
     uint64_t errors;             /* so far; the last one: */
     int64_t error_time_s;        /* of CLOCK_REALTIME */
@@ -133,7 +133,7 @@ struct rpd_state_page {
     uint64_t load_eta_ms; /* or RPD_STATE_UNKNOWN */
     uint64_t rests_us;    /* of a loop that rests: its last turn */
     /* With a keeper (generation is not 0) pid is the keeper's, and the loop and the numbers are the
-     * runner's, its child, which starts anew after a crash: */
+     * runner's, its child, which is restarted after a crash: */
     uint32_t runner_pid;  /* 0: none runs now */
     uint32_t generation;  /* of its configuration and plugins, from 1; 0: there is no keeper */
     uint32_t restarts;    /* after crashes, so far */

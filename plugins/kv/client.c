@@ -316,7 +316,7 @@ static void mute(struct call *call)
     call->reply->is_muted = is_muted;
 }
 
-/* (Of one that takes several turns, the first is measured.) */
+/* If a command takes several turns, the first is measured. */
 static void run_and_count(struct call *call)
 {
     struct kv *kv = call->kv;

@@ -213,7 +213,7 @@ void command_reset(struct call *call)
     session->protocol = 2;
     session->is_muted = false;
     session->skips = 0;
-    session->is_authenticated = !rpd_option_string(call->service, "password");
+    session->is_authenticated = !kv_password(call->service);
     call->reply->protocol = 2;
     reply_status(call->reply, "RESET");
 }

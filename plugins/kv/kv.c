@@ -42,6 +42,15 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
+static const struct rpd_option_detail details[] = {
+    RPD_DETAIL_SIZE("maxmemory", 0),
+    RPD_DETAIL_PATH("snapshot", 0),
+    RPD_DETAIL_DURATION("save_interval_s", RPD_UNIT_SECONDS, 0),
+    RPD_DETAIL_CHOICES("loading", "error|hold", 0),
+    RPD_DETAIL("password", RPD_OPTION_IS_SECRET),
+    RPD_DETAILS_END,
+};
+
 const char *kv_password(const struct rpd_service *service)
 {
     const char *secret = rpd_option_secret(service, "password_file");
@@ -232,6 +241,8 @@ static void on_ready(struct rpd_service *service, void *state)
     const struct timeval tick = {.tv_usec = TICK_US};
     struct kv *kv = state;
 
+    if (!kv) /* degraded: the header of its snapshot is damaged, and requests get -MISCONF */
+        return;
     kv->service = service;
     load_finished(kv);
     kv->is_ready = true;
@@ -277,4 +288,4 @@ RPD_BACKEND(kv, .summary = "A cache with Redis's protocol, which serves while it
             .on_connect = client_connect, .on_data = client_data, .on_close = client_close,
             .on_drain = on_drain, .stop = on_stop, .warmup = RPD_WARMUP_SERVE,
             .serves_without_state = true, .on_busy = on_busy,
-            .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"));
+            .probe = RPD_PROBE("PING\r\n", "+PONG\r\n"), .option_details = details);

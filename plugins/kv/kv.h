@@ -23,7 +23,7 @@ struct subscription;
 struct channel;
 struct event;
 
-/* What a database was that somebody flushed: freed on a worker, once no save reads it. */
+/* The former content of a flushed database: a worker frees it once no save reads it. */
 struct trash {
     struct database *database;
     TAILQ_ENTRY(trash) link;

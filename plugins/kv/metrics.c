@@ -12,13 +12,15 @@
                      "How long commands took; one in 64 is measured")
 
 const struct rpd_metric kv_metrics[] = {
-    [KV_HITS] = RPD_COUNTER("kv_hits", "", "Keys that were looked for and found"),
-    [KV_MISSES] = RPD_COUNTER("kv_misses", "", "Keys that were looked for in vain"),
-    [KV_EXPIRED] = RPD_COUNTER("kv_expired", "", "Keys that were deleted as their time was over"),
-    [KV_EVICTED] = RPD_COUNTER("kv_evicted", "", "Keys that were deleted to keep maxmemory"),
-    [KV_KEYS] = RPD_GAUGE("kv_keys", "", "Keys that there are"),
+    [KV_HITS] = RPD_COUNTER("kv_hits", "", "Lookups that found their key"),
+    [KV_MISSES] = RPD_COUNTER("kv_misses", "", "Lookups that found no key"),
+    [KV_EXPIRED] = RPD_COUNTER("kv_expired", "", "Keys that were deleted because they expired"),
+    [KV_EVICTED] = RPD_COUNTER("kv_evicted", "", "Keys that were deleted to stay within maxmemory"),
+    [KV_KEYS] = RPD_GAUGE("kv_keys", "", "Keys in the store"),
     [KV_MEMORY] = RPD_GAUGE("kv_memory", "bytes", "Memory of keys and values"),
     [KV_CHANGES] = RPD_GAUGE("kv_unsaved_changes", "", "Changes since the last snapshot"),
+    [KV_LAST_SAVE] = RPD_GAUGE("kv_last_save", "seconds",
+                               "When the last snapshot was made, since 1970; 0: none is kept"),
     [KV_SAVED] = RPD_COUNTER_OF("kv_snapshots", "result=saved", "", "Snapshots that ended"),
     [KV_NOT_SAVED] = RPD_COUNTER_OF("kv_snapshots", "result=failed", "", "Snapshots that ended"),
     [KV_CALLED_OFF] = RPD_COUNTER_OF("kv_snapshots", "result=called_off", "",
@@ -31,7 +33,7 @@ const struct rpd_metric kv_metrics[] = {
     TIME("server"),
     TIME("string"),
     TIME("transactions"),
-    [KV_COMMANDS] = COMMAND("other"), /* what is refused, or is no command */
+    [KV_COMMANDS] = COMMAND("other"), /* refused requests, and unknown commands */
     COMMAND("append"),
     COMMAND("auth"),
     COMMAND("bgsave"),
@@ -152,4 +154,6 @@ void metrics_show(const struct kv *kv)
     rpd_metric_set(values[KV_KEYS], (int64_t)keys);
     rpd_metric_set(values[KV_MEMORY], (int64_t)store_memory(&kv->store));
     rpd_metric_set(values[KV_CHANGES], (int64_t)(kv->store.changes - kv->saved_changes));
+    rpd_metric_set(values[KV_LAST_SAVE],
+                   rpd_option_string(kv->service, "snapshot") ? kv->last_save_s : 0);
 }

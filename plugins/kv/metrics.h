@@ -18,6 +18,7 @@ enum {
     KV_KEYS,
     KV_MEMORY,
     KV_CHANGES,
+    KV_LAST_SAVE,
     KV_SAVED,
     KV_NOT_SAVED,
     KV_CALLED_OFF,

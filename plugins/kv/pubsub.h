@@ -10,7 +10,7 @@ void pubsub_forget(struct kv *kv, struct session *session);
 /* [loop] Whether it listens to anything: in RESP2 it may ask for little else then. */
 bool pubsub_is_on(const struct session *session);
 
-/* [loop] How many channels, or patterns, somebody listens to. */
+/* [loop] How many channels, or patterns, have subscribers. */
 size_t pubsub_count(const struct kv *kv, bool is_pattern);
 
 /* At the end. */

@@ -12,7 +12,7 @@ enum { REPLY_SIZE = 16 * 1024, REPLY_DIRECT = 4096 /* larger values are not gath
 
 struct reply {
     size_t size;
-    bool has_written; /* since somebody cleared it */
+    bool has_written; /* since it was last cleared */
     bool is_muted;    /* what is answered is dropped */
     int protocol;     /* 2 or 3 */
     void (*write)(void *to, const char *data, size_t size);

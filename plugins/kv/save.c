@@ -151,7 +151,7 @@ static const char *what_is_there(const struct snapshot_writer *writer)
     return writer->has_replaced ? "" : "; the last snapshot is as it was";
 }
 
-/* To whoever writes, and whoever looks: what is written now may be lost. */
+/* Reports to writers and observers that new writes may be lost. */
 static void set_failure(struct kv *kv, const char *failure)
 {
     char reason[sizeof kv->save_failure + 16];
@@ -226,7 +226,7 @@ static void end(struct save *save)
     kv_empty_trash(kv);
 }
 
-/* To remove a large file that nobody wants takes long: that, too, is the worker's. */
+/* Removing a large unused file takes long, so a worker does it. */
 static void clean(struct save *save)
 {
     save->step = SAVE_CLEANS;

@@ -16,8 +16,8 @@ void save_tick(struct kv *kv);
 /* [loop] Gives the running one up, if there is one. */
 void save_cancel(struct kv *kv);
 
-/* [worker] At the stop, when nobody else has the store: what has changed since the last save is
- * saved, if that is wanted. */
+/* [worker] Saves at the stop, when no other thread uses the store: the changes since the last save,
+ * if the configuration wants that. */
 void save_at_stop(struct kv *kv);
 
 #endif

@@ -1,5 +1,5 @@
-/* SipHash-1-3: the hash of keys, which nobody who does not know the seed can make
- * collide, and the checksum of snapshots. */
+/* SipHash-1-3: the hash of keys, for which no attacker without the seed can make collisions, and
+ * the checksum of snapshots. */
 #ifndef KV_SIPHASH_H
 #define KV_SIPHASH_H
 

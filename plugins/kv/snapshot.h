@@ -56,7 +56,7 @@ struct snapshot_record {
     int64_t expiry_ms; /* Unix time */
 };
 
-/* Of header or part: not a secret's, so anybody may check a file. */
+/* A checksum of the header or of a part: it has no secret, so any program can check a file. */
 uint64_t snapshot_checksum(const void *data, size_t size);
 
 /* Opens the file and reads its header. Returns the descriptor; -1 with errno ENOENT: there is

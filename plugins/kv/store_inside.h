@@ -1,4 +1,4 @@
-/* What store.c, store_limit.c and store_expiry.c share, and nobody else. See store.h. */
+/* Declarations shared by store.c, store_limit.c and store_expiry.c only. See store.h. */
 #ifndef KV_STORE_INSIDE_H
 #define KV_STORE_INSIDE_H
 

@@ -7,7 +7,7 @@ enum {
     CAPACITY_MIN = 8,
     CAPACITY_STEP = 64, /* from there on */
     CAPACITY_MAX = 512,
-    DEPTH_MAX = 32, /* nobody's hashes share more; then segments grow beyond CAPACITY_MAX */
+    DEPTH_MAX = 32, /* more than any two hashes share; then segments grow beyond CAPACITY_MAX */
     CAPACITY_LAST = 0x8000,
     ADDRESS_BITS = 48,
     ARENA_STEP = 120 * 1024 /* less than what malloc() maps, or gives back to the system */

@@ -64,7 +64,7 @@ static void note(struct asker *asker, int64_t sent_ns, int64_t answered_ns)
     asker->list[asker->count++] = (struct asked){sent_ns, answered_ns};
 }
 
-/* A line of a few bytes comes in one piece. */
+/* A line of a few bytes arrives in one piece. */
 bool asker_ask(struct asker *asker, char ret_answer[ASKER_LINE])
 {
     const int64_t sent_ns = now_ns();

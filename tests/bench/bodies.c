@@ -1,13 +1,13 @@
-/* What it costs to stream bodies: samples/files.c beside nginx, by the server's CPU time a request,
- * and beside a plain sendfile() and a plain splice() loop, by the time that 1 GiB takes.
+/* What it costs to stream bodies: samples/files.c is compared with nginx by the server's CPU time
+ * per request, and with a plain sendfile() and a plain splice() loop by the time that 1 GiB takes.
  *
  *     bodies [--runs N] [--check] [--json FILE]
  *
- * GET and PUT of 1 KiB, 64 KiB and 10 MiB, 8 connections on a unix socket with one request
- * outstanding on each; 1 GiB on one of TCP. The files that are read are in the page cache of a
- * disk, those that are written in memory. A run is a slice of requests to each of the two, in
- * turns; the median slice counts. --check: exit 1 if a ratio of CPU is above 1.2, or one of 1 GiB
- * below 0.9. */
+ * The requests are GET and PUT of 1 KiB, 64 KiB and 10 MiB on 8 connections over a unix socket,
+ * with one request outstanding on each, and 1 GiB on one TCP connection. The files that are read
+ * lie on a disk, in the page cache; those that are written lie in memory. A run sends a slice of
+ * requests to each of the two servers in turn; the median slice counts. --check: exit 1 if a ratio
+ * of CPU is above 1.2, or one of 1 GiB below 0.9. */
 #include "../support/process.h"
 #include "json_figures.h"
 #include "processors.h"
@@ -38,7 +38,7 @@ enum server { RPD, NGINX, SERVERS };
 struct subject {
     enum server which;
     const char *run_dir, *read_dir, *written_dir, *reads_at, *writes_at;
-    struct process *processes[2]; /* one that reads, one that writes */
+    struct process *processes[2]; /* one reads, one writes */
     int fds[CONNECTIONS];
     long written;
 };
@@ -46,7 +46,7 @@ struct subject {
 static const struct {
     const char *name;
     size_t size;
-    long requests; /* of a slice */
+    long requests; /* of one slice */
 } kinds[] = {{"1 KiB", 1024, 4000}, {"64 KiB", 65536, 2000}, {"10 MiB", 10 * MIB, 32}};
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -167,7 +167,7 @@ static void send_request(struct subject *subject, int fd, bool puts, size_t kind
         snprintf(head, sizeof head,
                  subject->which == RPD ? "GET f%zu\n" : "GET /f%zu HTTP/1.1\r\nHost: x\r\n\r\n",
                  kind);
-    if (puts && size < sizeof body / 2) { /* in one go, as clients do */
+    if (puts && size < sizeof body / 2) { /* in a single write, as clients send it */
         memcpy(answer, head, strlen(head));
         memcpy(answer + strlen(head), body, size);
         send_whole(fd, answer, strlen(head) + size);
@@ -178,7 +178,7 @@ static void send_request(struct subject *subject, int fd, bool puts, size_t kind
         send_whole(fd, body, size - at < sizeof body ? size - at : sizeof body);
 }
 
-/* Its head, and so much of the body as has come with it. */
+/* Reads the head, and as much of the body as came with it. */
 static size_t read_head(const struct subject *subject, int fd)
 {
     const char *mark = subject->which == RPD ? "\n" : "\r\n\r\n";
@@ -211,7 +211,7 @@ static void read_answer(const struct subject *subject, int fd, size_t size)
     }
 }
 
-/* CPU time of a request, in ns. */
+/* CPU time per request, in ns. */
 static double run_slice(struct subject *subject, bool puts, size_t kind)
 {
     const long requests = kinds[kind].requests;
@@ -241,7 +241,7 @@ static bool compare(struct subject *subjects, bool puts, size_t kind, long runs)
     double ratio;
 
     for (int which = 0; which < SERVERS; which++)
-        run_slice(&subjects[which], puts, kind); /* warm */
+        run_slice(&subjects[which], puts, kind); /* warm-up */
     for (long run = 0; run < runs; run++) {
         const int first = (int)(run % SERVERS);
         costs[first][run] = run_slice(&subjects[first], puts, kind);
@@ -291,7 +291,7 @@ static void loop_in(int fd, const char *dir)
     _exit(0);
 }
 
-/* A process that runs such a loop for each client; its address is returned. */
+/* Starts a process that runs such a loop for each client; returns its address. */
 static const char *start_loop(const struct subject *subject, bool puts, pid_t *ret_pid)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -1,14 +1,13 @@
-/* How long until a client can connect, against how long the state takes to load: for rpd, for a
- * program that binds when it has loaded (late_bind), and for redis-server with a dump.
+/* The time until a client can connect, compared with the time that the state takes to load: for
+ * rpd, for a program that binds after loading (late_bind), and for redis-server with a dump.
  *
  *     curve [--runs N] [--check] [--json FILE]
  *
- * From just before exec to the first connect(2) that succeeds, as in tests/bench/start; the least
- * of the runs counts, which other programs of the machine disturb least. redis-server binds before
- * it loads, too, and answers -LOADING until it has: its load times are those that it logs. It is
- * left out with a line where it is not installed.
- * --check: exit 1 if rpd's time with the longest load is more than 1.5 times that with the
- * shortest. */
+ * The time runs from just before exec to the first connect(2) that succeeds, as in
+ * tests/bench/start. The shortest run counts, because other programs on the machine disturb it
+ * least. redis-server also binds before it loads, and answers -LOADING meanwhile; its load times
+ * are those that it logs. If it is not installed, a line says that it is left out. --check: exit 1
+ * if rpd's time with the longest load is more than 1.5 times its time with the shortest. */
 #include "../support/process.h"
 #include "json_figures.h"
 #include "processors.h"
@@ -26,7 +25,7 @@
 #define LIMIT 1.5
 #define REDIS "/usr/bin/redis-server"
 
-enum { MAX_RUNS = 99, LATE_RUNS = 1 /* of what takes seconds, and varies little */ };
+enum { MAX_RUNS = 99, LATE_RUNS = 1 /* for measurements that take seconds and vary little */ };
 
 static const double loads_s[] = {0.01, 0.03, 0.1, 0.3, 1, 3, 10};
 static const long redis_keys[] = {30000, 100000, 300000, 1000000};
@@ -48,7 +47,7 @@ static struct place make_place(const char *base, const char *name)
     return place;
 }
 
-/* Prints a point of the curve; its microseconds. */
+/* Prints a point of the curve. Returns its microseconds. */
 static double measure(const char *label, const char *const *argv, const struct place *place,
                       double load_s, long runs)
 {
@@ -134,7 +133,7 @@ static void redis_make(const struct place *place, long keys)
     process_free(redis);
 }
 
-/* How long it says that its load took, in seconds. */
+/* The seconds that its load took, according to its log. */
 static double redis_load_s(const struct place *place)
 {
     static const char loaded[] = "DB loaded from disk: ";

@@ -1,17 +1,16 @@
-/* What rpd costs on small messages: CPU time a request of `rpd echo.so`, side
- * by side with a good echo server written by hand (epoll_echo).
+/* What rpd costs on small messages: the CPU time per request of `rpd echo.so`, compared with a good
+ * echo server written by hand (epoll_echo).
  *
  *     echo [--pairs N] [--requests N] [--threads] [--check] [--json FILE]
  *
- * 50 connections on a unix socket, one 64-byte message outstanding on each.
- * CPU time is the server's, user and system, all its threads, by its CPU
- * clock. Load and servers have a processor each where there are two. A pair is
- * one start of both; they take turns in slices of its requests, and the median
- * slice counts, so that what else the machine does weighs on both alike.
- * --threads: the hand-written server has a second thread, which only waits. The
- * kernel then counts its references to a descriptor at each system call, as it
- * must for any daemon with workers; without it, rpd alone pays for that.
- * --check: exit 1 if the median of the pairs' ratios is above 1.15. */
+ * There are 50 connections on a unix socket, with one 64-byte message outstanding on each. CPU time
+ * is that of the server, user and system, all its threads, by its CPU clock. If the machine has two
+ * processors, load and server have one each. A pair is one start of both servers. They take turns
+ * in slices of the pair's requests and the median slice counts, so that other work on the machine
+ * affects both alike. --threads: the hand-written server has a second thread, which only waits. The
+ * kernel then counts the references to a descriptor at each system call, as it must for any daemon
+ * with workers; without this option only rpd pays for that. --check: exit 1 if the median of the
+ * pairs' ratios is above 1.15. */
 #include "../support/process.h"
 #include "json_figures.h"
 #include "processors.h"
@@ -39,7 +38,7 @@ enum server { EPOLL, RPD, SERVERS };
 
 static const char *const server_name[SERVERS] = {[EPOLL] = "epoll", [RPD] = "rpd"};
 
-/* ---- Instructions, where the machine lets us count them ---------------- */
+/* ---- Instructions, if the machine lets us count them ------------------- */
 
 struct counters {
     int fds[MAX_THREADS];
@@ -126,7 +125,7 @@ static void ask(struct load *load, uint32_t i)
     load->got[i] = 0;
 }
 
-/* Whether the whole answer is there. */
+/* Whether the whole answer has arrived. */
 static bool answered(struct load *load, uint32_t i)
 {
     const ssize_t got = recv(load->fds[i], load->answers[i] + load->got[i], MESSAGE - load->got[i],
@@ -173,11 +172,11 @@ struct subject {
     struct process *server;
     struct load load;
     struct counters counters;
-    double cpu_ns[SLICES], wall_ns[SLICES]; /* a request */
+    double cpu_ns[SLICES], wall_ns[SLICES]; /* per request */
 };
 
 struct result {
-    double cpu_ns, wall_ns, instructions; /* a request; instructions 0: not counted */
+    double cpu_ns, wall_ns, instructions; /* per request; instructions 0: not counted */
 };
 
 static bool has_threads;
@@ -233,7 +232,7 @@ static void run_pair(long pair, long slice_requests, struct result *ret_results)
 
     for (unsigned which = 0; which < SERVERS; which++) {
         subject_start(&subjects[which], which);
-        load_run(&subjects[which].load, slice_requests); /* warm */
+        load_run(&subjects[which].load, slice_requests); /* warm-up */
         counters_open(&subjects[which].counters, process_pid(subjects[which].server));
     }
     for (int slice = 0; slice < SLICES; slice++) {

@@ -1,12 +1,12 @@
-/* What it costs to make sure of a service that lives: from just before a caller runs
- * `rpdctl ensure` to its end, beside /bin/true, the least program there is; and what
- * rpd_ensure() costs in a program that is there already.
+/* What it costs to ensure a service that already runs: the time from just before a caller runs
+ * `rpdctl ensure` to its end, compared with /bin/true, the smallest program there is; and what
+ * rpd_ensure() costs in a program that already runs.
  *
  *     ensure [--runs N] [--check] [--json FILE]
  *
- * In each round all run right after each other, and the median of the rounds' ratios
- * to /bin/true counts. --check: exit 1 if `rpdctl ensure` takes more than twice the
- * time of /bin/true. */
+ * In each round all of them run right after each other. The median of the rounds' ratios to
+ * /bin/true counts. --check: exit 1 if `rpdctl ensure` takes more than twice the time of
+ * /bin/true. */
 #include "../support/process.h"
 #include "json_figures.h"
 #include "rounds.h"
@@ -40,7 +40,7 @@ static double microseconds(const struct timeval *time)
     return (double)time->tv_sec * 1e6 + (double)time->tv_usec;
 }
 
-/* The child borrows this process's memory until it calls exec. */
+/* The child uses this process's memory until it calls exec. */
 static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd)
 {
     const pid_t pid = vfork();
@@ -93,7 +93,7 @@ static void prepare(const char *dir)
     name(STATUS, "rpdctl status hello", ARGS(build_path("rpdctl"), "status", "hello"));
 }
 
-/* A child like any other: it ends with this process. */
+/* The child dies with this process, like any other. */
 static struct process *start_daemon(const char *dir)
 {
     struct process *rpd = process_start(&(struct process_options){
@@ -111,7 +111,7 @@ static double measure_call(void)
 
     for (int i = 0; i < CALLS; i++)
         if (rpd_ensure(NULL, "hello", NULL) < 0)
-            test_die("rpd_ensure: it does not run");
+            test_die("rpd_ensure: it is not running");
     return (double)(now_ns() - began) / 1e3 / CALLS;
 }
 

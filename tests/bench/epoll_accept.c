@@ -1,6 +1,6 @@
-/* The least daemon that takes many clients: it accepts them and watches for those
- * that leave, by epoll and accept4, and does nothing else. What
- * tests/bench/warmup compares accepting at rpd with.
+/* The smallest daemon that takes many clients: it accepts them with accept4(), watches with epoll
+ * for those that leave, and does nothing else. tests/bench/warmup compares accepting at rpd with
+ * it.
  *
  *     epoll_accept PATH BACKLOG --notify-fd N */
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* A good echo server by hand: one thread, level-triggered epoll, one buffer,
- * written at once. What tests/bench/echo measures rpd against; it takes the
- * same arguments: epoll_echo [anything] -l unix:PATH [--notify-fd N] */
+/* A good echo server written by hand: one thread, level-triggered epoll, one buffer, written at
+ * once. tests/bench/echo compares rpd with it. It takes the same arguments: epoll_echo [anything]
+ * -l unix:PATH [--notify-fd N] */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 
 struct client {
     int fd;
-    bool writing; /* EPOLLOUT instead of EPOLLIN: rest waits */
+    bool writing; /* EPOLLOUT instead of EPOLLIN: output waits */
     char *rest;
     size_t done, size;
 };

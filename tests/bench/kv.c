@@ -1,10 +1,11 @@
-/* kv beside redis-server 7.0, in one run: the same clients, the same keys, 100-byte values.
+/* kv compared with redis-server 7.0 in one run: the same clients, the same keys, 100-byte values.
  *
  *     tests/bench/kv [--check] [--keys N] [--requests N] [--rounds N] [--no-cpu] [--json FILE]
  *
- * CPU is the server's, user and system, a request; redis-benchmark asks. Memory is RSS a key. A
- * load is from bind (or from the start of redis-server) to the last key. --check: exit code 1
- * where a goal is missed; the goals are in goals[]. Exit code 77: no redis-server here. */
+ * CPU is that of the server, user and system, per request; redis-benchmark sends the requests.
+ * Memory is RSS per key. A load lasts from bind (or from the start of redis-server) to the last
+ * key. --check: exit code 1 if a goal is missed; the goals are in goals[]. Exit code 77:
+ * redis-server is not installed. */
 #include "json_figures.h"
 #include "kv_client.h"
 #include "process.h"
@@ -34,7 +35,7 @@ enum goal {
     GOALS
 };
 
-/* ratio: of kv's number to Redis's; else of kv's alone. */
+/* ratio: kv's number divided by Redis's; otherwise kv's number alone. */
 static const struct {
     const char *what, *unit;
     bool is_ratio, at_least;
@@ -48,7 +49,7 @@ static const struct {
     [LOAD_RATE] = {"load", "keys/s", true, true, 8},
     [LOAD_P99] = {"p99 while it loads", "ms", false, false, 2},
     [SAVE_STALL] = {"longest answer while it saves", "ms", false, false, 6},
-    /* What the machine does to the same client and server at rest: no goals. */
+    /* What the machine does with the same client and server at rest; not a goal. */
     [REST_P99] = {"p99 at rest", "ms", false, false, 1e9},
     [REST_STALL] = {"longest answer at rest", "ms", false, false, 1e9},
 };
@@ -56,13 +57,14 @@ static const struct {
 struct server {
     bool is_kv;
     const char *dir;
-    const char *runtime_dir; /* in memory, as it is where systemd makes it */
+    const char *runtime_dir; /* in memory, where systemd makes it too */
     struct process *process;
     const char *endpoint;
     double found[GOALS];
 };
 
-static double paired[GOALS]; /* kv's number to Redis's, where they were measured in turns; or 0 */
+static double
+    paired[GOALS]; /* kv's number divided by Redis's if they were measured in turns; or 0 */
 
 static long keys = 5000000, requests = 1000000, rounds = 3;
 static bool checks, skips_cpu;
@@ -107,7 +109,7 @@ static void stop(struct server *server)
     process_free(server->process);
 }
 
-/* ---- CPU a request ---------------------------------------------------------------- */
+/* ---- CPU per request -------------------------------------------------------------- */
 
 static double benchmark(const struct server *server, const char *test, const char *pipeline,
                         long count)
@@ -125,7 +127,8 @@ static double benchmark(const struct server *server, const char *test, const cha
     return (double)(cpu_time_ns(pid) - before) / (double)count;
 }
 
-/* In turns, and the ratio of each turn: what else the machine does weighs on both. */
+/* Both are measured in turns, with one ratio per turn, so that other work on the machine affects
+ * both alike. */
 static void compare_cpu(struct server servers[2], enum goal goal, const char *test,
                         const char *pipeline, long count)
 {
@@ -148,7 +151,7 @@ static void measure_cpu(struct server servers[2])
         start(&servers[i]);
         processors_use_clients();
         close(connect_patiently(&servers[i]));
-        benchmark(&servers[i], "set", "32", 3000000); /* so that nearly all keys are there */
+        benchmark(&servers[i], "set", "32", 3000000); /* so that nearly all keys exist */
     }
     compare_cpu(servers, SET_32, "set", "32", requests * 2);
     compare_cpu(servers, GET_32, "get", "32", requests * 2);
@@ -182,7 +185,7 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* As in measure_save(), for as long as that takes, but that nothing is saved. */
+/* Like measure_save(), for the same time, but nothing is saved. */
 static void measure_rest(struct server *server)
 {
     const int fd = connect_patiently(server);
@@ -201,7 +204,7 @@ static void measure_rest(struct server *server)
     close(fd);
 }
 
-/* The longest that a client waits for a key while it saves. */
+/* The longest time that a client waits for a key during a save. */
 static void measure_save(struct server *server)
 {
     const int fd = connect_patiently(server), saver = connect_patiently(server);
@@ -224,8 +227,8 @@ static void measure_save(struct server *server)
     close(saver);
 }
 
-/* Until the last key is in; the answers' times are added to latencies. Returns how many s that
- * took. */
+/* Until the last key is loaded. The times of the answers are added to latencies. Returns the number
+ * of seconds. */
 static double load_once(struct server *server, size_t *count)
 {
     unsigned number = 1;
@@ -238,7 +241,7 @@ static double load_once(struct server *server, size_t *count)
         bool one_is_loading = false;
         number = number * 1664525 + 1013904223;
         const int64_t took = kv_client_get(fd, number % (unsigned long)keys, &one_is_loading);
-        /* In kv, of keys that are there. */
+        /* For kv: asks for keys that are already loaded. */
         if (*count < LATENCIES && (!server->is_kv || !one_is_loading))
             latencies[(*count)++] = took;
         if (server->is_kv)
@@ -253,7 +256,7 @@ static double load_once(struct server *server, size_t *count)
     return seconds;
 }
 
-/* Several loads of kv are as long as one of Redis, and have as many answers. */
+/* Several loads of kv take as long as one of Redis, and give as many answers. */
 static void measure_load(struct server *server)
 {
     const long times = server->is_kv ? KV_LOADS : 1;

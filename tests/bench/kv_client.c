@@ -37,7 +37,7 @@ void kv_client_fill(int fd, long keys)
                                      value);
         if (send_all(fd, batch, size) != 0)
             test_die("send: %s", strerror(errno));
-        /* One batch is on its way while the next is made. */
+        /* One batch is in transit while the next is built. */
         if (waiting > 0)
             read_batch(fd, waiting);
         waiting = count;
@@ -45,7 +45,7 @@ void kv_client_fill(int fd, long keys)
     read_batch(fd, waiting);
 }
 
-/* One answer that begins in what is read: its whole size is known from its first line. */
+/* One answer at the beginning of the data read so far: its first line tells its whole size. */
 static size_t read_answer(int fd, char *answer, size_t room)
 {
     size_t size = 0;

@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Sets key:000000000000 to the last, of 100 bytes each. */
+/* Sets all keys from key:000000000000 on, with 100 bytes each. */
 void kv_client_fill(int fd, long keys);
 
-/* Asks for one; how long that took, and whether it is still being loaded. */
+/* Asks for one key: how long the answer took, and whether the key is still being loaded. */
 int64_t kv_client_get(int fd, unsigned long number, bool *ret_loading);
 
 bool kv_client_is_loaded(int fd);

@@ -1,6 +1,6 @@
-/* A daemon as it is usually written: it loads its state, which takes so many seconds, and then
- * binds. The load only waits here, as that of samples/slow_start.c does. What tests/bench/curve
- * measures rpd against.
+/* A daemon as it is usually written: it loads its state, which takes LOAD_S seconds, and then
+ * binds. The load only waits, like that of samples/slow_start.c. tests/bench/curve compares rpd
+ * with it.
  *
  *     late_bind PATH LOAD_S */
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The least a program can do before a client connects: socket, bind, listen.
- * What tests/bench/start measures the others against. minimal_bind PATH */
+/* The least that a program can do before a client connects: socket, bind, listen. tests/bench/start
+ * compares the other programs with it. minimal_bind PATH */
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>

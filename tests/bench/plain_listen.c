@@ -1,8 +1,7 @@
-/* A daemon as it is usually written: it listens, loads for so many seconds, and
- * accepts only then. Clients wait in the kernel's queue, which is as long as
- * listen() was told; those beyond it are turned away. What tests/bench/warmup
- * compares waiting at rpd with. It answers a line of each client as
- * samples/slow_start.c does, one after the other, until it is killed.
+/* A daemon as it is usually written: it listens, loads for LOAD_S seconds, and only then accepts.
+ * Clients wait in the kernel's queue, whose length is listen()'s backlog; clients beyond it are
+ * turned away. tests/bench/warmup compares waiting at rpd with it. It answers one line of each
+ * client as samples/slow_start.c does, one client after the other, until it is killed.
  *
  *     plain_listen PATH BACKLOG LOAD_S --notify-fd N */
 #include <stdio.h>

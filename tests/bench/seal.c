@@ -1,12 +1,11 @@
-/* What the seal costs: a backend's own bind with it and without, in turns.
+/* What the seal costs: a backend's own bind with the seal and without it, in turns.
  *
  *     seal [--runs N] [--check] [--json FILE]
  *
- * First within this process, with the filter prepared ahead: the framework's own
- * function, from the call to a listener that is checked. Then from outside: from
- * fork to BOUND of an rpd with such a plugin, where the filter is made, too.
- * --check: exit 1 if the median of the first is more than 300 us above the
- * unsealed one, or if nothing could be sealed. */
+ * First it measures inside this process, with the filter prepared in advance: the framework's own
+ * function, from the call to a checked listener. Then it measures from outside: from fork to BOUND
+ * of an rpd with such a plugin, which includes building the filter. --check: exit 1 if the median
+ * of the first is more than 300 us above that without a seal, or if sealing is unavailable. */
 #include "../support/process.h"
 #include "json_figures.h"
 #include "rounds.h"
@@ -85,7 +84,7 @@ static double measure_binds(long runs)
 {
     static struct series sealed, unsealed;
 
-    for (long i = -10; i < runs; i++) { /* the first ones warm up */
+    for (long i = -10; i < runs; i++) { /* the first rounds are the warm-up */
         const double with = bind_once(SEAL_ENFORCE), without = bind_once(SEAL_OFF);
 
         if (i < 0)

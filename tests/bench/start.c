@@ -1,24 +1,24 @@
-/* How long until a client can connect: from just before exec to the first
- * connect(2) that succeeds, for rpd, for the least program that can do it
- * (minimal_bind), and for daemons one would pick instead.
+/* The time until a client can connect: from just before exec to the first connect(2) that succeeds,
+ * for rpd, for the smallest program that can do it (minimal_bind), and for the daemons that one
+ * would use instead.
  *
  *     start [--runs N] [--planted-us N] [--check] [--json FILE]
  *
- * Sockets, locks and records are in memory, as where systemd makes run-time directories. (ext4
- * looks through the inodes that were deleted in the last 5 s for each new one: there every
- * run pays for those before it.)
+ * Sockets, locks and records lie in memory, as in a run-time directory that systemd makes. (On ext4
+ * each new inode searches those that were deleted in the last 5 s, so that every run would pay for
+ * the runs before it.)
  *
- * The runs are interleaved, in another order each time; each subject has one
- * more, uncounted, to warm the page cache. What is compared is a pair: in each
- * round both run right after each other, either first in turns, and the median
- * of the rounds' ratios counts, so that what else the machine does weighs on
- * both alike. Beside it what a service costs where one process has a thousand. What is not
- * installed is left out with a line. Where other programs use the machine, too, a ratio may be
- * missed by chance: its pair is then measured again, ROUNDS times at most, and the ratio of the
- * least times may reach it, too;
- * --planted-us delays each start of rpd that is compared by so much, and must be found. --check:
- * exit 1 if rpd takes more than LIMIT_TO_MINIMAL times the least program, if the time a backend's
- * load takes changes rpd's by more than 10 %, if a bind of the backend's own takes more than
+ * The runs are interleaved, in a different order each time. Each subject has one more run,
+ * uncounted, to warm the page cache. Pairs are compared: in each round both run right after each
+ * other, either one first in turn, and the median of the rounds' ratios counts, so that other work
+ * on the machine affects both alike. It also measures what a service costs in a process that has a
+ * thousand. For each program that is not installed, a line says that it is left out. If other
+ * programs use the machine, a ratio may be missed by chance: its pair is then measured again, at
+ * most ROUNDS times, and the ratio of the shortest times may meet the limit instead.
+ *
+ * --planted-us delays each measured start of rpd by that much; the check must detect it. --check:
+ * exit 1 if rpd takes more than LIMIT_TO_MINIMAL times the smallest program, if the load time of a
+ * backend changes rpd's time by more than 10 %, if a bind of the backend's own takes more than
  * LIMIT_TO_OWNED times an owned one, if a service of many costs too much, or if rpd could not be
  * measured. */
 #include "../support/process.h"
@@ -59,7 +59,7 @@ struct subject {
     const char *label;
     const char *argv[MAX_ARGS];
     const char *dir, *path, *log;
-    const char *left_out; /* why; NULL: measured */
+    const char *left_out; /* the reason; NULL: measured */
     long planted_us;
     double us[MAX_RUNS];
     long runs;
@@ -127,7 +127,7 @@ static void set_other(struct subject *subject, const char *name, const char *con
 
 static void prepare(struct subject *list)
 {
-    processors_use_clients(); /* who ask without a pause */
+    processors_use_clients(); /* ask without a pause */
     const char *dir = rounds_temp_dir_in_memory();
 
     for (int i = 0; i < SUBJECTS; i++) {
@@ -157,11 +157,11 @@ static void prepare(struct subject *list)
                    nginx_configuration(&list[NGINX])));
 }
 
-/* ---- Measuring and telling -------------------------------------------- */
+/* ---- Measuring and reporting ------------------------------------------- */
 
 static const struct group {
     int count;
-    enum subject_id members[2]; /* two: a pair */
+    enum subject_id members[2]; /* two make a pair */
 } groups[] = {
     {2, {MINIMAL, HELLO}}, {2, {LOAD_0, LOAD_10}}, {2, {OWNED, OWN}}, {1, {CONSTRUCTOR}},
     {1, {MEMCACHED}},      {1, {REDIS}},           {1, {NGINX}},
@@ -193,7 +193,7 @@ static void measure(struct subject *list, long rounds)
     srand(1);
     for (long round = 0; round <= rounds; round++) {
         for (int left = GROUPS; left > 0; left--) {
-            /* A neighbour's end must not weigh on the same one each time. */
+            /* The end of the previous process must not always affect the same subject. */
             const int chosen = rand() % left;
             const struct group *group = &groups[order[chosen]];
             order[chosen] = order[left - 1];
@@ -243,11 +243,11 @@ static void print_table(const struct subject *list)
     }
 }
 
-/* How often of is as long as to, round by round: the median, and where the middle
- * half of the rounds is. 0: one of them was not measured. */
+/* How many times as long `of` takes as `to`, round by round: the median, and the range of the
+ * middle half of the rounds. 0: one of them was not measured. */
 struct ratio {
     double median, from, until;
-    double of_least; /* of the least times: what others use of the machine weighs least on them */
+    double of_least; /* the shortest times: they suffer least from other programs */
 };
 
 static struct ratio ratio_of(const struct subject *of, const struct subject *to)
@@ -264,7 +264,7 @@ static struct ratio ratio_of(const struct subject *of, const struct subject *to)
                           least_of(of) / least_of(to)};
 }
 
-/* Pairs whose ratio has an aim. */
+/* Pairs whose ratio has a limit. */
 static const struct aim {
     const char *what;
     enum subject_id of, to;

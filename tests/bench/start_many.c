@@ -1,4 +1,4 @@
-/* What a service costs where there are many of them. See start_many.h. */
+/* What a service costs in a process that has many. See start_many.h. */
 #include "start_many.h"
 #include "json_figures.h"
 
@@ -15,14 +15,14 @@ static const struct {
     const char *what, *unit;
     double limit;
 } aims[] = {
-    {"bound", "ms", 0.1},      /* clients can connect: the daemon's own figure */
-    {"announced", "ms", 0.15}, /* pages and records are there, and the notification */
+    {"bound", "ms", 0.1},      /* clients can connect: the time that the daemon logs */
+    {"announced", "ms", 0.15}, /* pages, records and the notification are written */
     {"ready", "ms", 0.3},      {"memory", "KB", 20}, {"stopped", "ms", 0.3},
 };
 
 enum { BOUND, ANNOUNCED, READY, MEMORY, STOPPED, FIGURES };
 
-enum { ROUNDS = 5 }; /* at most: times are missed where others use the machine */
+enum { ROUNDS = 5 }; /* at most: times may be missed by chance if others use the machine */
 
 static const char *configuration(const char *dir, long services)
 {
@@ -48,7 +48,7 @@ static double rss_kb(const struct process *process)
     return line ? strtod(line + strlen("\nVmRSS:"), NULL) : 0;
 }
 
-/* What its files take of the run-time directory. */
+/* The space that its files take in the run-time directory. */
 static double files_kb(const char *dir)
 {
     struct dirent **entries;
@@ -68,8 +68,8 @@ static double files_kb(const char *dir)
     return kb;
 }
 
-/* From its log line "NAME: bound ENDPOINT (pid N, 1.2 ms)": from the start of the process until all
- * its endpoints were bound. */
+/* The time in its log line "NAME: bound ENDPOINT (pid N, 1.2 ms)": from the start of the process
+ * until all endpoints of the service were bound. */
 static double bound_ms(const struct process *process)
 {
     const char *line = strstr(process_stderr(process), ": bound ");
@@ -81,14 +81,14 @@ static double bound_ms(const struct process *process)
     return strtod(time + 1, NULL);
 }
 
-/* Of the time that passed and the processor's time: where others use the machine, the first is
- * much longer; where several threads work, the second is. */
+/* The smaller of elapsed time and processor time: if others use the machine, the first is much
+ * larger; if several threads work, the second is. */
 static double least(int64_t passed_ns, int64_t cpu_ns)
 {
     return (double)(cpu_ns > 0 && cpu_ns < passed_ns ? cpu_ns : passed_ns);
 }
 
-/* A figure for each service; memory beyond that of the first. */
+/* One figure per service; memory excludes that of the first. */
 static double run(long services, double memory_of_one, double ret_figures[FIGURES])
 {
     const char *dir = rounds_temp_dir_in_memory();
@@ -124,7 +124,7 @@ static bool judge(const double figures[FIGURES])
     return good;
 }
 
-/* The best of each figure. */
+/* The best value of each figure. */
 bool measure_many(long services)
 {
     double one[FIGURES], best[FIGURES] = {0}, files = 0;

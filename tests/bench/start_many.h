@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Starts and stops so many services of echo, prints what each costs, and judges it. */
+/* Starts and stops this many services of echo, prints what each costs, and judges it. */
 bool measure_many(long services);
 
 #endif

@@ -21,7 +21,7 @@
 
 #define GIVE_UP_NS INT64_C(60000000000)
 
-/* The child borrows this process's memory until it calls exec. */
+/* The child uses this process's memory until it calls exec. */
 static __attribute__((noinline)) pid_t spawn(const char *const *argv, int null_fd, int log_fd,
                                              long planted_us)
 {
@@ -49,7 +49,7 @@ static bool has_ended(pid_t pid)
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
-/* The same tight loop for all. When the connect succeeded; -1 if never. */
+/* The same tight loop for all programs. Returns when the connect succeeded; -1 if never. */
 static int64_t connect_when_there(const char *path, pid_t pid, int fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -2,9 +2,9 @@
 #ifndef TESTS_BENCH_START_RUN_H
 #define TESTS_BENCH_START_RUN_H
 
-/* Runs argv, which makes a unix socket at path, with its run-time directory (RPD_RUNTIME_DIR) and
- * its output in a file, and ends it. planted_us: a delay before exec. Microseconds; -1 if no client
- * could ever connect. */
+/* Runs argv, which makes a unix socket at path, with this run-time directory (RPD_RUNTIME_DIR) and
+ * its output in a file; then ends it. planted_us: a delay before exec. Returns microseconds; -1 if
+ * no client could ever connect. */
 double start_run(const char *const *argv, const char *dir, const char *path, const char *log,
                  long planted_us);
 

@@ -1,32 +1,34 @@
-/* What clients get from a daemon that is not ready yet, or that has many of them.
+/* What clients get from a daemon that is not ready yet, or that has many clients.
  *
  *     warmup [crowd] [cold] [idle] [burst] [fair] [rest] [--clients N] [--load-s S] [--requests N]
  *            [--keys N] [--idle N] [--burst N] [--senders N] [--asked N] [--rest-s S]
  *            [--planted-us N] [--runs N] [--check] [--json FILE]
  *
- * crowd: N clients come one by one while samples/slow_start loads, and each asks
- *        at once. What becomes of them; what a held one costs in memory; and how
- *        long the loop stands still when all are let in, for a client of another
- *        service on the same loop. Beside it the same clients at a program that
- *        only listens while it loads (plain_listen).
- * cold:  a client asks again and again while a load keeps all workers computing.
- *        Beside it one that asks redis-server while that loads so many keys; left
- *        out with a line where it is not installed.
- * idle:  so many connections to echo that have been used once and then do nothing.
- *        What one costs in memory; how long another's answers take.
+ * crowd: N clients connect one by one while samples/slow_start loads, and each sends a request
+ *        at once. Measures what becomes of them; how much memory a held client costs; and how
+ *        long the loop blocks a client of another service when all are released.
+ *        For comparison: the same clients at a program that only listens while it loads
+ *        (plain_listen).
  *
- * burst: so many clients as fast as one process can connect, while a load runs: how
- *        many are turned away, and how fast they are accepted. Beside it the same at
- *        a plain loop of epoll and accept4 (epoll_accept).
+ * cold:  a client sends requests in a row while a load keeps all workers computing.
+ *        For comparison: the same at redis-server while that loads N keys; if it is not
+ *        installed, a line says that it is left out.
  *
- * fair:  a client asks again and again beside so many that send requests without end,
- *        at echo, hello and kv: how long its answers take.
+ * idle:  N connections to echo that are used once and then stay idle. Measures the memory of
+ *        one, and how long the answers to another client take.
  *
- * rest:  S seconds of echo without a client: how often its threads wake up, and how much memory
- *        is its alone. Beside it nginx, memcached and redis-server, where they are installed.
+ * burst: N clients connect as fast as one process can while a load runs. Measures how many
+ *        are turned away, and how fast they are accepted. For comparison: the same at a plain
+ *        loop of epoll and accept4 (epoll_accept).
  *
- * Without a name all of them. Counts must be right in each run: exit 1 if they are
- * not. --check: also if the median run misses an aim in time or memory. */
+ * fair:  a client sends requests in a row beside N clients that send without end, to echo, hello
+ *        and kv. Measures how long its answers take.
+ *
+ * rest:  S seconds of echo without a client. Measures how often its threads wake up, and how much
+ *        private memory it has. For comparison: nginx, memcached and redis-server, if installed.
+ *
+ * Without a name all parts run. Counts must be right in each run, or the exit code is 1. --check:
+ * also if the median run misses a limit of time or memory. */
 #include "warmup.h"
 
 #include "../support/process.h"
@@ -109,7 +111,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether it is reached: a count by the worst run, the others by the median. */
+/* Whether the limit is met: for a count by the worst run, for others by the median. */
 static bool judge(enum figure figure)
 {
     double *values = figures[figure].values;
@@ -204,7 +206,7 @@ static size_t largest(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Each client is a descriptor here, and one in the daemon, which inherits this. */
+/* Each client is a descriptor here, and one in the daemon, which inherits this limit. */
 static void allow_descriptors(size_t clients)
 {
     enum { OTHERS = 100 };

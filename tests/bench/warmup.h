@@ -1,5 +1,5 @@
-/* The parts of tests/bench/warmup: six measurements, and where their figures
- * go to be judged. */
+/* The parts of tests/bench/warmup: six measurements, and the functions that collect and judge their
+ * figures. */
 #ifndef TESTS_BENCH_WARMUP_H
 #define TESTS_BENCH_WARMUP_H
 
@@ -11,16 +11,16 @@ struct process;
 
 struct plan {
     size_t clients;  /* of the crowd */
-    double load_s;   /* that the crowd waits for */
+    double load_s;   /* how long the crowd waits */
     long requests;   /* of the one client that asks meanwhile */
     long keys;       /* that redis-server loads */
     size_t idle;     /* connections */
-    size_t burst;    /* clients that come at once */
-    size_t senders;  /* that send without end */
-    long asked;      /* of one client beside them */
-    double rest_s;   /* of doing nothing */
-    long planted_us; /* that rpd is stopped at the beginning of a burst: for the check of the check
-                      */
+    size_t burst;    /* clients that connect at once */
+    size_t senders;  /* clients that send without end */
+    long asked;      /* of the one client beside them */
+    double rest_s;   /* without a client */
+    long planted_us; /* how long rpd is stopped at the beginning of a burst, to test the check
+                      * itself */
 };
 
 enum figure {
@@ -49,7 +49,7 @@ enum figure {
     FIGURES
 };
 
-/* One run's. */
+/* Adds the figure of one run. */
 void figure_add(enum figure figure, double value);
 
 void measure_crowd(const struct plan *plan);
@@ -61,10 +61,10 @@ void measure_rest(const struct plan *plan);
 
 /* ---- for all of them ------------------------------------------------------ */
 
-/* Waits until it is bound; ends in test_die() if it is not. */
+/* Waits until the process is bound; ends in test_die() if it is not. */
 void wait_bound(struct process *process);
 
-/* A service's state page, whose run-time directory that is. */
+/* The state page of a service in this run-time directory. */
 struct rpd_state_page page_of(const char *runtime_dir, const char *service);
 
 /* VmRSS of /proc/PID/status, in bytes. */

@@ -1,10 +1,10 @@
-/* Many clients come at once while a daemon loads. See warmup.c.
+/* Many clients connect at once while a daemon loads. See warmup.c.
  *
- * The machine decides with: a server that gets no processor while 4,096 clients come turns away
- * the next, whatever it is. So a round in which an aim was missed is repeated, ROUNDS times at
- * most, and the best counts; and who is compared lives at the same time, and is asked in turns,
- * SLICE clients each. --planted-us stops rpd for so long at the beginning of each: then the aims
- * must be missed. */
+ * The result also depends on the machine: any server that gets no processor while 4,096 clients
+ * connect turns away the next one. So a round that misses a limit is repeated, at most ROUNDS
+ * times, and the best one counts. The server that rpd is compared with runs at the same time, and
+ * they take turns of SLICE clients each. --planted-us stops rpd for that long at the beginning of
+ * each round: then the limits must be missed. */
 #include "../support/process.h"
 #include "asker.h"
 #include "processors.h"
@@ -22,11 +22,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A queue that is short, so that a client's connect() waits for accept(): the pace of
- * those that come is then that of the daemon. */
+/* A short queue, so that a client's connect() waits for accept(): clients connect at the pace of
+ * the daemon. */
 #define SHORT_QUEUE "64"
 #define LONG_QUEUE "4096"
-#define SLOWNESS_MAX 1.11 /* as in warmup.c: where a round is repeated */
+#define SLOWNESS_MAX 1.11 /* as in warmup.c: how often a round may be repeated */
 
 /* Both servers of a pace have clients at once: 2 * 36 * 250 descriptors. */
 enum { LOAD_S = 600, ROUNDS = 5, SLICE = 250, SLICES_MAX = 36 };
@@ -40,17 +40,18 @@ struct server {
     const char *dir, *path;
     struct process *process;
     int *fds;
-    size_t count; /* of clients, so far */
+    size_t count; /* clients so far */
     long planted_us;
 };
 
 struct burst {
     double seconds;
-    double cpu_us, late_ms; /* of the daemon's first thread: had, and waited for */
+    double cpu_us, late_ms; /* processor time of the daemon's first thread, and its wait for a
+                             * processor */
     size_t eagain, refused;
 };
 
-/* The processor's time that its first thread has had, and for how long it waited for one. */
+/* The processor time that the first thread has used, and how long it waited for a processor. */
 static void take_schedstat(const struct process *process, struct burst *burst, double sign)
 {
     const char *text = file_read(textf("/proc/%d/schedstat", (int)process_pid(process)));
@@ -62,7 +63,7 @@ static void take_schedstat(const struct process *process, struct burst *burst, d
     burst->late_ms += sign * strtod(end, NULL) / 1e6;
 }
 
-/* Returns the helper that lets it go on. */
+/* Returns the helper that continues the stopped process. */
 static pid_t plant(const struct server *server)
 {
     const pid_t pid = process_pid(server->process);
@@ -80,7 +81,7 @@ static pid_t plant(const struct server *server)
     return helper;
 }
 
-/* One process, as fast as it can: each connects, and sends its request. */
+/* One process connects as fast as it can; each connection sends its request. */
 static struct burst come_at_once(struct server *server, size_t count, bool waits)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -104,7 +105,7 @@ static struct burst come_at_once(struct server *server, size_t count, bool waits
     if (helper > 0)
         waitpid(helper, NULL, 0);
     server->count += count;
-    sleep_us(waits ? 2000 : 50000); /* those in the queue are accepted, too */
+    sleep_us(waits ? 2000 : 50000); /* clients in the queue are accepted too */
     take_schedstat(server->process, &burst, 1);
     return burst;
 }
@@ -155,13 +156,13 @@ static void end(struct server *server)
     temp_dir_remove(server->dir);
 }
 
-/* All of them, at a long queue: is anybody turned away? */
+/* All clients, with a long queue: is any turned away? */
 static struct burst flood(int which, const struct plan *plan)
 {
     struct server server = start(which, LONG_QUEUE, plan->burst, plan->planted_us);
     struct burst burst;
 
-    sleep_us(100000); /* the load has begun, and its first touches are over */
+    sleep_us(100000); /* the load has begun, and the first page faults are over */
     burst = come_at_once(&server, plan->burst, false);
     end(&server);
     return burst;
@@ -182,10 +183,10 @@ static double median_of(double *values, size_t count)
 
 struct pace {
     double per_s[SERVERS], cpu_us[SERVERS]; /* medians of the slices */
-    double slowness, dearness; /* of rpd, against the plain loop: of the pairs' ratios */
+    double slowness, dearness; /* the median ratio of rpd to the plain loop, pair by pair */
 };
 
-/* At a short queue, both in turns. */
+/* With a short queue, both servers in turns. */
 static struct pace pace(const struct plan *plan)
 {
     static double seconds[SERVERS][SLICES_MAX], cpu[SERVERS][SLICES_MAX];

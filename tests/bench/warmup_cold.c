@@ -16,11 +16,10 @@ enum {
     WORKERS = 4,
     LONGEST_S = 20,         /* of one measurement */
     COMMAND_TIMEOUT_S = 60, /* of redis-server, making its keys */
-    BYTES_A_KEY = 256       /* of memory, and then some */
+    BYTES_A_KEY = 256       /* more than a key takes in memory */
 };
 
-/* A client that asks until `requests` are answered, the answer is another, or
- * time is up. */
+/* A client that sends requests until `requests` are answered, the answer changes, or time is up. */
 static void ask_while(struct asker *asker, long requests, const char *answer_begins)
 {
     const int64_t give_up = now_ns() + LONGEST_S * INT64_C(1000000000);
@@ -33,9 +32,9 @@ static void ask_while(struct asker *asker, long requests, const char *answer_beg
     }
 }
 
-/* ---- Who used the processors ------------------------------------------------ */
+/* ---- Which processes used the processors ------------------------------------ */
 
-/* Since boot, of all; in seconds, as the kernel counts it. */
+/* Time since boot, of all processors, in seconds, as the kernel counts it. */
 static double machine_cpu_s(void)
 {
     const char *text = file_read("/proc/stat");
@@ -78,7 +77,7 @@ static void print_line(const char *label, const struct latency *latency, struct 
     fflush(stdout);
 }
 
-/* Asks, and says how it went. */
+/* Sends requests, and prints how they were answered. */
 static struct latency measure(const char *label, const struct process *daemon, const char *endpoint,
                               const char *request, long requests, const char *answer_begins)
 {
@@ -116,7 +115,7 @@ static void wait_until_all_burn(const char *dir)
     }
 }
 
-/* As many loads as workers, by name: else no more compute than there are processors. */
+/* As many loads as workers, each with its name: with fewer, not all processors would compute. */
 static const char *burn_config(const char *dir, const char *endpoint)
 {
     const char *path = textf("%s/rpd.json", dir);
@@ -149,7 +148,7 @@ static void measure_rpd(const struct plan *plan)
 
 /* ---- redis-server ----------------------------------------------------------- */
 
-/* Where it has its keys; it is made once. NULL: there is none. */
+/* The directory with its keys, which is made once. NULL: there is none. */
 static const char *redis_dir;
 
 static struct process *redis_start(const char *dir)
@@ -193,7 +192,7 @@ static long keys_that_fit(long keys)
     return keys < most ? keys : most;
 }
 
-/* Makes so many keys and saves them. */
+/* Makes this many keys and saves them. */
 static bool redis_make(const char *dir, long keys)
 {
     struct process *redis = redis_start(dir);

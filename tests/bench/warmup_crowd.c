@@ -1,4 +1,4 @@
-/* Many clients come while a daemon loads. See warmup.c. */
+/* Many clients connect while a daemon loads. See warmup.c. */
 #include "../support/process.h"
 #include "asker.h"
 #include "warmup.h"
@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
-#define ARRIVALS 0.9 /* of the load: then all are there */
+#define ARRIVALS 0.9 /* all clients are connected after this part of the load */
 #define GIVE_UP_NS (20 * NS_PER_S)
 
 enum { ANSWER_MAX = 64, PROBE_US = 1000 };
 
 struct client {
-    int fd; /* -1: it never got in, or has gone */
+    int fd; /* -1: never connected, or closed */
     bool answered;
     size_t got;
     char answer[ANSWER_MAX];
@@ -68,7 +68,7 @@ static void drop(struct client *client)
     client->fd = -1;
 }
 
-/* The next one connects, and asks. Nobody tries twice. */
+/* The next client connects and sends its request. No client tries twice. */
 static void come(struct crowd *crowd)
 {
     const size_t number = crowd->came++;
@@ -177,7 +177,7 @@ static void print_crowd(const struct crowd *crowd)
 
 /* ---- At rpd --------------------------------------------------------------- */
 
-/* slow_start and, on the same loop, echo. */
+/* slow_start, and echo on the same loop. */
 static const char *configuration(const char *dir, double load_s)
 {
     const char *path = textf("%s/rpd.json", dir);
@@ -192,7 +192,7 @@ static const char *configuration(const char *dir, double load_s)
     return path;
 }
 
-/* The state page counts four times a second. */
+/* The state page is updated four times a second. */
 static struct rpd_state_page wait_until_held(const char *dir, size_t clients)
 {
     const int64_t give_up = now_ns() + GIVE_UP_NS;
@@ -232,7 +232,7 @@ static void measure_rpd(const struct plan *plan)
 
     wait_bound(rpd);
     struct asker *prober = asker_open(textf("unix:%s/echo", dir), "x\n");
-    if (!asker_ask(prober, answer)) /* the loop has turned, its first touches are over */
+    if (!asker_ask(prober, answer)) /* the loop has turned, and its first page faults are over */
         test_die("echo does not answer");
     crowd_open(&crowd, "rpd, hold", textf("%s/slow", dir), plan);
     const double rss_before = rss_bytes(rpd);
@@ -242,7 +242,7 @@ static void measure_rpd(const struct plan *plan)
     asker_start(prober, PROBE_US);
     wait_for_answers(&crowd);
     asker_stop(prober);
-    sleep_us(300000); /* one more turn of the page */
+    sleep_us(300000); /* one more update of the page */
     const struct rpd_state_page after = page_of(dir, "slow");
 
     print_crowd(&crowd);

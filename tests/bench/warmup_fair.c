@@ -1,4 +1,4 @@
-/* One client beside many that send without end. See warmup.c. */
+/* One client beside many clients that send without end. See warmup.c. */
 #include "../support/process.h"
 #include "asker.h"
 #include "warmup.h"
@@ -18,8 +18,8 @@
 enum { PAUSE_US = 500, BLOCK = 65536, EVENTS = 64, WARM_UP_US = 300000 };
 
 struct server {
-    const char *name, *plugin, *request; /* of all of them, again and again */
-    const char *asked, *answer;          /* of the one */
+    const char *name, *plugin, *request; /* what the many clients send, again and again */
+    const char *asked, *answer;          /* what the one client sends and gets */
     enum figure p99, work;
 };
 
@@ -31,17 +31,17 @@ static const struct server servers[] = {
 
 enum { SERVERS = sizeof servers / sizeof *servers };
 
-/* ---- who sends without end ------------------------------------------------- */
+/* ---- the clients that send without end ------------------------------------- */
 
 static char requests[BLOCK];
-static size_t requests_size; /* whole ones */
+static size_t requests_size; /* whole requests */
 
 struct sender {
     int fd;
-    size_t at; /* of the requests: what comes next */
+    size_t at; /* the next byte of the requests */
 };
 
-/* Reads what is there, and sends as much as is taken. */
+/* Reads what has arrived, and sends as much as the socket takes. */
 static void go_on(struct sender *sender, uint32_t events)
 {
     static char unread[BLOCK];
@@ -77,7 +77,7 @@ static void send_without_end(const char *endpoint, size_t count)
     }
 }
 
-/* They have a process of their own. */
+/* They run in a process of their own. */
 static pid_t start_senders(const char *endpoint, size_t count, const char *request)
 {
     const pid_t pid = fork();
@@ -101,7 +101,7 @@ static void stop_senders(pid_t pid)
         test_die("those who send without end have ended");
 }
 
-/* ---- the one ---------------------------------------------------------------- */
+/* ---- the one client ---------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -110,8 +110,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How much the server worked while each answer was waited for: what is left of the time
- * where others want the processors, too. ret_wrong: answers. */
+/* How much the server worked during each answer: this part of the time counts even if other
+ * programs use the processors. *ret_wrong: wrong answers. */
 static double ask_on(struct asker *asker, const struct plan *plan, const struct server *server,
                      pid_t pid, long *ret_wrong)
 {
@@ -171,8 +171,8 @@ static void measure(const struct plan *plan, const struct server *server)
     temp_dir_remove(dir);
 }
 
-/* On a busy machine it is the server that is to be measured, and not how soon the one
- * gets a processor. Where this is not allowed the figures are of both. */
+/* On a busy machine the server is to be measured, not how soon the one client gets a processor. If
+ * this call is denied, the figures include both. */
 static void let_the_one_go_first(void)
 {
     const struct sched_param priority = {.sched_priority = 1};

@@ -1,4 +1,4 @@
-/* Many connections that do nothing. See warmup.c. */
+/* Many idle connections. See warmup.c. */
 #include "../support/process.h"
 #include "asker.h"
 #include "warmup.h"
@@ -11,7 +11,7 @@
 
 enum { PAUSE_US = 500 };
 
-/* Whether it is answered. */
+/* Whether the request is answered. */
 static bool use(int fd)
 {
     char answer[8];
@@ -31,7 +31,7 @@ static int *connect_all(const char *endpoint, size_t count)
     return fds;
 }
 
-/* Uses each once more; returns how many were not answered. */
+/* Uses each connection once more. Returns how many were not answered. */
 static size_t close_all(int *fds, size_t count)
 {
     size_t dead = 0;

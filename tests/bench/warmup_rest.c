@@ -13,8 +13,8 @@ enum { SETTLE_S = 5, SERVERS = 4 };
 
 struct server {
     const char *name;
-    struct process *process; /* NULL: it is not installed */
-    long waits;              /* before */
+    struct process *process; /* NULL: the program is not installed */
+    long waits;              /* the count before the measurement */
 };
 
 static double number_after(const char *text, const char *key)

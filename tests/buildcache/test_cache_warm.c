@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { OBJECTS = 3000 };
@@ -94,14 +93,13 @@ Test(cache_warm, nothing_is_missed_while_folders_are_read)
 /* What is on disk is more than max_size: nothing goes before all is known, and then the oldest. */
 Test(cache_warm, eviction_begins_when_all_is_known)
 {
-    const struct timespec step = {.tv_nsec = 150000000}; /* times of use are kept in 0.1 s */
     const char *dir = temp_dir_make();
     struct process *rpd;
     uint64_t bytes;
     int fd;
 
     fill(dir);
-    nanosleep(&step, NULL);
+    usleep(200000); /* the order of uses is known to a tenth of a second */
     rpd = scene_start_gated(dir, ", \"max_size\": 1048576, \"memory\": 0");
     fd = scene_connect(scene_http(dir));
     scene_open_gate(dir, 200);

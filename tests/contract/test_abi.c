@@ -1,6 +1,6 @@
-/* ABI v1 is frozen: what tests/abi/v1 keeps of it is untouched, is still true of
- * today's headers and libraries, and a plugin that was built against it runs.
- * So do plugins whose descriptor is of an older or a newer rpd. */
+/* ABI v1 is frozen: the files in tests/abi/v1 are unchanged and still match today's headers and
+ * libraries, and a plugin that was built against it runs. So do plugins whose descriptor comes from
+ * an older or a newer rpd. */
 #include "../integration/common.h"
 
 #define FROZEN RPD_SOURCE_DIR "/tests/abi/v1"
@@ -11,7 +11,7 @@ static const char *every_so(void)
     return build_path("tests/abi/v1/every.so");
 }
 
-/* The exit code; stdout, or stderr of what failed. */
+/* Returns the exit code; the text is stdout, or stderr if the program failed. */
 static int run_program(const char *directory, const char *const *argv, const char **ret_text)
 {
     struct process *p = process_start(
@@ -55,7 +55,7 @@ Test(abi, layout_values_and_types_are_as_they_were)
         }
 }
 
-/* ---- that the check would see it ---- */
+/* ---- controls: the check detects changes ---- */
 
 static const struct change {
     const char *header, *from, *to;
@@ -171,7 +171,7 @@ static void read_big(int fd)
     cr_expect(block[0] == 'b' && block[sizeof block - 1] == '\n');
 }
 
-/* Of what is measured four times a second. */
+/* For values that rpd measures four times a second. */
 static void wait_for_answer(int fd, const char *line, const char *wanted)
 {
     const int64_t until = now_ns() + 20000000000;
@@ -222,7 +222,7 @@ Test(abi, plugin_of_v1_runs)
     assert_line(rpd, "every: attach optional");
     check_answers(rpd, textf("unix:%s/plain", dir));
     assert_text(ask_once(textf("unix:%s/made", dir), "options"), "b -3 0.25 0", rpd);
-    /* It speaks first, and leaves: who sends may find it gone. */
+    /* The plugin speaks first and closes: a client that sends may find the connection closed. */
     const int direct = connect_to(textf("unix:%s/direct", dir));
     assert_text(hear_line(direct), "direct", rpd);
     close(direct);
@@ -298,7 +298,7 @@ Test(abi, older_descriptor_runs)
     assert_text(ask_once(textf("unix:%s/x.sock", dir), "one"), "older one", rpd);
     assert_stops(rpd);
     process_free(rpd);
-    /* It cannot have said that it serves without its state. */
+    /* So small a descriptor cannot say that it serves without its state. */
     rpd = start_service(dir, "descriptor_older", ", \"warmup\": \"serve\"");
     assert_ends(rpd, 78);
     process_free(rpd);

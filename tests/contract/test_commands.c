@@ -7,7 +7,7 @@ TestSuite(commands, .timeout = 110);
 
 /* ---- the tables --------------------------------------------------------------------------- */
 
-/* Lines that cannot run here: how they begin, and why. */
+/* Commands that cannot run here: how they begin, and why they are left out. */
 static const struct left_out {
     const char *begins, *why;
 } left_out[] = {
@@ -27,13 +27,13 @@ static const struct left_out {
     {"perf ", "traces as root: contract/test_probes looks for the probes"},
 };
 
-/* Blocks that need something before or behind them, or that run until they are stopped: how they
- * begin. The others need nothing. */
+/* Blocks that need commands before or after them, or that run until they are stopped: how they
+ * begin. The other blocks need nothing. */
 static const struct scene {
     const char *begins, *before, *behind;
-    bool is_daemon; /* its last line is a daemon in the foreground */
+    bool is_daemon; /* the last line starts a daemon in the foreground */
 } scenes[] = {
-    /* The tree is built already: this test is part of it. */
+    /* The tree is already built: this test is part of it. */
     {.begins = "cmake -S . -B build && cmake --build build", .before = "cmake() { :; }"},
     {.begins = "build/rpd -c samples/rpd.json",
      .behind = "await run/hello.sock",
@@ -54,7 +54,7 @@ static const struct scene {
 };
 enum { LEFT_OUT = sizeof left_out / sizeof *left_out, SCENES = sizeof scenes / sizeof *scenes };
 
-/* What would be outside of the directory of the test, or is another's. */
+/* Places outside the test's directory, or in use by others, and what replaces them. */
 static const char *const places[][2] = {
     {"/tmp/", "tmp/"},
     {"/etc/rpd/", "etc/rpd/"},
@@ -92,7 +92,7 @@ static const char *line_text(const char *line)
     return textf("%.*s", (int)strcspn(line, "\n"), line);
 }
 
-/* Code, what rpd prints, and files, which documents show in the same way. */
+/* Documents show code, output of rpd, and files in the same way as commands. */
 static bool is_commands(const char *block)
 {
     static const char *const others[] = {"#include", "struct ", "rpd: ", "{", "> ", "[Service]"};
@@ -111,7 +111,7 @@ static void add_block(struct blocks *blocks, const char *block)
     blocks->texts[blocks->count++] = block;
 }
 
-/* The indented lines, and `build/...` in the text. */
+/* Reads the indented blocks, and `build/...` in the text. */
 static void read_markdown(struct blocks *blocks, const char *text)
 {
     const char *block = "";
@@ -139,7 +139,7 @@ static const char *unescaped(const char *line)
     return at ? textf("%.*s\\%s", (int)(at - line), line, unescaped(at + 2)) : line;
 }
 
-/* Displays, and single lines. */
+/* Reads displays (.Bd) and single lines (.Dl). */
 static void read_page(struct blocks *blocks, const char *text)
 {
     const char *block = NULL;
@@ -300,8 +300,8 @@ static const char *code_of_page(void)
     return unescaped(textf("%.*s", (int)(strstr(begin, ".Ed") - begin), begin));
 }
 
-/* A directory that is as documents take it: a build tree, samples, and rpd installed as README.md
- * says. */
+/* Makes a directory as the documents assume it: a build tree, the samples, and rpd installed as
+ * README.md says. */
 static const char *scene_make(void)
 {
     static const char *const dirs[] = {"samples", "run", "tmp", "etc", "etc/rpd"};
@@ -373,7 +373,7 @@ static bool is_printed(const struct blocks *blocks, const char *begins)
     return false;
 }
 
-/* What no document prints any more leaves the tables. */
+/* A row that no document prints must leave the tables. */
 Test(commands, each_row_is_printed)
 {
     const struct blocks readmes = blocks_of_readmes(), of_pages = blocks_of_pages();

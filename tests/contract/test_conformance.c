@@ -1,7 +1,7 @@
-/* The properties of the contract, observed from outside. That bind has no
- * state is a matter of types: see test_types.c.
+/* The properties of the contract, observed from outside. That bind has no state is a matter of
+ * types: see test_types.c.
  *
- *   - bind alone yields an endpoint that connects: no code, no serve is needed;
+ *   - bind alone yields an endpoint that connects: without the plugin's code and without serve;
  *   - bind comes before the record, the record before serve;
  *   - a bind that fails never reaches serve, and leaves no socket, no record,
  *     no private name, no process. */
@@ -15,8 +15,8 @@ static const char *run_in(const char *dir)
     return textf("%s/run", dir);
 }
 
-/* Connects as soon as the path appears: no client may meet a socket that
- * refuses. The directory is watched from before the start. */
+/* Connects as soon as the path appears: no client may find a socket that refuses. The directory is
+ * watched from before the start. */
 static int connect_when_it_appears(const char *dir, const char *name)
 {
     const int watch = inotify_init1(IN_CLOEXEC);
@@ -44,8 +44,8 @@ static void open_gate(const char *gate)
 
 /* ---- bind alone yields an endpoint that connects ---- */
 
-/* The code of the plugin waits in its constructor: no line of the backend's
- * serve has run, and none could. */
+/* The plugin's code waits in its constructor: no line of the backend's serve has run, nor could
+ * one. */
 Test(conformance, connects_before_any_code_has_run)
 {
     const char *dir = temp_dir_make(), *gate = textf("%s/gate", dir);
@@ -91,8 +91,7 @@ Test(conformance, a_slow_constructor_delays_nobody)
     assert_stops(rpd);
 }
 
-/* TCP and abstract names likewise: they have no path to watch, so the client
- * tries until it is there. */
+/* TCP and abstract names have no path to watch, so the client tries until it connects. */
 Test(conformance, connects_on_an_abstract_name_before_any_code)
 {
     const char *dir = temp_dir_make(), *gate = textf("%s/gate", dir);
@@ -137,7 +136,7 @@ Test(conformance, all_endpoints_before_any_code)
     process_signal(rpd, SIGKILL);
 }
 
-/* A backend that never gets to serve clients: its endpoint connects. */
+/* A backend that never serves a client: its endpoint still connects. */
 Test(conformance, connects_though_serve_waits)
 {
     const char *dir = temp_dir_make(), *gate = textf("%s/gate", dir);
@@ -158,7 +157,7 @@ Test(conformance, connects_though_serve_waits)
     assert_stops(rpd);
 }
 
-/* A bind of its own: the endpoint connects before READY, while load waits. */
+/* With a bind of its own the endpoint connects before READY, while load waits. */
 Test(conformance, own_bind_connects_before_serve)
 {
     const char *dir = temp_dir_make();
@@ -171,7 +170,7 @@ Test(conformance, own_bind_connects_before_serve)
     assert_stops(rpd);
 }
 
-/* Many clients that begin with the start: none ever meets a refusal. */
+/* Many clients start together with the daemon: none is ever refused. */
 Test(conformance, never_refused)
 {
     for (int round = 0; round < 20; round++) {
@@ -189,7 +188,7 @@ Test(conformance, never_refused)
 
 /* ---- bind before record, record before serve ---- */
 
-/* Not sealed: a bind that reports looks at files. */
+/* Not sealed, because a bind that reports looks at files. */
 static struct process *start_reporting(const char *dir, const char *plugin, const char *options)
 {
     const char *config = textf("%s/c.json", dir);
@@ -238,7 +237,7 @@ Test(conformance, order_of_an_own_bind)
     cr_expect_eq(lines_with(text, "test: serve: socket yes, record yes"), 1, "%s", text);
 }
 
-/* What happens in the directories, in the order in which the kernel tells it. */
+/* The events in the directories, in the order in which the kernel reports them. */
 Test(conformance, order_of_the_files)
 {
     static const char *const plugins[] = {"misbehave", "own_bind"};
@@ -269,14 +268,14 @@ Test(conformance, order_of_the_files)
         }
         /* The lock of the path comes before its socket. */
         cr_assert_lt(strstr(names, "|+.x.sock.lock|"), strstr(names, "|+x.sock|"), "%s", names);
-        /* And the public name appears only once, by a rename. */
+        /* The public name appears only once, by a rename. */
         cr_assert_null(strstr(strstr(names, "|+x.sock|") + 1, "|+x.sock|"), "%s", names);
         cr_assert_null(strstr(names, ".lock|-"), "%s", names);
         close(watch);
     }
 }
 
-/* A daemon that cannot record itself does not serve. */
+/* A daemon that cannot write its record does not serve. */
 Test(conformance, no_record_no_serve)
 {
     const char *dir = temp_dir_make();
@@ -292,7 +291,7 @@ Test(conformance, no_record_no_serve)
 
 /* ---- a failing bind ---- */
 
-/* It did not reach serve, and left nothing but lock files. */
+/* The daemon did not reach serve, and left nothing but lock files. */
 static void assert_nothing_came_of(struct process *rpd, const char *dir, int code, const char *what,
                                    const char *left)
 {
@@ -320,7 +319,7 @@ Test(conformance, failing_own_bind)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (size_t e = 0; e < 2; e++) {
             if (e == 1 && strcmp(cases[i].bind, "elsewhere") == 0)
-                continue; /* any port is right */
+                continue; /* any port is accepted */
             const char *dir = temp_dir_make();
             struct process *rpd = process_start(&(struct process_options){
                 .argv = ARGS("rpd", test_plugin("own_bind"), "-l",
@@ -334,7 +333,7 @@ Test(conformance, failing_own_bind)
     }
 }
 
-/* The first endpoint is bound, the second is not: neither is left. */
+/* The first endpoint is bound, the second is not: neither stays. */
 Test(conformance, failing_second_endpoint_of_an_own_bind)
 {
     const char *dir = temp_dir_make();
@@ -375,7 +374,7 @@ Test(conformance, failing_owned_bind)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        /* The good endpoint comes first, and goes with the bad one. */
+        /* The good endpoint comes first, and is removed with the bad one. */
         struct process *rpd = process_start(&(struct process_options){
             .argv = ARGS("rpd", test_plugin("misbehave"), "-l", textf("unix:%s/x.sock", dir), "-l",
                          cases[i].endpoint, "-o", "serve=report"),
@@ -388,11 +387,11 @@ Test(conformance, failing_owned_bind)
     close(taken);
 }
 
-/* EACCES needs a user that is not root. */
+/* EACCES needs a user other than root. */
 Test(conformance, failing_bind_for_lack_of_rights)
 {
     if (geteuid() != 0 || is_sanitized() || !others_reach_the_build())
-        cr_skip("needs root, to become somebody else, who can reach the build tree");
+        cr_skip("needs root, and another user that can reach the build tree");
     const char *dir = temp_dir_make(), *run = run_in(dir), *open_dir = textf("%s/ro", dir);
 
     chmod(dir, 0755);
@@ -415,8 +414,8 @@ Test(conformance, failing_bind_for_lack_of_rights)
     assert_stops(rpd);
 }
 
-/* Two services, the second of which fails: what the first had is gone, too, and
- * a client that had reached it sees the end. */
+/* Two services, the second of which fails: all traces of the first are removed too, and a client
+ * that was connected to it sees the end. */
 Test(conformance, failing_second_service)
 {
     static const struct {
@@ -460,7 +459,7 @@ Test(conformance, client_of_a_failed_start_sees_the_end)
     cr_assert_geq(fd, 0);
     open_gate(gate);
     assert_ends(rpd, 71);
-    /* Nothing was sent, so that it is an end and no reset. */
+    /* The client sent nothing, so it sees an end and not a reset. */
     char byte;
     const ssize_t got = read_exactly(fd, &byte, 1);
     cr_assert(got == 0 || errno == ECONNRESET, "%zd: %s", got, strerror(errno));

@@ -1,25 +1,24 @@
-/* The corpus: plugins with one fault each, and the verdict that rpd must come to;
- * and well-behaved ones, of which it must say nothing. Most are one plugin,
- * tests/plugins/corpus.c, which is told what to do; broken files are made from a
- * good one. Faults that have a row in test_exit_codes.c, too, are here for the
- * sake of being counted: the corpus is all of them.
+/* The corpus: plugins with one fault each, and the verdict that rpd must reach; and well-behaved
+ * plugins, about which rpd must say nothing. Most are one plugin, tests/plugins/corpus.c, which
+ * does what the environment names; broken files are made from a good one. Faults that have a row in
+ * test_exit_codes.c are repeated here, so that the corpus is complete.
  *
- * Each guard has its control: the same plugin without its fault, and the same
- * fault without the guard. */
+ * Each guard has its controls: the same plugin without its fault, and the same fault without the
+ * guard. */
 #include "../integration/common.h"
 
 #include <criterion/parameterized.h>
 
-/* One fault. A verdict of 0 is a warning, and a service all the same. */
+/* One fault. Verdict 0 is a warning; the service still runs. */
 struct fault {
     const char *name;
     int code;
-    const char *plugin;                      /* of tests/plugins; NULL: made by prepare */
-    const char *constructor, *bind;          /* what they do */
-    const char *says[3];                     /* what its line holds */
+    const char *plugin;                      /* from tests/plugins; NULL: prepare makes it */
+    const char *constructor, *bind;          /* the acts in its constructor and its bind */
+    const char *says[3];                     /* the texts in its line */
     const char *(*prepare)(const char *dir); /* makes the file */
     const char *endpoint;                    /* NULL: a unix path */
-    const char *seal;                        /* NULL: as it is by default */
+    const char *seal;                        /* NULL: the default */
 };
 
 /* ---- files ---- */
@@ -167,7 +166,7 @@ static const char *of_a_stranger(const char *dir)
     return echo_of(dir, 0755, 65534);
 }
 
-/* depth 1: the plugin's directory is so; 2: the one above it. */
+/* depth 1: mode and owner of the plugin's directory; 2: of the directory above it. */
 static const char *below(const char *dir, mode_t mode, uid_t owner, int depth)
 {
     const char *top = textf("%s/sub", dir), *inner = depth == 1 ? top : textf("%s/inner", top);
@@ -431,7 +430,7 @@ static struct process *start_plugin(const char *dir, const char *plugin, const c
                                                    .notify = true});
 }
 
-/* It serves like any other, and stops. */
+/* The plugin serves like any other, and stops. */
 static void assert_serves(struct process *rpd, const char *endpoint)
 {
     assert_bound(rpd);
@@ -443,7 +442,7 @@ static void assert_serves(struct process *rpd, const char *endpoint)
     assert_stops(rpd);
 }
 
-/* Nothing that rpd says blames a plugin for anything. */
+/* No line of rpd blames the plugin for anything. */
 static void assert_silent(struct process *rpd)
 {
     static const char *const blames[] = {"warning",     "bind()",      "its constructors",
@@ -466,8 +465,8 @@ static bool has_line(const char *text, const char *const says[3])
     return false;
 }
 
-/* Sanitizers change what there is to see: they catch signals, have threads of
- * their own, and do not let a constructor exit. */
+/* Sanitizers change what can be observed: they catch signals, have threads of their own, and do not
+ * let a constructor exit. */
 static bool is_beyond_sanitizers(const struct fault *fault)
 {
     static const char *const acts[] = {"exit", "handle_sigsegv", "thread"};
@@ -516,9 +515,9 @@ ParameterizedTest(size_t *at, corpus, fault)
     temp_dir_remove(dir);
 }
 
-/* ---- what is said to be put back ---- */
+/* ---- changes that rpd promises to undo ---- */
 
-/* What /proc says of a process that a constructor could have changed. */
+/* The properties in /proc that a constructor could have changed. */
 static const char *seen_of(const struct process *rpd)
 {
     static const char *const lines[] = {"\nUmask:", "\nSigBlk:", "\nSigIgn:", "\nSigCgt:"};
@@ -570,7 +569,7 @@ Test(corpus, is_large_enough)
     cr_assert_geq(FAULTS, 40);
 }
 
-/* 20 places at which the file ends. */
+/* The file is cut at 20 places. */
 Test(corpus, truncated)
 {
     struct stat status;
@@ -594,14 +593,14 @@ Test(corpus, truncated)
 
 /* ---- controls ---- */
 
-/* The same calls, where they are not forbidden: what refuses them is the seal. */
+/* The same calls without the guard succeed: so it is the seal that refuses them. */
 static void check_guard(const char *seal, const char *says)
 {
     for (size_t i = 0; i < FAULTS; i++) {
         const struct fault *fault = &faults[i];
         const char *dir = temp_dir_make(), *endpoint = endpoint_of(fault, dir);
 
-        /* These do damage, or leave a descriptor, if they are let. */
+        /* These do damage, or leave a descriptor open, if they are allowed. */
         if (!fault->bind || !fault->says[1] ||
             strcmp(fault->says[1], "it may only make sockets") != 0 ||
             strstr("open create chdir limit block_sigsys handle_sigsys", fault->bind) ||
@@ -630,7 +629,7 @@ Test(corpus, only_logged)
     check_guard("log", "it should only make sockets");
 }
 
-/* Where a breach is only logged a bind may do with SIGSYS what it likes. */
+/* If breaches are only logged, a bind may change SIGSYS. */
 Test(corpus, signals_where_only_logged)
 {
     static const char *const says[3] = {"warning: ", "called rt_sigaction()"};
@@ -642,7 +641,7 @@ Test(corpus, signals_where_only_logged)
     cr_expect(has_line(process_stderr(rpd), says), "%s", process_stderr(rpd));
 }
 
-/* The good file from which the broken ones are made, in each place that they are in. */
+/* The good file from which the broken ones are made, in each directory that the faults use. */
 Test(corpus, unbroken_files)
 {
     for (int depth = 0; depth <= 2; depth++) {
@@ -655,8 +654,8 @@ Test(corpus, unbroken_files)
     }
 }
 
-/* The first service's constructor replaces the second's file, which has been
- * judged already: it must not be run. Its control: it is left alone. */
+/* The first service's constructor replaces the second's file, which has already been checked: the
+ * new file must not run. The control leaves the file alone. */
 static struct process *start_with_victim(const char *dir, const char *act)
 {
     const char *config = textf("%s/c.json", dir), *victim = textf("%s/victim.so", dir);
@@ -736,7 +735,7 @@ Test(corpus, well_behaved_plugins)
 
     for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++) {
         if (access(build_path(plugins[i]), F_OK) != 0)
-            continue; /* web: libmicrohttpd may be missing */
+            continue; /* web: libmicrohttpd may not be installed */
         const char *dir = temp_dir_make();
         struct process *rpd = RPD_START(textf("%s/run", dir), build_path(plugins[i]), "-l",
                                         textf("unix:%s/x.sock", dir));

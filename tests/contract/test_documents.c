@@ -1,10 +1,9 @@
-/* The documents for readers of the source keep to their form and say what is there: README.md
- * stays short, prose stays narrow, and each file, program and manual page that they name exists.
- * The commands of README.md that use a backend are run as printed. */
+/* The documents for readers of the source keep their form and are true: README.md stays short,
+ * prose stays narrow, and each file, program and manual page that they name exists. The commands of
+ * README.md that use a backend are run as printed. */
 #include "../integration/common.h"
 
 #include <ctype.h>
-#include <fts.h>
 
 TestSuite(documents, .timeout = 110);
 
@@ -51,7 +50,7 @@ static bool is_table(const char *line)
 
 /* ---- form ------------------------------------------------------------------------------- */
 
-/* In characters: UTF-8's continuations do not count. */
+/* In characters: UTF-8 continuation bytes do not count. */
 static size_t columns_of(const char *line)
 {
     size_t columns = 0;
@@ -61,7 +60,7 @@ static size_t columns_of(const char *line)
     return columns;
 }
 
-/* The lines of prose that are too long, one a line. */
+/* The lines of prose that are too wide, one per line. */
 static const char *wide_prose(const char *text)
 {
     const char *wide = "";
@@ -107,8 +106,8 @@ static bool source_has(const char *relative)
     return access(textf(RPD_SOURCE_DIR "/%s", relative), F_OK) == 0;
 }
 
-/* Where the first component of a path is, or NULL: the word is no path of ours. A program of a
- * build tree (build/ or build-test/NAME/) is in the tree that is being tested. */
+/* Where the path leads, or NULL if the word is not a path in our tree. A program of a build tree
+ * (build/ or build-test/NAME/) is looked up in the tree under test. */
 static const char *place_of(const char *word)
 {
     static const char *const trees[] = {"build/", "build-test/gcc/"};
@@ -118,7 +117,7 @@ static const char *place_of(const char *word)
         if (strncmp(word, trees[i], strlen(trees[i])) == 0)
             return textf(RPD_BUILD_DIR "/%s", word + strlen(trees[i]));
     if (strncmp(word, "build-test/", strlen("build-test/")) == 0)
-        return NULL; /* another tree, which need not be there */
+        return NULL; /* another tree, which may not exist */
     if (strchr(word, '/') == NULL || *first == '\0' || *first == '.')
         return NULL;
     if (source_has(first))
@@ -127,14 +126,14 @@ static const char *place_of(const char *word)
                                                     : NULL;
 }
 
-/* A pattern, or a name that the reader fills in. */
+/* A pattern, or a name that the reader must replace. */
 static bool is_placeholder(const char *word)
 {
     return strpbrk(word, "*$<") || strstr(word, "NAME") || strstr(word, "SUBJECT");
 }
 
-/* Words of code that are paths of ours and lead nowhere, one a line. *ret_found: those that
- * lead somewhere. */
+/* The words of code that are paths in our tree but lead nowhere, one per line. *ret_found counts
+ * those that lead somewhere. */
 static const char *missing_words(const char *code, size_t *ret_found)
 {
     const char *missing = "";
@@ -151,7 +150,7 @@ static const char *missing_words(const char *code, size_t *ret_found)
     return missing;
 }
 
-/* The same for the target of each link, which starts at the document's directory. */
+/* Likewise for the target of each link, which starts at the document's directory. */
 static const char *missing_links(const char *directory, const char *line, size_t *ret_found)
 {
     const char *missing = "";
@@ -168,7 +167,7 @@ static const char *missing_links(const char *directory, const char *line, size_t
     return missing;
 }
 
-/* What stands between backquotes on a line of prose, with spaces in between. */
+/* The texts between backquotes on a line of prose, separated by spaces. */
 static const char *quoted(const char *line)
 {
     const char *code = "";
@@ -198,7 +197,7 @@ static const char *missing_names(const char *directory, const char *text, size_t
     return missing;
 }
 
-/* Paths of the last one start at its own directory. */
+/* The paths in the last document start at its own directory. */
 Test(documents, files_and_programs_exist)
 {
     for (size_t i = 0; i < DOCUMENTS - 1; i++) {
@@ -236,8 +235,8 @@ static bool page_is_shipped(const char *name, char section)
            strstr(list, textf("%s.%c", name, section));
 }
 
-/* The pages that a text names and that are not shipped, as "name(3)", one a line: "man 3 name",
- * and "rpd...(3)". */
+/* The pages that a text names but that are not shipped, as "name(3)", one per line. A text names a
+ * page as "man 3 name" or "rpd...(3)". */
 static const char *missing_pages(const char *text, size_t *ret_found)
 {
     const char *missing = "";
@@ -281,7 +280,7 @@ Test(documents, a_page_that_is_not_shipped_is_found)
     cr_assert_eq(found, 2, "%zu", found);
 }
 
-/* Each page that is shipped is in the list of README.md. */
+/* README.md lists each shipped page. */
 Test(documents, readme_lists_the_manual)
 {
     const char *readme = source_text("README.md");
@@ -303,81 +302,9 @@ Test(documents, readme_lists_the_manual)
     cr_assert_geq(count, 7);
 }
 
-/* ---- English ---------------------------------------------------------------------------- */
-
-/* Subjects without a name, and words that a native writer would not choose. In the texts that
- * users and programmers read: sources with their log lines, headers, samples, manual pages. */
-static const char *const banned[] = {"somebody", "nobody", "whoever", "anybody",
-                                     "mend",     "mends",  "mended"};
-
-static bool is_word_at(const char *text, const char *at, const char *word)
-{
-    const char after = at[strlen(word)];
-
-    return (at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)after) &&
-           after != '_';
-}
-
-/* "file: word" for each, one a line. */
-static const char *banned_words_of(const char *file, const char *text)
-{
-    const char *found = "";
-
-    for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
-        for (const char *at = text; (at = strcasestr(at, banned[i])); at++)
-            if (is_word_at(text, at, banned[i]))
-                found = textf("%s%s: %s\n", found, file, banned[i]);
-    return found;
-}
-
-static bool is_read_by_people(const char *name)
-{
-    const char *ending = strrchr(name, '.');
-
-    return ending && strchr("chmi123456789", ending[1]) != NULL;
-}
-
-static const char *banned_words_below(const char *relative)
-{
-    const char *root = textf(RPD_SOURCE_DIR "/%s", relative);
-    char *paths[] = {(char *)(uintptr_t)root, NULL};
-    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    const char *found = "";
-    size_t count = 0;
-
-    cr_assert_not_null(tree);
-    for (FTSENT *entry; (entry = fts_read(tree));)
-        if (entry->fts_info == FTS_F && is_read_by_people(entry->fts_name)) {
-            found = textf("%s%s", found,
-                          banned_words_of(entry->fts_path, file_read(entry->fts_path)));
-            count++;
-        }
-    fts_close(tree);
-    cr_assert_gt(count, 5, "%s has %zu files", relative, count);
-    return found;
-}
-
-Test(documents, subjects_have_names)
-{
-    static const char *const places[] = {"framework", "include", "samples"};
-
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *found = banned_words_below(places[i]);
-        cr_expect_str_empty(found, "name the subject instead:\n%s", found);
-    }
-    const char *found = banned_words_of("README.md", source_text("README.md"));
-    cr_expect_str_empty(found, "name the subject instead:\n%s", found);
-}
-
-Test(documents, a_subject_without_a_name_is_found)
-{
-    cr_expect_str_empty(banned_words_of("f", "to recommend an amendment to bodies"));
-    cr_expect_str_eq(banned_words_of("f", "Nobody mends it."), "f: nobody\nf: mends\n");
-}
-
 /* ---- commands ------------------------------------------------------------------------------ */
 
-/* The block of code that has a text in it, without its indentation. */
+/* The block of code that contains a text, without its indentation. */
 static const char *block_with(const char *text, const char *wanted)
 {
     const char *block = "";
@@ -394,7 +321,7 @@ static const char *block_with(const char *text, const char *wanted)
     }
 }
 
-/* A directory in which a build tree is as in README.md. */
+/* A directory whose build tree lies where README.md has it. */
 static const char *scene_make(void)
 {
     const char *dir = temp_dir_make();
@@ -456,7 +383,7 @@ Test(documents, the_command_of_the_readme_runs)
     const char *stop = "trap 'build/rpdctl stop index >log' EXIT";
 
     skip_without_socat();
-    /* The index answers with the first name that begins so. */
+    /* The index answers with the first name that has this prefix. */
     const char *shell = run_in(dir, textf("%s; %s", stop, block_with(readme, "sock=$(")));
     cr_assert_eq(strncmp(shell, "ls", 2), 0, "%s", shell);
     const char *client = run_in(dir, textf("%s; %s", stop, block_with(readme, "RPDCTL=")));

@@ -9,8 +9,8 @@
 
 enum { MODULES_MAX = 300, EDGES_MAX = 4000, INCLUDES_MAX = 100 };
 
-/* Upward. A room may include itself and the rooms of lower layers: none above it,
- * and none beside it. */
+/* The lowest layer first. A room may include itself and the rooms of lower layers, but no room
+ * above it or beside it. */
 static const struct {
     const char *room;
     int layer;
@@ -31,7 +31,7 @@ static bool is_source(const char *name)
     return size > 2 && name[size - 2] == '.' && (name[size - 1] == 'c' || name[size - 1] == 'h');
 }
 
-/* The file names of all #include "..." (quotes) or <...> of a text. */
+/* The file names in all #include "..." (quotes) or <...> of a text. */
 static size_t includes_of(const char *text, char opening, const char **ret_names, size_t room)
 {
     size_t count = 0;
@@ -54,8 +54,8 @@ static size_t includes_of(const char *text, char opening, const char **ret_names
     return count;
 }
 
-/* A module is x.c and x.h of one folder; a file without a header of its own belongs to
- * the module whose header says so. */
+/* A module is x.c and x.h of one room. A file without a header of its own belongs to the module
+ * whose header says so. */
 struct graph {
     const char *modules[MODULES_MAX]; /* "room/name" */
     size_t module_count;
@@ -63,16 +63,17 @@ struct graph {
         size_t from, to;
     } edges[EDGES_MAX];
     size_t edge_count;
-    const char *breaches; /* of the table of rooms, a line each */
+    const char *breaches; /* include errors against the table of rooms, one per line */
 };
 
 /* serving.c is the half of service.h that lives on the loop; the other headers are what
  * the files of one module share. */
-static const char *const parts_of[][2] = {{"service/serving", "service/service"},
-                                          {"work/loading_run", "work/loading"},
-                                          {"daemon/running_inside", "daemon/running"},
-                                          {"endpoint/listener_inside", "endpoint/listener"},
-                                          {"rpdctl/stage_inside", "rpdctl/kit"}};
+static const char *const parts_of[][2] = {
+    {"service/serving", "service/service"},      {"work/loading_run", "work/loading"},
+    {"daemon/running_inside", "daemon/running"}, {"endpoint/listener_inside", "endpoint/listener"},
+    {"keeper/keeper_inside", "keeper/keeper"},   {"keeper/generation", "keeper/keeper"},
+    {"keeper/renewal", "keeper/keeper"},         {"daemon/reload_keeper", "daemon/reload"},
+    {"rpdctl/stage_inside", "rpdctl/kit"}};
 
 static const char *module_of(const char *file)
 {
@@ -94,7 +95,7 @@ static size_t index_of(struct graph *graph, const char *module)
     return graph->module_count++;
 }
 
-/* The row of the room that a path such as "config/keys.h" is in, or -1. */
+/* The table row of the room of a path such as "config/keys.h", or -1. */
 static int room_of(const char *path)
 {
     const size_t size = strcspn(path, "/");
@@ -159,7 +160,7 @@ static void read_source(struct graph *graph, const char *root, const char *path)
     }
 }
 
-/* All sources below root but the texts that others get: rpdctl's templates. */
+/* All sources below root, except rpdctl's templates, which are texts for users. */
 static struct graph *read_graph(const char *root)
 {
     char *paths[] = {(char *)(uintptr_t)root, NULL};
@@ -179,7 +180,7 @@ static struct graph *read_graph(const char *root)
     return graph;
 }
 
-/* Depth first; the cycle as "a -> b -> a", or NULL. */
+/* Searches depth first. Returns the cycle as "a -> b -> a", or NULL. */
 static const char *cycle_from(const struct graph *graph, size_t module, int *colours,
                               const char *path)
 {
@@ -240,7 +241,7 @@ Test(layers, rooms_include_downward_only)
     free(graph);
 }
 
-/* Each folder of framework/ is a room of the table, and the other way round. */
+/* Each folder of framework/ is a room of the table, and vice versa. */
 Test(layers, the_table_has_each_room)
 {
     DIR *stream = opendir(RPD_SOURCE_DIR "/framework");
@@ -281,14 +282,14 @@ Test(layers, the_checker_finds_a_cycle)
     cr_assert_not_null(find_cycle(root));
     plant(root, "base/c.c", "// #include \"base/a.h\"\n");
     cr_assert_null(find_cycle(root), "%s", find_cycle(root));
-    /* Over the header of a part: one module with its whole. */
+    /* Through the header of a part: the part and its whole are one module. */
     plant(root, "service/service.h", "#include \"service/d.h\"\n");
     plant(root, "service/d.c", "#include \"service/serving.h\"\n");
     cr_assert_not_null(find_cycle(root));
 }
 
-/* One include planted in each direction: upward from each room to the next layer,
- * sideways, without a room, and to a library from where none may be. */
+/* One include is planted in each direction: from each room to each other room, without a room, and
+ * to a library from a room that must not use it. */
 Test(layers, the_checker_finds_each_breach)
 {
     const char *root = temp_dir_make();
@@ -330,7 +331,7 @@ Test(layers, the_daemon_is_on_top)
     free(graph);
 }
 
-/* What runs before libevent and jansson are loaded must do without them. */
+/* Code that runs before libevent and jansson are loaded must not use them. */
 Test(layers, the_start_needs_no_library)
 {
     static const char *const sources[] = {"guard/residue.c", "endpoint/claim.c",
@@ -392,8 +393,8 @@ static bool exports(const char *symbols, const char *name)
     return found || strstr(symbols, textf("\n%s@", name));
 }
 
-/* The names that headers declare with RPD_API: what stands before the "(". client.h is
- * librpd-client's, the others are librpd's. */
+/* The names that headers declare with RPD_API: the word before the "(". client.h belongs to
+ * librpd-client, the others to librpd. */
 static size_t declared_names(bool of_client, const char **ret_names, size_t room)
 {
     DIR *stream = opendir(RPD_SOURCE_DIR "/include/rpd");
@@ -428,7 +429,7 @@ Test(layers, librpd_exports_the_public_functions)
         cr_expect(exports(symbols, names[i]), "%s is declared but not exported", names[i]);
 }
 
-/* Whoever connects takes nothing else into their program. */
+/* A program that uses librpd-client needs no other library of rpd. */
 Test(layers, librpd_client_stands_on_libc)
 {
     const char *names[10];
@@ -448,7 +449,7 @@ Test(layers, librpd_client_stands_on_libc)
     process_free(readelf);
 }
 
-/* rpd carries librpd's soname: what it exports, plugins find. */
+/* rpd carries librpd's soname: plugins find the functions that rpd exports. */
 Test(layers, librpd_and_rpd_export_nothing_else)
 {
     static const char *const files[] = {"librpd.so.0", "rpd"};
@@ -458,11 +459,11 @@ Test(layers, librpd_and_rpd_export_nothing_else)
     for (size_t f = 0; f < 2; f++) {
         const char *symbols = symbols_of(build_path(files[f]));
         if (strcmp(files[f], "rpd") == 0 && is_sanitized())
-            continue; /* the runtime of the sanitizer is in it */
+            continue; /* a sanitized program contains the runtime of the sanitizer */
         cr_expect_geq(lines_with(symbols, "rpd_"), count);
         for (const char *line = symbols + 1; *line; line += strcspn(line, "\n") + 1) {
             const char *name = textf("%.*s", (int)strcspn(line, " @"), line);
-            bool declared = strcmp(name, "RPD_1") == 0; /* the version itself */
+            bool declared = strcmp(name, "RPD_1") == 0; /* the version node itself */
             for (size_t i = 0; i < count; i++)
                 declared = declared || strcmp(names[i], name) == 0;
             cr_expect(declared, "%s exports %s, which no public header declares", files[f], name);
@@ -473,13 +474,13 @@ Test(layers, librpd_and_rpd_export_nothing_else)
 Test(layers, plugins_export_their_descriptors)
 {
     static const char *const plugins[] = {
-        "plugins/echo.so",           "samples/hello.so", "samples/index.so",
-        "samples/slow_start.so",     "samples/web.so",   "tests/plugins/own_bind.so",
-        "tests/plugins/misbehave.so"};
+        "plugins/echo.so",           "plugins/dashboard.so",      "samples/hello.so",
+        "samples/index.so",          "samples/slow_start.so",     "samples/web.so",
+        "tests/plugins/own_bind.so", "tests/plugins/misbehave.so"};
 
     for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++) {
         if (access(build_path(plugins[i]), F_OK) != 0)
-            continue; /* web: libmicrohttpd may be missing */
+            continue; /* web: libmicrohttpd may not be installed */
         const char *symbols = symbols_of(build_path(plugins[i]));
         cr_expect(exports(symbols, "rpd_backend_v1"), "%s: %s", plugins[i], symbols);
         for (const char *line = symbols + 1; *line; line += strcspn(line, "\n") + 1) {

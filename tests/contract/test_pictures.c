@@ -1,5 +1,5 @@
-/* The pictures of tests/bench/pictures are what tests/bench/plot draws from the figures beside
- * them. */
+/* The pictures in tests/bench/pictures are those that tests/bench/plot draws from the figures
+ * beside them. */
 #include "../integration/common.h"
 
 #define PICTURES RPD_SOURCE_DIR "/tests/bench/pictures"
@@ -33,7 +33,7 @@ static const char *text_of(const char *dir, const char *name)
     return text;
 }
 
-/* "Produced by GNUPLOT 5.4 patchlevel 4": another one may draw otherwise. */
+/* "Produced by GNUPLOT 5.4 patchlevel 4": another version may draw differently. */
 static const char *maker_of(const char *svg)
 {
     const char *line = strstr(svg, "Produced by GNUPLOT");
@@ -77,7 +77,7 @@ Test(pictures, are_drawn_from_their_figures)
     temp_dir_remove(dir);
 }
 
-/* A digit of a value that is drawn. */
+/* A digit of a value in the picture. */
 Test(pictures, of_other_figures_are_others)
 {
     const char *dir = copy_figures();

@@ -1,5 +1,5 @@
-/* Static probes: those that the manual names are in the file, and no others, with as many arguments
- * as it says. (Whether a tracer may use them is up to the machine.) */
+/* Static probes: exactly those that the manual lists are in the file, with the number of arguments
+ * that it gives. (Whether a tracer may use them depends on the machine.) */
 #include "../integration/common.h"
 
 #include <ctype.h>

@@ -1,27 +1,27 @@
-/* The installed rpd: it is written to its prefix and nowhere else, works where
- * it is moved to, and plugins, and programs that use services, can be built against
- * it, with CMake and with pkg-config, in C and in C++. */
+/* The installed rpd: it is written to its prefix and nowhere else, and still works after the prefix
+ * is moved. Plugins, and programs that use services, can be built against it with CMake and with
+ * pkg-config, in C and in C++. */
 #include "../integration/common.h"
 
 #include <ctype.h>
 
-/* Where one test has it. */
+/* The installation of one test. */
 struct sdk {
-    const char *dir;    /* the test's own; all is below it */
+    const char *dir;    /* the test's own directory, which holds everything else */
     const char *prefix; /* where rpd is now */
     const char *first;  /* where it was installed */
 };
 
 /* ---- running programs ---- */
 
-/* A program that must succeed; what it printed. */
+/* Runs a program that must succeed. Returns its output. */
 static const char *run_in(const char *directory, const char *const *env, const char *const *argv)
 {
     struct process *p = process_start(
         &(struct process_options){.argv = argv, .env = env, .directory = directory});
     int status = -1;
 
-    for (int patience = 0; patience < 5 && status == -1; patience++) /* a compiler takes its time */
+    for (int patience = 0; patience < 5 && status == -1; patience++) /* a compiler takes a while */
         status = process_wait_exit(p);
     cr_assert_eq(process_code(status), 0, "%s %s in %s: %s%s", argv[0], argv[1], directory,
                  process_stdout(p), process_stderr(p));
@@ -60,7 +60,7 @@ static struct sdk install_sdk(void)
     sdk.prefix = sdk.first = textf("%s/first", sdk.dir);
     for (size_t i = 0; i < 2; i++)
         mkdir(textf("%s/%s", sdk.dir, ((const char *[]){"home", "tmp"})[i]), 0700);
-    umask(002); /* rpd does not take what a group can write: the install must see to it */
+    umask(002); /* rpd refuses files that a group can write, so the install must set the modes */
     run_in(textf("%s/home", sdk.dir),
            ARGS(NOTHING_INHERITED, textf("HOME=%s/home", sdk.dir), textf("TMPDIR=%s/tmp", sdk.dir)),
            ARGS(TEST_CMAKE, "--install", build_path("."), "--prefix", sdk.prefix));
@@ -77,7 +77,7 @@ static struct sdk install_and_move_sdk(void)
     return sdk;
 }
 
-/* The same where a path with a space is too much to ask: of `$(pkg-config)`. */
+/* For `$(pkg-config)`, which cannot handle a path with a space. */
 static struct sdk install_and_move_plainly(void)
 {
     struct sdk sdk = install_sdk();
@@ -129,7 +129,7 @@ static void check_lines_plugin(const struct sdk *sdk, const char *plugin)
 
 /* ---- what an installation writes ---- */
 
-/* Each file below, with its size and time. skip: names at the top, or "build*". */
+/* Each file below the directory, with its size and time. skip: names at the top, or "build*". */
 static void list_files(FILE *out, const char *dir, bool is_top, const char *const *skip)
 {
     DIR *stream = opendir(dir);
@@ -152,8 +152,8 @@ static void list_files(FILE *out, const char *dir, bool is_top, const char *cons
     closedir(stream);
 }
 
-/* The lines of one text that are not in the other. A directory's order stays
- * as it is while nothing in it changes. */
+/* The lines of one text that the other does not have. The order of a directory does not change
+ * while nothing in it changes. */
 static const char *new_lines(const char *before, const char *after)
 {
     const char *result = "";
@@ -168,7 +168,7 @@ static const char *new_lines(const char *before, const char *after)
     return result;
 }
 
-/* Of the source and the build. */
+/* Of the source tree and of the build tree. */
 static char *list_all(void)
 {
     char *text = NULL;
@@ -196,16 +196,16 @@ Test(sdk, an_installation_writes_below_its_prefix_alone)
     cr_expect_eq(access(textf("%s/bin/rpd", sdk.prefix), X_OK), 0);
     free(before);
     free(after);
-    /* No rule has a destination that the prefix would not move. */
+    /* Each rule's destination is below the prefix. */
     run_in(sdk.dir, ARGS(NOTHING_INHERITED),
            ARGS(TEST_CMAKE, "-DCMAKE_ERROR_ON_ABSOLUTE_INSTALL_DESTINATION=ON",
                 textf("-DCMAKE_INSTALL_PREFIX=%s/second", sdk.dir), "-P",
                 build_path("cmake_install.cmake")));
 }
 
-/* ---- where it is moved to ---- */
+/* ---- an installation that is moved ---- */
 
-/* Whether a text has this absolute path: not as the end of a relative one. */
+/* Whether a text contains this absolute path, and not only as the end of a relative one. */
 static bool has_path(const char *text, size_t size, const char *path)
 {
     for (const char *at = text; (at = memmem(at, size - (size_t)(at - text), path, strlen(path)));
@@ -216,8 +216,8 @@ static bool has_path(const char *text, size_t size, const char *path)
     return false;
 }
 
-/* Files below that hold a path, or that others can write. Programs may name where
- * they were built: for debuggers. */
+/* Fails for each file below that contains the path, or that others can write. Programs may name the
+ * build directory, for debuggers. */
 static void check_is_nowhere(const char *dir, const char *wrong, bool also_in_elf)
 {
     DIR *stream = opendir(dir);
@@ -286,7 +286,7 @@ Test(sdk, the_headers_are_all_there)
     closedir(stream);
 }
 
-/* ---- plugins outside of the tree ---- */
+/* ---- plugins outside the tree ---- */
 
 static const char *copy_samples(const struct sdk *sdk)
 {
@@ -296,7 +296,7 @@ static const char *copy_samples(const struct sdk *sdk)
     return copy;
 }
 
-/* As its README says, but with the compiler that rpd was built with. */
+/* Built as its README says, but with the compiler that rpd was built with. */
 static void build_by_cmake(const struct sdk *sdk, const char *project, const char *compiler)
 {
     const char *const env[] = {NOTHING_INHERITED, NULL};
@@ -459,14 +459,14 @@ static const char TOOL_SOURCE[] =
     "    return 0;\n"
     "}\n";
 
-/* A program that is not instrumented itself cannot be linked with a library that is. */
+/* A program that is not instrumented cannot be linked with a library that is. */
 #define SKIP_IF_SANITIZED()                                                                        \
     do {                                                                                           \
         if (is_sanitized())                                                                        \
             cr_skip("the library is instrumented");                                                \
     } while (0)
 
-/* What a user of an installation in a directory of its own has set. */
+/* The environment of a user who has installed rpd into a directory of their own. */
 static const char *const *user_environment(const struct sdk *sdk)
 {
     static const char *env[16];
@@ -481,8 +481,8 @@ static const char *const *user_environment(const struct sdk *sdk)
     return env;
 }
 
-/* It starts the service, finds it the next time, and needs none of rpd's other libraries.
- * If the test fails the service goes by itself. */
+/* The tool starts the service, finds it the second time, and needs none of rpd's other libraries.
+ * If the test fails, the service ends by itself. */
 static void check_tool(const struct sdk *sdk, const char *tool)
 {
     const char *config = textf("%s/tool.json", sdk->dir);

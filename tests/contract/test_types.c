@@ -1,6 +1,6 @@
-/* The contract lives in the types: sources that break it must not compile, even
- * without -Werror, with gcc and with clang; the same sources made right do.
- * Also the promises of the public headers as files. */
+/* The types enforce the contract: with gcc and with clang, sources that break it do not compile,
+ * even without -Werror; the corrected sources do. It also tests what the public headers promise as
+ * files. */
 #include "../integration/common.h"
 
 #include <criterion/parameterized.h>
@@ -22,8 +22,8 @@ enum { GCC, CLANG };
 
 static const struct breach {
     const char *name;
-    const char *wrong, *right; /* whole sources */
-    const char *diagnostic[2]; /* of gcc, of clang */
+    const char *wrong, *right; /* complete sources */
+    const char *diagnostic[2]; /* from gcc, from clang */
 } breaches[] = {
     {"bind with a service",
      PLUGIN_HEAD "static struct rpd_bound my_bind(const struct rpd_endpoint *endpoint,\n"
@@ -149,7 +149,7 @@ static bool has_program(const char *name)
     return found;
 }
 
-/* Compiles a source for its diagnostics alone; the exit code. */
+/* Compiles a source for its diagnostics only. Returns the exit code. */
 static int compile(const char *compiler, const char *const *flags, const char *file,
                    const char **ret_diagnostics)
 {
@@ -180,7 +180,7 @@ static int compile_text(const char *compiler, const char *const *flags, const ch
     return code;
 }
 
-/* alternatives: texts with "|" between them. */
+/* alternatives: texts separated by "|". */
 static bool has_one_of(const char *text, const char *alternatives)
 {
     while (*alternatives) {
@@ -276,7 +276,7 @@ Test(types, list_of_headers_is_complete)
 
     cr_assert_not_null(stream);
     for (const struct dirent *entry; (entry = readdir(stream));)
-        /* (backend.hpp is C++ alone: tests/integration/test_cpp.c.) */
+        /* backend.hpp is C++ only: see tests/integration/test_cpp.c. */
         count += entry->d_name[0] != '.' && strcmp(entry->d_name, "backend.hpp") != 0;
     closedir(stream);
     cr_assert_eq(count, HEADERS, "%zu files in %s; add them to this test", count, dir);
@@ -310,7 +310,7 @@ Test(types, plugin_in_cpp_compiles)
         const char *diagnostics;
         if (!has_program(compilers[i]))
             continue;
-        /* -Wpedantic would rightly say that designated initializers are of C++20. */
+        /* -Wpedantic would complain that designated initializers are a C++20 feature. */
         cr_expect_eq(compile_text(compilers[i],
                                   ARGS("-x", "c++", "-std=c++17", "-Wall",
                                        "-Wno-missing-field-initializers"),

@@ -6,8 +6,8 @@
 
 struct accept_fault {
     atomic_int error;
-    atomic_int left;   /* calls that fail yet */
-    atomic_int failed; /* calls that have failed */
+    atomic_int left;   /* how many more calls fail */
+    atomic_int failed; /* how many calls have failed */
 };
 
 #endif

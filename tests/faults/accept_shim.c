@@ -1,8 +1,7 @@
-/* Preloaded into a daemon: an accept4() that fails where the test wants it to.
+/* Preloaded into a daemon: an accept4() that fails when the test wants it to.
  *
- * $TEST_ACCEPT_FAULT is a file of struct accept_fault, which the test has mapped,
- * too. While `left` is not zero a call takes one from it and fails with `error`;
- * the client stays queued. */
+ * $TEST_ACCEPT_FAULT is a file of struct accept_fault, which the test has mapped too. While `left`
+ * is not zero, each call decrements it and fails with `error`; the client stays in the queue. */
 #include "accept_fault.h"
 
 #include <dlfcn.h>

@@ -1,6 +1,6 @@
-/* The usual broken way to own a unix path: probe, unlink, bind, listen. The
- * control of tests/faults/race, which must catch it. Speaks as rpd does:
- * broken_bind [PLUGIN] -l unix:PATH -n NAME [--notify-fd N]; echoes bytes. */
+/* The usual broken way to own a unix path: probe, unlink, bind, listen. The control of
+ * tests/faults/race, which must catch it. It takes rpd's arguments: broken_bind [PLUGIN] -l
+ * unix:PATH -n NAME [--notify-fd N]; echoes bytes. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,7 +25,7 @@ static int fail(const char *step, const char *object)
     return 71;
 }
 
-/* One client after the other: the harness has only one. */
+/* Serves one client at a time: the harness has only one. */
 static void serve(int listener, const sigset_t *unblocked)
 {
     char buffer[4096];
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 
     const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (probe >= 0 && connect(probe, any, sizeof address) == 0) {
-        fprintf(stderr, "rpd: bind: %s: somebody has it\n", path);
+        fprintf(stderr, "rpd: bind: %s: another process has it\n", path);
         return 75;
     }
     close(probe);

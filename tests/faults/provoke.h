@@ -1,8 +1,7 @@
-/* How the faults of the table are provoked. Each function is called on a stage that
- * is in its phase, but those called arrange_...: these are called while the daemon
- * still serves, just before it is told to stop. variant: one of those of the cell.
- * What is particular to a fault is checked here; what many have in common, by the
- * expectation of the cell. */
+/* Provokes the faults of the table. Each function is called on a stage that has reached its phase.
+ * Functions named arrange_... are called earlier, while the daemon still serves, just before it is
+ * told to stop. variant: one of the variants of the cell. Checks that belong to one fault are made
+ * here; checks that many faults share are made by the expectation of the cell. */
 #ifndef TESTS_FAULTS_PROVOKE_H
 #define TESTS_FAULTS_PROVOKE_H
 
@@ -59,10 +58,10 @@ provoke_fn arrange_slow_manager, provoke_after_slow_manager;
 /* The signal that an act of plugins/faulty.c ends in. */
 int signal_of_act(const char *variant);
 
-/* The last word. */
+/* The last word of a variant. */
 const char *last_word(const char *variant);
 
-/* Of what happens at each of many clients in turn: they live until the test ends. */
+/* A crowd of clients, used in turn: they live until the test ends. */
 struct crowd {
     int *fds;
     size_t count;
@@ -71,11 +70,11 @@ struct crowd {
 struct crowd crowd_make(const char *endpoint, size_t count);
 void crowd_close(struct crowd *crowd);
 
-/* How many, as the descriptors allow. */
+/* How many clients, as far as descriptors allow. */
 size_t crowd_size(size_t few, size_t in_long_form);
 
-/* The witness's p99 now, and what it may be at most while a fault is there: time is
- * judged in the long form, and only roughly else, for other tests run beside. */
+/* The witness's p99 now, and its limit while a fault is present. The long form judges the time
+ * strictly; the short form only roughly, because other tests run beside it. */
 double measure_p99_ms(struct stage *stage);
 void assert_p99_is_near(struct stage *stage, double normal_ms);
 

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
-/* What was arranged while it served, until it drains. */
+/* What an arrange_ function made while the daemon served, for use when it drains. */
 static struct crowd arranged;
 
 /* ---- crowds ------------------------------------------------------------------------ */
@@ -48,7 +48,7 @@ static void crowd_expects(struct stage *stage, const struct crowd *crowd, const 
         stage_expect_line(stage, crowd->fds[i], line);
 }
 
-/* End of file, or a reset: it was closed. */
+/* End of file or a reset: the daemon closed the connection. */
 static void assert_closed(int fd)
 {
     char bytes[4096];
@@ -83,7 +83,7 @@ size_t crowd_size(size_t few, size_t in_long_form)
     return wanted < most ? wanted : most;
 }
 
-/* Memory of the daemon since `before`, for each of so many. */
+/* How much the daemon's memory has grown since `before`, per client. */
 static void assert_memory(struct stage *stage, long before_kib, size_t count, double most_kib)
 {
     const double each = (double)(rss_kib(process_pid(stage->rpd)) - before_kib) / (double)count;
@@ -95,7 +95,7 @@ static void assert_memory(struct stage *stage, long before_kib, size_t count, do
 
 /* ---- row 33: a full backlog ----------------------------------------------------------- */
 
-/* A connection that does not wait; or -1 and errno. */
+/* Connects without waiting; or -1 and errno. */
 static int try_connect(const char *endpoint)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -112,7 +112,7 @@ static int try_connect(const char *endpoint)
     return -1;
 }
 
-/* TCP: one that may take its time. */
+/* TCP: connects without waiting; the connection may take its time. */
 static int begin_connect(const char *endpoint)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -126,7 +126,7 @@ static int begin_connect(const char *endpoint)
     return fd;
 }
 
-/* As many as are let in; each has asked. */
+/* As many clients as the backlog takes; each has sent a request. */
 static struct crowd fill_backlog(struct stage *stage, size_t at_least)
 {
     struct crowd crowd = {0};
@@ -139,7 +139,7 @@ static struct crowd fill_backlog(struct stage *stage, size_t at_least)
     return crowd;
 }
 
-/* Nobody is refused on TCP, either: some are connected, the others have no answer yet. */
+/* TCP refuses no client either: some are connected, the others have no answer yet. */
 static struct crowd fill_tcp_backlog(struct stage *stage)
 {
     struct crowd crowd = {0};
@@ -159,7 +159,7 @@ static struct crowd fill_tcp_backlog(struct stage *stage)
     return crowd;
 }
 
-/* Those who wait for a place: each is served when the one before has left. */
+/* Clients that wait for a place: each is served when the one before it has left. */
 static void serve_in_turn(struct stage *stage, int first, struct crowd *crowd)
 {
     close(first);
@@ -170,8 +170,8 @@ static void serve_in_turn(struct stage *stage, int first, struct crowd *crowd)
     free(crowd->fds);
 }
 
-/* While it loads nobody is accepted ("backlog"); while it serves, one client beside
- * the guest. */
+/* While the daemon loads it accepts no client ("backlog"); while it serves, one client beside the
+ * guest. */
 void provoke_full_backlog(struct stage *stage, const char *variant)
 {
     int first = -1;
@@ -200,7 +200,7 @@ void arrange_full_backlog(struct stage *stage, const char *variant)
     arranged = fill_backlog(stage, 4);
 }
 
-/* The path is gone; whoever had found it is served. */
+/* The path is gone; clients that had found it are served. */
 void provoke_after_full_backlog(struct stage *stage, const char *variant)
 {
     (void)variant;
@@ -236,7 +236,7 @@ void provoke_slow_senders(struct stage *stage, const char *variant)
     } else {
         stage_wait_page(stage, clients_active, count + 1);
         assert_memory(stage, before, count, 4);
-        /* Further bytes do not buy further time; those who have gone do not hear them. */
+        /* More bytes do not buy more time. Clients that the daemon has closed lose theirs. */
         for (int64_t end = now_ns() + stage_patience_ns();
              stage_page(stage, "faulty").clients_cut < count && now_ns() < end; poll(NULL, 0, 100))
             for (size_t i = 0; i < count; i++)
@@ -354,7 +354,7 @@ static void reset_all(void)
     arranged.count = 0;
 }
 
-/* Stopped, it accepts nobody: all happens in the kernel's queue. */
+/* A stopped daemon accepts no client: everything happens in the kernel's queue. */
 static void reset_in_backlog(struct stage *stage)
 {
     process_signal(stage->rpd, SIGSTOP);
@@ -390,7 +390,7 @@ void arrange_reset(struct stage *stage, const char *variant)
     stage_wait_page(stage, clients_accepted, 11);
 }
 
-/* The drain does not wait for those who have gone. */
+/* The drain does not wait for clients that have gone. */
 void provoke_after_reset(struct stage *stage, const char *variant)
 {
     (void)variant;
@@ -403,15 +403,14 @@ void provoke_after_reset(struct stage *stage, const char *variant)
                  process_stderr(stage->rpd));
 }
 
-/* ---- row 37: splits ----------------------------------------------------------------------------
- */
+/* ---- row 37: splits ------------------------------------------------------------------------- */
 
 static const char sentence[] = "split me at every offset\r\nand\n\nagain, and then the end\n";
 static const char echoed[] = "split me at every offset\nand\n\nagain, and then the end\n";
 
 enum { SENTENCE = sizeof sentence - 1, ECHOED = sizeof echoed - 1 };
 
-/* What was sent so far has been read by the daemon (unix), or has come (TCP). */
+/* The daemon has read what was sent so far (unix), or the bytes have arrived (TCP). */
 static void wait_until_taken(int fd)
 {
     const int64_t began = now_ns();
@@ -436,8 +435,8 @@ static void expect_echoed(struct stage *stage, int fd)
     cr_assert_str_eq(text, echoed);
 }
 
-/* A client for each offset; the last sends byte by byte. Its end, too, is at most one
- * byte away from what it sends. */
+/* One client for each offset; the last one sends byte by byte. The end of its input, too, comes at
+ * most one byte after its last data. */
 void provoke_splits(struct stage *stage, const char *variant)
 {
     const char *endpoint = strcmp(variant, "tcp") == 0 ? stage->tcp : stage->endpoint;
@@ -461,10 +460,9 @@ void provoke_splits(struct stage *stage, const char *variant)
     crowd_close(&crowd);
 }
 
-/* ---- row 39: clients that do not read
- * ------------------------------------------------------------ */
+/* ---- row 39: clients that do not read ------------------------------------------------------- */
 
-/* Asks without reading until it is no longer read itself. */
+/* Sends requests without reading answers until the daemon stops reading. */
 static void ask_without_reading(struct stage *stage, int fd)
 {
     const char *request = "big 60000\n";
@@ -515,10 +513,9 @@ void provoke_after_never_reading(struct stage *stage, const char *variant)
     assert_line(stage->rpd, "drain_s has passed: 1 clients");
 }
 
-/* ---- row 40: idle connections up to the limit
- * ------------------------------------------------------ */
+/* ---- row 40: idle connections up to the limit ----------------------------------------------- */
 
-/* As many as there are places: one more waits, and is served when one leaves. */
+/* As many clients as there are places: one more waits, and is served when one leaves. */
 static struct crowd idle_crowd(struct stage *stage)
 {
     const long before = rss_kib(process_pid(stage->rpd));
@@ -540,7 +537,7 @@ void provoke_idle_crowd(struct stage *stage, const char *variant)
     (void)variant;
     assert_p99_is_near(stage, normal_ms);
     if (!is_long()) {
-        /* What is left of the places, and more. */
+        /* Clients for the remaining places, and more. */
         struct crowd more = crowd_make(stage->endpoint, 20);
         crowd_says(&more, "patient\n");
         assert_line(stage->rpd, "wait");
@@ -559,7 +556,7 @@ void arrange_idle_crowd(struct stage *stage, const char *variant)
     arranged = idle_crowd(stage);
 }
 
-/* They do not keep the stop waiting. */
+/* Idle clients do not delay the stop. */
 void provoke_after_idle_crowd(struct stage *stage, const char *variant)
 {
     (void)variant;

@@ -1,5 +1,5 @@
-/* Ends and what looks like one: kills, crashes, code that does not return, signals.
- * See provoke.h. */
+/* Faults that end the daemon, or seem to: kills, crashes, code that does not return, signals. See
+ * provoke.h. */
 #include "provoke.h"
 
 #include <sys/syscall.h>
@@ -19,9 +19,9 @@ static bool is_on_loop(const char *variant)
 
 /* ---- row 1: SIGKILL at any system call ------------------------------------------- */
 
-/* strace kills it at the Nth of these calls from now on, whichever thread makes it.
- * Without strace, or where that may not trace, some random time does. A sanitizer
- * of leaks cannot do its work while it is traced. */
+/* strace kills the daemon at the Nth of these calls from now on, in any thread. Without strace, or
+ * where it may not trace, the kill comes at a random time. A leak sanitizer cannot work in a traced
+ * process. */
 void arrange_kill(struct stage *stage, const char *variant)
 {
     if (is_slow() || strcmp(variant, "at random") == 0)
@@ -36,7 +36,7 @@ void arrange_kill(struct stage *stage, const char *variant)
     }
 }
 
-/* Something of everything that happens in the phase. */
+/* Every kind of activity that the phase has. */
 static void keep_busy(struct stage *stage)
 {
     char line[64];
@@ -83,7 +83,7 @@ void provoke_kill(struct stage *stage, const char *variant)
     }
     cr_log_info("%s: %s", variant,
                 !process_alive(stage->rpd) ? "killed there, or ended" : "killed from outside");
-    /* Where it has not made so many of these calls. */
+    /* The daemon may make fewer than N of these calls. */
     process_signal(stage->rpd, SIGKILL);
     process_wait_exit(stage->rpd);
     process_exited(stage->rpd, &status);
@@ -114,7 +114,7 @@ void arrange_crash(struct stage *stage, const char *variant)
     stage_wait_page(stage, jobs, 2);
 }
 
-/* While it loads, the loop crashes in the other service, and a worker in load. */
+/* During the load, the loop crashes in the other service, or a worker crashes in load. */
 void provoke_crash(struct stage *stage, const char *variant)
 {
     if (stage->phase == DRAINING) {
@@ -132,7 +132,7 @@ void provoke_crash(struct stage *stage, const char *variant)
 
 /* ---- rows 6 and 7: code that does not return ------------------------------------- */
 
-/* It is told of, and while it is not yet ended all others are served. */
+/* The log reports it, and until the daemon ends all other clients are served. */
 void provoke_hung_load(struct stage *stage, const char *variant)
 {
     (void)variant;
@@ -152,7 +152,7 @@ void provoke_stall(struct stage *stage, const char *variant)
     assert_line(stage->rpd, "has been standing still for 1 s in ");
 }
 
-/* The stop takes drain_s and a second, and no longer. */
+/* The stop takes drain_s plus one second, and no longer. */
 void provoke_forced_end(struct stage *stage, const char *variant)
 {
     const int64_t began = now_ns();
@@ -173,8 +173,8 @@ void arrange_deadlocked_job(struct stage *stage, const char *variant)
     stage_wait_page(stage, jobs, 2);
 }
 
-/* The only worker is gone: what is queued is bounded, the rest is told so; the loop
- * serves. The job is named; the stop does not wait for it. */
+/* The only worker is lost: the queue is bounded, and further jobs are refused; the loop serves. The
+ * log names the job; the stop does not wait for it. */
 void provoke_deadlocked_job(struct stage *stage, const char *variant)
 {
     const int fd = stage_client(stage->endpoint);
@@ -201,7 +201,7 @@ static void signal_often(struct stage *stage, int number, int times)
         process_signal(stage->rpd, number);
 }
 
-/* While it serves, somebody waits for an answer, and gets it. */
+/* While the daemon serves, a client waits for an answer, and gets it. */
 void provoke_sigterm(struct stage *stage, const char *variant)
 {
     const int times = atoi(variant);
@@ -240,10 +240,9 @@ void provoke_second_sigint(struct stage *stage, const char *variant)
     signal_often(stage, SIGINT, 1);
 }
 
-/* ---- row 30: signals that mean nothing -------------------------------------------- */
+/* ---- row 30: signals without a meaning --------------------------------------------- */
 
-/* tgkill has no wrapper where glibc is older than 2.30; the list is of numbers of
- * threads that may end meanwhile. */
+/* glibc has no wrapper for tgkill before 2.30. The threads in the list may end meanwhile. */
 static void signal_all_threads(struct stage *stage, int number)
 {
     const pid_t pid = process_pid(stage->rpd);
@@ -283,7 +282,7 @@ void provoke_harmless_signals(struct stage *stage, const char *variant)
 
 /* ---- row 31: SIGSTOP ---------------------------------------------------------------- */
 
-/* The time is the point here: longer than any limit that the daemon has. */
+/* The elapsed time matters here: it is longer than any limit of the daemon. */
 void provoke_sigstop(struct stage *stage, const char *variant)
 {
     const struct timespec pause = {.tv_sec = is_long() ? 60 : 4};

@@ -1,11 +1,12 @@
-/* Directories that go, and state that is another's. See provoke.h. */
+/* Directories that vanish, and state that belongs to another service. See provoke.h. */
 #include "provoke.h"
 
 #include <sys/mount.h>
 
 /* ---- row 54: a directory is removed, moved, unmounted, mounted over ------------------ */
 
-/* It has moved so often; from now on the page is read where it is. */
+/* Waits until the daemon has moved this many times; from now on the page is read in the new
+ * place. */
 static void await_moves(struct stage *stage, size_t moves)
 {
     cr_assert_eq(process_wait_lines(stage->rpd, "directories are all there again", moves), 0,
@@ -30,8 +31,8 @@ static const char *directory_of(const struct stage *stage, const char *variant)
     return strncmp(variant, "run", 3) == 0 ? stage->run : stage->ep;
 }
 
-/* By one rename, so that the daemon cannot put a file in the way. Who says "removed" does not make
- * it again. */
+/* The directory goes by one rename, so that the daemon cannot create a file in between. Unless the
+ * variant says "removed", the test makes the directory again. */
 void provoke_lost_directory(struct stage *stage, const char *variant)
 {
     const char *path = directory_of(stage, variant), *old = textf("%s.old", path);
@@ -60,7 +61,7 @@ void provoke_mounts(struct stage *stage, const char *variant)
 
 /* ---- row 63: two services with one state file ---------------------------------------- */
 
-/* As another service would. */
+/* Another service claims the state. */
 static int hold_state(const struct stage *stage)
 {
     const char *path = textf("%s/.data.lock", stage->dir);

@@ -1,17 +1,17 @@
-/* Clients that ask for more than there is: of the loop's time, of memory. See provoke.h. */
+/* Clients that ask for too much of the loop's time, or of memory. See provoke.h. */
 #include "provoke.h"
 
-/* What was arranged while it served, until it drains. */
+/* What an arrange_ function made while the daemon served, for use when it drains. */
 static struct crowd arranged;
 
-/* ---- row 60: busy clients, and one command of much work -------------------------------- */
+/* ---- row 60: busy clients, and one command with much work ------------------------------ */
 
-/* What a client has sent and heard of its requests. */
+/* What a client has sent of its requests and received of their answers. */
 struct talk {
     size_t sent, heard;
 };
 
-/* As much as goes now; returns whether anything did. */
+/* Sends and receives as much as possible now. Returns whether it moved any byte. */
 static bool talk_on(int fd, struct talk *talk, const char *text, size_t size)
 {
     const struct talk before = *talk;
@@ -32,16 +32,16 @@ static bool talk_on(int fd, struct talk *talk, const char *text, size_t size)
     return talk->sent > before.sent || talk->heard > before.heard;
 }
 
-/* One that asks beside them, one question at a time: how much the daemon has worked from each
- * question to its answer. The daemon says it when it answers, so that it does not matter when the
- * test gets a processor. A turn is 2 ms of callbacks; so a question waits for the turn that runs,
- * and for those who are before it in the next. */
+/* One client beside the others asks one question at a time: how much the daemon has worked between
+ * each question and its answer. The daemon measures that when it answers, so it does not matter
+ * when the test gets a processor. A turn is 2 ms of callbacks; so a question waits for the rest of
+ * the current turn, and for the clients before it in the next one. */
 enum { QUESTIONS = 200, WORK_MAX_MS = 10 };
 
 struct asker {
     int fd;
     bool waits;
-    int64_t asked_ns; /* the daemon's time then */
+    int64_t asked_ns; /* the daemon's processor time when the question was sent */
     size_t count;
     double work_ms[QUESTIONS];
 };
@@ -85,7 +85,7 @@ static double work_p99_ms(struct asker *asker)
     return asker->work_ms[at];
 }
 
-/* Each sends its lines, and hears them; whether all have. */
+/* Each client sends its lines and reads the answers. Returns whether all are done. */
 static bool talk_all(const struct crowd *crowd, struct talk *talks, const char *text, size_t size)
 {
     size_t left = 0;
@@ -100,8 +100,8 @@ static bool talk_all(const struct crowd *crowd, struct talk *talks, const char *
     return left == 0;
 }
 
-/* All send their lines as fast as they can, and hear each; again and again until the one has
- * its answers. */
+/* All clients send their lines as fast as they can and read the answers, again and again until the
+ * asker has its answers. */
 static void talk_until_answered(struct stage *stage, const struct crowd *crowd, struct asker *asker,
                                 const char *text, size_t size)
 {
@@ -122,7 +122,7 @@ static void talk_until_answered(struct stage *stage, const struct crowd *crowd, 
     free(talks);
 }
 
-/* Where others use the processors, what should be short takes long now and then. */
+/* If other programs use the processors, a short request sometimes takes long. */
 static void crowd_is_echoed(struct stage *stage, const struct crowd *crowd, struct asker *asker,
                             size_t lines)
 {
@@ -157,7 +157,7 @@ static size_t lines_of(const struct crowd *crowd)
     return (crowd->count == 1 ? ONES_LINES : FEWS_LINES) / less;
 }
 
-/* Those who are held ask as well, and are all answered in the end. */
+/* Held clients send requests too, and all are answered in the end. */
 void provoke_busy(struct stage *stage, const char *variant)
 {
     const double normal_ms = measure_p99_ms(stage);
@@ -183,7 +183,7 @@ void provoke_busy(struct stage *stage, const char *variant)
     stage_wait_fds(stage, fds);
 }
 
-/* Each waits for a job, so that it is there while the daemon drains. */
+/* Each client waits for a job, so that it is still connected while the daemon drains. */
 void arrange_busy(struct stage *stage, const char *variant)
 {
     arranged = busy_crowd(stage, variant);
@@ -214,8 +214,8 @@ enum { EACH = 3000000, SUM_KIB = 32 * 1024, SLACK_KIB = 16 * 1024 };
 static const char held_most[] = "closed: held most, all clients together beyond "
                                 "limits.buffer_bytes (33554432)";
 
-/* A request that goes on for so many bytes; near the bound the daemon may not read all of it, or
- * close the client meanwhile. */
+/* A request that continues for this many bytes. Near the bound the daemon may stop reading it, or
+ * close the client. */
 static void send_part(int fd, size_t size)
 {
     static char letters[EACH];
@@ -272,7 +272,7 @@ void provoke_sums(struct stage *stage, const char *variant)
     wait_memory_back(stage, before);
 }
 
-/* Some are there, with three quarters of it. */
+/* Some clients are connected and hold three quarters of the bound. */
 void arrange_sums(struct stage *stage, const char *variant)
 {
     arranged = crowd_make(stage->endpoint, 6);
@@ -282,7 +282,7 @@ void arrange_sums(struct stage *stage, const char *variant)
     cr_assert_eq(stage_page(stage, "faulty").clients_cut, 0, "%s", process_stderr(stage->rpd));
 }
 
-/* The bound holds, and who is left goes when the client does. */
+/* The bound holds, and each remaining buffer is freed when its client goes. */
 void provoke_after_sums(struct stage *stage, const char *variant)
 {
     static char letters[65536];

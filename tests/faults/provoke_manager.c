@@ -1,9 +1,9 @@
-/* The service manager: it does not read for a while, and has a watchdog. See provoke.h. */
+/* A service manager that does not read for a while, and that has a watchdog. See provoke.h. */
 #include "provoke.h"
 
 /* ---- row 65 ------------------------------------------------------------------------ */
 
-/* Messages of others, until there is no room for more. */
+/* Fills the manager's socket with other processes' messages. */
 static void fill_manager(const struct stage *stage)
 {
     const char *path = stage_manager_path(stage);
@@ -18,13 +18,13 @@ static void fill_manager(const struct stage *stage)
     close(fd);
 }
 
-/* It does not read meanwhile. */
+/* The manager does not read meanwhile. */
 static void pass(void)
 {
     poll(NULL, 0, is_long() ? 10000 : 1000);
 }
 
-/* It reads again, up to this. */
+/* The manager reads again, up to this message. */
 static void hear(struct stage *stage, const char *wanted)
 {
     char message[2048];

@@ -1,4 +1,4 @@
-/* What a plugin does to the process that it runs in. See provoke.h. */
+/* What a plugin does to its own process. See provoke.h. */
 #include "provoke.h"
 
 static bool is_on_loop(const char *variant)
@@ -19,7 +19,7 @@ static void do_now(struct stage *stage, const char *variant)
         stage_say(stage_client(stage->endpoint), textf("job %s", last_word(variant)));
 }
 
-/* To be done while it drains, by somebody other than the guest. */
+/* A client other than the guest causes the offence while the daemon drains. */
 void arrange_offence(struct stage *stage, const char *variant)
 {
     const int fd = stage_client(stage->endpoint);
@@ -28,7 +28,7 @@ void arrange_offence(struct stage *stage, const char *variant)
     stage_wait_page(stage, jobs, 2);
 }
 
-/* What is said when it has been noticed. */
+/* What the log says when the daemon has noticed it. */
 static const char *notice_of(const char *variant)
 {
     const char *act = last_word(variant);
@@ -40,7 +40,7 @@ static const char *notice_of(const char *variant)
                                          : NULL;
 }
 
-/* While it drains the guest's job would end the daemon before a change is looked for. */
+/* While the daemon drains, the guest's job would end it before it checks for changes. */
 void provoke_offence(struct stage *stage, const char *variant)
 {
     do_now(stage, variant);
@@ -48,7 +48,7 @@ void provoke_offence(struct stage *stage, const char *variant)
         assert_line(stage->rpd, notice_of(variant));
 }
 
-/* Each is made again within a second or so. */
+/* The daemon makes each of them again within about a second. */
 void provoke_closing(struct stage *stage, const char *variant)
 {
     do_now(stage, variant);
@@ -67,7 +67,7 @@ void provoke_fatal_closing(struct stage *stage, const char *variant)
     witness_end(&stage->witness);
 }
 
-/* The cause is limited, and no other. */
+/* The log limits this cause, and no other. */
 void provoke_log(struct stage *stage, const char *variant)
 {
     const int64_t began = now_ns();

@@ -1,5 +1,5 @@
 /* Rows 55 to 57: another user in the run-time directory, observers in other namespaces, and calls
- * that a sandbox denies. What others see is asked of rpdctl. */
+ * that a sandbox denies. rpdctl shows what observers see. */
 #include "provoke.h"
 
 #include "../integration/rpdctl_run.h"
@@ -34,7 +34,7 @@ struct forgery {
     pid_t victim;
 };
 
-/* A service of another name, as far as the variant goes. */
+/* A service of another name, or the part of it that the variant names. */
 static void forge(const void *arg)
 {
     const struct forgery *forgery = arg;
@@ -82,7 +82,7 @@ void provoke_forgery(struct stage *stage, const char *variant)
     const pid_t attacker = stay_as_user(OTHER_USER, forge, &forgery);
     assert_directory_refused(stage, "forged");
     assert_directory_refused(stage, "faulty");
-    /* Corrected: what was forged lies there still. */
+    /* The mode is corrected; the forged files are still there. */
     cr_assert_eq(chmod(stage->run, 0700), 0);
     const struct outcome status = RPDCTL_HERE(stage, "status", "forged");
     const struct outcome stop = RPDCTL_HERE(stage, "stop", "forged", "--timeout", "1");
@@ -93,7 +93,7 @@ void provoke_forgery(struct stage *stage, const char *variant)
     assert_code(stop, 0);
     assert_has(stop.out, "not running");
     cr_assert(process_alive(victim), "a process of the attacker's choice was ended");
-    /* Alive; or, where its code is held on the loop and rpdctl is slow, stalled by now. */
+    /* Alive; or already stalled, if the loop is held in the plugin's code and rpdctl is slow. */
     const struct outcome own = RPDCTL_HERE(stage, "status", "faulty");
     assert_has(own.out, textf("pid:       %d,", process_pid(stage->rpd)));
     if (!is_slow())
@@ -104,8 +104,7 @@ void provoke_forgery(struct stage *stage, const char *variant)
         unlink(textf("%s/forged.%s", stage->run, *name));
 }
 
-/* ---- row 56: seen from elsewhere --------------------------------------------------------------
- */
+/* ---- row 56: seen from elsewhere ------------------------------------------------------------ */
 
 static const char *const pid_namespace[] = {PID_NAMESPACE, NULL};
 static const char *const time_namespace[] = {TIME_NAMESPACE, NULL};
@@ -132,11 +131,11 @@ static const struct environment *environment_of(const char *variant)
     test_die("no environment %s", variant);
 }
 
-/* It is started by none who can see that it is there: 0 where it takes clients. */
+/* No observer that sees the service starts another: ensure ends with 0 while it takes clients. */
 static void ensure_from_elsewhere(const struct stage *stage, const struct environment *environment)
 {
     if (stage->phase == DRAINING || environment->prefix == without_proc)
-        return; /* it would wait for its end; it finds no rpd beside itself */
+        return; /* ensure would wait for the end; without /proc it finds no rpd beside itself */
     const struct outcome ensure = rpdctl_under(stage, environment->prefix,
                                                ARGS("ensure", stage->config));
 
@@ -181,10 +180,9 @@ void provoke_elsewhere(struct stage *stage, const char *variant)
     unlink(textf("%s/boot_id", stage->dir));
 }
 
-/* ---- row 57: denied calls -----------------------------------------------------------------------
- */
+/* ---- row 57: denied calls ------------------------------------------------------------------- */
 
-/* The daemon is denied it from its start on (setup.denied), and so is rpdctl. */
+/* The daemon is denied the call from its start on (setup.denied), and so is rpdctl. */
 void provoke_denied(struct stage *stage, const char *variant)
 {
     const char *const prefix[] = {RPD_BUILD_DIR "/tests/support/deny", "EPERM", last_word(variant),

@@ -1,10 +1,10 @@
-/* What the system does not give: descriptors, clients, files, workers. See provoke.h. */
+/* What the system refuses: descriptors, clients, files, workers. See provoke.h. */
 #include "provoke.h"
 
 #include <sys/resource.h>
 #include <time.h>
 
-/* ---- how fast the witness is answered ---------------------------------------------- */
+/* ---- how fast the witness gets answers --------------------------------------------- */
 
 double measure_p99_ms(struct stage *stage)
 {
@@ -20,7 +20,7 @@ void assert_p99_is_near(struct stage *stage, double normal_ms)
 
     if (limit_ms < (judged ? 1 : 200))
         limit_ms = judged ? 1 : 200;
-    /* Whoever else uses the machine is not there each time. */
+    /* Other programs on the machine do not disturb every attempt. */
     for (int attempt = 0; attempt < 3; attempt++) {
         p99_ms = measure_p99_ms(stage);
         cr_log_info("p99 %.2f ms; without the fault %.2f ms", p99_ms, normal_ms);
@@ -32,7 +32,7 @@ void assert_p99_is_near(struct stage *stage, double normal_ms)
 
 /* ---- row 14: EMFILE ------------------------------------------------------------------ */
 
-/* From now on no descriptor can be opened; returns what was. */
+/* From now on the daemon can open no descriptor. Returns the old limit. */
 static rlim_t take_descriptors(const struct stage *stage)
 {
     struct rlimit limit, none;
@@ -64,8 +64,8 @@ void provoke_emfile_in_load(struct stage *stage, const char *variant)
     give_descriptors(stage, count);
 }
 
-/* Clients that cannot be accepted wait; one more comes every now and then. The
- * daemon says so at most once a second, and hardly uses the processor. */
+/* Clients that cannot be accepted wait; another one connects now and then. The daemon logs this at
+ * most once a second, and hardly uses the processor. */
 static struct crowd wait_without_descriptors(struct stage *stage)
 {
     const int64_t seconds = is_long() ? 10 : 2;
@@ -119,7 +119,7 @@ void provoke_emfile(struct stage *stage, const char *variant)
     assert_all_served(stage, &crowd, since);
 }
 
-/* It stops while clients are queued that it cannot accept. */
+/* The daemon stops while its queues hold clients that it cannot accept. */
 static rlim_t taken;
 
 void arrange_emfile(struct stage *stage, const char *variant)
@@ -130,7 +130,7 @@ void arrange_emfile(struct stage *stage, const char *variant)
     assert_line(stage->rpd, "cannot accept clients (");
 }
 
-/* A sanitizer needs one at the end. */
+/* A sanitizer needs a descriptor at the end. */
 void provoke_after_emfile(struct stage *stage, const char *variant)
 {
     (void)variant;
@@ -178,7 +178,7 @@ void arrange_accept_error(struct stage *stage, const char *variant)
     assert_line(stage->rpd, "cannot accept clients (");
 }
 
-/* More failures than clients are accepted in a turn of the loop. */
+/* More failures than clients are accepted in one turn of the loop. */
 enum { HICCUPS = 200 };
 
 static void wait_for_hiccups(struct stage *stage)
@@ -212,7 +212,7 @@ void provoke_accept_hiccup(struct stage *stage, const char *variant)
     close(tcp);
 }
 
-/* The guest has the only place: the others are queued when the stop takes them. */
+/* The guest has the only place: the other clients are still queued when the stop begins. */
 static int queued[3];
 
 void arrange_accept_hiccup(struct stage *stage, const char *variant)
@@ -242,7 +242,7 @@ static void assert_next_is(struct stage *stage, int fd, const char *wanted)
     close(fd);
 }
 
-/* While it loads: tried again, and there once the file is. Else a job fails. */
+/* During the load it is tried again, and succeeds once the file is there. Otherwise a job fails. */
 void provoke_missing_file(struct stage *stage, const char *variant)
 {
     (void)variant;
@@ -275,7 +275,7 @@ void provoke_after_missing_file(struct stage *stage, const char *variant)
     assert_next_is(stage, waiting, "No such file or directory read");
 }
 
-/* A FIFO that nobody writes. */
+/* A FIFO without a writer. */
 static void hang_disk(const struct stage *stage)
 {
     cr_assert_eq(mkfifo(stage->path, 0600), 0);
@@ -287,7 +287,7 @@ void provoke_hung_load_of_file(struct stage *stage, const char *variant)
     provoke_hung_load(stage, variant);
 }
 
-/* Two of four workers hang; all others are served as before. Then the disk is there. */
+/* Two of four workers hang; all other clients are served as before. Then the disk is back. */
 void provoke_hung_disk(struct stage *stage, const char *variant)
 {
     const double normal_ms = measure_p99_ms(stage);
@@ -305,7 +305,7 @@ void provoke_hung_disk(struct stage *stage, const char *variant)
     stage_assert_alive(stage);
     const int disk = open(stage->path, O_RDWR | O_CLOEXEC);
     cr_assert_geq(disk, 0);
-    /* Both have opened it; its end is there when nobody can write to it any more. */
+    /* Both have opened the FIFO; they see its end when the last writer closes it. */
     poll(NULL, 0, 100);
     close(disk);
     assert_next_is(stage, fds[0], "did read");
@@ -384,8 +384,8 @@ void provoke_slow_disk(struct stage *stage, const char *variant)
 
 enum { QUEUE = 10000, WORKERS = 4 };
 
-/* A worker that comes late to its first job leaves a place in the queue: of one more than
- * there are workers at least the last is refused. */
+/* A worker that starts its first job late leaves room in the queue: so of one job more than there
+ * are workers, at least the last is refused. */
 static void assert_busy(const struct stage *stage)
 {
     struct pollfd asked[WORKERS + 1];
@@ -429,7 +429,7 @@ void arrange_flood(struct stage *stage, const char *variant)
     flood(stage, true);
 }
 
-/* All that were accepted are done, each once, and nearly all as cancelled. */
+/* All accepted jobs are done, each exactly once, and nearly all as cancelled. */
 void provoke_after_flood(struct stage *stage, const char *variant)
 {
     int accepted = 0, done = 0, cancelled = 0;
@@ -447,7 +447,7 @@ void provoke_after_flood(struct stage *stage, const char *variant)
 
 /* ---- row 58: a plugin's own names -------------------------------------------------------- */
 
-/* In load, or while it drains, it calls them by itself. */
+/* In load, or while draining, the plugin calls them by itself. */
 void provoke_names(struct stage *stage, const char *variant)
 {
     if (stage->phase == LOADING)

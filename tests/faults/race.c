@@ -1,13 +1,13 @@
-/* Exactly one daemon per endpoint: many real starts at once on one unix path,
- * among leftovers, with SIGKILL at random moments. Counts every breach.
+/* Exactly one daemon per endpoint: many real starts at once on one unix path, among leftovers, with
+ * SIGKILL at random moments. Counts every breach.
  *
  *     race [--rounds R] [--starters N] [--seed S] [--protocol rpd|broken]
  *          [--killers yes|no] [--rival yes|no] [--verbose]
  *
  * A round:
  *   1. a new directory, or the one of the round before as that left it;
- *   2. leftovers, each by chance: a socket nobody listens on, a garbage
- *      record, a record with the pid of somebody else alive, temporary files,
+ *   2. leftovers, each by chance: a socket without a listener, a garbage
+ *      record, a record with the pid of another live process, temporary files,
  *      garbage in the lock files;
  *   3. N starts, under one service name or N, one after the other or, forked
  *      before, all at once. Some are victims, killed within 3 ms of that, or
@@ -20,14 +20,14 @@
  *   5. if none is left, one more start wins at the first try;
  *   6. the winner ends by SIGTERM with 0 and leaves lock files only.
  *
- * --rival yes: another rival takes part, who removes the run-time directory, or that of
- * the endpoint and it together, and makes it again, while starts come and before they
- * come. For at most a second after that two may live, as one must notice first. Then one
- * is left, the others ended with 75 (or, where their directory went while they started,
- * 71 or 73); the path leads to it, it echoes, and the record in the directory is its own.
+ * --rival yes: a rival process removes the run-time directory, alone or together with the
+ * endpoint's directory, and makes it again, before and during the starts. For at most a second
+ * after that two daemons may live, because one must notice first. Then one is left, and the others
+ * have ended with 75 (or, if their directory went while they started, with 71 or 73). The path
+ * leads to the one that is left, it echoes, and the record in the directory is its own.
  *
- * --protocol broken is the control: the same with tests/faults/broken_bind,
- * which probes, unlinks and binds. Then exit 0 means that it was caught. */
+ * --protocol broken is the control: the same with tests/faults/broken_bind, which probes, unlinks
+ * and binds. Then exit 0 means that the race caught it. */
 #include "../support/process.h"
 
 #include <dirent.h>
@@ -70,7 +70,7 @@ static const char *const kind_text[KINDS] = {
     [NO_ECHO] = "is reached and does not echo",
     [WRONG_CODE] = "lost and did not end with 75",
     [LEFT] = "announced BOUND and ended unasked",
-    [NO_WINNER] = "nobody was killed and nobody won",
+    [NO_WINNER] = "no start was killed, and none won",
     [BLOCKED] = "a fresh start did not win at the first try",
     [HUNG] = "neither bound nor ended, or did not end by SIGTERM, by the deadline",
     [BAD_STOP] = "SIGTERM did not end it with 0",
@@ -95,13 +95,13 @@ struct race {
 
     /* The round */
     long round;
-    const char *base; /* with a rival: where dir is */
+    const char *base; /* with a rival: the parent of dir */
     const char *dir, *run_dir, *path, *endpoint;
     bool one_name;
     bool dirty[MAX_STARTERS + 1]; /* may have left files: killed, or planted. [0] is "race" */
     struct starter list[MAX_STARTERS];
     long started;
-    int gate[2]; /* in some rounds all wait at it before exec */
+    int gate[2]; /* in some rounds all starts wait for it before exec */
     bool gated;
     pid_t last_pid;
 
@@ -109,7 +109,7 @@ struct race {
     long violations[KINDS], shown;
     long starts, killed_early, killed_bound, no_survivor, planted;
     long removals, moves;
-    int64_t longest_two; /* lived at once after the rival's last act */
+    int64_t longest_two; /* how long two lived at once after the rival's last act */
 };
 
 /* ---- Chance ----------------------------------------------------------- */
@@ -158,7 +158,7 @@ static bool *dirty_of(struct race *race, long index)
     return &race->dirty[race->one_name || index < 0 ? 0 : index + 1];
 }
 
-/* To the kernel, what a dead process leaves is a closed socket and its name. */
+/* To the kernel, the leftover of a dead process is a closed socket and its name. */
 static void plant_socket(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -182,7 +182,7 @@ static void plant_garbage(const char *path)
     file_write(path, bytes, size);
 }
 
-/* The pid lives, and has nothing to do with rpd: it is ours, or init's. */
+/* This pid is alive but has nothing to do with rpd: it is our own, or init's. */
 static void plant_record(struct race *race, const char *path)
 {
     const char *boot_id = file_read("/proc/sys/kernel/random/boot_id");
@@ -204,7 +204,7 @@ static void plant(struct race *race)
     if (chance(50)) {
         plant_socket(textf("%s/.s.%d.tmp", race->dir, 1 + (int)random_below(9999)));
         plant_garbage(textf("%s/.s.%d.tmp", race->dir, 10000 + (int)random_below(9999)));
-        /* Some of those that are about to be started will have these pids. */
+        /* Some of the next starts will have these pids. */
         for (int i = 1; race->last_pid > 0 && i <= 20; i++)
             plant_socket(textf("%s/.s.%d.tmp", race->dir, (int)race->last_pid + i * 2));
     }
@@ -303,7 +303,7 @@ static void on_bound(struct race *race, struct starter *starter)
     check_path(race, starter->process);
 }
 
-/* Kills whose time has come. Returns when the next is due, or `latest`. */
+/* Sends the signals that are due. Returns when the next one is due, or `latest`. */
 static int64_t kill_due(struct race *race, int64_t latest)
 {
     int64_t next = latest;
@@ -425,7 +425,7 @@ static void check_starter(struct race *race, long index)
     if (starter->killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         return;
     if (starter->killed && starter->kill_signal == SIGTERM) {
-        /* Before rpd has its handler SIGTERM still does what it always does. */
+        /* Until rpd has installed its handler, SIGTERM has its default effect. */
         const bool early = code == 128 + SIGTERM && !starter->seen_bound;
         if (early)
             *dirty_of(race, index) = true;
@@ -438,7 +438,7 @@ static void check_starter(struct race *race, long index)
         violation(race, WRONG_CODE, starter->process, textf("code %d", code));
 }
 
-/* Whose file it is in the run-time directory: ".race-7.json.tmp" is race-7's. */
+/* The owner of a file in the run-time directory: ".race-7.json.tmp" is race-7's. */
 static long owner_of(const char *file)
 {
     long index = -1;
@@ -501,7 +501,7 @@ static void stop_winner(struct race *race, struct process *winner, bool *dirty)
 
     if (status != 0)
         violation(race, BAD_STOP, winner, textf("code %d", process_code(status)));
-    /* Only other names may have left something: those killed, or planted. */
+    /* Only names that were killed or planted may have left files. */
     *dirty = false;
     if (status == 0 && !race->broken)
         check_litter(race, winner);
@@ -547,7 +547,7 @@ static void run_round(struct race *race)
     for (long i = 0; i < race->started; i++) {
         struct starter *starter = &race->list[i];
         if (survivors > 1 && !process_exited(starter->process, NULL))
-            process_stop(starter->process); /* counted already; litter would say nothing new */
+            process_stop(starter->process); /* counted already; leftovers would add nothing */
         else if (!process_exited(starter->process, NULL) && starter->seen_bound)
             stop_winner(race, starter->process, dirty_of(race, i));
     }
@@ -578,7 +578,7 @@ static void make_base(struct race *race)
         test_die("mkdir: %s: %s", race->run_dir, strerror(errno));
 }
 
-/* A daemon may be faster with the run-time directory, but not with the endpoint's. */
+/* A daemon may make the run-time directory again first, but not the endpoint's. */
 static void make_again(const char *path)
 {
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
@@ -593,7 +593,8 @@ static void remove_by_rename(struct race *race, const char *path)
         test_die("rename: %s: %s", path, strerror(errno));
 }
 
-/* File by file, as rm -r: daemons that live make theirs again. Whether it went. */
+/* Removes file by file, as rm -r does: live daemons make theirs again. Returns whether the
+ * directory is gone. */
 static bool remove_by_files(const char *path)
 {
     for (int i = 0; i < 20; i++) {
@@ -653,13 +654,13 @@ static long count_alive(const struct race *race)
     return alive;
 }
 
-/* The control never leaves. */
+/* The broken control never leaves. */
 static int64_t patience(const struct race *race)
 {
     return race->broken ? 1500 * MS : 20000 * MS;
 }
 
-/* Until at most one is left, and none is on its way. */
+/* Waits until at most one is left and no start is under way. */
 static void await_one(struct race *race)
 {
     const int64_t began = now_ns(), deadline = began + patience(race);
@@ -684,7 +685,7 @@ static void check_loser(struct race *race, const struct starter *starter)
     race->moves += lines_with_text(process_stderr(starter->process), "are all there again");
 }
 
-/* It may be about to move. */
+/* The daemon may be about to move. */
 static bool is_reached(const struct race *race, const struct process *process)
 {
     const int fd = connect_to(race->endpoint);
@@ -711,7 +712,7 @@ static void check_survivor(struct race *race, struct starter *starter)
            process_alive(starter->process) && now_ns() < deadline)
         attend(race, now_ns() + 5 * MS);
     if (!process_alive(starter->process))
-        return; /* it was about to leave: another, who was killed since, had its name */
+        return; /* it was about to leave: another one, since killed, had its name */
     check_path(race, starter->process);
     check_echo(race, starter->process);
     if (!race->broken && !has_record(race, starter))

@@ -1,4 +1,4 @@
-/* A stage for faults. See stage.h. */
+/* Stages for faults. See stage.h. */
 #include "stage.h"
 
 #include <sched.h>
@@ -94,7 +94,7 @@ static const char *shim_path(void)
     return beside_path("libaccept_shim.so");
 }
 
-/* ---- row 59: tools and environments. Each becomes the daemon's process. -------------- */
+/* ---- row 59: tools and environments. Each execs the daemon ----------------------------- */
 
 static const char *library(const char *name)
 {
@@ -164,7 +164,7 @@ static struct process *start(struct stage *stage, bool has_shim)
 
     if (stage->setup.tool && has_shim == stage->setup.has_shim && !stage->rpd)
         return start_within(stage);
-    /* What is announced at READY to the one is announced then to the other, too. */
+    /* The manager gets the same READY message as the notification descriptor. */
     return process_start(&(struct process_options){
         .argv = stage->setup.denied   ? denied
                 : stage->setup.nofile ? limited
@@ -275,7 +275,7 @@ void witness_end(struct witness *witness)
     witness->runs = false;
 }
 
-/* A latency that the thread notes meanwhile may be lost. */
+/* A latency that the thread records meanwhile may be lost. */
 void witness_reset(struct witness *witness)
 {
     atomic_store(&witness->count, 0);
@@ -391,7 +391,7 @@ enum state_verdict stage_verdict(struct stage *stage)
     return verdict;
 }
 
-/* Takes in what the process says, too: it must not wait for room in a pipe. */
+/* This also reads the daemon's output: it must not wait for room in a pipe. */
 void stage_wait_verdict(struct stage *stage, enum state_verdict wanted)
 {
     const int64_t began = now_ns();
@@ -412,7 +412,7 @@ void stage_assert_alive(struct stage *stage)
 
     if (stage->witness.runs)
         witness_wait_for(stage, 3);
-    /* A loop that rests would take its time. */
+    /* A loop that rests would answer late. */
     waker = connect_to(textf("unix:%s/faulty.control", stage->run));
     stage_wait_page(stage, turns, turns + 2);
     close(waker);
@@ -458,7 +458,7 @@ void stage_assert_told(struct stage *stage, const char *const *words)
                  text);
 }
 
-/* What the tests themselves put there is not the daemon's. */
+/* Files that the tests themselves put there are not the daemon's. */
 void stage_assert_clean(struct stage *stage)
 {
     unlink(stage->config);

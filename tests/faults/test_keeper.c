@@ -1,12 +1,13 @@
-/* The keeper: what clients notice of crashes, and what is left when a process of it is killed.
+/* The keeper: what clients notice of crashes, and what is left when one of its processes is killed.
  *
- * A client here lets the kernel name it, connects, and waits for a greeting. The plugin (admits.c)
- * notes by that name whom it has admitted. A client that was not admitted must be greeted in the
- * end, however many runners die meanwhile: it is "lost" if it sees end-of-file or a reset.
+ * Each client here gets a name from the kernel, connects, and waits for a greeting. The plugin
+ * (admits.c) records by that name which clients it has admitted. A client that was not admitted
+ * must be greeted in the end, however many runners die meanwhile: it is "lost" if it sees
+ * end-of-file or a reset.
  *
- * Between accept() and the backend's code a client is the runner's alone, for some microseconds, as
- * it is the daemon's without a keeper. A runner that is there is not killed: it is stopped first,
- * and killed if all its clients are admitted, or still the keeper's. */
+ * Between accept() and the backend's code only the runner has a client, for some microseconds, just
+ * as only the daemon has it without a keeper. The tests kill no runner in that window: they stop it
+ * first, and kill it only if all its clients are admitted, or still in the keeper's queue. */
 #include "../integration/common.h"
 #include "../plugins/admits.h"
 #include "observe/state_view.h"
@@ -89,7 +90,8 @@ static struct rpd_state_page page_of(const struct scene *scene)
     return page;
 }
 
-/* The runner that is there, not being `before`; from the kernel, as the page is later. */
+/* The runner that now runs, other than `before`; taken from the kernel, because the page is updated
+ * later. */
 static pid_t runner_of(const struct scene *scene, pid_t before)
 {
     const pid_t keeper = process_pid(scene->rpd);
@@ -210,8 +212,8 @@ static void kill_runner(const struct scene *scene, pid_t runner)
 
 struct crowd {
     const struct scene *scene;
-    size_t each;       /* clients of a thread, one after the other */
-    unsigned pause_us; /* between two */
+    size_t each;       /* clients of one thread, one after the other */
+    unsigned pause_us; /* between two of them */
     _Atomic size_t greeted, cut, lost, refused, full, late;
     pthread_t threads[CLIENT_THREADS];
 };
@@ -230,7 +232,7 @@ static unsigned bind_by_kernel(int fd)
     return (unsigned)strtoul(digits, NULL, 16) % ADMITS_NAMES;
 }
 
-/* A descriptor that is connected; -1 and errno. */
+/* Returns a connected descriptor; or -1 and errno. */
 static int connect_named(const struct scene *scene, unsigned *ret_name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -247,7 +249,7 @@ static int connect_named(const struct scene *scene, unsigned *ret_name)
     return -1;
 }
 
-/* 1: greeted; 0: closed before that; -1: neither, in a minute. */
+/* 1: greeted; 0: closed before that; -1: neither, within a minute. */
 static int await_greeting(int fd)
 {
     struct pollfd input = {.fd = fd, .events = POLLIN};
@@ -318,8 +320,7 @@ static void assert_unharmed(const struct crowd *crowd, const struct scene *scene
     cr_assert_gt(crowd->greeted, 0);
 }
 
-/* ---- the runner is killed again and again ------------------------------------------------------
- */
+/* ---- the runner is killed again and again --------------------------------------------------- */
 
 static int compare_times(const void *a, const void *b)
 {
@@ -328,14 +329,14 @@ static int compare_times(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Until a client that comes at the kill is greeted. */
+/* Waits until a client that connects at the kill is greeted. */
 static int64_t gap_ns(const struct scene *scene)
 {
     const int64_t from = now_ns();
     unsigned name;
     int fd, greeted = 0;
 
-    /* (A client that a runner has greeted just before it was killed tells nothing.) */
+    /* A client that a runner greeted just before it was killed proves nothing. */
     fd = connect_named(scene, &name);
     cr_assert_geq(fd, 0, "%s", strerror(errno));
     greeted = await_greeting(fd);
@@ -419,10 +420,9 @@ Test(keeper, killed_while_it_loads)
     end(&scene);
 }
 
-/* ---- shortages
- * ------------------------------------------------------------------------------------ */
+/* ---- shortages ------------------------------------------------------------------------------ */
 
-/* The kernel drops what the receiver has no descriptor for, without a word. */
+/* The kernel silently drops descriptors for which the receiver has no room. */
 Test(keeper, the_runner_has_no_descriptors)
 {
     enum { HELD = 60, ROOM = 20 };
@@ -451,7 +451,7 @@ Test(keeper, the_runner_has_no_descriptors)
     end(&scene);
 }
 
-/* Who is queued when the runner dies is in no process. */
+/* A client that is queued when the runner dies is in no process. */
 Test(keeper, a_full_backlog)
 {
     enum { ROOM = 64 };
@@ -479,8 +479,7 @@ Test(keeper, a_full_backlog)
     end(&scene);
 }
 
-/* ---- the keeper dies
- * --------------------------------------------------------------------------------- */
+/* ---- the keeper dies ------------------------------------------------------------------------ */
 
 Test(keeper, its_runner_dies_with_it)
 {
@@ -509,7 +508,8 @@ Test(keeper, its_runner_dies_with_it)
     end(&scene);
 }
 
-/* While a runner that is hard to kill has the lock, it is no free name: it drains. */
+/* While a runner that is hard to kill holds the lock, the name is not free: the service is
+ * draining. */
 Test(keeper, a_lock_that_only_the_runner_holds_reads_as_draining)
 {
     struct scene scene = prepare("\"keeper\":true,", "");
@@ -522,7 +522,7 @@ Test(keeper, a_lock_that_only_the_runner_holds_reads_as_draining)
     wait_page(&scene, page.runner_pid > 0 && page.generation == 1);
     process_signal(scene.rpd, SIGKILL);
     process_wait_exit(scene.rpd);
-    /* (In the runner's place: it is gone too soon to be looked at.) */
+    /* The test takes the runner's place, because a runner is gone too soon to be observed. */
     lock = open(textf("%s/admits.lock", scene.run), O_RDWR | O_CLOEXEC);
     do
         held = fcntl(lock, F_OFD_SETLKW, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET});
@@ -538,13 +538,12 @@ Test(keeper, a_lock_that_only_the_runner_holds_reads_as_draining)
     end(&scene);
 }
 
-/* ---- killed at each step
- * -------------------------------------------------------------------------- */
+/* ---- killed at each step -------------------------------------------------------------------- */
 
 enum when { AT_START, AT_CRASH, AT_STOP };
 
-/* Of the runner: by the plugin, in one of its callbacks. Of the keeper: by strace, at the Nth of a
- * system call. */
+/* The runner is killed by the plugin, in one of its callbacks. The keeper is killed by strace, at
+ * the Nth of a system call. */
 struct point {
     enum when when;
     const char *step, *call;
@@ -578,7 +577,7 @@ static bool is_traced(pid_t pid)
     return tracer && tracer[strlen("TracerPid:\t")] != '0';
 }
 
-/* It alone, not its runner. */
+/* The keeper alone, not its runner. */
 static struct process *trace(const struct point *point, pid_t pid)
 {
     struct process *strace = process_start(&(struct process_options){
@@ -616,7 +615,7 @@ static void begin_at(struct scene *scene, const struct point *point, struct proc
     close(gate[1]);
 }
 
-/* Into the step, from a daemon that is well. */
+/* A healthy daemon is brought to this step. */
 static void strike(struct scene *scene, const struct point *point, struct process **ret_strace)
 {
     cr_assert_eq(process_wait_bound(scene->rpd), 0, "%s", process_stderr(scene->rpd));
@@ -631,8 +630,8 @@ static void strike(struct scene *scene, const struct point *point, struct proces
         kill(runner_of(scene, 0), SIGKILL);
 }
 
-/* One that is greeted and answered; false: it was not, as the daemon has ended or the runner has
- * died in the middle. */
+/* A client that is greeted and answered. False: it was not, because the daemon has ended or the
+ * runner died meanwhile. */
 static bool is_served(const struct scene *scene)
 {
     unsigned name;
@@ -649,7 +648,7 @@ static bool is_served(const struct scene *scene)
     return served;
 }
 
-/* Either it goes on serving, or it has ended, and said why. */
+/* The daemon either continues to serve, or has ended and said why. */
 static bool goes_on(const struct scene *scene)
 {
     const int64_t until = now_ns() + INT64_C(30000000000);
@@ -702,7 +701,7 @@ static void run_point(const struct point *point)
     if (point->when == AT_STOP || point->call) {
         status = process_wait_exit(scene.rpd);
         cr_assert_neq(status, -1, "%s: %s", name, process_stderr(scene.rpd));
-        /* (strace may not be allowed to trace here: then it was only stopped.) */
+        /* strace may not be allowed to trace here: then the daemon was only stopped. */
         if (!point->call)
             cr_assert_eq(process_code(status), 128 + SIGKILL, "%s: %d %s", name, status,
                          process_stderr(scene.rpd));
@@ -736,8 +735,7 @@ ParameterizedTest(size_t *number, keeper, killed_at)
     run_point(point);
 }
 
-/* ---- what it costs
- * ------------------------------------------------------------------------------------- */
+/* ---- what it costs -------------------------------------------------------------------------- */
 
 Test(keeper, memory)
 {

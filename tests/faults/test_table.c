@@ -1,12 +1,12 @@
-/* The table of faults, as tests: for each fault, a row, and each phase, a cell, how it is
- * provoked and what must be observed. It is the part of FAULTS.md with the rows of a
- * daemon that runs, in the columns LD, SRV and DRN; a test of its own compares the two.
+/* The table of faults as tests. A fault is a row, a phase is a column, and each cell says how the
+ * fault is provoked and what must be observed. It is the part of FAULTS.md about a running daemon,
+ * in the columns LD, SRV and DRN; a separate test compares the two.
  *
- *     stage.h      the daemon, who must not notice the fault, and the shared checks
+ *     stage.h      the daemon, the clients that must not notice the fault, and the shared checks
  *     provoke.h    how each fault is provoked
  *
- * Each variant of a cell is a test. RPD_TEST_LONG=1 asks for the long forms,
- * RPD_TEST_ROW=31 for that row alone. */
+ * Each variant of a cell is a test. RPD_TEST_LONG=1 asks for the long forms, RPD_TEST_ROW=31 for
+ * that row alone. */
 #include "provoke.h"
 
 #include <criterion/parameterized.h>
@@ -14,14 +14,14 @@
 /* ---- what must be observed ------------------------------------------------------------ */
 
 enum ending {
-    GOES_ON, /* nobody but the one who is concerned has noticed; then a clean stop */
-    ENDS,    /* with an exit code, leaving nothing */
+    GOES_ON, /* only the affected client has noticed; then a clean stop */
+    ENDS,    /* with an exit code, leaving no files */
     DIES     /* by the signal; the next start wins at the first try */
 };
 
-/* In words of the legend of FAULTS.md. code: exit code; 128 + signal; VARIANTS: the
- * signal of the variant. All words are in one line on stderr; "$" among them is the
- * variant's last word, "%" the name of its signal. */
+/* An expectation in the words of FAULTS.md's legend. code: the exit code, or 128 + signal;
+ * VARIANTS: the signal of the variant. All words are in one line on stderr; "$" among them stands
+ * for the variant's last word, "%" for the name of its signal. */
 struct expectation {
     const char *legend;
     enum ending ending;
@@ -143,10 +143,10 @@ enum { VARIANTS = -1 };
 enum { MOST_VARIANTS = 12 };
 
 struct cell {
-    provoke_fn *arrange; /* before it is told to drain */
+    provoke_fn *arrange; /* called before the daemon is told to drain */
     provoke_fn *provoke; /* NULL: no cell */
     const char *variants[MOST_VARIANTS];
-    struct setup setup; /* "$" in its texts is the variant's last word */
+    struct setup setup; /* "$" in its texts stands for the variant's last word */
     struct expectation expect;
     unsigned long_rounds; /* in the long form */
     const char *not_under_tsan;
@@ -165,7 +165,7 @@ struct row {
 #define FORCED "rpd: stop: drain: not over one second after drain_s had passed"
 
 #define TOOLS "valgrind", "strace", "malloc", "tls", "sigchld"
-/* Within a tool it is slow, and that is not what is tested. */
+/* Under a tool the daemon is slow, and its deadlines are not tested. */
 #define PATIENT                                                                                    \
     "\"endpoint_deadline_ms\":20000,\"code_deadline_ms\":60000,\"stall_s\":0,\"drain_s\":60,"
 
@@ -687,7 +687,7 @@ static bool has_cell(int number, enum phase phase)
     return false;
 }
 
-/* The text of a column, 0 the first; without the blanks around it. */
+/* The text of a column, where 0 is the first, without the blanks around it. */
 static const char *column(const char *line, int number)
 {
     const char *end = line + strcspn(line, "\n");

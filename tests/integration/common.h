@@ -21,7 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A test that RPD_TEST_KEEPER=1 cannot run, and why: tests/README.md collects these. */
+/* Skips a test that cannot run with RPD_TEST_KEEPER=1, and says why: tests/README.md collects the
+ * reasons. */
 #define NOT_WITH_KEEPER(why)                                                                       \
     do {                                                                                           \
         if (with_keeper())                                                                         \
@@ -31,31 +32,31 @@
 /* A plugin of tests/plugins. */
 const char *test_plugin(const char *name);
 
-/* Whether a build tree somewhere below /root, say, can be used by another user. */
+/* Whether another user can use the build tree, which may be below /root, for example. */
 bool others_reach_the_build(void);
 
 int client(const char *endpoint);
 
-/* A line to a server. */
+/* Sends a line to a server. */
 void tell(int fd, const char *line);
 
 int compare_texts(const void *a, const void *b);
 
-/* What is in a directory, sorted, one name a line, directories with what is in
- * them; but no lock files and histories, which stay for ever. */
+/* The sorted content of a directory, one name per line, with the content of its directories;
+ * without lock files and histories, which stay for ever. */
 const char *listing(const char *dir);
 
 void write_text(const char *path, const char *text);
 
 void copy_file(const char *from, const char *to, mode_t mode);
 
-/* How many lines of a text hold this. */
+/* How many lines of a text contain this. */
 size_t lines_with(const char *text, const char *part);
 
 /* The next line, without its newline. NULL at the end or an error. */
 const char *hear_line(int fd);
 
-/* A line is sent; the answer, as above. */
+/* Sends a line. Returns the answer, as above. */
 const char *ask(int fd, const char *line);
 
 const char *ask_once(const char *endpoint, const char *line);
@@ -75,7 +76,7 @@ const char *ask_once(const char *endpoint, const char *line);
     cr_assert_eq(process_wait_line(process, text), 0, "no line \"%s\" in:\n%s", (text),            \
                  process_stderr(process))
 
-/* It ends by itself, with this code. */
+/* The process ends by itself, with this code. */
 #define assert_ends(process, code)                                                                 \
     do {                                                                                           \
         const int code_ = process_code(process_wait_exit(process));                                \
@@ -89,14 +90,14 @@ const char *ask_once(const char *endpoint, const char *line);
         cr_assert_eq(code_, 0, "exit code %d at stop:\n%s", code_, process_stderr(process));       \
     } while (0)
 
-/* Nothing but lock files and histories. */
+/* The directory has only lock files and histories. */
 #define assert_empty(dir)                                                                          \
     do {                                                                                           \
         const char *left_ = listing(dir);                                                          \
         cr_assert_str_empty(left_, "left behind:\n%s", left_);                                     \
     } while (0)
 
-/* The rest of what a client gets: must be the end of the stream. */
+/* The client gets nothing more: the stream ends. */
 #define assert_eof(fd)                                                                             \
     do {                                                                                           \
         char byte_;                                                                                \
@@ -105,7 +106,7 @@ const char *ask_once(const char *endpoint, const char *line);
                      got_ < 0 ? strerror(errno) : "a byte");                                       \
     } while (0)
 
-/* A socket that listens, as somebody else's would. -1 and errno. */
+/* A listening socket that does not belong to rpd. -1 and errno. */
 int listen_at(const char *path, int type, int backlog);
 
 #endif

@@ -1,4 +1,4 @@
-/* A daemon with limits, and clients that meet them. */
+/* A daemon with limits, and clients that reach them. */
 #ifndef TESTS_INTEGRATION_LIMITS_SCENE_H
 #define TESTS_INTEGRATION_LIMITS_SCENE_H
 
@@ -10,7 +10,7 @@ struct server {
     struct process *rpd;
 };
 
-/* members: of the service, behind "limits". */
+/* members: of the service, after "limits". */
 struct server serve(const char *plugin, const char *limits, const char *members);
 
 struct server serve_talk(const char *limits);
@@ -19,24 +19,24 @@ void end_server(struct server *server);
 
 bool something_comes(int fd, int milliseconds);
 
-/* By end of file or, where input of its was left, by a reset. */
+/* The connection is closed by end of file or, if the daemon left input unread, by a reset. */
 bool is_closed(int fd);
 
-/* The sum of the numbers of all lines "N clients TEXT". */
+/* The sum of the numbers in all lines "N clients TEXT". */
 int clients_in_lines(const char *log, const char *text);
 
-/* Until the log has told of so many. */
+/* Waits until the log has counted this many. */
 void wait_for_clients_in_lines(struct server *server, const char *text, int count);
 
-/* At most so many. The daemon opens a file for a moment now and then. */
+/* At most this many: the daemon opens a file for a moment now and then. */
 void assert_fds(const struct server *server, int most);
 
 int64_t ms_since(int64_t start_ns);
 
-/* From another address of this machine. */
+/* Connects from another address of this machine. */
 int client_from(const char *address, const char *endpoint);
 
-/* As another user: 0 if it is answered. */
+/* Connects as another user. Returns 0 if the daemon answers. */
 int ask_as_nobody(const char *endpoint);
 
 #define assert_quiet(fd, milliseconds)                                                             \

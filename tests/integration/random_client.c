@@ -3,11 +3,11 @@
  *
  *     random_client [--seed N] [--seconds N] [--clients N]
  *
- * Each client sends requests in pieces that are cut anywhere, reads or does not read for a
- * while, ends its input, also in the middle of a line or of a body, asks to be finished or aborted,
- * or leaves. The model: each whole request is answered, byte by byte and in order; after the end of
- * input, and after "finish", comes the end of the stream and nothing else; a connection that owes
- * something gets on. At the end no connection and no descriptor is left in the daemon. */
+ * Each client sends requests in pieces that are cut anywhere. It may stop reading for a while, end
+ * its input, even in the middle of a line or a body, ask to be finished or aborted, or leave. The
+ * model: each whole request is answered, byte by byte and in order. After the end of input, and
+ * after "finish", the stream ends without further bytes. A connection with unanswered requests
+ * makes progress. At the end no connection and no descriptor is left in the daemon. */
 #include "process.h"
 
 #include <errno.h>
@@ -36,10 +36,11 @@ struct client {
     int fd; /* -1: none */
     char out[OUT_MAX + 1000 + BODY_MAX];
     size_t out_size;
-    struct owed owed[OWED_MAX]; /* a ring */
-    size_t first, count, at;    /* at: bytes of the first that have come */
-    bool said_all;              /* no more requests: it has ended its input, or asked to be ended */
-    bool ends_input;            /* when all is sent */
+    struct owed owed[OWED_MAX]; /* a ring buffer */
+    size_t first, count, at;    /* at: how many bytes of the first answer have come */
+    bool said_all;              /* no more requests: the client has ended its input, or asked for
+                                 * its end */
+    bool ends_input;            /* after everything is sent */
     bool is_aborted;            /* the end may come at any time */
     int64_t deaf_until, moved_ns;
 };
@@ -137,7 +138,7 @@ static bool may_say_more(const struct client *client)
     return !client->said_all && client->count < OWED_MAX && client->out_size < OUT_MAX - 64;
 }
 
-/* No answer follows. */
+/* No answer follows these requests. */
 static void say_half_a_request(struct client *client)
 {
     say(client, "%u 5", last_number + 1);
@@ -167,7 +168,8 @@ static void send_some(struct client *client)
         client->out_size -= (size_t)sent;
         memmove(client->out, client->out + sent, client->out_size);
     } else if (sent < 0 && errno != EAGAIN) {
-        client->out_size = 0; /* it is being closed: reading says whether that is right */
+        client->out_size =
+            0; /* the daemon is closing it: the reading side checks whether it should */
     }
     if (client->out_size == 0 && client->ends_input) {
         shutdown(client->fd, SHUT_WR);
@@ -199,7 +201,7 @@ static void check(struct client *client, const char *data, size_t size)
         const struct owed *owed = &client->owed[client->first];
         const size_t length = client->count > 0 ? whole(owed) : 0;
         if (client->count == 0)
-            fail(client, "%zu bytes that nobody asked for", size - i);
+            fail(client, "%zu bytes without a request", size - i);
         for (; i < size && client->at < length; i++, client->at++)
             if ((client->at < 24 || client->at + 2 > length || client->at % 101 == 0) &&
                 data[i] != byte_at(owed, client->at))
@@ -314,7 +316,8 @@ static void check_daemon(int fds)
         test_die("the daemon: %s", process_stderr(rpd));
 }
 
-/* While it has one client, less that one: it has opened what it keeps open. */
+/* Counted while the daemon has one client, minus that client: by then it has opened the files that
+ * it keeps open. */
 static int count_idle_fds(void)
 {
     char answer[64];

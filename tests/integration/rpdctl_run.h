@@ -1,4 +1,5 @@
-/* rpdctl run to its end, and what it said; services by hand, for what no daemon does. */
+/* Runs rpdctl to its end, and keeps its output; and makes services by hand, in states that no
+ * daemon produces. */
 #ifndef TESTS_INTEGRATION_RPDCTL_RUN_H
 #define TESTS_INTEGRATION_RPDCTL_RUN_H
 
@@ -11,14 +12,14 @@ struct outcome {
     const char *out, *err;
 };
 
-/* Longer than one deadline: a whole check, on a machine that does much else. */
+/* Longer than one deadline: for a whole check on a busy machine. */
 struct outcome outcome_of(struct process *process);
 
 struct outcome run_in(const char *directory, const char *const *argv, const char *const *env);
 
 #define RPDCTL(...) run_in(NULL, ARGS("rpdctl", __VA_ARGS__), NULL)
 
-/* With a run-time directory; begun only; or to its end. */
+/* Runs rpdctl with a run-time directory; or only starts it. */
 #define RPDCTL_START(run, ...)                                                                     \
     process_start(                                                                                 \
         &(struct process_options){.argv = ARGS("rpdctl", __VA_ARGS__), .runtime_dir = (run)})
@@ -38,13 +39,13 @@ struct outcome run_in(const char *directory, const char *const *argv, const char
 
 unsigned long long start_time_of(pid_t pid);
 
-/* Locks SERVICE.lock, as the daemon would; closing the descriptor lets go of it. */
+/* Locks SERVICE.lock, as the daemon would; closing the descriptor releases it. */
 int hold_lock(const char *run, const char *service);
 
-/* A page of a process of this boot, whose loop has just turned. */
+/* The page of a process of this boot whose loop has just turned. */
 struct rpd_state_page page_for(pid_t pid, enum rpd_phase phase);
 
-/* Under its name only when it is whole. */
+/* The page gets its name only when it is complete. */
 void put_file(const char *run, const char *name, const void *data, size_t size);
 
 void put_page(const char *run, const char *service, const struct rpd_state_page *page);
@@ -63,10 +64,11 @@ const char *make_run(const char *dir);
 
 struct process *start_demo(struct process *rpd);
 
-/* Its page says so. Stores to memory wake nobody; and its log says it a moment before. */
+/* Waits until the page has this phase. The page is read again and again, because stores to memory
+ * send no event; the log line comes a moment before. */
 void await_draining(const char *run, const char *service);
 
-/* It sleeps on what it watches: an inotify descriptor, in poll(). */
+/* rpdctl sleeps on the files that it watches: an inotify descriptor, in poll(). */
 void assert_waits(struct process *rpdctl);
 
 #endif

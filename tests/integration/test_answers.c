@@ -1,5 +1,5 @@
-/* What rpdctl answers where somebody has to act on it: health, forget, restart, and what
- * the other commands say of services that are not as they should be. */
+/* The answers of rpdctl that require action: health, forget, restart, and what the other commands
+ * say about services in trouble. */
 #include "rpdctl_run.h"
 
 #include <sched.h>
@@ -33,7 +33,7 @@ Test(answers, wait_says_what_it_waits_for)
     process_free(rpd);
 }
 
-/* ---- one that is suspended ------------------------------------------------------------ */
+/* ---- a suspended daemon --------------------------------------------------------------- */
 
 Test(answers, a_suspended_process_serves_nobody)
 {
@@ -80,14 +80,15 @@ Test(answers, health_has_the_codes_of_pg_isready)
     process_free(rpd);
     const struct outcome dead = RPDCTL_ON(run, "health", "demo");
     assert_code(dead, 2);
-    cr_assert_str_eq(dead.out, "demo: no answer (it does not run)\n");
+    cr_assert_str_eq(dead.out, "demo: no answer (it is not running)\n");
     rpd = START_DEMO(run, hello());
     assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
     const struct outcome serves = RPDCTL_ON(run, "health", "demo");
     assert_code(serves, 0);
     cr_assert_str_eq(serves.out, "demo: serves\n");
     cr_assert_str_empty(RPDCTL_ON(run, "health", "--quiet", "demo").out);
-    /* 1, as of others that cannot write, would say that it starts. */
+    /* Not 1, as from commands that cannot write their output: that would say that the service
+     * starts. */
     const struct outcome unheard = run_in(
         NULL,
         ARGS("sh", "-c", "exec \"$0\" -d \"$1\" health demo >/dev/full", build_path("rpdctl"), run),
@@ -99,7 +100,7 @@ Test(answers, health_has_the_codes_of_pg_isready)
     temp_dir_remove(dir);
 }
 
-/* It is alive, and its socket cannot be reached from here: nobody is served. */
+/* The daemon is alive, but its socket cannot be reached from here: no client is served. */
 Test(answers, health_says_of_an_endpoint_that_is_not_there)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
@@ -109,7 +110,7 @@ Test(answers, health_says_of_an_endpoint_that_is_not_there)
     struct process *rpd = START_DEMO(run, hello(), "-l", endpoint);
     assert_code(RPDCTL_ON(run, "wait", "demo", "--ready"), 0);
     assert_code(RPDCTL_ON(run, "health", "demo"), 0);
-    /* The daemon would make one again that is gone for it, too. */
+    /* The daemon would make a socket again that it too sees missing. */
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         cr_skip_test("needs root");
     cr_assert_eq(mount("rpd-test", place, "tmpfs", 0, "mode=0700,size=1m"), 0, "%s",
@@ -124,7 +125,7 @@ Test(answers, health_says_of_an_endpoint_that_is_not_there)
     temp_dir_remove(dir);
 }
 
-/* ---- what the dead leave -------------------------------------------------------------------- */
+/* ---- what dead daemons leave -------------------------------------------------------------- */
 
 Test(answers, a_backtrace_does_not_fill_the_table_and_forget_clears_it)
 {
@@ -183,7 +184,7 @@ Test(answers, restart_starts_it_as_it_was_started)
     const struct outcome absent = RPDCTL_ON(run, "restart", "demo");
 
     assert_code(absent, 1);
-    assert_has(absent.err, "restart: demo: it does not run");
+    assert_has(absent.err, "restart: demo: it is not running");
     write_text(textf("%s/c.json", dir), textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\","
                                               "\"options\":{\"greeting\":\"hi\"}}]}",
                                               hello()));
@@ -198,13 +199,13 @@ Test(answers, restart_starts_it_as_it_was_started)
     cr_assert_str_eq(again.out, textf("demo: stopped, pid %s\n%s\n", before, endpoint));
     cr_assert_str_neq(ask_pid(run), before);
     cr_assert_str_eq(ask_once(endpoint, "Ada"), "again, Ada");
-    /* What could not be started is not stopped. */
+    /* rpdctl does not stop a service that it could not start again. */
     before = ask_pid(run);
     write_text(textf("%s/c.json", dir), "{\"servces\":[]}");
     assert_code(ENSURE(dir, run, "restart", "demo"), 78);
     cr_assert_str_eq(ask_pid(run), before);
     assert_code(RPDCTL_ON(run, "stop", "demo"), 0);
-    /* By its arguments, from a relative path. */
+    /* Started by arguments with a relative path. */
     assert_code(ENSURE(dir, run, "ensure", hello(), "-n", "demo", "-o", "greeting=ho"), 0);
     assert_code(ENSURE("/", run, "restart", "demo"), 0);
     cr_assert_str_eq(ask_once(endpoint, "Ada"), "ho, Ada");
@@ -212,7 +213,7 @@ Test(answers, restart_starts_it_as_it_was_started)
     temp_dir_remove(dir);
 }
 
-/* Whoever ensures it meanwhile gets the one that restart starts: there is one start. */
+/* An ensure meanwhile gets the daemon that restart starts: there is only one start. */
 Test(answers, nobody_comes_between_stop_and_start)
 {
     enum { CALLERS = 6 };
@@ -277,7 +278,7 @@ Test(answers, ensure_tells_all_errors_of_a_command_line)
     temp_dir_remove(dir);
 }
 
-/* What one configuration has done is no reason for another of the same name to wait. */
+/* Failures of one configuration do not delay another of the same name. */
 Test(answers, a_pause_is_of_one_configuration)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
@@ -287,7 +288,7 @@ Test(answers, a_pause_is_of_one_configuration)
                           "\"options\":{\"directory\":\"/nonexistent\"}}]}",
                           build_path("samples/index.so")));
     write_text(good, textf("{\"services\":[{\"name\":\"demo\",\"plugin\":\"%s\"}]}", hello()));
-    /* A change of a file is forgiven, too: it must be older than the failures. */
+    /* A changed file clears earlier failures, so the file must be older than the failures here. */
     struct outcome outcome;
     int tries = 0;
     do
@@ -327,8 +328,7 @@ Test(answers, the_numbers_of_a_load_that_is_over_are_its_last)
     temp_dir_remove(dir);
 }
 
-/* ---- check and describe -----------------------------------------------------------------------
- */
+/* ---- check and describe --------------------------------------------------------------------- */
 
 Test(answers, check_shows_why_a_load_fails)
 {
@@ -356,8 +356,7 @@ Test(answers, ranges_are_written_as_people_write_them)
     temp_dir_remove(dir);
 }
 
-/* ---- what is printed ---------------------------------------------------------------------------
- */
+/* ---- what is printed ------------------------------------------------------------------------ */
 
 Test(answers, secrets_are_not_printed)
 {
@@ -375,7 +374,7 @@ Test(answers, secrets_are_not_printed)
     temp_dir_remove(dir);
 }
 
-/* U+009B is ESC [ to a terminal; so is its byte alone. Letters beyond ASCII stay. */
+/* To a terminal U+009B is the same as ESC [; so is its byte alone. Letters beyond ASCII stay. */
 Test(answers, no_control_character_reaches_a_terminal)
 {
     const char *run = make_run(temp_dir_make());

@@ -1,13 +1,13 @@
-/* Regressions: each test is a bug that was once found by attack, and mended.
- * plugins/attacks.c has the backends with which they were found. */
+/* Regressions: each test is a bug that was once found by attack and then fixed. plugins/attacks.c
+ * has the backends with which the bugs were found. */
 #include "common.h"
 
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* "attacks" on x.sock and TCP, and "echo" beside it, on the same loop: what echo
- * answers was sent after what attacks has read. */
+/* "attacks" listens on x.sock and TCP, and "echo" beside it on the same loop: an answer of echo was
+ * sent after attacks has read its input. */
 struct server {
     const char *dir, *endpoint, *tcp, *echo;
     struct process *rpd;
@@ -61,7 +61,7 @@ static void end_server(struct server *server)
     temp_dir_remove(server->dir);
 }
 
-/* Until it is so, or the deadline. */
+/* Waits until the condition holds, or the deadline. */
 static bool wait_until(bool (*is_so)(const char *), const char *what)
 {
     const int64_t end = now_ns() + INT64_C(20000000000);
@@ -95,7 +95,7 @@ static bool is_connectable(const char *endpoint)
 
 /* ---- the end of input ---- */
 
-/* In pieces, each of which has been read when the next one is sent. */
+/* The input comes in pieces; each has been read when the next one is sent. */
 static void check_leftover(struct server *server, const char *endpoint, size_t size, size_t pieces)
 {
     char *data = malloc(size + 1), *answer = malloc(size + 2);
@@ -155,7 +155,7 @@ Test(attacks, last_line_without_newline)
             char answer[128];
             const int fd = client(endpoint);
             cr_assert_eq(send_all(fd, rows[i].sent, strlen(rows[i].sent)), 0);
-            if (later) /* it has been read when the end comes */
+            if (later) /* the daemon has read the bytes when the end comes */
                 assert_text(ask_once(endpoint, "Bob"), "hello, Bob", rpd);
             shutdown(fd, SHUT_WR);
             cr_assert_geq(read_to_end(fd, answer, sizeof answer), 0, "%s", strerror(errno));
@@ -180,7 +180,7 @@ Test(attacks, big_answer_to_the_end_of_input)
         if (i < 2)
             cr_assert_eq(send_all(fd, "question", 8), 0);
         shutdown(fd, SHUT_WR);
-        /* All was written, and did not fit, before anything is read. */
+        /* All output was written, but did not fit, before the client reads any. */
         assert_text(ask_once(server.echo, "me"), "me", server.rpd);
         const ssize_t got = read_to_end(fd, answer, SIZE + 2);
         cr_assert_eq(got, SIZE, "%zd of %d\n%s", got, SIZE, process_stderr(server.rpd));
@@ -190,8 +190,8 @@ Test(attacks, big_answer_to_the_end_of_input)
     end_server(&server);
 }
 
-/* It was not the client who took nothing for so long: when rpd goes on, it finds the
- * time-out and room for more output at once. */
+/* The daemon was stopped, so the client did not stall. When rpd continues, it finds the time-out
+ * and room for more output at once. */
 Test(attacks, stopped_for_longer_than_write_stall)
 {
     enum { SIZE = 819200 };
@@ -243,7 +243,7 @@ Test(attacks, resume_in_on_data)
     close(other);
 }
 
-/* Sends without pause until it is cut off. */
+/* Sends without pause until the daemon closes the connection. */
 static pid_t flood(const char *endpoint)
 {
     static char block[65536];
@@ -268,15 +268,15 @@ Test(attacks, flood_during_drain)
     const int code = process_code(process_stop(server.rpd));
     for (size_t i = 0; i < 2; i++)
         waitpid(flooders[i], NULL, 0);
-    /* Cut off after drain_s; or before, where the machine is so busy that a
-     * client sent nothing for a moment. */
+    /* The client is closed after drain_s; or earlier, if the machine is so busy that the client
+     * sent nothing for a moment. */
     cr_assert_eq(code, 0, "exit code %d:\n%s", code, process_stderr(server.rpd));
     process_free(server.rpd);
     temp_dir_remove(server.dir);
 }
 
-/* An event that came in the same turn as the pause or the end. The first client
- * blocks the loop until both are there, the attacker's before the victim's. */
+/* An event in the same turn as the pause or the end. The first client blocks the loop until both
+ * events are ready, the attacker's before the victim's. */
 static void check_same_turn(char attacker)
 {
     struct server server = prepare("\"drain_s\":1,", "\"mode\":\"roles\"");
@@ -304,7 +304,7 @@ static void check_same_turn(char attacker)
         assert_text(ask_once(server.echo, "me"), "me", server.rpd);
     cr_assert(!strstr(process_stderr(server.rpd), "VIOLATION"), "%s", process_stderr(server.rpd));
     if (attacker == 'P') {
-        /* Nothing is lost: it comes when it is resumed. */
+        /* No input is lost: it comes after the resume. */
         const int resumer = client(server.endpoint);
         cr_assert_eq(send_all(resumer, "Rx", 2), 0);
         cr_assert_eq(read_exactly(fds[0], answer, 4), 4, "%s", strerror(errno));
@@ -366,7 +366,7 @@ Test(attacks, drip_after_finish)
 
 /* ---- the log ---- */
 
-/* stderr is a pipe that is full and that nobody reads. */
+/* stderr is a full pipe without a reader. */
 struct deaf {
     struct server server;
     int pipe;
@@ -421,8 +421,8 @@ Test(attacks, stderr_that_nobody_reads)
     end_deaf(&deaf, 0);
 }
 
-/* A reader that takes a page and stops again: what it made room for is all that
- * there is, for the count of lost lines and for the line. */
+/* A reader takes one page and stops again: the count of lost lines and the line itself must fit
+ * into that room. */
 Test(attacks, stderr_with_little_room)
 {
     struct deaf deaf = serve_deaf("", "\"mode\":\"log_long\"");
@@ -440,7 +440,7 @@ Test(attacks, stderr_with_little_room)
     end_deaf(&deaf, 0);
 }
 
-/* The ends that nobody asked for have a last word, too. */
+/* Unexpected ends have a last line too. */
 Test(attacks, interrupted_twice_and_nobody_reads)
 {
     struct deaf deaf = serve_deaf("\"drain_s\":60,", "\"mode\":\"log\"");
@@ -455,12 +455,12 @@ Test(attacks, interrupted_twice_and_nobody_reads)
     close(fd);
 }
 
-/* Only a reader lets it open so: the part of the load that waits there. */
+/* Such an open succeeds only if there is a reader: the part of the load that waits there. */
 static bool has_reader(const char *fifo)
 {
     const int fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 
-    return fd >= 0; /* and stays open, so that the reader goes on waiting */
+    return fd >= 0; /* and stays open, so that the reader continues to wait */
 }
 
 Test(attacks, forced_end_and_nobody_reads)
@@ -474,7 +474,7 @@ Test(attacks, forced_end_and_nobody_reads)
 
 /* ---- descriptors ---- */
 
-/* The notification: alone on stdout, between the other lines on stderr. */
+/* The notification is alone on stdout, and stands between the other lines on stderr. */
 static bool wait_empty_line(struct process *rpd, int number)
 {
     const int64_t end = now_ns() + INT64_C(20000000000);
@@ -508,7 +508,7 @@ static void check_notify_fd(int number)
         0, "%d is closed", number);
     cr_assert(strncmp(target, "pipe:", 5) == 0, "%d is %s", number, target);
     cr_assert_eq(process_signal(rpd, SIGHUP), 0);
-    assert_line(rpd, " is ignored: the configuration cannot be reloaded");
+    assert_line(rpd, "reload: nothing has changed");
     assert_text(ask(fd, "after"), "after", rpd);
     shutdown(fd, SHUT_WR);
     cr_assert_eq(read_to_end(fd, rest, sizeof rest), 0, "%s", rest);
@@ -545,7 +545,7 @@ Test(attacks, notify_fd_is_a_listener)
     close(listener);
 }
 
-/* A child that a plugin forked, and that outlives rpd, holds nothing of it. */
+/* A child that a plugin forked, and that outlives rpd, holds no descriptor of it. */
 Test(attacks, forked_child_keeps_nothing)
 {
     struct server server = serve("fork", "");
@@ -556,7 +556,7 @@ Test(attacks, forked_child_keeps_nothing)
     process_signal(server.rpd, SIGKILL);
     const int killed = process_code(process_wait_exit(server.rpd));
     const bool child_lives = kill(child, 0) == 0;
-    /* The same port, too. */
+    /* The port is free again, too. */
     const char *config = textf("%s/c.json", server.dir), *text = file_read(config);
     const char *port = strstr(text, "tcp:127.0.0.1:0");
     write_text(config, textf("%.*s%s%s", (int)(port - text), text, server.tcp,
@@ -578,7 +578,7 @@ Test(attacks, forked_child_keeps_nothing)
 
 /* ---- names ---- */
 
-/* The address must fit, so the directory's name is short. */
+/* The path must fit the address, so the directory has a short name. */
 Test(attacks, long_name_of_a_live_foreigner)
 {
     const char *dir = NULL, *runtime_dir = temp_dir_make();
@@ -594,7 +594,7 @@ Test(attacks, long_name_of_a_live_foreigner)
     struct stat before = {0}, after = {0};
     stat(path, &before);
     struct process *rpd = RPD_START(runtime_dir, "echo.so", "-l", textf("unix:%s", path));
-    const int bound = process_wait_bound(rpd); /* it must not be */
+    const int bound = process_wait_bound(rpd); /* rpd must not bind the path */
     const int code = process_code(bound == 0 ? process_stop(rpd) : process_wait_exit(rpd));
     const bool connectable = is_connectable(textf("unix:%s", path));
     stat(path, &after);
@@ -604,7 +604,7 @@ Test(attacks, long_name_of_a_live_foreigner)
     const bool removed = rmdir(dir) == 0;
     cr_assert_geq(listener, 0);
     cr_assert_eq(code, 75, "exit code %d:\n%s", code, process_stderr(rpd));
-    cr_assert(connectable, "nobody can connect to it any more");
+    cr_assert(connectable, "no client can connect to it any more");
     cr_assert_eq(before.st_ino, after.st_ino);
     cr_assert_str_eq(left, textf("%s\n", path), "%s", left);
     cr_assert(removed);
@@ -673,7 +673,7 @@ Test(attacks, own_bind_exits_when_it_has_bound)
     check_failing_bind("exit", 70);
 }
 
-/* A crash cleans nothing up; the next start does. */
+/* A crash removes nothing; the next start does. */
 Test(attacks, own_bind_crashes_when_it_has_bound)
 {
     if (strstr(build_path(""), "tsan"))
@@ -711,7 +711,7 @@ static void check_removed_early(bool lock)
               process_stderr(rpd));
     cr_assert(wait_until(is_connectable, endpoint), "%s", process_stderr(rpd));
     assert_text(ask_once(endpoint, "Ada"), "hello, Ada", rpd);
-    /* It is a lock: another one does not get in. */
+    /* The lock still works: another daemon does not get it. */
     struct process *second = RPD_START(textf("%s/run2", dir), "echo.so", "-n", "second", "-l",
                                        endpoint);
     const int code = process_code(process_wait_exit(second));
@@ -733,7 +733,7 @@ Test(attacks, lock_removed_while_the_constructor_runs)
     check_removed_early(true);
 }
 
-/* Nobody tells when there are descriptors again. */
+/* No event says when descriptors are available again. */
 Test(attacks, socket_removed_without_descriptors)
 {
     const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/x.sock", dir);
@@ -756,7 +756,7 @@ Test(attacks, socket_removed_without_descriptors)
 
 /* ---- loads ---- */
 
-/* An empty text is no reason, but a failure all the same. */
+/* An empty text gives no reason, but the load has failed all the same. */
 Test(attacks, load_fails_with_an_empty_text)
 {
     struct server server = prepare_with("", "\"on_load_failure\":\"exit\",",
@@ -769,8 +769,8 @@ Test(attacks, load_fails_with_an_empty_text)
     temp_dir_remove(server.dir);
 }
 
-/* The loop sees the signal first and then, in the same turn, the load that has
- * failed: it is blocked until both are there. */
+/* In one turn the loop sees first the signal and then the failed load: it is blocked until both are
+ * ready. */
 Test(attacks, load_fails_in_the_turn_of_the_stop)
 {
     struct server server = prepare_with("\"drain_s\":1,",
@@ -790,7 +790,7 @@ Test(attacks, load_fails_in_the_turn_of_the_stop)
     process_signal(server.rpd, SIGTERM);
     poll(NULL, 0, 50);
     cr_assert_eq(write(fifos[1], "x", 1), 1);
-    poll(NULL, 0, 100); /* the worker's part takes microseconds */
+    poll(NULL, 0, 100); /* the rest of the worker takes microseconds */
     cr_assert_eq(write(fifos[0], "x", 1), 1);
     assert_ends(server.rpd, 0);
     close(fd);
@@ -802,8 +802,7 @@ Test(attacks, load_fails_in_the_turn_of_the_stop)
     temp_dir_remove(server.dir);
 }
 
-/* To ask one of them where it is takes the loop some time; five at once would be
- * a stall. */
+/* Asking one thread where it is takes the loop some time; asking five at once would be a stall. */
 Test(attacks, loads_hang_at_once_and_do_not_answer)
 {
     struct server server = prepare_with("\"workers\":8,\"stall_s\":1,\"drain_s\":0,",
@@ -818,7 +817,7 @@ Test(attacks, loads_hang_at_once_and_do_not_answer)
     temp_dir_remove(server.dir);
 }
 
-/* It has the only worker there is. */
+/* It occupies the only worker. */
 Test(attacks, optional_part_that_never_returns)
 {
     struct server server = prepare_with("\"workers\":1,\"drain_s\":0,", "\"no_progress_s\":1,",
@@ -834,8 +833,8 @@ Test(attacks, optional_part_that_never_returns)
 
 /* ---- clients of a service that warms ---- */
 
-/* They have asked, and see the end of file, not a reset: whether they were
- * accepted already or not. */
+/* The clients have sent requests, and see the end of file, not a reset, whether or not they were
+ * accepted already. */
 Test(attacks, stop_while_it_warms_resets_nobody)
 {
     static const char *const policies[] = {"hold", "backlog"};
@@ -857,7 +856,7 @@ Test(attacks, stop_while_it_warms_resets_nobody)
     }
 }
 
-/* Its queue is that of a socket that nobody finds any more. */
+/* The queue belongs to a socket that no client can find any more. */
 Test(attacks, socket_removed_while_its_queue_waits)
 {
     struct server server = prepare_with("", "\"warmup\":\"backlog\",",
@@ -902,7 +901,7 @@ static void start_idle(struct server *server, const char *const *env)
     server->tcp = process_endpoint(server->rpd, "tcp:");
 }
 
-/* A client that waits for a descriptor is one. */
+/* A client that waits for a descriptor counts as a client. */
 Test(attacks, idle_exit_without_descriptors)
 {
     const char *dir = temp_dir_make(), *file = textf("%s/fail", dir);
@@ -925,8 +924,8 @@ Test(attacks, idle_exit_without_descriptors)
     temp_dir_remove(dir);
 }
 
-/* Somebody takes the path while it is hidden; the exit is called off, and does not
- * take it from them. */
+/* Another process takes the path while it is hidden. The daemon cancels the exit, and does not take
+ * the path back. */
 Test(attacks, path_taken_during_an_idle_exit)
 {
     struct server server = {0};
@@ -940,7 +939,7 @@ Test(attacks, path_taken_during_an_idle_exit)
     const int fd = connect_to(server.tcp);
     stat(path, &before);
     const int code = process_code(process_wait_exit(server.rpd));
-    /* 0 where we were late, and it has stopped. */
+    /* 0 if the test was late and the daemon has stopped. */
     cr_assert(code == 75 || code == 0, "exit code %d\n%s", code, process_stderr(server.rpd));
     cr_assert_geq(other, 0);
     cr_assert(stat(path, &after) == 0 && after.st_ino == before.st_ino, "%s",
@@ -966,7 +965,7 @@ Test(attacks, socket_called_like_the_record)
     }
 }
 
-/* Both the start and the check refuse it, with 78. */
+/* Both the start and the check refuse this with 78. */
 static void check_listed_twice(const char *dir, const char *endpoint, const char *between)
 {
     const char *config = textf("%s/c.json", dir);
@@ -1007,8 +1006,8 @@ Test(attacks, listed_twice)
 
 /* ---- order ---- */
 
-/* At the moment at which it opens its configuration, which takes it a while to
- * read: it must have its handlers by then. */
+/* The signal comes when the daemon opens its configuration, which takes it a while to read: its
+ * handlers must be installed by then. */
 Test(attacks, stop_while_the_configuration_is_read)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -1030,7 +1029,7 @@ Test(attacks, stop_while_the_configuration_is_read)
         process_free(rpd);
         close(watch.fd);
     }
-    /* Nothing, if none of them has come so far as to make it. */
+    /* No file, if none of them got far enough to make it. */
     if (exists(textf("%s/run", dir)))
         assert_empty(textf("%s/run", dir));
 }

@@ -1,11 +1,11 @@
-/* Bodies, as clients see them: what rpd/body.h promises, and what becomes of calls that should not
- * have been made. (test_jobs.c has jobs, timers and the like; test_cold_files.c what a disk does.)
- */
+/* Bodies, as clients see them: what rpd/body.h promises, and the effect of calls that a backend
+ * must not make. (test_jobs.c tests jobs, timers and the like; test_cold_files.c tests the effect
+ * of a disk.) */
 #include "bodies_scene.h"
 
 /* ---- files ---- */
 
-/* Of all sizes at which something else happens, alone and all in one go. */
+/* Files of all sizes at which the behaviour changes, one at a time and all at once. */
 static void check_parts(const char *endpoint, const struct bodies *server)
 {
     static const size_t parts[][2] = {
@@ -38,7 +38,7 @@ Test(bodies, files_go_out_in_order)
     end_bodies(&server);
 }
 
-/* Many of one client's at once: it is not read while 16 wait, and all have their place. */
+/* Many files for one client at once: it is not read while 16 wait, and each comes in its place. */
 Test(bodies, many_files_of_one_client)
 {
     enum { FILES = 400 };
@@ -59,7 +59,7 @@ Test(bodies, many_files_of_one_client)
     end_bodies(&server);
 }
 
-/* Of a file whose pages are not in memory a worker reads them. (Where the file system keeps all in
+/* A worker reads a file whose pages are not in memory. (On a file system that keeps everything in
  * memory this is the same as above.) */
 Test(bodies, files_that_are_not_in_memory)
 {
@@ -100,7 +100,7 @@ Test(bodies, calls_that_fail)
     end_bodies(&server);
 }
 
-/* Its client gets less than was said, and an end; others go on. */
+/* The client gets less than was announced, and then an end; other clients are served. */
 Test(bodies, a_file_that_shrinks)
 {
     struct bodies server = serve_bodies();
@@ -145,7 +145,7 @@ Test(bodies, a_client_leaves_while_it_is_sent_a_file)
     end_bodies(&server);
 }
 
-/* Its done has no client, so it has an error, although all was copied. */
+/* Its done has no client, so it gets an error although all bytes were copied. */
 Test(bodies, a_connection_is_aborted_while_it_is_sent_a_file)
 {
     struct bodies server = serve_bodies();
@@ -159,8 +159,8 @@ Test(bodies, a_connection_is_aborted_while_it_is_sent_a_file)
     end_bodies(&server);
 }
 
-/* A file begins to wait when little of it fits into the socket, outside of the client's own
- * callbacks: from then on its client is expected to take it, and not since it came. */
+/* A file begins to wait when the socket has little room, outside the client's own callbacks. The
+ * client's time to read it starts then, not when the client connected. */
 Test(bodies, a_file_that_is_sent_from_a_timer)
 {
     enum { STEP = 4096, MOST = 256 * 1024 };
@@ -180,7 +180,7 @@ Test(bodies, a_file_that_is_sent_from_a_timer)
     end_bodies(&server);
 }
 
-/* Nothing of theirs is in memory, and others are served. */
+/* None of their content is in memory, and other clients are served. */
 Test(bodies, stalled_readers_cost_little)
 {
     enum { READERS = 20, AT_MOST_KB = 16 * 1024 };
@@ -216,7 +216,7 @@ static void check_takes(const char *endpoint, const struct bodies *server)
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         put(server, fd, "sum", bytes, sizes[i]);
-        tell(fd, "send file 0 1"); /* what follows is no body */
+        tell(fd, "send file 0 1"); /* the next bytes are not part of the body */
         hear(server, fd, textf("got %zu %u", sizes[i], sum_of(bytes, sizes[i])));
         hear(server, fd, "<0>");
         put(server, fd, "file", bytes, sizes[i]);
@@ -240,7 +240,7 @@ Test(bodies, bodies_come_in_order)
     end_bodies(&server);
 }
 
-/* What has come with the request, and behind the body, byte by byte. */
+/* The body comes with its request, with the next request behind it, and byte by byte. */
 Test(bodies, a_body_that_drips)
 {
     struct bodies server = serve_bodies();
@@ -264,7 +264,8 @@ Test(bodies, a_sink_that_fails)
     for (size_t i = 0; i < 2; i++) {
         const int fd = client(server.endpoint);
         tell(fd, textf("take %d %s", MIB, hows[i][0]));
-        send_all(fd, bytes, MIB); /* (it may be told, and closed, before all is sent) */
+        send_all(fd, bytes,
+                 MIB); /* the daemon may report it, and close, before everything is sent */
         hear(&server, fd, hows[i][1]);
         assert_eof(fd);
         close(fd);
@@ -287,7 +288,7 @@ Test(bodies, a_body_that_ends_early)
     end_bodies(&server);
 }
 
-/* Once while nothing is on a worker, once while its sink waits. */
+/* Once while no work is on a worker, once while the sink waits. */
 Test(bodies, a_client_leaves_while_it_sends_a_body)
 {
     struct bodies server = serve_bodies();
@@ -312,8 +313,8 @@ Test(bodies, a_client_leaves_while_it_sends_a_body)
     end_bodies(&server);
 }
 
-/* The connection is closed, but its sink is busy: what the sink has does not count any more, and
- * nothing happens to that connection when others have too much. */
+/* The connection is closed but its sink is busy: the bytes in the sink no longer count, and that
+ * connection is left alone when memory becomes short. */
 Test(bodies, a_connection_is_finished_while_its_sink_is_busy)
 {
     enum { BODY = 60000, OTHERS = 40, INPUT = 20000 };
@@ -342,10 +343,10 @@ Test(bodies, a_connection_is_finished_while_its_sink_is_busy)
     end_bodies(&server);
 }
 
-/* Its sink is what is waited for: nothing more is taken of it than fits into two buffers. */
+/* rpd waits for the sink: it takes no more of the body than fits into two buffers. */
 Test(bodies, a_slow_sink_holds_its_client_up)
 {
-    enum { AT_MOST = 6 * MIB }; /* with what is in the kernel */
+    enum { AT_MOST = 6 * MIB }; /* including the bytes in the kernel */
     struct bodies server = serve_bodies();
     const int fd = client(server.endpoint);
     char *bytes = make_bytes(MIB);
@@ -367,7 +368,7 @@ Test(bodies, a_slow_sink_holds_its_client_up)
 
 /* ---- limits, drain and stop ---- */
 
-/* A client that owes a body, and sends less than progress_bytes_per_s. */
+/* A client that owes a body and sends less than progress_bytes_per_s. */
 Test(bodies, a_body_is_asked_for_a_rate)
 {
     struct bodies server = serve_bodies_with("", "", ",\"limits\":{\"request_s\":1}");
@@ -384,7 +385,7 @@ Test(bodies, a_body_is_asked_for_a_rate)
     end_bodies(&server);
 }
 
-/* ... but not while it is the sink that is waited for. */
+/* ... but not while rpd waits for the sink. */
 Test(bodies, no_rate_is_asked_of_who_waits)
 {
     struct bodies server = serve_bodies_with("", "", ",\"limits\":{\"request_s\":1}");
@@ -393,7 +394,7 @@ Test(bodies, no_rate_is_asked_of_who_waits)
 
     put(&server, fd, "wait", "abc", 3);
     tell(idle, "take 1000000 sum");
-    assert_eof(idle); /* so much time has passed */
+    assert_eof(idle); /* this much time has passed */
     tell(fd, "send file 0 1");
     write_text(textf("%s/go", server.dir), "");
     hear(&server, fd, textf("got 3 %u", sum_of("abc", 3)));
@@ -403,7 +404,7 @@ Test(bodies, no_rate_is_asked_of_who_waits)
     end_bodies(&server);
 }
 
-/* A stop lets bodies and jobs end that have begun. */
+/* A stop lets bodies and jobs finish that have begun. */
 Test(bodies, a_drain_waits_for_what_is_owed)
 {
     struct bodies server = serve_bodies();

@@ -1,11 +1,11 @@
-/* The calls of rpd/conn.h, in any order, from any callback, against a model of what
- * rpd/conn.h promises. plugins/calls.c makes them.
+/* The calls of rpd/conn.h, in any order, from any callback, against a model of what rpd/conn.h
+ * promises. plugins/calls.c makes them.
  *
- * A table of sequences is generated for each callback: each call, each pair of calls, and
- * random sequences of three to five; with small outputs, and with such as fill the
- * socket and are not read until the calls have been made. After each the connection must
- * be what the model says: closed, at its end, paused, or one that answers; what was
- * written must have arrived, in order; and it must go when its client does. */
+ * A table of sequences is generated for each callback: each call, each pair of calls, and random
+ * sequences of three to five; with small outputs, and with outputs that fill the socket and are not
+ * read until the calls have been made. After each sequence the connection must be in the state that
+ * the model predicts: closed, at its end, paused, or answering. All output must have arrived, in
+ * order, and the connection must go when its client does. */
 #include "common.h"
 
 enum { SMALL = 10, LARGE = 300000, MUCH = 1000000, RANDOM_ROWS = 40, CALLS_MAX = 5 };
@@ -26,7 +26,7 @@ struct model {
     bool is_own; /* the calls are made in a callback of the connection */
     bool broken, closed, finishing, paused, freed;
     int keeps, lines;
-    char input[32]; /* that no callback has consumed */
+    char input[32]; /* input that no callback has consumed */
     char *output;
     size_t size;
     char results[CALLS_MAX + 1];
@@ -97,7 +97,7 @@ static void model_calls(struct model *model)
         model->results[i] = model_call(model, model->row->calls[i]);
 }
 
-/* on_data, as often as it takes. */
+/* Calls on_data as often as needed. */
 static void model_data(struct model *model)
 {
     char *end;
@@ -158,7 +158,7 @@ static struct state state_of(const struct scene *scene, const struct row *row)
     return state;
 }
 
-/* Until so many lines have been seen, the calls were made, or it is closed. */
+/* Waits until this many lines have come, the calls were made, or the connection is closed. */
 static struct state await(const struct scene *scene, const struct row *row, int lines, int made,
                           int closed)
 {
@@ -175,13 +175,13 @@ static struct state await(const struct scene *scene, const struct row *row, int 
     return state;
 }
 
-/* on_writable comes while up to 64 KiB are still to be sent: abort() drops those. */
+/* on_writable comes while up to 64 KiB are still unsent: abort() drops them. */
 static bool may_be_cut(const struct row *row)
 {
     return is_context(row, "writable") && strchr(row->calls, 'a');
 }
 
-/* All that is to come has been read, as far as the model knows it. */
+/* All expected output has been read, as far as the model knows. */
 static void read_output(const struct scene *scene, const struct model *model, int fd, size_t from)
 {
     static char found[8 * MUCH];
@@ -195,7 +195,7 @@ static void read_output(const struct scene *scene, const struct model *model, in
                got < 0 ? strerror(errno) : "");
 }
 
-/* What was on the way when it was aborted may be lost. */
+/* Output that was in transit at the abort may be lost. */
 static void read_until_reset(const struct scene *scene, const struct model *model, int fd,
                              size_t from)
 {
@@ -244,7 +244,7 @@ static void check_end(const struct scene *scene, struct model *model, int fd, si
     }
 }
 
-/* Up to where the calls are made. Returns how much of the output has been read. */
+/* Runs to the point where the calls are made. Returns how much of the output has been read. */
 static size_t prepare(const struct scene *scene, struct model *model, int fd)
 {
     const struct row *row = model->row;
@@ -265,7 +265,8 @@ static size_t prepare(const struct scene *scene, struct model *model, int fd)
     model_data(model);
     await(scene, row, is_context(row, "writable") ? 1 : model->lines, 0, 0);
     if (is_context(row, "writable")) {
-        /* It was choked when the calls are made: the ping is answered after them. */
+        /* The client had too much output waiting when the calls were made: the ping is answered
+         * after them. */
         model->size = MUCH;
         model->lines = 1;
         model->paused = row->pauses;
@@ -294,7 +295,7 @@ static void leave(const struct scene *scene, struct model *model, int fd, bool r
         control(scene, row, "release");
     const struct state state = await(scene, row, 0, 1, 1);
     if (is_context(row, "close")) {
-        model->closed = true; /* and is there until on_close returns */
+        model->closed = true; /* and exists until on_close returns */
         model_calls(model);
     }
     assert_row(strcmp(state.results, model->results) == 0, row, scene, "%s instead of %s",

@@ -1,5 +1,5 @@
-/* librpd-client: who lives is found without a process, who does not is started, and
- * errors are what rpd says. */
+/* librpd-client: it finds a running service without starting a process, and starts one that does
+ * not run. Its errors are those of rpd. */
 #include "common.h"
 #include "observe/state_view.h"
 
@@ -38,7 +38,7 @@ static void configure(const struct scene *scene, const char *plugin, const char 
               build_path(plugin), scene->endpoint, options));
 }
 
-/* By the other end of a unix socket. */
+/* The pid at the other end of a unix socket. */
 static pid_t pid_of(int fd)
 {
     struct ucred peer;
@@ -93,7 +93,7 @@ Test(client, starts_then_connects)
     leave(&scene, pid);
 }
 
-/* No process is started, and no descriptor is left, for one that lives. */
+/* For a running service no process is started, and no descriptor stays open. */
 Test(client, one_that_lives_needs_no_process)
 {
     const struct scene scene = make_scene();
@@ -120,7 +120,7 @@ Test(client, without_a_configuration_nothing_is_started)
 
     cr_expect_eq(rpd_ensure(NULL, "x", &error), -1);
     cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
-    cr_expect(strstr(error.text, "does not run"), "%s", error.text);
+    cr_expect(strstr(error.text, "is not running"), "%s", error.text);
     cr_expect_eq(rpd_connect(NULL, "x", 1000, &error), -1);
     cr_expect_eq(rpd_connect(NULL, "x", 1000, NULL), -1);
     leave(&scene, 0);
@@ -165,7 +165,7 @@ Test(client, a_service_that_the_configuration_does_not_have)
 
     cr_expect_eq(rpd_ensure(scene.config, "y", &error), -1);
     cr_expect_eq(error.code, RPD_CLIENT_NOT_RUNNING);
-    cr_expect(strstr(error.text, "has that a service of this name?"), "%s", error.text);
+    cr_expect(strstr(error.text, "does that file have this service?"), "%s", error.text);
     const int fd = connected(&scene);
     const pid_t pid = pid_of(fd);
     close(fd);
@@ -188,7 +188,7 @@ Test(client, one_that_was_killed_is_started_again)
     leave(&scene, second);
 }
 
-/* A full backlog is waited for, and no longer than asked. */
+/* The client waits for a full backlog, but no longer than its time-out. */
 Test(client, waits_for_room_in_the_backlog)
 {
     const struct scene scene = make_scene();
@@ -206,7 +206,7 @@ Test(client, waits_for_room_in_the_backlog)
         count++;
     cr_assert_lt(count, 64, "the backlog was never full");
     cr_expect_eq(error.code, RPD_CLIENT_TIMED_OUT, "%d: %s", error.code, error.text);
-    /* It takes connections once it is ready. */
+    /* The service takes connections once it is ready. */
     const int last = connected(&scene);
     close(last);
     while (count > 0)
@@ -238,7 +238,7 @@ Test(client, any_thread_may_call)
     leave(&scene, pid);
 }
 
-/* A program that has children of its own, or ignores them, is left alone. */
+/* A program that has children of its own, or ignores them, is not disturbed. */
 Test(client, callers_that_ignore_their_children)
 {
     const struct scene scene = make_scene();
@@ -252,7 +252,8 @@ Test(client, callers_that_ignore_their_children)
     leave(&scene, pid);
 }
 
-/* Then its exit code is lost, but not what it said; nor is it run again and again. */
+/* Then the exit code of rpdctl is lost, but not its error; and rpdctl is not run again and
+ * again. */
 Test(client, callers_that_ignore_their_children_hear_why)
 {
     const struct scene scene = make_scene();
@@ -268,7 +269,7 @@ Test(client, callers_that_ignore_their_children_hear_why)
     leave(&scene, 0);
 }
 
-/* The first descriptors that such a program gets are its standard streams. */
+/* The first descriptors that such a program opens are its standard streams. */
 Test(client, callers_without_streams_hear_why)
 {
     const struct scene scene = make_scene();
@@ -301,7 +302,7 @@ static uint32_t phase_of(const struct scene *scene)
     return page.phase;
 }
 
-/* It takes nobody any more, however long its clients may need. */
+/* The daemon takes no more clients, however long its present ones take. */
 Test(client, one_that_drains_is_not_there)
 {
     const struct scene scene = make_scene();
@@ -319,7 +320,7 @@ Test(client, one_that_drains_is_not_there)
     cr_assert_eq(rpd_ensure(NULL, "x", &error), 0, "%s", error.text);
     process_signal(rpd, SIGTERM);
     for (int i = 0; phase_of(&scene) < RPD_PHASE_DRAINING && i < 20000; i++)
-        poll(NULL, 0, 1); /* nobody is told */
+        poll(NULL, 0, 1); /* no observer is notified */
     cr_assert_eq(phase_of(&scene), RPD_PHASE_DRAINING);
     cr_assert_eq(rpd_ensure(NULL, "x", &error), -1);
     cr_assert_eq(error.code, RPD_CLIENT_NOT_RUNNING, "%d: %s", error.code, error.text);
@@ -345,8 +346,8 @@ static int code_for_user(uid_t user)
     return WEXITSTATUS(status);
 }
 
-/* Whoever owns the directory could say that it lives, and where. Root believes every user of
- * theirs; others believe root, and themselves. */
+/* The owner of the directory could claim that the service runs, and where. Root trusts every user
+ * for that user's services; others trust root, and themselves. */
 Test(client, a_directory_of_another_user_is_not_believed)
 {
     const struct scene scene = make_scene();
@@ -383,13 +384,13 @@ static bool user_finds_it(uid_t user)
     return WEXITSTATUS(status) == 1;
 }
 
-/* Root's own is believed by everybody: a member of a socket's group connects there. */
+/* Everyone trusts root's own directory: a member of a socket's group connects there. */
 Test(client, a_directory_of_root_is_believed_by_others)
 {
     const struct scene scene = make_scene();
     configure(&scene, "plugins/echo.so", "");
     if (geteuid() != 0)
-        cr_skip("only root can become somebody else");
+        cr_skip("only root can become another user");
     const int fd = connected(&scene);
     const pid_t pid = pid_of(fd);
 
@@ -420,8 +421,7 @@ Test(client, tcp_alone)
     leave(&scene, atoi(strstr(record, "\"pid\": ") + 7));
 }
 
-/* The sample of a command, in C or in Python: its first call starts the service, its second
- * finds it. */
+/* The sample command, in C or in Python: its first call starts the service, its second finds it. */
 static const char *run_sample(const struct scene *scene, const char *const *program)
 {
     const char *const argv[] = {program[0],
@@ -457,7 +457,7 @@ static void check_sample(const char *const *program)
     cr_assert_not_null(first);
     cr_expect_str_eq(run_sample(&scene, program), "one\ntwo\n?\n");
     cr_expect_str_eq(file_read(record), first, "a second daemon");
-    /* A record that nobody stands for any more is no obstacle. */
+    /* A record without a live daemon is no obstacle. */
     end_process(atoi(strstr(first, "\"pid\": ") + 7), SIGKILL);
     cr_expect_str_eq(run_sample(&scene, program), "one\ntwo\n?\n");
     leave(&scene, atoi(strstr(file_read(record), "\"pid\": ") + 7));
@@ -505,8 +505,8 @@ Test(client, sample_says_why_not)
 
 /* ---- without waiting --------------------------------------------------------------------- */
 
-/* As a loop of events does it: polls, and takes a step. No step may take long; on a machine
- * that does much else that cannot be timed, so its own waits are counted: it must have polled. */
+/* As an event loop does it: polls, then takes a step. No step may take long, which cannot be timed
+ * on a busy machine. So the test counts the waits: the client must have polled. */
 static int connect_by_steps(const char *config, int timeout_ms, int *ret_polls,
                             struct rpd_client_error *error)
 {
@@ -539,7 +539,7 @@ Test(client, by_steps_it_starts_then_connects)
     cr_expect_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     cr_expect_str_eq(ask(fd, "hello"), "hello");
     close(fd);
-    /* For one that lives no process is needed, and one step does. */
+    /* For a running service no process is needed, and one step is enough. */
     setenv("RPDCTL", "/nonexistent", 1);
     for (int i = 0; i < 20; i++) {
         const int again = connect_by_steps(scene.config, -1, &polls, &error);
@@ -596,7 +596,7 @@ Test(client, by_steps_a_full_backlog_is_waited_for)
     leave(&scene, pid);
 }
 
-/* In each of its states, and what it has begun goes on. */
+/* In each of its states; a start that has begun continues. */
 Test(client, by_steps_it_can_be_given_up)
 {
     const struct scene scene = make_scene();

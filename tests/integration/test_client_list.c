@@ -1,4 +1,4 @@
-/* rpdctl clients: who is there, what each waits for, and the end of one. */
+/* rpdctl clients: the list of clients, what each waits for, and the end of one. */
 #include "common.h"
 #include "rpdctl_run.h"
 
@@ -39,7 +39,7 @@ static const char *list(const struct scene *scene)
     return outcome.out;
 }
 
-/* Until a line says so. */
+/* Waits until a line has this text. */
 static const char *await(const struct scene *scene, const char *part)
 {
     const int64_t deadline = now_ns() + INT64_C(60000000000);
@@ -104,7 +104,7 @@ Test(client_list, one_can_be_ended_and_no_other)
     assert_code(RPDCTL_ON(scene.run, "clients", "demo", "--end", "x"), 64);
     tell(stays, "x");
     cr_assert_str_eq(hear_line(stays), "ok");
-    /* The next one has another id, though it may have the same descriptor. */
+    /* The next client has another id, though it may have the same descriptor. */
     const int next = client(scene.endpoint);
     cr_expect_str_neq(id_of(await(&scene, "its first byte"), "its first byte"), id);
     close(next);
@@ -151,6 +151,6 @@ Test(client_list, of_nobody_says_so)
     const struct outcome outcome = RPDCTL_ON(run, "clients", "demo");
 
     assert_code(outcome, 1);
-    assert_has(outcome.err, "clients: demo: it does not run");
+    assert_has(outcome.err, "clients: demo: it is not running");
     temp_dir_remove(dir);
 }

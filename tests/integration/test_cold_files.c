@@ -54,17 +54,17 @@ Test(cold_files, a_worker_reads_them)
     finish(&cold);
 }
 
-/* What was in memory when the client began to stall is not there any more when it goes on. */
+/* Pages that were in memory when the client stalled are gone when it continues. */
 Test(cold_files, pages_that_go_while_their_client_stalls)
 {
-    enum { STALLED_MS = 30 }; /* at least; less would only prove less */
+    enum { STALLED_MS = 30 }; /* at least; fewer would only prove less */
     struct cold cold = start(8 * MIB);
     const int fd = client(cold.server.endpoint);
 
     for (int round = 0; round < 5; round++) {
         char byte;
 
-        /* The first MiB is in memory when it is sent again. */
+        /* The first MiB is in memory when the file is sent again. */
         tell(fd, textf("send big 0 %d", MIB));
         assert_part(&cold.server, fd, 0, MIB);
         tell(fd, textf("send big 0 %d", 8 * MIB));
@@ -78,7 +78,8 @@ Test(cold_files, pages_that_go_while_their_client_stalls)
     finish(&cold);
 }
 
-/* Between the look and the sending: the loop waits once, notices it, and leaves all to workers. */
+/* Pages vanish between the check and the sending: the loop waits once, notices it, and leaves the
+ * rest to workers. */
 Test(cold_files, pages_that_go_all_the_time)
 {
     struct cold cold = start(8 * MIB);

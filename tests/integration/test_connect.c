@@ -1,7 +1,7 @@
-/* rpdctl connect: standard input and output joined to a service, which it ensures first. */
+/* rpdctl connect: it joins standard input and output to a service, which it ensures first. */
 #include "rpdctl_run.h"
 
-/* A user with a configuration of their own, and what they type. */
+/* A user with a configuration of their own, and the commands that they type. */
 struct user {
     const char *dir, *run;
 };
@@ -62,7 +62,8 @@ Test(connect, it_ensures_and_joins)
     finish(&user);
 }
 
-/* Both ways at once, more than all buffers on the way; what comes back is what went. */
+/* Both directions at once, with more data than all buffers on the way hold; the same data comes
+ * back. */
 Test(connect, much_in_both_directions)
 {
     const struct user user = user_with("echo");
@@ -101,7 +102,7 @@ Test(connect, many_at_once_share_one_daemon)
 Test(connect, whoever_takes_the_output_may_leave)
 {
     const struct user user = user_with("echo");
-    /* (Its input does not end.) */
+    /* Its input does not end. */
     const struct outcome left = typed(
         &user, "mkfifo in; exec 3<>in; yes >&3 & $rpdctl connect echo <in | head -n 1; echo "
                "${PIPESTATUS[0]}; kill $!");

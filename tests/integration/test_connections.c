@@ -1,6 +1,6 @@
-/* Connections, jobs, holding, draining and loading in parts, as clients see
- * them. plugins/talk.c does what it is asked; at its end it says whether all
- * jobs and connections that began have ended. */
+/* Connections, jobs, holding, draining and loading in parts, as clients see them. plugins/talk.c
+ * does what its clients ask; at its end it reports whether all jobs and connections that began have
+ * ended. */
 #include "common.h"
 
 #include <netinet/in.h>
@@ -88,7 +88,7 @@ Test(connections, half_close_is_answered)
     end_server(&server);
 }
 
-/* The end of input is told once; what is written then arrives. */
+/* The end of input is reported once; output written after it still arrives. */
 Test(connections, end_of_input_is_told)
 {
     struct server server = serve_talk();
@@ -143,7 +143,7 @@ Test(connections, every_split_gives_the_same_bytes)
         char answer[128];
         const int fd = client(server.endpoint);
         cr_assert_eq(send_all(fd, request, split), 0);
-        /* An answer to another client in between: the first piece was read. */
+        /* An answer to another client comes in between: the first piece was read. */
         if (split > 0)
             assert_text(ask_once(server.endpoint, "echo x"), "x", server.rpd);
         cr_assert_eq(send_all(fd, request + split, sizeof request - 1 - split), 0);
@@ -193,7 +193,7 @@ Test(connections, pipelining)
     end_server(&server);
 }
 
-/* Writes all, from a process of its own, so that the reader may be slow. */
+/* Writes everything, from a process of its own, so that the reader may be slow. */
 static pid_t write_from_child(int fd, const char *data, size_t size)
 {
     const pid_t pid = fork();
@@ -239,7 +239,7 @@ Test(connections, large_message_and_a_slow_reader)
 
 /* ---- bounds ---- */
 
-/* Sends until nothing more is taken; how much that was. */
+/* Sends until the socket takes no more. Returns how much that was. */
 static size_t send_what_it_takes(int fd, size_t most)
 {
     static char block[65536];
@@ -278,7 +278,7 @@ Test(connections, who_never_reads_is_no_longer_read)
         cr_assert_lt(grown, 20 * 1024, "%ld KiB", grown);
     const int64_t cpu = cpu_time_ns(process_pid(server.rpd));
     assert_text(ask(other, "after"), "after", server.rpd);
-    /* It does not spin on them, either. */
+    /* The daemon does not spin on them, either. */
     poll(NULL, 0, 300);
     const int64_t burnt = cpu_time_ns(process_pid(server.rpd)) - cpu;
     cr_assert_lt(burnt, 100000000, "%ld ms", (long)(burnt / 1000000));
@@ -288,7 +288,7 @@ Test(connections, who_never_reads_is_no_longer_read)
     end_server(&server);
 }
 
-/* ... and is read again as soon as it reads. */
+/* ... and the client is read again as soon as it reads. */
 Test(connections, who_reads_again_is_read_again)
 {
     struct server server = serve_echo();
@@ -302,7 +302,7 @@ Test(connections, who_reads_again_is_read_again)
     cr_assert_eq(send_all(fd, "more", 4), 0);
     cr_assert_eq(read_exactly(fd, block, 4), 4);
     cr_assert_eq(memcmp(block, "more", 4), 0);
-    /* Nothing waits any more: the daemon no longer asks whether it may send. */
+    /* No output waits any more: the daemon stops polling for room to send. */
     const int64_t cpu = cpu_time_ns(process_pid(server.rpd));
     poll(NULL, 0, 300);
     const int64_t burnt = cpu_time_ns(process_pid(server.rpd)) - cpu;
@@ -321,7 +321,7 @@ Test(connections, output_beyond_16_mib_closes)
     ssize_t size;
 
     tell(fd, "big 40000000");
-    /* All of it has been written when another is answered; nothing was read. */
+    /* All output has been written when another client is answered; none was read. */
     assert_text(ask(other, "echo me"), "me", server.rpd);
     while ((size = read(fd, block, sizeof block)) > 0)
         got += (size_t)size;
@@ -342,7 +342,7 @@ Test(connections, output_below_16_mib_arrives)
     tell(fd, textf("big %d", SIZE));
     cr_assert_eq(read_exactly(fd, data, SIZE + 1), SIZE + 1, "%s", strerror(errno));
     cr_assert_eq(data[SIZE], '\n');
-    /* The output fell below the mark on the way: told once. */
+    /* The output fell below the mark on the way: on_writable came once. */
     assert_text(ask(other, "writables"), "1", server.rpd);
     free(data);
     close(fd);
@@ -359,7 +359,7 @@ static void check_finish(const char *endpoint, int size, struct server *server)
     static char unread[200000];
 
     tell(fd, textf("finish %d", size));
-    /* Input that nobody will read: a plain close would reset the answer. */
+    /* Input that the backend will not read: a plain close would reset the answer. */
     fcntl(fd, F_SETFL, O_NONBLOCK);
     (void)!send(fd, unread, sizeof unread, MSG_NOSIGNAL);
     fcntl(fd, F_SETFL, 0);
@@ -450,7 +450,7 @@ Test(connections, abort_of_many_while_they_flood)
         ids[i] = textf("%s", ask(fds[i], "id"));
     }
     process_signal(server.rpd, SIGSTOP);
-    /* All are readable in one turn; each would abort its neighbour. */
+    /* All are readable in the same turn; each would abort its neighbour. */
     for (size_t i = 0; i < 20; i++) {
         const char *text = textf("abort_other %s\necho still\n", ids[(i + 1) % 20]);
         cr_assert_eq(send_all(fds[i], text, strlen(text)), 0);
@@ -503,7 +503,7 @@ Test(connections, kept_while_the_client_goes)
         const int fd = client(i % 2 ? server.tcp : server.endpoint);
         const struct linger reset = {.l_onoff = 1, .l_linger = 0};
         assert_text(ask(fd, "echo here"), "here", server.rpd);
-        tell(fd, "job 50 to nobody");
+        tell(fd, "job 50 to no client");
         if (i % 3 == 0)
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);
@@ -512,8 +512,8 @@ Test(connections, kept_while_the_client_goes)
     assert_next(other, "last", &server);
     close(other);
     end_server(&server);
-    /* end_server has seen to it that nothing was written to the gone, and that
-     * all jobs and connections ended. */
+    /* end_server has checked that nothing was written to closed clients, and that all jobs and
+     * connections ended. */
 }
 
 Test(connections, pause_keeps_answers_in_order)
@@ -542,7 +542,7 @@ Test(connections, resume_from_anothers_callback)
     cr_assert_eq(poll(&readable, 1, 0), 0, "a paused connection was answered");
     assert_text(ask(other, textf("resume_other %s", id)), "ok", server.rpd);
     assert_next(fd, "later", &server);
-    /* Paused again, with input that comes only now. */
+    /* Paused again, with input that only comes now. */
     tell(fd, "pause");
     assert_text(ask(other, "echo x"), "x", server.rpd);
     tell(fd, "echo at last");
@@ -553,7 +553,7 @@ Test(connections, resume_from_anothers_callback)
     end_server(&server);
 }
 
-/* A job's answer, and a resume, in both orders: the next request is read, and the end. */
+/* A job's answer and a resume, in both orders: the next request is read, and then the end. */
 Test(connections, answers_from_jobs)
 {
     struct server server = serve_talk();
@@ -575,7 +575,7 @@ Test(connections, answers_from_jobs)
     end_server(&server);
 }
 
-/* More than a socket holds, from a job, and then as much in the other direction. */
+/* A job writes more than a socket holds, and then as much goes in the other direction. */
 static pid_t get_and_put(const char *endpoint, int rounds)
 {
     enum { SIZE = 270 * 1024 };
@@ -629,25 +629,25 @@ Test(connections, a_thousand_leave_no_descriptor)
         static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
         const int fd = client(i % 2 ? server.tcp : server.endpoint);
         switch (i % 5) {
-        case 0: /* says nothing */ break;
+        case 0: /* sends nothing */ break;
         case 1: assert_text(ask(fd, "echo x"), "x", server.rpd); break;
         case 2: /* leaves in the middle of a line, by a reset */
             send_all(fd, "echo ha", 7);
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
             break;
-        case 3: /* leaves before the answer */ tell(fd, "big 300000"); break;
+        case 3: /* leaves before its answer */ tell(fd, "big 300000"); break;
         case 4: tell(fd, "finish 10"); break;
         }
         close(fd);
     }
-    /* All have been seen to go when the one that is left is told so. */
+    /* All have been noticed as gone when the remaining client hears so. */
     const int64_t deadline = now_ns() + 10000000000;
     const char *answer;
     do
         answer = ask(first, "count");
     while (answer && strcmp(answer, "1 1001 1000") != 0 && now_ns() < deadline);
     assert_text(answer, "1 1001 1000", server.rpd);
-    /* Lingering ones close at once, as their clients have gone. */
+    /* Lingering connections close at once, because their clients have gone. */
     int after;
     while ((after = count_fds(process_pid(server.rpd))) != before && now_ns() < deadline)
         poll(NULL, 0, 1);
@@ -695,8 +695,8 @@ Test(connections, reset_in_the_middle)
 
 /* ---- held ---- */
 
-/* talk has no load; parts has, and answers when all are there. A part that
- * hangs keeps clients held until the daemon stops; a gate lets them in. */
+/* talk has no load; parts has one, and answers when all parts are there. A part that hangs keeps
+ * clients held until the daemon stops; a gate releases them. */
 static struct server serve_gated(const char **ret_gate)
 {
     struct server server = {.dir = temp_dir_make()};
@@ -745,13 +745,13 @@ Test(connections, held_clients)
     tell(leaver, "I leave");
     close(leaver);
     close(leaver_tcp);
-    /* The end of input without a word: dropped, which the client sees at once. */
+    /* The client ends its input without a request: it is dropped, and sees that at once. */
     shutdown(silent, SHUT_WR);
     shutdown(silent_tcp, SHUT_WR);
     assert_eof(silent);
     assert_eof(silent_tcp);
-    /* Dropped ones cost no descriptor while the load goes on. One is the set in which those who
-     * are held are watched. */
+    /* Dropped clients cost no descriptor while the load continues. One descriptor is the epoll set
+     * that watches the held clients. */
     const int64_t deadline = now_ns() + 20000000000;
     int held;
     while ((held = count_fds(process_pid(server.rpd)) - fds_before - 1) != 5 && now_ns() < deadline)
@@ -782,7 +782,7 @@ Test(connections, held_clients_cost_no_cpu)
         if (i % 2)
             shutdown(fds[i], SHUT_WR);
     }
-    /* A loop that is kept awake has as much of a busy machine as this one. */
+    /* A loop that is kept awake gets as much of a busy machine as this one. */
     const int64_t before = cpu_time_ns(process_pid(server.rpd)), own = cpu_time_ns(getpid());
     while (cpu_time_ns(getpid()) - own < 200000000)
         continue;
@@ -822,8 +822,8 @@ Test(connections, drain_answers_what_is_in_flight)
               process_stderr(server.rpd));
 }
 
-/* A request that had come before SIGTERM is in flight, also where it waits in
- * the kernel behind a job for which the connection is paused. */
+/* A request that came before SIGTERM is in flight, even if it waits in the kernel behind a job that
+ * paused its connection. */
 Test(connections, drain_answers_what_waits_behind_a_pause)
 {
     struct server server = serve_talk();
@@ -900,8 +900,8 @@ Test(connections, jobs_are_done_once)
     end_server(&server);
 }
 
-/* Each of the 4 workers runs a job that does not end. Until then it takes one out of the queue at
- * any moment. */
+/* Each of the 4 workers runs a job that does not end. Before that, a worker may take a job out of
+ * the queue at any moment. */
 static void occupy_workers(int fd, struct server *server)
 {
     const int64_t deadline = now_ns() + INT64_C(60000000000);
@@ -913,8 +913,8 @@ static void occupy_workers(int fd, struct server *server)
     assert_text(running, "4", server->rpd);
 }
 
-/* 4 workers run one each, 10,000 wait; the others are refused. At the stop all
- * that were accepted are done, as cancelled. */
+/* 4 workers run one job each, and 10,000 jobs wait; the others are refused. At the stop all
+ * accepted jobs are done, as cancelled. */
 Test(connections, job_queue_is_bounded)
 {
     struct server server = serve_talk();
@@ -980,8 +980,8 @@ Test(connections, failing_part_ends_the_process)
     assert_empty(dir);
 }
 
-/* It fails twice, and is there at the third try; clients wait all the while, and
- * what else was loaded stays. */
+/* The part fails twice, and succeeds at the third try. Clients wait meanwhile, and the other loaded
+ * parts stay. */
 Test(connections, failing_part_is_tried_again)
 {
     struct server server = serve(test_plugin("parts"), "",
@@ -1026,7 +1026,7 @@ Test(connections, stop_between_two_tries)
     assert_eof(held);
 }
 
-/* ---- backends that take their clients ---- */
+/* ---- backends that accept their clients themselves ---- */
 
 static void check_greeting(const char *endpoint, const char *wanted, struct server *server)
 {
@@ -1043,7 +1043,7 @@ Test(connections, rpd_accept_gives_clients_away)
 {
     struct server server = serve(test_plugin("accepts"), "", ",\"options\":{\"load_ms\":100}");
 
-    /* They are held until the state is there. */
+    /* The clients are held until the state is loaded. */
     check_greeting(server.endpoint, "ready\n", &server);
     check_greeting(server.tcp, "ready\n", &server);
     const int fd = client(server.endpoint);

@@ -1,5 +1,5 @@
-/* The control socket, from outside: what it answers, and that neither clients
- * that are broken, nor a plugin, nor a shortage take it away. */
+/* The control socket, from outside: its answers, and that no broken client, no plugin and no
+ * shortage can take it away. */
 #include "warm_scene.h"
 
 #include <time.h>
@@ -97,7 +97,7 @@ Test(control, answers_while_it_warms)
     end_warm(&warm);
 }
 
-/* The record says where it is; only its user may connect. */
+/* The record has its path; only its user may connect. */
 Test(control, is_where_the_record_says)
 {
     struct warm warm = plain_warm();
@@ -128,7 +128,7 @@ Test(control, echoes_ids)
     end_warm(&warm);
 }
 
-/* Several at once, and a client that has said all that it has to say. */
+/* Several requests at once, from a client that has ended its input. */
 Test(control, answers_in_order)
 {
     struct warm warm = plain_warm();
@@ -155,8 +155,8 @@ static const char *phase_line(const char *service, const char *phase)
                  phase);
 }
 
-/* Between two answers to one client the loop does what else there is to do: a service's client
- * comes and goes meanwhile. */
+/* Between two answers to one client the loop does its other work: meanwhile a service's client
+ * connects and leaves. */
 Test(control, many_requests_do_not_hold_up_others)
 {
     enum { MANY = 100 };
@@ -164,7 +164,7 @@ Test(control, many_requests_do_not_hold_up_others)
     const int fd = control_of(&warm);
     const char *first, *last;
 
-    assert_pong(request(fd, PING)); /* it is accepted */
+    assert_pong(request(fd, PING)); /* the client is accepted */
     cr_assert_eq(process_signal(warm.rpd, SIGSTOP), 0);
     for (int i = 0; i < MANY; i++)
         tell(fd, STATUS);
@@ -197,11 +197,11 @@ Test(control, watchers_hear_every_phase_and_the_end)
     assert_same(next_line(fd), phase_line("warm", "draining"), &warm);
     assert_same(next_line(fd), phase_line("warm", "stopping"), &warm);
     assert_eof(fd);
-    /* The last that it does: the next can start now. */
+    /* This is the last thing that the daemon does: the next one can start now. */
     struct process *next = RPD_START(warm.run, "echo.so", "-n", "warm");
     assert_bound(next);
     assert_stops(next);
-    /* Who does not watch hears nothing but the end. */
+    /* A client that does not watch hears nothing but the end. */
     assert_eof(other);
     close(fd);
     close(other);
@@ -223,7 +223,7 @@ Test(control, watchers_hear_of_each_service)
                                   .env = ARGS(textf("TEST_GATE=%s", gate))});
     assert_line(rpd, "a: ready ");
     assert_line(rpd, "test: waits at the gate");
-    /* One socket for the process, by the name of the first. */
+    /* One socket per process, named after the first service. */
     cr_assert_neq(access(textf("%s/a.control", dir), F_OK), 0);
     assert_has(file_read(textf("%s/a.json", dir)), textf("\"control\": \"%s/b.control\"", dir));
     const int fd = client(textf("unix:%s/b.control", dir));
@@ -259,7 +259,7 @@ Test(control, watchers_hear_that_it_is_degraded)
     end_warm(&warm);
 }
 
-/* An exit that is tried, and called off or not. */
+/* An exit that is attempted, and cancelled or not. */
 Test(control, watchers_hear_of_an_idle_exit)
 {
     struct warm warm = bound_warm(&(struct warm_start){.service = "\"idle_exit_s\":1,"});
@@ -295,7 +295,7 @@ Test(control, a_process_that_dies_is_the_end)
     assert_eof(fd);
     assert_ends(warm.rpd, 128 + SIGKILL);
     cr_assert_eq(access(path_of(&warm), F_OK), 0);
-    /* What it left is in nobody's way. */
+    /* The socket that it left does not hinder the next start. */
     struct process *next = RPD_START(warm.run, "echo.so", "-n", "warm");
     assert_bound(next);
     assert_pong(request_once(&warm, PING));
@@ -303,7 +303,7 @@ Test(control, a_process_that_dies_is_the_end)
     assert_empty(warm.run);
 }
 
-/* ---- clients that are broken ----------------------------------------------------------------- */
+/* ---- broken clients -------------------------------------------------------------------------- */
 
 Test(control, what_is_no_request)
 {
@@ -375,11 +375,11 @@ Test(control, clients_have_a_limit)
         assert_eof(fds[i]);
         close(fds[i]);
     }
-    /* The service has its own limits, and does not know of these. */
+    /* The service has its own limits, which do not count control clients. */
     make_ready(&warm);
     assert_text(ask_once(warm.endpoint, "a"), "1 a 0", warm.rpd);
     close(fds[0]);
-    /* When that was noticed. */
+    /* The time at which the daemon noticed that. */
     while (
         strncmp(request_once(&warm, ""), "{\"v\":1,\"id\":null,\"ok\":false,\"error\":\"exp", 40))
         continue;
@@ -395,8 +395,8 @@ static double seconds_since(int64_t began)
     return (double)(now_ns() - began) / 1e9;
 }
 
-/* Ten seconds: for half a request, which more of it does not prolong, and for an
- * answer that nobody reads. A watcher may be silent for ever. */
+/* Ten seconds, for half a request, which more bytes do not prolong, and for an unread answer. A
+ * watcher may be silent for ever. */
 Test(control, who_does_not_go_on_is_closed)
 {
     struct warm warm = plain_warm();
@@ -418,7 +418,7 @@ Test(control, who_does_not_go_on_is_closed)
         assert_pong(request_once(&warm, PING));
     }
     cr_assert_geq(seconds_since(began), 9.5, "%f s", seconds_since(began));
-    /* Or a reset, for the byte that it has not read. */
+    /* Or a reset, because of the byte that the daemon has not read. */
     cr_assert_leq(recv(drip, (char[1]){0}, 1, 0), 0);
     assert_eof(half);
     struct pollfd deaf_end = {.fd = deaf, .events = 0};
@@ -429,7 +429,7 @@ Test(control, who_does_not_go_on_is_closed)
     end_warm(&warm);
 }
 
-/* Who sends and does not read costs no more than one answer. */
+/* A client that sends and does not read costs no more than one answer. */
 Test(control, memory_is_bounded)
 {
     struct warm warm = plain_warm();
@@ -453,7 +453,7 @@ Test(control, memory_is_bounded)
     end_warm(&warm);
 }
 
-/* Somebody else, where the file's mode does not keep them out. */
+/* Another user, if the mode of the file does not keep that user out. */
 Test(control, another_user_is_closed_unheard)
 {
     if (geteuid() != 0)
@@ -481,10 +481,9 @@ Test(control, another_user_is_closed_unheard)
     end_warm(&warm);
 }
 
-/* ---- what else may go wrong ---------------------------------------------------------------------
- */
+/* ---- other faults --------------------------------------------------------------------------- */
 
-/* The answer comes when the loop turns, and not before: that is what it is for. */
+/* The answer comes when the loop turns, and not before: that is its purpose. */
 Test(control, a_blocked_loop_is_late)
 {
     enum { BLOCKED_MS = 800 };
@@ -495,7 +494,7 @@ Test(control, a_blocked_loop_is_late)
     assert_pong(request(fd, PING));
     const int64_t began = now_ns();
     say(client_fd, "a\n");
-    /* It is in the callback once its page is no longer written to. */
+    /* The loop is in the callback once its page is no longer updated. */
     pass_ms(300);
     assert_pong(request(fd, PING));
     cr_assert_geq(seconds_since(began), 0.75, "%f s", seconds_since(began));
@@ -518,7 +517,7 @@ static int highest_descriptor(pid_t pid)
     return highest;
 }
 
-/* The clients of the service have all descriptors there are. */
+/* The clients of the service have taken all descriptors. */
 Test(control, is_there_without_descriptors)
 {
     struct warm warm = plain_warm();
@@ -538,7 +537,7 @@ Test(control, is_there_without_descriptors)
         control_fds[i] = control_of(&warm);
         assert_pong(request(control_fds[i], PING));
     }
-    /* Those beyond that wait for one of them to go. */
+    /* Clients beyond the limit wait until another one leaves. */
     control_fds[4] = control_of(&warm);
     say(control_fds[4], PING "\n");
     struct pollfd answer = {.fd = control_fds[4], .events = POLLIN};
@@ -563,7 +562,7 @@ Test(control, is_made_again)
 
     request(fd, WATCH);
     for (int round = 1; round <= 3; round++) {
-        if (round == 3) /* something else in its place */
+        if (round == 3) /* a different file in its place */
             write_text(textf("%s/other", warm.run), "");
         cr_assert_eq(round < 3 ? unlink(path_of(&warm))
                                : rename(textf("%s/other", warm.run), path_of(&warm)),
@@ -572,14 +571,14 @@ Test(control, is_made_again)
                      process_stderr(warm.rpd));
         assert_pong(request_once(&warm, PING));
     }
-    /* Those who were there stay. */
+    /* The connected clients stay. */
     make_ready(&warm);
     assert_same(next_line(fd), phase_line("warm", "ready"), &warm);
     close(fd);
     end_warm(&warm);
 }
 
-/* It cannot be made again: said once, and tried until it can. */
+/* The socket cannot be made again: the daemon says so once, and tries until it can. */
 Test(control, is_made_again_later)
 {
     struct warm warm = plain_warm();
@@ -589,12 +588,12 @@ Test(control, is_made_again_later)
     unlink(path_of(&warm));
     rename(textf("%s/other", warm.run), path_of(&warm));
     while (!strstr(process_stderr(warm.rpd), "warm.control: it was removed, and")) {
-        /* It was quicker than we: once more. */
+        /* The daemon was faster than the test: once more. */
         unlink(path_of(&warm));
         rename(textf("%s/other", warm.run), path_of(&warm));
         process_poll(&warm.rpd, 1, 10 * NS_PER_MS);
     }
-    const size_t healed = lines_with(process_stderr(warm.rpd), HEALED); /* where it was quicker */
+    const size_t healed = lines_with(process_stderr(warm.rpd), HEALED); /* if it was faster */
     rmdir(textf("%s/full", path_of(&warm)));
     rmdir(path_of(&warm));
     cr_assert_eq(process_wait_lines(warm.rpd, HEALED, healed + 1), 0, "%s",
@@ -647,7 +646,7 @@ Test(control, a_clean_stop_leaves_locks_and_histories)
     cr_assert_eq(count, 2);
 }
 
-/* What a start that was killed left of it. */
+/* The files that a killed start left. */
 Test(control, is_swept)
 {
     const char *dir = temp_dir_make(), *left = textf("%s/.echo.control.4711.tmp", dir);

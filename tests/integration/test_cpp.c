@@ -1,5 +1,5 @@
-/* rpd/backend.hpp: a backend as a class, and what becomes of an exception in each of its places;
- * and that the header compiles without a warning. */
+/* rpd/backend.hpp: a backend as a class, and the effect of an exception in each of its functions;
+ * and that the header compiles without warnings. */
 #include "rpdctl_run.h"
 
 #include <criterion/parameterized.h>
@@ -60,7 +60,7 @@ Test(cpp, a_load_that_is_cancelled_ends_without_a_word)
     assert_bound(scene.rpd);
     assert_stops(scene.rpd);
     assert_has_not(process_stderr(scene.rpd), "load: throws:");
-    assert_has_not(process_stderr(scene.rpd), "destroyed"); /* it never was */
+    assert_has_not(process_stderr(scene.rpd), "destroyed"); /* it was never loaded */
     finish(&scene);
 }
 
@@ -123,7 +123,7 @@ Test(cpp, jobs)
     fd = client(scene.endpoint);
     for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
         assert_text(ask(fd, asked[i][0]), asked[i][1], scene.rpd);
-    /* All at once: in order, one after the other. */
+    /* All at once: the answers come in order, one after the other. */
     tell(fd, "job\nafter\njob caught\njob\nlast");
     assert_text(hear_line(fd), "from a job", scene.rpd);
     assert_text(hear_line(fd), "attached after", scene.rpd);
@@ -131,13 +131,57 @@ Test(cpp, jobs)
     assert_text(hear_line(fd), "from a job", scene.rpd);
     assert_text(hear_line(fd), "attached last", scene.rpd);
     close(fd);
-    /* Clients that leave while theirs runs. */
+    /* Clients that leave while their job runs. */
     for (int i = 0; i < 50; i++) {
         fd = client(scene.endpoint);
         tell(fd, "job\njob");
         close(fd);
     }
     assert_text(ask_once(scene.endpoint, "well"), "attached well", scene.rpd);
+    assert_stops(scene.rpd);
+    finish(&scene);
+}
+
+/* With what their functions have captured, which goes when all is over, whatever happened. */
+Test(cpp, bodies_and_posts)
+{
+    SKIP_WITHOUT_CPP();
+    static const char *const asked[][2] = {
+        {"file", "etters sent"},
+        {"take\n12345", "took 12345"},
+        {"take throws\n12345", "caught: in a sink"}, /* and the end */
+        {"take file\n12345", "12345rs"},
+        {"post", "posted"},
+        {"files", "0 files"},
+    };
+    const struct scene scene = start("nowhere");
+    int fd;
+
+    assert_bound(scene.rpd);
+    assert_line(scene.rpd, "test: part is attached");
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        fd = client(scene.endpoint);
+        assert_text(ask(fd, asked[i][0]), asked[i][1], scene.rpd);
+        close(fd);
+    }
+    fd = client(scene.endpoint);
+    tell(fd, "file throws");
+    cr_expect_null(hear_line(fd));
+    assert_line(scene.rpd, "on_data: body: Invalid argument; the connection is closed");
+    close(fd);
+    /* Clients that leave: within a body, and while a job runs, which is cancelled then. */
+    for (int i = 0; i < 20; i++) {
+        fd = client(scene.endpoint);
+        tell(fd, i % 2 ? "take\n123" : "job waits");
+        if (i % 4 == 1)
+            shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    fd = client(scene.endpoint);
+    for (const char *answer = "";
+         strcmp(answer, "0 files") != 0 && (answer = ask(fd, "files")) != NULL;)
+        poll(NULL, 0, 1);
+    close(fd);
     assert_stops(scene.rpd);
     finish(&scene);
 }
@@ -151,6 +195,7 @@ static const struct place {
     {"on_close", "on_close: thrown in on_close", true},
     {"on_ready", "on_ready: thrown in on_ready", true},
     {"on_drain", "on_drain: thrown in on_drain", true},
+    {"on_part", "on_part: thrown in on_part", true},
     {"stop", "stop: thrown in stop", true},
 };
 
@@ -193,7 +238,8 @@ Test(cpp, the_header_compiles_without_a_warning)
     const char *dir = temp_dir_make(), *alone = textf("%s/alone.cpp", dir);
     static const char *const compilers[] = {"g++", "clang++"};
 
-    /* Alone, twice; a backend that has only what it must; one that serves without its state. */
+    /* The header alone, and included twice; a backend with only the required functions; one that
+     * serves without its state. */
     write_text(alone, "#include <rpd/backend.hpp>\n"
                       "#include <rpd/backend.hpp>\n"
                       "struct least { void on_data(rpd::conn conn) { conn.finish(); } };\n"

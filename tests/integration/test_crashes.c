@@ -1,5 +1,5 @@
-/* A plugin that crashes: one line that says where, the signal as wait status,
- * and a next start that wins at the first try without help. */
+/* A plugin that crashes: one line says where, the wait status has the signal, and the next start
+ * wins at the first try without help. */
 #include "common.h"
 
 #include <criterion/parameterized.h>
@@ -16,7 +16,7 @@ static const struct crash {
     const char *words[6]; /* in the line */
     bool before_announce;
 } crashes[] = {
-    /* Else it takes eight lines for each. */
+    /* Otherwise each takes eight lines. */
     /* clang-format off */
     {"SIGSEGV in on_data", "misbehave", NULL, NULL, "segv\n", SIGSEGV,
      {"SIGSEGV", "step serve", "service misbehave", "thread loop", "act"}, false},
@@ -104,7 +104,7 @@ ParameterizedTest(size_t *at, crash, row)
     if (fd >= 0)
         close(fd);
 
-    /* What it left does not stand in anybody's way. */
+    /* Its leftovers do not hinder the next start. */
     struct process *next = start(crash, dir, false);
     cr_assert_eq(process_wait_bound(next), 0, "%s: the next start failed:\n%s", crash->name,
                  process_stderr(next));
@@ -114,7 +114,7 @@ ParameterizedTest(size_t *at, crash, row)
                      listing(dir));
 }
 
-/* The same by SIGKILL, at some moments of a start. */
+/* The same by SIGKILL, at various moments of a start. */
 Test(crash, killed)
 {
     for (int round = 0; round < 10; round++) {
@@ -132,8 +132,8 @@ Test(crash, killed)
     }
 }
 
-/* exit() on a worker removes what is ours while the loop still runs: the loop
- * must not make the socket again before the process is gone. */
+/* exit() on a worker removes our files while the loop still runs: the loop must not make the socket
+ * again before the process is gone. */
 Test(crash, exit_on_a_worker_leaves_nothing)
 {
     for (int round = 0; round < 60; round++) {

@@ -1,11 +1,12 @@
-/* Calls that a sandbox denies: rpd and rpdctl do without, or one line names the call. */
+/* System calls that a sandbox denies: rpd and rpdctl work without them, or one line names the
+ * call. */
 #include "rpdctl_run.h"
 
 #include <criterion/parameterized.h>
 
 #define NS_PER_MS INT64_C(1000000)
 
-/* The launcher is of the tests' own build, which need not be the daemon's. */
+/* The launcher belongs to the tests' own build, which may differ from the daemon's. */
 #define DENY(error, calls) RPD_BUILD_DIR "/tests/support/deny", (error), (calls)
 
 static const char *const all_calls =
@@ -57,7 +58,7 @@ static const struct denial {
     {"ENOSYS", "inotify_init1"},
     {"EPERM", "F_OFD_GETLK"},
     {"ENOSYS", "F_OFD_GETLK"},
-    {"EPERM", "mkdir"}, /* of a directory that is there */
+    {"EPERM", "mkdir"}, /* of an existing directory */
     {"EPERM", NULL},
     {"ENOSYS", NULL},
 };
@@ -71,7 +72,7 @@ ParameterizedTestParameters(denied, a_service_from_ensure_to_stop)
     return cr_make_param_array(size_t, at, sizeof at / sizeof *at);
 }
 
-/* The daemon is started by a denied rpdctl, so it is denied the same. */
+/* The daemon is started by a denied rpdctl, so the same call is denied to it. */
 ParameterizedTest(size_t *at, denied, a_service_from_ensure_to_stop)
 {
     const char *error = denials[*at].error;
@@ -104,10 +105,10 @@ ParameterizedTest(size_t *at, denied, a_service_from_ensure_to_stop)
     temp_dir_remove(dir);
 }
 
-/* ---- what cannot be done without ------------------------------------------------------------- */
+/* ---- calls that rpd needs -------------------------------------------------------------------- */
 
-/* The line names the call, and blames no backend and no limit. What rpd itself has bound at a
- * path it need not look at. */
+/* The line names the call, and blames no backend and no limit. rpd need not check a path that it
+ * has bound itself. */
 Test(denied, looks_at_sockets)
 {
     static const char *const looks[] = {"getsockopt", "getsockname"};
@@ -137,8 +138,7 @@ Test(denied, descriptors_of_a_caller_of_ensure)
     temp_dir_remove(dir);
 }
 
-/* ---- close_range ------------------------------------------------------------------------------
- */
+/* ---- close_range ---------------------------------------------------------------------------- */
 
 static bool has_descriptor(const struct process *process, int fd)
 {
@@ -163,10 +163,9 @@ Test(denied, descriptors_are_closed_one_by_one)
     temp_dir_remove(dir);
 }
 
-/* ---- accept4 ------------------------------------------------------------------------------------
- */
+/* ---- accept4 -------------------------------------------------------------------------------- */
 
-/* Of a descriptor of the daemon's that is a socket, and was not there before; -1: there is none. */
+/* The flags of the daemon's socket that was not there before; -1: there is none. */
 static long flags_of_new_socket(const struct process *process, const bool *was_there, int count)
 {
     for (int fd = 0; fd < count; fd++) {
@@ -183,7 +182,7 @@ static long flags_of_new_socket(const struct process *process, const bool *was_t
     return -1;
 }
 
-/* The loop must not block on one, and no child of a plugin inherits it. */
+/* The loop must not block on it, and no child of a plugin inherits it. */
 Test(denied, accepted_clients_are_as_with_accept4)
 {
     enum { MANY = 256 };
@@ -206,8 +205,7 @@ Test(denied, accepted_clients_are_as_with_accept4)
     temp_dir_remove(dir);
 }
 
-/* ---- inotify ------------------------------------------------------------------------------------
- */
+/* ---- inotify -------------------------------------------------------------------------------- */
 
 Test(denied, what_is_removed_comes_back_without_inotify)
 {
@@ -228,7 +226,7 @@ Test(denied, what_is_removed_comes_back_without_inotify)
     temp_dir_remove(dir);
 }
 
-/* A wait for a directory that is not there yet. */
+/* A wait for a directory that does not exist yet. */
 Test(denied, a_directory_is_waited_for_without_inotify)
 {
     const char *dir = temp_dir_make(), *run = textf("%s/run", dir);
@@ -245,8 +243,7 @@ Test(denied, a_directory_is_waited_for_without_inotify)
     temp_dir_remove(dir);
 }
 
-/* ---- locks
- * ---------------------------------------------------------------------------------------- */
+/* ---- locks ---------------------------------------------------------------------------------- */
 
 Test(denied, without_locks_one_line_names_the_call)
 {
@@ -267,10 +264,9 @@ Test(denied, without_locks_one_line_names_the_call)
     temp_dir_remove(dir);
 }
 
-/* ---- accept
- * ------------------------------------------------------------------------------------------ */
+/* ---- accept --------------------------------------------------------------------------------- */
 
-/* An error that stays: a pause that grows, one line, and no processor is burnt. */
+/* A permanent error: the pause grows, one line is logged, and the processor stays idle. */
 Test(denied, an_error_of_accept_that_persists)
 {
     enum { WATCHED_MS = 2500 };

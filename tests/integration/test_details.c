@@ -1,5 +1,5 @@
-/* .option_details, from the configuration to the plugin, and what describe, check and the schemas
- * say of them. (tests/unit/test_options.c has each spelling.) */
+/* .option_details, from the configuration to the plugin, and how describe, check and the schemas
+ * show them. (tests/unit/test_options.c has each spelling.) */
 #include "common.h"
 #include "rpdctl_run.h"
 
@@ -94,8 +94,8 @@ Test(details, an_option_asked_for_as_what_it_is_not_ends_the_process)
     }
 }
 
-/* Relative paths of the command line are ours, though the daemon works in "/"; also once it
- * is restarted. */
+/* Relative paths on the command line are relative to our working directory, though the daemon works
+ * in "/"; this still holds after a restart. */
 Test(details, an_ensured_daemon_knows_where_relative_paths_begin)
 {
     const char *dir = temp_dir_make(), *run = textf("RPD_RUNTIME_DIR=%s/run", dir);
@@ -121,7 +121,7 @@ Test(details, an_ensured_daemon_knows_where_relative_paths_begin)
     temp_dir_remove(dir);
 }
 
-/* ---- what is said of them ---- */
+/* ---- how they are shown ---- */
 
 static const char *first_line_with(const char *text, const char *part)
 {
@@ -146,7 +146,7 @@ Test(details, describe_shows_them)
 
     assert_code(table, 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        /* (How wide the columns are does not matter.) */
+        /* The width of the columns does not matter. */
         const char *line = first_line_with(table.out, rows[i][0]);
         char wanted[256], found[256];
         size_t w = 0, f = 0;
@@ -172,7 +172,7 @@ Test(details, describe_shows_them)
     assert_has(json.out, "\"required\": true");
 }
 
-/* An editor would refuse nothing that rpd takes. */
+/* An editor would accept everything that rpd accepts. */
 Test(details, the_schema_is_one)
 {
     const char *dir = temp_dir_make();

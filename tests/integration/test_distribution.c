@@ -1,10 +1,10 @@
-/* What is distributed beside the programs says what they say: manual pages,
- * shell completion, systemd units. */
+/* The files distributed beside the programs agree with them: manual pages, shell completion,
+ * systemd units. */
 #include "common.h"
 
 TestSuite(distribution, .timeout = 110);
 
-/* A program's end, and what it wrote. Criterion's own words go to stderr. */
+/* The end of a program, and its output. Criterion's own messages go to stderr. */
 struct output {
     int code;
     const char *text, *errors;
@@ -152,11 +152,11 @@ Test(distribution, manual_has_the_exit_codes_of_the_help)
     cr_assert_eq(in_page, in_help);
 }
 
-/* The paths of all keys of a schema, one a line: rpd prints a member a line,
- * indented by 2 for each level. */
+/* The paths of all keys of a schema, one per line: rpd prints one member per line, indented by 2
+ * for each level. */
 static const char *schema_keys(const char *schema)
 {
-    const char *paths[64] = {""}; /* what is open at this level */
+    const char *paths[64] = {""}; /* the open key at this level */
     const char *kinds[64] = {"node"};
     const char *keys = "";
 
@@ -211,7 +211,7 @@ Test(distribution, manual_has_the_keys_of_the_schema)
                  schema_keys(schema));
 }
 
-/* How many functions the library has; each is in the page. */
+/* Returns how many functions the library has; the page documents each. */
 static size_t functions_in_page(const char *library, const char *page_name)
 {
     const struct output symbols = RUN("nm", "-D", "--defined-only", build_path(library));
@@ -238,7 +238,7 @@ Test(distribution, manual_has_all_functions)
     cr_assert_eq(functions_in_page("librpd-client.so", "framework/install/man/rpd-client.3"), 6);
 }
 
-/* "[--ready] [--json]": what a command's help has between brackets or before them. */
+/* "[--ready] [--json]": the options between brackets, or before them, in the help of a command. */
 Test(distribution, manual_has_the_options_of_ensure)
 {
     const char *help = RUN("rpdctl", "help", "ensure").text;
@@ -267,7 +267,7 @@ Test(distribution, manual_is_without_warnings)
     if (!is_installed("man"))
         cr_skip("man is not installed");
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
-        /* Beside rpd there is a directory of that name. */
+        /* A directory of that name lies beside rpd. */
         const struct output output = RUN("env", "man", "--warnings", "-l", pages[i]);
         cr_assert_eq(output.code, 0, "%s: %s", pages[i], output.errors);
         cr_assert_str_empty(output.errors, "%s: %s", pages[i], output.errors);
@@ -281,7 +281,7 @@ Test(distribution, manual_is_without_warnings)
 
 /* ---- completion ----------------------------------------------------------- */
 
-/* What bash offers for the last word of a command line, sorted, one a line. */
+/* The words that bash offers for the last word of a command line, sorted, one per line. */
 static const char *completed(const char *directory, const char *const *words)
 {
     const char *arguments[32] = {
@@ -359,10 +359,11 @@ Test(distribution, completion_knows_the_commands_of_rpdctl)
 {
     const char *dir = directory_to_complete_in();
 
-    cr_assert_str_eq(completed(dir, ARGS("rpdctl", "")),
-                     "--help\n--"
-                     "version\ncheck\nclients\nconnect\ndescribe\nensure\nforget\nhealth\nlog\n"
-                     "metrics\nnew\nrestart\nstatus\nstop\ntimeline\nwait\n");
+    cr_assert_str_eq(
+        completed(dir, ARGS("rpdctl", "")),
+        "--help\n--"
+        "version\ncheck\nclients\nconnect\ndescribe\ndoctor\nensure\nforget\nhealth\nlog\n"
+        "metrics\nnew\nreload\nrestart\nstatus\nstop\ntimeline\nwait\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "ensure", "--r")), "--ready\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "a")), "apart\n");
     cr_assert_str_eq(completed(dir, ARGS("rpdctl", "-d", "apart", "status", "--a")),
@@ -404,8 +405,18 @@ Test(distribution, completion_offers_services)
 
 /* ---- systemd units ---------------------------------------------------------- */
 
-/* A directory with the units as the build has made them, but for the program,
- * which need not be installed. */
+/* With the path of a program of the build, which need not be installed. */
+static const char *with_path(const char *text, const char *key, const char *program)
+{
+    const char *at = strstr(text, textf("\n%s=%s ", key, program));
+
+    if (!at)
+        return text;
+    at += strlen(key) + 2;
+    return textf("%.*s%s%s", (int)(at - text), text, build_path(program), at + strlen(program));
+}
+
+/* A directory with the units as the build has made them, but for the programs. */
 static const char *units(void)
 {
     static const char *const names[] = {"rpd@.service", "rpd-tcp@.service", "rpd@.socket",
@@ -416,12 +427,8 @@ static const char *units(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = file_read(textf(RPD_BUILD_DIR "/systemd/%s", names[i]));
         cr_assert_not_null(text, "%s: %s", names[i], strerror(errno));
-        const char *program = strstr(text, "\nExecStart=rpd ");
-        if (program) {
-            program += strlen("\nExecStart=");
-            text = textf("%.*s%s%s", (int)(program - text), text, build_path("rpd"),
-                         program + strlen("rpd"));
-        }
+        text = with_path(text, "ExecStart", "rpd");
+        text = with_path(text, "ExecReload", "rpdctl");
         write_text(textf("%s/%s", dir, names[i]), text);
     }
     return dir;

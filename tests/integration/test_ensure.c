@@ -1,5 +1,5 @@
-/* rpdctl ensure: however many call, one daemon is there in the end, and each caller
- * knows how that went. */
+/* rpdctl ensure: however many callers there are, one daemon runs in the end, and each caller learns
+ * the result. */
 #include "common.h"
 #include "observe/history_view.h"
 #include "observe/record_view.h"
@@ -10,7 +10,7 @@
 
 enum { LONG = 120 };
 
-/* ---- the scene: a directory, and who calls in it ------------------------------------- */
+/* ---- the scene: a directory, and the callers in it ----------------------------------- */
 
 struct scene {
     const char *dir, *run, *config, *endpoint;
@@ -36,7 +36,7 @@ static struct scene make_scene(void)
     return scene;
 }
 
-/* top, service, options: keys, each with a comma behind it. */
+/* top, service, options: keys, each followed by a comma. */
 static void configure(const struct scene *scene, const char *plugin, const char *top,
                       const char *service, const char *options)
 {
@@ -86,7 +86,7 @@ static long long recorded_pid(const struct scene *scene)
     return pid;
 }
 
-/* Daemons are nobody's children. */
+/* Daemons are not children of the test, so it waits for a pidfd. */
 static void wait_until_gone(int pidfd)
 {
     struct pollfd end = {.fd = pidfd, .events = POLLIN};
@@ -104,7 +104,7 @@ static void end_daemon(const struct scene *scene)
     wait_until_gone(pidfd);
 }
 
-/* All processes whose command line has this in it, and that are rpd. */
+/* All processes that are rpd and have this text in their command line. */
 static size_t daemons_with(const char *text, pid_t *ret_first)
 {
     DIR *proc = opendir("/proc");
@@ -120,7 +120,7 @@ static size_t daemons_with(const char *text, pid_t *ret_first)
 
         if (fd >= 0)
             close(fd);
-        if (size <= 0 || !memmem(line, (size_t)size, "/rpd", 5) || /* with its NUL */
+        if (size <= 0 || !memmem(line, (size_t)size, "/rpd", 5) || /* including its NUL */
             !memmem(line, (size_t)size, text, strlen(text)))
             continue;
         if (count++ == 0)
@@ -142,7 +142,7 @@ static size_t count_in_history(const struct scene *scene, bool ended, int code)
     return found;
 }
 
-/* One that is just ending has the time to; an orphan stays. */
+/* A daemon that is about to end gets time for it; an orphan would stay. */
 static void expect_no_daemons(const struct scene *scene)
 {
     const int64_t deadline = now_ns() + (int64_t)10 * 1000000000;
@@ -162,7 +162,7 @@ static void leave(const struct scene *scene)
     temp_dir_remove(scene->dir);
 }
 
-/* Until its page says so. There is nothing to wait for. */
+/* Polls until the page has this phase, because no event announces it. */
 static void await_verdict(const struct scene *scene, enum state_verdict wanted)
 {
     const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
@@ -175,7 +175,7 @@ static void await_verdict(const struct scene *scene, enum state_verdict wanted)
     cr_assert_eq(verdict, wanted, "%s", state_verdict_text(verdict));
 }
 
-/* Until the daemon, whose log is at own.log, has written it. */
+/* Waits until the daemon, whose log is own.log, has written it. */
 static void await_in_log(const struct scene *scene, const char *text)
 {
     const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
@@ -219,7 +219,7 @@ Test(ensure, takes_rpds_own_arguments)
     const char *const *const arguments = ARGS("samples/hello.so", "-n", "x", "-l", scene.endpoint);
     const char *argv[] = {"rpdctl",     "ensure", arguments[0],   arguments[1],
                           arguments[2], "-l",     scene.endpoint, NULL};
-    /* A relative path is the caller's; the daemon works elsewhere. */
+    /* A relative path is relative to the caller's directory; the daemon works in another. */
     struct process *caller = process_start(
         &(struct process_options){.argv = argv,
                                   .runtime_dir = scene.run,
@@ -259,7 +259,7 @@ static size_t descriptors_to(long long pid, const char *wanted)
     return count;
 }
 
-/* A daemon has of its caller: nothing. */
+/* A daemon inherits nothing from its caller. */
 Test(ensure, daemon_is_detached)
 {
     const struct scene scene = make_scene();
@@ -286,7 +286,7 @@ Test(ensure, daemon_is_detached)
     DIR *fds = opendir(textf("/proc/%lld/fd", pid));
     for (const struct dirent *entry; (entry = readdir(fds));) {
         const char *target = link_of(textf("/proc/%lld/fd/%s", pid, entry->d_name));
-        /* A pipe of which it has both ends is libevent's. */
+        /* A pipe with both ends in the daemon is libevent's. */
         const bool is_its_own = strncmp(target, scene.run, strlen(scene.run)) == 0 ||
                                 strcmp(target, log) == 0 || strcmp(target, "/dev/null") == 0 ||
                                 strcmp(target, "/") == 0 || strncmp(target, "socket:", 7) == 0 ||
@@ -310,7 +310,7 @@ Test(ensure, daemon_is_detached)
     leave(&scene);
 }
 
-/* A caller that reads to the end of what comes must not wait for the daemon's end. */
+/* A caller that reads its output to the end must not wait for the daemon's end. */
 Test(ensure, caller_sees_end_of_file)
 {
     const struct scene scene = make_scene();
@@ -347,7 +347,7 @@ Test(ensure, log_goes_where_it_is_configured)
     leave(&scene);
 }
 
-/* Without a place for a log it goes nowhere. */
+/* Without a place for a log, the output is dropped. */
 Test(ensure, log_without_a_home)
 {
     const struct scene scene = make_scene();
@@ -430,7 +430,7 @@ static void sleep_ns(long ns)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-/* At a random time during its start. What cannot be had otherwise is looked for. */
+/* The process is found by searching for it, because it has no record yet. */
 static int kill_the_first(const struct scene *scene, unsigned *seed)
 {
     const int64_t deadline = now_ns() + (int64_t)LONG * 1000000000;
@@ -473,7 +473,7 @@ Test(ensure, a_start_that_is_killed_is_made_again, .timeout = 1800)
     }
 }
 
-/* The process between a caller and the daemon is the first of its session. */
+/* The process between a caller and the daemon is the leader of its session. */
 static pid_t starter_of(const struct scene *scene)
 {
     DIR *proc = opendir("/proc");
@@ -497,7 +497,7 @@ static pid_t starter_of(const struct scene *scene)
     return found;
 }
 
-/* Then nobody is told how it went, and the daemon comes, or does not. */
+/* Then no caller learns the result, and the daemon starts or does not. */
 Test(ensure, a_start_whose_starter_is_killed_is_found, .timeout = 1800)
 {
     const size_t rounds = is_long() ? 100 : is_sanitized() ? 2 : 8;
@@ -529,7 +529,7 @@ Test(ensure, a_start_whose_starter_is_killed_is_found, .timeout = 1800)
     }
 }
 
-/* Two configurations that have a service in common, called at once, again and again. */
+/* Two configurations with one service in common are ensured at once, again and again. */
 Test(ensure, overlapping_configurations_do_not_starve)
 {
     const struct scene scene = make_scene();
@@ -564,7 +564,7 @@ Test(ensure, overlapping_configurations_do_not_starve)
 
 /* ---- starts that fail ---------------------------------------------------------------------- */
 
-/* Who waits for the start hears how it went, and does not make another. */
+/* A caller that waits for a start learns its result, and does not start another. */
 Test(ensure, failure_reaches_every_caller)
 {
     const struct scene scene = make_scene();
@@ -620,13 +620,13 @@ Test(ensure, crash_loop_is_left_alone_for_a_while)
     }
     const size_t starts = count_in_history(&scene, false, 0);
     cr_expect(starts >= 3 && starts <= 4, "%zu starts", starts);
-    /* Who mends the configuration need not wait. */
+    /* A caller with a corrected configuration need not wait. */
     configure(&scene, "tests/plugins/misbehave.so", "", "", "");
     ensure_code(&scene);
     leave(&scene);
 }
 
-/* Over the path comes another file, whose time is older than any failure's: as by mv, and as by
+/* Another file replaces the configuration, with a time before any failure: as with mv, and as with
  * cp -p. */
 static void replace_by_older(const char *path, const char *other, bool by_copy)
 {
@@ -641,8 +641,8 @@ static void replace_by_older(const char *path, const char *other, bool by_copy)
     cr_assert_eq(utimensat(AT_FDCWD, path, long_ago, 0), 0);
 }
 
-/* Until a call says that it is not tried again for now: some seconds, which may pass before a
- * slow machine's next call. */
+/* Calls until one says that it is not tried again for now: that takes some seconds, which may pass
+ * before a slow machine's next call. */
 static void fail_until_left_alone(const struct scene *scene, int wanted)
 {
     struct process *caller;
@@ -656,7 +656,8 @@ static void fail_until_left_alone(const struct scene *scene, int wanted)
     } while (!is_left_alone);
 }
 
-/* Who mends the one or the other starts at once, whatever the time of the new file is. */
+/* After a correction of either file the start is immediate, whatever the time of the new file
+ * is. */
 static void assert_mended(bool plugin_is_mended, bool by_copy)
 {
     const struct scene scene = make_scene();
@@ -669,7 +670,7 @@ static void assert_mended(bool plugin_is_mended, bool by_copy)
     write_text(scene.config, textf(config, plugin, scene.endpoint, "fail"));
     fail_until_left_alone(&scene, 69);
     starts = count_in_history(&scene, false, 0);
-    if (plugin_is_mended) /* as far as it can be seen */
+    if (plugin_is_mended) /* as far as it is visible */
         copy_file(test_plugin("misbehave"), other, 0600);
     else
         write_text(other, textf(config, plugin, scene.endpoint, ""));
@@ -734,9 +735,9 @@ Test(ensure, mistakes_in_a_configuration_are_all_told)
     leave(&scene);
 }
 
-/* ---- others are there ------------------------------------------------------------------------ */
+/* ---- other daemons are running --------------------------------------------------------------- */
 
-/* That its drain had to be forced is no failure of the next start. */
+/* A forced drain is not a failure of the next start. */
 Test(ensure, waits_for_a_drain_then_starts)
 {
     const struct scene scene = make_scene();
@@ -747,7 +748,7 @@ Test(ensure, waits_for_a_drain_then_starts)
     const int fd = client(scene.endpoint);
 
     tell(fd, "hang_job");
-    await_in_log(&scene, "test: a job hangs"); /* One that only waits would be cancelled. */
+    await_in_log(&scene, "test: a job hangs"); /* A process that only waits would be cancelled. */
     kill((pid_t)first, SIGTERM);
     await_verdict(&scene, STATE_DRAINING);
     struct process *caller = CALL(&scene, "--json", scene.config);
@@ -776,7 +777,7 @@ Test(ensure, leaves_what_runs_elsewhere)
     cr_expect(
         strstr(process_stderr(caller), textf("x runs as pid %lld from %s", pid, scene.config)),
         "%s", process_stderr(caller));
-    cr_expect(strstr(process_stderr(caller), "y does not run"), "%s", process_stderr(caller));
+    cr_expect(strstr(process_stderr(caller), "y is not running"), "%s", process_stderr(caller));
     cr_expect(access(textf("%s/y.history", scene.run), F_OK) != 0, "y was started");
     leave(&scene);
 }
@@ -798,7 +799,7 @@ Test(ensure, a_stalled_one_is_left_alone)
     leave(&scene);
 }
 
-/* Its endpoints stand nowhere else, and it cannot write them again. */
+/* Its endpoints are recorded nowhere else, and it cannot record them again. */
 Test(ensure, one_without_a_record_is_told)
 {
     const struct scene scene = make_scene();
@@ -833,8 +834,7 @@ Test(ensure, a_differing_configuration_is_warned_of)
     leave(&scene);
 }
 
-/* ---- callers that do not stay ------------------------------------------------------------------
- */
+/* ---- callers that do not wait --------------------------------------------------------------- */
 
 Test(ensure, gives_up_when_told_to)
 {
@@ -844,12 +844,13 @@ Test(ensure, gives_up_when_told_to)
 
     cr_expect_eq(code_of(caller), 1, "%s", process_stderr(caller));
     cr_expect(strstr(process_stderr(caller), "timed out"), "%s", process_stderr(caller));
-    /* It goes on. */
+    /* The start continues. */
     close(client(scene.endpoint));
     leave(&scene);
 }
 
-/* The caller that made the start is killed: the start goes on, and others hear of it. */
+/* The caller that made the start is killed: the start continues, and other callers learn its
+ * result. */
 Test(ensure, a_killed_caller_stops_nothing)
 {
     const struct scene scene = make_scene();
@@ -867,15 +868,14 @@ Test(ensure, a_killed_caller_stops_nothing)
     leave(&scene);
 }
 
-/* ---- others meanwhile ----------------------------------------------------------------------
- */
+/* ---- other starts meanwhile ----------------------------------------------------------------- */
 
 static void write_history(const struct scene *scene, const char *line)
 {
     write_text(textf("%s/x.history", scene->run), line);
 }
 
-/* A clock that was put back: what lies ahead has not failed while we waited. */
+/* The clock was put back: a failure in the future did not happen while we waited. */
 Test(ensure, a_failure_of_the_future_is_none)
 {
     const struct scene scene = make_scene();
@@ -887,7 +887,7 @@ Test(ensure, a_failure_of_the_future_is_none)
     leave(&scene);
 }
 
-/* A service manager, or a person, starts it at the same moment. */
+/* A service manager, or a person, starts the daemon at the same moment. */
 Test(ensure, one_that_is_started_by_hand_meanwhile_is_found, .timeout = 600)
 {
     const struct scene scene = make_scene();
@@ -903,7 +903,7 @@ Test(ensure, one_that_is_started_by_hand_meanwhile_is_found, .timeout = 600)
         cr_assert_eq(write(gate[1], "xx", 2), 2);
         close(gate[1]);
         cr_assert_eq(code_of(caller), 0, "round %d: %s", round, process_stderr(caller));
-        /* Whoever was second has gone by itself, or comes only now. */
+        /* The second one has ended by itself, or starts only now. */
         end_daemon(&scene);
         cr_assert_neq(process_code(process_stop(rpd)), -1);
         process_free(caller);
@@ -934,7 +934,7 @@ static struct process *call_program(const struct scene *scene, const char *comma
                                   .env = ARGS(textf("XDG_STATE_HOME=%s/state", scene->dir))});
 }
 
-/* Whoever has their turn for longer than we wait: it is held here. */
+/* Another caller has its turn for longer than we wait: the test holds it here. */
 static int hold_turn(const struct scene *scene)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -969,7 +969,7 @@ Test(ensure, looks_at_least_once)
     leave(&scene);
 }
 
-/* It must not wait for ever for what it cannot see, nor speak to who does not ask. */
+/* A caller with too few descriptors says so: it neither waits for ever nor blames the daemon. */
 Test(ensure, few_descriptors_are_told)
 {
     const struct scene scene = make_scene();
@@ -987,7 +987,7 @@ Test(ensure, few_descriptors_are_told)
                   process_stderr(caller));
         process_free(caller);
     }
-    /* All limits had the same last failures: that pauses it. */
+    /* The failures above would make ensure pause. */
     write_history(&scene, "");
     ensure_code(&scene);
     leave(&scene);
@@ -1006,7 +1006,7 @@ Test(ensure, closed_streams_are_told)
     leave(&scene);
 }
 
-/* One that is suspended at its terminal, say, while it starts the daemon. */
+/* A caller that is suspended at its terminal, for example, while it starts the daemon. */
 Test(ensure, a_stopped_caller_holds_up_nobody)
 {
     const struct scene scene = make_scene();
@@ -1017,7 +1017,7 @@ Test(ensure, a_stopped_caller_holds_up_nobody)
     while (daemons_with(scene.config, &pid) == 0)
         continue;
     process_signal(first, SIGSTOP);
-    /* A turn that nobody has any more ends, too. */
+    /* The turn of a caller that has gone ends, too. */
     struct process *second = CALL(&scene, scene.config);
     cr_expect_eq(code_of(second), 0, "%s", process_stderr(second));
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -1043,10 +1043,11 @@ Test(ensure, the_failure_of_another_configuration_is_not_ours)
     setenv("TEST_CONSTRUCTOR", "gate", 1);
     setenv("TEST_GATE", gate, 1);
     struct process *theirs = CALL(&scene, bad);
-    const int writer = open(gate, O_WRONLY | O_CLOEXEC); /* once it waits there */
+    const int writer = open(gate, O_WRONLY | O_CLOEXEC); /* once ensure waits there */
     cr_assert_geq(writer, 0);
     struct process *ours = CALL(&scene, scene.config);
-    /* It has begun when it has the directory; then it waits for what becomes of theirs. */
+    /* ensure has begun when it opens the directory; then it waits for the result of the other
+     * start. */
     while (descriptors_to(process_pid(ours), scene.run) == 0)
         continue;
     close(writer);
@@ -1056,8 +1057,7 @@ Test(ensure, the_failure_of_another_configuration_is_not_ours)
     leave(&scene);
 }
 
-/* ---- the command line -------------------------------------------------------------------------
- */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 struct usage {
     const char *arguments[6], *says;

@@ -1,5 +1,5 @@
-/* Inherited and odd environments: signals that are ignored, a process that is the first
- * of its namespace, paths that are odd. What rpd and rpdctl do in them, and say. */
+/* Inherited and odd environments: ignored signals, a process that is the first of its namespace,
+ * odd paths. What rpd and rpdctl do in them, and report. */
 #include "rpdctl_run.h"
 
 static const char *endpoint_in(const char *dir)
@@ -54,9 +54,9 @@ Test(environments, with_sigchld_ignored_rpdctl_waits_for_its_own)
     temp_dir_remove(dir);
 }
 
-/* ---- codes that rpd has not said ------------------------------------------------------ */
+/* ---- exit codes that do not come from rpd ---------------------------------------------- */
 
-/* They are the plugin's: not our "timed out", nor rpd's "already running". */
+/* The codes are the plugin's: they mean neither our "timed out" nor rpd's "already running". */
 Test(environments, a_code_of_somebody_elses_is_70)
 {
     static const char *const codes[] = {"0", "1", "75", "78", "200"};
@@ -73,7 +73,7 @@ Test(environments, a_code_of_somebody_elses_is_70)
             assert_has(outcome.err,
                        textf("ended with code %s before it was bound, and not by rpd", codes[i]));
     }
-    /* The control: what rpd says is rpd's. */
+    /* The control: a code that rpd reports is rpd's. */
     const struct outcome refused = outcome_of(process_start(&(struct process_options){
         .argv = ARGS("rpdctl", "ensure", test_plugin("undefined_symbol"), "-l", endpoint_in(dir)),
         .env = ARGS(textf("XDG_STATE_HOME=%s", dir)),
@@ -101,7 +101,8 @@ static int count_of(int fd, const char *what)
     return (int)strtol(answer, NULL, 10);
 }
 
-/* It waits for orphans, after a while; its plugins' children are the plugins'. */
+/* The daemon waits for orphans after a while; the children of its plugins are left to the
+ * plugins. */
 Test(environments, process_1_waits_for_orphans)
 {
     const char *dir = temp_dir_make();
@@ -168,7 +169,7 @@ Test(environments, a_path_that_is_a_mount_is_named)
     temp_dir_remove(dir);
 }
 
-/* ---- listeners that are meant for another ------------------------------------------------ */
+/* ---- listeners that are meant for another process ------------------------------------------ */
 
 Test(environments, listeners_of_a_wrapper_are_named)
 {
@@ -185,7 +186,7 @@ Test(environments, listeners_of_a_wrapper_are_named)
     cr_assert_eq(kill(peer_pid(fd), SIGTERM), 0);
     close(fd);
     assert_ends(rpd, 0);
-    /* The control: for nobody. */
+    /* The control: listeners that are meant for no process. */
     struct process *plain = start_within(dir, ARGS("env"), build_path("samples/hello.so"), NULL);
     assert_line(plain, ": ready");
     assert_stops(plain);

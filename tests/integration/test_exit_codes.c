@@ -1,6 +1,6 @@
-/* Every way to end, in one table: what is done, and the code, the step, the
- * object and the advice that must follow. Each row also asserts that there is
- * exactly one line about it, and that nothing is left behind but lock files. */
+/* Every way to end, in one table: the action, and the code, the step, the object and the advice
+ * that must follow. Each row also asserts that exactly one line reports it, and that only lock
+ * files are left behind. */
 #include "common.h"
 
 #include <criterion/parameterized.h>
@@ -18,11 +18,11 @@ struct row {
     const char *config;                      /* goes to $D/c.json, with -c */
     const char *env;                         /* separated by spaces */
     const char *(*prepare)(const char *dir); /* $X */
-    const char *line;   /* the one line begins with "rpd: " and this: step and object */
-    const char *cause;  /* and holds this */
+    const char *line;   /* the one line begins with "rpd: " and this step and object */
+    const char *cause;  /* and contains this */
     const char *advice; /* and this */
-    const char *until;  /* a stderr line: then it gets SIGTERM */
-    const char *say;    /* after bound: a client says this */
+    const char *until;  /* a line on stderr, after which the daemon gets SIGTERM */
+    const char *say;    /* after bound: a client sends this */
 };
 
 /* ---- preparations ---- */
@@ -182,7 +182,7 @@ static const char *cut_plugin(const char *dir)
     return path;
 }
 
-/* One byte of a good plugin's ELF header, changed. */
+/* A good plugin with one changed byte in its ELF header. */
 static const char *patched_plugin(const char *dir, off_t at, char value)
 {
     const char *path = plugin_of_mode(dir, 0755);
@@ -265,7 +265,7 @@ static const char *rpd_set_uid(const char *dir)
 {
     const char *path = textf("%s/rpd", dir);
 
-    /* A set-uid program ignores $ORIGIN, so it is linked anew. */
+    /* A set-uid program ignores $ORIGIN, so it is linked again. */
     struct process *compiler = process_start(&(struct process_options){
         .argv = ARGS(TEST_CC, "-I", RPD_SOURCE_DIR "/include",
                      RPD_SOURCE_DIR "/framework/daemon/main.c", build_path("librpd.so"),
@@ -314,7 +314,7 @@ static const char *stranger_listens_on_tcp(const char *dir)
     return textf("tcp:127.0.0.1:%d", ntohs(address.sin_port));
 }
 
-/* The pid of the holder is $X: it must be named. */
+/* The pid of the holder is $X: the line must name it. */
 static const char *holder(const char *dir, const char *runtime_dir, const char *name)
 {
     struct process *p = RPD_START(runtime_dir, build_path("plugins/echo.so"), "-l",
@@ -419,7 +419,7 @@ static const struct row rows[] = {
     {"load gives no reason", 69, MISBEHAVE " -o load=null",
      .line = "load: misbehave: ", .cause = "no reason", .advice = ";"},
     {"a part fails", 69, "$T/parts.so -l unix:$D/x.sock -o failing=7",
-     .line = "load: parts: ", .cause = "part-7: part 7 is broken", .advice = "mend it"},
+     .line = "load: parts: ", .cause = "part-7: part 7 is broken", .advice = "fix it"},
 
     {"the constructor exits", 70, MISBEHAVE, .env = "TEST_CONSTRUCTOR=exit",
      .line = "exit: plugin misbehave.so ", .cause = "step code", .advice = "return an error"},
@@ -688,7 +688,7 @@ static struct process *start_row(const struct row *row, const char *dir, const c
     return rpd;
 }
 
-/* The launcher hears of the start what the user sees: one line, and its end. */
+/* The launcher gets the same about the start as the user: one line, and the end. */
 static void check_start(const struct row *row, const char *text, int start_fd)
 {
     char told[8192];
@@ -707,7 +707,7 @@ static void check_start(const struct row *row, const char *text, int start_fd)
     close(start_fd);
 }
 
-/* What a daemon that was bound has noted: that, and one end, with the error's line. */
+/* The history of a daemon that was bound has that, and one end, with the line of the error. */
 static void check_history(const struct row *row, const char *text, const char *runtime_dir)
 {
     DIR *stream = opendir(runtime_dir);
@@ -774,7 +774,7 @@ ParameterizedTest(size_t *at, exit_codes, row)
     const struct row *row = &rows[*at];
     if (row->prepare == rpd_set_uid && (is_sanitized() || !others_reach_the_build()))
         cr_skip("a sanitizer, or a tree that others cannot reach, does not run set-uid");
-    /* Within dlopen it ends a process that exits with a complaint of its own. */
+    /* A sanitizer complains about a process that exits within dlopen(). */
     if (row->env && strcmp(row->env, "TEST_CONSTRUCTOR=exit") == 0 &&
         strstr(build_path(""), "tsan"))
         cr_skip("ThreadSanitizer does not let a constructor exit");
@@ -819,8 +819,8 @@ ParameterizedTest(size_t *at, exit_codes, row)
 
 /* ---- the same through rpdctl ensure ---- */
 
-/* Not what does not fail by itself, and not what ensure understands differently: its own
- * command line, and names that do not end in .so, which are configurations. */
+/* Not the rows that do not fail by themselves, and not those that ensure understands differently:
+ * its own command line, and names that do not end in .so, which are configurations. */
 static bool fits_ensure(const struct row *row)
 {
     static const char *const others[] = {
@@ -882,7 +882,7 @@ ParameterizedTest(size_t *at, exit_codes, through_ensure)
     temp_dir_remove(dir);
 }
 
-/* The table covers every code of the design. */
+/* The table covers every exit code of the design. */
 Test(exit_codes, all_have_rows)
 {
     static const int codes[] = {0, 64, 65, 66, 69, 70, 71, 73, 75, 76, 77, 78};
@@ -895,7 +895,7 @@ Test(exit_codes, all_have_rows)
     }
 }
 
-/* Wherever the descriptors run out, that is what the line says, and what it says to do. */
+/* Wherever descriptors run out, the line says so, and gives the right advice. */
 Test(exit_codes, few_descriptors_are_told)
 {
     enum { ENOUGH = 64 };

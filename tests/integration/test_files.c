@@ -1,5 +1,5 @@
-/* A daemon's files, and those who meddle with them: cleaners, people with an odd umask, disks
- * that are full, and who cuts a file off. What names they have for operators. */
+/* A daemon's files, and what can happen to them: cleaners, users with an odd umask, full disks, and
+ * truncation. And the names that operators see. */
 #include "common.h"
 #include "observe/state_view.h"
 
@@ -58,7 +58,7 @@ static int ensure_code(const struct scene *scene)
 
 /* ---- names -------------------------------------------------------------------------- */
 
-/* As ss -xl shows them. */
+/* The paths, as ss -xl shows them. */
 Test(files, sockets_are_bound_by_their_path)
 {
     struct scene scene = scene_with(NULL);
@@ -73,8 +73,8 @@ Test(files, sockets_are_bound_by_their_path)
     end_scene(&scene);
 }
 
-/* Where the path does not fit a socket address it is bound by the descriptor, as it must be
- * reached, too. */
+/* A path that does not fit a socket address is bound through the descriptor of its directory, and
+ * must be reached in the same way. */
 Test(files, long_directory)
 {
     const char *dir = temp_dir_make();
@@ -100,7 +100,7 @@ Test(files, directory_is_locked_for_cleaners)
 
     cr_assert_eq(flock(scene.run_fd, LOCK_EX | LOCK_NB), -1);
     cr_assert_eq(errno, EWOULDBLOCK);
-    /* Others start there all the same, and do not wait for it. */
+    /* Other daemons can still start there, and do not wait for the lock. */
     struct process *other = process_start(&(struct process_options){
         .argv = ARGS("rpd", "echo.so", "-n", "other"), .runtime_dir = scene.run, .notify = true});
     assert_bound(other);
@@ -114,7 +114,7 @@ Test(files, directory_is_locked_for_cleaners)
     temp_dir_remove(scene.dir);
 }
 
-/* The directory has another one after the move. */
+/* After a move the directory holds another lock. */
 Test(files, directory_is_locked_after_a_move)
 {
     struct scene scene = scene_with(NULL);
@@ -124,7 +124,7 @@ Test(files, directory_is_locked_after_a_move)
     assert_line(scene.rpd, "directories are all there again");
     const int fd = open(scene.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cr_assert_eq(flock(fd, LOCK_EX | LOCK_NB), -1);
-    /* (With a keeper its runner lets go of it a moment later.) */
+    /* (With a keeper, the runner releases it a moment later.) */
     for (int64_t began = now_ns(); flock(scene.run_fd, LOCK_EX | LOCK_NB) != 0;) {
         cr_assert_lt(now_ns() - began, 20 * INT64_C(1000000000));
         process_poll(&scene.rpd, 1, 1000000);
@@ -133,7 +133,7 @@ Test(files, directory_is_locked_after_a_move)
     end_scene(&scene);
 }
 
-/* The real one, which takes all that is older than no time at all. */
+/* The real cleaner, with an age limit of zero. */
 Test(files, systemd_tmpfiles)
 {
     if (geteuid() != 0 || access("/usr/bin/systemd-tmpfiles", X_OK) != 0)
@@ -195,7 +195,7 @@ Test(files, touched_once_an_hour)
             cr_assert_lt(now_ns() - began, 20 * INT64_C(1000000000), "%s is not touched", names[i]);
             process_poll(&scene.rpd, 1, 10000000);
         }
-    /* Since when it is held is still told. */
+    /* The file still says since when the lock has been held. */
     cr_assert_eq(fstatat(scene.run_fd, "echo.lock", &signed_at, 0), 0);
     cr_assert_eq(signed_at.st_mtim.tv_sec, long_ago[1].tv_sec);
     end_scene(&scene);
@@ -225,7 +225,7 @@ Test(files, modes_are_set_whatever_the_umask_is)
     cr_expect_eq(mode_of(textf("%s/echo.ensure.lock", run)), 0600);
     cr_expect_eq(mode_of(textf("%s/echo.lock", run)), 0600);
     cr_expect_eq(mode_of(textf("%s/state/rpd/echo.log", dir)) & 0600, 0600);
-    /* One that an earlier rpd has made so. */
+    /* A file that an earlier rpd made with that mode. */
     cr_assert_eq(chmod(textf("%s/echo.ensure.lock", run), 0400), 0);
     struct process *stop = process_start(
         &(struct process_options){.argv = ARGS("rpdctl", "stop", "echo"), .runtime_dir = run});
@@ -244,7 +244,7 @@ Test(files, modes_are_set_whatever_the_umask_is)
     temp_dir_remove(dir);
 }
 
-/* Of another user: root has a directory of its own in any case. */
+/* As another user: root has a directory of its own in any case. */
 Test(files, session_directory_that_is_not_there)
 {
     if (geteuid() != 0 || !others_reach_the_build())
@@ -288,7 +288,7 @@ Test(files, lock_removed_without_inodes)
     while (filled < 100 && mkdir(textf("%s/fill-%d", scene.run, filled), 0700) == 0)
         filled++;
     cr_assert_eq(errno, ENOSPC);
-    /* The old file is held, so that its inode does not make room for a new one. */
+    /* The test holds the old file, so that its inode does not make room for a new one. */
     cr_assert_eq(unlinkat(scene.run_fd, "echo.lock", 0), 0);
     assert_line(scene.rpd, "cannot open the lock file: No space left on device; free space, or "
                            "inodes, in its directory");
@@ -321,8 +321,8 @@ static void await_page(const struct scene *scene)
     cr_assert_neq(page.ready_us, 0);
 }
 
-/* To nothing, within its first block, to a block; and to nothing and long again, which is no
- * SIGBUS. */
+/* Truncated to nothing, within its first block, and to one block; and to nothing and long again,
+ * without a SIGBUS. */
 Test(files, state_page_cut_off)
 {
     static const off_t sizes[] = {0, 100, 4096, RPD_STATE_SIZE};
@@ -337,7 +337,7 @@ Test(files, state_page_cut_off)
         await_page(&scene);
         cr_assert_eq(verdict_of(&scene), STATE_ALIVE, "%zu: %s\n%s", i,
                      state_verdict_text(verdict_of(&scene)), process_stderr(scene.rpd));
-        /* The truncations above may both have been seen. */
+        /* The daemon may have seen both truncations above as one. */
         cr_assert_eq(process_wait_lines(scene.rpd, "echo.state was removed", i + 1), 0);
     }
     end_scene(&scene);
@@ -350,7 +350,7 @@ static bool is_fresh(const struct scene *scene, ino_t old)
     return fstatat(scene->run_fd, "echo.json", &status, 0) == 0 && status.st_ino != old;
 }
 
-/* 550 bytes each, and a line each, once. */
+/* 550 bytes each, and one line each, once. */
 Test(files, healing_costs_nothing_that_stays)
 {
     enum { WARM_UP = 100, TIMES = 1500 };
@@ -363,7 +363,7 @@ Test(files, healing_costs_nothing_that_stays)
             before = rss_kib(process_pid(scene.rpd));
         cr_assert_eq(fstatat(scene.run_fd, "echo.json", &status, 0), 0);
         cr_assert_eq(unlinkat(scene.run_fd, "echo.json", 0), 0);
-        /* The number of the removed one may be given again. */
+        /* The inode number of the removed file may be used again. */
         for (int64_t began = now_ns(); !is_fresh(&scene, 0);)
             cr_assert_lt(now_ns() - began, 20 * INT64_C(1000000000), "%d: %s", i,
                          process_stderr(scene.rpd));

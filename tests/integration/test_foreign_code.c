@@ -1,5 +1,5 @@
-/* Code that was not written for rpd, within a plugin: functions that are named like
- * those of others, C++, handlers of faults, interpreters. */
+/* Code in a plugin that was not written for rpd: functions whose names clash with others, C++,
+ * fault handlers, interpreters. */
 #include "rpdctl_run.h"
 
 /* ---- names --------------------------------------------------------------------------- */
@@ -17,8 +17,8 @@ static const char *ask_it(const char *dir, const char *line)
     return ask_once(textf("unix:%s/s", dir), line);
 }
 
-/* Called by the plugin are its own, whatever rpd has loaded for itself. Those of libc
- * come first, unless the plugin is linked as rpd_add_plugin() does it. */
+/* The plugin calls its own functions, whatever rpd has loaded for itself. libc's functions come
+ * first, unless the plugin is linked as rpd_add_plugin() does it. */
 Test(foreign_code, a_plugins_own_names_are_its_own)
 {
     const char *dir = temp_dir_make();
@@ -34,7 +34,7 @@ Test(foreign_code, a_plugins_own_names_are_its_own)
     temp_dir_remove(dir);
 }
 
-/* Two in one process, and one that calls the real libevent. */
+/* Two such plugins in one process, and one that calls the real libevent. */
 Test(foreign_code, one_plugins_names_are_not_anothers)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -66,7 +66,7 @@ Test(foreign_code, a_library_that_is_not_linked_is_lent)
     cr_assert_eq(lines_with(process_stderr(rpd), "borrows.so: it calls libevent 2.1 and is not "
                                                  "linked with it"),
                  1, "%s", process_stderr(rpd));
-    rpd = start(dir, test_plugin("talk")); /* it is linked */
+    rpd = start(dir, test_plugin("talk")); /* the plugin is linked with it */
     assert_stops(rpd);
     cr_assert_eq(lines_with(process_stderr(rpd), "not linked"), 0, "%s", process_stderr(rpd));
     temp_dir_remove(dir);
@@ -121,7 +121,7 @@ static const char *build_cplusplus(const char *dir, const char *name, const char
     return plugin;
 }
 
-/* What two plugins count, each asked twice. */
+/* The counts of two plugins, each asked twice. */
 static const char *count_in_two(const char *dir, const char *first, const char *second)
 {
     const char *config = textf("%s/c.json", dir), *result = "";
@@ -164,7 +164,7 @@ Test(foreign_code, statics_that_plugins_share_are_named)
     temp_dir_remove(dir);
 }
 
-/* ---- handlers of faults ------------------------------------------------------------------ */
+/* ---- fault handlers ----------------------------------------------------------------------- */
 
 Test(foreign_code, a_fault_in_a_runtimes_own_code_is_its_own)
 {
@@ -216,7 +216,7 @@ Test(foreign_code, python_with_modules_in_c)
     assert_text(ask_it(dir, "nothing"), "error", rpd);
     assert_stops(rpd);
     process_free(rpd);
-    /* The control: it is the promotion that matters. */
+    /* The control: without the promotion it fails. */
     rpd = RPD_START(textf("%s/run", dir), plugin, "-l", textf("unix:%s/s", dir), "-o",
                     "promote=false");
     assert_line(rpd, "undefined symbol: Py");
@@ -225,7 +225,7 @@ Test(foreign_code, python_with_modules_in_c)
     temp_dir_remove(dir);
 }
 
-/* Go compiles its whole runtime for it, which takes a minute. */
+/* Go compiles its whole runtime for this, which takes a minute. */
 Test(foreign_code, go_recovers, .timeout = 600)
 {
     const char *dir = temp_dir_make(), *plugin = textf("%s/go.so", dir);

@@ -1,5 +1,5 @@
 /* rpd_conn_read_frame() and rpd_conn_write_frame() on connections: in any pieces, from any
- * callback, to their bounds. (tests/unit/test_frame.c has what is a frame and what is none.) */
+ * callback, up to their bounds. (tests/unit/test_frame.c tests which bytes are a frame.) */
 #include "common.h"
 
 struct scene {
@@ -35,7 +35,7 @@ static void expect_bytes(int fd, const void *wanted, size_t size)
     free(got);
 }
 
-/* Of each framing: two frames, of which the second is answered from a job's done. */
+/* In each framing: two frames, the second of which is answered from a job's done. */
 static const struct {
     int framing;
     const char *bytes;
@@ -70,7 +70,7 @@ Test(frames, every_framing_in_pieces_and_whole)
     }
 }
 
-/* What a client gets, to the end. */
+/* The bytes that a client gets until the end. */
 static const char *say(const struct scene *scene, const void *bytes, size_t size)
 {
     const int fd = connect_to(scene->endpoint);
@@ -93,7 +93,7 @@ Test(frames, what_cannot_be_read_is_said_before_its_body_has_come)
     cr_expect_str_eq(say(&small, "\377\377\377\377", 4), "EMSGSIZE\n");
     cr_expect_str_eq(say(&net, "01:a,", 5), "EBADMSG\n");
     cr_expect_str_eq(say(&net, "GET / HTTP/1.1\r\n", 16), "EBADMSG\n");
-    /* Without a bound of the backend's it is limits.input_bytes, 64 MiB. */
+    /* Without a bound of the backend's own it is limits.input_bytes, 64 MiB. */
     cr_expect_str_eq(say(&net, "67108864:", 9), "EMSGSIZE\n");
     cr_expect_str_eq(say(&none, "x", 1), "EINVAL\n");
     finish(&small);

@@ -1,5 +1,5 @@
-/* The exit of a daemon that nobody uses: when it comes, what keeps it from
- * coming, and that it loses no client, however late one comes. */
+/* The exit of an unused daemon: when it comes, what prevents it, and that it loses no client,
+ * however late the client connects. */
 #include "warm_scene.h"
 
 #include <pthread.h>
@@ -44,7 +44,7 @@ Test(idle_exit, comes_after_its_time)
     assert_leaves(&warm, 0.9);
 }
 
-/* Ready at once, before the loop's clock has beaten. */
+/* Ready at once, before the first tick of the loop's clock. */
 Test(idle_exit, is_not_early)
 {
     struct warm warm = idle_warm();
@@ -53,6 +53,44 @@ Test(idle_exit, is_not_early)
     assert_line(warm.rpd, ": ready");
     assert_stays(&warm, 800, "it left early");
     assert_leaves(&warm, 0);
+}
+
+static struct process *start_idles(const char *member, const char **ret_dir)
+{
+    const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
+
+    write_text(config,
+               textf("{\"services\":[{\"plugin\":\"%s\",%s\"listen\":[\"unix:%s/x.sock\"]}]}",
+                     test_plugin("idles"), member, dir));
+    *ret_dir = dir;
+    return RPD_START(textf("%s/run", dir), "-c", config);
+}
+
+/* The backend's own time is the default, and no more than that. */
+Test(idle_exit, as_its_backend_says_unless_the_user_does)
+{
+    const char *dir, *other_dir;
+    struct process *rpd = start_idles("", &dir);
+    struct process *other = start_idles("\"idle_exit_s\":0,", &other_dir);
+
+    assert_bound(rpd);
+    assert_bound(other);
+    const int64_t began = now_ns();
+    const int fd = client(textf("unix:%s/x.sock", dir));
+    assert_text(ask(fd, "here"), "here", rpd);
+    pass_ms(1300);
+    cr_assert(process_alive(rpd), "it left its client: %s", process_stderr(rpd));
+    close(fd);
+    assert_line(rpd, left_line);
+    cr_assert_geq(seconds_since(began), 2.2, "%f s", seconds_since(began));
+    assert_ends(rpd, 0);
+    assert_text(ask_once(textf("unix:%s/x.sock", other_dir), "here"), "here", other);
+    cr_assert_not(strstr(process_stderr(other), left_line), "%s", process_stderr(other));
+    assert_stops(other);
+    process_free(rpd);
+    process_free(other);
+    temp_dir_remove(dir);
+    temp_dir_remove(other_dir);
 }
 
 Test(idle_exit, is_not_early_without_a_load)
@@ -98,7 +136,7 @@ Test(idle_exit, waits_for_clients_and_jobs)
     assert_leaves(&warm, 0.5);
 }
 
-/* Each visit is shorter than a beat of the loop's clock. */
+/* Each visit is shorter than a tick of the loop's clock. */
 Test(idle_exit, waits_for_short_visits)
 {
     struct warm warm = idle_warm();
@@ -111,7 +149,7 @@ Test(idle_exit, waits_for_short_visits)
     assert_leaves(&warm, 0.7);
 }
 
-/* A stop while nobody finds the path any more leaves nothing either. */
+/* A stop while no client can find the path leaves no files either. */
 Test(idle_exit, a_stop_meanwhile)
 {
     struct warm warm = idle_warm();
@@ -167,13 +205,13 @@ Test(idle_exit, not_with_a_service_that_has_none)
     assert_empty(dir);
 }
 
-/* ---- those who come at the last moment ---------------------------------------------- */
+/* ---- clients that come at the last moment ------------------------------------------- */
 
 enum {
     ROUNDS = 60,
     BEFORE_MS = 60,
-    AFTER_MS = 110,      /* the 50 ms while it hides, and 60 */
-    AFTER_FOUND_MS = 30, /* of those who have found it: well before it goes */
+    AFTER_MS = 110,      /* the 50 ms for which it hides, and 60 */
+    AFTER_FOUND_MS = 30, /* for clients that have found the path: well before the exit */
 };
 
 enum ending { ANSWERED, NOT_THERE, LOST };
@@ -182,7 +220,7 @@ struct visit {
     struct warm warm;
     pthread_t thread;
     int64_t when_ns;
-    int path_fd;  /* of one that has found the path already; else -1 */
+    int path_fd;  /* the descriptor of a client that has already found the path; otherwise -1 */
     int pause_ms; /* from connect to the request */
     enum ending ending;
     int error;
@@ -197,8 +235,8 @@ static void sleep_until(int64_t ns)
         continue;
 }
 
-/* Somebody has found the path, and is only slow to connect: it is connected by
- * the descriptor of the socket file, which finds it whatever its name is. */
+/* A client has found the path, but connects late: it connects through the descriptor of the socket
+ * file, which works whatever the file's name is. */
 static int connect_through(int path_fd)
 {
     return connect_to(textf("unix:/proc/self/fd/%d", path_fd));
@@ -228,8 +266,8 @@ static void *visit_it(void *arg)
     return NULL;
 }
 
-/* The path goes at the first beat of the loop's clock, four in a second, a
- * second after READY. */
+/* The path goes at the first tick of the loop's clock (four per second) that is a second after
+ * READY. */
 static int64_t when_it_hides_ns(const struct warm *warm)
 {
     const struct rpd_state_page seen = page_of(warm);
@@ -278,8 +316,8 @@ Test(idle_exit, loses_nobody)
         begin_visit(&visits[i], i % 2, &seed);
     for (int i = 0; i < ROUNDS; i++)
         end_visit(&visits[i], counts, &called_off);
-    cr_log_info("%d visits: %d answered, of which %d called the exit off; %d found nobody", ROUNDS,
-                counts[ANSWERED], called_off, counts[NOT_THERE]);
+    cr_log_info("%d visits: %d answered, of which %d cancelled the exit; %d found no daemon",
+                ROUNDS, counts[ANSWERED], called_off, counts[NOT_THERE]);
 }
 
 Test(idle_exit, is_called_off_and_the_path_is_back)
@@ -311,7 +349,7 @@ Test(idle_exit, is_called_off_and_the_path_is_back)
     assert_leaves(&warm, 0.7);
 }
 
-/* Whoever finds no path finds the reason in the page. */
+/* A client that finds no path finds the reason in the page. */
 Test(idle_exit, hides_and_says_so)
 {
     struct warm warm = idle_warm();
@@ -323,7 +361,7 @@ Test(idle_exit, hides_and_says_so)
         if (was_hidden) {
             struct rpd_state_page page = {.phase = RPD_PHASE_DRAINING};
             state_view_read(warm.run_fd, "warm", &page);
-            /* All zero: it has gone meanwhile. */
+            /* All zero: the daemon has ended meanwhile. */
             cr_assert(page.phase == RPD_PHASE_DRAINING || page.phase == RPD_PHASE_STOPPING ||
                           page.pid == 0,
                       "phase %u", page.phase);
@@ -333,7 +371,7 @@ Test(idle_exit, hides_and_says_so)
     end_warm_with(&warm, 0);
 }
 
-/* Nobody hears what is removed while it hides; it is looked at afterwards. */
+/* No event reports files that are removed while it hides; the daemon checks afterwards. */
 Test(idle_exit, is_called_off_and_heals_what_was_removed)
 {
     struct warm warm = idle_warm();

@@ -1,6 +1,6 @@
-/* Answers by jobs, queues, posts, timers, and what else a backend may ask of its service, as
- * clients see them: what rpd/job.h and rpd/service.h promise, and what becomes of calls that should
- * not have been made. */
+/* Answers by jobs, queues, posts, timers, and the other calls that a backend may make on its
+ * service, as clients see them: what rpd/job.h and rpd/service.h promise, and the effect of calls
+ * that a backend must not make. */
 #include "bodies_scene.h"
 
 #include <netinet/in.h>
@@ -24,7 +24,8 @@ Test(jobs, jobs_answer_in_order)
     end_bodies(&server);
 }
 
-/* Its departure is seen though nothing is read of it. One that has only ended its input waits. */
+/* The daemon notices that a client has left although it does not read from it. A client that has
+ * only ended its input waits. */
 Test(jobs, departure_cancels_a_job)
 {
     struct bodies server = serve_bodies();
@@ -49,7 +50,7 @@ Test(jobs, departure_cancels_a_job)
     end_bodies(&server);
 }
 
-/* ---- queues, posts, timers, and what else is new ---- */
+/* ---- queues, posts, timers, and other calls ---- */
 
 Test(jobs, serial_queues)
 {
@@ -159,7 +160,7 @@ Test(jobs, a_backend_stops_the_daemon)
     temp_dir_remove(server.dir);
 }
 
-/* They do nothing there, and are named. */
+/* They have no effect there, and the log names them. */
 Test(jobs, calls_on_a_worker)
 {
     struct bodies server = serve_bodies();
@@ -182,7 +183,7 @@ Test(jobs, calls_on_a_worker)
     temp_dir_remove(server.dir);
 }
 
-/* Loads do not keep jobs from their threads, nor do they share a nice value. */
+/* Loads do not take threads from jobs, and their nice value differs. */
 static int threads_of_nice(pid_t pid, int value)
 {
     DIR *tasks = opendir(textf("/proc/%d/task", (int)pid));

@@ -1,5 +1,5 @@
-/* What is seen from outside of a service with a keeper, whose numbers and lines come from two
- * processes: metrics, the log and its level, clients; and of the next runner after a crash. */
+/* How a service with a keeper looks from outside, where two processes supply its numbers and lines:
+ * metrics, the log and its level, clients; and the next runner after a crash. */
 #include "common.h"
 #include "observe/metrics_view.h"
 #include "rpdctl_run.h"
@@ -53,7 +53,7 @@ static int64_t deadline(void)
     return now_ns() + DEADLINE_S * INT64_C(1000000000);
 }
 
-/* The runner that serves after so many restarts. */
+/* The runner that serves after this many restarts. */
 static pid_t await_runner(const struct scene *scene, unsigned restarts)
 {
     const int64_t until = deadline();
@@ -105,7 +105,7 @@ static void await_text(const char *path, const char *part)
 
 /* ---- metrics ---- */
 
-/* Readers take the keeper for the service's process. */
+/* Readers take the keeper for the process of the service. */
 static pid_t pid_in_page(const struct scene *scene)
 {
     const int fd = openat(scene->run_fd, "demo.metrics", O_RDONLY | O_CLOEXEC);
@@ -148,7 +148,7 @@ Test(keeper_seen, the_next_runner_has_a_page_of_metrics)
     end_scene(&scene);
 }
 
-/* How long the start took: steps of both processes, in one line of the history. */
+/* How long the start took: the steps of both processes, in one line of the history. */
 Test(keeper_seen, a_start_is_noted_once_with_the_steps_of_both_processes)
 {
     struct scene scene = start(false);
@@ -173,8 +173,8 @@ Test(keeper_seen, a_start_is_noted_once_with_the_steps_of_both_processes)
 
 /* ---- the log ---- */
 
-/* The name is given back before each process can find by itself that it was renamed; lines of the
- * runner's that come later are in the new file. */
+/* The name is free again before each process can notice the rename by itself; later lines of the
+ * runner are in the new file. */
 Test(keeper_seen, sigusr1_reaches_the_runner)
 {
     struct scene scene = start(false);
@@ -189,7 +189,7 @@ Test(keeper_seen, sigusr1_reaches_the_runner)
     write_text(scene.log, "");
     cr_assert_eq(stat(scene.log, &there), 0);
     process_signal(scene.rpd, SIGUSR1);
-    /* (No line is written here, by which it would look itself.) */
+    /* No line is written here, which would make the process look by itself. */
     do {
         cr_assert_lt(now_ns(), until, "the runner still has the old file");
         poll(NULL, 0, 5);
@@ -246,7 +246,7 @@ static const char *id_before(const char *text, const char *part)
     return textf("%llu", strtoull(line, NULL, 10));
 }
 
-/* While the state is loaded they wait in the keeper, then the runner has them. */
+/* While the state is loaded the clients wait in the keeper; then the runner has them. */
 Test(keeper_seen, clients_of_both_processes_are_listed)
 {
     struct scene scene = start(true);
@@ -275,7 +275,7 @@ Test(keeper_seen, a_question_to_a_runner_that_dies_is_answered)
     const int fd = client(textf("unix:%s/demo.control", scene.run));
     tell(fd, "{\"v\":1,\"do\":\"clients\",\"service\":\"demo\"}");
     tell(fd, "{\"v\":1,\"do\":\"ping\",\"id\":7}"); /* which comes after it */
-    /* The keeper has taken the request when another client's later one is answered. */
+    /* The keeper has taken the request when it has answered a later one of another client. */
     const int later = client(textf("unix:%s/demo.control", scene.run));
     tell(later, "{\"v\":1,\"do\":\"ping\"}");
     assert_has(hear_line(later), "\"ok\":true");
@@ -289,7 +289,8 @@ Test(keeper_seen, a_question_to_a_runner_that_dies_is_answered)
 
 /* ---- the stop ---- */
 
-/* The keeper kills a runner that starts: that is no crash, and the code is that of the stop. */
+/* The keeper kills a runner that is still starting: that is not a crash, and the exit code is that
+ * of the stop. */
 Test(keeper_seen, a_stop_while_the_next_runner_starts_ends_with_0)
 {
     for (int i = 0; i < 5; i++) {

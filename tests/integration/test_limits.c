@@ -1,11 +1,11 @@
-/* Limits of a service, as clients see them: each bites, is counted in one line a
- * second, and leaves a well-behaved client beside it alone. */
+/* The limits of a service, as clients see them: each one takes effect, is reported in one line a
+ * second with a count, and does not affect a well-behaved client. */
 #include "limits_scene.h"
 
 /* ---- clocks ---- */
 
-/* Each sends a byte now and then; all lose their places, and meanwhile another is
- * served as ever. */
+/* Each client sends a byte now and then; all lose their places, and meanwhile another client is
+ * served as usual. */
 Test(limits, slow_senders_lose_their_places)
 {
     enum { SLOW = 300 };
@@ -45,7 +45,7 @@ Test(limits, slow_senders_lose_their_places)
     end_server(&server);
 }
 
-/* A long request is no slow one: the clock starts anew with each 64 KiB. */
+/* A long request is not a slow one: the clock starts again with each 64 KiB. */
 Test(limits, a_long_request_may_take_its_time)
 {
     enum { PIECE = 80000 };
@@ -68,7 +68,7 @@ Test(limits, a_long_request_may_take_its_time)
     end_server(&server);
 }
 
-/* No clock runs while rpd or the backend is at work; afterwards it does. */
+/* No clock runs while rpd or the backend is working; afterwards it does. */
 Test(limits, clocks_stand_still_for_the_backend)
 {
     struct server server = serve_talk("\"request_s\":1,\"idle_s\":1,\"first_byte_s\":1");
@@ -89,7 +89,7 @@ Test(limits, clocks_stand_still_for_the_backend)
     end_server(&server);
 }
 
-/* Nor while a client is held: it is served late, and then has all its time. */
+/* Nor does a clock run while a client is held: it is served late, and then has its full time. */
 Test(limits, clocks_stand_still_while_held)
 {
     struct server server = serve(build_path("samples/slow_start.so"),
@@ -105,7 +105,7 @@ Test(limits, clocks_stand_still_while_held)
     end_server(&server);
 }
 
-/* Asks for a while, more often than each second. */
+/* Sends requests for a while, more often than once a second. */
 static void ask_for(int fd, int milliseconds, struct server *server)
 {
     const int64_t start = now_ns();
@@ -164,7 +164,7 @@ Test(limits, who_never_speaks_is_closed)
 
 /* ---- bytes ---- */
 
-/* Sends until nothing more is taken. */
+/* Sends until the socket takes no more. */
 static void flood(int fd)
 {
     static char block[65536];
@@ -205,7 +205,7 @@ Test(limits, who_never_reads_costs_its_output_limit)
 
 enum { MUCH = 5000000 };
 
-/* Of kv: a value that is large. */
+/* With kv: a large value. */
 static void set_value(int fd)
 {
     char *value = malloc(MUCH);
@@ -226,7 +226,7 @@ static void ask_for_value(int fd)
     char first;
 
     cr_assert_eq(send_all(fd, get, strlen(get)), 0);
-    cr_assert_eq(recv(fd, &first, 1, 0), 1); /* it has begun: the daemon holds the rest */
+    cr_assert_eq(recv(fd, &first, 1, 0), 1); /* the request has begun: the daemon holds the rest */
 }
 
 static void take_value(int fd)
@@ -241,7 +241,7 @@ static void take_value(int fd)
     }
 }
 
-/* Of what they had, next to nothing stays with the daemon when they have left. */
+/* Almost none of the clients' memory stays with the daemon when they have left. */
 Test(limits, memory_goes_back)
 {
     enum { CLIENTS = 100, MOST_KIB = 32 * 1024 };
@@ -252,7 +252,7 @@ Test(limits, memory_goes_back)
     if (is_sanitized())
         cr_skip("a sanitizer keeps what is freed");
     set_value(other);
-    for (size_t i = 0; i < 10; i++) /* malloc learns from what is freed */
+    for (size_t i = 0; i < 10; i++) /* malloc() adapts to what is freed */
         take_value(other);
     const pid_t pid = process_pid(server.rpd);
     const long before = rss_kib(pid);
@@ -304,7 +304,7 @@ Test(limits, stalled_output_closes)
         cr_assert_eq(read_exactly(slow, data, size), (ssize_t)size, "%zu: %s", got,
                      process_stderr(server.rpd));
         got += size;
-        poll(NULL, 0, 100); /* it is slow */
+        poll(NULL, 0, 100); /* the client is slow */
     }
     wait_for_clients_in_lines(
         &server, "closed: read nothing or too little within limits.write_stall_s (1 s)", 1);
@@ -330,7 +330,7 @@ Test(limits, input_beyond_its_limit_closes)
                               "closed: incomplete request beyond limits.input_bytes (1024)", 1);
     const char *answer = ask(small, "");
     cr_assert(answer && strncmp(answer, "what is xxx", 11) == 0, "%s", answer);
-    /* Many whole requests may come at once. */
+    /* Many complete requests may come at once. */
     for (size_t i = 7; i < sizeof x; i += 8)
         memcpy(x + i - 7, "echo me\n", 8);
     cr_assert_eq(send_all(small, x, sizeof x), 0);

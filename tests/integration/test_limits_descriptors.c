@@ -1,4 +1,4 @@
-/* Descriptors: what accept lacks, and clients that leave or linger. */
+/* Descriptors: when accept() runs out of them, and clients that leave or linger. */
 #include "limits_scene.h"
 
 #include <sys/resource.h>
@@ -62,9 +62,9 @@ static long table_size(struct process *rpd)
     return strtol(found + sizeof key - 1, NULL, 10);
 }
 
-/* accept() that enlarges it would stop the loop for 10 to 20 ms each time: the daemon has threads.
- * While it starts with the room that its limit allows, thousands of clients find it large enough.
- */
+/* The daemon has threads, so an accept() that enlarges the table would stop the loop for 10 to 20
+ * ms each time. A daemon that makes room for its limit at the start has a table large enough for
+ * thousands of clients. */
 Test(limits, clients_do_not_enlarge_the_table_of_descriptors)
 {
     struct server server = serve_talk("");
@@ -98,7 +98,7 @@ Test(limits, the_table_of_descriptors_is_no_larger_than_the_limit)
     end_server(&server);
 }
 
-/* rpd whose accept4() fails so, where `file` is there or every second time. */
+/* An rpd whose accept4() fails with this error while `file` exists, or every second time. */
 static struct server serve_with_accept_error(int error, const char *file)
 {
     struct server server = {.dir = temp_dir_make()};
@@ -138,11 +138,11 @@ Test(limits, what_accept_lacks_is_waited_for)
     }
 }
 
-/* Such a name has no mode that would keep others out. */
+/* An abstract name has no mode that could keep other users out. */
 Test(limits, an_abstract_name_is_for_its_user_alone)
 {
     if (geteuid() != 0)
-        cr_skip("only root can be somebody else");
+        cr_skip("only root can become another user");
     const char *dir = temp_dir_make(), *endpoint = textf("unix:@%s/x", dir);
     struct process *rpd = RPD_START(textf("%s/run", dir), test_plugin("talk"), "-l", endpoint);
 
@@ -155,7 +155,7 @@ Test(limits, an_abstract_name_is_for_its_user_alone)
     temp_dir_remove(dir);
 }
 
-/* A client that comes while accept() lacks something waits, and is served once that is there. */
+/* A client that comes during a shortage waits, and is served when the shortage is over. */
 static void lack_and_have_again(struct server *server, const char *file, size_t times)
 {
     write_text(file, "");
@@ -184,7 +184,7 @@ static void wait_for_accept_pauses(const struct server *server, uint64_t wanted)
     close(dirfd);
 }
 
-/* That the second begins again at 10 ms: unit/test_acceptor.c. */
+/* unit/test_acceptor.c tests that the second shortage begins again at 10 ms. */
 Test(limits, each_shortage_is_told_and_counted)
 {
     struct server server = serve_with_accept_error(EMFILE, "lacking");
@@ -225,7 +225,7 @@ static void reset(int fd)
     close(fd);
 }
 
-/* In the middle of a request, of an answer, and in the queue. */
+/* In the middle of a request, in the middle of an answer, and in the queue. */
 Test(limits, resets_give_places_back)
 {
     enum { ROUNDS = 30 };
@@ -253,7 +253,7 @@ Test(limits, resets_give_places_back)
     end_server(&server);
 }
 
-/* Two services with few descriptors. */
+/* Two services that share few descriptors. */
 static struct server serve_two_with(const char *nofile)
 {
     struct server server = {.dir = temp_dir_make()};
@@ -273,7 +273,7 @@ static struct server serve_two_with(const char *nofile)
     return server;
 }
 
-/* Clients may not take the last descriptors: all services share what there is. */
+/* Clients may not take the last descriptors: all services share them. */
 Test(limits, the_last_descriptors_are_not_for_clients)
 {
     enum { NOFILE = 128, CLIENTS = 120 };
@@ -293,7 +293,7 @@ Test(limits, the_last_descriptors_are_not_for_clients)
     assert_quiet(other, 500);
     cr_assert_lt(cpu_time_ns(process_pid(server.rpd)) - cpu, 100000000);
     assert_answered(fds[0], &server);
-    /* One after the other leaves, and makes room for all. */
+    /* Clients leave one after the other, and so make room for all. */
     for (size_t i = 0; i < CLIENTS; i++) {
         cr_assert(something_comes(fds[i], 20000), "client %zu:\n%s", i, process_stderr(server.rpd));
         close(fds[i]);
@@ -306,7 +306,7 @@ Test(limits, the_last_descriptors_are_not_for_clients)
     end_server(&server);
 }
 
-/* Clients that take their answer and stay: only so many descriptors wait for them. */
+/* Clients that take their answer and stay: only a limited number of descriptors waits for them. */
 Test(limits, lingering_is_bounded)
 {
     enum { CLIENTS = 1300, LINGERERS = 1024 };
@@ -323,7 +323,7 @@ Test(limits, lingering_is_bounded)
         cr_assert_eq(read_to_end(fds[i], text, sizeof text), 3, "client %zu", i);
         cr_assert_str_eq(text, "abc");
     }
-    /* The last may have its end, and be about to be closed. */
+    /* The last one may already have its end, and be about to close. */
     assert_fds(&server, before + LINGERERS + 1);
     for (size_t i = 0; i < CLIENTS; i++)
         close(fds[i]);
@@ -331,7 +331,8 @@ Test(limits, lingering_is_bounded)
     end_server(&server);
 }
 
-/* One that has its answer, and goes on sending a byte now and then, has had its time. */
+/* A client that has its answer, and still sends a byte now and then, loses its place when its time
+ * is over. */
 Test(limits, who_drips_does_not_linger)
 {
     struct server server = serve_talk("");

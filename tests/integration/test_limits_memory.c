@@ -1,4 +1,5 @@
-/* Memory: of all clients together, of one, and of those that send or take a trickle. */
+/* Memory: that of all clients together, that of one, and that of clients that send or take a
+ * trickle. */
 #include "limits_scene.h"
 
 #include <arpa/inet.h>
@@ -8,11 +9,11 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
-/* ---- the memory of all together ---- */
+/* ---- the memory of all clients ---- */
 
 static const char of_all[] = "closed: held most, all clients together beyond limits.buffer_bytes";
 
-/* Sends that many letters; no line ends. */
+/* Sends this many letters, without an end of line. */
 static void send_letters(int fd, size_t size)
 {
     char *letters = malloc(size);
@@ -22,7 +23,7 @@ static void send_letters(int fd, size_t size)
     free(letters);
 }
 
-/* Of unix: the daemon has read all that was sent. */
+/* For unix sockets: waits until the daemon has read all that was sent. */
 static void wait_taken(int fd, struct server *server)
 {
     int left = 1;
@@ -43,7 +44,7 @@ static int half_request(const char *endpoint, const char *begin, size_t letters)
     return fd;
 }
 
-/* ... whose length the daemon says when it ends. */
+/* ... and the daemon reports its length when it ends. */
 #define assert_length(fd, letters, server)                                                         \
     assert_text(ask(fd, ""), textf("%zu", (size_t)(letters) + 4), (server)->rpd)
 
@@ -83,7 +84,7 @@ static void read_big(int fd, size_t size, struct server *server)
     free(data);
 }
 
-/* The smaller one was there first, and is left alone; so is all where there is room. */
+/* The smaller client was there first, and is left alone. While there is room, all are. */
 Test(limits, the_client_that_holds_most_is_closed)
 {
     enum { SMALL = 3000000, LARGE = 6000000 };
@@ -111,7 +112,7 @@ Test(limits, the_client_that_holds_most_is_closed)
     }
 }
 
-/* The page is written now and then. */
+/* The page is updated now and then. */
 static void wait_cut(const struct server *server, const char *service)
 {
     for (int tries = 0; tries < 20000 && clients_cut(server, service) < 1; tries++)
@@ -119,7 +120,7 @@ static void wait_cut(const struct server *server, const char *service)
     cr_assert_geq(clients_cut(server, service), 1);
 }
 
-/* Near the bound the daemon may not read all of it, or close the client meanwhile. */
+/* Near the bound the daemon may stop reading it, or close the client meanwhile. */
 static void send_what_is_read(int fd, size_t size)
 {
     static char block[16384];
@@ -136,8 +137,8 @@ static void send_what_is_read(int fd, size_t size)
     }
 }
 
-/* Of unfinished requests and unread answers alike the daemon holds no more than that,
- * and says so in few lines. */
+/* The daemon holds no more than the bound, whether of unfinished requests or of unread answers, and
+ * reports it in a few lines. */
 Test(limits, all_buffers_together_are_bounded)
 {
     enum { CLIENTS = 60, EACH = 3000000, BOUND = 32 << 20, SLACK_KIB = 16 * 1024 };
@@ -182,10 +183,10 @@ static void send_until_closed(int fd)
         continue;
 }
 
-/* With the two others: near the bound, which is 1.5 MiB, and not beyond it. */
+/* Together they are near the bound, which is 1.5 MiB, but not beyond it. */
 enum { NEAR_A = 560 * 1024, NEAR_B = 200 * 1024, NEAR_C = 100 * 1024, NEAR_KERNEL = 128 * 1024 };
 
-/* From now on the kernel takes little that the daemon does not read. */
+/* From now on the kernel buffers only a little that the daemon does not read. */
 static void narrow(int fd)
 {
     static const int size = NEAR_KERNEL / 8;
@@ -193,7 +194,7 @@ static void narrow(int fd)
     cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
 }
 
-/* What the daemon, and the kernel, take of much more. */
+/* Sends much more. Returns how much the daemon and the kernel take. */
 static size_t send_until_full(int fd)
 {
     static char block[4096];
@@ -236,8 +237,8 @@ Test(limits, near_the_bound_who_holds_most_is_not_read)
     end_server(&server);
 }
 
-/* However its buffer grows, one that sends without end is first not read any more; only when none
- * but it holds anything, and nobody is to be spared, is it closed at the bound. */
+/* However its buffer grows, a client that sends without end is at first just not read. It is closed
+ * at the bound only if no other client holds memory, so that none would benefit. */
 Test(limits, who_sends_without_end_comes_near_the_bound_before_it_is_closed)
 {
     enum { BOUND = 1572864, MARK = BOUND / 8 * 7, ROOM_C = 128 * 1024, AHEAD = 32 * 1024 };
@@ -261,7 +262,7 @@ Test(limits, who_sends_without_end_comes_near_the_bound_before_it_is_closed)
     end_server(&server);
 }
 
-/* How it leaves: what the daemon has not read of it waits in the kernel. */
+/* How the client leaves while its unread input waits in the kernel. */
 static void closes(int fd)
 {
     close(fd);
@@ -282,7 +283,7 @@ static void wait_for_clients(const struct server *server, size_t wanted)
                      (size_t)clients_now(server, "talk"), process_stderr(server->rpd));
 }
 
-/* The others neither send nor leave, so that memory stays short. */
+/* The other clients neither send nor leave, so memory stays short. */
 static void starve_and_leave(bool of_tcp, void (*leave)(int fd))
 {
     struct server server = serve_talk("\"buffer_bytes\":1572864,\"request_s\":0");
@@ -310,8 +311,8 @@ Test(limits, who_is_not_read_and_leaves_is_noticed)
     starve_and_leave(true, resets);
 }
 
-/* One waits for memory. What makes it free is that another is closed which did not wait, for the
- * daemon had not looked at it since memory became short. */
+/* One client waits for memory. It becomes free when another client is closed that did not wait,
+ * because the daemon had not looked at it since memory became short. */
 Test(limits, who_waits_for_memory_is_read_again_when_another_is_closed)
 {
     enum { BOUND = 1500000, HALF_MIB = 300000, REST = 200000, MORE = 1000 };
@@ -337,7 +338,7 @@ Test(limits, who_waits_for_memory_is_read_again_when_another_is_closed)
     end_server(&server);
 }
 
-/* The others are kept by a job, and have all their time. */
+/* A job keeps the other clients, and they have all their time. */
 Test(limits, who_waits_for_memory_in_vain_is_closed)
 {
     struct server server = serve_talk("\"buffer_bytes\":1572864,\"request_s\":2");
@@ -374,7 +375,7 @@ static int half_request_from(const char *address, const struct server *server, s
     return fd;
 }
 
-/* A daemon that does not read it must not hang the test. */
+/* If the daemon does not read it, the test must not hang. */
 static void assert_length_soon(int fd, size_t letters, struct server *server)
 {
     struct pollfd answered = {.fd = fd, .events = POLLIN};
@@ -384,14 +385,15 @@ static void assert_length_soon(int fd, size_t letters, struct server *server)
     assert_text(hear_line(fd), textf("%zu", letters + 4), server->rpd);
 }
 
-/* Each of those that have been before it is looked at now. */
+/* By now the daemon has looked at each client before it. */
 static void let_serve(const struct server *server)
 {
     for (size_t i = 0; i < 20; i++)
         assert_text(ask_once(server->endpoint, "echo x"), "x", server->rpd);
 }
 
-/* Of one peer more wait for memory than are woken at once. It is another's that becomes free. */
+/* One peer has more clients that wait for memory than are woken at once. Another peer's memory
+ * becomes free. */
 Test(limits, who_waits_for_memory_is_read_again_behind_many_who_still_wait)
 {
     enum { BOUND = 1500000, TINY = 10, MANY = 21, KIB_64 = 40000, HALF_MIB = 300000, MORE = 1000 };
@@ -424,7 +426,7 @@ Test(limits, who_waits_for_memory_is_read_again_behind_many_who_still_wait)
     end_server(&server);
 }
 
-/* Two of one address are too many. */
+/* Two clients of one address are too many. */
 Test(limits, a_peer_has_its_own_bound)
 {
     enum { EACH = 1700000 };
@@ -448,7 +450,7 @@ Test(limits, a_peer_has_its_own_bound)
     end_server(&server);
 }
 
-/* The daemon may have a little more memory than it has, and no more. */
+/* The daemon may use a little more memory than now, and no more. */
 Test(limits, without_memory_a_client_is_closed_and_counted)
 {
     struct server server = serve_talk("\"buffer_bytes\":0");
@@ -500,7 +502,7 @@ Test(limits, a_request_must_come_at_a_rate)
     end_server(&server);
 }
 
-/* One whose kernel takes little at a time. */
+/* A client whose kernel takes little at a time. */
 static int narrow_client(const struct server *server)
 {
     static const int room = 4096, segment = 512;
@@ -515,8 +517,8 @@ static int narrow_client(const struct server *server)
     return fd;
 }
 
-/* It takes something all the time, but some 20 KiB/s, and 64 are asked for; the other
- * takes more than that. */
+/* The client takes something all the time, but only about 20 KiB/s, where 64 are required; the
+ * other client takes more than that. */
 Test(limits, output_must_be_taken_at_a_rate)
 {
     enum { SLOW_PIECE = 1024, STEADY_PIECE = 16384, SIZE = 16000000 };

@@ -1,4 +1,4 @@
-/* Places: a client that finds none waits, and none is forgotten. */
+/* Places: a client that finds none waits, and no client is forgotten. */
 #include "limits_scene.h"
 
 /* ---- places ---- */
@@ -10,7 +10,7 @@ Test(limits, who_finds_no_place_waits)
 
     assert_answered(first, &server);
     assert_answered(second, &server);
-    cr_assert(!strstr(process_stderr(server.rpd), "limits.clients"), "nobody waits");
+    cr_assert(!strstr(process_stderr(server.rpd), "limits.clients"), "no client waits");
     const int third = client(server.endpoint), fourth = client(server.tcp);
     tell(third, "echo third");
     tell(fourth, "echo fourth");
@@ -18,7 +18,7 @@ Test(limits, who_finds_no_place_waits)
     assert_quiet(third, 300);
     assert_quiet(fourth, 10);
     assert_answered(second, &server);
-    /* As soon as one leaves, another comes in. */
+    /* As soon as one client leaves, another is accepted. */
     const int64_t left = now_ns();
     close(first);
     struct pollfd either[] = {{.fd = third, .events = POLLIN}, {.fd = fourth, .events = POLLIN}};
@@ -70,7 +70,7 @@ Test(limits, no_queue_is_forgotten)
     end_server(&server);
 }
 
-/* Its loop serves. */
+/* Its loop serves other clients. */
 static void await_warming(const struct server *server, const char *service)
 {
     const int dirfd = open(textf("%s/run", server->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -84,7 +84,7 @@ static void await_warming(const struct server *server, const char *service)
     close(dirfd);
 }
 
-/* Held clients have places, too; who leaves while held gives it back. */
+/* Held clients take places, too; a client that leaves while held frees its place. */
 Test(limits, held_clients_have_places)
 {
     struct server server = serve(build_path("samples/slow_start.so"), "\"clients\":2",
@@ -95,7 +95,7 @@ Test(limits, held_clients_have_places)
     const int third = client(server.endpoint);
 
     assert_line(server.rpd, "which is limits.clients");
-    /* The hold has a descriptor of its own. */
+    /* The hold uses one descriptor. */
     assert_fds(&server, fds_before + 3);
     close(first);
     assert_line(server.rpd, "no client waits for a place any more");
@@ -105,7 +105,7 @@ Test(limits, held_clients_have_places)
     end_server(&server);
 }
 
-/* A stop serves whoever is queued, with or without a place. */
+/* A stop serves all queued clients, with or without a place. */
 Test(limits, a_stop_answers_who_waits_for_a_place)
 {
     struct server server = serve_talk("\"clients\":1");
@@ -159,7 +159,7 @@ Test(limits, clients_per_peer)
     check_cap(server.tcp, &server);
     const int first = client(server.tcp), second = client(server.tcp);
     cr_assert_eq(process_wait_line(server.rpd, what), 0, "%s", process_stderr(server.rpd));
-    /* Not one address for all, nor one port. */
+    /* Neither one address for all nor one port. */
     const int other = client_from("127.0.0.2", server.tcp);
     assert_answered(other, &server);
     cr_assert_geq(clients_in_lines(process_stderr(server.rpd), what), 1);
@@ -172,7 +172,7 @@ Test(limits, clients_per_peer)
 Test(limits, each_user_is_a_peer)
 {
     if (geteuid() != 0)
-        cr_skip("only root can be somebody else");
+        cr_skip("only root can become another user");
     struct server server = serve_talk("\"clients_per_peer\":1");
     const int root = client(server.endpoint);
     cr_assert_eq(chmod(server.dir, 0711), 0);
@@ -185,7 +185,7 @@ Test(limits, each_user_is_a_peer)
     end_server(&server);
 }
 
-/* ---- backends that take their clients ---- */
+/* ---- backends that accept their clients themselves ---- */
 
 static const char *greeting(const char *endpoint)
 {
@@ -245,7 +245,8 @@ Test(limits, places_of_a_library_come_back)
     end_server(&server);
 }
 
-/* A backend that says it of nobody, or of everybody twice, is told so, and served. */
+/* A backend that reports none of its clients as gone, or each of them twice, is warned, and
+ * served. */
 Test(limits, mistaken_backends_are_told)
 {
     struct server server = serve(test_plugin("accepts"), "", ",\"options\":{\"gone\":2}");

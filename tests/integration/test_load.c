@@ -1,5 +1,5 @@
-/* The load as seen from outside: parts, progress, what follows a failure or a
- * want of progress, what the service manager is told, and its end at a stop. */
+/* The load from outside: parts, progress, the effect of a failure or of missing progress, the
+ * messages to the service manager, and the end of the load at a stop. */
 #include "warm_scene.h"
 
 #include <criterion/parameterized.h>
@@ -29,7 +29,7 @@ static void wait_part(const struct warm *warm, const char *name, enum rpd_part_s
     wait_page(warm, part_is(part_named(&page, name), state));
 }
 
-/* As it is now. */
+/* The part as it is now. */
 static struct rpd_state_part part_of(const struct warm *warm, const char *name)
 {
     const struct rpd_state_page page = page_of(warm);
@@ -39,7 +39,7 @@ static struct rpd_state_part part_of(const struct warm *warm, const char *name)
 
 /* ---- parts ---------------------------------------------------------------------- */
 
-/* As many at a time as there are workers, and no more. */
+/* As many parts at a time as there are workers, and no more. */
 Test(parts, load_in_parallel)
 {
     struct warm warm = bound_warm(
@@ -107,7 +107,7 @@ Test(parts, ready_does_not_wait_for_an_optional_one)
     end_warm(&warm);
 }
 
-/* 100 steps of 200, 20 ms each: 50 in a second, and as long again to go. */
+/* 100 steps of 200, at 20 ms each: 50 per second, and as much time again to go. */
 Test(parts, are_shown_with_rate_and_eta)
 {
     struct warm warm = warm_of("", "\"steps\":100,\"step_ms\":20,");
@@ -126,7 +126,7 @@ Test(parts, are_shown_with_rate_and_eta)
     cr_assert_eq(part->attempts, 1);
     cr_assert_eq(part->state, RPD_PART_LOADING);
     cr_assert(part->done >= 60 && part->done <= 100);
-    /* A busy machine is slower; none is faster. */
+    /* A busy machine is slower; no machine is faster. */
     cr_assert(part->rate_per_1000s > 5000 && part->rate_per_1000s < 60000, "%llu",
               (unsigned long long)part->rate_per_1000s);
     const double left_ms = (double)(200 - part->done) * 1e6 / (double)part->rate_per_1000s;
@@ -146,37 +146,37 @@ Test(parts, are_shown_with_rate_and_eta)
 
 static const struct failure {
     const char *on_failure, *options;
-    const char *lines[3]; /* that must be said */
-    const char *answer;   /* of a client held meanwhile; NULL: the end, and code 69 */
-    const char *run;      /* that is looked at in the page */
+    const char *lines[3]; /* the lines that the log must have */
+    const char *answer;   /* the answer to a client held meanwhile; NULL: the end, and code 69 */
+    const char *run;      /* the run to look up in the page */
     uint32_t attempts;
     bool degraded;
 } failures[] = {
     /* clang-format off */
     {"retry", "\"failing\":\"load\",\"failures\":2,",
-     {"load failed: load is broken; mend it; trying again in 1 s", "trying again in 2 s"},
+     {"load failed: load is broken; fix it; trying again in 1 s", "trying again in 2 s"},
      "1 a 0", "load", 3, false},
     {"retry", "\"parts\":2,\"failing\":\"part-1\",\"failures\":2,",
-     {"load failed: part-1: part-1 is broken; mend it; trying again in 1 s", "trying again in 2 s"},
+     {"load failed: part-1: part-1 is broken; fix it; trying again in 1 s", "trying again in 2 s"},
      "1 a 2", "part-1", 3, false},
     {"degraded", "\"failing\":\"load\",",
-     {"load failed: load is broken; mend it; going on without it", "ready, degraded: not all"},
+     {"load failed: load is broken; fix it; going on without it", "ready, degraded: not all"},
      "1 a cold", "load", 1, true},
     {"degraded", "\"parts\":2,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; going on", "ready, degraded: not all"},
+     {"load failed: part-1: part-1 is broken; fix it; going on", "ready, degraded: not all"},
      "1 a 1", "part-1", 1, true},
-    {"exit", "\"failing\":\"load\",\"fails_at_gate\":true,", /* its clients come first */
-     {"rpd: load: warm: load is broken; mend it", "stopping: a service cannot go on"},
+    {"exit", "\"failing\":\"load\",\"fails_at_gate\":true,", /* the waiting clients come first */
+     {"rpd: load: warm: load is broken; fix it", "stopping: a service cannot go on"},
      NULL, NULL, 0, false},
     {"exit", "\"parts\":2,\"failing\":\"part-1\",",
-     {"rpd: load: warm: part-1: part-1 is broken; mend it", "stopping: a service cannot go on"},
+     {"rpd: load: warm: part-1: part-1 is broken; fix it", "stopping: a service cannot go on"},
      NULL, NULL, 0, false},
-    /* Of an optional part, whatever is declared. */
+    /* For an optional part, whatever the backend declares. */
     {"exit", "\"parts\":2,\"optional\":1,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; going on without it"},
+     {"load failed: part-1: part-1 is broken; fix it; going on without it"},
      "1 a 1", "part-1", 1, true},
     {"retry", "\"parts\":2,\"optional\":1,\"failing\":\"part-1\",",
-     {"load failed: part-1: part-1 is broken; mend it; trying again in 1 s"},
+     {"load failed: part-1: part-1 is broken; fix it; trying again in 1 s"},
      NULL, NULL, 0, false}, /* see below */
     /* clang-format on */
 };
@@ -239,7 +239,7 @@ ParameterizedTest(size_t *at, failure, declared)
     check_failure(&failures[*at]);
 }
 
-/* READY does not wait for it; it comes by itself. */
+/* READY does not wait for it; it is retried on its own. */
 Test(failure, an_optional_part_is_tried_again_after_ready)
 {
     struct warm warm = warm_of("\"on_load_failure\":\"retry\",", failures[OPTIONAL_RETRY].options);
@@ -254,7 +254,7 @@ Test(failure, an_optional_part_is_tried_again_after_ready)
     end_warm(&warm);
 }
 
-/* One part fails while another is being loaded: both are the stop's to undo. */
+/* One part fails while another is being loaded: the stop must free both. */
 Test(failure, of_one_part_while_another_loads)
 {
     struct warm warm = warm_of("", "\"parts\":3,\"failing\":\"part-1\",");
@@ -321,7 +321,7 @@ Test(no_progress, that_heeds_ends_the_process)
     end_warm_with(&warm, 69);
 }
 
-/* Its worker is lost; what it would have made is done without. */
+/* Its worker is lost; the service continues without this part. */
 Test(no_progress, that_does_not_heed_is_given_up)
 {
     struct warm warm = warm_of(limited("degraded"), textf("%s\"how\":\"ignore\",", stalls));
@@ -339,7 +339,7 @@ Test(no_progress, that_does_not_heed_is_given_up)
     process_wait_exit(warm.rpd);
 }
 
-/* Also where it would be tried again: its worker does not come back. */
+/* Likewise where it would be retried: its worker does not come back. */
 Test(no_progress, that_does_not_heed_ends_the_process)
 {
     struct warm warm = bound_warm(
@@ -383,7 +383,7 @@ Test(no_progress, is_not_that_of_one_that_reports)
     check_unlimited("report");
 }
 
-/* It has reported once, so that the use of the processor is none. */
+/* It has reported once, so its use of the processor does not count as progress. */
 Test(no_progress, of_one_that_reported_before)
 {
     struct warm warm = warm_of(limited("exit"), "\"steps\":5,");
@@ -393,7 +393,7 @@ Test(no_progress, of_one_that_reported_before)
     end_warm_with(&warm, 69);
 }
 
-/* It stands still at its gate; of more than four seconds it runs one. */
+/* It stops making progress at its gate; of more than four seconds it runs for one. */
 Test(no_progress, is_not_that_of_a_stopped_process)
 {
     struct warm warm = warm_of("\"no_progress_s\":3,", "\"steps\":1,");
@@ -411,7 +411,7 @@ Test(no_progress, is_not_that_of_a_stopped_process)
     end_warm(&warm);
 }
 
-/* ---- what the manager is told -------------------------------------------------------- */
+/* ---- messages to the manager ----------------------------------------------------------- */
 
 struct told {
     size_t extends, statuses;
@@ -426,7 +426,7 @@ static int manager_of(const char *path)
     return fd;
 }
 
-/* All that is told until one with this text, or for so long. */
+/* All messages until one with this text, or for this long. */
 static struct told hear(int manager, const char *until, int ms)
 {
     const int64_t end = now_ns() + (until ? patience_ns() : ms * NS_PER_MS);
@@ -449,7 +449,7 @@ static struct told hear(int manager, const char *until, int ms)
     return told;
 }
 
-/* It moves for 3 s up to 50 %, then stands still at its gate. */
+/* It makes progress for 3 s up to 50 %, then stops at its gate. */
 static struct warm told_warm(int *ret_manager, const char *notify)
 {
     const char *path = textf("%s/notify", temp_dir_make());
@@ -466,7 +466,7 @@ Test(manager, is_told_while_it_moves_and_not_while_it_stands_still)
     struct warm warm = told_warm(&manager, "ready");
 
     wait_page(&warm, page.part_count == 1 && page.parts[0].done == 150);
-    struct told moving = hear(manager, NULL, 400); /* the last turns of it */
+    struct told moving = hear(manager, NULL, 400); /* the last updates of it */
     cr_assert_geq(moving.extends, 2, "%s", moving.all);
     cr_assert_leq(moving.extends, 6, "%s", moving.all);
     cr_assert(strstr(moving.all, "EXTEND_TIMEOUT_USEC=315000000|"), "%s", moving.all);
@@ -474,7 +474,7 @@ Test(manager, is_told_while_it_moves_and_not_while_it_stands_still)
                   strstr(moving.all, " %, about ") && strstr(moving.all, " s left|"),
               "%s", moving.all);
     cr_assert_null(strstr(moving.all, "READY=1"), "%s", moving.all);
-    hear(manager, NULL, 1200); /* what moved since it was last told */
+    hear(manager, NULL, 1200); /* the progress since the last report */
     struct told still = hear(manager, NULL, 1500);
     cr_assert_eq(still.extends, 0, "%s", still.all);
     open_gate(&warm, "load");
@@ -489,7 +489,7 @@ Test(manager, is_told_while_it_moves_and_not_while_it_stands_still)
     end_warm_with(&warm, 0);
 }
 
-/* Where it was READY=1 at bound, there is no time-out to extend. */
+/* If READY=1 was sent at bound, there is no time-out to extend. */
 Test(manager, is_only_told_the_status_where_bound_is_enough)
 {
     int manager;

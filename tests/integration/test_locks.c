@@ -1,11 +1,10 @@
-/* Lock files that somebody removes between open and lock: neither a starter nor a caller of ensure
- * in its queue believes the lock that it then has. What the lock does itself: unit/test_lock.c.
- */
+/* Lock files that are removed between open and lock: neither a start nor a caller of ensure in the
+ * queue trusts the lock that it then holds. unit/test_lock.c tests the lock itself. */
 #include "rpdctl_run.h"
 
 #include <sys/pidfd.h>
 
-/* Whose lock file of that name goes so often. */
+/* Each lock file of this name is removed this many times. */
 static struct process *start_without(const char *run, const char *name, int times,
                                      const char *const *argv)
 {
@@ -17,7 +16,7 @@ static struct process *start_without(const char *run, const char *name, int time
                     "XDG_STATE_HOME=/proc/none")});
 }
 
-/* A name's lock, and that of a path. */
+/* The lock of a name, and that of a path. */
 static const char *const locks[] = {"demo.lock", ".x.sock.lock"};
 
 static struct process *start_rpd(const char *run, const char *dir, const char *name, int times)
@@ -27,7 +26,7 @@ static struct process *start_rpd(const char *run, const char *dir, const char *n
                               textf("unix:%s/x.sock", dir)));
 }
 
-/* No descriptor of its is a file without a name. */
+/* No descriptor of the process leads to a lock file without a name. */
 static void assert_holds_named_files(const struct process *rpd)
 {
     const char *fds = textf("/proc/%d/fd", (int)process_pid(rpd));
@@ -105,7 +104,7 @@ Test(locks, a_caller_of_ensure_starts_nothing_without_one)
     temp_dir_remove(dir);
 }
 
-/* Text does not tell that they are one: the directory does. */
+/* The two paths differ as text, but the directory shows that they are one. */
 Test(locks, a_path_in_two_spellings_is_refused)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir), *link = textf("%s/link", dir);
@@ -123,7 +122,8 @@ Test(locks, a_path_in_two_spellings_is_refused)
 
 /* ---- the directory itself ------------------------------------------------------------------- */
 
-/* The run-time directory goes so often just before a file whose name begins so is made in it. */
+/* The run-time directory is removed this often, just before a file with this prefix is made in
+ * it. */
 static struct process *start_without_directory(const char *run, const char *name, int times,
                                                const char *const *argv)
 {
@@ -173,7 +173,7 @@ Test(locks, a_start_says_that_its_directory_was_removed)
     temp_dir_remove(dir);
 }
 
-/* What is no place to make files in is not one that was removed. */
+/* A directory in which no file can be made is not reported as removed. */
 Test(locks, a_starter_says_what_the_directory_lacks)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
@@ -186,7 +186,8 @@ Test(locks, a_starter_says_what_the_directory_lacks)
     temp_dir_remove(dir);
 }
 
-/* Before its turn, and, at the name of the state page, in the middle of the start. */
+/* The directory goes before the caller's turn and, with the name of the state page, in the middle
+ * of the start. */
 Test(locks, a_caller_of_ensure_follows_a_directory_that_is_removed)
 {
     static const char *const files[] = {"demo.ensure.lock", ".demo.state."};

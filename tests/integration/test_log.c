@@ -1,5 +1,5 @@
-/* The log under a flood: a cause has a burst, then so many lines a second, and its rest is
- * counted; the sum is right; log.limit sets and removes it. */
+/* The log under a flood: each cause has a burst, then a number of lines per second, and the rest is
+ * counted. The sum is right; log.limit sets and removes the limit. */
 #include "common.h"
 
 enum { LINES = 10000 };
@@ -17,7 +17,7 @@ static struct process *start(const char *log, const char **ret_endpoint)
     return rpd;
 }
 
-/* What the counts in the log come to. */
+/* The sum of the counts in the log. */
 static size_t sum_of_counts(const char *text, const char *before)
 {
     size_t sum = 0;
@@ -66,7 +66,7 @@ Test(log, the_limit_can_be_set)
     cr_assert(lines >= 5 && lines <= 50, "%zu lines", lines);
 }
 
-/* What nobody takes in time is lost, and counted elsewhere. */
+/* Lines that are not read in time are lost, and counted separately. */
 Test(log, the_limit_can_be_removed)
 {
     const char *endpoint;

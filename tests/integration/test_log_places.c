@@ -1,5 +1,5 @@
-/* Where the log goes: a file that is rotated, the journal; `rpdctl log`; and what is in it,
- * whatever bytes clients send. */
+/* Where the log goes: a file that is rotated, or the journal; `rpdctl log`; and the content of the
+ * log, whatever bytes clients send. */
 #include "common.h"
 #include "rpdctl_run.h"
 
@@ -114,8 +114,8 @@ Test(log_places, sigusr1_opens_the_file_anew)
     end_scene(&scene);
 }
 
-/* As logrotate does with "create": renamed, and a new one made, again and again, while lines come
- * as fast as they can. Each is in one of the files, once. */
+/* As logrotate does with "create": the file is renamed and a new one made, again and again, while
+ * lines come as fast as possible. Each line is in exactly one of the files. */
 Test(log_places, rotation_loses_no_line)
 {
     enum { LINES = 20000, FILES = 8 };
@@ -140,7 +140,7 @@ Test(log_places, rotation_loses_no_line)
     }
     for (int i = 0; i < LINES / 2; i++)
         cr_assert_eq(seen[i], 1, "line %d is there %d times", i, seen[i]);
-    /* And what comes later goes to the new one. */
+    /* And later lines go to the new one. */
     const int64_t deadline = now_ns() + INT64_C(60000000000);
     do {
         cr_assert_lt(now_ns(), deadline);
@@ -151,7 +151,7 @@ Test(log_places, rotation_loses_no_line)
     end_scene(&scene);
 }
 
-/* As with "copytruncate": what is written next begins at the new end. */
+/* As with "copytruncate": the next line begins at the new end. */
 Test(log_places, a_file_that_is_cut_off_has_no_gap)
 {
     struct scene scene = start_with(TO_FILE, NULL);
@@ -167,9 +167,9 @@ Test(log_places, a_file_that_is_cut_off_has_no_gap)
     end_scene(&scene);
 }
 
-/* ---- what is in it ---- */
+/* ---- the content --------------------------------------------------------------------- */
 
-/* Each line of the log is one that rpd began, whatever clients have sent. */
+/* Each line of the log was begun by rpd, whatever clients have sent. */
 Test(log_places, foreign_bytes_never_break_a_line)
 {
     struct scene scene = start_with(TO_FILE, NULL);
@@ -222,7 +222,7 @@ static int fake_journal(const char *path)
     return fd;
 }
 
-/* The next datagram with this in it. */
+/* The next datagram that contains this. */
 static const char *entry_with(int journal, const char *part)
 {
     static char entry[65536];
@@ -274,7 +274,7 @@ Test(log_places, without_a_journal_lines_go_to_stderr)
     end_scene(&scene);
 }
 
-/* It goes while rpd runs: what it does not take is not lost. */
+/* The journal goes while rpd runs: lines that it does not take are not lost. */
 Test(log_places, lines_that_the_journal_does_not_take_go_to_stderr)
 {
     const char *path = textf("%s/journal", temp_dir_make());
@@ -317,23 +317,30 @@ Test(log_places, rpdctl_shows_the_file)
     end_scene(&scene);
 }
 
+static void await_line(struct process *process, const char *part, int64_t deadline)
+{
+    while (!strstr(process_stdout(process), part)) {
+        cr_assert_lt(now_ns(), deadline, "no \"%s\" in: %s%s", part, process_stdout(process),
+                     process_stderr(process));
+        poll(NULL, 0, 5);
+    }
+}
+
 Test(log_places, rpdctl_follows_the_file_when_it_is_rotated)
 {
     struct scene scene = start_with(TO_FILE, NULL);
     const int fd = connected(&scene);
-    struct process *follows = RPDCTL_START(scene.run, "log", "demo", "-f");
+    const int64_t deadline = now_ns() + INT64_C(60000000000);
 
-    ask_ok(fd, "log before");
+    ask_ok(fd, "log before"); /* (It serves: its record is there.) */
+    struct process *follows = RPDCTL_START(scene.run, "log", "demo", "-f");
+    await_line(follows, "said: before", deadline);
     cr_assert_eq(rename(scene.log, textf("%s.1", scene.log)), 0);
     process_signal(scene.rpd, SIGUSR1);
-    const int64_t deadline = now_ns() + INT64_C(60000000000);
     while (access(scene.log, F_OK) != 0 && now_ns() < deadline)
         poll(NULL, 0, 2);
     ask_ok(fd, "log after");
-    while (!strstr(process_stdout(follows), "said: after")) {
-        cr_assert_lt(now_ns(), deadline, "%s", process_stdout(follows));
-        poll(NULL, 0, 5);
-    }
+    await_line(follows, "said: after", deadline);
     cr_expect_eq(lines_with(process_stdout(follows), "said: after"), 1);
     process_signal(follows, SIGTERM);
     process_wait_exit(follows);

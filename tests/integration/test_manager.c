@@ -1,5 +1,5 @@
-/* Under a service manager: a fake one, which has its socket, its watchdog, its journal and its
- * listeners, and may be slow to read. Under the real one: tests/systemd. */
+/* rpd under a service manager: a fake one with its socket, its watchdog, its journal and its
+ * listeners, which may be slow to read. tests/systemd tests the real one. */
 #include "common.h"
 #include "observe/state_view.h"
 
@@ -39,7 +39,7 @@ static const char *hear(const struct manager *manager, int flags)
     return got < 0 ? NULL : textf("%.*s", (int)got, message);
 }
 
-/* All that has come so far, "|" behind each. */
+/* All messages that have come so far, each followed by "|". */
 static const char *hear_all(const struct manager *manager)
 {
     const char *all = "";
@@ -49,7 +49,7 @@ static const char *hear_all(const struct manager *manager)
     return all;
 }
 
-/* All up to and with a message that has this text. */
+/* All messages up to and including one with this text. */
 static const char *hear_until(const struct manager *manager, const char *text)
 {
     const char *all = "";
@@ -63,7 +63,7 @@ static const char *hear_until(const struct manager *manager, const char *text)
     return all;
 }
 
-/* What others have said fills its queue; how many messages. */
+/* Fills its queue with messages from others. Returns how many. */
 static int fill_up(const struct manager *manager)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -92,7 +92,7 @@ static struct process *start_managed(const char *dir, const struct manager *mana
                     textf("STATE_DIRECTORY=%s/state:/nonsense", dir), more)});
 }
 
-/* On its loop, which a sanitizer sees at once, too. */
+/* On the loop, where a sanitizer also notices it at once. */
 static void crash(struct process *rpd, const char *endpoint)
 {
     const int fd = client(endpoint);
@@ -107,7 +107,7 @@ static void pass_ms(int milliseconds)
     poll(NULL, 0, milliseconds);
 }
 
-/* It does not read: READY waits for it, in both moments. Then STOPPING. */
+/* The manager does not read: READY waits for it, in both cases. Then STOPPING. */
 static void check_slow_manager(const char *moment)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -145,7 +145,7 @@ Test(manager, that_does_not_read_for_a_while_hears_of_ready_and_of_the_stop)
     check_slow_manager("ready");
 }
 
-/* That nobody reads any more keeps a stop no longer than drain_s. */
+/* A manager that no longer reads delays a stop by at most drain_s. */
 Test(manager, that_never_reads_again_does_not_keep_the_stop)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -162,7 +162,7 @@ Test(manager, that_never_reads_again_does_not_keep_the_stop)
     temp_dir_remove(dir);
 }
 
-/* It was started anew: its socket is another one under the same name. */
+/* The manager was restarted: a new socket has the same name. */
 Test(manager, that_was_started_anew_is_told)
 {
     const char *dir = temp_dir_make();
@@ -183,7 +183,7 @@ Test(manager, that_was_started_anew_is_told)
 
 /* ---- its watchdog ---- */
 
-/* What it hears of a daemon that loads for 1.2 s, is ready, and stops. */
+/* The messages of a daemon that loads for 1.2 s, is ready, and stops. */
 static const char *heard_of_a_life(const char *more)
 {
     const char *dir = temp_dir_make();
@@ -217,7 +217,7 @@ Test(manager, with_a_watchdog_is_told_that_the_loop_turns)
     cr_assert_geq(pings_in(heard), 2, "%s", heard);
 }
 
-/* It wakes up for that, and for nothing else. */
+/* The loop wakes up for the watchdog, and for nothing else. */
 Test(manager, with_a_watchdog_is_told_in_time_by_a_loop_that_rests)
 {
     enum { PERIOD_S = 6, PINGS = 4 };
@@ -236,7 +236,7 @@ Test(manager, with_a_watchdog_is_told_in_time_by_a_loop_that_rests)
         hear_until(&manager, "WATCHDOG=1");
         cr_expect(i == 0 || now_ns() - last < PERIOD_S * INT64_C(1000000000));
         last = now_ns();
-        poll(NULL, 0, 100); /* it rests soon after, once nothing else is to be done */
+        poll(NULL, 0, 100); /* it rests soon after, once it has no other work */
         rested |= state_view_read(dirfd, "x", &page) == 0 && page.turned_us == RPD_STATE_RESTS;
     }
     cr_expect(rested);
@@ -266,7 +266,7 @@ Test(manager, with_a_watchdog_for_another_process_is_told_nothing)
     cr_assert_eq(pings_in(heard), 0, "%s", heard);
 }
 
-/* A callback that stands still: the pings end, as they are the loop's. */
+/* A callback blocks: the pings end, because they come from the loop. */
 Test(manager, with_a_watchdog_hears_nothing_of_a_loop_that_stands_still)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -306,7 +306,7 @@ Test(manager, with_a_watchdog_that_is_too_short_is_warned_of)
     temp_dir_remove(dir);
 }
 
-/* ---- what a backend cannot do ---- */
+/* ---- acts that a backend cannot do ---- */
 
 Test(manager, hears_what_a_backend_cannot_do)
 {
@@ -341,10 +341,10 @@ Test(manager, hears_what_a_backend_cannot_do)
     temp_dir_remove(dir);
 }
 
-/* ---- its journal ------------------------------------------------------------------------------
- */
+/* ---- its journal ---------------------------------------------------------------------------- */
 
-/* rpd whose stderr is what JOURNAL_STREAM says: a pipe does as well as systemd's socket. */
+/* An rpd whose stderr is the stream that JOURNAL_STREAM names: a pipe works as well as systemd's
+ * socket. */
 static struct process *start_in_journal(const char *dir, const char *stream, const char *config)
 {
     const char *script = textf("JOURNAL_STREAM=%s; export JOURNAL_STREAM; exec \"$@\"", stream);
@@ -367,7 +367,7 @@ static const char *debug_config(const char *dir, const char *format, const char 
     return config;
 }
 
-/* All lines begin so, or none. */
+/* All lines begin this way, or none does. */
 static void assert_heads(const char *text, bool wanted)
 {
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
@@ -381,13 +381,15 @@ static void assert_heads(const char *text, bool wanted)
 Test(manager, with_a_journal_gets_priorities)
 {
     const char *dir = temp_dir_make();
-    struct process *rpd = start_in_journal(dir, THIS_STREAM,
-                                           debug_config(dir, "text", test_plugin("faulty")));
+    const char *config = debug_config(dir, "text", test_plugin("faulty"));
+    struct process *rpd = start_in_journal(dir, THIS_STREAM, config);
 
     assert_bound(rpd);
     assert_line(rpd, "<6>rpd: faulty: ready ");
+    write_text(config, "{");
     process_signal(rpd, SIGHUP);
-    assert_line(rpd, "<4>rpd: warning: SIGHUP from pid ");
+    assert_line(rpd, "<3>rpd: config: ");
+    assert_line(rpd, "<4>rpd: warning: reload: failed");
     assert_line(rpd, "<7>rpd: faulty: debug: ");
     crash(rpd, textf("unix:%s/run/faulty.sock", dir));
     assert_line(rpd, "<3>rpd: crash: ");
@@ -407,7 +409,7 @@ Test(manager, with_a_journal_gets_priorities_of_json_too)
     temp_dir_remove(dir);
 }
 
-/* Ends before anything is read, and those of signal handlers, are errors, too. */
+/* Errors before the configuration is read, and those of signal handlers, have a priority too. */
 Test(manager, with_a_journal_gets_the_priority_of_failures)
 {
     const char *dir = temp_dir_make();
@@ -421,7 +423,7 @@ Test(manager, with_a_journal_gets_the_priority_of_failures)
     temp_dir_remove(dir);
 }
 
-/* stderr has been sent elsewhere since. */
+/* stderr has been redirected since. */
 Test(manager, with_a_journal_elsewhere_gets_no_priorities)
 {
     static const char *const streams[] = {
@@ -450,7 +452,7 @@ static void assert_stamped(const char *line, const char *offset)
                  "%s", line);
 }
 
-/* Seconds since 1970 of a stamp, by libc. */
+/* The seconds since 1970 of a time stamp, computed by libc. */
 static time_t seconds_of(const char *stamp)
 {
     struct tm tm = {0};
@@ -499,8 +501,7 @@ Test(manager, with_a_file_gets_the_time_of_json_once)
     temp_dir_remove(dir);
 }
 
-/* ---- who sent a signal -------------------------------------------------------------------------
- */
+/* ---- the sender of a signal ----------------------------------------------------------------- */
 
 Test(manager, is_named_when_it_sends_a_signal)
 {
@@ -513,8 +514,8 @@ Test(manager, is_named_when_it_sends_a_signal)
     assert_bound(rpd);
     assert_line(rpd, ": ready ");
     process_signal(rpd, SIGHUP);
-    assert_line(rpd, textf("SIGHUP from pid %d (%s), uid %u is ignored", (int)getpid(), own,
-                           (unsigned)getuid()));
+    assert_line(rpd, textf("reload: asked for by SIGHUP from pid %d (%s), uid %u", (int)getpid(),
+                           own, (unsigned)getuid()));
     process_signal(rpd, SIGTERM);
     assert_line(rpd, textf("stopping: requested by SIGTERM from pid %d (%s), uid %u", (int)getpid(),
                            own, (unsigned)getuid()));
@@ -530,7 +531,7 @@ struct waiting {
     int listener, clients[3];
 };
 
-/* Three wait, two of them with a request. */
+/* Three clients wait, two of them with a request. */
 static struct waiting make_waiting(const char *dir)
 {
     struct waiting waiting = {.endpoint = textf("unix:%s/x.sock", dir)};
@@ -581,7 +582,7 @@ static void check_turned_away(const char *dir, int code, const char *const *argv
     cr_assert_eq(unlink(textf("%s/x.sock", dir)), 0);
 }
 
-/* Or they would have the manager start what cannot start, until it gives up the socket. */
+/* Otherwise they would make the manager repeat a hopeless start until it gives up the socket. */
 Test(manager, with_clients_that_wait_has_them_closed_where_a_start_is_hopeless)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -613,8 +614,8 @@ Test(manager, with_clients_that_wait_has_them_closed_where_another_has_the_name)
     temp_dir_remove(dir);
 }
 
-/* It has started the service without its socket unit: that is what is missing. (/proc is a
- * directory in which not even root makes a file.) */
+/* The manager has started the service without its socket unit, which is therefore missing. (In
+ * /proc not even root can make a file.) */
 Test(manager, without_a_socket_unit_is_told_of_it)
 {
     const char *dir = temp_dir_make();
@@ -634,7 +635,7 @@ Test(manager, without_a_socket_unit_is_told_of_it)
     temp_dir_remove(dir);
 }
 
-/* What may succeed the next time finds them there. */
+/* A start that may succeed the next time finds them waiting. */
 Test(manager, with_clients_that_wait_keeps_them_where_a_start_has_hope)
 {
     const char *dir = temp_dir_make(), *config = textf("%s/c.json", dir);
@@ -676,7 +677,7 @@ static void crash_once(const char *dir, const struct manager *manager)
     process_free(rpd);
 }
 
-/* systemd removes the run-time directory with each stop. */
+/* systemd removes the run-time directory at each stop. */
 static void remove_run(const char *dir)
 {
     struct process *rm = process_start(
@@ -701,7 +702,7 @@ Test(manager, that_removes_the_directory_leaves_the_history)
     cr_assert_eq(lines_with(history, " ended 139 crash: "), 1, "%s", history);
     cr_assert_eq(lines_with(history, " bound "), 2, "%s", history);
     cr_assert_str_eq(file_read(textf("%s/state/echo.history", dir)), history);
-    /* It cannot say how it ended: the next one does. */
+    /* The daemon cannot report this end: the next one does. */
     process_signal(rpd, SIGKILL);
     process_wait_exit(rpd);
     process_free(rpd);
@@ -716,7 +717,7 @@ Test(manager, that_removes_the_directory_leaves_the_history)
     temp_dir_remove(dir);
 }
 
-/* None of ten quick restarts is lost on it, nor a client. */
+/* None of ten quick restarts loses a message or a client. */
 Test(manager, that_starts_it_ten_times_is_told_ten_times)
 {
     const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/x.sock", dir);
@@ -747,7 +748,7 @@ Test(manager, that_starts_it_ten_times_is_told_ten_times)
     temp_dir_remove(dir);
 }
 
-/* And without such a directory it is as before. */
+/* Without such a directory nothing changes. */
 Test(manager, without_a_state_directory_has_no_history_of_it)
 {
     const char *dir = temp_dir_make();
@@ -761,8 +762,8 @@ Test(manager, without_a_state_directory_has_no_history_of_it)
     temp_dir_remove(dir);
 }
 
-/* The pause grows with the failures: after the sixth it is 8 s. Clients find the endpoint
- * meanwhile, and a stop does not wait. */
+/* The pause grows with the failures: after the sixth it is 8 s. Clients still find the endpoint,
+ * and a stop does not wait. */
 Test(manager, that_starts_a_crash_again_and_again_waits_longer_and_longer)
 {
     const char *dir = temp_dir_make(), *endpoint = fragile_endpoint(dir);
@@ -786,7 +787,7 @@ Test(manager, that_starts_a_crash_again_and_again_waits_longer_and_longer)
     process_signal(rpd, SIGTERM);
     assert_ends(rpd, 0);
     process_free(rpd);
-    /* The start that was stopped is no failure, and ends the row. */
+    /* The start that was stopped is not a failure, and ends the series. */
     rpd = start_fragile(dir, &manager);
     assert_bound(rpd);
     cr_assert_eq(lines_with(process_stderr(rpd), "times in a row"), 0, "%s", process_stderr(rpd));
@@ -811,7 +812,8 @@ Test(manager, is_not_there_then_nothing_waits)
     temp_dir_remove(dir);
 }
 
-/* What a plugin says is one line of the status, whatever is in it, and no other message. */
+/* A text of a plugin's becomes one line of the status, whatever it contains, and no other
+ * message. */
 Test(manager, takes_no_other_message_from_a_backend)
 {
     const char *dir = temp_dir_make(), *endpoint = textf("unix:%s/t.sock", dir);

@@ -1,6 +1,6 @@
-/* What a daemon does when a directory of it goes: the run-time directory, or that of an
- * endpoint. It moves into the one that is there then, warm as it is, or it leaves with 75;
- * at no time two serve for long, and none serves unseen. */
+/* What a daemon does when one of its directories goes: the run-time directory, or that of an
+ * endpoint. It moves into the new one with its state still loaded, or it leaves with 75. Two
+ * daemons never serve for long, and none serves where no client can find it. */
 #include "common.h"
 #include "observe/state_view.h"
 
@@ -46,7 +46,7 @@ static struct scene echo_scene(void)
     return scene;
 }
 
-/* It has nothing to do, and beats no more (rpd/state.h). */
+/* The daemon is idle, and its page is no longer updated (rpd/state.h). */
 static struct scene resting_scene(void)
 {
     struct scene scene = echo_scene();
@@ -97,7 +97,8 @@ static const char *output_of(const struct scene *scene, const char *const *argum
     return text;
 }
 
-/* ensure finds the very daemon; it is reached on both ways, and nothing is left where it was. */
+/* ensure finds the same daemon; clients reach it on both paths, and no file is left in the old
+ * place. */
 static void assert_moved(const struct scene *scene, size_t moves)
 {
     int code;
@@ -146,12 +147,12 @@ Test(moving, runtime_directory_removed)
 {
     struct scene scene = echo_scene();
 
-    move_away(scene.run); /* nobody makes it again */
+    move_away(scene.run); /* no other process makes it again */
     assert_moved(&scene, 1);
     end_scene(&scene);
 }
 
-/* None of the directories that are ours has an event of it. */
+/* None of the daemon's own directories gets an event for this. */
 Test(moving, a_directory_further_up_replaced)
 {
     struct scene scene = echo_scene();
@@ -162,7 +163,7 @@ Test(moving, a_directory_further_up_replaced)
     end_scene(&scene);
 }
 
-/* A beat of its pulse would find it after up to 20 s. */
+/* The pulse alone would take up to 20 s to find it. */
 static void assert_moved_soon(const struct scene *scene, size_t moves)
 {
     const int64_t began = now_ns();
@@ -240,7 +241,7 @@ Test(moving, mounted_over_and_unmounted)
     end_scene(&scene);
 }
 
-/* A logout and a login. */
+/* The user logs out and in again. */
 Test(moving, while_it_rests_mounted_over)
 {
     if (!enter_mounts_of_our_own())
@@ -289,7 +290,7 @@ Test(moving, while_it_loads)
     end_scene(&scene);
 }
 
-/* Who looks sees that it drains, and ensure waits for its end. */
+/* Observers see that it drains, and ensure waits for its end. */
 Test(moving, while_it_drains)
 {
     const char *go = textf("%s/go", temp_dir_make());
@@ -324,7 +325,7 @@ Test(moving, while_it_drains)
 
 /* ---- it leaves ---------------------------------------------------------------------- */
 
-/* The first cannot see it while the second starts. */
+/* The first daemon cannot see it while the second starts. */
 static struct process *start_second_meanwhile(struct scene *scene, const char *replaced)
 {
     cr_assert_eq(process_signal(scene->rpd, SIGSTOP), 0);
@@ -357,13 +358,13 @@ Test(moving, another_owner_is_there)
     end_scene(&scene);
 }
 
-/* Neither has all of it: the endpoint's lock is the first's, the name is the second's. */
+/* Neither daemon has everything: the first has the endpoint's lock, the second has the name. */
 Test(moving, part_of_it_is_anothers)
 {
     struct scene scene = echo_scene();
     struct process *second = start_second_meanwhile(&scene, scene.run);
 
-    assert_ends(second, 75); /* the endpoint's directory is still the first's */
+    assert_ends(second, 75); /* the first still has the endpoint's directory */
     cr_assert_eq(process_signal(scene.rpd, SIGCONT), 0);
     assert_moved(&scene, 1);
     process_free(second);
@@ -375,7 +376,7 @@ static void assert_leaves(struct scene *scene, const char *line)
     const int64_t began = now_ns();
 
     assert_ends(scene->rpd, 75);
-    /* Within a second, and as much as a busy machine takes. */
+    /* Within a second, plus the time that a busy machine takes. */
     cr_expect_lt(now_ns() - began, 10 * INT64_C(1000000000));
     assert_line(scene->rpd, line);
     process_free(scene->rpd);
@@ -398,7 +399,7 @@ Test(moving, endpoint_directory_gone_for_good)
     assert_leaves(&scene, "cannot open the directory: No such file or directory");
 }
 
-/* Only the backend could make its socket again. */
+/* Only the backend could make this socket again. */
 Test(moving, own_bind)
 {
     struct scene scene = make_scene(test_plugin("own_bind"), "");
@@ -409,7 +410,7 @@ Test(moving, own_bind)
     assert_leaves(&scene, "only its backend could make the socket again");
 }
 
-/* ---- what is said meanwhile ---------------------------------------------------------------- */
+/* ---- what rpdctl shows meanwhile ----------------------------------------------------------- */
 
 Test(moving, unreachable_is_said)
 {

@@ -1,6 +1,7 @@
-/* What is made of a service from another pid, time, mount, ipc or user namespace, by another boot
- * id, and without /proc: it is alive as long as its lock is held, nothing is written for it, and
- * what cannot be done from here says from where it can. tests/README.md has the table. */
+/* How rpdctl treats a service from another pid, time, mount, ipc or user namespace, with another
+ * boot id, and without /proc: the service is alive as long as its lock is held, nothing is written
+ * in its name, and an action that is impossible from here names the place where it is possible.
+ * tests/README.md has the table. */
 #include "rpdctl_run.h"
 
 #include "environments.h"
@@ -33,7 +34,7 @@ TestSuite(namespaces, .init = need_root);
             cr_skip_test("this machine has no such namespace");                                    \
     } while (0)
 
-/* Ready: the page says all that it will say. */
+/* READY: from here on the page does not change. */
 static struct scene start_scene(const char *const *prefix)
 {
     struct scene scene = {.dir = temp_dir_make()};
@@ -65,7 +66,7 @@ static void end_scene(struct scene *scene)
     temp_dir_remove(scene->dir);
 }
 
-/* rpdctl in an environment, with words of its own. */
+/* rpdctl in an environment, with its own arguments. */
 static struct outcome rpdctl_in(const struct scene *scene, const char *const *prefix,
                                 const char *const *words)
 {
@@ -146,10 +147,9 @@ static void assert_elsewhere(const struct scene *scene, const char *const *place
     assert_serves(scene);
 }
 
-/* ---- pid namespaces ---------------------------------------------------------------------------
- */
+/* ---- pid namespaces ------------------------------------------------------------------------- */
 
-/* What stop says can be done from here: "kill PID". */
+/* Runs the command that stop advises: "kill PID". */
 static void do_as_told(const char *said)
 {
     const char *command = strstr(said, "kill ");
@@ -181,7 +181,7 @@ Test(namespaces, a_daemon_in_another_pid_namespace)
     end_scene(&scene);
 }
 
-/* Its end is an end, for every observer: the lock is free. */
+/* The daemon's end is visible to every observer: the lock is free. */
 Test(namespaces, a_daemon_that_dies_in_another_pid_namespace)
 {
     NEEDS(PID_NAMESPACE);
@@ -194,7 +194,7 @@ Test(namespaces, a_daemon_that_dies_in_another_pid_namespace)
     const struct outcome status = RPDCTL_ON(scene.run, "status", "demo");
     assert_code(status, 1);
     assert_has(status.out, "state:     dead");
-    /* The next one is started, and only now the end is noted. */
+    /* The next daemon is started, and only now the end is recorded. */
     const struct outcome ensure = RPDCTL_ON(scene.run, "ensure", build_path("plugins/echo.so"),
                                             "-n", "demo");
     assert_code(ensure, 0);
@@ -215,7 +215,8 @@ Test(namespaces, an_observer_in_another_pid_namespace)
     end_scene(&scene);
 }
 
-/* It is in that namespace, but /proc shows those outside, under other numbers. */
+/* The observer is in that namespace, but its /proc shows the processes outside, under other
+ * pids. */
 Test(namespaces, an_observer_whose_proc_is_another_namespaces)
 {
     NEEDS(UNSHARE, "--pid");
@@ -226,7 +227,8 @@ Test(namespaces, an_observer_whose_proc_is_another_namespaces)
     end_scene(&scene);
 }
 
-/* A page of one that was killed there; whoever has the lock now is on its way. */
+/* The page belongs to a daemon that was killed there; the process that now has the lock is about to
+ * start. */
 Test(namespaces, a_start_removes_what_a_dead_one_left_elsewhere)
 {
     NEEDS(PID_NAMESPACE);
@@ -236,7 +238,7 @@ Test(namespaces, a_start_removes_what_a_dead_one_left_elsewhere)
     cr_assert_neq(process_wait_exit(scene.rpd), -1);
     cr_assert_eq(RPDCTL_ON(scene.run, "wait", "demo", "--stopped").code, 0);
     cr_assert_eq(access(textf("%s/demo.state", scene.run), F_OK), 0);
-    /* One that claims the name, and gets no further. */
+    /* A start that claims the name, and then fails. */
     assert_code(outcome_of(process_start(&(struct process_options){
                     .argv = ARGS("rpd", test_plugin("undefined_symbol"), "-n", "demo"),
                     .runtime_dir = scene.run})),
@@ -246,8 +248,7 @@ Test(namespaces, a_start_removes_what_a_dead_one_left_elsewhere)
     end_scene(&scene);
 }
 
-/* ---- time, boot id, /proc
- * ------------------------------------------------------------------------ */
+/* ---- time, boot id, /proc ------------------------------------------------------------------- */
 
 Test(namespaces, an_observer_in_another_time_namespace)
 {
@@ -323,7 +324,7 @@ Test(namespaces, a_daemon_without_proc_says_so)
     temp_dir_remove(dir);
 }
 
-/* Other users' processes are hidden there: that it is not to be seen is no proof of its end. */
+/* Other users' processes are hidden there: that a process is invisible does not prove its end. */
 Test(namespaces, an_observer_from_whom_other_users_are_hidden)
 {
     const char *const prefix[] = {MOUNT_NAMESPACE,
@@ -351,8 +352,7 @@ Test(namespaces, an_observer_from_whom_other_users_are_hidden)
     end_scene(&scene);
 }
 
-/* ---- what hides no process
- * -------------------------------------------------------------------------- */
+/* ---- environments that hide no process ------------------------------------------------------ */
 
 static void assert_as_ever(const struct scene *scene, const char *const *place)
 {
@@ -390,10 +390,9 @@ Test(namespaces, a_user_namespace_hides_no_process)
     end_scene(&scene);
 }
 
-/* ---- owners that an id map lacks
- * ------------------------------------------------------------------------ */
+/* ---- owners outside the id map -------------------------------------------------------------- */
 
-/* As a user, in a user namespace that has this user alone: root is not in it. */
+/* A user in a user namespace that contains only this user: root is not in it. */
 #define USER_ALONE                                                                                 \
     "setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--pdeathsig=KILL", "unshare",  \
         "--user", "--map-current-user"
@@ -437,7 +436,7 @@ Test(namespaces, the_systems_directories_in_a_user_namespace_without_root)
     temp_dir_remove(own);
 }
 
-/* What root has installed. */
+/* Files that root has installed. */
 Test(namespaces, the_systems_plugin_in_a_user_namespace_without_root)
 {
     NEEDS(USER_ALONE);
@@ -471,7 +470,7 @@ Test(namespaces, an_attackers_plugin_in_a_user_namespace_without_root)
                                  "exec \"$@\"",
                                  "sh", textf("%s/rpd", own), "-t", plugin)})),
                 0);
-    /* Without a namespace the owner is seen. */
+    /* Outside a namespace the owner is visible. */
     assert_code(
         outcome_of(process_start(&(struct process_options){.argv = ARGS("rpd", "-t", plugin)})),
         77);
@@ -479,7 +478,7 @@ Test(namespaces, an_attackers_plugin_in_a_user_namespace_without_root)
     temp_dir_remove(theirs);
 }
 
-/* Where the user is not in the map either, every owner looks like the user. */
+/* If the user is not in the map either, every owner looks like the user. */
 Test(namespaces, a_user_namespace_without_a_map)
 {
     NEEDS("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "--user");

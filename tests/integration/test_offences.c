@@ -1,6 +1,6 @@
-/* What a plugin does to the process that it runs in while it serves: each is named once, with
- * service and callback, and the daemon goes on, or ends with 70; what is legal stays
- * without a word. The phases of the load and of the drain are in tests/faults, row 64. */
+/* What a plugin does to its own process while it serves: each offence is reported once, with
+ * service and callback, and the daemon continues, or ends with 70; legal acts are not reported.
+ * tests/faults, row 64, has the phases of load and drain. */
 #include "common.h"
 
 #include <criterion/parameterized.h>
@@ -22,12 +22,12 @@ static struct scene start(void)
     return scene;
 }
 
-/* ---- those after which it goes on ---- */
+/* ---- offences after which the daemon continues ---- */
 
 static const struct offence {
     const char *say, *answer;
-    const char *line;   /* exactly one, with this */
-    const char *healed; /* and one with this; NULL: none */
+    const char *line;   /* exactly one line with this */
+    const char *healed; /* and one line with this; NULL: none */
 } offences[] = {
     /* clang-format off */
     {"now fork", "did fork",
@@ -78,7 +78,7 @@ ParameterizedTest(size_t *at, offence, goes_on)
     assert_line(scene.rpd, is_foreign ? "called rpd_client_gone()" : offence->line);
     if (offence->healed)
         assert_line(scene.rpd, offence->healed);
-    /* The loop, a worker, a new client, the lock and the control socket are as they were. */
+    /* The loop, a worker, a new client, the lock and the control socket all still work. */
     assert_text(ask(fd, "alive"), "alive", scene.rpd);
     assert_text(ask(fd, "job none"), "did none", scene.rpd);
     assert_text(ask_once(scene.endpoint, "alive"), "alive", scene.rpd);
@@ -95,7 +95,7 @@ ParameterizedTest(size_t *at, offence, goes_on)
     close(fd);
 }
 
-/* ---- those after which it cannot ---- */
+/* ---- offences after which it cannot continue ---- */
 
 static const char *const fatal[][2] = {
     {"now close:[eventpoll]", "rpd: loop: event loop: "},
@@ -128,7 +128,7 @@ ParameterizedTest(size_t *at, offence, ends)
     cr_expect_str_eq(listing(dir), textf("%s/run/\n", dir), "left:\n%s", listing(dir));
 }
 
-/* ---- what is legal ---- */
+/* ---- legal acts ---- */
 
 Test(offence, what_is_legal_is_not_named)
 {

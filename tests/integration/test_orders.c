@@ -1,6 +1,6 @@
-/* Calls in every order: plugins/orders.c makes them as its clients say. Whatever the order, each
- * done is called once, each connection is closed, and the daemon goes on. (Which order does what is
- * the subject of test_bodies.c, test_jobs.c and test_connections.c.) */
+/* Calls in every order: plugins/orders.c makes them as its clients tell it. Whatever the order,
+ * each done is called once, each connection is closed, and the daemon continues. (test_bodies.c,
+ * test_jobs.c and test_connections.c test the effect of each order.) */
 #include "common.h"
 
 enum { BATCH = 128, SCRIPT_MAX = 64 };
@@ -29,7 +29,7 @@ static struct scene start(const char *listen, const char *limits)
     return scene;
 }
 
-/* What is wrong is shown with the scripts that were under way. */
+/* An error is shown with the scripts that were running. */
 static void settle(struct scene *scene)
 {
     const int64_t give_up = now_ns() + INT64_C(20000000000);
@@ -75,7 +75,8 @@ static void finish(struct scene *scene)
     temp_dir_remove(scene->dir);
 }
 
-/* All pairs in on_data, with each call in the done, and another each time in on_close. */
+/* All pairs of calls in on_data, with each call in the done, and a different one each time in
+ * on_close. */
 static void run_all(struct scene *scene, size_t step)
 {
     const size_t count = strlen(CALLS);
@@ -98,7 +99,7 @@ Test(orders, of_all_calls)
     finish(&scene);
 }
 
-/* Fewer, of clients that may leave by a reset; with limits that all of them reach. */
+/* Fewer of them, with clients that may leave by a reset, and with limits that all of them reach. */
 Test(orders, of_some_calls_at_tcp_with_tight_limits)
 {
     struct scene scene = start("tcp:127.0.0.1:0", "\"buffer_bytes\":1048576,"
@@ -109,7 +110,7 @@ Test(orders, of_some_calls_at_tcp_with_tight_limits)
     finish(&scene);
 }
 
-/* The daemon stops while all this is under way: by a call, wherever it is made. */
+/* The daemon stops while all this is running: by a call, wherever it is made. */
 Test(orders, of_a_stop_among_others)
 {
     static const char *const scripts[] = {

@@ -1,5 +1,5 @@
-/* Services of other users: who may look at them, connect to them and end them. Each test has a
- * mount namespace of its own, with a /run of its own, as a booted system has it. */
+/* Services of other users: which users may look at them, connect to them and end them. Each test
+ * has a mount namespace with its own /run, as on a booted system. */
 #include "rpdctl_run.h"
 
 #include "other_user.h"
@@ -8,12 +8,12 @@
 #include <sched.h>
 #include <sys/mount.h>
 
-/* A system service: its directory is its user's, root has made it, and its socket is for a group.
- */
+/* A system service: its directory belongs to its user, root has made it, and its socket is for a
+ * group. */
 static const char SYSTEM_RUN[] = "/run/rpd-cache";
 
 struct place {
-    const char *dir, *rpd, *rpdctl, *plugin, *config; /* that all users can reach */
+    const char *dir, *rpd, *rpdctl, *plugin, *config; /* every user can reach it */
 };
 
 static struct place make_place(void)
@@ -55,7 +55,7 @@ static void enter_run_of_its_own(void)
 
 TestSuite(other_users, .init = enter_run_of_its_own);
 
-/* A program as a user, in a group and no other but, perhaps, one more. */
+/* Runs a program as a user, in one group and, perhaps, one more. */
 static struct process *start_as(uid_t user, gid_t group, const char *run, bool notify,
                                 const char *const *words)
 {
@@ -110,7 +110,7 @@ Test(other_users, root_sees_a_system_service)
     temp_dir_remove(place.dir);
 }
 
-/* Who may not open the lock finds in /proc/locks whether it is held. */
+/* A user that may not open the lock finds in /proc/locks whether it is held. */
 Test(other_users, every_user_sees_a_system_service)
 {
     const struct place place = make_place();
@@ -132,7 +132,7 @@ Test(other_users, every_user_sees_a_system_service)
     temp_dir_remove(place.dir);
 }
 
-/* A directory that any user can have made, in /tmp, says nothing to others. */
+/* A directory that any user could have made, in /tmp, is not believed by others. */
 Test(other_users, a_directory_in_a_place_where_everybody_can_make_one)
 {
     const struct place place = make_place();
@@ -145,7 +145,7 @@ Test(other_users, a_directory_in_a_place_where_everybody_can_make_one)
     const struct outcome refused = RPDCTL_AS(THIRD_USER, run, place.rpdctl, "status", "demo");
     assert_code(refused, 1);
     assert_has(refused.err, "belongs to user 12345");
-    assert_code(RPDCTL_ON(run, "status", "demo"), 0); /* root looks into every one */
+    assert_code(RPDCTL_ON(run, "status", "demo"), 0); /* root trusts every user's directory */
     assert_stops(rpd);
     process_free(rpd);
     temp_dir_remove(place.dir);
@@ -153,7 +153,7 @@ Test(other_users, a_directory_in_a_place_where_everybody_can_make_one)
 
 /* ---- connecting ---------------------------------------------------------------------------- */
 
-/* In a child that is a user, and a member of that group: 0, or what rpd_connect() says. */
+/* In a child that is a user, and a member of that group: 0, or the code of rpd_connect(). */
 static int connect_as(uid_t user, gid_t more)
 {
     int status;
@@ -185,8 +185,7 @@ Test(other_users, a_member_of_the_sockets_group_connects)
     temp_dir_remove(place.dir);
 }
 
-/* ---- starting and ending ----------------------------------------------------------------------
- */
+/* ---- starting and ending -------------------------------------------------------------------- */
 
 Test(other_users, root_ends_a_users_service)
 {
@@ -226,8 +225,7 @@ Test(other_users, ensure_finds_a_users_service_and_starts_none)
     temp_dir_remove(place.dir);
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
- */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 Test(other_users, status_of_all_users)
 {
@@ -263,7 +261,7 @@ Test(other_users, status_of_all_users)
     temp_dir_remove(place.dir);
 }
 
-/* A user without a session has a directory under /tmp, where others can make one that looks so. */
+/* A user without a session has a directory under /tmp, where other users can make a similar one. */
 Test(other_users, status_of_users_without_a_session)
 {
     cr_assert_eq(setenv("TMPDIR", "/var/tmp", 1), 0);
@@ -296,7 +294,7 @@ Test(other_users, status_of_users_without_a_session)
     temp_dir_remove(place.dir);
 }
 
-/* Closed to us, it is not a directory that lacks a right: it is not ours. */
+/* A directory that we may not open is not reported as one with a wrong mode: it is not ours. */
 Test(other_users, a_directory_that_is_closed_to_us)
 {
     const struct place place = make_place();
@@ -313,8 +311,7 @@ Test(other_users, a_directory_that_is_closed_to_us)
     temp_dir_remove(place.dir);
 }
 
-/* ---- rpdctl -d
- * ----------------------------------------------------------------------------------- */
+/* ---- rpdctl -d ------------------------------------------------------------------------------ */
 
 Test(other_users, the_directory_of_one_command)
 {

@@ -1,6 +1,6 @@
-/* How a daemon ended: what its launcher hears on --start-fd, and the one line in
- * the history of each of its services. (test_exit_codes.c looks at both for each
- * error there is; here are the other ways to end.) */
+/* How a daemon ended: what its launcher reads on --start-fd, and the line in the history of each of
+ * its services. (test_exit_codes.c checks both for each error; this file has the other ways to
+ * end.) */
 #include "common.h"
 
 #include <criterion/parameterized.h>
@@ -8,9 +8,9 @@
 static const struct row {
     const char *name;
     const char *plugin;
-    const char *env, *options; /* of the service "a" */
-    const char *say;           /* by a client, once it is ready */
-    const char *until;         /* a line of stderr; then the signals are sent */
+    const char *env, *options; /* options of the service "a" */
+    const char *say;           /* what a client sends once the service is ready */
+    const char *until;         /* the signals are sent after this line on stderr */
     int signals[2];
     int code;
     const char *text; /* how the line begins; NULL: "-" */
@@ -57,7 +57,7 @@ static const struct row {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
-/* A daemon with two services, a of the row and b, and its launcher's end. */
+/* A daemon with two services, a as the row says and b, and the launcher's end of the pipe. */
 struct run {
     const char *dir;
     struct process *rpd;
@@ -105,8 +105,8 @@ static const char *heard(const struct run *run)
     return textf("%s", told);
 }
 
-/* The history of a service: "BOUND LINE" after what all lines begin with, the
- * time and who, is taken off. NULL: there is none. */
+/* The history of a service: "BOUND LINE", without the time and the pid at the beginning of each
+ * line. NULL: there is none. */
 static const char *history(const struct run *run, const char *service, pid_t pid)
 {
     const char *text = file_read(textf("%s/run/%s.history", run->dir, service));
@@ -130,7 +130,7 @@ static const char *history(const struct run *run, const char *service, pid_t pid
     return result;
 }
 
-/* The last line of stderr that begins so, without "rpd: ". */
+/* The last line of stderr with this prefix, without "rpd: ". */
 static const char *line_of(const char *text, const char *begin)
 {
     const char *wanted = textf("rpd: %s", begin), *found = NULL;
@@ -142,7 +142,7 @@ static const char *line_of(const char *text, const char *begin)
     return found;
 }
 
-/* The first such line, where there is more than one. */
+/* The first such line, if there are several. */
 static const char *first_of(const char *text, const char *begin)
 {
     const char *line = strstr(text, textf("rpd: %s", begin));
@@ -197,7 +197,7 @@ ParameterizedTest(size_t *at, outcome, row)
     finish(&run);
 }
 
-/* One history for all runs, with who and when. */
+/* One history for all runs, with the pid and the time of each. */
 Test(outcome, of_one_run_after_another)
 {
     struct run run = start("{\"services\":[{\"plugin\":\"echo.so\"}]}", NULL);
@@ -221,7 +221,7 @@ Test(outcome, of_one_run_after_another)
     finish(&run);
 }
 
-/* It is text wherever the log is JSON. */
+/* It is text even if the log is JSON. */
 Test(outcome, with_a_log_in_json)
 {
     const struct run run = start(textf("{\"log\":{\"format\":\"json\"},\"services\":[{\"plugin\":"
@@ -235,7 +235,7 @@ Test(outcome, with_a_log_in_json)
     finish(&run);
 }
 
-/* A history that cannot be had is said, and is no reason not to serve. */
+/* A missing history is reported, but does not prevent serving. */
 Test(outcome, without_a_history)
 {
     struct run run = start("{\"services\":[{\"plugin\":\"echo.so\"}]}", NULL);
@@ -256,7 +256,7 @@ Test(outcome, without_a_history)
     finish(&run);
 }
 
-/* Several mistakes are all on stderr, and the launcher hears them all. */
+/* Several mistakes are all on stderr, and the launcher reads them all. */
 Test(outcome, of_a_configuration_with_mistakes)
 {
     const struct run run = start("{\"workers\":0,\"drain_s\":-1,\"services\":"
@@ -271,7 +271,7 @@ Test(outcome, of_a_configuration_with_mistakes)
     finish(&run);
 }
 
-/* Descriptors that cannot be told to. */
+/* Descriptors to which no result can be written. */
 Test(outcome, of_a_descriptor_that_is_none)
 {
     const struct {

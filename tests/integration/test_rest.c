@@ -1,5 +1,5 @@
-/* An idle daemon rests: it hardly wakes up, its page says so, and whatever comes is served, seen
- * and healed as soon as ever. */
+/* An idle daemon rests: it hardly wakes up, and its page says so. Yet every event is served, seen
+ * and healed as soon as before. */
 #include "rpdctl_run.h"
 
 #include <sched.h>
@@ -54,7 +54,7 @@ static bool rests(const struct scene *scene)
     return page_of(scene).turned_us == RPD_STATE_RESTS;
 }
 
-/* What a beat of the pulse would find comes after up to 20 s; an event, at once. */
+/* An event is noticed at once; the pulse alone would take up to 20 s. */
 #define expect_soon(began) cr_expect_lt(now_ns() - (began), 12 * INT64_C(1000000000))
 
 static struct scene resting_scene(void)
@@ -133,7 +133,7 @@ Test(rest, with_a_client_there_is_none)
     end_scene(&scene);
 }
 
-/* Its code may run without rpd: nothing but the pulse could tell that it stands still. */
+/* The plugin's code may run without rpd: only the pulse could tell that it stands still. */
 Test(rest, where_a_plugin_has_the_event_base_there_is_none)
 {
     struct scene scene = empty_scene();
@@ -170,7 +170,7 @@ Test(rest, a_removed_socket_is_there_again)
     end_scene(&scene);
 }
 
-/* The way to its socket leads elsewhere: nothing happens to any directory. */
+/* The path to its socket leads elsewhere: no directory gets an event. */
 Test(rest, a_symbolic_link_that_is_replaced_is_seen)
 {
     struct scene scene = empty_scene();
@@ -275,7 +275,7 @@ Test(rest, one_that_is_stopped_is_stalled)
     end_scene(&scene);
 }
 
-/* Of the second version, seen by us alone where the system has the first. */
+/* Finds cgroups of version 2; if the system has version 1, mounts them for this process only. */
 static bool find_cgroups(void)
 {
     static const char root[] = "/sys/fs/cgroup";
@@ -304,7 +304,7 @@ Test(rest, one_that_is_frozen_is_stalled)
     wait_until(rmdir(group) == 0 || errno != EBUSY);
 }
 
-/* ---- one by hand, whose loop answers, or does not ------------------------------------------ */
+/* ---- a service made by hand, whose loop answers, or does not ------------------------------ */
 
 struct by_hand {
     struct scene scene;

@@ -53,7 +53,7 @@ Test(rpdctl, describes_what_is_shipped)
         const char *path = build_path(shipped[i]);
 
         if (access(path, F_OK) != 0)
-            continue; /* web: libmicrohttpd may be missing */
+            continue; /* web: libmicrohttpd may not be installed */
         const struct outcome table = RPDCTL("describe", path);
         const struct outcome json = RPDCTL("describe", path, "--json");
 
@@ -75,6 +75,17 @@ Test(rpdctl, describes_options)
     assert_has(table.out, "load_s  number   5        0 to 86400  how many seconds");
     assert_has(table.out, "state:     it can serve without it");
     assert_has(table.out, "callbacks: load unload on_data on_busy");
+    cr_expect_not(strstr(table.out, "idle:"), "%s", table.out);
+}
+
+Test(rpdctl, describes_the_idle_exit_and_all_callbacks)
+{
+    const struct outcome idles = RPDCTL("describe", test_plugin("idles"));
+    const struct outcome bodies = RPDCTL("describe", test_plugin("bodies"));
+
+    assert_has(idles.out,
+               "idle:      it exits 1 s after the last client, unless idle_exit_s is set");
+    assert_has(bodies.out, "callbacks: load on_ready on_data on_close stop claim on_part");
 }
 
 Test(rpdctl, describe_survives_the_plugin)
@@ -177,7 +188,7 @@ Test(rpdctl, new_knows_its_kinds)
     temp_dir_remove(dir);
 }
 
-/* As typed, with an installed rpd. */
+/* As typed by a user, with an installed rpd. */
 Test(rpdctl, new_makes_what_cmake_builds)
 {
     const char *dir = temp_dir_make(), *prefix = textf("%s/usr", dir);
@@ -202,7 +213,7 @@ Test(rpdctl, new_makes_what_cmake_builds)
     temp_dir_remove(dir);
 }
 
-/* CMake has targets of these names for itself. */
+/* CMake reserves targets of these names. */
 Test(rpdctl, new_makes_what_cmake_configures)
 {
     static const char *const names[] = {"test", "preinstall", "package", "all"};
@@ -241,7 +252,7 @@ Test(rpdctl, new_refuses_what_is_there_and_bad_names)
 
 /* ---- check ------------------------------------------------------------------------------- */
 
-/* The verdict of a check, out of `--json`; its text in *ret_text. */
+/* The verdict of a check, from `--json`; its text in *ret_text. */
 static const char *verdict_of(const json_t *report, const char *id, const char **ret_text)
 {
     const json_t *checks = json_object_get(report, "checks"), *check;
@@ -257,10 +268,10 @@ static const char *verdict_of(const json_t *report, const char *id, const char *
     return "missing";
 }
 
-/* Nothing fails, and all of this passes. */
+/* No check fails, and all of these pass. */
 static void assert_good(const char *const *argv)
 {
-    /* What a sanitizer keeps of freed memory would be a leak. */
+    /* A sanitizer keeps freed memory, which would look like a leak. */
     const char *sanitizer = getenv("ASAN_OPTIONS");
     const char *option = textf("ASAN_OPTIONS=%s:quarantine_size_mb=1", sanitizer ? sanitizer : "");
     const struct outcome outcome = run_in(NULL, argv, ARGS(option));
@@ -301,6 +312,18 @@ Test(check, passes_web)
     assert_good(ARGS("rpdctl", "check", build_path("samples/web.so"), "--quick", "--json"));
 }
 
+/* Its bind refuses what is not on the loopback: a bind that fails may end with 78. */
+Test(check, passes_dashboard)
+{
+    if (access(build_path("plugins/dashboard.so"), F_OK) != 0)
+        cr_skip("libmicrohttpd is not installed");
+    const struct outcome outcome = RPDCTL("check", build_path("plugins/dashboard.so"), "--quick",
+                                          "--only", "bind.", "--only", "client.", "--only",
+                                          "end.drain");
+    assert_code(outcome, 0);
+    assert_has(outcome.out, "passed   bind.failure");
+}
+
 Test(check, passes_what_new_writes)
 {
     if (is_sanitized())
@@ -338,7 +361,7 @@ static const struct breach {
     const char *breach, *environment; /* one of the two */
     const char *plugin;               /* NULL: breaches */
     const char *id, *text;
-    const char *busy_text; /* instead of it, on a busy machine */
+    const char *busy_text; /* instead of `text`, on a busy machine */
 } breaches[] = {
     {.breach = "leaks_descriptors", .id = "client.leaks", .text = "close what belongs"},
     {.breach = "leaks_memory", .id = "client.leaks", .text = "KiB of memory for good"},
@@ -350,6 +373,10 @@ static const struct breach {
     {.breach = "writes_late", .id = "client.apart", .text = "late"},
     {.breach = "answers_wrongly", .id = "client.probe", .text = "instead of"},
     {.breach = "dies_of_emfile", .id = "client.emfile", .text = "died of SIGABRT"},
+    {.breach = "answers_one", .id = "answer.many", .text = "take all that the input has"},
+    {.breach = "outlives_clients", .id = "answer.abandoned", .text = "rpd_job_cancelled()"},
+    {.breach = "keeps_clients", .id = "answer.abandoned", .text = "are still there"},
+    {.breach = "writes_on_a_worker", .id = "answer.calls", .text = "called rpd_conn_"},
     {.breach = "leaves_file", .id = "term.ready", .text = "it left left"},
     {.breach = "hangs_at_stop",
      .id = "end.drain",
@@ -382,13 +409,13 @@ static void find_breach(const struct breach *breach)
     json_t *report = parsed(outcome.out);
     const char *verdict = verdict_of(report, breach->id, &text);
     cr_assert_str_eq(verdict, "failed", "%s: %s", breach->id, outcome.out);
-    if (!is_sanitized() && /* a crash is then a sanitizer's */
+    if (!is_sanitized() && /* the sanitizer then reports the crash */
         !(breach->busy_text && strstr(text, breach->busy_text)))
         assert_has(text, breach->text);
     json_decref(report);
 }
 
-/* Each in a test of its own would start as many rpdctl, but share no line of the report. */
+/* One test for all, because separate tests would start as many rpdctl for the same report. */
 Test(check, finds_breaches_of_clients)
 {
     for (size_t i = 0; i < BREACHES; i += 2)
@@ -404,8 +431,8 @@ Test(check, finds_more_breaches)
 Test(check, finds_nothing_where_nothing_is_broken)
 {
     const struct outcome outcome = RPDCTL("check", test_plugin("breaches"), "--quick", "--only",
-                                          "client.", "--only", "warmup.serve", "--only",
-                                          "load.cancelled", "--only", "term.ready");
+                                          "client.", "--only", "answer.", "--only", "warmup.serve",
+                                          "--only", "load.cancelled", "--only", "term.ready");
 
     assert_code(outcome, 0);
 }
@@ -423,7 +450,7 @@ Test(check, finds_a_file_that_others_can_write)
     temp_dir_remove(dir);
 }
 
-/* Tags are closed in the order in which they were opened; texts are quoted. */
+/* Tags are closed in reverse order; texts are quoted. */
 static void assert_well_formed(const char *xml)
 {
     const char *names[16];

@@ -1,12 +1,12 @@
-/* samples/files.c, the shortest way to a server of bodies: crowds that put and get at once,
- * restarts between, and what it costs in lines. RPD_TEST_LONG: bodies of 200 MiB, too. */
+/* samples/files.c, a server of bodies in a few lines: crowds that put and get at once, restarts in
+ * between, and how long the source is. RPD_TEST_LONG: with bodies of 200 MiB, too. */
 #include "rpdctl_run.h"
 
 #include <pthread.h>
 
 enum { CLIENTS = 24, ROUNDS = 6, MIB = 1024 * 1024, BLOCK = 64 * 1024 };
 
-static const char *endpoint; /* of the server: for all threads */
+static const char *endpoint; /* of the server, for all threads */
 
 static struct process *start(const char *dir)
 {
@@ -20,13 +20,13 @@ static struct process *start(const char *dir)
     return rpd;
 }
 
-/* ---- a crowd: plain threads, whose findings the test looks at ---- */
+/* ---- a crowd: plain threads, whose results the test checks ---- */
 
 struct visitor {
     pthread_t thread;
     int number;
     bool puts;
-    char finding[200]; /* "": all is well */
+    char finding[200]; /* "": no error */
 };
 
 static bool is_long_run(void)
@@ -43,7 +43,8 @@ static size_t size_of(int number, int round)
     return sizes[round] + (round > 0 ? (size_t)number * 17 : 0);
 }
 
-/* Of one name from the next, too. */
+/* The bytes depend on the client's number and on the round, so that each upload differs from the
+ * next one of the same name. */
 static void fill(char *block, size_t size, size_t at, int number, int round)
 {
     for (size_t i = 0; i < size; i++)
@@ -144,7 +145,7 @@ Test(sample_files, a_crowd_with_restarts_between)
     temp_dir_remove(dir);
 }
 
-/* Killed while bodies come: nothing of them is there afterwards. */
+/* The server is killed while bodies arrive: no part of them exists afterwards. */
 Test(sample_files, what_was_not_stored_is_not_there)
 {
     const char *dir = temp_dir_make();

@@ -1,6 +1,6 @@
-/* The samples that stand for a whole: each answers as its first lines say, passes `rpdctl check`,
- * and is no longer than a person reads at once. (hello.c, index.c and web.c are in test_answers,
- * test_load and others.) */
+/* The samples that are complete programs: each answers as its first lines say, passes `rpdctl
+ * check`, and is short enough to read in one go. (hello.c, index.c and web.c are tested in
+ * test_answers, test_load and others.) */
 #include "rpdctl_run.h"
 
 enum { SAMPLE_LINES_MAX = 120 };
@@ -13,7 +13,7 @@ Test(samples, each_is_short)
     cr_assert_not_null(stream);
     for (const struct dirent *entry; (entry = readdir(stream));) {
         const char *ending = strrchr(entry->d_name, '.');
-        /* (web.c shows another library; it is older than this bound.) */
+        /* web.c shows another library; it is older than this limit. */
         if (!ending || strcmp(entry->d_name, "web.c") == 0 ||
             (strcmp(ending, ".c") != 0 && strcmp(ending, ".cpp") != 0))
             continue;
@@ -96,14 +96,14 @@ Test(samples, spell)
     assert_text(ask(fd, "hello"), "ok", rpd);
     assert_text(ask(fd, "helo"), "? hello", rpd);
     assert_text(ask(fd, "qqqqqqqq"), "?", rpd);
-    /* The second dictionary may be there only later. */
+    /* The second dictionary may load later. */
     const char *answer = NULL;
     for (int i = 0; i < 2000 && (!answer || strcmp(answer, "ok") != 0); i++) {
         poll(NULL, 0, answer ? 10 : 0);
         answer = ask(fd, "mutex");
     }
     assert_text(answer, "ok", rpd);
-    /* Several at once are answered in order. */
+    /* Several requests at once are answered in order. */
     tell(fd, "word\nwrd\nworld");
     assert_text(hear_line(fd), "ok", rpd);
     assert_text(hear_line(fd), "? word", rpd);

@@ -1,5 +1,5 @@
-/* A loop that stands still: it is named after a second, and ended at stall_s; a
- * stop of the whole process is no stall. A job that runs for long is named. */
+/* A loop that stalls: it is reported after a second, and ended at stall_s. A process that is
+ * stopped as a whole does not count as stalled. A job that runs for long is reported. */
 #include "common.h"
 
 #include <criterion/parameterized.h>
@@ -26,7 +26,7 @@ static struct stage start(int stall_s, const char *options)
     return stage;
 }
 
-/* What is said is not answered at once, or never. */
+/* The request is not answered at once, or never. */
 static int say_to(const struct stage *stage, const char *line)
 {
     const int fd = connect_to(stage->endpoint);
@@ -53,13 +53,13 @@ static void assert_words(const char *line, const char *const *words, const char 
         cr_assert_not_null(strstr(line, *words), "no \"%s\" in \"%s\" of\n%s", *words, line, all);
 }
 
-/* ThreadSanitizer holds a signal back until the code makes some call. */
+/* ThreadSanitizer delays a signal until the code makes some call. */
 static bool is_tsan(void)
 {
     return strstr(build_path(""), "tsan") != NULL;
 }
 
-/* ---- stalls that are ended ---- */
+/* ---- stalls that end the daemon ---- */
 
 static const struct fatal {
     const char *name, *options, *say;
@@ -125,7 +125,7 @@ ParameterizedTest(size_t *at, stall, ended)
         close(fd);
 }
 
-/* ---- and those that are not ---- */
+/* ---- stalls that do not ---- */
 
 static void assert_no_stall(const char *text)
 {
@@ -136,7 +136,7 @@ static void assert_no_stall(const char *text)
 
 Test(stall, a_short_one_is_only_told)
 {
-    /* More than the second and a half after which it is told, and far from the limit. */
+    /* More than the second and a half after which a stall is reported, and far from the limit. */
     const struct stage stage = start(20, "\"where\":\"on_data\",\"ms\":2500");
     const int fd = connect_to(stage.endpoint);
 
@@ -150,7 +150,7 @@ Test(stall, a_short_one_is_only_told)
     assert_words(line_with(text, "has been standing still for 1 s in "), words, text);
     const double seconds = strtod(strstr(text, "goes on after ") + 14, NULL);
     cr_assert(seconds >= 2.5 && seconds < 10, "%s", text);
-    /* Each is told. */
+    /* Each one is reported. */
     assert_text(ask(fd, "stall"), "stall", stage.rpd);
     cr_assert_eq(process_wait_lines(stage.rpd, "goes on after ", 2), 0);
     assert_text(ask(fd, "alive"), "alive", stage.rpd);
@@ -161,7 +161,7 @@ Test(stall, a_short_one_is_only_told)
     close(fd);
 }
 
-/* Several callbacks in one turn, none of which is long; together they take longer than stall_s. */
+/* Several callbacks in one turn, none of them long; together they take longer than stall_s. */
 enum { MANY = 60 };
 
 static void connect_many(const struct stage *stage, int fds[MANY])
@@ -202,7 +202,7 @@ Test(stall, a_long_turn_without_a_long_callback_is_only_told)
     close(fd);
 }
 
-/* As many clients that each ask for a lot at once: kv's KEYS. */
+/* As many clients, each with an expensive request: kv's KEYS. */
 Test(stall, many_clients_at_once_are_served)
 {
     const struct stage stage = start(STALL_S, "\"where\":\"on_data\",\"ms\":70");
@@ -220,7 +220,7 @@ Test(stall, many_clients_at_once_are_served)
         close(fds[i]);
 }
 
-/* One that does not return ends the process, however many there were before it in the turn. */
+/* A callback that does not return ends the process, however many ran before it in the turn. */
 Test(stall, the_last_of_many_does_not_return)
 {
     const struct stage stage = start(STALL_S, "\"where\":\"on_data\"");
@@ -249,7 +249,7 @@ Test(stall, none_where_none_is_wanted)
     assert_no_stall(process_stderr(stage.rpd));
 }
 
-/* The time is the point here: as long as a stall would have been ended twice. */
+/* The time matters here: a stall would have ended the daemon twice in it. */
 static void wait_seconds(int seconds)
 {
     const struct timespec pause = {.tv_sec = seconds};
@@ -275,7 +275,7 @@ Test(stall, a_stopped_process_has_not_stalled)
     close(fd);
 }
 
-/* A stop has its own limit, drain_s: what is done meanwhile may take longer. */
+/* A stop has its own limit, drain_s: work during the drain may take longer than stall_s. */
 Test(stall, a_stop_is_not_watched)
 {
     const struct stage stage = start(1, "\"where\":\"on_drain\",\"ms\":2500");

@@ -1,5 +1,5 @@
-/* The state page from outside: when it is there, what it says, and what a
- * reader makes of a service that was killed, stopped, or has ended. */
+/* The state page from outside: when it exists, what it says, and how a reader judges a service that
+ * was killed, stopped, or has ended. */
 #include "common.h"
 #include "observe/state_view.h"
 
@@ -64,7 +64,7 @@ static enum state_verdict verdict_of(const struct scene *scene)
     return verdict;
 }
 
-/* Stores to memory wake nobody: it is looked at again and again. */
+/* The page is read again and again, because stores to memory send no event. */
 static void wait_for_verdict(const struct scene *scene, enum state_verdict wanted)
 {
     const int64_t began = now_ns();
@@ -95,7 +95,7 @@ static ino_t inode_of(const struct scene *scene)
     return status.st_ino;
 }
 
-/* ---- where it is, and when ------------------------------------------------------- */
+/* ---- where and when it exists ------------------------------------------------------ */
 
 Test(state, is_there_when_bound_is_announced)
 {
@@ -162,7 +162,7 @@ Test(state, is_left_by_a_kill_and_replaced_by_the_next_start)
     const ino_t inode = inode_of(&scene);
     const int page = openat(scene.run_fd, "demo.state", O_RDONLY | O_CLOEXEC);
 
-    /* While it is open no other file gets its number. */
+    /* While it is open, no other file gets its inode number. */
     cr_assert_geq(page, 0);
     process_signal(scene.rpd, SIGKILL);
     process_wait_exit(scene.rpd);
@@ -195,7 +195,7 @@ Test(state, leftovers_of_killed_starts_are_swept)
     end_scene(&scene);
 }
 
-/* ---- starts that cannot have one --------------------------------------------------- */
+/* ---- starts without a page ---------------------------------------------------------- */
 
 Test(state, all_pages_go_when_one_cannot_be_made)
 {
@@ -214,7 +214,7 @@ Test(state, all_pages_go_when_one_cannot_be_made)
     end_scene(&scene);
 }
 
-/* A file system of this test's own, so small that the page does not fit. */
+/* A file system of this test's own, too small for the page. */
 static void mount_small(const struct scene *scene)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
@@ -236,7 +236,7 @@ Test(state, a_full_run_time_directory_ends_the_start)
     end_scene(&scene);
 }
 
-/* ---- what a reader makes of it ------------------------------------------------------ */
+/* ---- the verdict of a reader --------------------------------------------------------- */
 
 Test(state, a_stopped_process_is_stalled)
 {
@@ -274,7 +274,7 @@ Test(state, follows_the_phases_of_the_service)
     end_scene(&scene);
 }
 
-/* Its end is not a clean one before the whole process has got there. */
+/* The end is not clean until the whole process has got there. */
 Test(state, a_service_that_has_stopped_before_others_is_stopping)
 {
     static const char request[] = "id\njob 60000 x\n";
@@ -316,7 +316,7 @@ Test(state, a_service_that_loads_is_warming)
 Test(heartbeat, a_loop_turns_four_times_a_second)
 {
     struct scene scene = bound_scene();
-    const int fd = client(textf("unix:%s/x.sock", scene.dir)); /* else it would rest soon */
+    const int fd = client(textf("unix:%s/x.sock", scene.dir)); /* otherwise it would rest soon */
     const int64_t began = now_ns();
 
     while (page_of(&scene).turns < 8 && now_ns() - began < DEADLINE_S * INT64_C(1000000000))
@@ -335,7 +335,7 @@ Test(heartbeat, a_process_that_goes_on_is_alive_again)
 
     process_signal(scene.rpd, SIGSTOP);
     wait_for_verdict(&scene, STATE_STALLED);
-    /* Until it is stalled by its clock, too: going on must mend that as well. */
+    /* Waits until it counts as stalled by its clock, too: continuing must undo that as well. */
     const uint64_t stopped_us = page_of(&scene).turned_us;
     while (stopped_us != RPD_STATE_RESTS &&
            (uint64_t)now_ns() / 1000u < stopped_us + RPD_STATE_STALL_US)
@@ -346,7 +346,7 @@ Test(heartbeat, a_process_that_goes_on_is_alive_again)
     end_scene(&scene);
 }
 
-/* By a cleaner of temporary files, say. What workers write goes on being seen. */
+/* By a cleaner of temporary files, for example. Updates by workers stay visible. */
 Test(state, a_removed_page_and_record_are_there_again)
 {
     static const char *const names[] = {"demo.state", "demo.json"};

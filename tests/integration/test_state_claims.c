@@ -1,5 +1,6 @@
-/* State has one owner: what a backend has claimed is no other service's, is claimed before the
- * service is announced where it says so, and is not overwritten by one who has lost it. */
+/* State has one owner: no other service gets what a backend has claimed. A service that must claim
+ * its state before it is announced does so, and a service that has lost its state does not
+ * overwrite it. */
 #include "common.h"
 
 #include <sched.h>
@@ -60,7 +61,7 @@ static void stop(struct process *process)
 
 /* ---- two services ---------------------------------------------------------------------- */
 
-/* Before it is announced, and by whatever path. */
+/* Before it is announced, and through any path to the same file. */
 Test(state_claims, second_service_is_refused)
 {
     struct scene scene = make_scene();
@@ -129,7 +130,7 @@ Test(state_claims, what_cannot_be_claimed)
     end_scene(&scene);
 }
 
-/* As another owner would have it. */
+/* Another owner holds it. */
 static int hold_lock(const char *path)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -140,7 +141,7 @@ static int hold_lock(const char *path)
     return fd;
 }
 
-/* It has lost its name, say, and is about to go: it is waited for. */
+/* The owner has lost its name, for example, and is about to end: the start waits for it. */
 Test(state_claims, leaving_owner_is_waited_for)
 {
     struct scene scene = make_scene();
@@ -148,14 +149,14 @@ Test(state_claims, leaving_owner_is_waited_for)
     struct process *rpd = kv(&scene, "x", scene.snapshot);
 
     cr_assert_neq(connect_to(endpoint_of(&scene, "x")), 0);
-    poll(NULL, 0, 100); /* Time for it to try; whether it has, it starts in the end. */
+    poll(NULL, 0, 100); /* Gives it time to try; whether or not it has, it starts in the end. */
     close(held);
     assert_line(rpd, "ready (");
     stop(rpd);
     end_scene(&scene);
 }
 
-/* ---- what is not overwritten ------------------------------------------------------------- */
+/* ---- state that is not overwritten --------------------------------------------------------- */
 
 Test(state_claims, replaced_snapshot_is_not_overwritten)
 {
@@ -170,7 +171,7 @@ Test(state_claims, replaced_snapshot_is_not_overwritten)
     cr_assert_eq(rename(textf("%s/new", scene.data), scene.snapshot), 0);
     assert_answer(&scene, "x", "SET k 2", "+OK");
     assert_answer(&scene, "x", "SAVE", "-ERR not saved: another file was put in its place");
-    assert_ends((process_signal(rpd, SIGTERM), rpd), 71); /* what had to be saved is not */
+    assert_ends((process_signal(rpd, SIGTERM), rpd), 71); /* the unsaved changes are not saved */
     assert_line(rpd, "another file was put in its place");
     cr_assert_str_eq(file_read(scene.snapshot), "another's");
     process_free(rpd);
@@ -186,11 +187,12 @@ Test(state_claims, removed_lock_is_taken_again)
     assert_answer(&scene, "x", "SET k 1", "+OK");
     cr_assert_eq(unlink(textf("%s/.x.snap.lock", scene.data)), 0);
     assert_answer(&scene, "x", "SAVE", "+OK");
-    refused(&scene, scene.snapshot, 75, "pid "); /* by its name, which is the first's, too */
+    refused(&scene, scene.snapshot, 75, "pid "); /* because of its name, which is also the first
+                                                  * one's */
     struct process *second = kv(&scene, "second", scene.snapshot);
     assert_ends(second, 75);
     process_free(second);
-    /* Removed, and another owner was faster. */
+    /* The lock is removed, and another owner takes it first. */
     cr_assert_eq(unlink(textf("%s/.x.snap.lock", scene.data)), 0);
     const int held = hold_lock(textf("%s/.x.snap.lock", scene.data));
     assert_answer(&scene, "x", "SET k 2", "+OK");
@@ -201,8 +203,8 @@ Test(state_claims, removed_lock_is_taken_again)
     end_scene(&scene);
 }
 
-/* All of it: the run-time directory goes, a second daemon starts with a state directory that was
- * made anew, and the first must leave without saving over the second's data. */
+/* Everything is removed: the run-time directory goes, a second daemon starts with a new state
+ * directory, and the first must leave without saving over the second's data. */
 Test(state_claims, loser_does_not_save_over_the_winner)
 {
     struct scene scene = make_scene();
@@ -299,7 +301,7 @@ Test(state_claims, in_claim_and_in_load)
     end_scene(&scene);
 }
 
-/* It is not tried again, and not done without: whatever the policy says. */
+/* It is not retried, and the service does not start without it, whatever the policy says. */
 Test(state_claims, held_ends_a_load_by_any_policy)
 {
     static const char *const policies[] = {"exit", "retry"};
@@ -337,7 +339,7 @@ Test(state_claims, misuse)
         assert_line(rpd, cases[i].line);
         process_free(rpd);
     }
-    /* One that a backend can do without is no failure, then or later. */
+    /* For state that a backend can do without this is not a failure, neither then nor later. */
     const int held = hold_lock(textf("%s/.x.snap.lock", scene.data));
     struct process *rpd = claims(&scene, scene.snapshot, "claim", "ignore", "exit");
     assert_line(rpd, "ready (");

@@ -1,4 +1,4 @@
-/* rpdctl status: what is shown of a service in each of its states, on a terminal, too. */
+/* rpdctl status: what it shows of a service in each of its states, and on a terminal. */
 #include "rpdctl_run.h"
 #include "terminal.h"
 
@@ -13,7 +13,7 @@ static json_t *parsed(const char *text)
     return json;
 }
 
-/* What `status SERVICE --json` says of it. */
+/* The value that `status SERVICE --json` has for this key. */
 static json_t *json_of(const char *run, const char *service)
 {
     json_t *document = parsed(RPDCTL_ON(run, "status", service, "--json").out);
@@ -54,7 +54,7 @@ static void wait_for_state(const char *run, const char *wanted)
     assert_state(run, wanted);
 }
 
-/* ---- what is there ------------------------------------------------------------------------ */
+/* ---- living services ------------------------------------------------------------------------ */
 
 Test(status, nothing_runs_and_nothing_is_made)
 {
@@ -95,7 +95,7 @@ Test(status, a_row_for_each_that_runs)
     assert_has(all.out, " s left  unix:");
     assert_has(all.out, textf("other    alive    %d", (int)process_pid(other)));
     assert_has(all.out, textf("unix:%s/other.sock\n", run));
-    /* One that has stopped leaves its lock, and no row. */
+    /* A service that has stopped leaves its lock, and has no row. */
     assert_stops(other);
     all = RPDCTL_ON(run, "status");
     assert_has_not(all.out, "other");
@@ -113,7 +113,7 @@ Test(status, all_of_one)
     json_t *row;
 
     cr_assert_eq(send_all(fd, "x\n", 2), 0);
-    do { /* it is counted with the loop's next turn */
+    do { /* the loop counts it in its next turn */
         row = json_of(run, "demo");
         if (json_integer_value(json_object_get(json_object_get(row, "clients"), "held")) == 1)
             break;
@@ -163,9 +163,9 @@ Test(status, keys_are_there_in_every_state)
     process_free(rpd);
 }
 
-/* ---- the dead ------------------------------------------------------------------------------- */
+/* ---- dead services ----------------------------------------------------------------------- */
 
-/* As after an upgrade: what runs is not what a start would run. */
+/* As after an upgrade: the running program is not the one that a start would run. */
 Test(status, one_whose_program_was_replaced_is_old)
 {
     const char *dir = temp_dir_make(), *run = textf("%s/run", dir), *own = textf("%s/rpd", dir);
@@ -219,7 +219,7 @@ Test(status, one_that_was_killed_is_dead)
     process_free(rpd);
 }
 
-/* A lock that is held is of this boot, whatever /proc says of it. */
+/* A held lock belongs to this boot, whatever /proc says. */
 Test(status, a_page_of_another_boot_is_of_a_dead_one_if_its_lock_is_free)
 {
     const char *run = make_run(temp_dir_make());
@@ -238,8 +238,7 @@ Test(status, a_page_of_another_boot_is_of_a_dead_one_if_its_lock_is_free)
     assert_has(RPDCTL_ON(run, "status").out, "before this machine was started");
 }
 
-/* ---- what is wrong with it ---------------------------------------------------------------------
- */
+/* ---- services in trouble ------------------------------------------------------------------ */
 
 Test(status, a_suspended_process_is_stalled)
 {
@@ -255,7 +254,7 @@ Test(status, a_suspended_process_is_stalled)
     process_free(rpd);
 }
 
-/* Within a second of the moment at which the loop stood still. */
+/* Within a second after the loop stopped turning. */
 Test(status, a_frozen_loop_is_shown_within_a_second)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir), *config = textf("%s/rpd.json", dir);
@@ -271,7 +270,7 @@ Test(status, a_frozen_loop_is_shown_within_a_second)
     assert_state(run, "alive");
     cr_assert_eq(send_all(fd, "stall\n", 6), 0);
     const int64_t began = now_ns();
-    poll(NULL, 0, 1000); /* the time is the point here */
+    poll(NULL, 0, 1000); /* the elapsed time matters here */
     assert_state(run, "stalled");
     cr_log_info("looked after %.3f s", (double)(now_ns() - began) / 1e9);
     cr_assert_eq(read_line(fd, line, sizeof line), 6);
@@ -310,7 +309,7 @@ Test(status, a_path_that_is_gone_is_unreachable)
     struct process *rpd = START_DEMO(run, build_path("plugins/echo.so"));
 
     assert_has_not(RPDCTL_ON(run, "status").out, "unreachable");
-    process_signal(rpd, SIGSTOP); /* it would make it again */
+    process_signal(rpd, SIGSTOP); /* otherwise the daemon would make it again */
     cr_assert_eq(unlink(textf("%s/demo.sock", run)), 0);
     assert_has(RPDCTL_ON(run, "status").out, textf("unix:%s/demo.sock (unreachable)\n", run));
     process_signal(rpd, SIGCONT);
@@ -333,8 +332,7 @@ Test(status, what_a_record_says_does_not_reach_a_terminal_raw)
     close(lock);
 }
 
-/* ---- on a terminal
- * -------------------------------------------------------------------------------- */
+/* ---- on a terminal -------------------------------------------------------------------------- */
 
 static struct terminal open_terminal(const char *dir, const char *run, const char *arguments)
 {
@@ -363,7 +361,7 @@ Test(watch, the_bar_of_a_load_grows_until_it_is_ready)
 
     for (int i = 0; i < 2000 && !strstr(screen, "alive"); i++) {
         const size_t now = marks_in(screen);
-        /* In place: one heading, one row. (tmux may have taken in half of them so far.) */
+        /* In place: one heading, one row. (tmux may have processed half of the output so far.) */
         cr_assert_leq(lines_with(screen, "SERVICE"), 1, "%s", screen);
         cr_assert_leq(lines_with(screen, "demo"), 1, "%s", screen);
         if (now > 0) {
@@ -414,8 +412,7 @@ Test(watch, follows_the_service_and_the_size_of_the_window)
     temp_dir_remove(dir);
 }
 
-/* ---- the command line
- * -------------------------------------------------------------------------------- */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 Test(status, refuses_a_wrong_command_line)
 {

@@ -1,4 +1,4 @@
-/* rpdctl stop: it ends what it was told to end, waits for that, and never signals
+/* rpdctl stop: it ends the services that it is told to end, waits for their end, and never signals
  * another process. */
 #include "rpdctl_run.h"
 
@@ -15,7 +15,7 @@ static int keep_busy(struct process *rpd, const char *run)
     return fd;
 }
 
-/* A loop that stands still for ever, and with it any stop. */
+/* A loop that blocks for ever, and delays any stop. */
 static struct process *start_frozen(const char *dir, const char *run, int *ret_client)
 {
     const char *config = textf("%s/frozen.json", dir);
@@ -41,7 +41,7 @@ Test(stop, ends_it_and_waits)
     assert_code(outcome, 0);
     cr_assert_str_eq(outcome.out, textf("demo: stopped, pid %d\n", (int)process_pid(rpd)));
     cr_assert_str_empty(outcome.err);
-    /* It has gone, and so has its lock. */
+    /* The daemon has gone, and its lock is free. */
     cr_assert(!process_alive(rpd));
     struct process *next = START_DEMO(run, build_path("plugins/echo.so"));
     assert_code(RPDCTL_ON(run, "stop", "demo"), 0);
@@ -145,7 +145,7 @@ Test(stop, force_leaves_time_to_end)
     process_free(rpd);
 }
 
-/* A signal is sent before it has its effect, and nobody is told of that. */
+/* A signal has its effect later, and no event announces it. */
 static void suspend(struct process *rpd)
 {
     const char *stat = textf("/proc/%d/stat", (int)process_pid(rpd));
@@ -167,7 +167,7 @@ Test(stop, a_suspended_process_is_named)
     assert_has(asked.err, textf("is suspended, and can end only when it continues: kill -CONT %d",
                                 (int)process_pid(rpd)));
     process_signal(rpd, SIGCONT);
-    assert_ends(rpd, 0); /* it was asked to */
+    assert_ends(rpd, 0); /* the daemon was asked to stop */
     process_free(rpd);
 
     rpd = START_DEMO(run, build_path("plugins/echo.so"));
@@ -177,7 +177,7 @@ Test(stop, a_suspended_process_is_named)
     process_free(rpd);
 }
 
-/* Without --timeout it is the configuration's drain_s, and two seconds. */
+/* Without --timeout it waits for the configuration's drain_s plus two seconds. */
 Test(stop, drain_s_is_how_long_it_may_take)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir), *config = textf("%s/rpd.json", dir);
@@ -214,7 +214,7 @@ Test(stop, other_services_of_the_process_are_named)
     assert_code(all, 0);
     cr_assert_str_eq(all.out, textf("demo, three, two: stopped, pid %d\n", (int)process_pid(rpd)));
     assert_ends(rpd, 0);
-    /* One that is another process's is not named, and lives on. */
+    /* A service in another process is not named, and lives on. */
     cr_assert(process_alive(alone));
     assert_code(RPDCTL_ON(run, "stop", "alone"), 0);
     assert_ends(alone, 0);
@@ -225,7 +225,7 @@ Test(stop, other_services_of_the_process_are_named)
 
 /* ---- never another process ------------------------------------------------------------------ */
 
-/* A process that a page names; and the lock that the page's service would hold. */
+/* The process that a page names; and the lock that the page's service would hold. */
 struct named {
     const char *run;
     struct process *sleeps;
@@ -262,7 +262,7 @@ static void end_named(struct named *named)
     process_free(named->sleeps);
 }
 
-/* What the others would look like if they were not spared. */
+/* How the others would look if they were not spared. */
 Test(stop, ends_what_page_and_lock_name)
 {
     struct named named = name_a_process();
@@ -306,8 +306,8 @@ Test(stop, spares_a_process_without_the_lock)
     process_free(named.sleeps);
 }
 
-/* In a pid namespace of its own, where a pid can be given again: the daemon is killed,
- * and its pid becomes another process's. Once with its lock free, once held. */
+/* In a pid namespace of its own, where a pid can be reused: the daemon is killed, and another
+ * process gets its pid. Once with the lock free, once with it held. */
 static const char reuse[] =
     "set -eu\n"
     "first() { echo 499 >/proc/sys/kernel/ns_last_pid; }\n"
@@ -315,7 +315,8 @@ static const char reuse[] =
     "[ $pid = 500 ] || { echo \"pid $pid\"; exit 3; }\n"
     "\"$2\" wait demo --bound\n"
     "kill -KILL 500; wait 500 || true\n"
-    "sleep 0.1\n" /* a start time is in ticks of 10 ms: within one they are told apart by nothing */
+    "sleep 0.1\n" /* a start time is in ticks of 10 ms: processes started within one tick look the
+                   * same */
     "first; sleep 1000 & pid=$!\n"
     "[ $pid = 500 ] || { echo \"pid $pid\"; exit 3; }\n"
     "\"$2\" stop demo --all --force --timeout 0.2; echo \"free $?\"\n"
@@ -357,8 +358,7 @@ Test(stop, spares_a_process_that_got_the_pid)
     temp_dir_remove(dir);
 }
 
-/* ---- the command line ---------------------------------------------------------------------------
- */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 Test(stop, refuses_a_wrong_command_line)
 {

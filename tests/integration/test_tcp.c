@@ -1,5 +1,5 @@
-/* What is TCP's alone: clients that vanish without a word, the two addresses of
- * localhost, and addresses that the machine does not have yet. */
+/* What only TCP has: clients that vanish without a packet, the two addresses of localhost, and
+ * addresses that the machine does not have yet. */
 #include "common.h"
 
 #include "observe/state_view.h"
@@ -47,8 +47,8 @@ static struct rpd_state_page page_of(const struct server *server)
 
 /* ---- clients that vanish ---- */
 
-/* Its end of the connection is gone, and no packet says so: as when a machine loses its
- * power, or its network. Needs CAP_NET_ADMIN. */
+/* The client's end of the connection is gone without a packet, as when a machine loses its power or
+ * its network. Needs CAP_NET_ADMIN. */
 static bool vanish(int fd)
 {
     const int on = 1;
@@ -62,7 +62,7 @@ static bool vanish(int fd)
     if (!vanish(fd))                                                                               \
     cr_skip_test("to vanish needs CAP_NET_ADMIN: %s", strerror(errno))
 
-/* Waits until so many are there. */
+/* Waits until there are this many. */
 static bool reaches(const struct server *server, uint64_t held, uint64_t active, int patience_ms)
 {
     const int64_t end = now_ns() + (int64_t)patience_ms * 1000000;
@@ -92,21 +92,21 @@ Test(tcp, a_client_that_vanished_loses_its_place)
     end_server(&server);
 }
 
-/* The control: the kernel is what notices. */
+/* The control: it is the kernel that notices. */
 Test(tcp, without_keepalive_nobody_notices)
 {
     struct server server = serve(test_plugin("talk"), "\"keepalive_s\":0", "");
     const int gone = client(server.endpoint);
 
-    /* Nothing is asked: an answer that is not acknowledged yet would be sent again. */
+    /* No request is sent: an answer that is not yet acknowledged would be sent again. */
     cr_assert(reaches(&server, 0, 1, 20000));
     VANISH(gone);
     cr_assert(!reaches(&server, 0, 0, 4000), "it lost its place");
     end_server(&server);
 }
 
-/* It has sent its request and the end of its input, and waits for the answer: so it is
- * kept, but not when it is gone. */
+/* The client has sent its request and the end of its input, and waits for the answer: so its
+ * connection is kept, but not when the client has vanished. */
 Test(tcp, a_held_client_that_vanished_is_dropped)
 {
     struct server server = serve(build_path("samples/slow_start.so"), "\"keepalive_s\":1",
@@ -158,7 +158,7 @@ static int tcp_option(int fd, int level, int option)
     return value;
 }
 
-/* Limits; seconds of silence, between questions, and until output is given up. */
+/* Limits: seconds of silence, between probes, and until output is given up. */
 static const struct {
     const char *limits;
     int on, idle_s, interval_s, patience_ms;
@@ -209,7 +209,7 @@ static unsigned port_of(const char *endpoint)
     return (unsigned)strtoul(strrchr(endpoint, ':') + 1, NULL, 10);
 }
 
-/* Of any port both addresses have the same one, as clients try one after the other. */
+/* With port 0 both addresses get the same port, because clients try one address after the other. */
 Test(tcp, localhost_is_both_addresses)
 {
     const char *dir = temp_dir_make();
@@ -228,7 +228,7 @@ Test(tcp, localhost_is_both_addresses)
         fd = client(ipv6);
         assert_text(ask(fd, "echo 6"), "6", rpd);
         close(fd);
-        /* Each of the two is taken. */
+        /* Another process has each of the two in turn. */
         const char *taken[] = {ipv4, ipv6, textf("tcp:localhost:%u", port_of(ipv4))};
         for (size_t i = 0; i < 3; i++) {
             struct process *second = RPD_START(textf("%s/%zu", dir, i), test_plugin("talk"), "-l",

@@ -1,4 +1,4 @@
-/* rpdctl timeline: what a start writes to the history, and what is made of many. */
+/* rpdctl timeline: what a start writes to the history, and the summary of many starts. */
 #include "common.h"
 #include "rpdctl_run.h"
 
@@ -15,8 +15,8 @@ static struct scene begin(void)
     return scene;
 }
 
-/* A history of so many starts; the last one's part took load_us, the others about 300 ms, each a
- * bit more or less. */
+/* A history of this many starts. The part of the last one took load_us, those of the others about
+ * 300 ms, with small variations. */
 static void write_starts(const struct scene *scene, size_t count, unsigned load_us)
 {
     const char *text = "";

@@ -1,6 +1,6 @@
-/* The ordinary tools, around a daemon that serves: it starts, answers and stops as it
- * does without them. Each is a smoke test, and is skipped where the tool is missing, or
- * the build is sanitized and would not bear it. */
+/* Ordinary tools around a daemon: it starts, answers and stops as it does without them. Each is a
+ * smoke test, and is skipped if the tool is not installed, or if the build is sanitized and cannot
+ * run under it. */
 #include "rpdctl_run.h"
 
 static bool is_there(const char *program)
@@ -12,7 +12,7 @@ static bool is_there(const char *program)
     if (is_sanitized() || !(condition))                                                            \
     cr_skip("needs %s, and a plain build", what)
 
-/* A daemon within a tool is slow, and its deadlines are not what is tested. */
+/* Under a tool a daemon is slow, and its deadlines are not tested. */
 static const char *config_in(const char *dir, const char *plugin)
 {
     const char *config = textf("%s/c.json", dir);
@@ -25,8 +25,8 @@ static const char *config_in(const char *dir, const char *plugin)
     return config;
 }
 
-/* tool... rpd -c CONFIG: it answers, and ends as it should when it is told to. By the
- * daemon's own pid: a tool passes no signal on. */
+/* tool... rpd -c CONFIG: the daemon answers, and ends properly when it is told to. The signal goes
+ * to the daemon's own pid, because a tool does not forward it. */
 static struct process *serves_within(const char *dir, const char *const *tool, const char *plugin,
                                      const char *const *env)
 {
@@ -61,7 +61,7 @@ static void serves_plainly_within(const char *const *tool, const char *const *en
     temp_dir_remove(dir);
 }
 
-/* Its ticks of SIGALRM come late here: one that was pending once ended rpd. So, often. */
+/* The tool's SIGALRM ticks arrive late: a pending one once ended rpd. So this runs often. */
 Test(tools, valgrind_memcheck)
 {
     NEEDS(is_there("valgrind"), "valgrind");
@@ -70,7 +70,7 @@ Test(tools, valgrind_memcheck)
                               NULL);
 }
 
-/* It does not know C11's atomics, and calls them races. */
+/* The tool does not know C11's atomics, and reports them as races. */
 Test(tools, valgrind_helgrind)
 {
     NEEDS(is_there("valgrind"), "valgrind");
@@ -88,7 +88,7 @@ Test(tools, strace)
     temp_dir_remove(dir);
 }
 
-/* It keeps SIGTERM to itself unless it is told to pass it on. */
+/* The tool keeps SIGTERM to itself unless it is told to forward it. */
 Test(tools, gdb)
 {
     NEEDS(is_there("gdb"), "gdb");
@@ -111,7 +111,7 @@ Test(tools, perf_record)
     temp_dir_remove(dir);
 }
 
-/* What ldconfig has of it; NULL: not there. */
+/* The name that ldconfig lists; NULL: not installed. */
 static const char *library(const char *soname)
 {
     const struct outcome known = run_in(NULL, ARGS("/sbin/ldconfig", "-p"), NULL);
@@ -128,8 +128,8 @@ Test(tools, a_preloaded_malloc)
     serves_plainly_within(ARGS("env"), ARGS(textf("LD_PRELOAD=%s", jemalloc)));
 }
 
-/* Built with AddressSanitizer, in an rpd that is not: the run-time library comes first,
- * preloaded. Without it, it ends the process, and check says so. */
+/* A plugin built with AddressSanitizer, in an rpd without it: the run-time library must be loaded
+ * first, by LD_PRELOAD. Otherwise it ends the process, and check says so. */
 Test(tools, a_plugin_with_address_sanitizer)
 {
     const char *dir = temp_dir_make(), *plugin = textf("%s/hello.so", dir);

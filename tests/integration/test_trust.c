@@ -1,6 +1,6 @@
-/* Whom rpd and rpdctl believe: what another user has put into a run-time directory, or near a
- * configuration, is no service, leads nowhere and ends nothing; and what is the user's own, or
- * root's, still works (the controls). */
+/* Which files rpd and rpdctl trust: what another user has put into a run-time directory, or near a
+ * configuration, is no service, leads nowhere and ends no process. Files of the user or of root
+ * still work (the controls). */
 #include "rpdctl_run.h"
 
 #include "other_user.h"
@@ -18,10 +18,11 @@
 
 struct forgery {
     const char *run, *endpoint;
-    pid_t victim; /* whom its page names */
+    pid_t victim; /* the process that its page names */
 };
 
-/* All that a living service shows: its lock is held, its page turns, its record has a socket. */
+/* Everything that a living service shows: its lock is held, its page is updated, its record has a
+ * socket. */
 static void forge(const void *arg)
 {
     const struct forgery *forgery = arg;
@@ -30,7 +31,7 @@ static void forge(const void *arg)
     hold_lock(forgery->run, "demo");
     listen_at(strchr(forgery->endpoint, '/'), SOCK_STREAM, 8);
     chmod(strchr(forgery->endpoint, '/'), 0777);
-    page.turned_us += 3600u * 1000000u; /* it is not stalled */
+    page.turned_us += 3600u * 1000000u; /* so that it is not stalled */
     put_page(forgery->run, "demo", &page);
     put_record(forgery->run, "demo", forgery->victim,
                textf(",\"endpoints\":[\"%s\"]", forgery->endpoint));
@@ -41,7 +42,7 @@ static void forge(const void *arg)
 
 struct scene {
     const char *dir, *run;
-    struct process *victim; /* of root's */
+    struct process *victim; /* in root's directory */
     struct forgery forgery;
     pid_t attacker;
 };
@@ -64,7 +65,7 @@ static struct scene open_scene(uid_t owner, mode_t mode)
 static void forge_as(struct scene *scene, gid_t group)
 {
     if (group != OTHER_USER)
-        cr_assert_eq(chown(scene->run, 0, OTHER_USER), 0); /* their own group */
+        cr_assert_eq(chown(scene->run, 0, OTHER_USER), 0); /* the user's own group */
     scene->attacker = stay_as_user(OTHER_USER, forge, &scene->forgery);
 }
 
@@ -80,7 +81,7 @@ static void assert_nothing_ended(struct scene *scene)
     cr_assert(process_alive(scene->victim), "a process of the attacker's choice was ended");
 }
 
-/* What every command says of a directory that others can write to. */
+/* The error of every command about a directory that other users can write to. */
 static void assert_refused(struct scene *scene, const char *chmod_text)
 {
     struct outcome ensure = RPDCTL_ON(scene->run, "ensure", test_plugin("../../samples/hello"),
@@ -130,7 +131,7 @@ ParameterizedTest(size_t *at, trust, a_forged_service_in_a_directory_that_others
     close_scene(&scene);
 }
 
-/* The directory was mended; what the attacker had put there still lies in it. */
+/* The directory was corrected, but the attacker's files still lie in it. */
 Test(trust, what_an_attacker_has_left_is_not_believed)
 {
     NEEDS_ROOT();
@@ -148,14 +149,14 @@ Test(trust, what_an_attacker_has_left_is_not_believed)
     assert_code(stop, 0);
     assert_has(stop.out, "not running");
     assert_nothing_ended(&scene);
-    /* The lock is the attacker's still: its name is not free. */
+    /* The attacker still holds the lock: its name is not free. */
     assert_code(ensure, 77);
     assert_has(ensure.err, "demo.lock");
     assert_has_not(ensure.out, "forged.sock");
     close_scene(&scene);
 }
 
-/* Root looks into everybody's directory, and signals nobody but a process of its owner's. */
+/* Root trusts every user's directory, and signals only processes of the directory's owner. */
 Test(trust, the_page_of_a_user_names_a_process_of_root)
 {
     NEEDS_ROOT();
@@ -169,9 +170,9 @@ Test(trust, the_page_of_a_user_names_a_process_of_root)
     close_scene(&scene);
 }
 
-/* ---- files of its own -------------------------------------------------------------------- */
+/* ---- files that rpd writes ----------------------------------------------------------------- */
 
-/* A history that an attacker has left is not written to: it would stay theirs. */
+/* A history that an attacker has left is not written to: it would remain the attacker's file. */
 Test(trust, a_history_that_an_attacker_has_left_is_replaced)
 {
     NEEDS_ROOT();
@@ -192,7 +193,7 @@ Test(trust, a_history_that_an_attacker_has_left_is_replaced)
 
 /* ---- configurations ------------------------------------------------------------------------ */
 
-/* $dir/open is a directory that everybody can write to; $dir/own is not. */
+/* $dir/open is a directory that every user can write to; $dir/own is not. */
 static const char *make_config_dirs(void)
 {
     const char *dir = temp_dir_make();
@@ -254,7 +255,7 @@ Test(trust, a_configuration_by_a_link)
     temp_dir_remove(dir);
 }
 
-/* In a sticky directory nobody replaces our files, but anybody can make a link. */
+/* In a sticky directory no other user can replace our files, but any user can make a link. */
 Test(trust, a_configuration_by_a_link_of_another_user)
 {
     NEEDS_ROOT();
@@ -272,7 +273,7 @@ Test(trust, a_configuration_by_a_link_of_another_user)
     temp_dir_remove(dir);
 }
 
-/* The same of a plugin: who can turn the link chooses what is run. */
+/* Likewise for a plugin: a user that can redirect the link chooses the code that runs. */
 Test(trust, a_plugin_by_a_link_in_a_directory_that_everybody_can_write)
 {
     const char *dir = make_config_dirs(), *run = make_run(dir);

@@ -1,6 +1,5 @@
-/* What a reader of the state page makes of a service, in each phase, with its
- * backlog empty or full, while it runs, stands still, is stopped, or is killed:
- * the right verdict, soon, and at little cost. */
+/* How a reader of the state page judges a service, in each phase, with its backlog empty or full,
+ * while it runs, stalls, is stopped, or is killed: the right verdict, soon, and at little cost. */
 #include "warm_scene.h"
 
 #include <criterion/parameterized.h>
@@ -22,7 +21,7 @@ struct watched {
     int looks;
 };
 
-/* ---- getting there ----------------------------------------------------------------- */
+/* ---- reaching each state ----------------------------------------------------------------- */
 
 /* Connects until the queue is full. */
 static void fill_backlog(struct watched *watched)
@@ -41,9 +40,9 @@ static void fill_backlog(struct watched *watched)
     cr_assert_fail("the backlog was never full");
 }
 
-/* Its optional part comes when the test wants it, and its attach blocks the
- * loop. When ready there is one client, who keeps it draining by a job, and
- * takes the only place, so that the others queue. */
+/* Its optional part loads when the test wants it, and its attach blocks the loop. When ready, it
+ * has one client, which delays the drain by a job and takes the only place, so that the others
+ * queue. */
 static struct watched watch(enum phase phase, bool full)
 {
     struct watched watched = {
@@ -103,7 +102,7 @@ static enum state_verdict look_at(struct watched *watched)
     return verdict;
 }
 
-/* Nothing but this, for so long. */
+/* The verdict stays this one, for this long. */
 static void assert_remains(struct watched *watched, enum state_verdict wanted, int ms)
 {
     const int64_t end = now_ns() + ms * NS_PER_MS;
@@ -116,7 +115,8 @@ static void assert_remains(struct watched *watched, enum state_verdict wanted, i
     }
 }
 
-/* From one to the other, by none else. The milliseconds that it took. */
+/* The verdict goes from one to the other, with no other in between. Returns the milliseconds that
+ * it took. */
 static double becomes(struct watched *watched, enum state_verdict before, enum state_verdict wanted)
 {
     const int64_t began = now_ns();
@@ -134,8 +134,8 @@ static double becomes(struct watched *watched, enum state_verdict before, enum s
     }
 }
 
-/* One that is large, on a busy machine, takes a while to be gone: until then it
- * has its lock, and its loop stands still. From its end on it is dead. */
+/* A large process on a busy machine takes a while to go: until then it has its lock, and its loop
+ * does not turn. After its end it is dead. */
 static double dies(struct watched *watched, enum state_verdict before)
 {
     const int64_t began = now_ns();
@@ -207,7 +207,7 @@ ParameterizedTest(size_t *at, verdicts, of)
     leave(&watched);
 }
 
-/* What is set aside when it goes on: nothing of a stall is left behind. */
+/* Removed before it continues: nothing of a stall stays behind. */
 Test(verdicts, after_a_stall_all_is_as_before)
 {
     struct watched watched = watch(READY, true);
@@ -220,7 +220,7 @@ Test(verdicts, after_a_stall_all_is_as_before)
     cr_assert_str_eq(line_of(watched.client), "1 job\n");
     close(watched.client);
     watched.client = -1;
-    /* The place is free: the first of those who queue has it. */
+    /* The place is free: the first queued client gets it. */
     fcntl(watched.queued[0], F_SETFL, 0);
     assert_text(ask(watched.queued[0], "b"), "2 b 1", watched.warm.rpd);
     leave(&watched);

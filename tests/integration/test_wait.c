@@ -1,4 +1,4 @@
-/* rpdctl wait: each way in which it ends, and that it is woken. */
+/* rpdctl wait: each way in which it ends, and that an event wakes it. */
 #include "rpdctl_run.h"
 
 #include <sys/mman.h>
@@ -8,14 +8,14 @@ static const char *slow_start(void)
     return build_path("samples/slow_start.so");
 }
 
-/* ---- yes --------------------------------------------------------------------------------- */
+/* ---- success ------------------------------------------------------------------------------- */
 
 Test(wait, bound_of_what_is_not_there_yet)
 {
     const char *dir = temp_dir_make(), *run = textf("%s/a/b/run", dir);
     struct process *waits = RPDCTL_START(run, "wait", "demo", "--bound");
 
-    /* Not even its directory. */
+    /* Not even its directory exists. */
     assert_waits(waits);
     cr_assert_eq(mkdir(textf("%s/a", dir), 0700), 0);
     cr_assert_eq(mkdir(textf("%s/a/b", dir), 0700), 0);
@@ -41,7 +41,7 @@ Test(wait, ready)
     const struct outcome outcome = outcome_of(waits);
     assert_code(outcome, 0);
     cr_assert_str_eq(outcome.out, textf("demo: ready, pid %d\n", (int)process_pid(rpd)));
-    /* Told no sooner than it was so. */
+    /* wait returned no sooner than it was true. */
     assert_line(rpd, ": ready ");
     assert_code(RPDCTL_ON(run, "wait", "demo", "--ready", "--timeout", "0"), 0);
     assert_stops(rpd);
@@ -75,7 +75,7 @@ Test(wait, stopped_where_nothing_ever_ran)
     temp_dir_remove(dir);
 }
 
-/* A process that has gone may have left a child with its lock. */
+/* A process that has gone may have left a child that holds its lock. */
 Test(wait, stopped_is_also_that_the_lock_is_free)
 {
     const char *run = make_run(temp_dir_make());
@@ -97,7 +97,7 @@ Test(wait, stopped_is_also_that_the_lock_is_free)
     process_free(sleeps);
 }
 
-/* One that drains is on its way out: the next one is meant. */
+/* A draining daemon is about to end: the next one is meant. */
 Test(wait, bound_is_not_said_of_one_that_drains)
 {
     const char *run = make_run(temp_dir_make());
@@ -124,7 +124,7 @@ Test(wait, bound_is_not_said_of_one_that_drains)
     process_free(next);
 }
 
-/* ---- no ---------------------------------------------------------------------------------- */
+/* ---- failure ------------------------------------------------------------------------------- */
 
 Test(wait, the_time_is_over)
 {
@@ -161,7 +161,7 @@ Test(wait, one_that_is_killed_is_told_at_once)
     cr_log_info("told after %.1f ms", (double)(now_ns() - began) / 1e6);
     process_wait_exit(rpd);
 
-    /* Where its history says how, that is told. */
+    /* If the history says how the daemon ended, status reports it. */
     put_history(run, "demo", process_pid(rpd), start_time, 139, "loop: x: crashed; look");
     process_free(rpd);
     assert_has(RPDCTL_ON(run, "status", "demo").out, "died of SIGSEGV: loop: x: crashed; look");
@@ -181,7 +181,7 @@ Test(wait, a_load_that_fails_is_told_at_once)
     process_free(rpd);
 }
 
-/* It has its lock, and never gets to its page. */
+/* It holds its lock, but never makes its page. */
 Test(wait, a_start_that_fails_is_told_at_once)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
@@ -199,7 +199,8 @@ Test(wait, a_start_that_fails_is_told_at_once)
 
 /* ---- the control socket -------------------------------------------------------------------- */
 
-/* This test is the daemon: it is asked to tell phases, and wakes who waits by doing so. */
+/* This test plays the daemon: it gets requests to watch phases, and its events wake the waiting
+ * rpdctl. */
 Test(wait, asks_the_control_socket)
 {
     const char *dir = temp_dir_make(), *run = make_run(dir);
@@ -219,7 +220,7 @@ Test(wait, asks_the_control_socket)
     const char *reply = "{\"v\":1,\"id\":1,\"ok\":true,\"services\":[]}\n";
     cr_assert_eq(send_all(fd, reply, strlen(reply)), 0);
     assert_waits(waits);
-    /* As a daemon does it: a store to memory, of which nobody is told. */
+    /* As a daemon does it: a store to memory, which sends no event. */
     const int file = open(textf("%s/demo.state", run), O_RDWR | O_CLOEXEC);
     struct rpd_state_page *map = mmap(NULL, sizeof *map, PROT_READ | PROT_WRITE, MAP_SHARED, file,
                                       0);
@@ -227,7 +228,7 @@ Test(wait, asks_the_control_socket)
     map->flags = RPD_STATE_DEGRADED;
     map->phase = RPD_PHASE_READY;
     const char *event = "{\"v\":1,\"event\":\"phase\",\"service\":\"demo\",\"phase\":\"ready\"}\n";
-    send_all(fd, event, strlen(event)); /* or it has just looked, and gone */
+    send_all(fd, event, strlen(event)); /* otherwise it has just looked, and disconnected */
     const struct outcome outcome = outcome_of(waits);
     assert_code(outcome, 0);
     assert_has(outcome.out, "demo: ready, degraded, pid");
@@ -247,7 +248,7 @@ static long naps_of(struct process *process)
     return strtol(found + sizeof key - 1, NULL, 10);
 }
 
-/* With a control socket it sleeps until it is woken, but for a look a second. */
+/* With a control socket it sleeps until an event comes, except for one look per second. */
 Test(wait, sleeps)
 {
     const char *run = make_run(temp_dir_make());
@@ -256,7 +257,7 @@ Test(wait, sleeps)
 
     assert_waits(waits);
     const long before = naps_of(waits);
-    poll(NULL, 0, 1500); /* the time is the point here */
+    poll(NULL, 0, 1500); /* the elapsed time matters here */
     cr_assert_leq(naps_of(waits) - before, 8);
     assert_stops(rpd);
     assert_code(outcome_of(waits), 1);

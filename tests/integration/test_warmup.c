@@ -1,5 +1,5 @@
-/* What clients get until READY, and how they are let in then: each policy against
- * each kind of client; which policy holds; the pace of the release; backlogs. */
+/* What clients get until READY, and how they are released then: each policy with each kind of
+ * client; which policy applies; the pace of the release; backlogs. */
 #include "warm_scene.h"
 
 #include <criterion/parameterized.h>
@@ -11,13 +11,13 @@
 enum policy { HOLD, SERVE, REFUSE, BACKLOG, POLICIES };
 static const char *const policy_names[] = {"hold", "serve", "refuse", "backlog"};
 
-/* What a client does before READY, and what after. */
+/* What a client does before READY, and what after it. */
 struct behaviour {
     const char *name, *sends;
     bool ends_input, hangs_up, resets; /* then */
-    const char *sends_later;           /* after READY; then it ends its input */
-    const char *reads[POLICIES];       /* until READY; NULL: only after it */
-    const char *reads_later[POLICIES]; /* to the end */
+    const char *sends_later;           /* sent after READY; then the client ends its input */
+    const char *reads[POLICIES];       /* read until READY; NULL: only after it */
+    const char *reads_later[POLICIES]; /* read until the end */
     /* How many of its connections on_connect has seen at the end. */
     int seen_unix[POLICIES], seen_tcp[POLICIES];
 };
@@ -44,7 +44,7 @@ static const struct behaviour behaviours[] = {
      .seen_unix = {0, 1, 0, 1}, .seen_tcp = {0, 1, 0, 1}},
     {.name = "hangs up", .hangs_up = true,
      .seen_unix = {0, 1, 0, 1}, .seen_tcp = {0, 1, 0, 1}},
-    /* On unix that is told from a half-close, on tcp it is not. */
+    /* On unix sockets that differs from a half-close, on TCP it does not. */
     {.name = "sends and hangs up", .sends = "a\n", .hangs_up = true,
      .seen_unix = {0, 1, 0, 1}, .seen_tcp = {1, 1, 0, 1}},
     {.name = "sends and resets", .sends = "a\n", .hangs_up = true, .resets = true,
@@ -66,7 +66,7 @@ static void set_linger(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-/* rpd has seen what the client did, as far as the policy has it look. */
+/* rpd has seen what the client did, as far as the policy lets it look. */
 static void wait_until_seen(const struct warm *warm, enum policy policy, bool stays)
 {
     switch (policy) {
@@ -96,7 +96,7 @@ static void run_client(const struct warm *warm, const struct behaviour *behaviou
         close(fd);
         fd = -1;
     }
-    /* Not until the end: a client that goes on is not at its end yet. */
+    /* Not until the end: a client that continues has not reached its end yet. */
     if (reads && policy != SERVE)
         assert_same(rest_of(fd), reads, warm);
     else if (reads && ended)
@@ -117,7 +117,7 @@ static void run_client(const struct warm *warm, const struct behaviour *behaviou
     }
     if (fd >= 0)
         close(fd);
-    /* Whoever is let in after it has the next number. */
+    /* The next client that is let in has the next number. */
     assert_text(ask_once(endpoint, "x"), textf("%d x 0", seen + 1), warm->rpd);
 }
 
@@ -164,7 +164,7 @@ static struct flood make_flood(void)
     return flood;
 }
 
-/* As much as goes in without waiting for room for longer than a moment. */
+/* Sends as much as the socket takes without a long wait for room. */
 static void send_some(int fd, struct flood *flood)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
@@ -178,7 +178,7 @@ static void send_some(int fd, struct flood *flood)
     }
 }
 
-/* The rest of it, with the answers read as they come. */
+/* Sends the rest, and reads the answers as they come. */
 static void finish_flood(int fd, struct flood *flood)
 {
     for (;;) {
@@ -204,7 +204,7 @@ static void finish_flood(int fd, struct flood *flood)
     }
 }
 
-/* Each line is answered once, in order; cold ones first, if there are any. */
+/* Each line is answered once, in order; "cold" answers first, if there are any. */
 static void check_answers(const struct flood *flood, enum policy policy)
 {
     const char *answer = flood->answers;
@@ -226,7 +226,7 @@ static void check_answers(const struct flood *flood, enum policy policy)
     cr_assert_eq(cold > 0, policy == SERVE);
 }
 
-/* There is something to read; it is left. */
+/* Input is available, and is left unread. */
 static void wait_for_answer(int fd)
 {
     struct pollfd answer = {.fd = fd, .events = POLLIN};
@@ -267,7 +267,7 @@ ParameterizedTest(size_t *at, warmup, floods)
     end_warm(&warm);
 }
 
-/* More than goes into a socket's buffers, to one who sends before it reads. */
+/* More than a socket's buffers hold, for a client that sends before it reads. */
 Test(warmup, a_large_busy_answer_arrives_whole)
 {
     enum { SIZE = 3000000 };
@@ -297,7 +297,7 @@ Test(warmup, thousands_are_refused)
     raise_limit();
     for (int i = 0; i < MANY; i++) {
         fds[i] = client_of(warm.endpoint);
-        /* Past those who may linger at a time, it may be closed by now. */
+        /* Beyond the limit of lingering connections, it may be closed by now. */
         send_all(fds[i], "a request\n", 10);
     }
     int kept = 0;
@@ -312,7 +312,7 @@ Test(warmup, thousands_are_refused)
     end_warm(&warm);
 }
 
-/* ---- which policy holds --------------------------------------------------------------- */
+/* ---- which policy applies ------------------------------------------------------------- */
 
 static void check_policy(const char *plugin, const char *service, enum rpd_warmup wanted)
 {
@@ -413,7 +413,7 @@ Test(release, oldest_first_without_those_who_left)
     end_warm(&warm);
 }
 
-/* They leave while the others are let in already: of those in the first turns. */
+/* They leave while the others are already being released: clients of the first turns. */
 Test(release, those_who_leave_during_it_are_skipped)
 {
     enum { MANY = 300 };
@@ -486,7 +486,7 @@ ParameterizedTest(size_t *at, release, new_ones_do_not_starve)
     end_warm(&warm);
 }
 
-/* Half a line before READY, the clocks of connections as short as they can be. */
+/* Half a line before READY, with the shortest possible clocks for connections. */
 Test(release, clocks_do_not_run_while_held)
 {
     struct warm warm = bound_warm(&(struct warm_start){
@@ -507,7 +507,7 @@ Test(release, clocks_do_not_run_while_held)
 
 /* ---- a stop while they wait --------------------------------------------------------------- */
 
-/* Told to stop, or failed: without the state there is no answer, but an end. */
+/* After a stop or a failure there is no state, so there is no answer, but an end. */
 ParameterizedTestParameters(warmup, a_stop_is_an_end_of_file)
 {
     static size_t at[] = {0, 1, 2, 3};

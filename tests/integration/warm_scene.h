@@ -1,5 +1,5 @@
-/* A daemon with tests/plugins/warm.c in it, whose load goes on when the test
- * opens a gate, and its state page. */
+/* A daemon with tests/plugins/warm.c, whose load continues when the test opens a gate; and its
+ * state page. */
 #ifndef TESTS_INTEGRATION_WARM_SCENE_H
 #define TESTS_INTEGRATION_WARM_SCENE_H
 
@@ -16,17 +16,17 @@ struct warm {
     struct process *rpd;
 };
 
-/* What of a start is not as usual. */
+/* What is unusual in a start. */
 struct warm_start {
     const char *plugin;                  /* "warm" */
-    const char *top, *service, *options; /* keys, each with a comma behind it */
-    const char *listen_more;             /* of the unix endpoint, as in service */
+    const char *top, *service, *options; /* keys, each followed by a comma */
+    const char *listen_more;             /* members of the unix endpoint, as in service */
     const char *manager;                 /* NOTIFY_SOCKET */
 };
 
 const char *or_none(const char *text);
 
-/* The daemon is started, and may be anywhere. */
+/* Starts the daemon, which may be in any phase on return. */
 struct warm start_warm(const struct warm_start *start);
 
 struct warm bound_warm(const struct warm_start *start);
@@ -35,12 +35,12 @@ void open_gate(const struct warm *warm, const char *name);
 
 void make_ready(const struct warm *warm);
 
-/* It has said nothing that it should not, and left nothing. */
+/* The daemon has logged no error, and left no files. */
 void assert_clean(const struct warm *warm);
 
 void end_warm(struct warm *warm);
 
-/* It ends by itself. */
+/* The daemon ends by itself. */
 void end_warm_with(struct warm *warm, int code);
 
 /* ---- the page ---------------------------------------------------------------- */
@@ -49,7 +49,7 @@ int64_t patience_ns(void);
 
 struct rpd_state_page page_of(const struct warm *warm);
 
-/* Stores to memory wake nobody: it is looked at again and again, as `page`. */
+/* Reads the page into `page` again and again, because stores to memory send no event. */
 #define wait_page(warm, condition)                                                                 \
     do {                                                                                           \
         const int64_t began_ = now_ns();                                                           \
@@ -63,7 +63,7 @@ struct rpd_state_page page_of(const struct warm *warm);
         }                                                                                          \
     } while (0)
 
-/* For times that are the point of a test, and for absences. */
+/* For elapsed times that a test is about, and for things that must not happen. */
 void pass_ms(int ms);
 
 /* ---- clients ------------------------------------------------------------------ */
@@ -72,7 +72,7 @@ int client_of(const char *endpoint);
 
 void say(int fd, const char *text);
 
-/* All that comes until the end; a reset is told, behind it. */
+/* Everything that comes until the end; a reset is noted behind it. */
 const char *rest_of(int fd);
 
 const char *line_of(int fd);
@@ -84,7 +84,7 @@ const char *line_of(int fd);
                   process_stderr((warm)->rpd));                                                    \
     } while (0)
 
-/* Enough descriptors for thousands of clients. */
+/* Raises the limit of descriptors, for thousands of clients. */
 void raise_limit(void);
 
 #endif

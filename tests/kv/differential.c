@@ -1,10 +1,10 @@
-/* kv beside redis-server: the same random requests to both, in pipelines that are cut at
- * random places, and the answers compared byte by byte. What is by its nature not the same
- * (times to live, the order of KEYS, cursors) is compared by what it means.
+/* kv compared with redis-server: both get the same random requests, in pipelines that are cut at
+ * random places, and the answers are compared byte by byte. Answers that differ by nature (times to
+ * live, the order of KEYS, cursors) are compared by their meaning.
  *
  *     differential [--commands N] [--seed N]
  *
- * Exit code 77: there is no redis-server here. */
+ * Exit code 77: redis-server is not installed. */
 #include "process.h"
 #include "requests.h"
 #include "resp_stream.h"
@@ -67,7 +67,7 @@ static void start(const char *dir)
     }
 }
 
-/* Sends it in pieces, and what has been answered up to the marker. */
+/* Sends the request in pieces. Returns the answers up to the marker. */
 static void send_cut(struct server *server, const char *data, size_t size)
 {
     size_t sent = 0;
@@ -211,7 +211,7 @@ static void compare(const struct request *requests, size_t count)
     }
 }
 
-/* ---- what is asked ----------------------------------------------------------------- */
+/* ---- the requests --------------------------------------------------------------------- */
 
 static void ask(const struct request *requests, size_t count)
 {
@@ -229,7 +229,7 @@ static void ask(const struct request *requests, size_t count)
     compare(requests, count);
 }
 
-/* So that no key expires in one and not yet in the other. */
+/* No key may expire in one server and not yet in the other. */
 static void wait_for_expiry(void)
 {
     poll(NULL, 0, 12);
@@ -255,7 +255,7 @@ static void ask_random(long count)
     }
 }
 
-/* All keys of both, and what they are. */
+/* All keys of both, and their values. */
 static void compare_keys(void)
 {
     static struct request request;
@@ -307,7 +307,7 @@ static const char *const broken[] = {
     "SAVE now\r\nLASTSAVE x\r\nBGSAVE x\r\nFLUSHALL x\r\nFLUSHDB SYNC\r\nFLUSHALL async\r\n",
 };
 
-/* HELLO's answer has what differs; such lines are left out. */
+/* HELLO's answer contains lines that differ; they are left out. */
 static size_t without_id(char *text, size_t size)
 {
     char *id = size > 0 ? memmem(text, size, "$2\r\nid\r\n:", 9) : NULL;
@@ -319,8 +319,8 @@ static size_t without_id(char *text, size_t size)
     return size - (size_t)(end - id);
 }
 
-/* What comes until the end. A server that closes while something of the request is unread makes
- * that a reset, behind what it has answered. */
+/* All bytes until the end. If a server closes while part of the request is unread, a reset follows
+ * its answers. */
 static size_t read_answers(int fd, char *answers, size_t room)
 {
     size_t size = 0;

@@ -1,13 +1,13 @@
-/* The parser of requests, given anything at all. Built with -DKV_FUZZ and clang's
- * -fsanitize=fuzzer it looks for what breaks it:
+/* The parser of requests with arbitrary input. Built with -DKV_FUZZ and clang's -fsanitize=fuzzer,
+ * this program searches for input that breaks it:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -DKV_FUZZ -D_GNU_SOURCE -Iplugins/kv
  *         tests/kv/fuzz_resp.c plugins/kv/resp.c plugins/kv/number.c -o fuzz_resp
  *     ./fuzz_resp tests/kv/corpus
  *
- * Else it is a program that replays the files that it is given, or whole directories.
+ * Otherwise it replays the files and directories that it is given.
  *
- * The first byte says where the rest is cut; what is parsed must be the same as in one piece. */
+ * The first byte says where the rest is cut; the result must be the same as for one piece. */
 #include "resp.h"
 
 #include <dirent.h>
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct resp_limits limits = {.bulk_max = 1 << 20, .request_max = 1 << 22};
 
-/* What was parsed, in a number: it differs where anything differs. */
+/* A number computed from the parsed requests: it differs if any of them differs. */
 static uint64_t mix(uint64_t sum, const void *data, size_t size)
 {
     const unsigned char *bytes = data;
@@ -36,7 +36,7 @@ static uint64_t mix_request(uint64_t sum, const struct resp_request *request)
     return mix(sum, &request->count, sizeof request->count);
 }
 
-/* All of data, of which first so much comes. */
+/* Parses all of data, of which this much comes first. */
 static uint64_t parse(const uint8_t *data, size_t size, size_t cut)
 {
     struct resp_parser parser = {0};
@@ -47,7 +47,7 @@ static uint64_t parse(const uint8_t *data, size_t size, size_t cut)
 
     for (size_t end = cut; result != RESP_ERROR; end = size) {
         do {
-            /* A copy, so that a byte too far is seen. */
+            /* A copy, so that a sanitizer sees a read beyond the end. */
             char *come = malloc(end - at + 1);
             memcpy(come, data + at, end - at);
             result = resp_parse(&parser, &limits, come, end - at, &request);
@@ -89,7 +89,7 @@ static void replay_file(const char *path)
         return;
     size = fread(data, 1, sizeof data, file);
     fclose(file);
-    /* At every place, in one that is not too long. */
+    /* Short data is cut at every place. */
     for (unsigned cut = 0; size > 0 && cut < 256 && cut < size; cut++) {
         data[0] = (uint8_t)cut;
         LLVMFuzzerTestOneInput(data, size);

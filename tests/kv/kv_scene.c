@@ -86,7 +86,7 @@ int scene_client(const char *dir)
     return fd;
 }
 
-/* Byte by byte: what follows is another answer's. */
+/* Byte by byte, because the next bytes belong to another answer. */
 const char *scene_read(int fd)
 {
     static char *answers[ANSWERS];

@@ -1,4 +1,5 @@
-/* Random requests. See requests.h. What is likely to differ is more likely to be asked. */
+/* Random requests. See requests.h. Requests whose answers are likely to differ are generated more
+ * often. */
 #include "requests.h"
 
 #include <stdio.h>
@@ -164,7 +165,7 @@ static void number(struct request *request)
              (size_t)snprintf(text, sizeof text, "%d", (int)requests_random(400) - 100));
 }
 
-/* One that no request after it can see the end of; or an edge. */
+/* An expiry whose end no later request can reach; or an edge case. */
 static void seconds(struct request *request)
 {
     char text[32];
@@ -232,9 +233,9 @@ static void expire_option(struct request *request)
     word(request, PICK(words));
 }
 
-/* What a command is given: k key, v value, i number, f float, s seconds, m milliseconds,
- * S and M times, p pattern, c cursor, d database, o offset, B and b an offset of a bit and a bit,
- * u a unit, O what OBJECT is asked; then a '?' for up to three options. */
+/* The arguments of a command: k key, v value, i number, f float, s seconds, m milliseconds, S and M
+ * times, p pattern, c cursor, d database, o offset, B and b a bit's offset and value, u a unit, O a
+ * subcommand of OBJECT; then a '?' for up to three options. */
 struct form {
     const char *name, *args;
     enum answer_kind kind;
@@ -400,7 +401,7 @@ static void make_of(struct request *request, const struct form *form)
     request->expires_soon = 0;
     word(request, form->name);
     for (const char *type = form->args; *type; type++)
-        if (requests_random(200) > 0) /* else one is missing */
+        if (requests_random(200) > 0) /* otherwise an argument is missing */
             count += argument(request, form, *type);
     if (requests_random(200) == 0) {
         value(request);
@@ -409,7 +410,7 @@ static void make_of(struct request *request, const struct form *form)
     finish(request, count);
 }
 
-/* Between MULTI and EXEC: what is answered the same is all that can be compared there. */
+/* Between MULTI and EXEC only answers that must be the same can be compared. */
 static void make_queued(struct request *request)
 {
     do
@@ -417,7 +418,7 @@ static void make_queued(struct request *request)
     while (request->kind != ANSWER_SAME || request->expires_soon);
 }
 
-static int is_multi; /* so many requests more, and one; 0: none */
+static int is_multi; /* this many more requests, plus one; 0: none */
 
 void request_make(struct request *request)
 {

@@ -1,4 +1,4 @@
-/* Random requests, each of which may be asked of kv and of Redis alike. */
+/* Random requests for both kv and Redis. */
 #ifndef TESTS_KV_REQUESTS_H
 #define TESTS_KV_REQUESTS_H
 
@@ -7,9 +7,9 @@
 
 enum answer_kind {
     ANSWER_SAME,
-    ANSWER_SECONDS,      /* a time to live: a second more or less */
-    ANSWER_MILLISECONDS, /* 2 s more or less */
-    ANSWER_ANY_ORDER,    /* an array whose elements may be in another order */
+    ANSWER_SECONDS,      /* a time to live: may differ by a second */
+    ANSWER_MILLISECONDS, /* may differ by 2 s */
+    ANSWER_ANY_ORDER,    /* an array whose elements may come in any order */
     ANSWER_ONE_OF,       /* a key, or null in both */
     ANSWER_LOOSE         /* of the same type */
 };
@@ -20,7 +20,7 @@ struct request {
     char data[REQUEST_SIZE];
     size_t size;
     enum answer_kind kind;
-    int expires_soon; /* a key does: nothing may be asked until it has */
+    int expires_soon; /* a key is about to expire: nothing may be sent until it has */
 };
 
 void requests_seed(uint64_t seed);
@@ -28,7 +28,7 @@ uint64_t requests_random(uint64_t below);
 
 void request_make(struct request *request);
 
-/* A request of the words, for those that are not random. */
+/* Makes a request of these words, for requests that are not random. */
 void request_of(struct request *request, enum answer_kind kind, const char *const *words);
 
 #endif

@@ -1,6 +1,6 @@
-/* Preloaded into a daemon: parts of a snapshot are read as far as a test lets them.
- * $KV_GATE is a file that holds a number: so many reads of parts may go on, and the others
- * wait until the number is larger. Reads at the file's beginning always may. */
+/* Preloaded into a daemon: the parts of a snapshot are read only as far as a test allows. $KV_GATE
+ * is a file that holds a number: this many reads of parts may continue, and the others wait until
+ * the number is larger. Reads at the beginning of the file always continue. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -25,7 +25,7 @@ static long gate(void)
     return strtol(text, NULL, 10);
 }
 
-/* The daemon reads other files, too: programs, to name a function in a line of its log. */
+/* The daemon reads other files too, for example programs whose functions it names in its log. */
 static int is_snapshot(int fd)
 {
     char path[64], target[512] = "";

@@ -1,5 +1,5 @@
-/* What one client can ask for at most, of memory and of the loop's time: what would take long goes
- * in steps, and what would be too large is refused. */
+/* The bounds on one client's requests, in memory and in the loop's time: long work is done in
+ * steps, and a request that would be too large is refused. */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of processor time, on a machine that is slow; unbounded, these take seconds. */
+/* Of processor time, on a slow machine; without bounds these take seconds. */
 enum { STEP_MAX_US = 100000, MIB = 1024 * 1024 };
 
 #define assert_is(found, wanted)                                                                   \
@@ -57,7 +57,7 @@ static void assert_short_steps(int fd)
     cr_assert_lt(longest, STEP_MAX_US, "%ld us", longest);
 }
 
-/* A slow machine needs more of them; a single one would do whatever there is to do. */
+/* A slow machine needs more steps; without a bound a single step would do all the work. */
 static void assert_went_in_steps(int fd, long steps_before)
 {
     const long steps = info_number(fd, "kv_steps") - steps_before;
@@ -110,7 +110,7 @@ static void send_text(int fd, struct text *text)
     *text = (struct text){0};
 }
 
-/* Filled with a pattern that tells of each byte where it is. */
+/* Filled with a pattern in which each byte tells its place. */
 static char *make_value(size_t size)
 {
     char *value = malloc(size);
@@ -138,7 +138,7 @@ static const char *ask_pattern(int fd, const char *command, const char *pattern,
     return scene_read(fd);
 }
 
-/* Stars that match anywhere, and what comes last nowhere. */
+/* Stars that match anywhere, followed by a text that matches nowhere. */
 Test(bounds, a_pattern_takes_time_linear_in_the_key)
 {
     enum { KEY = 200 * 1024, PATTERN = 100 * 1024, PIECE = 16 * 1024 };
@@ -158,7 +158,7 @@ Test(bounds, a_pattern_takes_time_linear_in_the_key)
     assert_is(scene_read(scene.fd), "+OK");
     assert_is(ask_pattern(scene.fd, "KEYS", pattern, PATTERN), "*0");
     cr_assert_eq(*ask_pattern(scene.fd, "SCAN", pattern, PATTERN), '*');
-    /* With one that stands for any byte in the middle of it. */
+    /* With a "?" in the middle of the text. */
     pattern[PIECE / 2] = '?';
     pattern[PIECE - 2] = 'b';
     pattern[PIECE - 1] = '*';
@@ -236,8 +236,8 @@ Test(bounds, very_many_keys_go_in_steps)
     finish(&scene);
 }
 
-/* A client that leaves does not leave half of its command behind; and whoever asks meanwhile sees
- * none of it, or all. */
+/* A client that leaves does not leave half of its command behind; other clients see none of it, or
+ * all. */
 Test(bounds, what_goes_in_steps_is_done_at_one_moment)
 {
     struct scene scene = begin("");
@@ -278,7 +278,7 @@ static void send_value(int fd, const char *command, const char *key, const char 
     send_text(fd, &text);
 }
 
-/* Of the value of a key. */
+/* The size of a key's value. */
 static void assert_piece(int fd, const char *key, size_t at, const char *wanted, size_t size)
 {
     char *answer;
@@ -312,7 +312,7 @@ Test(bounds, large_values_are_moved_or_go_in_steps)
     assert_piece(scene.fd, "b", 0, value, 12 * MIB);
     assert_piece(scene.fd, "b", 12 * MIB, value + 12 * MIB, 8 * MIB);
     assert_piece(scene.fd, "b", SIZE, value, 5 * MIB);
-    /* While a save reads it, it is copied before it changes. */
+    /* While a save reads the value, it is copied before it changes. */
     assert_is(scene_ask(scene.fd, "BGSAVE"), "+Background saving started");
     assert_is(scene_ask(scene.fd, "EXPIRE b 1000"), ":1");
     assert_is(scene_ask(scene.fd, "SETRANGE b 3 changed"), textf(":%d", SIZE + 5 * MIB));
@@ -329,10 +329,9 @@ Test(bounds, large_values_are_moved_or_go_in_steps)
     finish(&scene);
 }
 
-/* ---- what a client reads, and what it announces ------------------------------------------------
- */
+/* ---- unread answers, and announced sizes ---------------------------------------------------- */
 
-/* A hundred answers, of which a batch has more than may wait for a client. */
+/* A hundred answers, of which one batch holds more than may wait for a client. */
 Test(bounds, a_client_that_reads_gets_all_its_answers)
 {
     enum { ANSWERS = 100, SIZE = 200000, WHOLE = 9 + SIZE + 2 };
@@ -346,7 +345,7 @@ Test(bounds, a_client_that_reads_gets_all_its_answers)
     for (int i = 0; i < ANSWERS; i++)
         add(&text, "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", 20);
     send_text(reader, &text);
-    for (int i = 0; i < 50; i++) /* it has been at work for a while */
+    for (int i = 0; i < 50; i++) /* the server has worked for a while */
         assert_is(scene_ask(scene.fd, "PING"), "+PONG");
     for (int i = 0; i < ANSWERS; i++) {
         cr_assert_eq(read_exactly(reader, answer, WHOLE), WHOLE, "answer %d", i);
@@ -373,8 +372,7 @@ Test(bounds, a_value_that_may_not_come_is_refused_when_it_is_announced)
     finish(&scene);
 }
 
-/* ---- memory
- * -------------------------------------------------------------------------------------- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 static void send_class(int fd, const char *command, int class, int count, int keeps_each, int size)
 {
@@ -414,8 +412,8 @@ static long await_less_rss(const struct scene *scene, long wanted)
     return rss_kib(process_pid(scene->rpd));
 }
 
-/* Size after size is filled in and nearly all of it deleted: what is left is spread over all slabs,
- * and must not keep them. */
+/* One size after another is filled in, and nearly all of it is deleted. The rest is spread over all
+ * slabs, and must not keep them. */
 Test(bounds, what_is_deleted_goes_back_to_the_system)
 {
     enum { CLASSES = 8, FILLED_KIB = 8 * 1024 };

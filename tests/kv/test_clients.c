@@ -1,4 +1,4 @@
-/* Programs that speak to Redis, and to kv as it is: redis-cli, in its forms, and ccache. */
+/* Programs written for Redis, with kv in its place: redis-cli in its forms, and ccache. */
 #include "kv_scene.h"
 #include "terminal.h"
 
@@ -23,7 +23,7 @@ static bool can_run(const char *program)
     return code == 0;
 }
 
-/* Of a shell's command, with redis-cli as $cli: what it printed. */
+/* Runs a shell command in which redis-cli is $cli. Returns its output. */
 static const char *shell(const char *dir, const char *command)
 {
     struct process *sh = process_start(&(struct process_options){
@@ -66,7 +66,7 @@ static void stop(struct process *rpd, const char *dir)
     temp_dir_remove(dir);
 }
 
-/* ---- what they ask first, on a machine that has none of them, too ---------------------- */
+/* ---- their first requests, tested on a machine without the programs, too ----------------- */
 
 Test(clients, are_answered_what_they_ask_first)
 {
@@ -116,7 +116,7 @@ Test(redis_cli, finds_the_biggest_key)
     stop(rpd, dir);
 }
 
-/* Its columns: keys, memory, clients, blocked, requests (and those since the last line),
+/* The columns: keys, memory, clients, blocked, requests (and those since the last line),
  * connections. */
 Test(redis_cli, shows_statistics)
 {
@@ -124,7 +124,7 @@ Test(redis_cli, shows_statistics)
         cr_skip("redis-cli is not installed");
     const char *dir = temp_dir_make();
     struct process *rpd = start_with_keys(dir, KEYS);
-    /* It goes on until nobody reads any more. */
+    /* It continues until its reader closes. */
     const char *out = shell(dir, "$cli -i 0.05 --stat | head -n 4 | tail -n 2");
     int keys = 0, clients = 0, blocked = -1, requests = 0, more = -1;
     char memory[32], last[32];
@@ -137,7 +137,7 @@ Test(redis_cli, shows_statistics)
     stop(rpd, dir);
 }
 
-/* Errors are counted, and nothing is lost behind them. */
+/* Errors are counted, and no answer behind them is lost. */
 Test(redis_cli, pipes_commands_in)
 {
     if (!can_run("redis-cli"))
@@ -173,10 +173,10 @@ Test(redis_cli, speaks_the_third_protocol)
     stop(rpd, dir);
 }
 
-/* As somebody would, at a terminal. */
+/* As a person at a terminal would. */
 static void type(const struct terminal *terminal, const char *line, const char *answer)
 {
-    TERMINAL(terminal, "send-keys", "C-l"); /* clears what is shown */
+    TERMINAL(terminal, "send-keys", "C-l"); /* clears the screen */
     TERMINAL(terminal, "send-keys", "-l", line);
     TERMINAL(terminal, "send-keys", "Enter");
     terminal_await(terminal, answer);
@@ -222,7 +222,7 @@ Test(redis_benchmark, runs_its_tests)
         const char *out = shell(dir, textf("redis-benchmark -s %s/kv.sock -n 20000 -r 1000 -P %d "
                                            "-t ping,set,get,incr,mset --csv | tail -n +2",
                                            dir, pipeline));
-        /* PING inline and not; a test that meets an error says so instead of its line. */
+        /* PING inline and not; a test that meets an error prints it instead of its line. */
         cr_assert_eq(lines_in(out), 6, "%s", out);
         cr_assert_null(strstr(out, "rror"), "%s", out);
     }
@@ -233,7 +233,7 @@ Test(redis_benchmark, runs_its_tests)
 
 /* ---- ccache --------------------------------------------------------------------------- */
 
-/* With a cache of its own each time, so that only kv can know. */
+/* With a new local cache each time, so that only kv can have the result. */
 static const char *compile(const char *dir, const char *cache)
 {
     return shell(dir, textf("export CCACHE_DIR=%s/%s CCACHE_CONFIGPATH=/dev/null "

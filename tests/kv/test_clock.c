@@ -1,5 +1,5 @@
-/* Somebody sets the machine's clock while kv runs. Keys go on to expire after the time that they
- * were given; what is saved, and what is said as Unix time, is of the clock as it is then. */
+/* The machine's clock is set while kv runs. Keys still expire after the time that they were given;
+ * saved times, and Unix times in answers, follow the new clock. */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Milliseconds. A test may take SLOW of them; less than EXACT is no step of a clock. */
+/* In milliseconds. A test may take SLOW; a difference below EXACT is not a step of the clock. */
 static const long long HOUR = 3600000, YEAR = 365 * 24 * HOUR, TTL = 4 * HOUR, SLOW = HOUR / 4,
                        EXACT = 1000;
 
@@ -56,7 +56,7 @@ static void end(struct scene *scene)
     temp_dir_remove(scene->dir);
 }
 
-/* What is saved is there again: by a SAVE and a kill, or by the stop. */
+/* Saved keys are there again: after a SAVE and a kill, or after a stop. */
 static void save_and_start_again(struct scene *scene, bool by_stop)
 {
     if (by_stop) {
@@ -82,7 +82,7 @@ static long long wall_ms(const struct scene *scene)
 
 #define assert_is(found, wanted) cr_assert_str_eq(found, wanted)
 
-/* It expires in so long, or a little sooner. */
+/* It expires in this time, or a little sooner. */
 static void assert_left(const struct scene *scene, const char *key, long long wanted_ms)
 {
     const char *answer = scene_ask(scene->fd, "PTTL %s", key);
@@ -97,8 +97,7 @@ static void set(const struct scene *scene, const char *key, long long ttl_ms)
     assert_is(scene_ask(scene->fd, "SET %s value PX %lld", key, ttl_ms), "+OK");
 }
 
-/* ---- tests ------------------------------------------------------------------------------------
- */
+/* ---- tests ---------------------------------------------------------------------------------- */
 
 Test(clock, a_step_changes_no_time_to_live)
 {
@@ -137,7 +136,7 @@ Test(clock, what_is_saved_at_the_stop_after_a_step_expires_when_it_should)
         assert_kept(steps[i], true);
 }
 
-/* Not the time that the daemon runs counts for what is saved, but the clock. */
+/* For saved keys the clock counts, not the time for which the daemon runs. */
 Test(clock, time_goes_on_while_it_does_not_run)
 {
     struct scene scene = begin();
@@ -153,7 +152,7 @@ Test(clock, time_goes_on_while_it_does_not_run)
     set_clock(&scene, YEAR + 2 * HOUR);
     start(&scene);
     assert_left(&scene, "a", TTL - 2 * HOUR);
-    /* It is not there at all, not even to expire. */
+    /* The key does not exist at all, not even as an expired one. */
     assert_is(scene_ask(scene.fd, "DBSIZE"), ":1");
     cr_assert_not_null(strstr(scene_ask(scene.fd, "INFO"), "expired_keys:0\r"));
     assert_is(scene_ask(scene.fd, "GET b"), "(null)");

@@ -1,5 +1,5 @@
-/* Keys that somebody has chosen to collide, 100,000 of them, cost what random ones cost: the hash
- * has a seed that nobody knows. And what they would do to a store whose seed was guessed. */
+/* 100,000 keys that an attacker has chosen to collide cost as much as random ones, because the hash
+ * has a secret seed. The file also shows what they would do to a store whose seed was guessed. */
 #include "kv_scene.h"
 #include "snapshot.h"
 #include "store.h"
@@ -39,7 +39,7 @@ static struct sip_key random_seed(void)
     return seed;
 }
 
-/* As many of the same size, which nobody has chosen. */
+/* As many random keys of the same size. */
 static struct keys random_keys_like(const struct keys *keys)
 {
     const struct keys random = make_keys(keys->count, keys->size);
@@ -56,7 +56,7 @@ static struct keys random_keys_like(const struct keys *keys)
 /* ---- what they cost ------------------------------------------------------------------ */
 
 struct cost {
-    double probes;     /* slots that a find looks at */
+    double probes;     /* slots that a lookup examines */
     size_t most;       /* of them, at a time */
     size_t table_size; /* bytes */
     int64_t put_ns, find_ns;
@@ -70,7 +70,7 @@ static int64_t thread_ns(void)
     return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* From where the probing of a key begins to where it is. */
+/* The distance from the slot where the probing of a key begins to the key. */
 static size_t probes_of(const struct store *store, const struct store_key *key)
 {
     const struct table *table = &store->databases[0].parts[table_part(key->hash)];
@@ -149,7 +149,7 @@ static double median(double values[ROUNDS])
     return values[ROUNDS / 2];
 }
 
-/* Beside random ones, in turns, each time with seeds as a store gets them: the medians. */
+/* Compared with random keys, in turns, each time with the seeds that a store gets: the medians. */
 static struct ratio compare_with_random(const char *what, const struct keys *keys)
 {
     double probes[ROUNDS], table_size[ROUNDS], put[ROUNDS], find[ROUNDS];
@@ -187,7 +187,7 @@ static void assert_costs_no_more_than_twice(const char *what, const struct keys 
 
 /* ---- keys that collide under hashes without a seed ------------------------------------- */
 
-/* Of each key number, bit i says which of the two pieces comes at place i. */
+/* For key number n, bit i of n says which of the two pieces stands at place i. */
 static struct keys keys_of_pieces(size_t places, size_t size, char pieces[][2][8])
 {
     const struct keys keys = make_keys(KEYS, places * size);
@@ -239,8 +239,8 @@ static void letters_of(uint32_t number, char piece[PIECE])
         piece[i] = (char)('a' + number % 26);
 }
 
-/* Two pieces that lead from this hash to the same last 32 bits, which depend on nothing but the
- * last 32 bits before. Returns those. */
+/* Finds two pieces that lead from this hash to the same last 32 bits, which depend only on the last
+ * 32 bits before. Returns those. */
 static uint64_t collide_fnv1a(uint64_t hash, char pieces[2][8])
 {
     static struct {
@@ -283,8 +283,8 @@ Test(collide, the_last_32_bits_of_fnv1a_are_the_same, .timeout = 300)
 
 static const struct sip_key guessed = {0, 0};
 
-/* Looks for keys whose hash has zeros in these bits. What can be had: nobody knows a way but
- * trying, 2^bits hashes a key. */
+/* Searches for keys whose hash has zeros in these bits. There is no known way but trying, with
+ * 2^bits hashes per key. */
 static struct keys search_keys(size_t count, uint64_t bits)
 {
     const struct keys keys = make_keys(count, sizeof(uint64_t));
@@ -296,27 +296,27 @@ static struct keys search_keys(size_t count, uint64_t bits)
     return keys;
 }
 
-/* All begin to probe at the same slot, whatever the segment's capacity (512 at the most). */
+/* All keys begin to probe at the same slot, whatever the segment's capacity (512 at the most). */
 Test(collide, all_have_one_slot_under_a_guessed_seed, .timeout = 300)
 {
     const struct keys keys = search_keys(KEYS, (uint64_t)0x1ff << (TABLE_TAG_BITS - 9));
     struct keys random = random_keys_like(&keys);
 
     assert_costs_no_more_than_twice("one slot", &keys);
-    /* That they would: */
+    /* Without the seed they would collide: */
     const struct cost chosen = cost_of(&keys, guessed), plain = cost_of(&random, guessed);
     const struct ratio ratio = ratio_of(&chosen, &plain);
     printf("one slot, seed guessed: probes %.1f (%.2f), at most %zu, time of puts %.1f, of finds "
            "%.1f\n",
            ratio.probes, chosen.probes, chosen.most, ratio.put, ratio.find);
     cr_assert_gt(ratio.probes, 20.0);
-    /* And that a segment's size bounds it. */
+    /* And the size of a segment limits the cost. */
     cr_assert_leq(chosen.most, 448);
     free(keys.data);
     free(random.data);
 }
 
-/* All are in one segment, however often that is split: each split doubles the directory. */
+/* All keys are in one segment, however often it is split: each split doubles the directory. */
 Test(collide, all_have_one_segment_under_a_guessed_seed, .timeout = 300)
 {
     const struct keys keys = search_keys(DEEP_KEYS, (uint64_t)0x3ffff << (64 - 18));

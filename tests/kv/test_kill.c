@@ -1,5 +1,5 @@
-/* kill -9 under a load of writes: what a save acknowledged is there, and what is there is of one
- * moment. Ten rounds; 200 with RPD_TEST_LONG=1. */
+/* kill -9 under a load of writes: everything that a save acknowledged is there, and the data is of
+ * one moment. Ten rounds; 200 with RPD_TEST_LONG=1. */
 #include "kv_scene.h"
 #include "resp_stream.h"
 
@@ -42,8 +42,8 @@ static size_t make_value(long number, char value[VALUE_MAX])
     return size;
 }
 
-/* One sets the same number in keys that lie all over the store, and a key of a ring to a value that
- * says the number. So what is there tells exactly which was the last. */
+/* Each command sets the same number in keys all over the store, and a key of a ring to a value that
+ * contains the number. So the data tells exactly which command was the last. */
 static size_t make_command(long number, char command[COMMAND_MAX])
 {
     char value[VALUE_MAX];
@@ -56,14 +56,14 @@ static size_t make_command(long number, char command[COMMAND_MAX])
                                    number % RING, value);
 }
 
-/* What a GET answers of that text; NULL: there is none. */
+/* The value in the answer to a GET; NULL: there is none. */
 static size_t make_answer(const char *value, char answer[ANSWER_MAX])
 {
     return (size_t)(value ? snprintf(answer, ANSWER_MAX, "$%zu\r\n%s\r\n", strlen(value), value)
                           : snprintf(answer, ANSWER_MAX, "$-1\r\n"));
 }
 
-/* ---- what is there is what these commands made -------------------------------------- */
+/* ---- the data is the result of these commands -------------------------------------------- */
 
 static void check_ring(int fd, long last, long from, long to)
 {
@@ -83,7 +83,7 @@ static void check_ring(int fd, long last, long from, long to)
                  found, (int)size, wanted);
 }
 
-/* Returns the number of the last command that is there. */
+/* Returns the number of the last command that took effect. */
 static long check_all(int fd)
 {
     const char *text = scene_ask(fd, "GET group:0");
@@ -100,17 +100,17 @@ static long check_all(int fd)
     return last;
 }
 
-/* ---- who writes, without waiting for answers ---------------------------------------- */
+/* ---- the writer, which does not wait for answers ------------------------------------------ */
 
 struct writer {
     int fd;
     long sent, answered; /* numbers of commands */
     char out[COMMANDS_AT_A_TIME * COMMAND_MAX];
     size_t out_size, out_done;
-    size_t answer_bytes; /* of an answer that has not come whole */
+    size_t answer_bytes; /* of an incomplete answer */
 };
 
-/* As much as goes at once. */
+/* Writes as much as the socket takes now. */
 static void writer_send(struct writer *writer)
 {
     if (writer->out_done == writer->out_size) {
@@ -138,9 +138,10 @@ static void writer_receive(struct writer *writer)
         }
 }
 
-/* ---- who saves ---------------------------------------------------------------------- */
+/* ---- the saver ---------------------------------------------------------------------- */
 
-/* With SAVE; or with BGSAVE, and INFO until that is over. LASTSAVE counts in seconds. */
+/* Saves with SAVE; or with BGSAVE, followed by INFO until the save is over. LASTSAVE counts in
+ * seconds. */
 enum saver_step { IDLE, SAVES, BEGINS, LOOKS };
 
 struct saver {
@@ -161,7 +162,7 @@ static void saver_ask(struct saver *saver, const char *text, enum saver_step ste
     send_all(saver->fd, text, strlen(text)); /* it may be dead */
 }
 
-/* All that is answered now must be in it. */
+/* The save must contain all commands that are answered by now. */
 static void saver_begin(struct saver *saver, long answered)
 {
     saver->asked = answered;
@@ -200,7 +201,7 @@ static void saver_take(struct saver *saver, const char *answer)
     }
 }
 
-/* What has come. False: the end. */
+/* Reads the answers that have come. False: the end. */
 static bool saver_receive(struct saver *saver)
 {
     const ssize_t size = recv(saver->fd, saver->in + saver->size,
@@ -217,7 +218,7 @@ static bool saver_receive(struct saver *saver)
 
 /* ---- rounds --------------------------------------------------------------------------- */
 
-/* When it is killed, once its time is over. */
+/* The time at which the daemon is killed. */
 enum moment { AT_ONCE, AS_A_SAVE_IS_ACKNOWLEDGED, WHILE_A_SAVE_RUNS, MOMENTS };
 
 static bool is_now(enum moment moment, const struct saver *saver, unsigned saves, int64_t delay_ns)
@@ -229,7 +230,7 @@ static bool is_now(enum moment moment, const struct saver *saver, unsigned saves
     }
 }
 
-/* Writes and saves without a pause, and the end. */
+/* Writes and saves without a pause until the end. */
 static void write_until_killed(struct process *rpd, struct writer *writer, struct saver *saver,
                                enum moment moment)
 {
@@ -253,7 +254,7 @@ static void write_until_killed(struct process *rpd, struct writer *writer, struc
     }
     process_signal(rpd, SIGKILL);
     process_wait_exit(rpd);
-    /* What was acknowledged, and not read yet. */
+    /* Acknowledged, but not read yet. */
     for (bool more = saver->step != IDLE; more && saver->step != IDLE;)
         more = saver_receive(saver);
 }
@@ -265,7 +266,8 @@ Test(kill, what_was_acknowledged_is_there_and_nothing_is_torn, .timeout = 580)
     static struct writer writer;
     static struct saver saver;
     int in_saves = 0;
-    long later = 0; /* commands after the acknowledged, by a save that was not */
+    long later =
+        0; /* commands after the last acknowledged save, by one that was not acknowledged */
 
     srandom((unsigned)now_ns());
     for (int round = 0; round <= rounds; round++) {

@@ -1,5 +1,5 @@
-/* Transactions and subscriptions, where two clients or a load take part; what one client sees of
- * them is compared with Redis's answers by differential.c and libraries/. */
+/* Transactions and subscriptions that involve two clients or a load. differential.c and libraries/
+ * compare the view of one client with Redis. */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -44,7 +44,7 @@ static struct process *start_half(const char *dir, int *ret_fd)
     return rpd;
 }
 
-/* One of its keys is not there yet: none is written. */
+/* One of its keys is not loaded yet: none is written. */
 Test(multi, while_it_loads_a_transaction_is_done_as_a_whole_or_not_at_all)
 {
     const char *dir = temp_dir_make();
@@ -87,7 +87,7 @@ static void queue(int fd, int from, int count)
         assert_is(scene_read(fd), "+QUEUED");
 }
 
-/* However long it takes, and whether its client waits for the answer or not. */
+/* However long it takes, and whether or not its client waits for the answer. */
 Test(multi, others_see_all_of_it_or_nothing)
 {
     enum { MANY = 20000, AT_ONCE = 1000 };
@@ -124,7 +124,7 @@ Test(multi, others_see_all_of_it_or_nothing)
     temp_dir_remove(dir);
 }
 
-/* What waits for EXEC is bounded as a request is. */
+/* The commands that wait for EXEC have the same bound as a request. */
 Test(multi, a_transaction_is_bounded)
 {
     const char *dir = temp_dir_make();
@@ -177,7 +177,7 @@ Test(multi, an_expiry_is_a_change_of_what_is_watched)
     temp_dir_remove(dir);
 }
 
-/* Nor is a change of any other key, or of one of that name in another database. */
+/* Nor does a change of another key, or of the same name in another database. */
 Test(multi, others_are_not_watched)
 {
     enum { OTHERS = 5000 };
@@ -206,7 +206,7 @@ Test(multi, others_are_not_watched)
     temp_dir_remove(dir);
 }
 
-/* One that never reads is cut at its limit; the publisher and the others go on. */
+/* A subscriber that never reads is closed at its limit; the publisher and the others continue. */
 Test(multi, a_listener_that_does_not_read_is_cut)
 {
     enum { MESSAGES = 4000, SIZE = 1000 };

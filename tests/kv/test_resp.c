@@ -1,4 +1,4 @@
-/* The parser of requests: it must not matter how a stream is cut. */
+/* The parser of requests: the result must not depend on how a stream is cut. */
 #include "resp.h"
 
 #include <criterion/criterion.h>
@@ -9,7 +9,7 @@
 
 static const struct resp_limits usual = {.bulk_max = 1000, .request_max = 100000};
 
-/* What a stream says, as text: "[GET|k]" a request, "!text" an error. */
+/* The requests in a stream, as text: "[GET|k]" is a request, "!text" an error. */
 struct reading {
     char text[4096];
     size_t size;
@@ -34,7 +34,7 @@ static void note_request(struct reading *reading, const struct resp_request *req
     note(reading, "]", 1);
 }
 
-/* Gives the parser data up to each of the cuts, as it would come. */
+/* Gives the parser the data up to each of the cuts in turn, as it would arrive. */
 static void read_cut(struct reading *reading, const struct resp_limits *limits, const char *data,
                      size_t size, size_t cut, size_t cut_2)
 {
@@ -45,7 +45,7 @@ static void read_cut(struct reading *reading, const struct resp_limits *limits, 
 
     *reading = (struct reading){.size = 0};
     for (size_t i = 0; i < 3; i++) {
-        /* What has come is somewhere else each time, and nothing is behind it. */
+        /* The data is at a different address each time, with nothing behind it. */
         char *come = malloc(ends[i] > at ? ends[i] - at : 1);
         size_t used = 0;
         enum resp_result result = RESP_REQUEST;
@@ -124,7 +124,7 @@ Test(resp, strangers)
     expect_with(&stranger, "*1\r\n$1\r\na\r\n", 11, "[a]");
 }
 
-/* A request that would be too large is refused at its header. */
+/* A request that would be too large is refused when its header is read. */
 Test(resp, whole_request_is_limited)
 {
     const struct resp_limits small = {.bulk_max = 50, .request_max = 100};
@@ -164,7 +164,7 @@ Test(resp, lines_are_limited)
                      "Protocol error: too big inline request");
 }
 
-/* What is announced costs nothing: only what has come does. */
+/* An announced size costs nothing: only bytes that arrive do. */
 Test(resp, allocates_for_what_has_come)
 {
     static const char data[] = "*1048576\r\n$1\r\na\r\n";
@@ -176,7 +176,7 @@ Test(resp, allocates_for_what_has_come)
     resp_finish(&parser);
 }
 
-/* And a request in very many pieces is not parsed anew with each. */
+/* And a request in very many pieces is not parsed from the start with each piece. */
 Test(resp, goes_on_where_it_was)
 {
     const size_t count = 100000;

@@ -1,5 +1,5 @@
-/* Saving beside clients: what is saved, and when, and that it is of one moment. After a kill:
- * test_kill.c. */
+/* Saving while clients write: what is saved, and when, and that it is of one moment. test_kill.c
+ * tests it after a kill. */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -20,7 +20,7 @@ enum { GROUP = 12 };
         cr_assert_str_eq(found_, (wanted));                                                        \
     } while (0)
 
-/* The same number in keys that lie all over the store. */
+/* Sets the same number in keys all over the store. */
 static const char *group_command(long number)
 {
     static char text[GROUP * 40];
@@ -31,7 +31,7 @@ static const char *group_command(long number)
     return text;
 }
 
-/* What all of them say. */
+/* The number in all of them. */
 static long read_group(int fd)
 {
     const long number = atol(scene_ask(fd, "GET group:0"));
@@ -47,7 +47,7 @@ static void fill(int fd, int keys)
         assert_is(scene_ask(fd, "SET filler:%d %0100d", i, i), "+OK");
 }
 
-/* A stop and a start; the client, too, is a new one. */
+/* Stops and starts the daemon; the client is a new one, too. */
 static struct process *start_again(struct process *rpd, const char *dir, int *fd)
 {
     close(*fd);
@@ -85,8 +85,7 @@ static long used_memory(int fd)
     return atol(strstr(scene_ask(fd, "INFO memory"), "used_memory:") + 12);
 }
 
-/* Of each part and each database there is a slab that is nearly empty: in a moment they are
- * together. */
+/* Each part of each database has a nearly empty slab: soon they are merged. */
 static long await_less_memory(int fd, long wanted)
 {
     const int64_t until = now_ns() + 20000000000;
@@ -96,7 +95,7 @@ static long await_less_memory(int fd, long wanted)
     return used_memory(fd);
 }
 
-/* However many databases there are. Else maxmemory would evict what it had kept before. */
+/* However many databases there are. Otherwise maxmemory would evict keys that were kept before. */
 Test(save, what_is_loaded_takes_no_more_memory_than_before)
 {
     const char *dir = temp_dir_make();
@@ -119,8 +118,9 @@ Test(save, what_is_loaded_takes_no_more_memory_than_before)
     temp_dir_remove(dir);
 }
 
-/* One that is called off when its file has its name already has still replaced it: the next one
- * must not take that for another's. Where in the save the flush comes is chance. */
+/* A save that is cancelled when its file already has its name has still replaced the old file: the
+ * next save must not take it for another process's. At which point of the save the flush comes is
+ * random. */
 Test(save, goes_on_after_one_that_was_flushed_at_any_moment)
 {
     const char *dir = temp_dir_make();
@@ -214,7 +214,7 @@ Test(save, a_failure_is_told_and_changes_nothing)
     temp_dir_remove(dir);
 }
 
-/* As Redis does, so that not more and more is only in memory. */
+/* As Redis does, so that the unsaved part cannot grow without limit. */
 Test(save, writes_are_refused_after_one_that_failed)
 {
     const char *dir = temp_dir_make();
@@ -232,7 +232,7 @@ Test(save, writes_are_refused_after_one_that_failed)
     cr_assert_not_null(strstr(scene_ask(fd, "INFO"), "kv_last_save_error:"));
     cr_assert_not_null(strstr(file_read(textf("%s/kv.state", dir)), "rpdstate"));
     cr_assert_eq(rmdir(textf("%s/snap.tmp", dir)), 0);
-    /* Without being asked. */
+    /* Without a request. */
     cr_assert_eq(process_wait_line(rpd, "saved 1 keys"), 0, "%s", process_stderr(rpd));
     assert_is(scene_ask(fd, "SET a 2"), "+OK");
     cr_assert_null(strstr(scene_ask(fd, "INFO"), "kv_last_save_error:"));
@@ -302,7 +302,7 @@ Test(save, is_tried_again_at_the_stop)
     temp_dir_remove(dir);
 }
 
-/* The stop saves all there is: nothing was lost with the save that ran. */
+/* The stop saves everything: the changes during the interrupted save are not lost. */
 Test(save, one_that_runs_at_the_stop_is_no_failure)
 {
     const char *dir = temp_dir_make();
@@ -346,7 +346,7 @@ Test(save, flushing_ends_it)
 
     scene_await_ready(rpd);
     fill(fd, 5000);
-    /* In one piece: the save has begun, and is not over. */
+    /* In one pipeline: the save has begun, and is not over. */
     cr_assert_eq(send_all(fd, "BGSAVE\r\nFLUSHALL\r\nDBSIZE\r\n", 26), 0);
     assert_is(scene_read(fd), "+Background saving started");
     assert_is(scene_read(fd), "+OK");
@@ -361,7 +361,7 @@ Test(save, flushing_ends_it)
     temp_dir_remove(dir);
 }
 
-/* While one saves another changes everything, again and again. */
+/* While one client saves, another changes everything, again and again. */
 Test(save, shows_one_moment)
 {
     const char *dir = temp_dir_make();

@@ -33,10 +33,43 @@ Test(serve, a_password_may_be_in_a_file_of_its_own)
     cr_assert_eq(chmod(path, 0600), 0);
     rpd = scene_start(dir, "", option, false);
     const int fd = scene_client(dir);
+    scene_await_ready(rpd);
+    cr_assert_str_eq(scene_ask(fd, "GET a"), "-NOAUTH Authentication required.");
+    cr_assert_str_eq(scene_ask(fd, "RESET"), "+RESET");
     cr_assert_str_eq(scene_ask(fd, "GET a"), "-NOAUTH Authentication required.");
     cr_assert_str_eq(scene_ask(fd, "AUTH secret"), "+OK");
+    cr_assert_str_eq(scene_ask(fd, "PING"), "+PONG");
     close(fd);
     process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+/* As people write them; and mistakes are found before any client is served. */
+Test(serve, options_have_units)
+{
+    static const char *const mistakes[][2] = {
+        {", \"loading\": \"wait\"", "expected \"error\" or \"hold\""},
+        {", \"maxmemory\": \"much\"", "maxmemory"},
+        {", \"save_interval_s\": \"1.5\"", "save_interval_s"},
+    };
+    const char *dir = temp_dir_make();
+    struct process *rpd = scene_start(dir, "",
+                                      ", \"maxmemory\": \"64M\", \"save_interval_s\": \"1h30m\", "
+                                      "\"loading\": \"hold\"",
+                                      false);
+    const int fd = scene_client(dir);
+
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "CONFIG GET maxmemory"), "*2\r\n$9\r\nmaxmemory\r\n$8\r\n67108864");
+    assert_is(scene_ask(fd, "CONFIG GET save"), "*2\r\n$4\r\nsave\r\n$6\r\n5400 1");
+    close(fd);
+    process_free(rpd);
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        rpd = scene_start(dir, "", mistakes[i][0], false);
+        cr_expect_eq(process_code(process_wait_exit(rpd)), 78, "%s", process_stderr(rpd));
+        cr_expect_not_null(strstr(process_stderr(rpd), mistakes[i][1]), "%s", process_stderr(rpd));
+        process_free(rpd);
+    }
     temp_dir_remove(dir);
 }
 
@@ -61,7 +94,7 @@ Test(serve, a_password_is_asked_for)
     cr_assert_eq(*scene_ask(fd, "HELLO 3 AUTH default secret"), '%');
     assert_is(scene_ask(fd, "GET a"), "(null)");
     close(fd);
-    /* Before that, nothing large is taken. */
+    /* Before the password, large requests are refused. */
     fd = scene_client(dir);
     cr_assert_eq(send_all(fd, "*11\r\n", 5), 0);
     assert_is(scene_read(fd), "-ERR Protocol error: unauthenticated multibulk length");
@@ -89,8 +122,8 @@ Test(serve, memory_is_limited)
     temp_dir_remove(dir);
 }
 
-/* A value that takes as much as many thousand keys: they cannot be evicted at once, and so the
- * next one has to wait. */
+/* A value as large as many thousand keys: they cannot be evicted at once, so the next request has
+ * to wait. */
 Test(serve, large_values_keep_the_limit_too)
 {
     enum { SMALL = 30000, PIECES = 60, LIMIT = 3000000 };
@@ -113,7 +146,7 @@ Test(serve, large_values_keep_the_limit_too)
     temp_dir_remove(dir);
 }
 
-/* A megabyte each, asked for a thousand times and never read: that is not gathered. */
+/* A megabyte per request, requested a thousand times and never read: the answers do not pile up. */
 Test(serve, a_client_that_does_not_read_costs_little)
 {
     const char *dir = temp_dir_make();
@@ -132,7 +165,7 @@ Test(serve, a_client_that_does_not_read_costs_little)
     for (int i = 0; i < 100; i++)
         assert_is(scene_ask(other, "PING"), "+PONG");
     cr_assert_lt(rss_kib(process_pid(rpd)), before + 20000);
-    /* And when it reads, all is there. */
+    /* And when the client reads, all answers come. */
     for (int i = 0; i < 20; i++) {
         static char answer[10 + 1000001 + 2];
         cr_assert_eq(read_exactly(fd, answer, sizeof answer), (ssize_t)sizeof answer);
@@ -147,8 +180,8 @@ Test(serve, a_client_that_does_not_read_costs_little)
 
 enum { FILLED = 20000, SLOW = 400, BIG = 120000 };
 
-/* How many of A's answers had come when B was answered: each is "*0\r\n". B asks when the
- * first of A's requests, which has a large answer, was answered. */
+/* How many of A's answers had come when B was answered: each is "*0\r\n". B sends its request when
+ * the first of A's, which has a large answer, was answered. */
 static long slow_answers_before(int a, int b)
 {
     static char big[9 + BIG + 2];
@@ -169,7 +202,7 @@ static long slow_answers_before(int a, int b)
     return got / 4;
 }
 
-/* However much one has asked for. The test itself may have been late: it has three tries. */
+/* However many requests one client has sent. The test itself may be late, so it has three tries. */
 Test(serve, who_asks_for_much_leaves_others_their_turn)
 {
     const char *dir = temp_dir_make();
@@ -202,10 +235,10 @@ static long commands_done(int fd)
     return atol(at + sizeof field - 1);
 }
 
-/* Both have asked before the daemon looks: how many of A's requests are run before B's is not a
- * matter of who gets a processor. Some of them take a slice; their answers are too short to be
- * sent before the batch ends, which would be another reason to look whether it is over. Inline
- * requests are a batch each. */
+/* Both have sent their requests before the daemon looks, so the number of A's requests that run
+ * before B's does not depend on the scheduler. Some of them take a whole slice. Their answers are
+ * too short to be sent before the batch ends, which would be another reason to check whether the
+ * slice is over. Each inline request is a batch of its own. */
 Test(serve, a_batch_ends_with_its_slice)
 {
     enum { ASKED = 200, MOST = 12 };
@@ -222,7 +255,7 @@ Test(serve, a_batch_ends_with_its_slice)
         memcpy(asks + i * (sizeof ask - 1), ask, sizeof ask - 1);
     cr_assert_eq(send_all(b, "INFO\r\n", 6), 0);
     before = commands_done(b);
-    assert_is(scene_ask(a, "PING"), "+PONG"); /* the loop hears of A first */
+    assert_is(scene_ask(a, "PING"), "+PONG"); /* the loop sees A first */
     kill(process_pid(rpd), SIGSTOP);
     cr_assert_eq(send_all(a, asks, sizeof asks), 0);
     cr_assert_eq(send_all(b, "INFO\r\n", 6), 0);
@@ -236,7 +269,7 @@ Test(serve, a_batch_ends_with_its_slice)
     temp_dir_remove(dir);
 }
 
-/* A request with half a million arguments is not remembered. */
+/* A request with half a million arguments leaves no memory behind. */
 Test(serve, an_idle_client_costs_little)
 {
     enum { CLIENTS = 24, ARGUMENTS = 500000 };
@@ -293,7 +326,7 @@ Test(serve, many_keys_and_databases_are_flushed)
     temp_dir_remove(dir);
 }
 
-/* SCAN gives each key that is there all the time at least once, whatever else happens. */
+/* SCAN returns each key that exists all the time at least once, whatever else happens. */
 Test(serve, a_scan_misses_nothing)
 {
     const char *dir = temp_dir_make();

@@ -1,4 +1,4 @@
-/* Snapshots: what is written is read, and what is damaged is refused. Linked with --wrap=fsync
+/* Snapshots: what is written can be read, and damaged files are refused. Linked with --wrap=fsync
  * and --wrap=rename. */
 #include "save_slice.h"
 #include "snapshot.h"
@@ -49,7 +49,7 @@ static void write_store(const struct store *store, const char *path)
     writer_finish(&writer);
 }
 
-/* How many records it has; -1: it is refused, as it must be where it is damaged. */
+/* How many records it has; -1: it is refused, as it must be if it is damaged. */
 static long read_file(const char *path, struct store *compared)
 {
     struct snapshot_header header;
@@ -103,7 +103,7 @@ Test(snapshot, what_is_written_is_read)
     temp_dir_remove(dir);
 }
 
-/* Whatever bit is wrong, and wherever it ends. */
+/* With any wrong bit, and any end. */
 Test(snapshot, damage_is_refused, .timeout = 300)
 {
     const char *dir = temp_dir_make();
@@ -141,12 +141,12 @@ Test(snapshot, damage_is_refused, .timeout = 300)
     temp_dir_remove(dir);
 }
 
-/* Sizes that are not what they should be, behind a right checksum. */
+/* Wrong sizes behind a correct checksum. */
 Test(snapshot, no_size_is_believed)
 {
     static const char *const records[] = {
         "\x10\x01\x01kv",                 /* no such database */
-        "\x00\xff\xff\xff\xff\x7f\x01kv", /* a size that has no end */
+        "\x00\xff\xff\xff\xff\x7f\x01kv", /* a size without an end */
         "\x00\x05\x01kv",                 /* beyond the end */
         "\x00\x01\xff\xff\xff\xff\x01k",
         "\x80\x01\x01kv", /* no room for the expiry */
@@ -172,7 +172,7 @@ Test(snapshot, a_missing_file_is_told)
     cr_assert_str_eq(why, "it is no regular file");
 }
 
-/* An error leaves the last one as it was, and nothing beside it. */
+/* An error leaves the old file unchanged, and no other file beside it. */
 Test(snapshot, a_failed_write_changes_nothing)
 {
     const char *dir = temp_dir_make();
@@ -195,7 +195,7 @@ Test(snapshot, a_failed_write_changes_nothing)
     temp_dir_remove(dir);
 }
 
-/* ---- what reaches the disk, and when ------------------------------------------------------- */
+/* ---- what reaches the disk, and in which order --------------------------------------------- */
 
 static char calls[8];   /* f: a file is synced, d: a directory, r: a file is renamed */
 static char fails_then; /* the one of them that fails */
@@ -230,7 +230,7 @@ int __wrap_rename(const char *from, const char *to)
     return note_call('r') < 0 ? -1 : __real_rename(from, to);
 }
 
-/* Its result. */
+/* The result of the save. */
 static int save_again(const char *path)
 {
     struct snapshot_writer writer;
@@ -247,8 +247,8 @@ static int save_again(const char *path)
     return result;
 }
 
-/* Else a power cut may leave an empty file under its name, or the old one of a save that was
- * acknowledged. */
+/* Otherwise a power cut may leave an empty file under its name, or the old file after a save that
+ * was acknowledged. */
 Test(snapshot, is_on_the_disk_before_it_has_its_name)
 {
     const char *dir = temp_dir_make();

@@ -1,5 +1,4 @@
-/* The store: table, heap, expiry, eviction, beside a plain array that knows what must be
- * in it. */
+/* The store: table, heap, expiry, eviction, compared with a plain array of the expected content. */
 #include "store.h"
 
 #include <criterion/criterion.h>
@@ -54,7 +53,7 @@ static int put(struct store *store, unsigned number, const char *value, size_t s
 
 enum { KEYS = 20000, VALUE = 3000 };
 
-static size_t sizes[KEYS]; /* of the value, and one more; 0: not there */
+static size_t sizes[KEYS]; /* the size of the value plus one; 0: not there */
 
 static void check_one(struct store *store, unsigned number)
 {
@@ -110,7 +109,7 @@ Test(store, keeps_what_it_is_given)
     free_store(store);
 }
 
-/* Each segment once, in the order of hashes, whatever happens in between. */
+/* Visits each segment once, in the order of hashes, whatever happens in between. */
 static size_t walk(struct store *store, bool changes)
 {
     uint64_t hash = 0;
@@ -154,9 +153,9 @@ static int64_t thread_ns(void)
 
 enum { ROUNDS = 3, INSERTS = 500000, INSERTS_LONG = 5000000 };
 
-/* The same inserts again and again, and of each the shortest time: what the machine does
- * meanwhile is not at the same place each time, and what the table does is. 5 million of them
- * with RPD_TEST_LONG=1. */
+/* Repeats the same inserts, and takes the shortest time of each: disturbances by the machine come
+ * at different places each time, the table's own work at the same ones. 5 million inserts with
+ * RPD_TEST_LONG=1. */
 Test(store, no_insert_takes_long)
 {
     const char *mode = getenv("RPD_TEST_LONG");
@@ -224,7 +223,7 @@ static void fill_in(struct entry *entry, size_t from)
 
 enum { GROWN = 32 * 1024 * 1024, GROWTH = 100, GROWTHS = 2000 };
 
-/* What grows a little at a time is not copied each time. */
+/* A value that grows a little at a time is not copied each time. */
 Test(store, a_large_value_grows_in_little_time)
 {
     struct store *store = make_store();
@@ -272,7 +271,7 @@ static void copy_nothing(struct store_guard *guard, unsigned database, uint64_t 
     }
 }
 
-/* What is written again and again is kept once, as it was when the save began. */
+/* A value that is written repeatedly is kept once, as it was when the save began. */
 Test(store, a_save_keeps_each_entry_once)
 {
     struct store *store = make_store();
@@ -299,7 +298,7 @@ Test(store, a_save_keeps_each_entry_once)
     cr_assert_gt(store->databases[0].deferred_count, 800);
     for (size_t i = 0; i < store->databases[0].deferred_count; i++)
         cr_assert_eq(memcmp(entry_value(store->databases[0].deferred[i].entry), "old", 3), 0);
-    /* The next one keeps what this one did not. */
+    /* The next save keeps values that this one did not. */
     const size_t kept = store->databases[0].deferred_count;
     guard = (struct store_guard){.epoch = 2, .copy = copy_nothing};
     for (unsigned i = 0; i < 1100; i++)
@@ -317,7 +316,8 @@ static void note_part(struct store_guard *guard, unsigned database, uint64_t has
     asked_part = (int)table_part(hash);
 }
 
-/* The part that is being written, too, and those behind it; none before. */
+/* Values of the part that is being written are kept, too, and those of later parts; none of earlier
+ * ones. */
 Test(store, a_save_is_asked_before_what_it_has_not_written_changes)
 {
     struct store *store = make_store();
@@ -410,7 +410,7 @@ Test(store, the_least_recently_used_is_evicted)
         cr_assert_eq(store_keep_limit(store), 0);
         /* Holes are closed a few at a time. */
         cr_assert_leq(store_memory(store), store->limit + store->limit / 20);
-        /* Of the first thousand, half are always in use. */
+        /* Half of the first thousand are always in use. */
         const struct store_key used = numbered(store, i % 500);
         if (i >= 1000)
             store_use(store, 0, &used);
@@ -434,7 +434,7 @@ Test(store, a_limit_that_cannot_be_kept_is_told)
     free_store(store);
 }
 
-/* ---- a heap that is merged ------------------------------------------------------------ */
+/* ---- merging a heap --------------------------------------------------------------------- */
 
 Test(heap, merges)
 {

@@ -125,7 +125,7 @@ Test(glob, does_not_take_for_ever)
                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
 }
 
-/* What a set says, in the plainest way. Returns what follows it; NULL: it does not match. */
+/* Matches a set in the plainest way. Returns the rest of the pattern; NULL: no match. */
 static const char *set_takes(const char *at, const char *end, char byte)
 {
     const bool inverts = at < end && *at == '^';
@@ -146,7 +146,7 @@ static const char *set_takes(const char *at, const char *end, char byte)
     return found != inverts ? at + (at < end) : NULL;
 }
 
-/* Every way is tried: exponential, and obviously right. */
+/* Tries every way: exponential, and obviously right. */
 static bool plainly(const char *at, const char *end, const char *text, const char *text_end)
 {
     const char *next;
@@ -209,7 +209,7 @@ Test(siphash, pieces_are_as_the_whole)
         }
 }
 
-/* From the reference implementation, with 1 and 3 rounds and its key 00 01 02 ... 0f. */
+/* Results of the reference implementation, with 1 and 3 rounds and its key 00 01 02 ... 0f. */
 Test(siphash, known_values)
 {
     const struct sip_key key = {0x0706050403020100U, 0x0f0e0d0c0b0a0908U};
@@ -280,7 +280,7 @@ Test(reply, errors)
     cr_assert(strncmp(text_of(reply), "-ERR option x", 13) == 0 && strstr(written, "x\r\n"));
 }
 
-/* Whatever their sizes, answers come out whole and in order. */
+/* Whatever their sizes, answers come out complete and in order. */
 Test(reply, of_any_size)
 {
     static char value[REPLY_DIRECT + 100], wanted[100000];

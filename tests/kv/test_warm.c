@@ -1,5 +1,5 @@
-/* Serving while the snapshot loads: what is there is served, what is not there yet is never
- * missed, and nothing written meanwhile is lost. */
+/* Serving while the snapshot loads: loaded keys are served, a key that is not loaded yet is never
+ * reported as missing, and no write is lost meanwhile. */
 #include "kv_scene.h"
 
 #include <criterion/criterion.h>
@@ -45,7 +45,7 @@ static void make_snapshot(const char *dir)
     process_free(rpd);
 }
 
-/* Half of the parts are there. */
+/* Half of the parts are loaded. */
 static struct process *start_half(const char *dir, const char *options, int *ret_fd)
 {
     struct process *rpd = scene_start(dir, "", options, true);
@@ -145,7 +145,7 @@ Test(warm, no_answer_is_a_guess)
     temp_dir_remove(dir);
 }
 
-/* What a request with too few arguments has behind them is no key. */
+/* In a request with too few arguments, the bytes that follow are not a key. */
 Test(warm, a_request_with_too_few_arguments_is_told_at_once)
 {
     static const char *const modes[] = {"error", "hold"};
@@ -205,7 +205,7 @@ Test(warm, held_requests_are_answered_in_order)
     temp_dir_remove(dir);
 }
 
-/* It must not be overwritten by a half of itself. */
+/* The file must not be overwritten with half of its content. */
 Test(warm, a_stop_leaves_the_snapshot_as_it_was)
 {
     const char *dir = temp_dir_make();
@@ -219,7 +219,7 @@ Test(warm, a_stop_leaves_the_snapshot_as_it_was)
         scene_ask(fd, "SET key:%d new", i);
     close(fd);
     cr_assert_eq(process_signal(rpd, 15), 0);
-    scene_open_gate(dir, PARTS); /* A read that hangs is not kv's to cancel. */
+    scene_open_gate(dir, PARTS); /* kv cannot cancel a read that hangs. */
     cr_assert_eq(process_code(process_wait_exit(rpd)), 0);
     process_free(rpd);
     cr_assert_eq(stat(textf("%s/snap", dir), &after), 0);
@@ -228,7 +228,7 @@ Test(warm, a_stop_leaves_the_snapshot_as_it_was)
     temp_dir_remove(dir);
 }
 
-/* Half of it would be in the place of all. */
+/* Half of the content would replace all of it. */
 Test(warm, a_save_is_refused_while_it_loads)
 {
     static const char refusal[] = "-LOADING the snapshot is still being loaded";
@@ -254,7 +254,7 @@ Test(warm, a_save_is_refused_while_it_loads)
 
 /* ---- a damaged part ------------------------------------------------------------------ */
 
-/* The last byte is of the last part. */
+/* The last byte belongs to the last part. */
 static void damage(const char *dir)
 {
     FILE *file = fopen(textf("%s/snap", dir), "r+");
@@ -282,8 +282,8 @@ Test(warm, a_damaged_part_ends_it_where_that_is_asked_for)
     temp_dir_remove(dir);
 }
 
-/* Nor do clients that wait for that part, or are in the middle of a request, delay the end
- * until drain_s: they cannot be answered. */
+/* Clients that wait for that part, or are in the middle of a request, do not delay the end until
+ * drain_s: they cannot be answered. */
 Test(warm, a_failed_load_does_not_wait_for_who_is_held)
 {
     const char *dir = temp_dir_make();
@@ -343,7 +343,7 @@ Test(warm, a_damaged_part_is_served_around_where_that_is_asked_for)
     temp_dir_remove(dir);
 }
 
-/* Clients that came before there was anything are held, and counted, as any others. */
+/* Clients that connect before anything is loaded are held, and counted like any others. */
 Test(warm, clients_that_came_first_are_served_when_the_load_succeeds_at_last)
 {
     const char *dir = temp_dir_make();
@@ -367,6 +367,24 @@ Test(warm, clients_that_came_first_are_served_when_the_load_succeeds_at_last)
     scene_await_info(fd, "connected_clients:1\r\n");
     close(fd);
     cr_assert_eq(process_code(process_stop(rpd)), 0);
+    process_free(rpd);
+    temp_dir_remove(dir);
+}
+
+Test(warm, a_damaged_header_may_be_lived_with)
+{
+    const char *dir = temp_dir_make();
+
+    file_write(textf("%s/snap", dir), "rubbish", 7);
+    struct process *rpd = scene_start(dir, ", \"on_load_failure\": \"degraded\"", "", false);
+    const int fd = scene_client(dir);
+    scene_await_ready(rpd);
+    assert_is(scene_ask(fd, "PING"), "+PONG");
+    assert_begins(scene_ask(fd, "GET a"), "-MISCONF ");
+    assert_begins(scene_ask(fd, "SET a 1"), "-MISCONF ");
+    close(fd);
+    cr_assert_eq(process_code(process_stop(rpd)), 0, "%s", process_stderr(rpd));
+    cr_assert_str_eq(file_read(textf("%s/snap", dir)), "rubbish");
     process_free(rpd);
     temp_dir_remove(dir);
 }

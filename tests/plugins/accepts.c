@@ -1,6 +1,6 @@
-/* A backend that takes its clients by rpd_accept(): it greets each, and keeps
- * those that it is told to keep ("keep\n" as their first line) until it drains
- * ("bye\n") or, with the option "stubborn", for ever. */
+/* A backend that takes its clients with rpd_accept(): it greets each, and keeps those that ask for
+ * it ("keep\n" as their first line) until it drains ("bye\n") or, with the option "stubborn", for
+ * ever. */
 #include <rpd/backend.h>
 
 #include <poll.h>
@@ -33,7 +33,7 @@ static void accept_client(struct rpd_service *service, int fd, const struct sock
 
     if (arg != &kept || !peer || peer_length < sizeof(sa_family_t))
         say("test: WRONG: arguments of accept\n");
-    /* The tests send before they connect again; a real backend would not wait. */
+    /* The tests send before they connect again; a real backend would not wait here. */
     poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 1000);
     if (read(fd, text, sizeof text - 1) < 0)
         say("test: WRONG: nothing to read\n");

@@ -1,6 +1,6 @@
-/* What the misbehaving plugins share: acts that a plugin must not do, each by
- * its name. Constructors and binds have no options, so they read the
- * environment. A header, because each file here is a plugin. */
+/* Acts that a plugin must not do, each with its name; the misbehaving plugins share them.
+ * Constructors and binds have no options, so they read the environment. This is a header because
+ * each .c file here is a plugin. */
 #ifndef TESTS_PLUGINS_ACTS_H
 #define TESTS_PLUGINS_ACTS_H
 
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Ends only when the stack does; the compiler must not see that. */
+/* Ends only when the stack is full; the compiler must not notice. */
 static inline int overflow(volatile char *above)
 {
     volatile char room[4096];
@@ -22,7 +22,7 @@ static inline int overflow(volatile char *above)
     return room[0] ? overflow(room) + room[0] : 0;
 }
 
-/* Waits until somebody opens $TEST_GATE, a FIFO, and writes or closes it. */
+/* Waits until another process opens $TEST_GATE, a FIFO, and writes to it or closes it. */
 static inline void wait_at_gate(void)
 {
     const int fd = open(getenv("TEST_GATE"), O_RDONLY | O_CLOEXEC);
@@ -34,7 +34,7 @@ static inline void wait_at_gate(void)
         close(fd);
 }
 
-/* Says on stderr, in one write, what exists at this moment. */
+/* Writes to stderr, in one write, which files exist at this moment. */
 static inline void report(const char *where)
 {
     char line[256];
@@ -53,7 +53,7 @@ static inline void say(const char *text)
         return;
 }
 
-/* The acts that are the same wherever they are done. */
+/* Acts that are the same wherever they are done. */
 static inline void act(const char *where, const char *what)
 {
     char top = 1;

@@ -1,9 +1,9 @@
-/* A backend that says whom it has admitted, in a file that outlives it: by the client's own name
- * (five hexadecimal digits, which the kernel gives by autobind), and by the inode of the socket as
- * long as the client is there. It greets each client, and answers each line with itself.
+/* A backend that records which clients it has admitted, in a file that outlives it: by the client's
+ * name (five hexadecimal digits, which the kernel gives by autobind), and by the inode of the
+ * socket while the client is connected. It greets each client, and echoes each line.
  *
- * In the step that $TEST_DIES_AT names it kills its process, once: the file $TEST_DIES_FILE must be
- * there, and is removed first. */
+ * In the step that $TEST_DIES_AT names it kills its process, once: the file $TEST_DIES_FILE must
+ * exist, and is removed first. */
 #include "admits.h"
 
 #include <rpd/backend.h>
@@ -61,7 +61,7 @@ static void on_connect(struct rpd_conn *conn, void *state)
 
     (void)state;
     if (board && fd < ADMITS_FDS && fstat(fd, &status) == 0) {
-        /* (In this order: by the inode the test sees that the name is noted.) */
+        /* In this order: when the test sees the inode, the name is already recorded. */
         __atomic_store_n(&board->admitted[name_of(fd) % ADMITS_NAMES], 1, __ATOMIC_SEQ_CST);
         __atomic_store_n(&board->inodes[fd], status.st_ino, __ATOMIC_SEQ_CST);
     }

@@ -7,8 +7,8 @@
 enum { ADMITS_NAMES = 1 << 20, ADMITS_FDS = 65536 };
 
 struct admits_board {
-    uint64_t inodes[ADMITS_FDS];    /* of sockets, by the runner's descriptors */
-    uint8_t admitted[ADMITS_NAMES]; /* by the client's name; the test clears it */
+    uint64_t inodes[ADMITS_FDS];    /* inodes of sockets, at the runner's descriptor numbers */
+    uint8_t admitted[ADMITS_NAMES]; /* at the client's name; the test clears it */
 };
 
 #endif

@@ -1,17 +1,17 @@
-/* The backends by which bugs were once found. The option mode says which one:
+/* The backends with which bugs were once found. The option mode selects one:
  *
  *     until_end   consumes nothing until the end of input, then echoes it all
  *     big_at_end  writes 800 KiB at the end of input
  *     resume      resumes in on_data; consumes whole lines only
- *     slow        takes 2 ms for each on_data; tells when a client has sent much
+ *     slow        takes 2 ms for each on_data; reports a client that has sent much
  *     log         logs a line for each line, and answers "ok"
  *     log_long    the same, with the longest line that there is
  *     finish      answers "bye" and finishes
- *     fork        forks at each line; tells the pid of the child, which sleeps
- *     roles       each client's first byte is its part; see on_role()
+ *     fork        forks at each line; answers with the pid of the child, which sleeps
+ *     roles       each client's first byte is its role; see on_role()
  *
- * With parts, the state is loaded in as many parts of part_ms each, which then
- * wait at the gate, if there is one. The option load says what is wrong with it:
+ * With parts, the state is loaded in that many parts of part_ms each, which then wait at the gate,
+ * if there is one. The option load selects a fault:
  *
  *     no_reason   fails, with an empty text
  *     gate        fails as soon as there is a byte in the FIFO $TEST_LOAD_GATE
@@ -46,7 +46,7 @@ static void say(const char *text)
         return;
 }
 
-/* Waits for a byte from the FIFO that the variable names, if it does. */
+/* Waits for a byte from the FIFO that the variable names, if it is set. */
 static void wait_for_byte_of(const char *variable)
 {
     const char *gate = getenv(variable);
@@ -137,15 +137,14 @@ static void *load(struct rpd_load *load)
 
 struct client {
     char role;
-    bool not_now; /* paused or finished: on_data must not come */
+    bool not_now; /* paused or finished: on_data must not be called */
     int inputs;
 };
 
 static struct rpd_conn *victim;
 
-/* V: the victim, answers what it gets. W: blocks the loop at the gate, so that
- * several clients become readable in one turn. P, R, F: pauses, resumes,
- * finishes the victim at each input. */
+/* V: the victim, echoes its input. W: blocks the loop at the gate, so that several clients become
+ * readable in one turn. P, R, F: pauses, resumes, finishes the victim at each input. */
 static void on_role(struct rpd_conn *conn)
 {
     struct client *client = rpd_conn_data(conn);
@@ -208,7 +207,7 @@ static void on_line(struct rpd_conn *conn, const char *mode)
         return;
     }
     if (strcmp(mode, "log_long") == 0) {
-        memset(longest, 1, sizeof longest - 1); /* each is four when it is escaped */
+        memset(longest, 1, sizeof longest - 1); /* each becomes four bytes when it is escaped */
         longest[sizeof longest - 1] = '\0';
         rpd_log(rpd_conn_service(conn), RPD_LOG_INFO, "%s", longest);
     } else {

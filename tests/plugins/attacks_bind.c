@@ -1,5 +1,4 @@
-/* A bind of its own that does bind, and then what TEST_BIND says, hang, exit or
- * abort. */
+/* A bind of its own that binds, and then does what TEST_BIND names: hang, exit or abort. */
 #include <rpd/backend.h>
 
 #include <stdlib.h>

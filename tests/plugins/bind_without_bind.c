@@ -1,4 +1,4 @@
-/* Its note promises a bind of its own; there is none. */
+/* Its note promises a bind of its own, but there is none. */
 #include <rpd/backend.h>
 
 RPD_NOTE_(bind_note, RPD_NOTE_OWN_BIND, "");

@@ -1,9 +1,9 @@
-/* A backend that does what its clients say, of rpd/body.h, rpd/job.h and rpd/service.h. A line is
- * one of
+/* A backend that calls the functions of rpd/body.h, rpd/job.h and rpd/service.h that its clients
+ * name. A line is one of
  *
- *     send NAME OFFSET SIZE   "<", that part of a file in the directory, and ">\n"
+ *     send NAME OFFSET SIZE   answers "<", that part of a file in the directory, and ">\n"
  *     later NAME OFFSET SIZE  likewise, from a timer
- *     leave NAME OFFSET SIZE  likewise, and the connection is aborted before that is over
+ *     leave NAME OFFSET SIZE  likewise, and aborts the connection before that is over
  *     bad HOW                 a call that must fail: its errno
  *     take SIZE HOW           receives a body: to a function that sums it up; HOW: sum, fail, leave
  *                             (it calls pthread_exit()), wait (until the file go is there), finish
@@ -18,8 +18,8 @@
  * on_part was told stop WHY                rpd_stop(), twice thread                  [loop]
  * functions on a worker: what they return
  *
- * What is done without its client is a line on stderr. At the stop it says there whether all that
- * began has ended. */
+ * What happens without a client is a line on stderr. At the stop, a line there says whether all
+ * that began has ended. */
 #include <rpd/backend.h>
 
 #include <errno.h>
@@ -227,7 +227,7 @@ static void take(struct rpd_conn *conn, const char *line)
     }
 }
 
-/* Whether the body of "take SIZE finish" is still to come. */
+/* Whether the body of "take SIZE finish" has not begun yet. */
 static bool lacks_body(const struct rpd_conn *conn)
 {
     const struct rpd_span input = rpd_conn_input(conn);
@@ -434,7 +434,7 @@ static void on_timer(struct rpd_service *service, void *arg)
     const uint64_t passed_ms = now_ms() - op->began_ms;
 
     (void)service;
-    if (passed_ms + 1 < op->size) /* (now_ms() cuts off) */
+    if (passed_ms + 1 < op->size) /* now_ms() truncates */
         rpd_conn_printf(op->conn, "EARLY: %d of %zu\n", (int)passed_ms, op->size);
     else
         rpd_conn_printf(op->conn, "late %d\n", (int)(passed_ms - op->size));

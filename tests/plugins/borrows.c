@@ -1,5 +1,5 @@
-/* Calls libevent without being linked with it, as plugins could while rpd had loaded
- * libevent for all. It answers from a timer. */
+/* Calls libevent without being linked with it, as plugins could when rpd loaded libevent for all.
+ * It answers from a timer. */
 #include <rpd/backend.h>
 
 #include <event2/event.h>

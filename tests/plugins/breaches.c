@@ -1,6 +1,6 @@
-/* Echoes lines, and breaks the contract in one way, which -o breach= names. Each is
- * for one check of `rpdctl check`. What a constructor and a bind break is in the
- * environment: TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c. */
+/* Echoes lines, and breaks the contract in one way, which -o breach= names: one for each check of
+ * `rpdctl check`. Breaches in a constructor or a bind come from the environment:
+ * TEST_CONSTRUCTOR=slow, TEST_BIND of own_bind.c. */
 #include <rpd/backend.h>
 
 #include <fcntl.h>
@@ -15,19 +15,26 @@ static const struct rpd_option options[] = {
     RPD_OPTIONS_END,
 };
 
-enum { LEAKED = 65536, IGNORED_MS = 3500, STOP_MS = 9000, BLOCKED_MS = 2000, LATER_MS = 2000 };
+enum {
+    LEAKED = 65536,
+    IGNORED_MS = 3500,
+    STOP_MS = 9000,
+    BLOCKED_MS = 2000,
+    LATER_MS = 2000,
+    ABANDONED_MS = 8000
+};
 
 struct client {
-    int opened; /* a descriptor of its own */
+    int opened; /* a descriptor that it opened */
     bool answered;
     struct rpd_timer_handle *timer;
 };
 
 static char the_state;
-static int closed_fd = -1; /* the last client's */
+static int closed_fd = -1; /* the last client's descriptor */
 static char *volatile leaked;
 
-/* The signal that asks a thread where it is ends a sleep. */
+/* The signal that asks a thread where it is interrupts a sleep. */
 static void sleep_ms(long ms)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -79,7 +86,7 @@ static void run_nothing(struct rpd_job *job, void *arg)
     (void)arg;
 }
 
-/* On the loop. */
+/* Runs on the loop. */
 static void block(struct rpd_service *service, void *arg, bool cancelled)
 {
     (void)service;
@@ -108,7 +115,7 @@ static void on_connect(struct rpd_conn *conn, void *state)
     rpd_conn_set_data(conn, client);
 }
 
-/* Without keeping it meanwhile. */
+/* The connection is not kept meanwhile. */
 static void answer_later(struct rpd_service *service, void *conn)
 {
     struct client *client = rpd_conn_data(conn);
@@ -116,6 +123,40 @@ static void answer_later(struct rpd_service *service, void *conn)
     (void)service;
     client->timer = NULL;
     rpd_conn_printf(conn, "hello\n");
+}
+
+static void run_long(struct rpd_job *job, void *arg)
+{
+    (void)job;
+    (void)arg;
+    sleep_ms(ABANDONED_MS);
+}
+
+static void run_and_write(struct rpd_job *job, void *conn)
+{
+    (void)job;
+    rpd_conn_printf(conn, "hello\n");
+}
+
+static void greet(struct rpd_conn *conn, void *arg, int error)
+{
+    (void)arg;
+    (void)error;
+    if (conn)
+        rpd_conn_printf(conn, "hello\n");
+}
+
+/* The first request is answered at once. Whether a job answers this one. */
+static bool answers_by_job(struct rpd_conn *conn)
+{
+    static int requests;
+    const struct rpd_service *service = rpd_conn_service(conn);
+
+    if (does(service, "outlives_clients") && ++requests > 1)
+        return rpd_conn_job(conn, run_long, greet, NULL) == 0;
+    if (does(service, "writes_on_a_worker"))
+        return rpd_conn_job(conn, run_and_write, greet, conn) == 0;
+    return false;
 }
 
 static void on_data(struct rpd_conn *conn, void *state)
@@ -136,8 +177,14 @@ static void on_data(struct rpd_conn *conn, void *state)
             client->timer = rpd_timer(rpd_conn_service(conn), LATER_MS, answer_later, conn);
             return;
         }
+        if (answers_by_job(conn))
+            continue;
+        if (does(service, "keeps_clients"))
+            rpd_conn_keep(conn);
         rpd_conn_printf(conn, "%s%.*s\n", does(service, "answers_wrongly") ? "no " : "",
                         (int)line.size, line.data);
+        if (does(service, "answers_one"))
+            return;
     }
 }
 

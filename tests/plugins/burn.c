@@ -1,6 +1,6 @@
-/* A load that burns processors: as many parts as the option says, each of which
- * computes for so many seconds and never waits. For answers under "serve" while
- * all workers are busy: each line is answered with "cold", or, once READY, "warm". */
+/* A load that keeps processors busy: as many parts as the option says, each of which computes for
+ * the given seconds and never waits. For answers under "serve" while all workers are busy: each
+ * line is answered with "cold" or, once READY, with "warm". */
 #include <rpd/backend.h>
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Some microseconds of work that the compiler cannot leave out. */
+/* Some microseconds of work that the compiler cannot remove. */
 static void compute(void)
 {
     volatile unsigned sum = 0;

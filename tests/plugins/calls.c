@@ -1,18 +1,18 @@
-/* A backend whose calls a test chooses: which calls of rpd/conn.h, in which order, from
- * which callback. There is one subject at a time: the first client after
+/* A backend that makes the calls that a test chooses: which calls of rpd/conn.h, in which order,
+ * from which callback. There is one subject at a time: the first client after
  *
  *     script CONTEXT CALLS SIZE PAUSES
  *
- * CONTEXT: connect, data, writable, close: the subject's own callbacks; done, timer,
- * other: a job's, a timer's, another client's. CALLS: w write, p printf (of SIZE bytes),
- * R resume, P pause, r release, f finish, a abort, c consume (3 bytes). The others are
+ * CONTEXT is connect, data, writable or close for the subject's own callbacks; done, timer or other
+ * for those of a job, a timer or another client. CALLS: w write, p printf (of SIZE bytes), R
+ * resume, P pause, r release, f finish, a abort, c consume (3 bytes). The other commands are
  *
- *     trigger    makes the calls, where that is not the subject's own callback
+ *     trigger    makes the calls, if no callback of the subject does
  *     state      closed? lines of the subject made? results (of writes 0 or -)
  *     unpause    resumes the subject          release    releases it, if it is kept
  *
- * The subject is kept from the first. Of its lines "go" pauses it where PAUSES is 1, and
- * writes much where CONTEXT is writable; "ping" is answered; any other gets "what". */
+ * The subject is kept from the beginning. Its line "go" pauses it if PAUSES is 1, and writes much
+ * if CONTEXT is writable; "ping" is answered; any other line gets "what". */
 #include <rpd/backend.h>
 
 #include <dlfcn.h>
@@ -25,7 +25,7 @@
 enum { MUCH = 1000000, CALLS_MAX = 8 };
 
 static struct {
-    struct rpd_conn *conn; /* NULL: it is gone, and released */
+    struct rpd_conn *conn; /* NULL: closed and released */
     char context[16], calls[CALLS_MAX + 1], results[CALLS_MAX + 1];
     size_t size;
     int pauses, keeps, lines;

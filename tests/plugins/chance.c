@@ -1,13 +1,13 @@
-/* A backend that answers each request, in order, by a way that chance chooses: at once, from a job
- * of any kind, from a post, from a timer, from another client's callback, or when its on_data comes
- * again; written, or partly from a file. Meanwhile it makes random legal calls that change nothing.
- * A request is a line
+/* A backend that answers each request, in order, in a randomly chosen way: at once, from a job of
+ * any kind, from a post, from a timer, from another client's callback, or when its on_data is
+ * called again; written, or partly from a file. Meanwhile it makes random legal calls that change
+ * nothing. A request is a line
  *
  *     NUMBER SIZE [finish|abort|take BODY]
  *
  * and its answer "NUMBER SIZE " with SIZE letters and a newline; then the connection is finished,
- * or aborted. "take" is followed by a body of so many letters. tests/integration/random_client.c is
- * the other side. */
+ * or aborted. "take" is followed by a body of that many letters. tests/integration/random_client.c
+ * is the client. */
 #include <rpd/backend.h>
 
 #include <dlfcn.h>
@@ -24,7 +24,7 @@
 
 enum { SIZE_MAX_ = 400000, PIECES = 3, LETTERS = 26, WAYS = 5 };
 
-/* One that is answered later: its connection is paused and kept until then. */
+/* A request that is answered later: its connection is paused and kept until then. */
 struct request {
     struct rpd_conn *conn;
     unsigned number, size, body, taken;
@@ -85,7 +85,7 @@ static void make_files(void)
         make_file(files[i]);
 }
 
-/* Whether conn is NULL if, and only if, the client has left. */
+/* Whether conn is NULL exactly if the client has left. */
 static void check_done(struct rpd_conn *conn, const struct request *request)
 {
     if (conn ? conn != request->conn || !rpd_conn_is_open(conn) : rpd_conn_is_open(request->conn))
@@ -107,7 +107,7 @@ static void on_sent(struct rpd_conn *conn, void *arg, int error)
     end_done(arg);
 }
 
-/* A request that is under way until its done. */
+/* A request that is in progress until its done. */
 static struct request *keep_request(struct rpd_conn *conn, const struct request *what)
 {
     struct request *request = malloc(sizeof *request);
@@ -192,7 +192,7 @@ static void answer(struct rpd_conn *conn, const struct request *request)
         rpd_conn_abort(conn);
 }
 
-/* From outside: the resume comes before, after, or last of all. */
+/* Called from outside: the resume comes before the answer, after it, or last. */
 static void answer_later(struct request *request)
 {
     struct rpd_conn *conn = request->conn;
@@ -258,7 +258,7 @@ static void start_timer(struct rpd_conn *conn, struct request *request)
         call_after(conn, 1 + chance(2000), on_timer, request);
 }
 
-/* Where no other client has come meanwhile. */
+/* Answers here if no other client has come meanwhile. */
 static void on_last_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct request *request;
@@ -310,7 +310,7 @@ static void postpone(struct rpd_conn *conn, const struct request *what, unsigned
     rpd_conn_pause(conn);
 }
 
-/* ---- by the calls that pause by themselves ---- */
+/* ---- with the calls that pause by themselves ---- */
 
 static void on_answered(struct rpd_conn *conn, void *arg, int error)
 {
@@ -382,7 +382,7 @@ static bool parse(struct request *request, struct rpd_span line)
     return true;
 }
 
-/* By one of two ways. */
+/* In one of two ways. */
 static bool take_line(struct rpd_conn *conn, struct rpd_span *ret_line)
 {
     const struct rpd_span input = rpd_conn_input(conn);
@@ -406,7 +406,7 @@ static void pause_for_a_while(struct rpd_conn *conn)
     call_after(conn, 1 + chance(1000), on_resume_timer, conn);
 }
 
-/* Whether it goes on with the input now. */
+/* Whether it continues with the input now. */
 static bool do_nothing(struct rpd_conn *conn)
 {
     switch (chance(40)) {
@@ -422,7 +422,7 @@ static bool do_nothing(struct rpd_conn *conn)
         rpd_conn_release(conn);
         return true;
     case 5:
-        pause_for_a_while(conn); /* and yet: a body that is asked for meanwhile comes later */
+        pause_for_a_while(conn); /* and continues: a body requested meanwhile comes later */
         return true;
     case 6: return rpd_conn_output_size(conn) < SIZE_MAX || rpd_conn_input_ended(conn);
     default: return true;

@@ -1,9 +1,9 @@
-/* Starts processes, on the loop. A client says what:
+/* Starts processes, on the loop. A client names one of
  *
- *     system   what the C library's system returns of "exit 3"
- *     orphan   a grandchild, whose parent has ended, and that ends itself
+ *     system   the result of the C library's system("exit 3")
+ *     orphan   a grandchild whose parent has ended, and that ends, too
  *     child    a child that ends at once; "wait" is its exit code
- *     ended    how many processes of this namespace have ended, and are waited for */
+ *     ended    how many processes of this namespace have ended and are not reaped yet */
 #include <rpd/backend.h>
 
 #include <dirent.h>
@@ -17,7 +17,7 @@ static pid_t child;
 
 static int run_system(void)
 {
-    int (*const run)(const char *) = system; /* it is what is tested */
+    int (*const run)(const char *) = system; /* this is what the test is about */
     const int status = run("exit 3");
 
     return status < 0 ? -1 : WEXITSTATUS(status);

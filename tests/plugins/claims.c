@@ -1,9 +1,9 @@
-/* A backend that claims its state as it is told, and misuses the call. Options:
- *     path=FILE   what is claimed
+/* A backend that claims its state as its options say, and misuses the call. Options:
+ *     path=FILE   the file that it claims
  *     at=claim    in claim(); "load": in load; "both"; "none"
  *     how=once    or "twice"; "null", "empty": no path; "lie": claim() fails without a claim;
- *                 "ignore": a claim that has failed does not matter
- * A client's line is a path: is answered "owned" or "lost", as rpd_owns_state() says. */
+ *                 "ignore": it continues after a failed claim
+ * A client's line is a path. The answer is "owned" or "lost", as rpd_owns_state() returns. */
 #include <rpd/backend.h>
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* A backend with a bind of its own, and what such plugins do, rightly or wrongly:
- * one act in bind, by its name in TEST_BIND, and one in the constructor, in
- * TEST_CONSTRUCTOR. Without them it behaves. It echoes lines. */
+/* A backend with a bind of its own, and the acts of such plugins, right and wrong ones: one act in
+ * bind, named by TEST_BIND, and one in the constructor, named by TEST_CONSTRUCTOR. Without them it
+ * is well-behaved. It echoes lines. */
 #include <rpd/backend.h>
 
 #include <dlfcn.h>
@@ -26,10 +26,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What the constructor opened, for a bind that uses it. */
+/* Opened by the constructor, for a bind that uses it. */
 static int inherited = -1;
 
-/* Results do not matter: what is called does. */
+/* The results do not matter, only the calls. */
 static volatile long result;
 
 static void on_nothing(int number)
@@ -49,7 +49,7 @@ static void *wait_for_ever(void *unused)
     return unused;
 }
 
-/* ---- wrong in bind: calls that are not on the list ---- */
+/* ---- wrong in bind: calls that are not allowed ---- */
 
 static void do_open(void)
 {
@@ -214,7 +214,7 @@ static void do_exec(void)
     result = execve("/nonexistent", none, none);
 }
 
-/* Would make the next breach deadly. */
+/* Would make the next breach fatal. */
 static void do_block_sigsys(void)
 {
     sigset_t all;
@@ -408,8 +408,8 @@ static void open_program(void)
     inherited = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 }
 
-/* Another plugin's file, TEST_VICTIM, is replaced by a copy of itself: between
- * the look at it and its load. */
+/* Replaces the file of another plugin, TEST_VICTIM, with a copy of itself, between rpd's check and
+ * its load. */
 static void swap_victim(void)
 {
     const char *victim = getenv("TEST_VICTIM"), *other = getenv("TEST_OTHER");
@@ -474,7 +474,7 @@ static const struct {
     {"swap_victim", swap_victim},
 };
 
-/* Whether the name was an act's. */
+/* Whether there is an act with this name. */
 static bool do_act(const char *name)
 {
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++) {

@@ -1,12 +1,12 @@
-/* A backend that can be made to move each metric: its own, and rpd's.
+/* A backend that can change each metric: its own, and rpd's.
  *
- *     -o fails=N       the load fails so often before it succeeds
+ *     -o fails=N       the load fails this often before it succeeds
  *     -o waits_for=F   ... and waits for this file
  *
- * A listener whose name ends in "taken.sock" is served by rpd_accept(). Lines: "write N" gets so
- * many bytes, "jobs N" so many jobs, "log TEXT" logs it, "logs N" so many lines, "debug" one for
- * those who debug, "later" a post and a timer, "sleep N" keeps the loop for so many milliseconds,
- * all others "ok". */
+ * A listener whose name ends in "taken.sock" is served with rpd_accept(). A line of a client is one
+ * of: "write N" gets N bytes, "jobs N" submits N jobs, "log TEXT" logs the text, "logs N" logs N
+ * lines, "debug" logs one at level debug, "later" makes a post and a timer, "sleep N" blocks the
+ * loop for N milliseconds. All other lines get "ok". */
 #include <rpd/backend.h>
 
 #include <poll.h>
@@ -122,9 +122,11 @@ __attribute__((noinline)) static void keep_the_loop(long ms)
     end.tv_nsec += ms % 1000 * 1000000;
     end.tv_sec += end.tv_nsec / 1000000000;
     end.tv_nsec %= 1000000000;
-    do /* (A signal would shorten a sleep.) */
+    do { /* A signal would shorten a sleep; the code of a sanitizer shows no frames. */
+        for (int i = 0; i < 20000; i++)
+            __asm__ volatile("");
         clock_gettime(CLOCK_MONOTONIC, &now);
-    while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
 }
 
 static void answer(struct rpd_conn *conn, const char *line, size_t size)
@@ -208,13 +210,13 @@ static void on_part(struct rpd_service *service, const char *name, enum rpd_part
     (void)service, (void)name, (void)outcome;
 }
 
-/* So that what on_drain() and it do can still be seen. */
+/* So that the effects of on_drain() and of this function can still be seen. */
 static void stop(struct rpd_service *service, void *unused)
 {
     (void)service, (void)unused;
 }
 
-/* The state goes last: until the file is there, the page stays. */
+/* The state is freed last: until the file exists, the page stays. */
 static void unload(void *unused)
 {
     const char *file = getenv("TEST_UNLOAD_WAITS_FOR");

@@ -1,5 +1,5 @@
-/* A plugin whose descriptor is of a later rpd: it has fields that this one does
- * not know, and must not mind. */
+/* A plugin with a descriptor of a later rpd: this rpd must ignore the fields that it does not
+ * know. */
 #include <rpd/backend.h>
 
 static void on_data(struct rpd_conn *conn, void *state)

@@ -1,5 +1,5 @@
-/* A plugin whose descriptor is the oldest there can be: it ends at stop. What
- * lies behind it is not rpd's business, and would be wrong. */
+/* A plugin with the oldest possible descriptor: it ends at stop. rpd must not use the bytes behind
+ * it, which would be wrong. */
 #include <rpd/backend.h>
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* A plugin whose descriptor is shorter than any of its ABI ever was: rpd must
- * refuse it, and read nothing behind its end. */
+/* A plugin whose descriptor is shorter than any of its ABI ever was: rpd must refuse it, and read
+ * no byte behind its end. */
 #include <rpd/backend.h>
 
 RPD_NOTE_(note, RPD_NOTE_BACKEND, "descriptor_short");

@@ -1,4 +1,5 @@
-/* Answers the name of an option by its value. "wrong": it asks for one as what it is not. */
+/* Answers the name of an option with its value. "wrong": it reads an option as a type that it does
+ * not have. */
 #include <rpd/backend.h>
 
 #include <string.h>

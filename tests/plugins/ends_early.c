@@ -1,5 +1,5 @@
-/* Ends the process in its constructor, with $TEST_EXIT_CODE: rpd is not asked. It makes the
- * system call itself, since TSan puts its own code in place of that of _exit() within dlopen(). */
+/* Ends the process in its constructor, with $TEST_EXIT_CODE and without rpd's exit guard. It makes
+ * the system call itself, because TSan replaces the code of _exit() within dlopen(). */
 #include <rpd/backend.h>
 
 #include <stdlib.h>

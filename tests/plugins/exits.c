@@ -1,4 +1,4 @@
-/* A plugin whose constructor does what TEST_CONSTRUCTOR says, or ends the process. */
+/* A plugin whose constructor does the act that TEST_CONSTRUCTOR names, or ends the process. */
 #include <rpd/backend.h>
 
 #include "acts.h"

@@ -1,22 +1,22 @@
-/* A backend for the fault tests, which does what it is told to where it is told to.
+/* A backend for the fault tests: it does a given act in a given place.
  *
- * A client says a line each:
- *     now ACT      on the loop           and is answered "did ACT" when that is over
- *     job ACT      on a worker
- *     wait ACT     on a worker, once the file $go is there
- *     done ACT     on the loop, in the done of a job that has waited for $go
- *     big N        is answered N bytes and a newline
- *     flood N      that many jobs that end when they are cancelled; is answered how many
- *                  were accepted
- *     worked       is answered the processor time of the process so far, in nanoseconds
- *     else         is echoed
- * and by options:
- *     gate=FILE    load waits until it is there; with reports=true it tells progress meanwhile
- *     load=ACT     then it does that; where the act fails, so does the load
+ * Each line of a client is one of
+ *     now ACT      on the loop; the answer is "did ACT" when the act is over
+ *     job ACT      likewise, on a worker
+ *     wait ACT     likewise, on a worker, once the file $go exists
+ *     done ACT     likewise, on the loop, in the done of a job that has waited for $go
+ *     big N        answers N bytes and a newline
+ *     flood N      submits N jobs that end when they are cancelled; answers how many were
+ *                  accepted
+ *     worked       answers the processor time of the process so far, in nanoseconds
+ *     other lines  are echoed
+ * The options are
+ *     gate=FILE    load waits until it exists; with reports=true it reports progress meanwhile
+ *     load=ACT     then it does that; if the act fails, so does the load
  *     drain=ACT, unload=ACT   in on_drain; in unload
  *     go=FILE, path=FILE      for the above and for the acts "read" and "claim"
  *
- * At stop it says on stderr how many jobs and connections began and ended. */
+ * At stop it writes to stderr how many jobs and connections began and ended. */
 #include <rpd/backend.h>
 
 #include "acts.h"
@@ -41,19 +41,19 @@ static const struct rpd_option options[] = {
 
 enum { TURN_MS = 2 };
 
-/* One a service; made by load. */
+/* One per service; made by load. */
 struct state {
     const struct rpd_service *service;
 };
 
 struct work {
-    struct rpd_conn *conn; /* NULL: of a flood */
+    struct rpd_conn *conn; /* NULL: part of a flood */
     const struct rpd_service *service;
     char how[8], act[24];
     int result;
 };
 
-static atomic_int calls; /* what follows a call keeps its caller's frame */
+static atomic_int calls; /* code after a call, so that its caller's frame is kept */
 static int opened, closed, accepted, done_count, cancelled_count;
 
 /* ---- acts: 0, or errno's value ------------------------------------------------- */
@@ -70,7 +70,8 @@ __attribute__((noinline)) static void spin_for_ever(void)
         turns = turns + 1;
 }
 
-/* A thread that waits for itself. A semaphore, for ThreadSanitizer knows of mutexes. */
+/* A thread that deadlocks itself: with a semaphore, because ThreadSanitizer detects that of
+ * mutexes. */
 __attribute__((noinline)) static void deadlock(void)
 {
     sem_t lock;
@@ -80,7 +81,7 @@ __attribute__((noinline)) static void deadlock(void)
         calls++;
 }
 
-/* A page whose file has become shorter. */
+/* A page of a file that has been truncated. */
 static void bus_error(void)
 {
     const int fd = memfd_create("short", MFD_CLOEXEC);
@@ -116,7 +117,7 @@ static void failed_assertion(void)
     abort();
 }
 
-/* To its end; a FIFO is a disk that hangs, or is slow. */
+/* Reads to the end; a FIFO plays a disk that hangs, or is slow. */
 __attribute__((noinline)) static int read_all(const char *path)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -138,7 +139,7 @@ static void log_much(const struct rpd_service *service)
     rpd_log(service, RPD_LOG_INFO, "test: another cause");
 }
 
-/* Names of libevent, of jansson, of libc and of rpd, which are its own here. */
+/* Functions of its own with names of libevent, jansson, libc and rpd. */
 RPD_API int event_new(void);
 RPD_API int json_object_get(void);
 RPD_API long a64l(const char *text);

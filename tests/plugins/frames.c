@@ -1,5 +1,5 @@
-/* Sends each frame back. "later": once a job is done, which is outside of the connection's
- * callbacks. Input that is no frame is answered by the errno in a line, and the end. */
+/* Sends each frame back. "later": when a job is done, outside the connection's callbacks. Input
+ * that is not a frame is answered with a line that names the errno, and then the end. */
 #include <rpd/backend.h>
 
 #include <errno.h>

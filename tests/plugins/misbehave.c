@@ -1,4 +1,4 @@
-/* A backend that misbehaves where it is told to:
+/* A backend that misbehaves in a given place:
  *
  *     TEST_CONSTRUCTOR=ACT     in its constructor
  *     -o serve=ACT             in serve; also: fail, fail_silently, no_attach

@@ -1,4 +1,4 @@
-/* Has rpd's note, but no descriptor: as if it had been stripped too far. */
+/* Has rpd's note, but no descriptor, as if too much had been stripped. */
 #include <rpd/backend.h>
 
 RPD_NOTE_(note, RPD_NOTE_BACKEND, "no_descriptor");

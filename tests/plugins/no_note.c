@@ -1,4 +1,4 @@
-/* A shared object that is no plugin at all. */
+/* A shared object that is not a plugin. */
 int rpd_test_nothing(void);
 
 int rpd_test_nothing(void)

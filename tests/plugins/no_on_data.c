@@ -1,4 +1,4 @@
-/* Has neither on_data nor serve: nobody could ever be answered. */
+/* Has neither on_data nor serve: no client could ever be answered. */
 #include <rpd/backend.h>
 
-RPD_BACKEND(no_on_data, .summary = "Cannot answer anybody");
+RPD_BACKEND(no_on_data, .summary = "Cannot answer a client");

@@ -1,4 +1,4 @@
-/* What a plugin must not do to the process that it runs in, each by its name. */
+/* Acts that a plugin must not do to its own process, each with its name. */
 #ifndef TESTS_PLUGINS_OFFENCES_H
 #define TESTS_PLUGINS_OFFENCES_H
 
@@ -29,8 +29,8 @@ static inline void fork_and_return(void)
     say(line);
 }
 
-/* Whether it is what the word means: "tcp", "unix:" and what the address of a listener holds, or
- * else what its link in /proc holds. */
+/* Whether the descriptor is what the word means: "tcp"; "unix:" and part of a listener's address;
+ * or part of its link in /proc. */
 static inline bool is_of(int fd, const char *word)
 {
     struct sockaddr_un address = {.sun_family = AF_UNSPEC};
@@ -66,7 +66,7 @@ static inline void change_signals(void)
     signal(SIGTERM, SIG_IGN);
 }
 
-/* With a connection that does not exist: each must find out before it looks at it. */
+/* With a connection that does not exist: each call must notice that before it uses it. */
 static inline void call_what_is_the_loops(const struct rpd_service *service)
 {
     struct rpd_conn *conn = (struct rpd_conn *)(uintptr_t)8;
@@ -96,7 +96,7 @@ static inline void call_what_is_the_loops(const struct rpd_service *service)
     say(wrong ? "test: it was not refused\n" : "test: it was refused\n");
 }
 
-/* As in the plugin of a C++ author. */
+/* As in a plugin written in C++. */
 static inline void throw_something(void)
 {
     void *library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL);
@@ -110,7 +110,7 @@ static inline void throw_something(void)
     throw(allocate(sizeof(int)), dlsym(library, "_ZTIi"), NULL);
 }
 
-/* Once: a load is tried again. */
+/* Only once, because a load is retried. */
 static inline void leave_thread(void)
 {
     static bool has_left;
@@ -121,8 +121,8 @@ static inline void leave_thread(void)
     pthread_exit(NULL);
 }
 
-/* What looks like it, and is legal: a child that does not come back; signals and descriptors
- * of its own. */
+/* Legal acts that look similar: a child that does not return; signals and descriptors of the
+ * plugin's own. */
 static inline void do_no_harm(void)
 {
     const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -140,7 +140,7 @@ static inline void do_no_harm(void)
     signal(SIGUSR1, SIG_IGN);
 }
 
-/* False: that is none of them. */
+/* False: there is no act with this name. */
 static inline bool offend(const struct rpd_service *service, const char *what)
 {
     if (strcmp(what, "fork") == 0)

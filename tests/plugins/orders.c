@@ -1,12 +1,12 @@
 /* A backend that makes the calls of rpd/conn.h, rpd/body.h and rpd/job.h in the order that its
- * client says, also the ones that no sane backend would make. A line is
+ * client gives, even those that no sane backend would make. A line is
  *
  *     do CALLS/DONES/CLOSE
  *
- * with one letter a call: CALLS are made in on_data, DONES in each done, timer or post that these
+ * with one letter per call. CALLS are made in on_data, DONES in each done, timer or post that these
  * begin, CLOSE in on_close. Some milliseconds later the connection is resumed and released, as
- * often as it was kept. "count" is answered with how many dones are missing, and how many
- * connections there are.
+ * often as it was kept. "count" is answered with the number of missing dones and the number of
+ * connections.
  *
  *     p pause  r resume  k keep  l release  y yield  f finish  a abort  w write
  *     s sends a small file  S a large one  j job  q job of a queue  Q frees that queue  o post
@@ -27,10 +27,10 @@ struct script {
     struct rpd_conn *conn;
     char calls[LETTERS_MAX], dones[LETTERS_MAX], close[LETTERS_MAX];
     unsigned keeps, uses;
-    bool is_nested; /* a done's calls begin nothing that makes calls */
+    bool is_nested; /* a done's calls begin no operation that makes calls */
 };
 
-/* One thing that has a done. */
+/* One operation that has a done. */
 struct deed {
     struct script *script;
     bool is_nested, is_over;
@@ -74,7 +74,7 @@ static void end(struct deed *deed)
     free(deed);
 }
 
-/* It was not begun. */
+/* The operation did not begin. */
 static void undo(struct deed *deed)
 {
     begun--;
@@ -181,13 +181,13 @@ static void make_call(struct script *script, char letter)
     case 'w': rpd_conn_write(conn, "word\n", 5); return;
     case 'x': rpd_stop(script->service, "a client wants it"); return;
     case 'k':
-        if (script->keeps > 0) { /* it is not cleaned */
+        if (script->keeps > 0) { /* no cleaner runs for it */
             rpd_conn_keep(conn);
             script->keeps++;
         }
         return;
     case 'l':
-        if (script->keeps > 1) { /* the last one is the cleaner's */
+        if (script->keeps > 1) { /* the last one belongs to the cleaner */
             script->keeps--;
             rpd_conn_release(conn);
         }
@@ -273,7 +273,7 @@ static void on_close(struct rpd_conn *conn, void *state)
     leave_script(script);
 }
 
-/* Timers that are not due any more are forgotten, so dones are not counted here. */
+/* Timers that are no longer due are forgotten, so dones are not counted here. */
 static void stop(struct rpd_service *service, void *state)
 {
     (void)service, (void)state;

@@ -1,6 +1,6 @@
-/* A backend with a bind of its own, which does what TEST_BIND says: an ACT of
- * acts.h, one of the four errors, or a wrong descriptor. TEST_BIND_ONLY limits
- * it to the endpoint with this text in it. */
+/* A backend with a bind of its own, which does what TEST_BIND names: an ACT of acts.h, one of the
+ * four errors, or a wrong descriptor. TEST_BIND_ONLY limits it to the endpoint that contains this
+ * text. */
 #include <rpd/backend.h>
 
 #include "acts.h"

@@ -1,14 +1,14 @@
-/* Deals with faults in its own code, as a language's runtime does: by a handler that
- * its constructor installs, and that remembers the one before. A client says how.
+/* Handles faults in its own code, as a language runtime does: with a handler that its constructor
+ * installs, and that remembers the previous one. A client says how.
  *
- *     step     the handler sets the code past the fault, as Go's does
+ *     step     the handler continues behind the fault, as Go's does
  *     jump     it jumps out of the handler
- *     pass     it calls the handler before it: the fault is not its own
- *     raise    it raises the signal again, by its default
- *     again    it raises the signal again, and that is all
- *     nothing  it returns, and the fault is there again
+ *     pass     it calls the previous handler: the fault is not its own
+ *     raise    it raises the signal again, with the default action
+ *     again    it raises the signal again, and does nothing else
+ *     nothing  it returns, and the fault is repeated
  *     libc     the fault is in libc's code
- *     libcjump likewise, and it would jump out of it */
+ *     libcjump likewise, and it tries to jump out of it */
 #include <rpd/backend.h>
 
 #include <setjmp.h>

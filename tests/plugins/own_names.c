@@ -1,6 +1,5 @@
-/* Has functions of its own, visible from outside, that are named like those of
- * libraries: of rpd's two, of libc, and of rpd itself. A client is
- * told what calls of them return: 42 of its own. */
+/* Has exported functions of its own whose names are those of libraries: rpd's two libraries, libc,
+ * and rpd itself. A client gets the results of calls to them: 42 from its own. */
 #include <rpd/backend.h>
 
 #include <string.h>
@@ -37,7 +36,7 @@ static void on_data(struct rpd_conn *conn, void *state)
 
     (void)state;
     while (rpd_conn_read_line(conn, &line))
-        if (line.size == 3 && memcmp(line.data, "rpd", 3) == 0) /* rpd's would start one */
+        if (line.size == 3 && memcmp(line.data, "rpd", 3) == 0) /* rpd's function would start one */
             rpd_conn_printf(conn, "rpd %d\n", rpd_main());
         else
             rpd_conn_printf(conn, "libevent %d, jansson %d, libc %ld\n", event_new(),

@@ -1,2 +1,2 @@
-/* The same, linked as rpd_add_plugin() links. */
+/* The same plugin, linked as rpd_add_plugin() links. */
 #include "own_names.c"

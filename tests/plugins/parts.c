@@ -1,9 +1,9 @@
-/* A state that is loaded in parts whose number is an option. Each part is a
- * number; the state sums them up. Parts end in the reverse of the order in
- * which they were added, so that attach comes in another order.
+/* A state that is loaded in parts; their number is an option. Each part is a number, and the state
+ * adds them up. Parts finish in the reverse of the order in which they were added, so that attach
+ * runs in a different order.
  *
- * on_data answers "COUNT SUM FIRST" to each line; what happens is told on
- * stderr, in lines that begin with "test: ". */
+ * on_data answers "COUNT SUM FIRST" to each line. Events are written to stderr, in lines that begin
+ * with "test: ". */
 #include <rpd/backend.h>
 
 #include <stdatomic.h>
@@ -50,7 +50,7 @@ static void *load_part(struct rpd_load *load)
 
     if (number == rpd_option_integer(service, "failing") &&
         atomic_fetch_add(&failed, 1) < rpd_option_integer(service, "failures"))
-        return rpd_load_fail(load, "part %ld is broken; mend it", number);
+        return rpd_load_fail(load, "part %ld is broken; fix it", number);
     if (number == rpd_option_integer(service, "hanging")) {
         tell("a part hangs");
         while (rpd_load_wait(load, 60000))

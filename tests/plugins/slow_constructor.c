@@ -1,5 +1,5 @@
-/* Greets each line, as samples/hello does; but its constructor takes 400 ms.
- * Clients must not notice: the endpoint is up before this code is even opened. */
+/* Greets each line, as samples/hello does, but its constructor takes 400 ms. Clients must not
+ * notice: the endpoint is up before this code is even opened. */
 #include <rpd/backend.h>
 
 #include <time.h>

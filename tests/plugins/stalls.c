@@ -1,14 +1,14 @@
-/* A backend that keeps the thread it is called on, where it is told to:
+/* A backend that blocks the thread it is called on, in a given place:
  *
  *     -o where=WHERE     on the loop: serve, attach, on_ready, on_data, on_close, done,
  *                        on_drain; timer: in an event of its own, after_ms after READY;
  *                        on a worker: job
  *     -o how=HOW         sleep; spin; mask: sleep with all signals blocked
- *     -o ms=N            for so long
+ *     -o ms=N            for this long
  *
- * on_data does it at each line that says "stall", and then answers; "job" submits
- * a job, whose run or done does it; "abort" aborts all other clients, so that their
- * on_close is called, one after the other, in this one turn. Other lines are echoed. */
+ * on_data does it at each line "stall", and then answers; "job" submits a job, whose run or done
+ * does it; "abort" aborts all other clients, so that their on_close is called, one after the other,
+ * in this one turn. Other lines are echoed. */
 #include <rpd/backend.h>
 
 #include <dlfcn.h>
@@ -38,7 +38,7 @@ struct client {
 
 static LIST_HEAD(client_list, client) clients = LIST_HEAD_INITIALIZER(clients);
 static char state_of_all;
-static atomic_int calls; /* what follows a call keeps its caller's frame */
+static atomic_int calls; /* code after a call, so that its caller's frame is kept */
 static const struct rpd_service *the_service;
 
 static int64_t now_ms(void)
@@ -49,7 +49,7 @@ static int64_t now_ms(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The functions that a line must name. Signals do not shorten the time. */
+/* The functions that the log line must name. Signals do not shorten the time. */
 __attribute__((noinline)) static void sleep_for(int64_t ms)
 {
     const int64_t end = now_ms() + ms;
@@ -72,7 +72,7 @@ __attribute__((noinline)) static void stall(const struct rpd_service *service, c
 
     if (strcmp(rpd_option_string(service, "where"), where) != 0)
         return;
-    if (strcmp(where, "on_close") != 0) /* of those there are many */
+    if (strcmp(where, "on_close") != 0) /* there are many of those */
         fprintf(stderr, "test: stalls in %s\n", where);
     if (strcmp(how, "spin") == 0)
         spin_for_ever();
@@ -119,7 +119,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     calls++;
 }
 
-/* By the loop's own libevent: test plugins are linked with librpd alone. */
+/* Calls the loop's own libevent: test plugins are linked with librpd alone. */
 static void stall_later(struct rpd_service *service)
 {
     static int (*once)(struct event_base *, evutil_socket_t, short, event_callback_fn, void *,

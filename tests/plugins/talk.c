@@ -1,4 +1,4 @@
-/* A backend that does with a connection what the client asks for, a line each:
+/* A backend that does with a connection what the client's lines ask for:
  *
  *     echo TEXT        answers TEXT                      id   answers this client's number
  *     big N            answers N bytes and a newline     count   live connections, opened, closed
@@ -8,14 +8,14 @@
  *     abort_timer ID   aborts it from a timer
  *     job MS TEXT      kept; answered by a job           ordered MS TEXT   paused until the job
  *     get N TEXT       paused until a job has answered N bytes; TEXT "resume_first": only then
- *     put TEXT         likewise; answers the length of the line, from a job
+ *     put TEXT         likewise; a job answers the length of the line
  *     flood N          submits N jobs; answers how many were accepted
  *     runs             how many jobs have begun to run
  *     pause / resume_other ID
- *     trouble          calls its service degraded, for a reason with a newline, an umlaut and a
- *                      byte that is not UTF-8
+ *     trouble          reports its service as degraded, with a reason that has a newline, an umlaut
+ * and a byte that is not UTF-8
  *
- * At stop it says on stderr how many jobs and connections began and ended. */
+ * At stop it writes to stderr how many jobs and connections began and ended. */
 #include <rpd/backend.h>
 
 #include <dlfcn.h>
@@ -36,15 +36,15 @@ struct client {
 };
 
 struct work {
-    struct rpd_conn *conn; /* NULL: of a flood */
+    struct rpd_conn *conn; /* NULL: part of a flood */
     unsigned ms;
     bool ordered, resumes_first;
-    long many; /* bytes to answer before the text */
+    long many; /* how many bytes to answer before the text */
     char text[64];
 };
 
 static struct rpd_conn *clients[CLIENTS_MAX];
-static char line_length[32]; /* of the line that is being done */
+static char line_length[32]; /* of the current line */
 static int opened, closed, gone_meanwhile, writables;
 static int accepted, done_count, cancelled_count;
 static atomic_int run_count;

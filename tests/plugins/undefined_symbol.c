@@ -1,4 +1,4 @@
-/* Calls a function that no library has. RTLD_LAZY would load it. */
+/* Calls a function that no library has. With RTLD_LAZY it would load. */
 #include <rpd/backend.h>
 
 int rpd_test_function_that_nobody_has(void);

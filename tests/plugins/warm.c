@@ -1,23 +1,23 @@
-/* A backend whose load does what its options say, run by run. A run is "load",
- * or a part: "part-0", "part-1", ... In this order a run
+/* A backend whose load follows its options, run by run. A run is "load", or a part: "part-0",
+ * "part-1", ... In this order a run
  *
  *   fails            where -o failing names it, for the first -o failures times; with
  *                      -o fails_at_gate when GATES/RUN is there
  *   hangs            where -o hanging names it, for the first -o hangs times: -o how=
- *                      heed    waits, until it is cancelled
- *                      poll    looks at its cancel flag every millisecond
+ *                      heed    waits until it is cancelled
+ *                      poll    checks its cancel flag every millisecond
  *                      ignore  sleeps, for ever
- *                      spin    uses the processor until its gate opens, and tells nothing
- *                      report  the same, and tells its progress
- *   makes steps      -o steps of twice as many, each of -o step_ms, and tells its progress
- *   waits            until the file GATES/RUN is there; "-o gates=" is no gates
+ *                      spin    uses the processor until its gate opens, and reports nothing
+ *                      report  the same, and reports its progress
+ *   makes steps      -o steps of twice as many, each of -o step_ms, and reports its progress
+ *   waits            until the file GATES/RUN exists; "-o gates=" means no gates
  *
- * Each line of a client is answered by "NUMBER LINE PARTS": which client it is,
- * in the order of on_connect, and how many parts are attached, or "cold" where
- * there is no state. But "job" is answered when GATES/job is there; "work MS" submits
- * a job that nobody waits for; "block MS" keeps the loop.
+ * Each line of a client is answered with "NUMBER LINE PARTS": the client's number in the order of
+ * on_connect, and how many parts are attached, or "cold" if there is no state. But "job" is
+ * answered when GATES/job exists; "work MS" submits a job for which no client waits; "block MS"
+ * blocks the loop.
  *
- * Lines on stderr begin with "test: ". WARM says what else is in the descriptor. */
+ * Lines on stderr begin with "test: ". WARM adds fields to the descriptor. */
 #include <rpd/backend.h>
 
 #include <stdatomic.h>
@@ -61,13 +61,13 @@ struct run {
 };
 
 struct work {
-    struct rpd_conn *conn; /* NULL: nobody waits */
+    struct rpd_conn *conn; /* NULL: no client waits */
     int64_t ms;            /* or the gate */
     int number;
 };
 
 static int opened, closed;
-static volatile int returned; /* what follows a call keeps its caller's frame */
+static volatile int returned; /* code after a call, so that its caller's frame is kept */
 static atomic_int failed, hung, states, parts;
 
 static void tell(const char *text)
@@ -106,7 +106,7 @@ static bool gate_is_open(const struct rpd_service *service, const char *name)
     return *dir == '\0' || access(path, F_OK) == 0;
 }
 
-/* The functions that a line must name. */
+/* The functions that the log line must name. */
 __attribute__((noinline)) static void heed_and_hang(struct rpd_load *load)
 {
     while (rpd_load_wait(load, 60000))
@@ -139,7 +139,7 @@ static bool spin(struct rpd_load *load, const char *name, bool reports)
     return true;
 }
 
-/* False: it is to return NULL. */
+/* False: the run must return NULL. */
 static bool hang(struct rpd_load *load, const char *name)
 {
     const char *how = rpd_option_string(rpd_load_service(load), "how");
@@ -182,7 +182,7 @@ static bool is_meant(const struct rpd_service *service, const char *option, cons
     return strcmp(rpd_option_string(service, option), name) == 0;
 }
 
-/* False: it is to return NULL. */
+/* False: the run must return NULL. */
 static bool perform(struct rpd_load *load, const char *name)
 {
     const struct rpd_service *service = rpd_load_service(load);
@@ -194,7 +194,7 @@ static bool perform(struct rpd_load *load, const char *name)
         atomic_fetch_add(&failed, 1) < rpd_option_integer(service, "failures")) {
         if (rpd_option_boolean(service, "fails_at_gate") && !wait_at_gate(load, name))
             return false;
-        rpd_load_fail(load, "%s is broken; mend it", name);
+        rpd_load_fail(load, "%s is broken; fix it", name);
         return false;
     }
     if (is_meant(service, "hanging", name) &&

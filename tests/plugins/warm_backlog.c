@@ -1,3 +1,3 @@
-/* warm.c with another descriptor: it is not accepted from until it is ready. */
+/* warm.c with another descriptor: its clients are not accepted until it is ready. */
 #define WARM .warmup = RPD_WARMUP_BACKLOG
 #include "warm.c"

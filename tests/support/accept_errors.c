@@ -1,6 +1,5 @@
-/* To be preloaded: accept4() fails with the error $TEST_ACCEPT_ERROR (a number)
- * as long as the file $TEST_ACCEPT_FILE exists; where none is named, every
- * second time. */
+/* Preloaded: accept4() fails with the error $TEST_ACCEPT_ERROR (a number) as long as the file
+ * $TEST_ACCEPT_FILE exists; if no file is named, every second time. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>

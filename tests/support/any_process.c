@@ -1,4 +1,4 @@
-/* What /proc says of any process. See process.h. */
+/* What /proc says about any process. See process.h. */
 #include "inside.h"
 
 #include <dirent.h>

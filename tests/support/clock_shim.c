@@ -1,5 +1,5 @@
-/* Preloaded into a daemon whose monotonic clock a test puts forward: the file
- * $TEST_CLOCK_SHIFT holds by how many seconds, as an int64_t. */
+/* Preloaded into a daemon whose monotonic clock a test advances: the file $TEST_CLOCK_SHIFT holds
+ * the number of seconds, as an int64_t. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>

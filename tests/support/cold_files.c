@@ -1,8 +1,9 @@
 /* Preloaded into a daemon that sends the file $TEST_COLD_FILE: a page cache that a test controls,
- * and a disk that takes 20 ms. The file $TEST_COLD_CONTROL holds a struct cold_control. What is
- * real is only the bytes: preadv2() with RWF_NOWAIT finds what is in this cache, pread() and
- * posix_fadvise() on a worker put it there, and a sendfile() that finds a page missing waits, and
- * is counted if it was the loop's. */
+ * and a disk that takes 20 ms. The file $TEST_COLD_CONTROL holds a struct cold_control. Only the
+ * bytes are real: preadv2() with RWF_NOWAIT finds the pages in this cache, pread() and
+ * posix_fadvise() on a worker put pages there, and a sendfile() that misses a page waits, and is
+ * counted if the loop called it. */
+#undef _FORTIFY_SOURCE /* its pread() is inline */
 #include "cold_files.h"
 
 #include <dlfcn.h>
@@ -135,7 +136,7 @@ SHOWN int posix_fadvise(int fd, off_t at, off_t size, int advice)
     return REAL(int (*)(int, off_t, off_t, int), "posix_fadvise")(fd, at, size, advice);
 }
 
-/* What somebody has just looked at is evicted only if the test wants all to be. */
+/* Pages that were just looked at are evicted only if the test wants all to be evicted. */
 static void look_at_pages(off_t at, size_t size)
 {
     bool is_cached;

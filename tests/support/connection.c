@@ -100,7 +100,7 @@ int send_all(int fd, const void *data, size_t size)
     return 0;
 }
 
-/* Reads until size bytes, end-of-file, or, byte by byte, the stop byte. */
+/* Reads until size bytes, end-of-file, or (byte by byte) the stop byte. */
 static ssize_t read_some(int fd, char *buffer, size_t size, int stop)
 {
     size_t done = 0;

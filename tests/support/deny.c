@@ -1,9 +1,9 @@
-/* Runs a program to which the kernel denies some calls, as a sandbox would.
+/* Runs a program to which the kernel denies some system calls, as a sandbox would.
  *
  *     deny EPERM|ENOSYS CALL[,CALL]... PROGRAM [ARGUMENT]...
  *
- * A call is one of the table below; those of fcntl() are told by their command. The filter is
- * inherited by all that the program starts. */
+ * A call is one of the table below; those of fcntl() are selected by their command. All programs
+ * that this one starts inherit the filter. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -57,7 +57,7 @@ static void load(size_t offset)
     add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offset));
 }
 
-/* Whoever is not equal goes on behind the next `skipped`. */
+/* If the value is not equal, the next `skipped` instructions are skipped. */
 static void go_on_if_not(unsigned value, unsigned char skipped)
 {
     add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skipped));
@@ -68,7 +68,7 @@ static void deny(const struct call *call, unsigned error)
     load(offsetof(struct seccomp_data, nr));
     if (call->command != 0) {
         go_on_if_not(call->number, 3);
-        load(offsetof(struct seccomp_data, args[1])); /* its lower half: little-endian */
+        load(offsetof(struct seccomp_data, args[1])); /* the lower half: little-endian */
         go_on_if_not(call->command, 1);
     } else {
         go_on_if_not(call->number, 1);

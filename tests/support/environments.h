@@ -1,5 +1,5 @@
-/* Programs in namespaces of their own, for tests that run as root: the words of a command line that
- * begins there, and whether this machine can. On top of process.h. */
+/* Programs in namespaces of their own, for tests that run as root: the beginnings of command lines
+ * that run there, and whether this machine allows it. On top of process.h. */
 #ifndef TESTS_SUPPORT_ENVIRONMENTS_H
 #define TESTS_SUPPORT_ENVIRONMENTS_H
 
@@ -16,7 +16,7 @@
 #define IPC_NAMESPACE UNSHARE, "--ipc"
 #define USER_NAMESPACE UNSHARE, "--user", "--map-current-user"
 
-/* A shell that does something first, then becomes the program that follows. */
+/* A shell that runs a command first, and then becomes the program that follows. */
 #define AFTER(script) "sh", "-c", script " && exec \"$@\"", "sh"
 
 #define WITHOUT_PROC MOUNT_NAMESPACE, AFTER("mount -t tmpfs none /proc")
@@ -24,7 +24,7 @@
     MOUNT_NAMESPACE, AFTER("cat /proc/sys/kernel/random/uuid >\"$BOOT_ID\" && "                    \
                            "mount --bind \"$BOOT_ID\" /proc/sys/kernel/random/boot_id")
 
-/* Whether a command line that ends in "true" can be run here. */
+/* Whether a command line with this prefix, followed by "true", runs here. */
 bool can_run(const char *const *argv);
 
 #endif

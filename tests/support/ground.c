@@ -1,5 +1,4 @@
-/* What everything else here stands on: cleaning up, text, paths, files, the clock. See process.h.
- */
+/* The basis of all other files here: cleaning up, text, paths, files, the clock. See process.h. */
 #include "inside.h"
 
 #include <errno.h>
@@ -47,7 +46,7 @@ void support_registry_lock(void)
     pthread_mutex_lock(&support_registry.mutex);
     if (support_registry.owner == getpid())
         return;
-    /* First use, or in a fork of a test: what the parent made is the parent's. */
+    /* The first use, or a fork of a test: the parent's files stay the parent's. */
     const bool again = support_registry.owner != 0;
     support_registry.owner = getpid();
     support_registry.processes = NULL;
@@ -142,8 +141,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void remove_tree(const char *path)
 {
-    /* Each further pass goes one level deeper into directories that a test
-     * made unreadable. */
+    /* Each further pass goes one level deeper into directories that a test made unreadable. */
     for (int pass = 0; pass < 8 && access(path, F_OK) == 0; pass++)
         nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -1,4 +1,4 @@
-/* What the files of tests/support share, and no test sees. See process.h. */
+/* Declarations that the files of tests/support share, and that no test sees. See process.h. */
 #ifndef TESTS_SUPPORT_INSIDE_H
 #define TESTS_SUPPORT_INSIDE_H
 
@@ -43,7 +43,7 @@ struct temp_dir {
     const char *path;
 };
 
-/* What is to be cleaned up by this process, and no fork of it, at its end. */
+/* What this process, but no fork of it, must clean up at its end. */
 struct support_registry {
     pthread_mutex_t mutex;
     pid_t owner;
@@ -62,7 +62,7 @@ void *support_check_memory(void *memory);
 /* NULL: RPD_BUILD is not set. */
 const char *support_build_dir(void);
 
-/* Of every wait. */
+/* The limit of every wait. */
 int64_t support_deadline_ns(void);
 
 #endif

@@ -1,7 +1,7 @@
-/* To be preloaded: a file that openat() makes or opens for writing under the name
- * $TEST_LOCK_NAME is gone when that returns, $TEST_LOCK_TIMES times. With $TEST_LOCK_DIRECTORY that
- * directory is removed with all that is in it, before a file whose name begins so is made; so often
- * by all processes together: directories beside it, DIRECTORY.0 and so on, count. */
+/* Preloaded: when openat() creates a file named $TEST_LOCK_NAME, or opens it with O_CREAT, the file
+ * is removed before the call returns, $TEST_LOCK_TIMES times. If $TEST_LOCK_DIRECTORY is set, that
+ * directory is removed with its content instead, before a file with this prefix is made. The count
+ * is shared by all processes: it is kept in directories beside it, named DIRECTORY.0 and so on. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* To be preloaded: a kernel from before Linux 5.9. */
+/* Preloaded: a kernel older than Linux 5.9. */
 #include <errno.h>
 #include <sys/utsname.h>
 

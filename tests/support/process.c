@@ -19,8 +19,8 @@ static bool same_name(const char *variable, const char *entry)
     return strncmp(variable, entry, size) == 0 && variable[size] == '=';
 }
 
-/* The environment of the child. listen_pid, if not NULL, is "LISTEN_PID=" with
- * room for the number, which only the child knows. */
+/* The environment of the child. listen_pid, if not NULL, is "LISTEN_PID=" with room for the pid,
+ * which only the child knows. */
 static char **make_environment(const struct process_options *options, char *listen_pid)
 {
     const char *standard[8] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"};
@@ -124,7 +124,7 @@ static void child_run(const struct process_options *options, pid_t parent, char 
     if (options->gate_fd != 0 && read(options->gate_fd, &byte, 1) != 1)
         child_fail("read", "gate");
 
-    /* Out of the way first, then each to its place. */
+    /* Moves all descriptors out of the way first, then each to its place. */
     int high[STREAMS + 1 + 1];
     for (int i = 0; i <= STREAMS; i++)
         high[i] = ends[i] < 0 ? -1 : fcntl(ends[i], F_DUPFD_CLOEXEC, 32);

@@ -6,7 +6,7 @@
 
 enum { ARGUMENTS_MAX = 16, OURS = 6 };
 
-/* A server in the foreground is one that ends with its parent; -D is of 3.3. */
+/* A server in the foreground ends with its parent; -D needs version 3.3. */
 bool terminal_can(void)
 {
     struct process *probe = process_start(
@@ -17,7 +17,7 @@ bool terminal_can(void)
     return code == 0;
 }
 
-/* Its exit code. */
+/* Returns its exit code. */
 static int run(const struct terminal *terminal, const char *const *arguments, const char **ret_out,
                const char **ret_err)
 {
@@ -46,7 +46,7 @@ const char *terminal_run(const struct terminal *terminal, const char *const *arg
     return out;
 }
 
-/* Once its server listens. */
+/* Returns once its server listens. */
 struct terminal terminal_open(const char *dir, const char *command)
 {
     const char *const begin[] = {"new-session",

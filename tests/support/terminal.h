@@ -1,4 +1,4 @@
-/* A terminal for programs that want one: tmux, with a server of its own.
+/* A terminal for programs that need one: tmux, with a server of its own.
  *
  *     if (!terminal_can())
  *         cr_skip("tmux 3.3 is not installed");
@@ -7,7 +7,7 @@
  *     terminal_await(&terminal, "PONG");
  *     terminal_close(&terminal);
  *
- * What fails ends in test_die(), with what the terminal showed. */
+ * Failures end in test_die(), with the content of the terminal. */
 #ifndef TESTS_SUPPORT_TERMINAL_H
 #define TESTS_SUPPORT_TERMINAL_H
 
@@ -15,26 +15,26 @@
 
 struct terminal {
     const char *socket;
-    struct process *server; /* ends with the test, and what runs in it */
+    struct process *server; /* ends with the test, and so do the programs in it */
 };
 
-/* Whether there is tmux, 3.3 or later. */
+/* Whether tmux 3.3 or later is installed. */
 bool terminal_can(void);
 
 /* 120 columns, 24 lines; its socket is in the directory. Runs the command in a shell, then
  * shows "ended with CODE". */
 struct terminal terminal_open(const char *dir, const char *command);
 
-/* A command of tmux, and what it says. */
+/* Runs a command of tmux, and returns its output. */
 const char *terminal_run(const struct terminal *terminal, const char *const *arguments);
 #define TERMINAL(terminal, ...) terminal_run((terminal), ARGS(__VA_ARGS__))
 
 const char *terminal_shown(const struct terminal *terminal);
 
-/* Until it shows the text: all that it shows. */
+/* Waits until the terminal shows the text. Returns everything that it shows. */
 const char *terminal_await(const struct terminal *terminal, const char *text);
 
-/* Ends tmux, and what runs in it. */
+/* Ends tmux, and the programs in it. */
 void terminal_close(const struct terminal *terminal);
 
 #endif

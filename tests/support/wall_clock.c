@@ -1,5 +1,5 @@
-/* To be preloaded: the machine's clock is off by the milliseconds that the file
- * $TEST_WALL_CLOCK says now. Where there is no such file, it is right. */
+/* Preloaded: the machine's clock is off by the number of milliseconds in the file $TEST_WALL_CLOCK.
+ * Without such a file it is right. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>

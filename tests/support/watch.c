@@ -1,4 +1,4 @@
-/* Watching what was started, and ending it. See process.h. */
+/* Watching and ending started processes. See process.h. */
 #include "inside.h"
 
 #include <errno.h>
@@ -134,7 +134,7 @@ static bool is_bound(const struct process *p)
 }
 
 struct goal {
-    const char *text; /* lines with this; NULL: bound, or the end */
+    const char *text; /* lines that contain this; NULL: bound, or the end */
     size_t count;
     bool exit;
 };
@@ -155,7 +155,7 @@ static int process_wait(struct process *p, const struct goal *goal, const char *
             return 0;
         const bool over = p->exited;
         const int64_t left = deadline - now_ns();
-        /* Once more after the end: a child of its own may hold the pipe. */
+        /* Once more after the end: a child of the process may hold the pipe. */
         if (!process_poll(&p, 1, over ? 0 : left) && over) {
             errno = ESRCH;
             return -1;

@@ -1,6 +1,6 @@
-/* The worker pool under stress, for ThreadSanitizer: a plain main, as Criterion
- * cannot run there. Each job is done exactly once: those that run, those that
- * are cancelled while they wait or run, and those that wait when the pool ends.
+/* The worker pool under stress, for ThreadSanitizer: a plain main, because Criterion cannot run
+ * there. Each job is done exactly once, whether it runs, is cancelled while it waits or runs, or
+ * waits when the pool ends.
  *
  * Prints "N passed, N failed". */
 #include "library/libevent.h"
@@ -73,7 +73,7 @@ static void submit_one(struct work *work)
     work->accepted = pool_submit(pool, &work->job, JOB_REQUEST) == 0;
 }
 
-/* Each turn of the loop: some more jobs, some of them cancelled. */
+/* Each turn of the loop submits some more jobs, and cancels some. */
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
     static const struct timeval now = {0};
@@ -85,7 +85,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 
         submit_one(work);
         if (!work->accepted)
-            break; /* full: once more in the next turn */
+            break; /* full: again in the next turn */
         submitted++;
         if (chance(4) == 0) {
             struct work *victim = &works[submitted - 1 - (int)chance(submitted < 100 ? 1 : 100)];
@@ -152,8 +152,8 @@ static void test_many(int workers)
     free(works);
 }
 
-/* Jobs wait, run and wait inside when the pool ends; their owner cancels them
- * first, or, for a part, leaves that to the end. */
+/* Jobs wait, run, and wait inside their run when the pool ends. The owner cancels them first, or
+ * leaves some of them to the end. */
 static void test_destroy(int count, bool cancel)
 {
     make(4);
@@ -169,7 +169,7 @@ static void test_destroy(int count, bool cancel)
     free(works);
 }
 
-/* Workers are kept busy, so that all others wait: the queue has its bound. */
+/* The workers are kept busy, so that all other jobs wait: the queue is bounded. */
 static void test_bound(void)
 {
     int accepted = 0;
@@ -196,7 +196,7 @@ static void test_bound(void)
 static sem_t begins;
 static pthread_t running_on;
 
-/* A job that is cancelled while it waits needs no worker to be done. */
+/* A job that is cancelled while it waits is done without a worker. */
 static void test_cancel_waiting(void)
 {
     enum { WORKERS = 2, WAITING = 50 };
@@ -207,7 +207,7 @@ static void test_cancel_waiting(void)
         works[i].waits = true;
         submit_one(&works[i]);
     }
-    /* Whichever two a worker has taken, the others wait until the end. */
+    /* Whichever two jobs the workers have taken, the others wait until the end. */
     for (int i = WORKERS; i < WORKERS + WAITING; i++)
         pool_cancel(pool, &works[i].job);
     event_base_loopexit(base, &a_while);
@@ -229,7 +229,7 @@ static void run_and_say_where(struct job *job)
     job_wait(job, 60000);
 }
 
-/* One runs, the other waits for its thread. */
+/* One job runs, the other waits for its thread. */
 static void test_worker_of(void)
 {
     pthread_t thread;
@@ -294,9 +294,9 @@ static void await_dones(int count)
             event_base_loop(base, EVLOOP_ONCE);
 }
 
-/* Of 4 loads 2 compute at once; a job goes beside them, and one more load does for each that
- * waits or is given up. That a further one does not begin can be seen only where it should
- * have: after a job that came later is done. */
+/* Of 4 loads 2 compute at once. A job runs beside them, and one more load starts for each load that
+ * waits or is given up. That a further one does not start shows only in hindsight: a job that was
+ * submitted later is done. */
 static void test_loads_at_once(void)
 {
     make_with(5, 2);
@@ -337,7 +337,7 @@ static void leave(struct job *job)
     pthread_exit(NULL);
 }
 
-/* On one worker: each is done, as cancelled, and the next one finds a thread. */
+/* On one worker: each job is done, as cancelled, and the next one finds a thread. */
 static void test_threads_that_leave(void)
 {
     enum { LEAVING = 200 };

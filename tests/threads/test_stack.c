@@ -1,6 +1,6 @@
-/* Stacks of other threads, under ThreadSanitizer, too: a plain main, as Criterion
- * cannot run there. Threads that stand in a known function, that answer late or
- * not at all; and askers that come at once.
+/* Stacks of other threads, under ThreadSanitizer, too: a plain main, because Criterion cannot run
+ * there. Some threads wait in a known function, some answer late or not at all, and several threads
+ * ask at once.
  *
  * Prints "N passed, N failed". */
 #include "guard/crash.h"
@@ -46,7 +46,7 @@ static void wait_for(sem_t *semaphore)
 
 /* ---- threads that are asked ---- */
 
-/* A thread that stands in stand_still() until it is told to go. */
+/* A thread that waits in stand_still() until it is told to go. */
 struct standing {
     pthread_t thread;
     const char *service;
@@ -81,13 +81,13 @@ static void run_standing(void *arg)
     foreign_leave();
     if (!standing->is_masked)
         return;
-    set_mask(SIG_UNBLOCK); /* the questions come now, late */
+    set_mask(SIG_UNBLOCK); /* the questions arrive now, late */
     sem_post(&standing->unblocked);
     stand_still(standing);
 }
 
-/* It says so just before it does, and ThreadSanitizer lets a signal that comes
- * between the two wait until then. */
+/* The thread announces it just before it blocks signals. ThreadSanitizer delays a signal that comes
+ * between the two. */
 static void wait_until_it_stands(const struct standing *standing)
 {
     struct stack stack = {.text = ""};
@@ -141,7 +141,7 @@ static void test_own_stack(void)
     check(stack.text[0] != '\0' && !stack.place.plugin, "no plugin's code", stack.text);
 }
 
-/* The answer of one must not be taken for that of the next. */
+/* The answer of one thread must not be taken for that of the next. */
 static void test_late_answer(void)
 {
     struct standing late, prompt;
@@ -212,7 +212,7 @@ static void test_many_askers(void)
     snprintf(text, sizeof text, "%d good, %d wrong", good, wrong);
     printf("many askers: %s of %d\n", text, ASKERS * QUESTIONS);
     check(wrong == 0, "each gets the answer of the thread that it asks", text);
-    /* On a machine with much else to do an answer may come too late. */
+    /* On a busy machine an answer may come too late. */
     check(good > ASKERS * QUESTIONS / 2, "most are answered", text);
 }
 
@@ -261,7 +261,7 @@ static void test_mutual(void)
           "threads that ask each other", "");
 }
 
-/* What others send by chance is no answer, and harms nobody. */
+/* A stray signal from another process is not an answer, and does no harm. */
 static void test_stray_signal(void)
 {
     struct stack stack = {.text = ""};

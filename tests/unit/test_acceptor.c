@@ -1,5 +1,5 @@
-/* What accept() lacks is waited for: 10, 100, then 1000 ms, and each shortage begins anew. The
- * loop is real; accept4() fails where the test wants it. Linked with --wrap=accept4. */
+/* accept() and shortages: the pauses are 10, 100, then 1000 ms, and start again with each shortage.
+ * The loop is real; accept4() fails when the test wants it to. Linked with --wrap=accept4. */
 #include "clients/acceptor.h"
 
 #include "process.h"
@@ -95,7 +95,8 @@ static void turn_until_tried(void)
         event_base_loop(base, EVLOOP_ONCE);
 }
 
-/* It has just tried, in vain, and pauses for so long: by its word, and by the loop's timer. */
+/* It has just tried, in vain, and pauses for this long: according to its own field, and to the
+ * loop's timer. */
 static void assert_pauses_for(unsigned ms)
 {
     struct timeval due, now;
@@ -135,7 +136,7 @@ Test(acceptor, a_second_shortage_is_as_the_first)
     }
 }
 
-/* However long it lasts, it is one. */
+/* However long the shortage lasts, it counts as one. */
 Test(acceptor, a_shortage_counts_once)
 {
     static const unsigned pauses_ms[] = {10, 100, 1000};
@@ -148,7 +149,7 @@ Test(acceptor, a_shortage_counts_once)
     close(fd);
 }
 
-/* Where the queue was taken by another meanwhile, the shortage is over, too. */
+/* If another process has taken the queued client meanwhile, the shortage is over, too. */
 Test(acceptor, an_empty_queue_ends_it)
 {
     static const unsigned pauses_ms[] = {10};

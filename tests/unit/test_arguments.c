@@ -1,4 +1,4 @@
-/* The command line of rpd: its syntax. */
+/* The syntax of rpd's command line. */
 #include "config/arguments.h"
 
 #include <criterion/criterion.h>
@@ -98,7 +98,7 @@ Test(arguments, notify_fd)
     cr_assert_eq(parse(&arguments, (const char *[]){"--start-fd", "8", NULL}, &error), 0);
     cr_assert_eq(arguments.start_fd, 8);
     arguments_finish(&arguments);
-    /* What was wrong behind it must be told there. */
+    /* An error in the arguments after it must be written there. */
     cr_assert_lt(parse(&arguments, (const char *[]){"--start-fd", "8", "--no", NULL}, &error), 0);
     cr_assert_eq(arguments.start_fd, 8);
     arguments_finish(&arguments);

@@ -1,4 +1,4 @@
-/* Buffers that grow little by little: what they hold stays, and all of it goes back. */
+/* Buffers that grow in small steps: they keep their content, and all of their memory is freed. */
 #include "base/buffer.h"
 
 #include <criterion/criterion.h>
@@ -43,18 +43,18 @@ Test(buffer, what_grows_little_by_little_keeps_what_it_holds)
     assert_piece(&buffer, PIECES, '!');
     buffer_drop(&buffer, buffer.size);
     cr_assert_null(buffer.block);
-    add(&buffer, 'a'); /* from the heap again */
+    add(&buffer, 'a'); /* in the heap again */
     assert_piece(&buffer, 0, 'a');
     buffer_finish(&buffer);
 }
 
-/* One that began in the heap has left it; nor are there gaps where it was. */
+/* A buffer that began in the heap has left it, and left no gaps. */
 Test(buffer, what_grows_little_by_little_is_not_in_the_heap)
 {
     struct buffer buffers[BUFFERS] = {{0}};
     struct mallinfo2 before, now;
 
-    mallopt(M_MMAP_THRESHOLD, 4 << 20); /* as the daemon */
+    mallopt(M_MMAP_THRESHOLD, 4 << 20); /* as in the daemon */
     before = mallinfo2();
     for (size_t i = 0; i < PIECES; i++)
         for (size_t k = 0; k < BUFFERS; k++)

@@ -61,7 +61,7 @@ Test(channel, as_many_descriptors_as_there_can_be)
     }
 }
 
-/* What there is no descriptor for is lost: the count says so. */
+/* Descriptors beyond the receiver's limit are lost: the count shows it. */
 Test(channel, without_descriptors)
 {
     enum { SENT = 20, ROOM = 5 };

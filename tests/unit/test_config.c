@@ -1,5 +1,5 @@
-/* The configuration: what a file and a command line come out as, and where each
- * mistake is said to be. Each test has a directory of its own and works in it. */
+/* The configuration: the result of a file and a command line, and the place that each error names.
+ * Each test has a directory of its own and works in it. */
 #include "base/nearest.h"
 #include "config/config.h"
 #include "config/file.h"
@@ -69,7 +69,7 @@ static void write_file(const char *text)
     write_bytes("rpd.json", text, strlen(text));
 }
 
-/* All errors of a load, one a line, to be freed; every one has this code. */
+/* All errors of a load, one per line, which the caller frees; each must have this code. */
 static char *errors_of(const struct config_request *request, int code)
 {
     struct config config;
@@ -126,7 +126,7 @@ static void expect_all(const struct bad_text *rows, size_t count)
 
 #define AT "config: rpd.json:"
 
-/* ---- what comes out ---- */
+/* ---- results ---- */
 
 Test(config, defaults)
 {
@@ -365,7 +365,7 @@ Test(config, command_line_mistakes)
     assert_no_leak();
 }
 
-/* ---- what is not JSON, or not within bounds ---- */
+/* ---- texts that are not JSON, or not within bounds ---- */
 
 Test(config, syntax)
 {
@@ -406,7 +406,7 @@ Test(config, syntax)
     assert_no_leak();
 }
 
-/* A valid file, but for a value that is nested this deep below the document. */
+/* A valid file, except that a value is nested this deep below the document. */
 static void write_nested(size_t depth)
 {
     FILE *file = fopen("rpd.json", "w");
@@ -436,7 +436,7 @@ Test(config, depth)
     assert_no_leak();
 }
 
-/* Spaces to the limit, and one more. */
+/* Spaces up to the limit, and one more. */
 Test(config, size)
 {
     struct config config;
@@ -454,7 +454,7 @@ Test(config, size)
     expect(&of_file, 78, "config: rpd.json: is larger than 1048576 bytes; make it smaller");
 }
 
-/* ---- what the keys do not allow ---- */
+/* ---- values that the keys do not allow ---- */
 
 #define S(inner) "{\"services\":[{\"plugin\":\"p\"," inner "}]}"
 #define L(inner) "{\"services\":[{\"plugin\":\"p\",\"listen\":[" inner "]}]}"
@@ -521,7 +521,7 @@ Test(config, keys_and_values)
         {S("\"limits\":{\"input_bytes\":\"64MB\"}"),
          AT "1:52: $.services[0].limits.input_bytes: expected an integer from 1024 to 1073741824, "
             "or a size such as \"64M\", found \"64MB\"; did you mean \"MiB\"?"},
-        /* ranges: both ends, and what a narrower type would cut to a good value */
+        /* ranges: both ends, and values that a narrower type would truncate to valid ones */
         {P("\"workers\":0"), AT "1:40: $.workers: expected an integer from 1 to 256, found 0"},
         {P("\"workers\":257"), AT "1:40: $.workers: expected an integer from 1 to 256, found 257"},
         {P("\"workers\":4294967297"),
@@ -571,7 +571,7 @@ Test(config, keys_and_values)
                    "out"},
         {L("\"\""), AT "1:38: $.services[0].listen[0]: is an empty string"},
         {L("{}"), AT "1:38: $.services[0].listen[0].endpoint: missing; this key is required"},
-        /* between keys */
+        /* combinations of keys */
         {L("{\"endpoint\":\"tcp:*:1\",\"mode\":\"0600\"}"),
          AT "1:60: $.services[0].listen[0].mode: only an endpoint with a unix path has a mode, "
             "not \"tcp:*:1\""},
@@ -663,7 +663,7 @@ Test(config, long_values_are_cut)
     free(text);
 }
 
-/* ---- what the file is ---- */
+/* ---- the kind of file ---- */
 
 Test(config, missing_file)
 {
@@ -687,7 +687,7 @@ Test(config, not_a_regular_file, .timeout = 5)
         char expected[100];
 
         if (access(names[i], F_OK) < 0)
-            continue; /* a container without that device */
+            continue; /* a container may lack that device */
         snprintf(expected, sizeof expected, "config: %s: is not a regular file; name one",
                  names[i]);
         expect(&(struct config_request){.file = names[i]}, 77, expected);
@@ -777,6 +777,7 @@ Test(config, print_config)
         "drain_s = 10                                       # default\n"
         "stall_s = 10                                       # default\n"
         "slow_ms = 100                                      # default\n"
+        "trial_s = 10                                       # default\n"
         "keeper = false                                     # default\n"
         "on_crash_loop = \"exit\"                             # default\n"
         "services[0].name = \"s\"                             # rpd.json:3:23\n"
@@ -821,7 +822,7 @@ Test(config, print_config)
     load(&config, &request);
     text = printed(config_print, &config);
     config_finish(&config);
-    /* How wide the gap before "#" is, is not what is tested. */
+    /* The width of the gap before "#" is not tested. */
     for (one_space = text; (one_space = strstr(one_space, "   # "));)
         memmove(one_space, one_space + 1, strlen(one_space));
     cr_assert_str_eq(text, expected, "\n%s", text);
@@ -837,7 +838,7 @@ static void print_schema(const struct config *unused)
     cr_assert_eq(config_print_schema(&error), 0, "%s", error.text);
 }
 
-/* From the table's path to the schema's node of that key. */
+/* The schema's node of a key, from the key's path in the table. */
 static const json_t *schema_of(const json_t *schema, const char *path)
 {
     char step[64];
@@ -901,7 +902,7 @@ Test(config, schema_has_every_row)
     assert_no_leak();
 }
 
-/* Each default is one that the check itself would accept. */
+/* Each default is a value that the check itself accepts. */
 Test(config, defaults_are_allowed)
 {
     struct error error;
@@ -923,7 +924,7 @@ Test(config, defaults_are_allowed)
     }
 }
 
-/* ---- the helpers on their own ---- */
+/* ---- the helpers alone ---- */
 
 Test(config, nearest_names)
 {
@@ -1014,7 +1015,7 @@ Test(config, keys_with_units)
     config_finish(&config);
 }
 
-/* All that count time or bytes: who adds a key should think of it. */
+/* All keys for time or bytes: add a new one here, too. */
 Test(config, every_key_that_counts_time_or_bytes_has_a_unit)
 {
     for (size_t i = 0; i < config_key_count; i++) {

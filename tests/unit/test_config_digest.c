@@ -1,7 +1,8 @@
-/* The digest of a configuration: another for each key that says something else,
- * and the same however it is said. */
+/* The digest of a configuration: it differs if any key differs, and does not depend on how the
+ * configuration is written. */
 #include "config/digest.h"
 #include "config/keys.h"
+#include "config/plan.h"
 #include "process.h"
 
 #include <criterion/criterion.h>
@@ -52,7 +53,7 @@ static const char *digest(const char *text)
     return digest_of(&(struct config_request){.file = "rpd.json"});
 }
 
-/* The text with one more member of the object that begins at "at". */
+/* The text with one more member in the object that begins at "at". */
 static const char *with(const char *text, const char *at, const char *member)
 {
     const char *place = strstr(text, at);
@@ -73,7 +74,7 @@ static const char *with(const char *text, const char *at, const char *member)
 #define LIMITS "\"limits\":{"
 #define LOG "\"log\":{"
 
-/* One change of each key. */
+/* One change for each key. */
 static const struct {
     const char *path, *at, *member;
 } changes[] = {
@@ -91,6 +92,7 @@ static const struct {
     {"code_deadline_ms", DOCUMENT, "\"code_deadline_ms\":5001"},
     {"drain_s", DOCUMENT, "\"drain_s\":11"},
     {"stall_s", DOCUMENT, "\"stall_s\":11"},
+    {"trial_s", DOCUMENT, "\"trial_s\":11"},
     {"slow_ms", DOCUMENT, "\"slow_ms\":101"},
     {"keeper", DOCUMENT, "\"keeper\":true"},
     {"on_crash_loop", DOCUMENT, "\"on_crash_loop\":\"wait\""},
@@ -124,7 +126,7 @@ static const struct {
     {"services[].options.*[]", "\"options\":{", "\"k\":[\"a\",\"b\"]"},
 };
 
-/* A key that is new must be in the digest, and here. */
+/* A new key must be in the digest, and in this table. */
 Test(config_digest, every_key_is_looked_at)
 {
     for (size_t i = 0; i < config_key_count; i++) {
@@ -153,6 +155,111 @@ Test(config_digest, every_change_makes_another)
         for (size_t i = 0; i < count; i++)
             cr_expect_str_neq(digests[i], digests[count], "%s", changes[c].path);
         count++;
+    }
+}
+
+static void load_text(const char *text, struct config *ret)
+{
+    struct error *errors;
+    size_t count;
+
+    file_write("rpd.json", text, strlen(text));
+    if (config_load(ret, &(struct config_request){.file = "rpd.json"}, &errors, &count) < 0)
+        test_die("%s", errors[0].text);
+}
+
+static bool takes_options(const void *arg, const char *service)
+{
+    cr_assert_str_eq(service, "s");
+    return *(const bool *)arg;
+}
+
+static struct plan plan_between(const char *old_text, const char *new_text, bool takes)
+{
+    static const char *const names[] = {"s"};
+    struct config old_config, new_config;
+    struct plan plan;
+
+    load_text(old_text, &old_config);
+    load_text(new_text, &new_config);
+    cr_assert_eq(plan_make(&plan, &(struct plan_side){&old_config, names},
+                           &(struct plan_side){&new_config, names}, takes_options, &takes),
+                 0);
+    config_finish(&old_config);
+    config_finish(&new_config);
+    return plan;
+}
+
+/* The plan has each change, and nothing else, and says of it what the table says. */
+Test(config_plan, every_change_is_in_it, .init = make_dir, .fini = remove_dir)
+{
+    for (size_t c = 0; c < COUNT(changes); c++) {
+        const struct config_key *key = config_key_at(changes[c].path);
+        struct plan plan;
+
+        if (!changes[c].member || strcmp(changes[c].path, "services[].name") == 0)
+            continue;
+        plan = plan_between(ALL, with(ALL, changes[c].at, changes[c].member), false);
+        cr_assert_eq(plan.count, 1, "%s: %zu", changes[c].path, plan.count);
+        if (strcmp(changes[c].path, "services[].options.*[]") == 0)
+            key = config_key_at("services[].options.*");
+        cr_expect_eq(plan.changes[0].key, key, "%s: %s", changes[c].path, plan.changes[0].path);
+        cr_expect_eq(plan.changes[0].effect, key->effect, "%s", changes[c].path);
+        cr_expect(plan_has(&plan, key->effect));
+        plan_finish(&plan);
+    }
+}
+
+Test(config_plan, what_it_says, .init = make_dir, .fini = remove_dir)
+{
+    static const struct {
+        const char *before, *after, *path, *old_text, *new_text;
+        enum config_effect effect;
+    } rows[] = {
+        {"", ",\"limits\":{\"clients\":7}", "services[s].limits.clients", "0", "7", EFFECT_LIVE},
+        {"", ",\"warmup\":\"serve\"", "services[s].warmup", NULL, "serve", EFFECT_GENERATION},
+        {"", ",\"options\":{\"k\":true}", "services[s].options.k", NULL, "true", EFFECT_LIVE},
+        {",\"options\":{\"api_key\":\"a\"}", ",\"options\":{\"api_key\":\"b\"}",
+         "services[s].options.api_key", "(secret)", "(secret)", EFFECT_LIVE},
+        {",\"listen\":[\"unix:a\"]", ",\"listen\":[\"unix:a\",\"unix:b\"]",
+         "services[s].listen[unix:b]", NULL, "unix:b", EFFECT_GENERATION},
+        {",\"listen\":[\"unix:a\"]", ",\"listen\":[{\"endpoint\":\"unix:a\",\"backlog\":9}]",
+         "services[s].listen[unix:a].backlog", "4096", "9", EFFECT_LIVE},
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct plan plan = plan_between(
+            textf("{\"services\":[{\"plugin\":\"a.so\"%s}]}", rows[i].before),
+            textf("{\"services\":[{\"plugin\":\"a.so\"%s}]}", rows[i].after), true);
+
+        cr_assert_eq(plan.count, 1, "%s: %zu", rows[i].path, plan.count);
+        cr_expect_str_eq(plan.changes[0].path, rows[i].path);
+        cr_expect_eq(plan.changes[0].effect, rows[i].effect, "%s", rows[i].path);
+        cr_expect(rows[i].old_text ? strcmp(plan.changes[0].old_text, rows[i].old_text) == 0
+                                   : !plan.changes[0].old_text);
+        cr_expect(rows[i].new_text ? strcmp(plan.changes[0].new_text, rows[i].new_text) == 0
+                                   : !plan.changes[0].new_text);
+        plan_finish(&plan);
+    }
+}
+
+/* Said otherwise, or in another order, nothing has changed. */
+Test(config_plan, nothing_has_changed, .init = make_dir, .fini = remove_dir)
+{
+    static const char *const pairs[][2] = {
+        {"", ",\"listen\":[\"unix:s.sock\"]"},
+        {",\"listen\":[\"unix:a\",\"unix:b\"]",
+         ",\"listen\":[{\"endpoint\":\"unix:b\"},\"unix:a\"]"},
+        {",\"options\":{\"a\":1,\"b\":2}", ",\"options\":{\"b\":2,\"a\":\"1\",\"x-\":0}"},
+    };
+
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        struct plan plan = plan_between(
+            textf("{\"services\":[{\"plugin\":\"a.so\"%s}]}", pairs[i][0]),
+            textf("{\"services\":[{\"plugin\":\"a.so\"%s}]}", pairs[i][1]), false);
+
+        cr_expect_eq(plan.count, 0, "%s", pairs[i][1]);
+        plan_finish(&plan);
     }
 }
 
@@ -205,7 +312,7 @@ Test(config_digest, the_same_said_otherwise)
     }
 }
 
-/* A file, the same on the command line, and both together. */
+/* The same configuration as a file, on the command line, and as both together. */
 Test(config_digest, from_the_command_line)
 {
     const char *listen[] = {"unix:a"}, *options[] = {"k=v", "n=5", "b=true"};
@@ -228,7 +335,8 @@ Test(config_digest, from_the_command_line)
     cr_expect_str_neq(digest_of(&request), of_file);
 }
 
-/* Where a relative name leads, not from where the file was named. */
+/* The digest has the place to which a relative name leads, not the place from which the file was
+ * named. */
 Test(config_digest, names_of_files)
 {
     const char *text = "{\"log\":{\"file\":\"l\"},\"plugin_dirs\":[\"d\"],\"services\":"
@@ -246,7 +354,8 @@ Test(config_digest, names_of_files)
     cr_expect_str_eq(digest_of(&(struct config_request){.file = "sub/rpd.json"}), here);
 }
 
-/* The same file, by another path: so ensure names a plugin to the rpd that it starts. */
+/* The same file, through another path: that is how ensure names a plugin to the rpd that it
+ * starts. */
 Test(config_digest, relative_and_absolute_plugins)
 {
     const char *here = digest_of(&(struct config_request){.plugin = "./a.so"});

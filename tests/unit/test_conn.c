@@ -1,5 +1,6 @@
-/* The numbers of rpd/conn.h, to the byte and on both of their sides. The loop and the sockets are
- * real; how much the kernel takes is the test's. Linked with --wrap=send and --wrap=sendmsg. */
+/* The numbers in rpd/conn.h, exact to the byte on both sides of each bound. The loop and the
+ * sockets are real; the test decides how much the kernel takes. Linked with --wrap=send and
+ * --wrap=sendmsg. */
 #include "base/clock.h"
 #include "clients/conn.h"
 #include "clients/conn_turns.h"
@@ -19,10 +20,10 @@
 
 enum { KIB = 1024 };
 
-/* ---- what the kernel takes ------------------------------------------------------------------ */
+/* ---- how much the kernel takes -------------------------------------------------------------- */
 
-static size_t room; /* bytes; what does not fit has to wait */
-static int server;  /* of this descriptor */
+static size_t room; /* bytes; the rest has to wait */
+static int server;  /* for this descriptor */
 
 ssize_t __real_plain_send(int fd, const void *data, size_t size);
 ssize_t __wrap_plain_send(int fd, const void *data, size_t size);
@@ -58,7 +59,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     return sum;
 }
 
-/* ---- a backend, and one client of its ------------------------------------------------------- */
+/* ---- a backend, and one client of it -------------------------------------------------------- */
 
 static struct event_base *base;
 static struct place_pool pool;
@@ -69,15 +70,15 @@ static struct config_limits limits;
 static struct rpd_conn *conn;
 static int peer;
 
-/* What its callbacks have seen, and what they do. */
+/* What its callbacks have seen, and how they behave. */
 static int data_calls, writables, closes;
 static size_t seen;     /* bytes of input, in the last on_data */
 static bool keeps_all;  /* on_data consumes nothing */
 static bool has_ended;  /* the input, as on_data saw it */
-static size_t leftover; /* of the input, behind what on_data has written */
+static size_t leftover; /* the input, after on_data has written */
 static size_t answer;   /* bytes that on_data writes */
-static int lines;       /* that have been read */
-static bool is_slow;    /* on_data reads lines, each for longer than a slice */
+static int lines;       /* lines read so far */
+static bool is_slow;    /* on_data reads lines, and takes longer than a slice for each */
 static enum { NOTHING, PAUSES, RESUMES_FIRST, RESUMES_LAST } pausing; /* of on_data */
 
 static void on_connect(struct rpd_conn *it, void *state)
@@ -207,7 +208,7 @@ static void end(void)
 
 TestSuite(conn, .init = begin, .fini = end, .timeout = 60);
 
-/* As often as it takes for whatever follows from what has been done. */
+/* Turns the loop as often as needed for all consequences. */
 static void turn(void)
 {
     for (int i = 0; i < 10; i++)
@@ -220,7 +221,7 @@ static void say(const char *text)
     turn();
 }
 
-/* The client takes so much. */
+/* The client takes this many bytes. */
 static void take(size_t bytes)
 {
     room = bytes;
@@ -228,10 +229,9 @@ static void take(size_t bytes)
     cr_assert_eq(room, 0);
 }
 
-/* ---- output that waits ------------------------------------------------------------------------
- */
+/* ---- output that waits ---------------------------------------------------------------------- */
 
-/* A client is read up to high bytes of output, and again below low. */
+/* A client is read while less than `high` bytes of output wait, and again below `low`. */
 static void assert_read_between(size_t high, size_t low)
 {
     connect_client();
@@ -269,7 +269,7 @@ Test(conn, at_most_half_and_an_eighth_of_the_limit)
     assert_read_between(40000, 10000);
 }
 
-/* 100 KiB are not little enough, however they came about. */
+/* 100 KiB are not below the mark when the output comes from above. */
 Test(conn, at_100_kib_nothing_is_read)
 {
     connect_client();
@@ -284,7 +284,7 @@ Test(conn, at_100_kib_nothing_is_read)
     cr_assert_eq(seen, 2);
 }
 
-/* Where it was never too much it makes no difference. */
+/* If the output was never above the high mark, the low mark has no effect. */
 Test(conn, at_100_kib_on_the_way_up_all_is_read)
 {
     connect_client();
@@ -295,7 +295,7 @@ Test(conn, at_100_kib_on_the_way_up_all_is_read)
     cr_assert_eq(writables, 0);
 }
 
-/* In on_data itself, whose input is still there: it is empty from then on. */
+/* In on_data itself, while there is still input: from then on it is empty. */
 Test(conn, input_is_empty_from_256_kib_on)
 {
     connect_client();
@@ -328,8 +328,7 @@ Test(conn, output_beyond_its_limit_closes)
     cr_assert_eq(group.cut, 1);
 }
 
-/* ---- input that waits --------------------------------------------------------------------------
- */
+/* ---- input that waits ----------------------------------------------------------------------- */
 
 Test(conn, input_beyond_its_limit_closes)
 {
@@ -347,8 +346,8 @@ Test(conn, input_beyond_its_limit_closes)
     cr_assert_eq(group.cut, 1);
 }
 
-/* From one that is slow input is withheld when its slice is over; it is offered again, and not
- * before others have had their turn: in another on_data. */
+/* A slow client's input is withheld when its slice is over. It is offered again after the other
+ * clients have had their turn, in another on_data. */
 Test(conn, what_a_slice_has_withheld_is_offered_in_the_next)
 {
     enum { LINES = 20 };
@@ -362,7 +361,7 @@ Test(conn, what_a_slice_has_withheld_is_offered_in_the_next)
     cr_assert_gt(data_calls, 2, "%d lines in %d on_data", lines, data_calls);
 }
 
-/* Without input, and from outside of its callbacks. */
+/* Without input, and from outside its callbacks. */
 Test(conn, one_that_yields_is_called_again)
 {
     connect_client();
@@ -377,7 +376,8 @@ Test(conn, one_that_yields_is_called_again)
     cr_assert_eq(seen, 0);
 }
 
-/* Its clock begins anew with as much more as the rate asks of request_s, and not before. */
+/* Its clock starts again after as many more bytes as the rate requires for request_s, and not
+ * before. */
 Test(conn, a_request_has_progressed_by_64_kib)
 {
     static char bytes[64 * KIB];
@@ -404,8 +404,8 @@ Test(conn, a_request_has_progressed_by_64_kib)
     cr_assert_eq(clock->kind, CONN_CLOCK_OFF);
 }
 
-/* Half a request, and after each resume on_data pauses anew: what follows must be read all the
- * same, and the end noticed. */
+/* Half a request is there, and after each resume on_data pauses again: later input must still be
+ * read, and the end noticed. */
 Test(conn, a_resume_brings_more_than_what_is_not_taken)
 {
     connect_client();
@@ -429,7 +429,7 @@ Test(conn, a_resume_brings_more_than_what_is_not_taken)
     cr_assert(has_ended);
 }
 
-/* The first time it may mean to look at that again. */
+/* At the first call after a resume the backend may want to look at that input again. */
 Test(conn, a_resume_brings_first_what_is_there)
 {
     connect_client();

@@ -87,20 +87,20 @@ Test(conn_clock, expires_in_order)
         conn_clock_set(&clocks, &clock[i], CONN_CLOCK_REQUEST, false);
     conn_clock_set(&clocks, &clock[3], CONN_CLOCK_IDLE, false);
     conn_clock_set(&clocks, &clock[4], CONN_CLOCK_FIRST_BYTE, false);
-    conn_clock_set(&clocks, &clock[0], CONN_CLOCK_REQUEST, true); /* to the end */
+    conn_clock_set(&clocks, &clock[0], CONN_CLOCK_REQUEST, true); /* until the end */
     conn_clock_set(&clocks, &clock[1], CONN_CLOCK_REQUEST, false);
     conn_clock_set(&clocks, &clock[4], CONN_CLOCK_OFF, false);
     run_for(900);
     cr_assert_eq(expired_count, 0);
     conn_clock_set(&clocks, &clock[3], CONN_CLOCK_IDLE, true); /* from now */
-    run_for(1500); /* a tick is missed by a hair, the next is a second later */
+    run_for(1500); /* a tick is missed by a hair; the next comes a second later */
     cr_assert_geq(expired_count, 3);
     cr_assert(expired[0] == &clock[1] && expired[1] == &clock[2] && expired[2] == &clock[0]);
     cr_assert_eq(expired_kinds[0], CONN_CLOCK_REQUEST);
     run_for(1000);
     cr_assert_eq(expired_count, 4);
     cr_assert_eq(expired[3], &clock[3]);
-    cr_assert(!clocks.is_ticking, "it ticks for nobody");
+    cr_assert(!clocks.is_ticking, "it ticks for no client");
     conn_clocks_finish(&clocks);
 }
 
@@ -134,7 +134,7 @@ static void catch_log(void)
     log_read = ends[0];
 }
 
-/* What has been logged since the last time. */
+/* The lines logged since the last call. */
 static const char *logged(void)
 {
     static char text[4096];
@@ -181,7 +181,7 @@ Test(log_rate, a_state_has_a_line_at_each_end)
     log_state_end(&log);
     run_for(20);
     cr_assert_str_eq(logged(), "rpd: x: over\n");
-    /* What comes and goes within a second is not told; what stays is. */
+    /* A state that comes and goes within a second is not logged; one that stays is. */
     for (int i = 0; i < 10; i++) {
         log_state_begin(&log, "again");
         log_state_end(&log);

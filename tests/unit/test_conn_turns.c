@@ -1,5 +1,5 @@
-/* Whose turn it is, on a real loop: a model of connections, some of which always have
- * more to do. */
+/* Which connection has its turn, on a real loop: a model of connections, some of which always have
+ * more work. */
 #include "base/clock.h"
 #include "clients/conn_turns.h"
 
@@ -7,11 +7,11 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { MANY = 200, HEAVY = 6 /* as conn_turns.c weighs */ };
+enum { MANY = 200, HEAVY = 6 /* as in conn_turns.c */ };
 
 struct conn {
     struct conn_turn turn; /* first */
-    unsigned work_us;      /* a piece */
+    unsigned work_us;      /* per piece */
     enum conn_turn_end end;
     unsigned served, asks;
     bool removes_next;
@@ -101,7 +101,7 @@ Test(conn_turns, served_once_and_in_order)
     cr_assert_eq(served, 5, "again, without having been added");
 }
 
-/* What is served at once does not let a turn go on for ever. */
+/* Connections that are served at once do not prolong a turn without end. */
 Test(conn_turns, take_serves_while_nobody_waits)
 {
     conn_turn_take(&turns, &conns[0].turn);
@@ -121,7 +121,7 @@ Test(conn_turns, take_serves_while_nobody_waits)
     cr_assert_eq(served, 3 + 10);
 }
 
-/* Removed and gone ones are not touched any more. */
+/* Removed and closed connections are not touched any more. */
 Test(conn_turns, who_goes_is_not_looked_at)
 {
     for (size_t i = 0; i < 4; i++)
@@ -135,7 +135,7 @@ Test(conn_turns, who_goes_is_not_looked_at)
     cr_assert_eq(conns[1].served, 0);
 }
 
-/* Somebody new waits for a turn at most, however many always have more to do. */
+/* A new connection waits for at most one turn, however many others always have more work. */
 Test(conn_turns, the_new_go_before_those_with_more_to_do)
 {
     struct conn *fresh = &conns[MANY - 1];
@@ -156,7 +156,7 @@ Test(conn_turns, the_new_go_before_those_with_more_to_do)
         cr_assert(was_served(fresh, 1), "round %zu: after others", round);
         served += before;
     }
-    /* ... and those with more to do have had their share meanwhile. */
+    /* ... and the connections with more work have had equal shares meanwhile. */
     unsigned least = conns[0].served, most = least;
     for (size_t i = 1; i + 1 < MANY; i++) {
         least = conns[i].served < least ? conns[i].served : least;
@@ -165,8 +165,8 @@ Test(conn_turns, the_new_go_before_those_with_more_to_do)
     cr_assert_leq(most - least, 1, "between %u and %u slices", least, most);
 }
 
-/* Serves it, and some of its kind, until its slices are known to have been long. The clock is
- * read after each slice only where they are. */
+/* Serves it, and some like it, until its slices are known to be long. The clock is read after each
+ * slice only then. */
 static void make_heavy(struct conn *conn)
 {
     for (size_t i = 0; i < 1000 && conn->turn.weight < HEAVY; i++) {
@@ -188,8 +188,8 @@ static void keep_heavy(struct conn *conn)
     conn->turn.weight = 1000;
 }
 
-/* One whose slice took long, be it the machine's fault, waits for no round of those with more to
- * do: a round of many is many times as long as a turn. */
+/* A connection whose slice took long, even if the machine was to blame, does not wait for a whole
+ * round of those with more work: a round of many takes many turns. */
 Test(conn_turns, the_heavy_go_before_those_with_more_to_do)
 {
     struct conn *heavy = &conns[MANY - 1];
@@ -212,7 +212,7 @@ Test(conn_turns, the_heavy_go_before_those_with_more_to_do)
     }
 }
 
-/* Those with long slices do not come in the way of one that has had none. */
+/* Connections with long slices do not delay one that has had none. */
 Test(conn_turns, the_light_go_before_the_heavy)
 {
     struct conn *light = &conns[MANY - 1];
@@ -228,8 +228,8 @@ Test(conn_turns, the_light_go_before_the_heavy)
     cr_assert(was_served(light, 1));
 }
 
-/* A batch that uses up a slice each time it comes waits behind those who ask for little, also when
- * it has been idle meanwhile. */
+/* A connection whose batches always use up a slice waits behind those with little work, even after
+ * it has been idle. */
 Test(conn_turns, who_used_up_a_slice_is_heavy_when_it_comes_again)
 {
     conns[0] = (struct conn){.asks = 1000000};
@@ -241,7 +241,7 @@ Test(conn_turns, who_used_up_a_slice_is_heavy_when_it_comes_again)
         turn_once();
     conn_turn_add(&turns, &conns[0].turn);
     cr_assert_eq(conns[0].turn.place, CONN_TURN_HEAVY);
-    /* ... until it has asked for little for some time. */
+    /* ... until it has sent little for some time. */
     conns[0].asks = 0;
     for (size_t i = 0; i < 10000 && conns[0].turn.place != CONN_TURN_LIGHT; i++) {
         turn_once();
@@ -252,7 +252,7 @@ Test(conn_turns, who_used_up_a_slice_is_heavy_when_it_comes_again)
     cr_assert_eq(conns[0].turn.place, CONN_TURN_LIGHT);
 }
 
-/* Each batch is one slice, and a little more; it is heavy all the same. */
+/* Each batch is one slice and a little more; the connection still counts as heavy. */
 Test(conn_turns, the_rest_of_much_is_not_little)
 {
     for (size_t round = 0; round < 50; round++) {
@@ -283,7 +283,7 @@ static uint64_t slice_us_of(struct conn *conn)
     return turns.slice_us;
 }
 
-/* Many that are new may come at once. */
+/* Many new ones may come at once. */
 Test(conn_turns, a_light_slice_is_short)
 {
     struct conn *other = &conns[MANY - 1];
@@ -293,7 +293,7 @@ Test(conn_turns, a_light_slice_is_short)
     cr_assert_eq(slice_us_of(&conns[0]), CONN_SLICE_US);
 }
 
-/* It may have been the machine's fault. */
+/* The machine may be to blame. */
 Test(conn_turns, one_long_slice_makes_nobody_heavy)
 {
     for (size_t i = 0; i < 8; i++) {
@@ -308,7 +308,7 @@ Test(conn_turns, one_long_slice_makes_nobody_heavy)
     }
 }
 
-/* Three quarters of a turn are for those of the first two kinds. */
+/* Three quarters of a turn are for the first two kinds. */
 Test(conn_turns, neither_the_light_nor_the_heavy_starve_the_others)
 {
     struct conn *used = &conns[0], *heavy = &conns[1];
@@ -330,7 +330,8 @@ Test(conn_turns, neither_the_light_nor_the_heavy_starve_the_others)
     cr_assert_geq(heavy->served, 9);
 }
 
-/* Half a turn is for those who wait since earlier turns, however many are new. */
+/* Half a turn is for connections that have waited since earlier turns, however many new ones
+ * come. */
 Test(conn_turns, the_new_do_not_starve_the_others)
 {
     struct conn *old = &conns[0];
@@ -352,7 +353,7 @@ Test(conn_turns, the_new_do_not_starve_the_others)
     cr_assert_geq(old->served, 9);
 }
 
-/* A loop with much to do looks for other events after each turn. */
+/* A busy loop checks for other events after each turn. */
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;

@@ -1,5 +1,5 @@
-/* Crash lines and the exit guard: children that end in each way, and what they
- * leave on stderr and in their wait status. Each child is bounded by alarm(). */
+/* Crash lines and the exit guard: children that end in each way, and the resulting stderr and wait
+ * status. Each child is limited by alarm(). */
 #include "guard/crash.h"
 #include "guard/exit_guard.h"
 #include "guard/foreign.h"
@@ -24,7 +24,7 @@
 
 enum { CHILD_SECONDS = 20 };
 
-/* The faults are on purpose; no sanitizer shall find them first. */
+/* The faults are deliberate; no sanitizer may catch them first. */
 #define ON_PURPOSE __attribute__((noinline, no_sanitize("address", "undefined")))
 
 static volatile int sink;
@@ -288,7 +288,7 @@ static void check_overflow(void (*body)(void *arg), const char *thread)
     assert_has(&outcome, " (stack overflow) in crash_by_recursion+0x");
     assert_has(&outcome, thread);
     assert_has(&outcome, "; backtrace: crash_by_recursion+0x");
-    assert_has(&outcome, " x"); /* the same frame many times, told once */
+    assert_has(&outcome, " x"); /* the same frame many times, reported once */
 }
 
 Test(crash, stack_overflow_on_main)
@@ -525,7 +525,7 @@ Test(symbol, a_static_function_of_a_plugin_is_found)
     cr_assert_str_eq(text_of((uintptr_t)backend->on_data, 0), "on_data+0x0 (echo.so)");
     cr_assert_str_eq(text_of((uintptr_t)backend->on_data + 1, SYMBOL_RETURN_ADDRESS),
                      "on_data+0x1 (echo.so)");
-    /* Without its file only its object is known, or a function that is exported. */
+    /* Without the file only the object is known, or an exported function. */
     cr_assert_eq(strncmp(text_of((uintptr_t)backend->on_data, SYMBOL_NO_FILES), "echo.so+0x", 10),
                  0);
     dlclose(plugin);
@@ -657,7 +657,7 @@ Test(exit_guard, an_allowed_exit_is_silent)
 
     cr_assert(WIFEXITED(outcome.status));
     cr_assert_eq(WEXITSTATUS(outcome.status), 5);
-    assert_has_not(&outcome, "rpd:"); /* a sanitizer may have something to say */
+    assert_has_not(&outcome, "rpd:"); /* a sanitizer may write something, too */
     assert_has_not(&outcome, "cleaned up");
 }
 
@@ -682,6 +682,6 @@ Test(exit_guard, a_forked_child_may_exit)
 
     cr_assert(WIFEXITED(outcome.status));
     cr_assert_eq(WEXITSTATUS(outcome.status), 6);
-    assert_has_not(&outcome, "rpd:"); /* a sanitizer may have something to say */
+    assert_has_not(&outcome, "rpd:"); /* a sanitizer may write something, too */
     assert_has_not(&outcome, "cleaned up");
 }

@@ -1,4 +1,4 @@
-/* When a service that fails again and again is left alone, and for how long. */
+/* When a service that fails repeatedly is no longer restarted, and for how long. */
 #include "observe/crash_loop.h"
 
 #include <criterion/criterion.h>
@@ -23,7 +23,7 @@ Test(crash_loop, nothing_has_happened)
     cr_expect_eq(loop.left_ms, 0);
 }
 
-/* After n failures in a row, the last of them now. */
+/* The state after n failures in a row, the last one now. */
 static struct crash_loop after(unsigned failures)
 {
     static struct history_entry entries[32];

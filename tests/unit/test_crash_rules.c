@@ -1,4 +1,4 @@
-/* What follows from the end of a runner. */
+/* The reaction to the end of a runner. */
 #include "keeper/crash_rules.h"
 
 #include <criterion/criterion.h>
@@ -34,7 +34,7 @@ Test(crash_rules, before_ready_the_pause_grows)
         cr_assert_eq(is_loop, pauses_s[i] == 60, "crash %zu", i + 1);
         now_us = next_us + 1000;
     }
-    /* One that was ready begins anew. */
+    /* A runner that was ready starts the count again. */
     cr_assert_eq(crash_rules_next_us(&rules, true, now_us, &is_loop), now_us);
     cr_assert_not(is_loop);
     cr_assert_eq(crash_rules_next_us(&rules, false, now_us, &is_loop), now_us);
@@ -51,7 +51,7 @@ Test(crash_rules, after_ready_ten_a_second_behind_a_burst_of_twenty)
     for (uint64_t i = 1; i <= 10; i++)
         cr_assert_eq(crash_rules_next_us(&rules, true, begun_us, &is_loop),
                      begun_us + i * SECOND_US / 10, "%lu", (unsigned long)i);
-    /* Four seconds later all of it is free again. */
+    /* Four seconds later all of the allowance is back. */
     cr_assert_eq(crash_rules_next_us(&rules, true, begun_us + 4 * (uint64_t)SECOND_US, &is_loop),
                  begun_us + 4 * (uint64_t)SECOND_US);
     cr_assert_not(is_loop);

@@ -62,7 +62,7 @@ Test(draw, counts)
     cr_expect_str_eq(count(UINT64_MAX), "18.4 E");
 }
 
-/* What is written to a terminal of this size. */
+/* The output for a terminal of this size. */
 static const char *screen(const char *text, unsigned rows, unsigned columns)
 {
     static char *written;

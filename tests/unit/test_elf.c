@@ -1,6 +1,6 @@
-/* Plugin files as elf_plugin.c judges them: each refusal with its own words,
- * and never more than a refusal, whatever the file holds. The files are a real
- * plugin that is patched, cut and flipped, and small ones made from notes. */
+/* Plugin files as elf_plugin.c judges them: each fault gets its own message, and no file does worse
+ * than being refused, whatever it holds. The files are a real plugin that is patched, truncated and
+ * flipped, and small ones made from notes. */
 #include "plugin/elf_plugin.h"
 
 #include <criterion/criterion.h>
@@ -57,7 +57,7 @@ static int judge(const void *bytes, size_t size)
     return result;
 }
 
-/* Refused, properly; or accepted, properly. */
+/* The file is refused properly, or accepted properly. */
 static void assert_clean(int result, const char *what, size_t at)
 {
     if (result == 0) {
@@ -123,7 +123,7 @@ static Elf64_Phdr *real_segment(uint32_t type)
     return NULL;
 }
 
-/* The plugin's note, by its owner and the name in it. */
+/* The plugin's note, found by its owner and the name in it. */
 static struct rpd_note *real_note(void)
 {
     for (size_t at = 0; at + sizeof(struct rpd_note) <= real_size; at += 4) {
@@ -163,7 +163,7 @@ static void small_add(struct small *small, uint32_t type, uint32_t abi, const ch
     small->segment.p_filesz += sizeof note;
 }
 
-/* ---- what is accepted ---- */
+/* ---- files that are accepted ---- */
 
 Test(elf, the_real_plugin, .init = load_real, .fini = free_real)
 {
@@ -243,7 +243,7 @@ Test(elf, notes_and_headers_far_into_the_file, .init = load_real, .fini = free_r
     cr_assert_str_eq(plugin.backend, "far");
 }
 
-/* ---- what is refused ---- */
+/* ---- files that are refused ---- */
 
 Test(elf, what_is_no_elf_file)
 {
@@ -397,7 +397,7 @@ Test(elf, other_abis, .init = load_real, .fini = free_real)
     assert_refused(real, real_size, "got ABI 4294967295; rebuild it");
     real_note()->abi = RPD_ABI - 1;
     assert_refused(real, real_size, "built for an older rpd: want ABI 1, got ABI 0; rebuild it");
-    /* A newer ABI's note may be shorter: it is still the ABI that is wrong. */
+    /* The note of a newer ABI may be shorter: the error is still about the ABI. */
     real_note()->abi = RPD_ABI + 1;
     real_note()->body_size = 8;
     assert_refused(real, real_size, "built for a newer rpd");
@@ -504,7 +504,7 @@ Test(elf, each_flipped_bit_of_the_first_512_bytes, .init = load_real, .fini = fr
     close(fd);
 }
 
-/* Several bytes at once, of headers and notes, with values that hurt. */
+/* Several bytes at once, in headers and notes, with harmful values. */
 Test(elf, many_random_changes, .init = load_real, .fini = free_real, .timeout = 60)
 {
     static const uint64_t values[] = {
@@ -518,7 +518,7 @@ Test(elf, many_random_changes, .init = load_real, .fini = free_real, .timeout = 
         for (int i = rand() % 4; i >= 0; i--) {
             const uint64_t value = values[(size_t)rand() % (sizeof values / sizeof *values)];
             const size_t size = (size_t)1 << rand() % 4;
-            /* The first bytes stay: all else would end at the magic. */
+            /* The first bytes stay: otherwise every file would be refused for its magic. */
             const size_t at = 16 + (size_t)rand() % (region - 24);
 
             cr_assert_eq(pwrite(fd, &value, size, (off_t)(at & ~(size - 1))), (ssize_t)size);

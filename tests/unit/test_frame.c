@@ -1,6 +1,6 @@
-/* Frames: a table of what is one, what is none and what is too large, each in all the pieces in
- * which it can come; random and hostile bytes; and no byte is read behind the input, which
- * ends where the memory does. */
+/* Frames: a table of bytes that are a frame, are none, or are too large, each cut in all possible
+ * ways; random and hostile bytes. No byte behind the input is read: the input ends at the end of
+ * the memory. */
 #include "clients/frame.h"
 
 #include <criterion/criterion.h>
@@ -41,7 +41,7 @@ struct verdict {
     size_t size;
 };
 
-/* (The body's text is compared; where it lies is the wall's matter.) */
+/* The text of the body is compared; its place depends on the wall. */
 static struct verdict judge(enum rpd_framing framing, const void *bytes, size_t size,
                             const struct frame_bounds *bounds)
 {
@@ -63,7 +63,8 @@ static struct verdict judge(enum rpd_framing framing, const void *bytes, size_t 
     return verdict;
 }
 
-/* What each prefix is said to be never changes once it is not "more". Returns what all of it is. */
+/* The verdict on a prefix never changes once it is not "more". Returns the verdict on the whole
+ * input. */
 static struct verdict judge_all_prefixes(enum rpd_framing framing, const char *bytes, size_t size,
                                          const struct frame_bounds *bounds)
 {
@@ -116,7 +117,7 @@ static const struct row {
     {RPD_FRAME_U64_LE, BYTES("\0\0\0\0\0\0\0\200"), EMSGSIZE, NULL, 0},
     {RPD_FRAME_VARINT, BYTES("\0"), FOUND, "", 0},
     {RPD_FRAME_VARINT, BYTES("\1a"), FOUND, "a", 0},
-    {RPD_FRAME_VARINT, BYTES("\202\0ab"), FOUND, "ab", 0}, /* longer than it need be */
+    {RPD_FRAME_VARINT, BYTES("\202\0ab"), FOUND, "ab", 0}, /* longer than necessary */
     {RPD_FRAME_VARINT, BYTES("\200\1"), MORE, NULL, 0},
     {RPD_FRAME_VARINT, BYTES("\350\7"), MORE, NULL, 0}, /* 1000, the bound */
     {RPD_FRAME_VARINT, BYTES("\351\7"), EMSGSIZE, NULL, 0},
@@ -199,7 +200,7 @@ Test(frame, the_table)
     }
 }
 
-/* ---- headers have a bound of their own ------------------------------------------------------ */
+/* ---- headers have a separate bound --------------------------------------------------------- */
 
 Test(frame, headers_that_do_not_end_are_none)
 {
@@ -210,7 +211,7 @@ Test(frame, headers_that_do_not_end_are_none)
     cr_expect_eq(judge(RPD_FRAME_HEADERS, headers, RPD_FRAME_HEADERS_MAX - 1, &bounds).found, MORE);
     cr_expect_eq(judge(RPD_FRAME_HEADERS, headers, RPD_FRAME_HEADERS_MAX, &bounds).found, -1);
     cr_expect_eq(judge(RPD_FRAME_HEADERS, headers, sizeof headers, &bounds).found, -1);
-    /* The last that fits. */
+    /* The largest that fits. */
     memcpy(headers, "X:", 2);
     memcpy(headers + RPD_FRAME_HEADERS_MAX - 22, "\nContent-Length: 3\r\n\r\nabc", 25);
     const struct verdict fits = judge_all_prefixes(RPD_FRAME_HEADERS, headers,
@@ -237,8 +238,7 @@ Test(frame, bounds_are_exact)
     }
 }
 
-/* ---- heads -------------------------------------------------------------------------------------
- */
+/* ---- heads ---------------------------------------------------------------------------------- */
 
 Test(frame, what_is_written_is_read)
 {
@@ -284,8 +284,7 @@ Test(frame, sizes_that_a_framing_cannot_say)
     cr_expect_eq(rpd_frame_head((enum rpd_framing)0, 1, head), 0);
 }
 
-/* ---- random bytes -------------------------------------------------------------------------------
- */
+/* ---- random bytes --------------------------------------------------------------------------- */
 
 static uint64_t seed = 88172645463325252u;
 
@@ -297,7 +296,7 @@ static uint64_t next_random(void)
     return seed;
 }
 
-/* Often what almost is a frame: bytes of rows, cut, joined and changed. */
+/* Often nearly frames: bytes from the rows, cut, joined and changed. */
 static size_t make_input(char input[ROOM])
 {
     static const char letters[] = "0123456789:,\r\n Content-Length\200\377\0\1";
@@ -317,7 +316,7 @@ static size_t make_input(char input[ROOM])
     return size;
 }
 
-/* A stream in pieces is taken apart as it is in one. */
+/* A stream gives the same frames in pieces as in one. */
 static void take_apart(enum rpd_framing framing, const char *input, size_t size,
                        const struct frame_bounds *bounds)
 {

@@ -1,5 +1,5 @@
-/* Histories and outcomes: how long a history grows, what is left of it, and what
- * is written where. */
+/* Histories and outcomes: how long a history grows, what is kept of it, and which text is written
+ * where. */
 #include "guard/outcome.h"
 #include "process.h"
 #include "publish/history.h"
@@ -170,13 +170,13 @@ static const char *heard(int fd)
 {
     char text[8192];
 
-    close(start_fd); /* As the end of the process would, if it was not closed before. */
+    close(start_fd); /* As the end of the process would, unless it was closed before. */
     cr_assert_geq(read_to_end(fd, text, sizeof text), 0);
     close(fd);
     return textf("%s", text);
 }
 
-/* The history, without the time of each line, which must be now. */
+/* The history, without the time of each line, which must be the present. */
 static const char *noted(void)
 {
     const char *result = "";
@@ -201,12 +201,12 @@ Test(history, an_end_is_told_once)
 {
     const int fd = begin();
 
-    outcome_note("load: s: first; mend it");
-    outcome_note("rpd: load: s: last; mend it");
+    outcome_note("load: s: first; fix it");
+    outcome_note("rpd: load: s: last; fix it");
     outcome_ended(69, NULL);
     outcome_ended(70, "another");
-    cr_assert_str_eq(heard(fd), "ended 69 load: s: last; mend it\nsaid load: s: first; mend it\n");
-    cr_assert_str_eq(noted(), textf(" %d 4711 ended 69 load: s: last; mend it\n", getpid()));
+    cr_assert_str_eq(heard(fd), "ended 69 load: s: last; fix it\nsaid load: s: first; fix it\n");
+    cr_assert_str_eq(noted(), textf(" %d 4711 ended 69 load: s: last; fix it\n", getpid()));
 }
 
 Test(history, who_was_bound_tells_its_end_to_the_history_only)

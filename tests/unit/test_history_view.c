@@ -1,11 +1,11 @@
-/* What readers make of a history: any bytes may stand there. */
+/* How readers parse a history: it may contain any bytes. */
 #include "observe/history_view.h"
 
 #include "../integration/common.h"
 
 static struct history_entry entries[2000];
 
-/* How many of `room` entries are read of a history with this text. */
+/* How many of `room` entries are read from a history with this text. */
 static int read_text(const char *text, size_t size, size_t room)
 {
     const char *dir = temp_dir_make();
@@ -94,7 +94,7 @@ Test(history_view, a_long_text_is_cut)
     cr_expect_eq(strlen(entries[0].text), sizeof entries[0].text - 1);
 }
 
-/* Of a long file the end is read, from a whole line on. */
+/* Of a long file only the end is read, from the next full line on. */
 Test(history_view, the_end_of_a_long_file_is_enough)
 {
     char *text;

@@ -1,4 +1,4 @@
-/* Opening a process to signal it: its number alone is never believed. */
+/* Opening a process to signal it: its pid alone is never trusted. */
 #include "observe/instance.h"
 
 #include "base/proc.h"
@@ -94,7 +94,7 @@ static void assert_refused(const struct scene *scene, bool is_ending)
     assert_refused_by(scene, is_ending, ESRCH);
 }
 
-/* It may live, but not where it can be seen from here. */
+/* The process may live, but where it is invisible from here. */
 static void assert_refused_as_elsewhere(const struct scene *scene, bool is_ending)
 {
     assert_refused_by(scene, is_ending, EXDEV);
@@ -117,7 +117,7 @@ Test(instance, a_process_is_opened_that_is_the_one)
     }
 }
 
-/* It lives, and the lock is held: but it began a clock tick sooner or later. */
+/* The process lives and the lock is held, but it started a clock tick earlier or later. */
 Test(instance, a_process_that_began_at_another_time_is_refused)
 {
     for (int has_page = 0; has_page <= 1; has_page++) {
@@ -149,7 +149,7 @@ Test(instance, a_process_of_another_boot_is_refused)
     }
 }
 
-/* One that ends loses its locks one after the other: then it may be waited for, and is not
+/* A process that ends loses its locks one by one: it may then be waited for, but is not
  * signalled. */
 Test(instance, a_process_without_its_lock_is_only_waited_for)
 {
@@ -163,7 +163,7 @@ Test(instance, a_process_without_its_lock_is_only_waited_for)
     leave(scene);
 }
 
-/* Its parent has not waited for it, so that its number is still its own. */
+/* Its parent has not reaped it, so its pid is not reused. */
 Test(instance, a_process_that_has_ended_is_refused)
 {
     struct scene *scene = make_scene(true);

@@ -1,5 +1,5 @@
-/* Lingering: who has its answer waits for its client's end, and only so many do. The sockets are
- * real; the loop does not run, so that no time passes. */
+/* Lingering: a connection whose answer is sent waits for its client's end, and the number of such
+ * connections is limited. The sockets are real; the loop does not run, so that no time passes. */
 #include "clients/linger.h"
 
 #include <criterion/criterion.h>
@@ -46,7 +46,7 @@ static void end(void)
 
 TestSuite(linger, .init = begin, .fini = end, .timeout = 60);
 
-/* A client that stays; returns its end of the connection. */
+/* A client that stays. Returns its end of the connection. */
 static int lingering_client(void)
 {
     static const struct sockaddr unnamed = {.sa_family = AF_UNIX};

@@ -1,5 +1,5 @@
-/* Lock files that somebody removes, or replaces, between open and lock: a lock on a file without a
- * name keeps nobody out, and is not believed. Linked with --wrap=openat. */
+/* Lock files that are removed, or replaced, between open and lock: a lock on a file without a name
+ * keeps no process out, and is not trusted. Linked with --wrap=openat. */
 #include "base/lock.h"
 
 #include "process.h"
@@ -19,10 +19,10 @@ static const char NAME[] = "x.lock";
 static const char *dir;
 static int dirfd;
 
-/* ---- who removes it ------------------------------------------------------------------- */
+/* ---- the meddler that removes it ------------------------------------------------------ */
 
 static struct {
-    int times; /* how often, from now on */
+    int times; /* how many more times */
     bool replaces;
     int lets_go; /* -1, or a descriptor that has the lock: closed when the file is gone */
     int opens;
@@ -89,7 +89,7 @@ static int take(struct lock *lock, struct error *error)
     return lock_take(lock, dirfd, dir, NAME, holder, error);
 }
 
-/* Whoever else comes is kept out by it. */
+/* The lock keeps every other process out. */
 static void assert_holds(const struct lock *lock)
 {
     struct lock other;
@@ -112,7 +112,7 @@ Test(lock, one_that_nobody_touches_is_taken_at_once)
     lock_release(&lock);
 }
 
-/* Who has the other name could hold it, too, and is not kept out of it. */
+/* A process could hold the lock through the other name, too, and would not be kept out. */
 Test(lock, a_file_of_two_names_is_refused)
 {
     struct lock lock;
@@ -182,7 +182,7 @@ Test(lock, one_that_is_removed_for_ever_is_given_up)
 
 /* ---- waiting for it ---------------------------------------------------------------------- */
 
-/* The file goes while we are in the queue of its lock; then its holder lets go. */
+/* The file is removed while we wait for its lock; then the holder releases it. */
 static void assert_waited_for(bool replaces)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

@@ -1,4 +1,5 @@
-/* Lines of one cause: a burst, then so many a second, the rest counted. Time is told. */
+/* Lines of one cause: a burst, then a number per second, and the rest is counted. The test sets the
+ * time. */
 #include "base/log_limit.h"
 
 #include <criterion/criterion.h>
@@ -16,7 +17,7 @@ static void set(unsigned a_second)
     limit.a_second = a_second;
 }
 
-/* How many of those that come in this time are written. */
+/* How many of the lines in this time are written. */
 static unsigned written_of(unsigned count, const char *subject, const char *format,
                            uint64_t from_us, uint64_t time_us)
 {
@@ -69,7 +70,7 @@ Test(log_limit, the_same_text_elsewhere_is_the_same_cause)
     cr_assert_eq(written_of(50, "kv", copy, START_US, 1), 0);
 }
 
-/* A count is told when its cause has been quiet for a second, or has gone on for ten. */
+/* A count is reported when its cause has been quiet for a second, or has gone on for ten. */
 Test(log_limit, when_it_is_told)
 {
     struct log_cause told;
@@ -94,7 +95,7 @@ Test(log_limit, none)
     cr_assert_eq(written_of(100000, "kv", "f", START_US, 1), 100000);
 }
 
-/* More causes than there is room for: none is lost, and what was counted is told. */
+/* More causes than the table has room for: no line is lost, and the counts are reported. */
 Test(log_limit, many_causes)
 {
     struct log_cause told;

@@ -1,5 +1,5 @@
-/* Metrics: histograms, a backend's table, the page as it is written and as it is read, whatever
- * stands there, and the text that others read, as promtool judges it. */
+/* Metrics: histograms, a backend's table, the page as it is written and read, whatever bytes it
+ * holds, and the text for other programs, checked with promtool. */
 #include "observe/metrics_text.h"
 #include "process.h"
 #include "publish/metrics_page.h"
@@ -187,7 +187,7 @@ Test(metrics_page, heals_with_what_it_has_counted)
     metrics_view_finish(&view);
 }
 
-/* Whoever may write there may write anything. */
+/* A process that may write to the page may write anything. */
 Test(metrics_page, a_damaged_one_is_read_without_harm)
 {
     static char text[1 << 20];
@@ -227,7 +227,7 @@ Test(metrics_page, a_value_beyond_the_end_is_no_value)
                                      METRICS;
     struct metrics_view view;
 
-    entry->at = (uint32_t)page.size - 4 - 4; /* the last word: there */
+    entry->at = (uint32_t)page.size - 4 - 4; /* the last word is there */
     cr_assert_eq(metrics_view_read(dirfd_of, "demo", &view), 0);
     cr_expect_eq(view.count, METRICS + 2);
     metrics_view_finish(&view);
@@ -246,7 +246,7 @@ static size_t count_of(const char *text, const char *part)
     return count;
 }
 
-/* Else whoever reads the text would refuse all of it. */
+/* Otherwise a reader of the text would refuse all of it. */
 Test(metrics_page, rows_that_say_the_same_are_printed_once)
 {
     static char text[1 << 20];
@@ -264,7 +264,7 @@ Test(metrics_page, rows_that_say_the_same_are_printed_once)
     cr_expect_eq(count_of(text, "# TYPE t_part_seconds "), 1);
 }
 
-/* ---- the text, as others judge it ---- */
+/* ---- the text, checked by another program ---- */
 
 Test(metrics_page, promtool_takes_the_older_text)
 {

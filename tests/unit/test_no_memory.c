@@ -1,6 +1,6 @@
-/* Who is closed because there is no memory: each is counted and logged, and leaves nothing behind.
- * What calloc() and realloc() give is the test's. Linked with --wrap=calloc and --wrap=realloc.
- */
+/* Clients that are closed because memory has run out: each is counted and logged, and leaves
+ * nothing behind. The test decides whether calloc() and realloc() succeed. Linked with
+ * --wrap=calloc and --wrap=realloc. */
 #include "base/buffer.h"
 #include "clients/conn.h"
 #include "clients/hold.h"
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int allowed; /* so many more succeed; below 0: all */
+static int allowed; /* this many more calls succeed; below 0: all */
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -49,7 +49,7 @@ static struct hold hold;
 static struct conn_loop loop;
 static struct conn_group group;
 static struct event_base *base;
-static int fds[2]; /* the client's, and the daemon's */
+static int fds[2]; /* the client's end, and the daemon's */
 
 static void admit(void *arg, int take_fd, const struct sockaddr *peer, socklen_t peer_length)
 {
@@ -104,7 +104,7 @@ static int take_place(void)
     return places_take(&places, fds[1], &unnamed, sizeof unnamed.sa_family);
 }
 
-/* The client sees its end, and the line says why. */
+/* The client sees its end, and the log says why. */
 static void assert_closed(void)
 {
     char text[1024] = "";
@@ -129,7 +129,7 @@ static void assert_stays(void)
     cr_assert_eq(places.taken, 1);
 }
 
-/* Its place, and then its peer: two of them. */
+/* Its place, and then its peer: two allocations. */
 Test(no_memory, of_a_place)
 {
     allowed = 0;
@@ -152,7 +152,7 @@ Test(no_memory, of_one_that_is_held)
     assert_closed();
 }
 
-/* It must not take the place of one without an address. */
+/* Its client must not take the place of one without an address. */
 Test(no_memory, of_an_address_that_is_held)
 {
     const struct sockaddr_in address = {.sin_family = AF_INET};
@@ -179,7 +179,7 @@ Test(no_memory, nothing_is_said_where_there_is_some)
     assert_stays();
 }
 
-/* Too many of one peer are refused, and that is no lack of memory. */
+/* Too many clients of one peer are refused, which is not a shortage of memory. */
 Test(no_memory, one_too_many_is_none)
 {
     int other[2];

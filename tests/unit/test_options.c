@@ -1,4 +1,4 @@
-/* A service's options: what the user wrote against the backend's table. */
+/* A service's options: the user's values, checked against the backend's table. */
 #include "plugin/option_table.h"
 #include "plugin/options.h"
 
@@ -41,7 +41,7 @@ static void remove_directory(void)
 
 TestSuite(options, .init = enter_directory, .fini = remove_directory, .timeout = 10);
 
-/* json: what stands under "options" of a file, or NULL for none; text: of -o. */
+/* json: the value of "options" in a file, or NULL for none; text: the value of -o. */
 static void load(struct config *config, const char *json, const char *text)
 {
     const struct config_request request = {.file = json ? "c.json" : NULL,
@@ -121,7 +121,7 @@ Test(options, from_the_file_and_over_it)
          "\"huge\":9223372036854775807}",
          "limit=+7");
     cr_assert_eq(make(&options, &config, &errors, &count), 0);
-    config_finish(&config); /* the options stand on their own */
+    config_finish(&config); /* the options exist on their own */
     cr_assert_str_eq(options_find(&options, "greeting", RPD_OPTION_STRING_TYPE)->string, "hi");
     cr_assert_eq(options_find(&options, "limit", RPD_OPTION_INTEGER_TYPE)->integer, 7);
     cr_assert_eq(options_find(&options, "huge", RPD_OPTION_INTEGER_TYPE)->integer, INT64_MAX);
@@ -136,7 +136,7 @@ Test(options, from_the_file_and_over_it)
 
 Test(options, mistakes_in_the_file)
 {
-    /* One mistake a line. */
+    /* One mistake per line. */
     /* clang-format off */
     expect_mistakes("{\"limit\":\"7\",\"greting\":1,\"ratio\":true,\"fast\":\"yes\"}", NULL,
                     AT "20" IN "limit: expected an integer from -5 to 100, found \"7\"\n" AT
@@ -275,7 +275,7 @@ Test(options, a_plugin_with_a_bad_table)
 static const struct rpd_option secrets[] = {RPD_OPTION_SECRET("key_file", "of the key"),
                                             RPD_OPTIONS_END};
 
-/* The code, and the secret or the error. */
+/* Returns the code; the text is the secret, or the error. */
 static int make_secret(const char *name, char *text, size_t size)
 {
     struct config config;
@@ -312,7 +312,7 @@ static void expect_secret(const char *path, const char *content, size_t size, mo
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, content, size), (ssize_t)size);
     cr_assert_eq(fchmod(fd, mode), 0);
-    /* As of another group than root's, for which it is an access list's mask. */
+    /* With a group other than root's, for which it is an access list's mask. */
     if (geteuid() == 0)
         cr_assert_eq(fchown(fd, 0, 65534), 0);
     close(fd);
@@ -398,7 +398,7 @@ static const struct rpd_option_detail details[] = {
 
 static const struct option_tables detailed = {rows_of_details, details};
 
-/* The value of an option, as text; or the only error, behind its code. */
+/* The value of an option, as text; or the only error, after its code. */
 static const char *value_in(const struct option_tables *of, const char *json, const char *text,
                             const char *name)
 {
@@ -546,7 +546,7 @@ Test(options, paths)
                  MISTAKE("11") "directory: neither $XDG_CACHE_HOME nor $HOME is set; write the whole "
                  "path");
     /* clang-format on */
-    /* A default that is not needed is not looked for. */
+    /* A default that is not needed is not computed. */
     expect_value(NULL, "directory=/a", "directory", "/a");
 }
 
@@ -580,7 +580,8 @@ Test(options, secrets_that_stand_there_themselves)
     expect_value("{\"token\":\"sesame\"}", NULL, "",
                  "77 config: c.json:2:20: $.services[0].options.token: it is a secret, and other "
                  "users can read this file; chmod 0600 it");
-    expect_value("{\"mode\":\"none\"}", NULL, "mode", "none 2"); /* no secret, no matter */
+    expect_value("{\"mode\":\"none\"}", NULL, "mode", "none 2"); /* no secret, so the mode does not
+                                                                  * matter */
     cr_assert_eq(chmod("c.json", 0600), 0);
     expect_value("{\"token\":12345}", NULL, "",
                  MISTAKE("20") "token: expected a string, found something else");
@@ -632,7 +633,7 @@ Test(options, a_plugin_with_bad_details)
     cr_expect_eq(option_details_check(&(struct option_tables){options, NULL}, "p", &error), 0);
 }
 
-/* A plugin of a newer rpd: its rows are larger, and say what this one does not know. */
+/* A plugin of a newer rpd: its rows are larger, and contain fields that this one does not know. */
 Test(options, details_of_a_newer_rpd)
 {
     static const struct newer {

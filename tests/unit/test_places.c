@@ -1,4 +1,4 @@
-/* Places and peers: who is counted, who waits, who is called. The loop is real,
+/* Places and peers: which clients are counted, which wait, and which are called. The loop is real,
  * the clients are sockets of the test's own. */
 #include "clients/places.h"
 
@@ -87,11 +87,11 @@ Test(peers, unix_clients_are_users)
     struct peer *me = peers_enter(&peers, fds[0], &unnamed, sizeof unnamed.sa_family, 1);
     cr_assert_not_null(me);
     cr_assert_null(peers_enter(&peers, fds[1], &unnamed, sizeof unnamed.sa_family, 1));
-    /* Who cannot be asked is nobody, and not us. */
-    struct peer *nobody = peers_enter(&peers, -1, &unnamed, sizeof unnamed.sa_family, 1);
-    cr_assert_not_null(nobody);
+    /* A client that cannot be identified is a peer of its own, and not us. */
+    struct peer *unnamed_peer = peers_enter(&peers, -1, &unnamed, sizeof unnamed.sa_family, 1);
+    cr_assert_not_null(unnamed_peer);
     peers_leave(&peers, me);
-    peers_leave(&peers, nobody);
+    peers_leave(&peers, unnamed_peer);
     cr_assert_null(peers.tree);
     close(fds[0]);
     close(fds[1]);
@@ -174,7 +174,7 @@ Test(places, own_limit)
     places_finish(&places);
 }
 
-/* Also beyond the limit: what was queued at a stop. */
+/* Also beyond the limit: the clients that were queued at a stop. */
 Test(places, services_share_the_pool)
 {
     const struct config_limits limits = {0};
@@ -196,7 +196,7 @@ Test(places, services_share_the_pool)
     cr_assert_eq(calls_of_one, 1);
     cr_assert_eq(calls_of_other, 0, "there is one place");
     places_wait_over(&of_one);
-    cr_assert_eq(calls_of_other, 1, "which nobody took");
+    cr_assert_eq(calls_of_other, 1, "which no client took");
     places_wait_over(&of_other);
     places_close(&other, fds[1]);
     places_finish(&one);
@@ -268,7 +268,7 @@ Test(places, given_clients)
     places_finish(&other);
 }
 
-/* A backend that closes a client and says nothing: its place is the next one's. */
+/* A backend closes a client without reporting it: the next client gets its place. */
 Test(places, unreported_clients)
 {
     const struct config_limits limits = {.clients_per_peer = 1};

@@ -1,4 +1,4 @@
-/* Sizes and durations: what is one, what is none, and how they are written. */
+/* Sizes and durations: which texts are one, which are none, and how they are written. */
 #include "base/quantity.h"
 
 #include <criterion/criterion.h>
@@ -13,7 +13,7 @@
 static const struct {
     enum quantity_kind kind;
     const char *text;
-    int64_t value; /* -1: it is none */
+    int64_t value; /* -1: not a quantity */
 } rows[] = {
     {QUANTITY_BYTES, "0B", 0},
     {QUANTITY_BYTES, "64M", 64 * K *K},
@@ -21,7 +21,7 @@ static const struct {
     {QUANTITY_BYTES, "1K", K},
     {QUANTITY_BYTES, "1.5G", 3 * K *K *K / 2},
     {QUANTITY_BYTES, "0.5K", 512},
-    {QUANTITY_BYTES, "0.000001T", -1}, /* no whole bytes */
+    {QUANTITY_BYTES, "0.000001T", -1}, /* not a whole number of bytes */
     {QUANTITY_BYTES, "8388607T", 8388607 * K *K *K *K},
     {QUANTITY_BYTES, "8388608T", -1}, /* 2^63 */
     {QUANTITY_BYTES, "99999999999999999999B", -1},
@@ -74,7 +74,7 @@ Test(quantity, the_table)
     }
 }
 
-/* The schema lets through all that rpd takes. */
+/* The schema accepts everything that rpd accepts. */
 Test(quantity, the_pattern_is_no_narrower)
 {
     for (size_t i = 0; i < COUNT(rows); i++) {

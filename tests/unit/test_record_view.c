@@ -1,4 +1,4 @@
-/* What readers make of a record: any bytes may stand there. */
+/* How readers parse a record: it may contain any bytes. */
 #include "observe/record_view.h"
 
 #include <criterion/criterion.h>
@@ -38,7 +38,7 @@ Test(record_view, says_what_stands_there)
     record_view_finish(&view);
 }
 
-/* A copy of the exact size, so that a sanitizer sees a step too far. */
+/* A copy of the exact size, so that a sanitizer sees a read beyond the end. */
 static int parse_copy(const char *text, size_t size)
 {
     struct record_view view;

@@ -68,7 +68,7 @@ Test(residue, a_file_renamed_after_the_removal_does_not_stay)
     cr_expect(!is_there(name));
 }
 
-/* The control: nothing ends. */
+/* The control: the process does not end. */
 Test(residue, otherwise_it_stays_until_it_is_removed)
 {
     char name[NAME_MAX + 1];

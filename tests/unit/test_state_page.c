@@ -1,5 +1,5 @@
-/* The state page: its layout, the side that writes it, and the side that reads
- * it and judges, by made-up pages, real locks and real processes. */
+/* The state page: its layout, the side that writes it, and the side that reads and judges it, with
+ * made-up pages, real locks and real processes. */
 #include "base/proc.h"
 #include "observe/state_view.h"
 #include "process.h"
@@ -31,7 +31,7 @@
             size                                                                                   \
     }
 
-/* Literal numbers: readers that were built long ago have them. */
+/* Literal numbers: readers that were built long ago use them. */
 static const struct {
     const char *name;
     size_t offset, size, wanted_offset, wanted_size;
@@ -327,7 +327,7 @@ Test(writer, cannot_replace_a_directory)
     cr_expect_eq(access(path_of("demo.state"), F_OK), 0);
 }
 
-/* Where no file may grow is like a full disk, and can be had without one. */
+/* A process that may not grow files meets the same error as with a full disk. */
 Test(writer, meets_a_full_disk_at_once)
 {
     const struct rlimit limit = {8192, RLIM_INFINITY};
@@ -476,7 +476,7 @@ Test(reader, gives_the_first_64_bytes_of_other_layouts)
     }
 }
 
-/* The same numbers in every run. */
+/* The same random numbers in every run. */
 static uint64_t next_random(void)
 {
     static uint64_t x = 0x9e3779b97f4a7c15u;
@@ -569,7 +569,7 @@ static uint64_t start_time_of(pid_t pid)
     return stat.start_time;
 }
 
-/* A page of this process, which is as alive as can be, and holds the lock. */
+/* A page of this process, which certainly lives, and holds the lock. */
 static void begin_to_live(void)
 {
     char boot_id[BOOT_ID_SIZE];
@@ -613,7 +613,7 @@ Test(judge, a_loop_that_does_not_turn_is_stalled)
     expect_verdict(&living, living.turned_us + RPD_STATE_STALL_US + 1, STATE_STALLED);
     living.phase = RPD_PHASE_WARMING;
     expect_verdict(&living, living.turned_us + RPD_STATE_STALL_US + 1, STATE_STALLED);
-    /* It turned after we had looked at the clock. */
+    /* The loop turned after we had read the clock. */
     expect_verdict(&living, living.turned_us - 1000, STATE_WARMING);
 }
 
@@ -622,7 +622,7 @@ Test(judge, without_its_lock_it_is_dead)
     close(lock_fd);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     unlink(path_of("demo.lock"));
-    /* Somebody has removed it, and its holder has had no room to make it again: its process
+    /* The lock file was removed, and its holder had no room to make it again: its process
      * decides. */
     expect_verdict(&living, living.turned_us, STATE_ALIVE);
     living.start_time++;
@@ -644,14 +644,14 @@ Test(judge, the_lock_is_asked_and_never_taken)
     close(lock_fd);
     expect_verdict(&living, living.turned_us, STATE_DEAD);
     fd = open(path_of("demo.lock"), O_RDWR | O_CLOEXEC);
-    cr_expect_eq(fcntl(fd, F_OFD_SETLK, &whole), 0, "somebody has it");
+    cr_expect_eq(fcntl(fd, F_OFD_SETLK, &whole), 0, "another process has it");
     expect_verdict(&living, living.turned_us, STATE_ALIVE);
-    /* Looking did not end it, as it would end a POSIX lock. */
+    /* Looking did not release the lock, as it would release a POSIX lock. */
     expect_verdict(&living, living.turned_us, STATE_ALIVE);
     close(fd);
 }
 
-/* A held lock is of this boot, whatever /proc shows. */
+/* A held lock belongs to this boot, whatever /proc shows. */
 Test(judge, of_another_boot_it_is_elsewhere)
 {
     struct rpd_state_page other = living;
@@ -663,7 +663,7 @@ Test(judge, of_another_boot_it_is_elsewhere)
     expect_verdict(&other, other.turned_us, STATE_DEAD);
 }
 
-/* Its pid says nothing here, nor do its times. */
+/* Its pid means nothing here, and neither do its times. */
 Test(judge, of_another_namespace_it_is_elsewhere)
 {
     struct proc_namespaces ours;
@@ -705,7 +705,7 @@ Test(judge, of_another_process_it_is_dead)
     expect_verdict(&other, other.turned_us, STATE_DEAD);
 }
 
-/* A process that stops itself, and ends when it is told to go on. */
+/* A process that stops itself, and ends when it is continued. */
 static pid_t stopped_child(void)
 {
     const pid_t pid = fork();
@@ -787,7 +787,7 @@ Test(judge, verdicts_have_names)
     cr_expect_str_eq(state_verdict_text(STATE_ELSEWHERE), "alive, elsewhere");
 }
 
-/* Printed, not judged: other work on the machine is not ours. */
+/* Printed, not judged: other work on the machine affects it. */
 Test(judge, costs_little)
 {
     enum { LOOKS = 2000 };

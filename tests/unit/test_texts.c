@@ -1,5 +1,5 @@
-/* Texts of a backend have the lengths that the public headers promise: as long is whole, a byte
- * more is cut. */
+/* A backend's texts have the lengths that the public headers promise: a text of that length is
+ * complete, one more byte is cut. */
 #include "base/log.h"
 #include "work/load_progress.h"
 
@@ -22,7 +22,7 @@ static const char *letters(size_t count)
     return text;
 }
 
-/* rpd/service.h: 1 KiB of a line. */
+/* rpd/service.h: 1 KiB per line. */
 static size_t logged(size_t count)
 {
     const int saved = dup(STDERR_FILENO);
@@ -53,7 +53,7 @@ Test(texts, a_line_of_the_log)
     cr_assert_eq(logged(1025), 1024);
 }
 
-/* As it is logged. */
+/* As the log shows it. */
 static const char *line_of(const char *text)
 {
     static char line[4 * TEXT_MAX];

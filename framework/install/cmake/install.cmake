@@ -28,6 +28,13 @@ if(TARGET buildcache)
   install(TARGETS buildcache LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT runtime)
   install(TARGETS ccache-storage-rpd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 endif()
+# A package of its own: it needs a library that rpd does not need.
+if(TARGET dashboard)
+  install(TARGETS dashboard LIBRARY DESTINATION ${RPD_PLUGIN_DIR} COMPONENT dashboard)
+  install(FILES plugins/dashboard/README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dashboard COMPONENT dashboard)
+  install(FILES plugins/dashboard/dashboard.json DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dashboard/examples
+          COMPONENT dashboard)
+endif()
 install(DIRECTORY include/rpd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h PATTERN *.hpp)
 
 # ---- for find_package(rpd) and pkg-config ------------------------------------------

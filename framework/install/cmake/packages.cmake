@@ -10,7 +10,7 @@ add_subdirectory(framework/install/systemd ${CMAKE_BINARY_DIR}/systemd)
 install(FILES framework/install/completions/rpd framework/install/completions/rpdctl COMPONENT runtime
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 
-# ---- Debian packages: rpd (component runtime), rpd-dev (dev) ------------------------
+# ---- Debian packages: rpd (component runtime), rpd-dev (dev), rpd-dashboard (dashboard) ----
 #
 #     cmake --build build --target package
 #
@@ -45,6 +45,11 @@ set(CPACK_PACKAGE_CONTACT ${RPD_PACKAGE_CONTACT})
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/packages)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_COMPONENTS_ALL runtime dev)
+set(packages runtime=rpd dev=rpd-dev)
+if(TARGET dashboard)
+  list(APPEND CPACK_COMPONENTS_ALL dashboard)
+  list(APPEND packages dashboard=rpd-dashboard)
+endif()
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE
     GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
@@ -98,6 +103,20 @@ set(CPACK_DEBIAN_DEV_DESCRIPTION
 services: headers, the links to the libraries, samples, and the manual pages
 rpd-backend(3) and rpd-client(3).")
 
+set(CPACK_DEBIAN_DASHBOARD_PACKAGE_NAME rpd-dashboard)
+set(CPACK_DEBIAN_DASHBOARD_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_DASHBOARD_PACKAGE_DEPENDS "rpd (= ${PROJECT_VERSION})")
+set(CPACK_DEBIAN_DASHBOARD_DESCRIPTION
+"A plugin for rpd that shows the services of its user in a browser: their state,
+how far they are loaded, clients, latencies, starts and errors. It serves
+metrics to Prometheus, too. It reads what services publish, and changes
+nothing.")
+set(CPACK_DEBIAN_DASHBOARD_DEBUGINFO_PACKAGE ON)
+set(CPACK_DEBIAN_DASHBOARD_PACKAGE_SHLIBDEPS ${CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS})
+if(NOT DPKG_SHLIBDEPS_PROGRAM)
+  string(APPEND CPACK_DEBIAN_DASHBOARD_PACKAGE_DEPENDS ", libmicrohttpd12, ${event_package}, ${jansson_package}")
+endif()
+
 # What Debian wants to find in share/doc of each package.
 configure_file(${CMAKE_CURRENT_LIST_DIR}/changelog.in packages/changelog @ONLY)
 find_program(GZIP_PROGRAM gzip)
@@ -106,8 +125,10 @@ if(GZIP_PROGRAM)
   add_custom_command(OUTPUT ${changelog}.gz COMMAND ${GZIP_PROGRAM} -9nc ${changelog} > ${changelog}.gz
                      DEPENDS ${changelog} VERBATIM)
   add_custom_target(changelog ALL DEPENDS ${changelog}.gz)
-  install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd COMPONENT runtime)
-  install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/rpd-dev COMPONENT dev)
+  foreach(pair IN LISTS packages)
+    string(REGEX MATCH "(.*)=(.*)" _ ${pair})
+    install(FILES ${changelog}.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${CMAKE_MATCH_2} COMPONENT ${CMAKE_MATCH_1})
+  endforeach()
 endif()
 file(STRINGS ${CMAKE_SOURCE_DIR}/LICENSE lines)
 set(RPD_LICENSE_NAME BSD-3-Clause)
@@ -120,9 +141,10 @@ foreach(line IN LISTS lines)
   string(APPEND RPD_LICENSE_TEXT " ${line}\n")
 endforeach()
 configure_file(${debian}/copyright.in packages/copyright @ONLY)
-foreach(pair "runtime;rpd" "dev;rpd-dev")
-  list(GET pair 0 component)
-  list(GET pair 1 package)
+foreach(pair IN LISTS packages)
+  string(REGEX MATCH "(.*)=(.*)" _ ${pair})
+  set(component ${CMAKE_MATCH_1})
+  set(package ${CMAKE_MATCH_2})
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packages/copyright COMPONENT ${component}
           DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package})
   install(FILES ${debian}/lintian-overrides.${package} RENAME ${package} COMPONENT ${component}

@@ -64,6 +64,8 @@ static void print_facts(const struct config_key *key)
         print_text(key->preset);
         fputs(".\n", stdout);
     }
+    if (key->types != CONFIG_OBJECT)
+        printf("A change takes effect: %s.\n", config_effect_word(key->effect));
 }
 
 /* The document itself has no name. */

@@ -81,7 +81,7 @@ static enum verdict check_twice(struct kit *kit)
 }
 
 /* An address of documentation (RFC 5737), which no machine has. The other endpoint is a good one.
- */
+ * (A bind of its own may refuse to be reached from other machines at all.) */
 static enum verdict check_failure(struct kit *kit)
 {
     struct stage *stage = stage_start(
@@ -89,7 +89,8 @@ static enum verdict check_failure(struct kit *kit)
 
     if (!stage)
         return FAILED;
-    if (!stage_ends(stage, EXIT_SYSTEM, END_MS)) {
+    if (!stage_ends(stage, EXIT_SYSTEM, END_MS) &&
+        !(kit->note.has_own_bind && stage_ends(stage, EXIT_CONFIG, END_MS))) {
         struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201)};
         const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         const bool odd = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
@@ -98,7 +99,7 @@ static enum verdict check_failure(struct kit *kit)
         return odd ? kit_skipped(kit, "any address can be bound here") : FAILED;
     }
     return access(stage->socket, F_OK) != 0
-               ? kit_passed(kit, "exit code 71, and no socket is left")
+               ? kit_passed(kit, "the start ends, and no socket is left")
                : kit_failed(kit, "a socket is left; close and remove what a bind made");
 }
 

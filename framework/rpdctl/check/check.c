@@ -25,8 +25,9 @@ static const char help[] =
     "\n"
     "Runs the plugin against rpd's contract: the file, its constructors, bind, each\n"
     "warm-up policy, slow, cancelled and failing loads, clients that leave or write\n"
-    "byte by byte, leaks, EMFILE, SIGTERM in each phase. Each check has daemons of\n"
-    "its own, in a directory of its own. What does not apply is skipped; with a\n"
+    "byte by byte, leaks, EMFILE, many requests at once, jobs of clients that have\n"
+    "left, calls where they are not allowed, SIGTERM in each phase. Each check has\n"
+    "daemons of its own, in a directory of its own. What does not apply is skipped; with a\n"
     ".probe in the descriptor (RPD_PROBE) the kit can ask something, too.\n"
     "\n"
     "  -o, --option KEY=VALUE  an option of the plugin: one that makes its load short\n"
@@ -51,8 +52,8 @@ struct request {
     enum report_format format;
 };
 
-static const struct check *const tables[] = {checks_of_file, checks_of_bind, checks_of_load,
-                                             checks_of_clients, checks_of_end};
+static const struct check *const tables[] = {checks_of_file,    checks_of_bind,    checks_of_load,
+                                             checks_of_clients, checks_of_answers, checks_of_end};
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
 /* ---- the command line ------------------------------------------------------------------- */

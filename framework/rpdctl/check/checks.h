@@ -13,6 +13,6 @@ struct check {
 };
 
 extern const struct check checks_of_file[], checks_of_bind[], checks_of_load[], checks_of_clients[],
-    checks_of_end[]; /* each closed by one without an id */
+    checks_of_answers[], checks_of_end[]; /* each closed by one without an id */
 
 #endif

@@ -6,6 +6,7 @@
 #include "library/libjansson.h"
 #include "rpdctl/ensure/ensure.h"
 #include "rpdctl/program.h"
+#include "rpdctl/reload.h"
 #include "rpdctl/rpdctl.h"
 
 #include <errno.h>
@@ -14,8 +15,8 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: rpdctl ensure [--ready] [--json] [--timeout S] CONFIG\n"
-    "       rpdctl ensure [--ready] [--json] [--timeout S] [-c FILE] PLUGIN.so\n"
+    "Usage: rpdctl ensure [--ready] [--current] [--json] [--timeout S] CONFIG\n"
+    "       rpdctl ensure [--ready] [--current] [--json] [--timeout S] [-c FILE] PLUGIN.so\n"
     "                     [-l ENDPOINT]... [-n NAME] [-o KEY=VALUE]...\n"
     "\n"
     "Makes sure that all services of the configuration, or of rpd's own arguments,\n"
@@ -25,6 +26,8 @@ static const char help[] =
     "as soon as clients can connect.\n"
     "\n"
     "      --ready      return when the state is loaded, too\n"
+    "      --current    have a daemon that runs with another configuration take this file\n"
+    "                   anew (rpdctl reload) in place of a warning\n"
     "      --timeout S  give up waiting after so many seconds; a start goes on\n"
     "      --json       print JSON: pid, services with their endpoints\n"
     "  -c, -l, -n, -o   as in rpd --help\n"
@@ -64,6 +67,8 @@ static int split(struct rpdctl_ensure_request *request, int argc, char **argv)
             request->ready = true;
         else if (is_ours && strcmp(word, "--json") == 0)
             request->json = true;
+        else if (is_ours && strcmp(word, "--current") == 0)
+            request->current = true;
         else if (is_ours && strncmp(word, "--timeout=", 10) == 0)
             code = take_timeout(request, word + 10);
         else if (is_ours && strcmp(word, "--timeout") == 0)
@@ -198,7 +203,8 @@ static int load_and_run(const struct rpdctl_ensure_request *request,
         .warn = warn,
         .pass_on = pass_on,
         .stop = request->stop,
-        .stop_arg = request->stop_arg};
+        .stop_arg = request->stop_arg,
+        .renew = request->current ? rpdctl_reload_instance : NULL};
     int code;
 
     if (request->timeout_s > 0)

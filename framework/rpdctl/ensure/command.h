@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 struct rpdctl_ensure_request {
-    bool ready, json;
+    bool ready, json, current;
     double timeout_s;       /* 0: none */
     int (*stop)(void *arg); /* ensure.h's, or NULL */
     void *stop_arg;

@@ -370,22 +370,50 @@ static void warn_of_stalls(const struct ensure *ensure)
 }
 
 /* It was changed since, or the command line says something else. */
-static void warn_of_difference(const struct ensure *ensure)
+static bool has_difference(const struct ensure *ensure)
 {
     const char *theirs = ensure->instances[0].record.config_digest;
-    char ours[CONFIG_DIGEST_SIZE], line[256];
+    char ours[CONFIG_DIGEST_SIZE];
     struct error error;
 
     if (!theirs || libjansson_load(&error) < 0)
-        return;
+        return false;
     config_digest(ensure->request.config, ours);
-    if (strcmp(theirs, ours) == 0)
+    return strcmp(theirs, ours) != 0;
+}
+
+static void warn_of_difference(const struct ensure *ensure)
+{
+    char line[256];
+
+    if (!has_difference(ensure))
         return;
     snprintf(line, sizeof line,
-             "%s: pid %d runs with another configuration than this; to use this one, stop it "
-             "first (rpdctl stop)",
+             "%s: pid %d runs with another configuration than this; to use this one, reload it "
+             "(--current), or stop it first (rpdctl stop)",
              ensure->instances[0].service, (int)ensure->instances[0].pid);
     ensure->warn(line);
+}
+
+/* The records are those of the new configuration then. */
+static void look_again(struct ensure *ensure)
+{
+    for (size_t i = 0; i < ensure->request.count; i++) {
+        instance_finish(&ensure->instances[i]);
+        instance_look(ensure->request.dirfd, ensure->request.names[i], &ensure->instances[i]);
+    }
+}
+
+static int renew(struct ensure *ensure, struct error *error)
+{
+    int code;
+
+    if (!ensure->renew || !has_difference(ensure))
+        return 0;
+    code = ensure->renew(&ensure->instances[0]);
+    error->text[0] = '\0'; /* it has been reported */
+    look_again(ensure);
+    return code;
 }
 
 int ensure_bound(struct ensure *ensure, struct error *error)
@@ -401,6 +429,8 @@ int ensure_bound(struct ensure *ensure, struct error *error)
     lock_release(&lock);
     if (directory_runtime_warning())
         ensure->warn(directory_runtime_warning());
+    if (code == 0)
+        code = renew(ensure, error);
     if (code == 0) {
         warn_of_stalls(ensure);
         warn_of_difference(ensure);

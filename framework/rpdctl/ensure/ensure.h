@@ -24,6 +24,9 @@ struct ensure {
      * meanwhile waits, and finds what is started then. 0, or the exit code: the end. */
     int (*stop)(void *arg);
     void *stop_arg;
+    /* If the configuration that runs differs: has it taken anew. 0, or the exit code: the end.
+     * NULL: the user is warned. */
+    int (*renew)(const struct instance *instance);
     /* The result: */
     struct instance *instances; /* of the services, in their order */
     bool started;               /* by this call */

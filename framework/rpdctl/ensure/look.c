@@ -93,7 +93,7 @@ void ensure_look_describe(const struct instance *instances, size_t count, char *
         if (used >= size)
             return;
         if (instance->verdict == STATE_DEAD)
-            used += (size_t)snprintf(ret_text + used, size - used, " does not run");
+            used += (size_t)snprintf(ret_text + used, size - used, " is not running");
         else
             used += (size_t)snprintf(ret_text + used, size - used, " runs as pid %d from %s",
                                      (int)instance->pid, instance->has_record ? from : "elsewhere");

@@ -22,7 +22,7 @@ enum ensure_picture ensure_look(const struct ensure_request *request, struct ins
 /* Whether this service is on its way up or down. */
 bool ensure_look_is_unsettled(const struct instance *instance);
 
-/* "a runs as pid 7 from /etc/a.json, b does not run"; a text that has no room is cut off. */
+/* "a runs as pid 7 from /etc/a.json, b is not running"; a text that has no room is cut off. */
 void ensure_look_describe(const struct instance *instances, size_t count, char *ret_text,
                           size_t size);
 

@@ -110,15 +110,29 @@ static json_t *endpoints(const struct status_row *row, bool only_gone)
     return array;
 }
 
-static json_t *keeper(const struct rpd_state_page *page)
+static json_t *next(const struct status_row *row)
 {
+    const struct rpd_state_page *page = &row->next;
+
+    if (!row->has_next || page->generation <= row->instance.page.generation)
+        return json_pack("n");
+    return json_pack("{so si ss si}", "runner_pid",
+                     number_or_null(page->runner_pid > 0, page->runner_pid), "generation",
+                     (int)page->generation, "phase", word_of_phase(page->phase), "load_permille",
+                     (int)page->load_permille);
+}
+
+static json_t *keeper(const struct status_row *row)
+{
+    const struct rpd_state_page *page = &row->instance.page;
+
     if (page->generation == 0)
         return json_pack("n");
-    return json_pack("{so si si so so}", "runner_pid",
-                     number_or_null(page->runner_pid > 0, page->runner_pid), "generation",
-                     (int)page->generation, "restarts", (int)page->restarts, "last_crash_code",
-                     number_or_null(page->crash_code > 0, page->crash_code), "last_crash_time_s",
-                     number_or_null(page->crash_code > 0, (uint64_t)page->crash_time_s));
+    return json_pack(
+        "{so si si so so so}", "runner_pid", number_or_null(page->runner_pid > 0, page->runner_pid),
+        "generation", (int)page->generation, "restarts", (int)page->restarts, "last_crash_code",
+        number_or_null(page->crash_code > 0, page->crash_code), "last_crash_time_s",
+        number_or_null(page->crash_code > 0, (uint64_t)page->crash_time_s), "next", next(row));
 }
 
 /* What only a page that can be read whole says; for a dead service it is not current. */
@@ -134,7 +148,7 @@ static json_t *page_of(const struct status *status, const struct status_row *row
                      "degraded", (page->flags & RPD_STATE_DEGRADED) != 0, "warmup",
                      word_of_warmup(page->warmup), "clients", clients(page), "load", load(page),
                      "loop", loop(status, &row->instance), "errors", number(page->errors),
-                     "last_error", last_error(page), "keeper", keeper(page), "slow_callbacks",
+                     "last_error", last_error(page), "keeper", keeper(row), "slow_callbacks",
                      slow_callbacks(page));
 }
 

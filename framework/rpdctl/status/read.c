@@ -36,6 +36,8 @@ static void look(int runtime_dirfd, const char *service, struct status_row *row)
     struct instance *instance = &row->instance;
 
     instance_look(runtime_dirfd, service, instance);
+    row->has_next = instance->verdict != STATE_DEAD &&
+                    state_view_read_next(runtime_dirfd, service, &row->next) == 0;
     instance_ask(instance);
     history_view_end(runtime_dirfd, service, instance->verdict == STATE_DEAD ? instance->pid : 0,
                      instance->start_time, &row->end);

@@ -25,7 +25,7 @@ static const char help[] =
     "  warming   clients can connect; its state is still loading\n"
     "  stalled   its loop has not turned for 0.9 s, or its process is suspended\n"
     "  draining  no new clients; it ends soon\n"
-    "  dead      it does not run\n"
+    "  dead      it is not running\n"
     "  alive, elsewhere\n"
     "            its lock is held, but its process cannot be looked at from here: it is in\n"
     "            another pid or time namespace, or /proc is not there\n"

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "observe/history_view.h"
 #include "observe/instance.h"
+#include "observe/state_view.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +15,9 @@ struct status_row {
     char directory[RUNTIME_PATH_MAX]; /* its run-time directory */
     struct instance instance;
     struct history_entry
-        end;     /* of that process, if it is dead, else the last one; all zero: none */
+        end; /* of that process, if it is dead, else the last one; all zero: none */
+    struct rpd_state_page next; /* of the generation that loads beside it */
+    bool has_next;
     bool is_old; /* the program that it runs was replaced, or removed, since it began */
     bool is_gone[RECORD_VIEW_ENDPOINTS]; /* the unix path of that endpoint is not there */
 };

@@ -397,6 +397,20 @@ static void print_runner(const struct rpd_state_page *page, FILE *to)
         print_text("crashes:", text, to);
 }
 
+/* "generation 3 loads: 42 %, pid 123" */
+static void print_next(const struct status_row *row, FILE *to)
+{
+    const struct rpd_state_page *next = &row->next;
+
+    if (!row->has_next || next->generation <= row->instance.page.generation)
+        return;
+    fprintf(to, "next:      %u, generation %u, %s", next->runner_pid, next->generation,
+            next->phase == RPD_PHASE_READY ? "loaded" : "loads");
+    if (next->phase == RPD_PHASE_WARMING && next->load_permille > 0)
+        fprintf(to, ": %u %%", next->load_permille / 10);
+    fputc('\n', to);
+}
+
 void status_print_detail(const struct status *status, const struct status_row *row, FILE *to)
 {
     const struct instance *instance = &row->instance;
@@ -408,6 +422,8 @@ void status_print_detail(const struct status *status, const struct status_row *r
         print_process(status, instance, to);
     if (is_live(instance) && instance->has_page)
         print_runner(&instance->page, to);
+    if (is_live(instance) && instance->has_page)
+        print_next(row, to);
     snprintf(text, sizeof text, "%s%s", instance->page.build,
              row->is_old ? " (old: its program was replaced; restart the service)" : "");
     print_text("build:", text, to);

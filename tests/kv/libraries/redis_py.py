@@ -75,7 +75,7 @@ def transactions(client, other):
         value = int(pipe.get("n"))
         tries.append(value)
         if len(tries) == 1:
-            other.incr("n")  # somebody else is faster
+            other.incr("n")  # another client is faster
         pipe.multi()
         pipe.set("n", value + 100)
 

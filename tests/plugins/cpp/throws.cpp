@@ -1,8 +1,13 @@
-/* A C++ backend that throws where it is told to: option "in", and lines of clients. */
+/* A C++ backend that throws where it is told to: in the place that the option "in" names, or at a
+ * client's line. */
 #include <rpd/backend.hpp>
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -23,6 +28,38 @@ void throw_in(rpd::service service, std::string_view place)
 
 struct part {
     std::string text = "attached";
+};
+
+/* Some letters, in memory. */
+class file
+{
+  public:
+    file() : fd_(memfd_create("file", MFD_CLOEXEC))
+    {
+        if (write(fd_, "letters", 7) != 7)
+            throw std::system_error(errno, std::generic_category(), "file");
+        there++;
+    }
+    file(file &&other) noexcept : fd_(std::exchange(other.fd_, -1))
+    {
+    }
+    file(const file &) = delete;
+    ~file()
+    {
+        if (fd_ < 0)
+            return;
+        close(fd_);
+        there--;
+    }
+
+    int fd() const
+    {
+        return fd_;
+    }
+    static inline int there = 0;
+
+  private:
+    int fd_;
 };
 
 class throws
@@ -62,10 +99,18 @@ class throws
         rpd_log(service_.get(), RPD_LOG_INFO, "test: destroyed");
     }
 
+    static constexpr std::uint32_t idle_exit_s = 3600;
+
     static int claim(rpd::service service)
     {
         throw_in(service, "claim");
         return 0;
+    }
+    static void on_part(rpd::service service, const char *name, enum rpd_part_outcome outcome)
+    {
+        if (outcome == RPD_PART_IS_ATTACHED)
+            rpd_log(service.get(), RPD_LOG_INFO, "test: %s is attached", name);
+        throw_in(service, "on_part");
     }
     void on_ready(rpd::service service)
     {
@@ -144,6 +189,14 @@ class throws
                              client.write(std::string("caught: ") + exception.what() + "\n");
                          }
                      });
+        else if (line == "job waits")
+            conn.job(
+                [](rpd::running job) {
+                    while (!job.is_cancelled())
+                        usleep(1000);
+                    throw rpd::cancelled();
+                },
+                [made = std::make_shared<file>()](rpd::conn, auto) { abort(); });
         else if (line == "job exits")
             conn.job([] { pthread_exit(nullptr); },
                      [](rpd::conn client, auto nothing) {
@@ -153,8 +206,67 @@ class throws
                              client.write("cancelled\n");
                          }
                      });
+        else if (line.compare(0, 4, "file") == 0 || line.compare(0, 4, "take") == 0)
+            use_files(conn, line);
+        else if (line == "post")
+            post(conn);
         else
             conn.write(part_->text + " " + line + "\n");
+    }
+
+    void use_files(rpd::conn conn, const std::string &line)
+    {
+        if (line == "files") {
+            conn.write(std::to_string(file::there) + " files\n");
+        } else if (line == "file") {
+            file made;
+            const int fd = made.fd();
+            conn.send_file(fd, 1, 6,
+                           [made = std::move(made)](rpd::conn client) { client.write(" sent\n"); });
+        } else if (line == "file throws") {
+            conn.send_file(file().fd(), 0, 8, [](rpd::conn) {});
+        } else if (line.compare(0, 9, "take file") == 0) {
+            file made;
+            const int fd = made.fd();
+            conn.receive_file(5, fd, 0, [made = std::move(made)](rpd::conn client, auto nothing) {
+                char bytes[8] = "";
+                nothing.get();
+                client.write(pread(made.fd(), bytes, 7, 0) == 7 ? std::string(bytes) + "\n" : "");
+            });
+        } else {
+            take(conn, line == "take throws");
+        }
+    }
+
+    void take(rpd::conn conn, bool throws_in_sink)
+    {
+        auto taken = std::make_shared<std::string>();
+
+        conn.receive(
+            5,
+            [taken, throws_in_sink](std::string_view bytes) {
+                if (throws_in_sink)
+                    throw std::runtime_error("in a sink");
+                taken->append(bytes);
+            },
+            [taken, made = std::make_shared<file>()](rpd::conn client, auto nothing) {
+                try {
+                    nothing.get();
+                    client.write("took " + *taken + "\n");
+                } catch (const std::exception &exception) {
+                    client.write(std::string("caught: ") + exception.what() + "\n");
+                }
+            });
+    }
+
+    static void post(rpd::conn conn)
+    {
+        auto client = std::make_shared<rpd::kept>(conn.keep());
+
+        conn.service().post([client](rpd::service service) {
+            client->get().write("posted\n");
+            throw_in(service, "post");
+        });
     }
 
     rpd::service service_;

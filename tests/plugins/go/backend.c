@@ -1,4 +1,4 @@
-/* A backend in Go: the contract is here, in C; what answers is in backend.go. */
+/* A backend in Go: the contract is here, in C; backend.go answers the clients. */
 #include <rpd/backend.h>
 
 #include "_cgo_export.h"

@@ -1,9 +1,9 @@
-/* A backend in Python, within the plugin: its state is an interpreter, and a client's
- * line is an expression that it evaluates. Importing what is written in C ("import
- * _decimal") is what matters: such a module is not linked with libpython, and looks for
- * its functions among the names of the whole process.
+/* A backend in Python, within the plugin: its state is an interpreter, and a client's line is an
+ * expression that it evaluates. The critical point is the import of modules written in C ("import
+ * _decimal"): such a module is not linked with libpython, and looks for its functions among the
+ * names of the whole process.
  *
- * So load makes those of libpython known to all, once, before it starts the interpreter
+ * So load makes libpython's names visible to all, once, before it starts the interpreter
  * (promote=false: it does not). */
 #include <Python.h>
 
@@ -18,7 +18,7 @@ static const struct rpd_option options[] = {
 
 static PyObject *globals; /* there is one interpreter in a process */
 
-/* In a library that is loaded already: no search, no second copy. */
+/* Opens a library that is already loaded: no search, no second copy. */
 static bool promote_libpython(void)
 {
     Dl_info info;
@@ -27,8 +27,8 @@ static bool promote_libpython(void)
            dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
 }
 
-/* [worker] Without handlers of signals, which are rpd's. Whoever comes next takes the
- * lock of the interpreter (the GIL) for as long as it runs. */
+/* [worker] Without signal handlers, which are rpd's. The next thread to run Python takes the
+ * interpreter's lock (the GIL) while it runs. */
 static void *load(struct rpd_load *load)
 {
     PyObject *module;
