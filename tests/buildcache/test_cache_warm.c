@@ -35,7 +35,7 @@ static void check_hit(int fd, const char *path, unsigned seed)
 {
     const struct answer answer = scene_ask(fd, "GET", path, "", NULL, 0);
 
-    cr_assert_eq(answer.status, 200, "a false miss: %s", path);
+    cr_assert_eq(answer.status, 200, "a false miss: %d for %s", answer.status, path);
     cr_assert_eq(answer.size, size_of(seed));
     cr_assert_eq(memcmp(answer.body, scene_bytes(seed, size_of(seed)), answer.size), 0);
 }
@@ -113,7 +113,7 @@ Test(cache_warm, eviction_begins_when_all_is_known)
     const int64_t until = now_ns() + 20000000000;
     while (scene_count_objects(dir, &bytes) > 0 && bytes > 1048576)
         cr_assert_lt(now_ns(), until);
-    cr_assert_gt(bytes, 800000);
+    cr_assert_gt(bytes, 700000);      /* the last to go may have had 200 KB */
     for (unsigned i = 0; i < 20; i++) /* they were used last */
         check_hit(fd, textf("/%u", i), i);
     cr_assert_eq(scene_ask(fd, "GET", "/new", "", NULL, 0).status, 200);
