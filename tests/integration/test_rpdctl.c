@@ -317,9 +317,10 @@ Test(check, passes_dashboard)
 {
     if (access(build_path("plugins/dashboard.so"), F_OK) != 0)
         cr_skip("libmicrohttpd is not installed");
-    const struct outcome outcome = RPDCTL("check", build_path("plugins/dashboard.so"), "--quick",
-                                          "--only", "bind.", "--only", "client.", "--only",
-                                          "end.drain");
+    /* A sanitizer keeps what is freed for a while, which looks like a leak. */
+    const struct outcome outcome = RPDCTL(
+        "check", build_path("plugins/dashboard.so"), "--quick", "--only", "bind.", "--only",
+        is_sanitized() ? "client.probe" : "client.", "--only", "end.drain");
     assert_code(outcome, 0);
     assert_has(outcome.out, "passed   bind.failure");
 }

@@ -1,6 +1,6 @@
 /* Starts processes, on the loop. A client names one of
  *
- *     system   the result of the C library's system("exit 3")
+ *     system   the result of the C library's "system" for "exit 3"
  *     orphan   a grandchild whose parent has ended, and that ends, too
  *     child    a child that ends at once; "wait" is its exit code
  *     ended    how many processes of this namespace have ended and are not reaped yet */

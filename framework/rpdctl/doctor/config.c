@@ -83,6 +83,17 @@ bool doctor_config_differs(struct doctor *doctor, const char *subject, const cha
 /* ---- endpoints --------------------------------------------------------------------------------
  */
 
+/* Fields are separated by blanks and count from 0. "": the line has fewer. */
+static const char *field(const char *line, int number)
+{
+    line += strspn(line, " ");
+    while (number-- > 0) {
+        line += strcspn(line, " ");
+        line += strspn(line, " ");
+    }
+    return line;
+}
+
 /* Whether a socket of this path listens: the kernel has it by the name that was bound. */
 static bool path_listens(const char *path)
 {
@@ -92,10 +103,9 @@ static bool path_listens(const char *path)
 
     while (list && fgets(line, sizeof line, list)) {
         const char *name = strrchr(line, ' ');
-        unsigned long flags = 0;
+        const unsigned long flags = strtoul(field(line, 3), NULL, 16);
 
         line[strcspn(line, "\n")] = '\0';
-        sscanf(line, "%*s %*s %*s %lx", &flags);
         listens |= name && strcmp(name + 1, path) == 0 && (flags & 0x10000);
     }
     if (list)
@@ -111,10 +121,10 @@ static bool port_listens_in(const char *file, unsigned port)
     bool listens = false;
 
     while (list && fgets(line, sizeof line, list)) {
-        unsigned local_port, state;
+        const char *local_port = strchr(field(line, 1), ':');
 
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &local_port, &state) == 2)
-            listens |= local_port == port && state == LISTEN_STATE;
+        if (local_port && strtoul(local_port + 1, NULL, 16) == port)
+            listens |= strtoul(field(line, 3), NULL, 16) == LISTEN_STATE;
     }
     if (list)
         fclose(list);
@@ -157,17 +167,16 @@ static void look_at_port(struct doctor *doctor, const char *service,
 static void look_at_backlog(struct doctor *doctor, const char *service,
                             const struct rpd_endpoint *endpoint)
 {
-    int most = 0;
+    char text[32] = "";
     FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    const long most = file && fgets(text, sizeof text, file) ? strtol(text, NULL, 10) : 0;
 
-    if (file && fscanf(file, "%d", &most) != 1)
-        most = 0;
     if (file)
         fclose(file);
     if (most > 0 && endpoint->backlog > most)
         doctor_find(doctor, DOCTOR_WARN, service, "backlog",
                     "sysctl net.core.somaxconn, or a lower one",
-                    "%s: %d are asked for, and the kernel queues %d clients at most",
+                    "%s: %d are asked for, and the kernel queues %ld clients at most",
                     endpoint->text, endpoint->backlog, most);
 }
 

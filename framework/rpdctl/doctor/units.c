@@ -8,23 +8,26 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- what ends with the session
- * ------------------------------------------------------------------
- */
+/* ---- what ends with the session ------------------------------------------------------------- */
 
 /* /run/user/UID goes when its user has logged out, unless the user lingers. */
 static void look_at_linger(struct doctor *doctor)
 {
-    unsigned uid;
-    char path[512];
-    const struct passwd *user;
+    static const char users[] = "/run/user/";
+    char path[512], room[4096];
+    struct passwd entry, *user = NULL;
+    unsigned long uid;
+    char *end;
 
-    if (sscanf(doctor->runtime_dir, "/run/user/%u/", &uid) != 1)
+    if (strncmp(doctor->runtime_dir, users, sizeof users - 1) != 0)
         return;
-    snprintf(path, sizeof path, "/run/systemd/users/%u", uid);
+    uid = strtoul(doctor->runtime_dir + sizeof users - 1, &end, 10);
+    if (end == doctor->runtime_dir + sizeof users - 1 || *end != '/')
+        return;
+    snprintf(path, sizeof path, "/run/systemd/users/%lu", uid);
     if (access(path, F_OK) < 0) /* no logind, which would remove it */
         return;
-    user = getpwuid((uid_t)uid);
+    getpwuid_r((uid_t)uid, &entry, room, sizeof room, &user);
     snprintf(path, sizeof path, "/var/lib/systemd/linger/%s", user ? user->pw_name : "");
     if (!user || access(path, F_OK) < 0)
         doctor_find(doctor, DOCTOR_WARN, doctor->runtime_dir, "linger", "loginctl enable-linger",
