@@ -555,12 +555,14 @@ Test(metrics, a_slow_callback_is_reported)
     const char *line = strstr(process_stderr(scene.rpd), "slow: on_data took ");
     const long took_ms = strtol(line + strlen("slow: on_data took "), NULL, 10);
     cr_expect_geq(took_ms, 490, "%s", line);
-    assert_has(line, "keep_the_loop+0x");
-    if (!is_sanitized()) /* the runtime of ThreadSanitizer shows the innermost frame alone */
-        assert_has(line, "on_data+0x");
     const struct outcome outcome = RPDCTL_ON(scene.run, "status", "demo");
     assert_has(outcome.out, "slow callbacks");
-    assert_has(outcome.out, "keep_the_loop");
+    /* The runtime of ThreadSanitizer shows the innermost frame alone, and that may be the clock. */
+    assert_has(line, is_sanitized() ? "it was in " : "keep_the_loop+0x");
+    if (!is_sanitized()) {
+        assert_has(line, "on_data+0x");
+        assert_has(outcome.out, "keep_the_loop");
+    }
     close(fd);
     end_scene(&scene);
 }

@@ -123,7 +123,7 @@ __attribute__((noinline)) static void keep_the_loop(long ms)
     end.tv_sec += end.tv_nsec / 1000000000;
     end.tv_nsec %= 1000000000;
     do { /* A signal would shorten a sleep; the code of a sanitizer shows no frames. */
-        for (int i = 0; i < 20000; i++)
+        for (int i = 0; i < 400000; i++)
             __asm__ volatile("");
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
