@@ -174,7 +174,7 @@ int generation_start(struct generation *generation)
     if (runner_start(&generation->runner, keeper->argv, generation->config_fd, far) < 0)
         return -1;
     generation->stage = KEEPER_STARTING;
-    generation->was_ready = generation->stop_is_sent = false;
+    generation->was_ready = generation->stop_is_sent = generation->is_given_up = false;
     close_metrics(generation);
     memset(generation->services, 0, keeper->service_count * sizeof *generation->services);
     sent = send_setup(generation, far);
@@ -195,7 +195,8 @@ static int send_page(const struct generation *generation, const struct rpd_servi
 {
     const struct channel_message message = {.kind = kind, .service = service->number};
 
-    return fd < 0 ? 0 : channel_send(generation->runner.channel, &message, &fd, 1, 0);
+    return fd < 0 ? 0
+                  : channel_send(generation->runner.channel, &message, &fd, 1, KEEPER_PATIENCE_MS);
 }
 
 int generation_send_pages(const struct generation *generation, const struct rpd_service *service)
@@ -258,6 +259,9 @@ void generation_send_stop(struct generation *generation, bool has_successor)
 
 void generation_kill_unreachable(struct generation *generation)
 {
+    if (generation->is_given_up)
+        return;
+    generation->is_given_up = true;
     log_line(RPD_LOG_ERROR, NULL, "keeper: runner %d cannot be reached: %s; it is ended",
              (int)generation->runner.pid, strerror(errno));
     runner_signal(&generation->runner, SIGKILL);

@@ -156,7 +156,8 @@ static void send_locks_to(const struct keeper *keeper, struct generation *genera
 
     if (!generation || generation->stage != KEEPER_SERVING)
         return;
-    if ((channel_send(generation->runner.channel, &message, &keeper->runtime_dirfd, 1, 0) < 0 ||
+    if ((channel_send(generation->runner.channel, &message, &keeper->runtime_dirfd, 1,
+                      KEEPER_PATIENCE_MS) < 0 ||
          generation_send_locks(generation) < 0) &&
         !is_gone())
         generation_kill_unreachable(generation);

@@ -23,7 +23,7 @@ struct generation {
     enum keeper_stage stage;
     struct runner runner;
     struct event *channel, *end, *notices;
-    bool was_ready, stop_is_sent;
+    bool was_ready, stop_is_sent, is_given_up;
     struct generation_service *services;
     struct state_page *pages; /* of the next one; NULL: the services' own are its */
 };

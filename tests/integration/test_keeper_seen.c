@@ -291,6 +291,43 @@ Test(keeper_seen, a_question_to_a_runner_that_dies_is_answered)
 
 /* The keeper kills a runner that is still starting: that is not a crash, and the exit code is that
  * of the stop. */
+static bool state_file_returns(const struct scene *scene, int milliseconds)
+{
+    const int64_t until = now_ns() + milliseconds * INT64_C(1000000);
+    struct stat status;
+
+    while (fstatat(scene->run_fd, "demo.state", &status, 0) != 0) {
+        if (now_ns() >= until)
+            return false;
+        poll(NULL, 0, 1);
+    }
+    return true;
+}
+
+/* Each new page is passed to the runner. The messages of a runner that does not hear them for a
+ * while fill the channel; it is not ended for that. */
+Test(keeper_seen, a_runner_that_is_busy_while_files_are_healed_is_not_ended)
+{
+    enum { TIMES = 400 };
+    struct scene scene = start(false);
+    const pid_t runner = await_runner(&scene, 0);
+    bool is_full = false;
+
+    cr_assert_eq(kill(runner, SIGSTOP), 0);
+    for (int i = 0; i < TIMES && !is_full; i++) {
+        cr_assert_eq(unlinkat(scene.run_fd, "demo.state", 0), 0);
+        is_full = !state_file_returns(&scene, 1000);
+    }
+    cr_assert_eq(kill(runner, SIGCONT), 0);
+    cr_assert(state_file_returns(&scene, DEADLINE_S * 1000));
+    cr_assert_eq(await_runner(&scene, 0), runner);
+    const int fd = client(scene.endpoint);
+    ask_ok(fd, "x");
+    close(fd);
+    cr_assert(!strstr(file_read(scene.log), "cannot be reached"), "%s", file_read(scene.log));
+    end_scene(&scene);
+}
+
 Test(keeper_seen, a_stop_while_the_next_runner_starts_ends_with_0)
 {
     for (int i = 0; i < 5; i++) {
